@@ -1,0 +1,1 @@
+"""Ready-made custom modules for RecTools transformers, and the spaces that search over them."""

@@ -1,0 +1,101 @@
+"""Next-action training: one target per user, the last item of the session.
+
+The last item is replaced by the MASK token and predicted from all the items before it. Attention may be
+causal or bidirectional: the target is hidden in both. Pass both classes to `BERT4RecModel`:
+
+    BERT4RecModel(
+        data_preparator_type=NextActionDataPreparator,
+        lightning_module_type=NextActionLightningModule,
+    )
+
+References
+----------
+Pancha et al., "PinnerFormer: Sequence Modeling for User Representation at Pinterest", the "next action
+prediction" objective, https://arxiv.org/abs/2205.04507
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
+from rectools.models.nn.transformers.constants import MASKING_VALUE
+from rectools.models.nn.transformers.data_preparator import BatchElement
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+
+__all__ = ["NextActionDataPreparator", "NextActionLightningModule"]
+
+
+class NextActionDataPreparator(BERT4RecDataPreparator):
+    """Data preparator that makes the last item of each session the only target.
+
+    Validation and recommendation are BERT4Rec's: they too end each session with the MASK token. Its
+    parameters are also the same, but `mask_prob` has no effect: nothing is masked at random.
+    """
+
+    def _collate_fn_train(self, batch: list[BatchElement]) -> dict[str, torch.Tensor]:
+        """Split sessions into inputs and targets.
+
+        Parameters
+        ----------
+        batch : (items, weights, extras) of each session
+            Sessions in order of time, of at least one and at most `session_max_len` items.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            - "x", shape (batch_size, session_max_len): the session, its last item replaced by MASK, padded
+              on the left;
+            - "y", shape (batch_size, 1): the last item;
+            - "yw", shape (batch_size, 1): the weight of the last interaction;
+            - "negatives", shape (batch_size, 1, n_negatives): only for losses that need them.
+        """
+        x = np.zeros((len(batch), self.session_max_len), dtype=np.int64)
+        x[:, -1] = self.extra_token_ids[MASKING_VALUE]
+        for row, (items, _, _) in zip(x, batch, strict=True):
+            row[-len(items) : -1] = items[:-1]
+        batch_dict = {
+            "x": torch.from_numpy(x),
+            "y": torch.tensor([items[-1:] for items, _, _ in batch], dtype=torch.long),
+            "yw": torch.tensor([weights[-1:] for _, weights, _ in batch], dtype=torch.float),
+        }
+        if self.negative_sampler is not None:
+            batch_dict["negatives"] = self.negative_sampler.get_negatives(
+                batch_dict,
+                lowest_id=self.n_item_extra_tokens,
+                highest_id=self.item_id_map.size,
+                session_len_limit=1,
+            )
+        return batch_dict
+
+
+class NextActionLightningModule(TransformerLightningModule):
+    """Lightning module that scores the last position of each session, and no other.
+
+    Everything else (losses, optimizer, validation, recommendation) and the parameters are those of
+    `TransformerLightningModule`. The results are those of slicing the backbone's output for all positions,
+    at `1 / session_max_len` of the time and memory for logits.
+    """
+
+    def get_batch_logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Score candidate items at the last position.
+
+        Parameters
+        ----------
+        batch
+            "x" of shape (batch_size, session_max_len) and, for losses with negatives, "y" of shape
+            (batch_size, 1) and "negatives" of shape (batch_size, 1, n_negatives).
+
+        Returns
+        -------
+        torch.Tensor
+            Logits divided by `logits_t`. Shape (batch_size, 1, 1 + n_negatives) for losses with negatives,
+            the target first; otherwise (batch_size, 1, n_items), extra tokens included.
+        """
+        candidates = None
+        if self.requires_negatives(self.loss):
+            candidates = torch.cat([batch["y"].unsqueeze(-1), batch["negatives"]], dim=-1)
+        item_embs = self.torch_model.item_model.get_all_embeddings()  # (n_items, n_factors)
+        last = self.torch_model.encode_sessions(batch, item_embs)[:, -1:]  # (batch_size, 1, n_factors)
+        logits: torch.Tensor = self.torch_model.similarity_module(last, item_embs, candidates) / self.logits_t
+        return logits

@@ -1,0 +1,43 @@
+"""Distributed hyperparameter search for RecTools models.
+
+    from tuner import Study, run
+    board = run(Study.load("shop.yaml"))
+
+Names are imported when they are first used, so that ``import tuner`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuner.launch import run as run
+    from tuner.leaderboard import Leaderboard as Leaderboard
+    from tuner.space import Choice as Choice
+    from tuner.space import Fixed as Fixed
+    from tuner.space import Float as Float
+    from tuner.space import Int as Int
+    from tuner.space import Space as Space
+    from tuner.spec import Study as Study
+
+_HOMES = {
+    "Choice": "tuner.space",
+    "Fixed": "tuner.space",
+    "Float": "tuner.space",
+    "Int": "tuner.space",
+    "Leaderboard": "tuner.leaderboard",
+    "Space": "tuner.space",
+    "Study": "tuner.spec",
+    "run": "tuner.launch",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of str, as it must be
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        msg = f"module 'tuner' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,178 @@
+"""The command line: parse, call one function, turn errors into messages and exit codes.
+
+Exit codes: 0 done; 1 the search failed; 2 something in the command, study or data must be mended;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuner.leaderboard import Leaderboard
+
+__all__ = ["main"]
+
+_DESCRIPTION = "Search hyperparameters and modules of RecTools models."
+_EPILOG = "Exit codes: 0 done, 1 the search failed, 2 mend the command, study or data, 130 interrupted."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    from tuner.errors import TunerError
+
+    try:
+        arguments.command(arguments)
+    except TunerError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tuner", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"tuner {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run", help="run a study, or go on with it", description="Run a study, or go on with it."
+    )
+    run.add_argument("study", type=Path, metavar="STUDY.yaml")
+    run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
+    run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
+    )
+    run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    run.set_defaults(command=_run)
+
+    board = commands.add_parser(
+        "leaderboard",
+        help="print the leaderboard of a study",
+        description="Print the leaderboard of a study, also while it runs.",
+    )
+    board.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    board.add_argument("--format", choices=("table", "csv", "json", "md"), default="table")
+    board.add_argument("--top", type=_positive, metavar="N", help="only the first N rows")
+    board.add_argument(
+        "--sort", metavar="METRIC", help="rank by another metric, in the objective's direction"
+    )
+    board.add_argument(
+        "--output",
+        type=Path,
+        default=Path("studies"),
+        metavar="DIR",
+        help="where STUDY.yaml was run to; default: studies",
+    )
+    board.set_defaults(command=_leaderboard)
+
+    show = commands.add_parser(
+        "show",
+        help="print one trial",
+        description="Print one trial: params as RecTools takes them, curve, folds, seeds, log.",
+    )
+    show.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    show.add_argument("trial", metavar="TRIAL", help="its number, the name of a baseline, or best")
+    show.add_argument(
+        "--output",
+        type=Path,
+        default=Path("studies"),
+        metavar="DIR",
+        help="where STUDY.yaml was run to; default: studies",
+    )
+    show.set_defaults(command=_show)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        msg = f"must be at least 1, but got {value}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rectools-tuner")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tuner.spec import Study
+
+    overrides = list(arguments.set)
+    if arguments.trials is not None:
+        overrides.append(f"search.trials={arguments.trials}")
+    if arguments.time_budget is not None:
+        overrides.append(f"search.time_budget={arguments.time_budget}")
+    study = Study.load(arguments.study, overrides)
+    from tuner.launch import run, study_folder
+
+    board = run(study, arguments.output)
+    _summary(board, study_folder(study, arguments.output))
+
+
+def _summary(board: Leaderboard, folder: Path) -> None:
+    """Print the best rows to stdout, and where to go on to stderr."""
+    from tuner.launch import _shown
+    from tuner.leaderboard import number, render
+
+    print(render(board, top=10))
+    sys.stdout.flush()
+    shown = _shown(folder)
+    best = board.best
+    if best is not None and best.record.summary is not None:
+        value = number(best.record.summary.mean)
+        print(
+            f"\nbest: trial {best.record.number} {best.record.label}, {board.objective} {value}",
+            file=sys.stderr,
+        )
+    print(
+        f"results: {shown}\n"
+        f"  tuner leaderboard {shown}\n"
+        f"  tuner show {shown} best\n"
+        f"  tensorboard --logdir {shown}/tensorboard",
+        file=sys.stderr,
+    )
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Return the study's folder, given itself or the study file."""
+    path: Path = arguments.study
+    if path.suffix not in {".yaml", ".yml"}:
+        return path
+    from tuner.spec import Study
+
+    return arguments.output / Study.load(path).study  # type: ignore[no-any-return]  # argparse gives Any
+
+
+def _leaderboard(arguments: argparse.Namespace) -> None:
+    from tuner.leaderboard import load_leaderboard, render
+
+    board = load_leaderboard(_folder(arguments), sort=arguments.sort)
+    print(render(board, arguments.format, top=arguments.top))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from tuner.show import show_trial
+
+    print(show_trial(_folder(arguments), arguments.trial))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""One fold of one trial: fit, recommend, measure. Knows nothing of Ray.
+
+Exactness: with the same params and seed, on CPU, the metrics equal those of
+`rectools.model_selection.cross_validate` to the last digit, whether they are taken after every epoch
+or only at the end. Evaluating in the middle of a fit draws random numbers and switches the modules'
+mode; both are put back (`_undisturbed`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rectools.metrics
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from rectools.dataset.context import get_context
+from rectools.metrics import calc_metrics
+from rectools.models.base import ModelBase
+
+from tuner.errors import TrialError
+from tuner.folds import Fold
+from tuner.models import build_model, is_transformer
+from tuner.results import Direction, Evaluation, is_better
+from tuner.space import Value
+from tuner.spec import Metric, Study
+
+__all__ = ["Plan", "evaluate_fold", "evaluate_folds", "recommend", "with_reference"]
+
+Report = Callable[[Evaluation], None]
+
+#: RecTools takes reference recommendations by name, and adds the name to the metric's.
+_REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How each fold is measured.
+
+    Attributes
+    ----------
+    metrics
+        All of them; recommendation lists are as long as the largest k.
+    objective
+        Label of the one that decides patience.
+    direction
+        Of the objective.
+    filter_viewed
+        Recommend only items new to the user.
+    evaluate_every
+        Epochs between evaluations; the last epoch is always evaluated.
+    patience
+        Stop training after so many evaluations without a better objective.
+    """
+
+    metrics: tuple[Metric, ...]
+    objective: str
+    direction: Direction
+    filter_viewed: bool
+    evaluate_every: int = 1
+    patience: int | None = None
+
+    @classmethod
+    def of(cls, study: Study) -> Plan:
+        """Return the plan of a study."""
+        return cls(
+            metrics=study.metrics.all,
+            objective=study.metrics.objective.label,
+            direction=study.metrics.direction,
+            filter_viewed=study.folds.filter_viewed,
+            evaluate_every=study.training.evaluate_every,
+            patience=study.training.patience,
+        )
+
+    @property
+    def k(self) -> int:
+        """Length of the recommendation lists."""
+        return max(metric.k for metric in self.metrics)
+
+
+def evaluate_folds(
+    params: Mapping[str, Value], folds: Sequence[Fold], plan: Plan, seeds: Sequence[int], report: Report
+) -> None:
+    """Evaluate a trial on all folds, oldest first; see `evaluate_fold`."""
+    for fold, seed in zip(folds, seeds, strict=True):
+        evaluate_fold(params, fold, plan, seed, report)
+
+
+def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int, report: Report) -> None:
+    """Fit one model on one fold and report its metrics at each evaluation point.
+
+    Parameters
+    ----------
+    params
+        Flat params of the model, with its epochs.
+    fold, plan
+        What to fit on, and what to measure.
+    seed
+        Set for Python, NumPy and torch just before the fit.
+    report
+        Called with each evaluation as it is made, within the fit for all epochs but the last.
+
+    Raises
+    ------
+    TrialError
+        If RecTools or a user's class fails, or a loss or metric is not finite; the cause is chained.
+    """
+    model = build_model(params)
+    measure = _Measure(model, fold, plan, report)
+    if is_transformer(model):
+        model._trainer.callbacks.append(_EpochEvaluations(measure))
+    seed_everything(seed, workers=True, verbose=False)
+    try:
+        measure.start()
+        model.fit(fold.train)
+        measure.finish()
+    except TrialError as error:
+        raise TrialError(f"fold {fold.index + 1}: {error.message}", hint=error.hint) from error
+    except Exception as error:  # RecTools and the user's own classes may raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise TrialError(f"fold {fold.index + 1}: {type(error).__name__}: {reason}") from error
+
+
+def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
+    """Recommend to a fold's test users, as `cross_validate` does.
+
+    Returns
+    -------
+    pd.DataFrame
+        Up to `k` rows per user: user_id, item_id, score, rank.
+    """
+    context = get_context(fold.test) if model.require_recommend_context else None
+    return model.recommend(
+        users=fold.users,
+        dataset=fold.train,
+        k=k,
+        filter_viewed=filter_viewed,
+        on_unsupported_targets="ignore",
+        context=context,
+    )
+
+
+def with_reference(
+    folds: Sequence[Fold], params: Mapping[str, Value] | None, plan: Plan, seed: int
+) -> list[Fold]:
+    """Add the recommendations of the reference model to each fold, if the study has one."""
+    if params is None:
+        return list(folds)
+    ready = []
+    for fold in folds:
+        model = build_model(params)
+        seed_everything(seed, workers=True, verbose=False)
+        model.fit(fold.train)
+        ready.append(
+            replace(fold, reference=recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed))
+        )
+    return ready
+
+
+class _Measure:
+    """Takes the metrics of one fit at its evaluation points, and the time between them."""
+
+    def __init__(self, model: ModelBase[Any], fold: Fold, plan: Plan, report: Report) -> None:
+        self.model = model
+        self.fold = fold
+        self.plan = plan
+        self.report = report
+        self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
+        self.epoch = 0
+        self.measured: int | None = None
+        self.train_loss: float | None = None
+        self.best: float | None = None
+        self.waited = 0
+        self._started = 0.0
+        self._evaluating = 0.0
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def epoch_done(self, epoch: int, train_loss: float | None) -> None:
+        """Note a finished epoch."""
+        if train_loss is not None and not math.isfinite(train_loss):
+            msg = f"the training loss must be finite, but is {train_loss} in epoch {epoch}"
+            raise TrialError(msg, hint="a lower lr, or a larger mask_prob, often helps")
+        self.epoch, self.train_loss = epoch, train_loss
+
+    def due(self, epochs: int) -> bool:
+        """Whether to evaluate within the fit; the last epoch is evaluated after it."""
+        return self.epoch < epochs and self.epoch % self.plan.evaluate_every == 0
+
+    def finish(self) -> None:
+        """Evaluate the fitted model, unless its last epoch has been measured."""
+        if self.measured != self.epoch or not self.epoch:
+            self.take()
+
+    def take(self) -> None:
+        """Recommend, measure and report."""
+        began = time.perf_counter()
+        recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
+        values = calc_metrics(
+            self.metrics,
+            reco=recommended,
+            interactions=self.fold.test,
+            prev_interactions=self.fold.seen,
+            catalog=self.fold.catalog,
+            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
+        )
+        metrics = {
+            label: float(values.get(label, values.get(f"{label}_{_REFERENCE}"))) for label in self.metrics
+        }
+        for label, value in metrics.items():
+            if not math.isfinite(value):
+                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
+                raise TrialError(msg)
+        now = time.perf_counter()
+        fit_seconds = began - self._started - self._evaluating
+        self._evaluating += now - began
+        self.measured = self.epoch
+        self._be_patient(metrics[self.plan.objective])
+        self.report(
+            Evaluation(
+                fold=self.fold.index,
+                epoch=self.epoch,
+                metrics=metrics,
+                train_loss=self.train_loss,
+                fit_seconds=round(fit_seconds, 4),
+                evaluate_seconds=round(self._evaluating, 4),
+                n_parameters=_count_parameters(self.model),
+            )
+        )
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether training should stop here."""
+        return self.plan.patience is not None and self.waited >= self.plan.patience
+
+    def _be_patient(self, value: float) -> None:
+        if self.best is None or is_better(value, self.best, self.plan.direction):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+
+
+class _EpochEvaluations(Callback):
+    """Evaluates within a Lightning fit, at the end of epochs."""
+
+    def __init__(self, measure: _Measure) -> None:
+        self.measure = measure
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> _EpochEvaluations:
+        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        return self
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let patience end a fit before the minimal epochs that RecTools sets."""
+        if self.measure.plan.patience is not None:
+            trainer.fit_loop.min_epochs = 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch; evaluate where one is due."""
+        loss = trainer.callback_metrics.get(self.measure.model.train_loss_name)
+        self.measure.epoch_done(trainer.current_epoch + 1, None if loss is None else float(loss))
+        if not self.measure.due(trainer.max_epochs or 0):
+            return
+        with _undisturbed(self.measure.model, pl_module):
+            self.measure.take()
+        if self.measure.out_of_patience:
+            trainer.should_stop = True
+
+
+@contextmanager
+def _undisturbed(model: ModelBase[Any], pl_module: LightningModule) -> Iterator[None]:
+    """Let a half-fitted model recommend, and leave no trace: generators, modes and flags are put back."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # RecTools draws from the global generator
+    modes = {module: module.training for module in pl_module.modules()}
+    fitted, device = model.is_fitted, model.recommend_torch_device  # type: ignore[attr-defined]  # a transformer has it
+    model.is_fitted = True
+    model.recommend_torch_device = device or str(pl_module.device)  # type: ignore[attr-defined]  # as above
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        model.is_fitted, model.recommend_torch_device = fitted, device  # type: ignore[attr-defined]  # as above
+        for module, mode in modes.items():
+            module.training = mode
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002  # as above
+
+
+def _build(metric: Metric) -> Any:
+    return getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
+
+
+def _count_parameters(model: ModelBase[Any]) -> int | None:
+    if not is_transformer(model):
+        return None
+    return sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad)

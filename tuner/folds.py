@@ -1,0 +1,171 @@
+"""Folds: split once, shared by all trials.
+
+The newest folds are the holdout. They are cut off before anything else looks at the data, so that
+neither the counts in `min_user_interactions` nor an item known only from the holdout can leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
+
+from tuner.data import Source, make_dataset
+from tuner.errors import DataError, Problem
+from tuner.spec import Data, Folds
+
+__all__ = ["Fold", "before_holdout", "development_dataset", "make_folds", "make_splitter"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold, ready for a model.
+
+    Attributes
+    ----------
+    index
+        Position, oldest first, from 0.
+    train
+        What the model is fitted on.
+    test
+        Test interactions with external ids, as `rectools.metrics` takes them.
+    users
+        Users of the test interactions, each once, in order of appearance.
+    seen
+        Train interactions with external ids (`prev_interactions` of the metrics).
+    catalog
+        Items of the train interactions, each once.
+    facts
+        Sizes and borders, for people.
+    reference
+        Recommendations of the reference model; None if no metric needs them.
+    """
+
+    index: int
+    train: Dataset
+    test: pd.DataFrame
+    users: np.ndarray
+    seen: pd.DataFrame
+    catalog: np.ndarray
+    facts: dict[str, object]
+    reference: pd.DataFrame | None = None
+
+
+def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
+    """Return the RecTools splitter that a study asks for.
+
+    Parameters
+    ----------
+    folds
+        The study's section.
+    n_splits, size
+        Other values than the section's.
+    """
+    n_splits = folds.n_folds if n_splits is None else n_splits
+    size = folds.size if size is None else size
+    filters = {
+        "filter_cold_users": folds.filter_cold_users,
+        "filter_cold_items": folds.filter_cold_items,
+        "filter_already_seen": folds.filter_viewed,
+    }
+    if folds.split == "time_range":
+        return TimeRangeSplitter(str(size), n_splits, **filters)
+    if folds.split == "last_n":
+        return LastNSplitter(int(size), n_splits, **filters)
+    return RandomSplitter(float(size), n_splits, random_state=folds.seed, **filters)
+
+
+def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
+    """Return the interactions that the search may see: all but the newest `holdout` folds."""
+    if folds.holdout == 0:
+        return interactions
+    if folds.split == "random":
+        splitter = make_splitter(folds, n_splits=1, size=float(folds.size) * folds.holdout)
+    else:
+        splitter = make_splitter(folds, n_splits=folds.holdout)
+    rows = Dataset.construct(interactions).interactions
+    train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # all train rows, cold test users or not
+    return interactions.iloc[np.sort(train)]
+
+
+def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
+    """Return everything before the holdout as a RecTools dataset."""
+    return make_dataset(before_holdout(source.interactions, folds), source.item_features, data)
+
+
+def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
+    """Split a dataset into folds, as `rectools.model_selection.cross_validate` does.
+
+    Raises
+    ------
+    DataError
+        If a fold has nothing to test on, saying where its interactions went.
+    """
+    size: str | float = folds.size
+    if folds.split == "random":  # a share of all data is a larger share of what the holdout left
+        size = float(size) / (1 - float(size) * folds.holdout)
+    splitter = make_splitter(folds, size=size)
+    problems: list[Problem] = []
+    made: list[Fold] = []
+    for index, (train, test, facts) in enumerate(
+        splitter.split(dataset.interactions, collect_fold_stats=True)
+    ):
+        if len(test) == 0 or len(train) == 0:
+            problems.append(_empty_fold(splitter, dataset, index))
+        else:
+            made.append(_fold(dataset, index, train, test, facts))
+    if problems:
+        raise DataError("folds", problems)
+    return made
+
+
+def _fold(
+    dataset: Dataset, index: int, train: np.ndarray, test: np.ndarray, facts: dict[str, object]
+) -> Fold:
+    train_dataset = dataset.filter_interactions(
+        row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
+    )
+    frame = dataset.interactions.df.loc[test].copy()
+    frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User])
+    frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item])
+    seen = train_dataset.get_raw_interactions()
+    return Fold(
+        index=index,
+        train=train_dataset,
+        test=frame,
+        users=frame[Columns.User].unique(),
+        seen=seen,
+        catalog=seen[Columns.Item].unique(),
+        facts=dict(_plain_facts(facts)),
+    )
+
+
+def _plain_facts(facts: dict[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in facts.items():
+        if isinstance(value, pd.Timestamp):
+            yield key, value.isoformat()
+        elif key != "i_split":
+            yield key, int(value) if isinstance(value, np.integer) else value
+
+
+def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
+    """Say how many test interactions a fold had, and which filter took them."""
+    unfiltered = list(splitter._split_without_filter(dataset.interactions))  # noqa: SLF001  # the same split, before its filters
+    train, test, facts = unfiltered[index]
+    frame = dataset.interactions.df
+    train_rows, test_rows = frame.iloc[train], frame.iloc[test]
+    window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
+    cold_users = int((~test_rows[Columns.User].isin(train_rows[Columns.User])).sum())
+    cold_items = int((~test_rows[Columns.Item].isin(train_rows[Columns.Item])).sum())
+    rule = (
+        f"must have train and test interactions, but of {len(train):,} train and {len(test):,} test "
+        f"interactions none are left to test: {cold_users:,} are of users and {cold_items:,} of items without train "
+        "interactions, the others repeat what the user has seen"
+    )
+    hint = "take a larger size, fewer folds, or keep cold users and items (filter_cold_users: false)"
+    return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -1,0 +1,337 @@
+"""The leaderboard: a pure function from the store's records to ranked rows, and its formats.
+
+Needs neither Ray nor torch, and may read a study while another process runs it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.results import Direction
+from tuner.space.names import short_name
+from tuner.store import StoredStudy, TrialRecord, lock_holder, read_records
+
+__all__ = ["FORMATS", "Leaderboard", "Row", "load_leaderboard", "rank", "render"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leaderboard.
+
+    Attributes
+    ----------
+    rank
+        From 1; equal values share a rank. None where there is nothing to rank.
+    record
+        The trial.
+    differs
+        The params that vary between trials, as this one has them.
+    state
+        As in the record; ``cut off`` for one that nobody runs any more.
+    """
+
+    rank: int | None
+    record: TrialRecord
+    differs: Mapping[str, Any]
+    state: str
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Mean of each metric over folds, empty until the trial is complete."""
+        return self.record.summary.metrics if self.record.summary else {}
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All trials of a study, best first; those without a result at the end.
+
+    Attributes
+    ----------
+    study
+        Its name.
+    objective, direction
+        What ranks.
+    rows
+        Best first.
+    """
+
+    study: str
+    objective: str
+    direction: Direction
+    rows: tuple[Row, ...]
+
+    @property
+    def best(self) -> Row | None:
+        """The first row with a result."""
+        return self.rows[0] if self.rows and self.rows[0].rank == 1 else None
+
+    @property
+    def metrics(self) -> list[str]:
+        """Labels of all metrics, the objective first."""
+        labels = [label for row in self.rows for label in row.metrics]
+        return list(dict.fromkeys([self.objective, *labels]))
+
+
+def load_leaderboard(folder: Path, *, sort: str | None = None) -> Leaderboard:
+    """Read a study's folder and rank its trials.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    sort
+        Another metric to rank by, best first as the objective's direction says.
+
+    Raises
+    ------
+    StoreError
+        If there is no study, or no such metric.
+    """
+    return rank(read_records(folder), running=lock_holder(folder) is not None, sort=sort)
+
+
+def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Leaderboard:
+    """Rank the trials of a study.
+
+    Parameters
+    ----------
+    stored
+        What the store holds.
+    running
+        Whether a process runs the study; if not, its unfinished trials were cut off.
+    sort
+        See `load_leaderboard`.
+    """
+    objective = str(stored.facts["objective"])
+    direction: Direction = "maximize" if stored.direction == "maximize" else "minimize"
+    metric = sort or objective
+    done = [record for record in stored.records if record.summary is not None]
+    labels = sorted({label for record in done if record.summary for label in record.summary.metrics})
+    if sort is not None and labels and sort not in labels:
+        rule = f"must be a metric of the study, but got {sort!r}"
+        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+    varying = varying_params(stored.records)
+
+    def value(record: TrialRecord) -> float:
+        assert record.summary is not None, "only complete trials are sorted"
+        return record.summary.metrics[metric]
+
+    done.sort(
+        key=lambda record: (-value(record) if direction == "maximize" else value(record), record.number)
+    )
+    rows: list[Row] = []
+    for place, record in enumerate(done, 1):
+        tied = rows[-1].rank if rows and value(rows[-1].record) == value(record) else place
+        rows.append(_row(record, tied, varying, running=running))
+    rest = sorted(
+        (record for record in stored.records if record.summary is None),
+        key=lambda record: (_ORDER.get(record.state, 9), record.number),
+    )
+    rows.extend(_row(record, None, varying, running=running) for record in rest)
+    return Leaderboard(stored.name, objective, direction, tuple(rows))
+
+
+_ORDER = {"running": 0, "waiting": 1, "pruned": 2, "failed": 3}
+
+
+def varying_params(records: Sequence[TrialRecord]) -> list[str]:
+    """Return the params that do not have one value in all trials of the searched models, in order."""
+    searched = [record for record in records if record.params and record.name is None]
+    relevant = searched or [record for record in records if record.params]
+    keys = dict.fromkeys(key for record in relevant for key in record.params)
+    return [key for key in keys if key != "cls" and len({repr(r.params.get(key)) for r in relevant}) > 1]
+
+
+def short_key(key: str) -> str:
+    """Return a param's key as a person would say it."""
+    return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
+
+
+def _row(record: TrialRecord, place: int | None, varying: Sequence[str], *, running: bool) -> Row:
+    differs = {key: record.params[key] for key in varying if key in record.params}
+    state = "cut off" if record.state == "running" and not running else record.state
+    return Row(place, record, differs, state)
+
+
+# --- formats -----------------------------------------------------------------------------------
+
+
+def _plain(board: Leaderboard) -> list[dict[str, Any]]:
+    """Return every row with everything, flat enough for a spreadsheet."""
+    rows = []
+    for row in board.rows:
+        record, summary = row.record, row.record.summary
+        flat: dict[str, Any] = {
+            "rank": row.rank,
+            "trial": record.number,
+            "name": record.name,
+            "model": short_name(record.params.get("cls", "")),
+            "state": row.state,
+            "objective_mean": summary.mean if summary else None,
+            "objective_std": summary.std if summary else None,
+        }
+        for label in board.metrics:
+            flat[label] = row.metrics.get(label)
+        n_folds = max((len(r.record.summary.folds) for r in board.rows if r.record.summary), default=0)
+        for fold in range(n_folds):
+            flat[f"{board.objective}/fold {fold + 1}"] = (
+                summary.folds[fold][board.objective] if summary else None
+            )
+        flat |= {
+            "epoch": summary.epoch if summary else None,
+            "epochs_run": summary.epochs_run if summary else None,
+            "parameters": summary.n_parameters if summary else None,
+            "fit_seconds": round(summary.fit_seconds, 3) if summary else None,
+            "failure": record.failure.cause if record.failure else None,
+            "log": record.log,
+        }
+        rows.append(flat | {"params": dict(record.params), "differs": dict(row.differs)})
+    return rows
+
+
+def _json(board: Leaderboard) -> str:
+    head = {"study": board.study, "objective": board.objective, "direction": board.direction}
+    return json.dumps(head | {"rows": _plain(board)}, indent=2)
+
+
+def _csv(board: Leaderboard) -> str:
+    rows = _plain(board)
+    keys = list(dict.fromkeys(key for row in rows for key in row["params"]))
+    out = io.StringIO()
+    columns = [key for key in (rows[0] if rows else {}) if key not in {"params", "differs"}] + keys
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
+        writer.writerow(flat | {key: short(value) for key, value in row["params"].items()})
+    return out.getvalue().rstrip("\n")
+
+
+def short(value: object) -> str:
+    """Return a param's value as a table shows it."""
+    if isinstance(value, (list, tuple)):
+        return "+".join(short(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return short_name(value)
+
+
+def number(value: float | None) -> str:
+    """Return a metric for a table: four digits that matter."""
+    if value is None:
+        return ""
+    if value != 0 and abs(value) < 1e-3:
+        return f"{value:.2e}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def count(value: int | None) -> str:
+    """Return a number of parameters for a table."""
+    if value is None:
+        return ""
+    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def what_distinguishes(row: Row) -> str:
+    """Return the params that vary between trials, as this one has them, in few words."""
+    modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
+    others = [
+        f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")
+    ]
+    return " ".join([*modules, *others])
+
+
+def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of the table that people read."""
+    n_folds = max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
+    others = [label for label in board.metrics if label != board.objective]
+    folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
+    header = ["rank", "trial", "model", f"{board.objective} mean", "std", *folds, *others]
+    header += ["epoch", "params", "fit", "state", "what distinguishes it"]
+    return header, [_cells(board, row, others, len(folds)) for row in board.rows]
+
+
+def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) -> list[str]:
+    record, summary = row.record, row.record.summary
+    model = short_name(record.params.get("cls", "")).removesuffix("Model")
+    values = [str(row.rank or ""), str(record.number), f"{record.name} ({model})" if record.name else model]
+    values += [number(summary.mean), number(summary.std)] if summary else ["", ""]
+    values += [number(summary.folds[fold][board.objective]) if summary else "" for fold in range(n_folds)]
+    values += [number(row.metrics.get(label)) for label in others]
+    epoch = f"{summary.epoch}/{summary.epochs_run}" if summary and summary.epochs_run else ""
+    values += [
+        epoch,
+        count(summary.n_parameters) if summary else "",
+        duration(summary.fit_seconds) if summary else "",
+    ]
+    failure = record.failure
+    note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
+    return [*values, row.state, note]
+
+
+def _markdown(board: Leaderboard) -> str:
+    header, rows = cells(board)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _table(board: Leaderboard) -> str:
+    """Return aligned text: numbers to the right, the last column as long as it is."""
+    header, rows = cells(board)
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    used = [column for column, width in enumerate(widths) if any(row[column] for row in rows) or column < 4]
+    lines = []
+    for line in [header, *rows]:
+        parts = [
+            line[column].ljust(widths[column])
+            if column in {2, len(header) - 2}
+            else line[column].rjust(widths[column])
+            for column in used[:-1]
+        ]
+        lines.append("  ".join([*parts, line[used[-1]]]).rstrip())
+    return "\n".join(lines)
+
+
+#: Format -> how to write a leaderboard in it.
+FORMATS: dict[str, Callable[[Leaderboard], str]] = {
+    "table": _table,
+    "csv": _csv,
+    "json": _json,
+    "md": _markdown,
+}
+
+
+def render(board: Leaderboard, fmt: str = "table", *, top: int | None = None) -> str:
+    """Return the leaderboard as text.
+
+    Parameters
+    ----------
+    board
+        What to show.
+    fmt
+        One of `FORMATS`.
+    top
+        Only so many rows.
+    """
+    shown = Leaderboard(board.study, board.objective, board.direction, board.rows[:top])
+    return FORMATS[fmt](shown)

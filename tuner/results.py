@@ -1,0 +1,196 @@
+"""The records that pass between processes, and the two judgements all others rest on.
+
+What is better, and what a trial is worth, is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from tuner.space import Value
+
+__all__ = ["Direction", "Evaluation", "Failure", "Job", "Summary", "fold_seed", "is_better", "summarise"]
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know to run a trial.
+
+    Attributes
+    ----------
+    number
+        The trial's number in the store.
+    params
+        Flat params of its model.
+    seeds
+        One per fold.
+    label
+        Short text for people: the baseline's name, or the model's.
+    """
+
+    number: int
+    params: dict[str, Value]
+    seeds: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed.
+
+    Attributes
+    ----------
+    cause
+        One line for people.
+    kind
+        Class of the root cause; failures of one kind are told as one.
+    """
+
+    cause: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of one fold at one epoch.
+
+    Attributes
+    ----------
+    fold
+        Index of the fold, oldest first, from 0.
+    epoch
+        Finished epochs of training; 0 for a model that is not trained by epochs.
+    metrics
+        Value by label, as ``NDCG@10``.
+    train_loss
+        Mean training loss of the epoch, if the model logs one.
+    fit_seconds, evaluate_seconds
+        Time since the fold's fit began, without and only of the evaluations.
+    n_parameters
+        Trainable parameters; None where the notion does not apply.
+    """
+
+    fold: int
+    epoch: int
+    metrics: Mapping[str, float]
+    train_loss: float | None = None
+    fit_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    n_parameters: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
+        """Read what `to_plain` gave."""
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished trial is worth.
+
+    Attributes
+    ----------
+    epoch
+        The epoch with the best mean objective, common to all folds; the one to export.
+    mean, std
+        Of the objective over folds at that epoch; the sample deviation, 0 for one fold.
+    metrics
+        Mean over folds of each metric at that epoch.
+    folds
+        Each metric at that epoch, fold by fold.
+    epochs_run
+        The most epochs that a fold was trained for.
+    fit_seconds
+        Over all folds, without evaluations.
+    n_parameters
+        See `Evaluation`.
+    """
+
+    epoch: int
+    mean: float
+    std: float
+    metrics: Mapping[str, float]
+    folds: Sequence[Mapping[str, float]] = field(default_factory=tuple)
+    epochs_run: int = 0
+    fit_seconds: float = 0.0
+    n_parameters: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**asdict(self), "folds": [dict(fold) for fold in self.folds]}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Summary:
+        """Read what `to_plain` gave."""
+        return cls(**{**plain, "folds": tuple(plain["folds"])})
+
+
+def is_better(value: float, other: float, direction: Direction) -> bool:
+    """Whether `value` is strictly better than `other`."""
+    return value > other if direction == "maximize" else value < other
+
+
+def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Direction) -> Summary:
+    """Judge a trial by its evaluations.
+
+    The epoch is the one with the best mean objective among those evaluated in every fold; of equal
+    ones the earliest.
+
+    Raises
+    ------
+    ValueError
+        If no epoch was evaluated in every fold.
+    """
+    folds: dict[int, dict[int, Evaluation]] = {}
+    for evaluation in evaluations:
+        folds.setdefault(evaluation.fold, {})[evaluation.epoch] = evaluation
+    common = sorted(set.intersection(*(set(by_epoch) for by_epoch in folds.values()))) if folds else []
+    if not common:
+        msg = "an epoch must be evaluated in every fold, but none was"
+        raise ValueError(msg)
+    ordered = [folds[index] for index in sorted(folds)]
+
+    def mean_at(epoch: int, label: str) -> float:
+        return fmean(by_epoch[epoch].metrics[label] for by_epoch in ordered)
+
+    best = common[0]
+    for epoch in common[1:]:
+        if is_better(mean_at(epoch, objective), mean_at(best, objective), direction):
+            best = epoch
+    chosen = [by_epoch[best] for by_epoch in ordered]
+    last = [by_epoch[max(by_epoch)] for by_epoch in ordered]
+    values = [evaluation.metrics[objective] for evaluation in chosen]
+    return Summary(
+        epoch=best,
+        mean=fmean(values),
+        std=stdev(values) if len(values) > 1 else 0.0,
+        metrics={label: mean_at(best, label) for label in chosen[0].metrics},
+        folds=tuple(dict(evaluation.metrics) for evaluation in chosen),
+        epochs_run=max(evaluation.epoch for evaluation in last),
+        fit_seconds=math.fsum(evaluation.fit_seconds for evaluation in last),
+        n_parameters=chosen[0].n_parameters,
+    )
+
+
+def fold_seed(study_seed: int, params: Mapping[str, Value], fold: int) -> int:
+    """Return the seed of one fold of one trial: a stable hash, equal for equal params on any machine.
+
+    Returns
+    -------
+    int
+        From 0 to 2**32 - 1, as NumPy's generator accepts.
+    """
+    text = json.dumps([study_seed, params, fold], sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

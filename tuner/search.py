@@ -1,0 +1,276 @@
+"""The search: between Ray Tune, which asks for trials and brings results, and the store.
+
+`StudySearcher` is thin on purpose. Each trial is told to the store exactly once; a trial whose worker
+was lost is begun again under its number; nothing relies on Tune's own snapshots.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ray.tune import Stopper
+from ray.tune.search import Searcher
+
+from tuner.results import Direction, Evaluation, Failure, Job, Summary, summarise
+from tuner.space import Space, Value
+from tuner.store import Asked, StudyStore
+from tuner.trial import DONE, EVALUATION, FAILED
+
+__all__ = ["Budget", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
+
+logger = logging.getLogger(__name__)
+
+#: Times a trial is begun when its worker dies under it.
+MAX_ATTEMPTS = 3
+#: Failures in a row, from the first trial on, after which a search is given up.
+HOPELESS = 3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends.
+
+    Attributes
+    ----------
+    trials
+        That the sampler chooses; over all runs of the study.
+    deadline
+        On the clock of `time.monotonic`; None for no end.
+    """
+
+    trials: int
+    deadline: float | None = None
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+class Observer(Protocol):
+    """Something that looks on: the live table, TensorBoard."""
+
+    def started(self, job: Job, *, again: bool) -> None:
+        """Note that a trial began, for the first time or `again` after it was cut off."""
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Note metrics of a fold at an epoch."""
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
+        """Note that a trial made all its evaluations."""
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Note that a trial failed, and where its log stands."""
+
+
+@dataclass
+class _Live:
+    """A trial that is running."""
+
+    job: Job
+    began: float
+    evaluations: list[Evaluation] = field(default_factory=list)
+    told: bool = False
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
+    """Gives Ray Tune trials of a study, and the study their results.
+
+    Parameters
+    ----------
+    store, space
+        What is known, and what may be tried.
+    budget
+        When to end.
+    n_folds, epochs
+        Seeds a trial needs; epochs that number its evaluation points.
+    objective, direction
+        What decides.
+    concurrency
+        Trials at once.
+    finish
+        From suggested params to full params.
+    observers
+        Are told of every event, in order.
+    """
+
+    def __init__(
+        self,
+        store: StudyStore,
+        space: Space,
+        budget: Budget,
+        *,
+        n_folds: int,
+        epochs: int,
+        objective: str,
+        direction: Direction,
+        concurrency: int,
+        finish: Callable[[Mapping[str, Value]], dict[str, Value]],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        super().__init__()
+        self.hopeless: str | None = None
+        self.interrupted = False
+        self._store = store
+        self._space = space
+        self._budget = budget
+        self._n_folds = n_folds
+        self._epochs = epochs
+        self._objective = objective
+        self._direction = direction
+        self._concurrency = concurrency
+        self._finish = finish
+        self._observers = observers
+        self._live: dict[str, _Live] = {}
+        self._again = store.cut_off()
+        self._waiting = store.n_waiting()
+        self._searched = store.n_searched()
+        self._kinds: list[str | None] = [
+            record.failure.kind if record.failure else None
+            for record in store.records()
+            if record.state in {"complete", "failed"}
+        ]
+
+    @property
+    def ending(self) -> bool:
+        """Whether running trials are to stop at their next evaluation."""
+        return self.interrupted or self.hopeless is not None or self._budget.time_is_up
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next trial, None to wait, or FINISHED."""
+        if self.ending or not self._more():
+            return None if self._live and not self.ending else Searcher.FINISHED
+        if len(self._live) >= self._concurrency:
+            return None
+        asked, again = self._ask()
+        job = Job(asked.number, asked.params, asked.seeds, _label(asked))
+        self._live[trial_id] = _Live(job, time.perf_counter())
+        for observer in self._observers:
+            observer.started(job, again=again)
+        return {"job": job}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Write what a trial reports; the last report ends it."""
+        live = self._live.get(trial_id)
+        if live is None or live.told:
+            return
+        if EVALUATION in result:
+            evaluation: Evaluation = result[EVALUATION]
+            live.evaluations.append(evaluation)
+            self._store.report(live.job.number, evaluation, self._objective, self._epochs)
+            for observer in self._observers:
+                observer.evaluated(live.job, evaluation)
+        elif DONE in result:
+            failure: Failure | None = result.get(FAILED)
+            if failure is not None:
+                self._fail(live, failure, result[DONE])
+            else:
+                self._complete(live, result[DONE])
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
+        if result is not None:
+            self.on_trial_result(trial_id, result)
+        live = self._live.pop(trial_id, None)
+        if live is None or live.told or not error:
+            return
+        number = live.job.number
+        if self._store.attempts(number) < MAX_ATTEMPTS:
+            logger.warning("trial %d lost its worker and is begun again", number)
+            self._again.append(number)
+        else:
+            cause = f"its worker died {MAX_ATTEMPTS} times; out of memory is the usual reason"
+            self._fail(live, Failure(cause, "WorkerDied"), time.perf_counter() - live.began)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go empty into Tune's snapshot, which nothing reads back."""
+        return {}
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> StudySearcher:
+        """Stay the one searcher when Tune copies its configuration."""
+        return self
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the store is the truth, not Tune's snapshots."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, as `save`."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Do nothing, as `save`."""
+
+    def _more(self) -> bool:
+        return bool(self._again or self._waiting or self._searched < self._budget.trials)
+
+    def _ask(self) -> tuple[Asked, bool]:
+        if self._again:
+            number = self._again.pop(0)
+            return self._store.ask_again(number, self._space, self._n_folds, self._finish), True
+        asked = self._store.ask(self._space, self._n_folds, self._finish)
+        if asked.name is None:
+            self._searched += 1
+        else:
+            self._waiting -= 1
+        return asked, False
+
+    def _complete(self, live: _Live, seconds: float) -> None:
+        live.told = True
+        summary = summarise(live.evaluations, self._objective, self._direction)
+        self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
+        self._kinds.append(None)
+        for observer in self._observers:
+            observer.finished(live.job, summary, seconds)
+
+    def _fail(self, live: _Live, failure: Failure, seconds: float) -> None:
+        live.told = True
+        log = _log_name(live.job)
+        self._store.fail(live.job.number, failure=failure, seconds=seconds, log=log)
+        self._kinds.append(failure.kind)
+        for observer in self._observers:
+            observer.failed(live.job, failure.cause, log)
+        if fail_alike(self._kinds):
+            self.hopeless = failure.cause
+
+
+def fail_alike(kinds: Sequence[str | None]) -> bool:
+    """Whether a search is hopeless: all its trials so far failed, several of them, and all in one way.
+
+    Parameters
+    ----------
+    kinds
+        For each ended trial the kind of its failure, None if it was complete.
+    """
+    return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
+
+
+class StopWhenAsked(Stopper):  # type: ignore[misc]  # Ray ships no types
+    """Ends running trials when the search is ending: on Ctrl-C at once, else at their next evaluation."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop this trial here. One that has just reported its end is done anyway."""
+        return self._searcher.ending and DONE not in result
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> StopWhenAsked:
+        """Keep asking the one searcher when Tune copies its configuration."""
+        return self
+
+    def stop_all(self) -> bool:
+        """Whether to stop everything now."""
+        return self._searcher.interrupted or self._searcher.hopeless is not None
+
+
+def _label(asked: Asked) -> str:
+    return asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
+
+
+def _log_name(job: Job) -> str:
+    return f"logs/trial-{job.number:04d}.log"

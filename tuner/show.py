@@ -1,0 +1,95 @@
+"""One trial, for a person: params as RecTools takes them, folds, curve, seeds, log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.leaderboard import Leaderboard, Row, count, duration, load_leaderboard, number
+from tuner.results import Evaluation
+from tuner.store import TrialRecord
+
+__all__ = ["find_row", "show_trial"]
+
+
+def show_trial(folder: Path, which: str) -> str:
+    """Return all that is known of one trial.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    which
+        The trial's number, a baseline's name, or ``best``.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study or trial.
+    """
+    board = load_leaderboard(folder)
+    row = find_row(board, which)
+    record = row.record
+    lines = [
+        f"trial {record.number}  {record.label}  {row.state}" + (f"  rank {row.rank}" if row.rank else "")
+    ]
+    lines += _outcome(board, record)
+    lines += ["", "params (for RecTools' model_from_params):"]
+    lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
+    lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
+    lines += [f"log: {folder / record.log}"] if record.log else []
+    lines += _curve(board, record.evaluations)
+    return "\n".join(lines)
+
+
+def find_row(board: Leaderboard, which: str) -> Row:
+    """Return the row of a trial, given by number, baseline name or ``best``.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    if which == "best" and board.best is not None:
+        return board.best
+    for row in board.rows:
+        if which in {str(row.record.number), row.record.name}:
+            return row
+    names = [row.record.name for row in board.rows if row.record.name]
+    rule = f"must be a trial's number, a baseline's name or best, but got {which!r}"
+    hint = (
+        did_you_mean(which, [*names, "best"])
+        if not which.isdigit()
+        else f"there are {len(board.rows)} trials, from 0"
+    )
+    raise StoreError(board.study, [Problem("TRIAL", rule, hint)])
+
+
+def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
+    lines = []
+    if record.failure:
+        lines.append(f"failed: {record.failure.cause}")
+    summary = record.summary
+    if summary is None:
+        return lines
+    lines.append(f"{board.objective}: {summary.mean!r} mean over folds, {summary.std!r} standard deviation")
+    for label in board.metrics:
+        folds = "  ".join(repr(fold[label]) for fold in summary.folds)
+        lines.append(f"  {label} by fold: {folds}")
+    if summary.epochs_run:
+        lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
+    parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
+    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}")
+    return lines
+
+
+def _curve(board: Leaderboard, evaluations: Sequence[Evaluation]) -> list[str]:
+    if not any(evaluation.epoch for evaluation in evaluations):
+        return []
+    lines = ["", f"{'fold':>4}  {'epoch':>5}  {'train loss':>10}  {board.objective}"]
+    for e in evaluations:
+        loss = "" if e.train_loss is None else f"{e.train_loss:.4f}"
+        lines.append(f"{e.fold + 1:>4}  {e.epoch:>5}  {loss:>10}  {number(e.metrics[board.objective])}")
+    return lines

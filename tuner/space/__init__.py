@@ -1,0 +1,27 @@
+"""What can be searched: the vocabulary of a space, and the space itself.
+
+A space has the shape of RecTools' flat params: its keys are the keys that
+``model.get_params()`` prints. The words are `Choice`, `Int`, `Float` and
+`Fixed`; a `Choice` among module classes holds the kwargs of each class under
+that class, so a kwarg exists only where its module is chosen.
+"""
+
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value
+from tuner.space.names import class_path, short_name
+from tuner.space.plain import domain_from_plain, load_space
+from tuner.space.space import Parameter, Space
+
+__all__ = [
+    "Choice",
+    "Domain",
+    "Fixed",
+    "Float",
+    "Int",
+    "Parameter",
+    "Space",
+    "Value",
+    "class_path",
+    "domain_from_plain",
+    "load_space",
+    "short_name",
+]

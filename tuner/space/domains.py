@@ -1,0 +1,317 @@
+"""The words of a space: `Choice`, `Int`, `Float`, `Fixed`. Bounds are inclusive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from tuner.space.names import class_path
+
+__all__ = ["Choice", "Domain", "Fixed", "Float", "Int", "Value", "as_domain", "same"]
+
+#: What one flat param may hold. Lists are kept as tuples.
+Value: TypeAlias = "None | bool | int | float | str | tuple[Value, ...]"
+When: TypeAlias = Mapping[str, "tuple[Value, ...]"]
+
+
+def same(left: Value, right: Value) -> bool:
+    """Compare two values; unlike ``==``, ``True`` is not ``1``."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def plain_value(value: object) -> Value:
+    """Return the value as flat params hold it: a class becomes its import path."""
+    if isinstance(value, type):
+        return class_path(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(plain_value(part) for part in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    msg = f"a value must be a class, text, a number, true, false or null, but got {value!r}"
+    raise TypeError(msg)
+
+
+def _plain_when(when: Mapping[str, object] | None) -> dict[str, tuple[Value, ...]]:
+    """Normalise ``{"loss": ("BCE", "gBCE")}``; a single value stands for itself."""
+    values = {}
+    for key, accepted in (when or {}).items():
+        several = accepted if isinstance(accepted, (list, tuple, set)) else (accepted,)
+        values[key] = tuple(plain_value(value) for value in several)
+    return values
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A param that every trial has at this value.
+
+    Parameters
+    ----------
+    value
+        Any value that is valid in flat params.
+    when
+        The param exists only where each key named here has one of the values given.
+    """
+
+    value: Value
+    when: When = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", plain_value(self.value))
+        object.__setattr__(self, "when", _plain_when(self.when))
+
+    def distribution(self) -> BaseDistribution | None:
+        """Return None: nothing is left to suggest."""
+        return None
+
+    def contains(self, value: Value) -> bool:
+        """Whether the param may have this value."""
+        return same(self.value, value)
+
+    def describe(self) -> str:
+        """Say the domain in words, for messages."""
+        return f"be {self.value!r}"
+
+    def only(self) -> Value:
+        """Return the one value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Int:
+    """An integer between two inclusive bounds.
+
+    Parameters
+    ----------
+    low, high
+        Inclusive bounds. `high` may name an earlier integer param, such as ``"n_blocks"``.
+    step
+        Distance between neighbours, counted from `low`.
+    log
+        Search on a logarithmic scale (`low` must be at least 1).
+    when
+        See `Fixed`.
+    """
+
+    low: int
+    high: int | str
+    step: int = 1
+    log: bool = False
+    when: When = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "when", _plain_when(self.when))
+        if isinstance(self.low, bool) or not isinstance(self.low, int):
+            msg = f"low must be an integer, but got {self.low!r}"
+            raise TypeError(msg)
+        if isinstance(self.high, bool) or not isinstance(self.high, (int, str)):
+            msg = f"high must be an integer or the name of a param, but got {self.high!r}"
+            raise TypeError(msg)
+        if isinstance(self.high, int) and self.high < self.low:
+            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
+            raise ValueError(msg)
+        if self.step < 1:
+            msg = f"step >= 1 must hold, but got step={self.step}"
+            raise ValueError(msg)
+        if self.log and (self.low < 1 or self.step != 1):
+            msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}"
+            raise ValueError(msg)
+
+    @property
+    def reference(self) -> str | None:
+        """The param that bounds this one, if any."""
+        return self.high if isinstance(self.high, str) else None
+
+    def bounded(self, high: int) -> Int:
+        """Return the domain with the reference replaced by its value in a trial."""
+        return replace(self, high=high)
+
+    def distribution(self) -> BaseDistribution | None:
+        """Return the Optuna distribution, None where only one value is left."""
+        high = self._high()
+        if high - self.low < self.step:
+            return None
+        return IntDistribution(self.low, high, log=self.log, step=self.step)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the param may have this value."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            return False
+        return self.low <= value <= self._high() and (value - self.low) % self.step == 0
+
+    def describe(self) -> str:
+        """Say the domain in words, for messages."""
+        step = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"be an integer from {self.low} to {self.high}{step}"
+
+    def only(self) -> Value:
+        """Return the one value that is left."""
+        return self.low
+
+    def _high(self) -> int:
+        if isinstance(self.high, str):
+            msg = f"the bound {self.high!r} has no value yet"
+            raise TypeError(msg)
+        return self.high
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number between two inclusive bounds.
+
+    Parameters
+    ----------
+    low, high
+        Inclusive bounds.
+    log
+        Search on a logarithmic scale (`low` must be above 0).
+    step
+        Distance between neighbours, counted from `low`; None for any value.
+    when
+        See `Fixed`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    when: When = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "when", _plain_when(self.when))
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if isinstance(bound, bool) or not isinstance(bound, (int, float)):
+                msg = f"{name} must be a number, but got {bound!r}"
+                raise TypeError(msg)
+            if not math.isfinite(bound):
+                msg = f"{name} must be finite, but got {bound!r}"
+                raise ValueError(msg)
+            object.__setattr__(self, name, float(bound))
+        if self.high < self.low:
+            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
+            raise ValueError(msg)
+        if self.log and (self.low <= 0 or self.step is not None):
+            msg = f"log needs low > 0 and no step, but got low={self.low}, step={self.step}"
+            raise ValueError(msg)
+        if self.step is not None and self.step <= 0:
+            msg = f"step > 0 must hold, but got step={self.step}"
+            raise ValueError(msg)
+
+    def distribution(self) -> BaseDistribution | None:
+        """Return the Optuna distribution, None where only one value is left."""
+        if self.low == self.high:
+            return None
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the param may have this value."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-8  # the tolerance of Optuna's own check
+
+    def describe(self) -> str:
+        """Say the domain in words, for messages."""
+        step = f" in steps of {self.step:g}" if self.step else ""
+        return f"be a number from {self.low:g} to {self.high:g}{step}"
+
+    def only(self) -> Value:
+        """Return the one value that is left."""
+        return self.low
+
+
+@dataclass(frozen=True, init=False)
+class Choice:
+    """One of several values, each with the params that exist only beside it.
+
+    Parameters
+    ----------
+    *options
+        The values; or one mapping from each value to the params that come with it. Under a
+        ``*_type`` key these are the kwargs of the class by bare name (``n_hidden_groups`` of
+        `transformer_layers_type` becomes ``transformer_layers_kwargs.n_hidden_groups``), under
+        any other key they are flat params.
+    when
+        See `Fixed`.
+
+    Raises
+    ------
+    ValueError
+        If there is no option, or one stands there twice.
+    """
+
+    options: tuple[Value, ...]
+    params: Mapping[Value, Mapping[str, Domain]]
+    when: When
+
+    def __init__(self, *options: object, when: Mapping[str, object] | None = None) -> None:
+        if len(options) == 1 and isinstance(options[0], Mapping):
+            branches: dict[Value, Mapping[str, object]] = {
+                plain_value(value): params or {} for value, params in options[0].items()
+            }
+            values = tuple(branches)
+        else:
+            values = tuple(plain_value(option) for option in options)
+            branches = {}
+        if not values:
+            msg = "a choice needs at least one option, but got none"
+            raise ValueError(msg)
+        for place, value in enumerate(values):
+            if any(same(value, other) for other in values[:place]):
+                msg = f"the options of a choice must differ, but {value!r} stands there twice"
+                raise ValueError(msg)
+        params = {
+            value: {key: as_domain(domain) for key, domain in branch.items()}
+            for value, branch in branches.items()
+            if branch
+        }
+        object.__setattr__(self, "options", values)
+        object.__setattr__(self, "params", params)
+        object.__setattr__(self, "when", _plain_when(when))
+
+    def distribution(self) -> BaseDistribution | None:
+        """Return the Optuna distribution, None where only one value is left."""
+        if len(self.options) == 1:
+            return None
+        for value in self.options:
+            if isinstance(value, tuple):
+                msg = f"a choice among lists is not supported yet, but got {value!r}"
+                raise TypeError(msg)
+        return CategoricalDistribution(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the param may have this value."""
+        return any(same(option, value) for option in self.options)
+
+    def describe(self) -> str:
+        """Say the domain in words, for messages."""
+        return "be one of " + ", ".join(repr(option) for option in self.options)
+
+    def only(self) -> Value:
+        """Return the one value that is left."""
+        return self.options[0]
+
+
+Domain: TypeAlias = Fixed | Int | Float | Choice
+
+
+def as_domain(value: object) -> Domain:
+    """Return a domain as it is, any other value as `Fixed`."""
+    return value if isinstance(value, (Fixed, Int, Float, Choice)) else Fixed(value)  # type: ignore[arg-type]  # Fixed checks the value itself
+
+
+#: Where the value of a named dimension comes from: a sampler, or a point that is replayed.
+Source: TypeAlias = Callable[[str, Any], Value]

@@ -1,0 +1,83 @@
+"""Classes as text: the spelling that ``get_params(simple_types=True)`` uses.
+
+Nothing is imported here, so a study file can be checked for spelling without
+paying for torch.
+"""
+
+from __future__ import annotations
+
+from tuner.errors import did_you_mean
+
+__all__ = ["RECTOOLS_TYPES", "class_path", "resolve_name", "short_name"]
+
+_NN = "rectools.models.nn"
+_TRANSFORMERS = f"{_NN}.transformers"
+
+#: Built-in module types of RecTools 0.19 by short name (a test compares each with the real class).
+RECTOOLS_TYPES = {
+    path.rsplit(".", 1)[1]: path
+    for path in (
+        f"{_TRANSFORMERS}.sasrec.SASRecDataPreparator",
+        f"{_TRANSFORMERS}.sasrec.SASRecTransformerLayers",
+        f"{_TRANSFORMERS}.bert4rec.BERT4RecDataPreparator",
+        f"{_TRANSFORMERS}.hstu.STULayers",
+        f"{_TRANSFORMERS}.ligr.LiGRLayers",
+        f"{_TRANSFORMERS}.lightning.TransformerLightningModule",
+        f"{_TRANSFORMERS}.negative_sampler.CatalogUniformSampler",
+        f"{_TRANSFORMERS}.net_blocks.PreLNTransformerLayers",
+        f"{_TRANSFORMERS}.net_blocks.LearnableInversePositionalEncoding",
+        f"{_TRANSFORMERS}.similarity.DistanceSimilarityModule",
+        f"{_TRANSFORMERS}.torch_backbone.TransformerTorchBackbone",
+        f"{_NN}.item_net.SumOfEmbeddingsConstructor",
+        f"{_NN}.item_net.IdEmbeddingsItemNet",
+        f"{_NN}.item_net.CatFeaturesItemNet",
+    )
+}
+
+
+def class_path(cls: type) -> str:
+    """Return the import path of a class as RecTools writes it.
+
+    Models of RecTools itself are written by their bare name, as in ``"SASRecModel"``.
+    """
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    bases = {base.__name__ for base in cls.__mro__}
+    if "ModelBase" in bases and path.startswith("rectools.models."):
+        return cls.__qualname__
+    return path
+
+
+def short_name(value: object) -> str:
+    """Return a class path's last part, anything else as text: what tables show."""
+    if isinstance(value, str) and "." in value:
+        return value.rsplit(".", 1)[1]
+    return str(value)
+
+
+def resolve_name(key: str, value: object, known: tuple[object, ...] = ()) -> object:
+    """Turn a short class name written for `key` into its import path.
+
+    Parameters
+    ----------
+    key
+        Flat param the value is for; only ``*_type`` keys hold module classes.
+    value
+        What the user wrote.
+    known
+        Values that the key may already take; their short names are accepted too.
+
+    Raises
+    ------
+    ValueError
+        If `value` is a bare name that is neither known nor a built-in of RecTools.
+    """
+    if not key.endswith("_type") or not isinstance(value, str) or "." in value:
+        return value
+    names = RECTOOLS_TYPES | {short_name(option): str(option) for option in known}
+    if value not in names:
+        msg = (
+            f"must be an import path or a short name known here, but got {value!r}; "
+            f"{did_you_mean(value, list(names))}"
+        )
+        raise ValueError(msg)
+    return names[value]

@@ -1,0 +1,169 @@
+"""A space as plain data, the way a study file writes it, and a space found by its import path.
+
+n_factors: [64, 128]                     a list is a choice
+session_max_len: 50                      a bare value is fixed
+lr: {float: [1.0e-4, 1.0e-2], log: true}
+n_blocks: {int: [1, 4]}
+loss: {choice: {softmax: {}, gBCE: {n_negatives: {int: [16, 256], log: true}}}}
+use_causal_attn: {choice: [true, false], when: {cls: BERT4RecModel}}
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import Problem, SpaceError, did_you_mean
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int, plain_value
+from tuner.space.names import resolve_name
+from tuner.space.space import Space
+
+__all__ = ["domain_from_plain", "find_module", "load_space"]
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "choice": ("when",),
+    "int": ("step", "log", "when"),
+    "float": ("step", "log", "when"),
+    "fixed": ("when",),
+}
+
+
+def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -> Domain:
+    """Read one domain of a study file.
+
+    Parameters
+    ----------
+    key
+        The param it is for.
+    plain
+        What the file says.
+    known
+        Class paths whose short names are understood besides those of RecTools.
+
+    Raises
+    ------
+    ValueError, TypeError
+        With the rule and the value, if it is not well formed.
+    """
+    read = _Reader(known)
+    if isinstance(plain, list):
+        return read.choice(key, plain, {})
+    if not isinstance(plain, Mapping):
+        return read.fixed(key, plain, {})
+    words = [word for word in _WORDS if word in plain]
+    if len(words) != 1:
+        msg = (
+            f"must be a value, a list, or a mapping with one of {', '.join(_WORDS)}, but got {dict(plain)!r}"
+        )
+        raise ValueError(msg)
+    (word,) = words
+    options = {name: value for name, value in plain.items() if name != word}
+    for name in options:
+        if name not in _WORDS[word]:
+            msg = f"{word} takes no {name!r}; {did_you_mean(str(name), _WORDS[word])}"
+            raise ValueError(msg)
+    if "when" in options:
+        options["when"] = read.when(options["when"])
+    builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, word)
+    return builder(key, plain[word], options)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Builds domains; each method is one word of `_WORDS`."""
+
+    known: tuple[object, ...]
+
+    def choice(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if isinstance(body, list):
+            return Choice(*[resolve_name(key, option, self.known) for option in body], **options)
+        if isinstance(body, Mapping):
+            branches = {
+                resolve_name(key, option, self.known): {
+                    child: domain_from_plain(child, domain, self.known)
+                    for child, domain in (params or {}).items()
+                }
+                for option, params in body.items()
+            }
+            return Choice(branches, **options)
+        msg = f"choice must be a list or a mapping, but got {body!r}"
+        raise TypeError(msg)
+
+    def int(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
+        low, high = _bounds("int", body)
+        return Int(low, high, **options)
+
+    def float(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
+        low, high = _bounds("float", body)
+        return Float(low, high, **options)
+
+    def fixed(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        return Fixed(plain_value(resolve_name(key, body, self.known)), **options)
+
+    def when(self, body: object) -> dict[str, list[object]]:
+        if not isinstance(body, Mapping):
+            msg = f"`when` must map a param to the values it needs, but got {body!r}"
+            raise TypeError(msg)
+        return {
+            name: [
+                resolve_name(name, value, self.known)
+                for value in (values if isinstance(values, list) else [values])
+            ]
+            for name, values in body.items()
+        }
+
+
+def _bounds(word: str, body: object) -> tuple[Any, Any]:
+    if not isinstance(body, list) or len(body) != 2:
+        msg = f"{word} must be [low, high], both included, but got {body!r}"
+        raise ValueError(msg)
+    return body[0], body[1]
+
+
+def find_module(path: str) -> str | None:
+    """Return the module part of ``package.module`` or ``package.module:attribute`` if it can be found.
+
+    Only parent packages are imported, not the module itself.
+    """
+    module = path.partition(":")[0]
+    _see_working_folder()
+    try:
+        return module if importlib.util.find_spec(module) is not None else None
+    except (ImportError, ValueError):
+        return None
+
+
+def load_space(path: str) -> Space:
+    """Import a space: ``package.module`` means its attribute ``space``, ``package.module:name`` another.
+
+    Raises
+    ------
+    SpaceError
+        If there is no such module, or no `Space` in it.
+    """
+    module_name, _, attribute = path.partition(":")
+    if find_module(path) is None:
+        rule = f"must be an importable module, but got {module_name!r}"
+        raise SpaceError(
+            "space", [Problem("space.use", rule, "a file my_space.py beside the study is `use: my_space`")]
+        )
+    module = importlib.import_module(module_name)
+    space = getattr(module, attribute or "space", None)
+    if isinstance(space, Space):
+        return space
+    found = [name for name, value in vars(module).items() if isinstance(value, Space)]
+    rule = f"must name a Space, but {module_name} has none called {attribute or 'space'!r}"
+    hint = f"it has: {', '.join(f'{module_name}:{name}' for name in found)}" if found else None
+    raise SpaceError("space", [Problem("space.use", rule, hint)])
+
+
+def _see_working_folder() -> None:
+    """Let modules beside the study be imported, as ``python -m`` would."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

@@ -1,0 +1,20 @@
+"""The study file: what it may say, and how it is read."""
+
+from tuner.spec.load import load_study, study_from_mapping
+from tuner.spec.metrics import Metric
+from tuner.spec.models import Baseline, Data, Folds, Metrics, Resources, Search, SpaceSection, Study, Training
+
+__all__ = [
+    "Baseline",
+    "Data",
+    "Folds",
+    "Metric",
+    "Metrics",
+    "Resources",
+    "Search",
+    "SpaceSection",
+    "Study",
+    "Training",
+    "load_study",
+    "study_from_mapping",
+]

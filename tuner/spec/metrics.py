@@ -1,0 +1,120 @@
+"""Metrics as a study names them: ``NDCG@10``, or ``{NDCG@10: {divide_by_achievable: true}}``.
+
+The table of names stands here as text, so that a misspelt metric is found without importing
+RecTools; a test compares it with `rectools.metrics`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tuner.errors import did_you_mean
+
+__all__ = ["METRICS", "Metric"]
+
+#: Metric of `rectools.metrics` -> its options beside k, and the type of each.
+#: `IntraListDiversity` needs a distance calculator object and cannot be written in a study file.
+METRICS: dict[str, dict[str, type]] = {
+    "Accuracy": {},
+    "AvgRecPopularity": {"normalize": bool},
+    "CatalogCoverage": {"normalize": bool},
+    "CoveredUsers": {},
+    "F1Beta": {"beta": float},
+    "HitRate": {},
+    "Intersection": {"ref_k": int},
+    "MAP": {"divide_by_k": bool},
+    "MCC": {},
+    "MRR": {},
+    "MeanInvUserFreq": {},
+    "NDCG": {"log_base": int, "divide_by_achievable": bool},
+    "PAP": {"insufficient_handling": str},
+    "PartialAUC": {"insufficient_handling": str},
+    "Precision": {"r_precision": bool},
+    "Recall": {},
+    "Serendipity": {},
+    "SufficientReco": {"deep": bool},
+    "UnrepeatedReco": {"deep": bool},
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric at one k.
+
+    Attributes
+    ----------
+    name
+        Class name in `rectools.metrics`.
+    k
+        Length of the recommendation list it looks at.
+    options
+        Further keyword arguments of the class.
+    """
+
+    name: str
+    k: int
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name in tables, such as ``NDCG@10``."""
+        return f"{self.name}@{self.k}"
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it compares with the recommendations of a reference model."""
+        return self.name == "Intersection"
+
+    def plain(self) -> object:
+        """Return the spelling a study file uses."""
+        return {self.label: dict(self.options)} if self.options else self.label
+
+    @classmethod
+    def parse(cls, plain: object) -> Metric:
+        """Read a metric of a study file.
+
+        Raises
+        ------
+        ValueError
+            With the rule and the value, if there is no such metric or option.
+        """
+        if isinstance(plain, Metric):
+            return plain
+        label, options = _label_and_options(plain)
+        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d*)", label)
+        if match is None:
+            msg = f"must be a metric and its k, as NDCG@10, but got {label!r}"
+            raise ValueError(msg)
+        name = match[1]
+        if name not in METRICS:
+            msg = f"must be a metric of RecTools, but got {name!r}; {did_you_mean(name, list(METRICS))}"
+            raise ValueError(msg)
+        for option, value in options.items():
+            _check_option(name, str(option), value)
+        return cls(name, int(match[2]), dict(options))
+
+
+def _label_and_options(plain: object) -> tuple[str, Mapping[str, object]]:
+    if isinstance(plain, str):
+        return plain, {}
+    if isinstance(plain, Mapping) and len(plain) == 1:
+        ((label, options),) = plain.items()
+        if isinstance(label, str) and (options is None or isinstance(options, Mapping)):
+            return label, options or {}
+    msg = f"must be NAME@K or {{NAME@K: {{option: value}}}}, but got {plain!r}"
+    raise ValueError(msg)
+
+
+def _check_option(name: str, option: str, value: object) -> None:
+    valid = METRICS[name]
+    if option not in valid:
+        hint = did_you_mean(option, list(valid)) if valid else "it takes none beside k"
+        msg = f"{name} takes no option {option!r}; {hint}"
+        raise ValueError(msg)
+    kind = valid[option]
+    accepted = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+    if not accepted or (kind is not bool and isinstance(value, bool)):
+        msg = f"{name}'s {option} must be {kind.__name__}, but got {value!r}"
+        raise ValueError(msg)

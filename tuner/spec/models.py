@@ -1,0 +1,370 @@
+"""The sections of a study, as frozen pydantic models. Names, defaults and rules; no file handling."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tuner.space import Space
+from tuner.spec.metrics import Metric
+
+__all__ = [
+    "Baseline",
+    "Data",
+    "Folds",
+    "Metrics",
+    "Resources",
+    "Search",
+    "SpaceSection",
+    "Study",
+    "Training",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Columns(_Section):
+    """Names of the columns in the user's file; the defaults are RecTools' own."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    datetime: str = "datetime"
+    weight: str | None = None
+
+
+class Data(_Section):
+    """Where interactions come from, and what is done to them before they are split.
+
+    Attributes
+    ----------
+    interactions
+        Path or fsspec URL of a .csv, .csv.gz or .parquet file.
+    columns
+        Its column names. Without `weight`, every interaction weighs 1.
+    datetime
+        ``iso`` (dates, or text that starts with one), ``unix_s`` or ``unix_ms``.
+    item_features
+        Path or URL of a table with columns id, feature, value (RecTools' flat format).
+    numeric_features
+        Features whose value is used as a number; all others are categories.
+    min_user_interactions, min_item_interactions
+        Users and items with fewer are dropped, once each, users first. Counted without the holdout.
+    duplicates
+        What to do with repeated rows: ``keep`` them; ``drop_exact``: keep one of each (user, item,
+        datetime); ``keep_first`` / ``keep_last``: keep the oldest / newest of each (user, item).
+    """
+
+    interactions: str
+    columns: Columns = Columns()
+    datetime: Literal["iso", "unix_s", "unix_ms"] = "iso"
+    item_features: str | None = None
+    numeric_features: tuple[str, ...] = Field(default=(), strict=False)
+    min_user_interactions: int = Field(default=1, ge=1)
+    min_item_interactions: int = Field(default=1, ge=1)
+    duplicates: Literal["keep", "drop_exact", "keep_first", "keep_last"] = "keep"
+
+
+class Folds(_Section):
+    """How data is split into folds, oldest first.
+
+    Attributes
+    ----------
+    split
+        ``time_range``: test windows of `size` (as 14D or 12H) at the end of the data;
+        ``last_n``: the last `size` interactions of each user;
+        ``random``: a share `size` of all interactions.
+    n_folds
+        Folds that the search sees.
+    holdout
+        Further folds, the newest, that it never sees.
+    filter_viewed
+        Recommend only items new to the user, and drop pairs seen in train from test.
+    filter_cold_users, filter_cold_items
+        Drop users and items without train interactions from test.
+    seed
+        Of the random split.
+    """
+
+    split: Literal["time_range", "last_n", "random"]
+    n_folds: int = Field(default=1, ge=1)
+    holdout: int = Field(default=1, ge=0)
+    size: str | int | float
+    filter_viewed: bool = True
+    filter_cold_users: bool = True
+    filter_cold_items: bool = True
+    seed: int = 60
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _check_size(cls, size: object, info: ValidationInfo) -> object:
+        split = info.data.get("split")
+        number = isinstance(size, (int, float)) and not isinstance(size, bool)
+        if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d*[DH]", size)):
+            msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}"
+            raise ValueError(msg)
+        if split == "last_n" and not (number and isinstance(size, int) and size >= 1):
+            msg = f"must be an integer of at least 1 for a last_n split, but got {size!r}"
+            raise ValueError(msg)
+        if split == "random":
+            total = info.data.get("n_folds", 1) + info.data.get("holdout", 0)
+            if not (number and 0 < float(size) * total < 1):  # type: ignore[arg-type]  # a number, as just checked
+                msg = (
+                    f"must be a share for a random split, with 0 < size x {total} folds < 1, but got {size!r}"
+                )
+                raise ValueError(msg)
+        return size
+
+
+MetricField = Annotated[InstanceOf[Metric], BeforeValidator(Metric.parse)]
+
+
+class Metrics(_Section):
+    """What is measured on each fold; the objective decides.
+
+    Attributes
+    ----------
+    objective
+        The metric to optimise, as ``NDCG@10``; its mean over folds is a trial's value.
+    direction
+        ``maximize`` or ``minimize``; never guessed from the name.
+    report
+        Further metrics for the leaderboard.
+    reference
+        Name of the baseline whose recommendations Intersection compares with.
+    """
+
+    objective: MetricField
+    direction: Literal["maximize", "minimize"]
+    report: tuple[MetricField, ...] = Field(default=(), strict=False)
+    reference: str | None = Field(default=None, validate_default=True)
+
+    @property
+    def all(self) -> tuple[Metric, ...]:
+        """Objective and report, each label once."""
+        return tuple({metric.label: metric for metric in (*self.report, self.objective)}.values())
+
+    @property
+    def k(self) -> int:
+        """Length of the recommendation lists that all metrics together need."""
+        return max(metric.k for metric in self.all)
+
+    @field_validator("report")
+    @classmethod
+    def _check_labels(cls, report: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:
+        seen = {metric.label: metric for metric in (info.data.get("objective"),) if metric is not None}
+        for metric in report:
+            if seen.setdefault(metric.label, metric) != metric:
+                msg = f"must measure a metric one way, but {metric.label} stands there with different options"
+                raise ValueError(msg)
+        return report
+
+    @field_validator("reference")
+    @classmethod
+    def _check_reference(cls, reference: str | None, info: ValidationInfo) -> str | None:
+        measured = (info.data.get("objective"), *info.data.get("report", ()))
+        needy = [metric.label for metric in measured if metric is not None and metric.needs_reference]
+        if needy and reference is None:
+            msg = f"must name a baseline when {', '.join(needy)} is measured, but is missing"
+            raise ValueError(msg)
+        return reference
+
+
+class SpaceSection(_Section):
+    """The space: one to start from, and what this study changes in it.
+
+    Attributes
+    ----------
+    use
+        Import path of a space, as ``search_spaces.guide``.
+    set
+        Params to fix, narrow or add; see `tuner.space`.
+    """
+
+    use: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_path(cls, plain: object) -> object:
+        return {"use": plain} if isinstance(plain, str) else plain
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> SpaceSection:
+        if self.use is None and not self.set:
+            msg = "must name a space with `use`, or list params under `set`, but has neither"
+            raise ValueError(msg)
+        return self
+
+
+class Baseline(_Section):
+    """A configuration to run first and compare with.
+
+    Attributes
+    ----------
+    name
+        Its name on the leaderboard.
+    use
+        A named baseline of the space or a built-in one to start from; by default the one called `name`,
+        unless `params` gives a model of its own.
+    params
+        Flat params that are added or changed.
+    """
+
+    name: str
+    use: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_name(cls, plain: object) -> object:
+        return {"name": plain} if isinstance(plain, str) else plain
+
+
+def _seconds(plain: object) -> object:
+    """Read a duration: seconds, or text as 45s, 30m, 2h, 1d, 1h30m."""
+    if plain is None or (isinstance(plain, (int, float)) and not isinstance(plain, bool)):
+        return None if plain is None else float(plain)
+    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(plain).strip().lower())
+    if parts is None or not any(parts.groups()):
+        msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
+        raise ValueError(msg)
+    return float(
+        sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (86400, 3600, 60, 1), strict=True))
+    )
+
+
+class Search(_Section):
+    """How long and how to search.
+
+    Attributes
+    ----------
+    trials
+        Trials that the sampler chooses; baselines come on top.
+    time_budget
+        No trial starts after it; running ones stop at their next evaluation and go on when the study
+        is run again.
+    sampler
+        ``tpe`` (multivariate, grouped), ``random``, ``gp`` or ``nsga2``.
+    seed
+        Of the sampler, and the root of every trial's seeds.
+    """
+
+    trials: int = Field(default=20, ge=0)
+    time_budget: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
+    sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"
+    seed: int = Field(default=60, ge=0, lt=2**32)
+
+
+class Training(_Section):
+    """How a transformer model is trained in a trial.
+
+    Attributes
+    ----------
+    epochs
+        Epochs per fold, at most.
+    evaluate_every
+        Epochs between evaluations; the last epoch is always evaluated.
+    patience
+        Stop a fold's training after so many evaluations without a better objective; null: never.
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+
+
+class Resources(_Section):
+    """What one trial takes, and how many run at once.
+
+    Attributes
+    ----------
+    cpus_per_trial, gpus_per_trial
+        Shares for Ray; a fraction of a GPU packs several trials on one.
+    concurrency
+        Trials at once; null: as many as fit.
+    """
+
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: float = Field(default=0, ge=0)
+    concurrency: int | None = Field(default=None, ge=1)
+
+    @field_validator("cpus_per_trial", "gpus_per_trial")
+    @classmethod
+    def _check_share(cls, share: float) -> float:
+        if share > 1 and share != int(share):
+            msg = f"must be a fraction up to 1 or a whole number, but got {share:g}"
+            raise ValueError(msg)
+        return share
+
+
+class Study(_Section):
+    """One study: everything that decides a search.
+
+    Attributes
+    ----------
+    study
+        Its name; the results stand in a folder of that name.
+    """
+
+    study: str
+    data: Data
+    folds: Folds
+    metrics: Metrics
+    space: InstanceOf[Space] | SpaceSection
+    baselines: tuple[Baseline, ...] = Field(default=(), strict=False)
+    search: Search = Search()
+    training: Training = Training()
+    resources: Resources = Resources()
+
+    @field_validator("study")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+            msg = f"must be letters, digits, '.', '_' or '-', at most 80, but got {name!r}"
+            raise ValueError(msg)
+        return name
+
+    @field_validator("baselines")
+    @classmethod
+    def _check_baselines(cls, baselines: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
+        names = [baseline.name for baseline in baselines]
+        for name in names:
+            if names.count(name) > 1:
+                msg = f"names must differ, but {name!r} stands there {names.count(name)} times"
+                raise ValueError(msg)
+        return baselines
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Study:
+        """Read a study file.
+
+        Parameters
+        ----------
+        path
+            The YAML file. Relative data paths in it are taken from the working folder, then from the
+            file's own.
+        overrides
+            Changes as ``search.trials=100``; the value is YAML.
+
+        Raises
+        ------
+        StudyError
+            With every problem found.
+        """
+        from tuner.spec.load import load_study  # noqa: PLC0415  # the reader builds on these models
+
+        return load_study(Path(path), overrides)

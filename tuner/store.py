@@ -1,0 +1,452 @@
+"""The study store: the one source of truth, an Optuna study in the study's folder.
+
+A study's folder holds
+
+    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures
+    study.yaml      the study as it was first run
+    logs/           one file per trial
+    tensorboard/    one run per trial
+    .lock           who is running it
+
+Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
+baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `log`, `seconds`,
+`attempts`. Everything that people look at is a function of these.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tuner.errors import Problem, StoreError
+from tuner.results import Evaluation, Failure, Summary, fold_seed
+from tuner.space import Space, Value
+
+__all__ = [
+    "Asked",
+    "StudyStore",
+    "TrialRecord",
+    "hold_lock",
+    "lock_holder",
+    "open_store",
+    "read_records",
+    "store_exists",
+]
+
+JOURNAL = "journal.log"
+_EVALUATION = "evaluation:"
+_RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial that is to be run: new, or cut off earlier and run again.
+
+    Attributes
+    ----------
+    number
+        In the store.
+    params
+        Flat params.
+    name
+        Of a baseline; None for a trial that the sampler chose.
+    seeds
+        One per fold.
+    """
+
+    number: int
+    params: dict[str, Value]
+    name: str | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the store has it.
+
+    Attributes
+    ----------
+    number, state
+        State is ``complete``, ``failed``, ``running``, ``waiting`` or ``pruned``.
+    name
+        Of a baseline; None for a trial that the sampler chose.
+    params
+        Flat params.
+    evaluations
+        By fold, then epoch.
+    summary
+        None until the trial is complete.
+    failure
+        Of a failed trial.
+    seeds
+        One per fold.
+    log
+        Path of its log, from the study's folder.
+    seconds
+        From its start to its end.
+    started, ended
+        Local time.
+    """
+
+    number: int
+    state: str
+    name: str | None
+    params: Mapping[str, Value]
+    evaluations: tuple[Evaluation, ...] = ()
+    summary: Summary | None = None
+    failure: Failure | None = None
+    seeds: tuple[int, ...] = ()
+    log: str | None = None
+    seconds: float | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """The baseline's name, or the short name of the model."""
+        return self.name or str(self.params.get("cls", "?")).rsplit(".", 1)[-1]
+
+
+class _FlockLock(BaseJournalFileLock):
+    """A lock that the kernel lets go of when its process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        assert self._descriptor is not None, "released without being acquired"
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+def _storage(folder: Path) -> JournalStorage:
+    backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_FlockLock(folder / ".journal.lock"))
+    return JournalStorage(backend)
+
+
+def _quiet_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def store_exists(folder: Path) -> bool:
+    """Whether the folder holds a study."""
+    return (folder / JOURNAL).exists()
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Return who runs the study in this folder at the moment, None if nobody does."""
+    path = folder / ".lock"
+    if not path.exists():
+        return None
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read().strip() or "another process"
+    return None
+
+
+@contextmanager
+def hold_lock(folder: Path) -> Iterator[None]:
+    """Hold the study's folder for this process.
+
+    Raises
+    ------
+    StoreError
+        If another process runs the study, saying which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            hint = "wait for it, or end it; `tuner leaderboard` works meanwhile"
+            raise StoreError(
+                str(folder), [Problem("", f"must be free, but {holder} is running this study", hint)]
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def make_sampler(name: str, seed: int) -> BaseSampler:
+    """Return the Optuna sampler of that name."""
+    if name == "random":
+        return RandomSampler(seed=seed)
+    if name == "gp":
+        return GPSampler(seed=seed)
+    if name == "nsga2":
+        return NSGAIISampler(seed=seed)
+    return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+def open_store(
+    folder: Path, *, name: str, direction: str, sampler: str, seed: int, facts: Mapping[str, object]
+) -> StudyStore:
+    """Open the store of a study, making it if there is none.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    name, direction
+        Of the Optuna study.
+    sampler, seed
+        What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
+    facts
+        What must not change between runs of one study, such as the fingerprint of its data.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a study with other facts, naming each difference.
+    """
+    _quiet_optuna()
+    storage = _storage(folder)
+    study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    known = study.user_attrs.get("facts")
+    if known is None:
+        study.set_user_attr("facts", dict(facts))
+        study.set_user_attr("versions", _versions())
+    else:
+        plain = json.loads(json.dumps(facts))
+        problems = [
+            Problem(key, f"must stay as it was when the study began: {known.get(key)!r}, but got {value!r}")
+            for key, value in plain.items()
+            if known.get(key) != value
+        ]
+        if problems:
+            hint = "give the study another name to begin anew, or another --output"
+            problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
+            raise StoreError(str(folder), problems)
+    done = len(study.get_trials(deepcopy=False))
+    study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
+    return StudyStore(study, seed)
+
+
+class StudyStore:
+    """The trials of one study, written by one process.
+
+    Parameters
+    ----------
+    study
+        The Optuna study; its storage is the truth.
+    seed
+        Root of the trials' seeds.
+    """
+
+    def __init__(self, study: optuna.Study, seed: int) -> None:
+        self.study = study
+        self._seed = seed
+        self._ids: dict[int, int] = {}
+
+    def add_baselines(
+        self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
+    ) -> None:
+        """Queue baselines (name, params, point in the space or None) that the store does not have yet."""
+        known = {trial.user_attrs.get("name") for trial in self.study.get_trials(deepcopy=False)}
+        for name, params, point in baselines:
+            if name not in known:
+                self.study.enqueue_trial(point or {}, user_attrs={"name": name, "params": params})
+
+    def cut_off(self) -> list[int]:
+        """Return the numbers of the trials that a dead process left running."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number for trial in running]
+
+    def n_waiting(self) -> int:
+        """Return how many queued baselines have not begun."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    def n_searched(self) -> int:
+        """Return how many trials the sampler has chosen, in whatever state."""
+        return sum("name" not in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
+
+    def ask(self, space: Space, n_folds: int, finish: Any) -> Asked:
+        """Begin the next trial: the next queued baseline, or a new point.
+
+        Parameters
+        ----------
+        space
+            What may be suggested.
+        n_folds
+            Number of seeds the trial needs.
+        finish
+            Function from suggested params to the trial's full params.
+        """
+        return self._begin(self.study.ask(), space, n_folds, finish)
+
+    def ask_again(self, number: int, space: Space, n_folds: int, finish: Any) -> Asked:
+        """Begin a cut-off trial again, under its number, with its params and seeds."""
+        trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
+        return self._begin(Trial(self.study, trial_id), space, n_folds, finish)
+
+    def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Any) -> Asked:
+        attributes = trial.user_attrs
+        self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
+        params = attributes.get("params")
+        if params is None:
+            params = finish(space.suggest(trial))
+            trial.set_user_attr("params", params)
+        elif "seeds" not in attributes:
+            if self._frozen(trial.number).system_attrs.get("fixed_params"):
+                space.suggest(trial)  # so that the sampler learns from a baseline in the space
+            params = finish(params)
+            trial.set_user_attr("params", params)
+        seeds = attributes.get("seeds")
+        if seeds is None:
+            seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
+            trial.set_user_attr("seeds", seeds)
+        attempts = attributes.get("attempts", 0) + 1
+        trial.set_user_attr("attempts", attempts)
+        return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
+
+    def attempts(self, number: int) -> int:
+        """Return how often the trial was begun."""
+        return int(self._frozen(number).user_attrs.get("attempts", 0))
+
+    def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
+        """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
+        storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
+        key = f"{_EVALUATION}{evaluation.fold}:{evaluation.epoch}"
+        storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
+        step = evaluation.fold * (epochs + 1) + evaluation.epoch
+        storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+
+    def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
+        """Tell a trial that made every planned evaluation."""
+        self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
+        self.study.tell(number, summary.mean)
+
+    def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
+        """Tell a trial that failed."""
+        self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
+        self.study.tell(number, state=TrialState.FAIL)
+
+    def _note(self, number: int, **attributes: object) -> None:
+        for key, value in attributes.items():
+            self.study._storage.set_trial_user_attr(self._ids[number], key, value)  # noqa: SLF001  # as in `report`
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.study._storage.get_trial(self._ids[number])  # noqa: SLF001  # by number, not by a scan
+
+    def records(self) -> list[TrialRecord]:
+        """Return all trials, by number."""
+        return [_record(trial) for trial in self.study.get_trials(deepcopy=False)]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study read from its folder.
+
+    Attributes
+    ----------
+    name, direction
+        Of the Optuna study.
+    facts
+        See `open_store`.
+    versions
+        Of the packages that it began with.
+    records
+        All trials, by number.
+    """
+
+    name: str
+    direction: str
+    facts: Mapping[str, Any]
+    versions: Mapping[str, str]
+    records: list[TrialRecord] = field(default_factory=list)
+
+
+def read_records(folder: Path) -> StoredStudy:
+    """Read a study, also while it runs.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds none.
+    """
+    if not store_exists(folder):
+        rule = "must be the folder of a study, but it has no journal.log"
+        raise StoreError(
+            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
+        )
+    _quiet_optuna()
+    storage = _storage(folder)
+    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+    if not names:
+        raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
+    study = optuna.load_study(study_name=names[0], storage=storage)
+    return StoredStudy(
+        name=study.study_name,
+        direction=study.direction.name.lower(),
+        facts=study.user_attrs.get("facts", {}),
+        versions=study.user_attrs.get("versions", {}),
+        records=[_record(trial) for trial in study.get_trials(deepcopy=False)],
+    )
+
+
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    attributes = trial.user_attrs
+    evaluations = [
+        Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(_EVALUATION)
+    ]
+    summary, failure = attributes.get("summary"), attributes.get("failure")
+    return TrialRecord(
+        number=trial.number,
+        state=_STATES[trial.state],
+        name=attributes.get("name"),
+        params=attributes.get("params", {}),
+        evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
+        summary=Summary.from_plain(summary) if summary else None,
+        failure=Failure(**failure) if failure else None,
+        seeds=tuple(attributes.get("seeds", ())),
+        log=attributes.get("log"),
+        seconds=attributes.get("seconds"),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,207 @@
+"""TensorBoard: a run for each trial, with its curves as they come and its row in the HParams table.
+
+The tags of a run, where N counts folds from 1:
+
+    (maximize) NDCG@10            the objective, or (minimize): mean over folds at the best epoch
+    objective_std                 its deviation over folds
+    <metric>/mean                 the same for each metric
+    parameters                    trainable parameters
+    validation <metric>/fold N    by epoch; 0 for a model that is not trained by epochs
+    train_loss/fold N             by epoch
+    seconds/fit fold N            by epoch
+
+The names are chosen for their order. No experiment summary is written, so TensorBoard makes the columns
+of its HParams table from the runs it has: the parameters of all trials, those that differ first, and all
+scalars by name, of which the first five are ticked. With the names above these are the results. An
+experiment summary could pick and order the metrics, but it also replaces the columns of parameters, and
+TensorBoard keeps the first one that it reads in a run: parameters that a later trial brings (of another
+module or baseline, or of a space that grew) would never be shown.
+"""
+
+# ruff: noqa: PLC0415  # TensorBoard takes a while to import, so it waits for the first trial
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.results import Direction, Evaluation, Job, Summary
+from tuner.space.names import short_name
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+
+__all__ = ["TensorBoardWriter"]
+
+logger = logging.getLogger(__name__)
+
+#: Longest label in a folder's name; file systems take 255 bytes, and a character can need four.
+LABEL_LENGTH = 60
+
+
+class TensorBoardWriter:
+    """An observer of a search that writes what it sees for TensorBoard.
+
+    Every event is flushed when it is written, so that TensorBoard shows it at its next reload and a killed
+    search leaves readable files. When a file cannot be written, a warning is logged and nothing more is
+    written: curves are no reason to end a search.
+
+    Parameters
+    ----------
+    folder
+        Where the runs go, each into ``<number>-<label>``; TensorBoard's ``--logdir``.
+    objective, direction
+        What decides, and which way.
+    """
+
+    def __init__(self, folder: Path, *, objective: str, direction: Direction) -> None:
+        self._folder = folder
+        self._objective = f"({direction}) {objective}"
+        self._open: dict[int, _Run] = {}
+        self._given_up = False
+
+    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells it too
+        """Begin the trial's run, in place of an earlier one of that number, and write its hparams."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        self._end(job.number)
+        with self._writing():
+            if not self._given_up:
+                run = self._open[job.number] = _Run(self._folder / _run_name(job))
+                # Without a group of its own the row is named as the run, with the study's folder before it
+                # when TensorBoard looks at several studies at once.
+                hparams = {key: _hparam(value) for key, value in job.params.items()}
+                run.write(hparams_pb(hparams, trial_id=""))
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Extend the curves of one fold."""
+        fold = f"fold {evaluation.fold + 1}"
+        scalars = {f"validation {label}/{fold}": value for label, value in evaluation.metrics.items()}
+        scalars[f"seconds/fit {fold}"] = evaluation.fit_seconds
+        if evaluation.train_loss is not None:
+            scalars[f"train_loss/{fold}"] = evaluation.train_loss
+        self._write(job, _scalars(scalars), step=evaluation.epoch)
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run shows it
+        """Write the results and end the run."""
+        scalars = {self._objective: summary.mean, "objective_std": summary.std}
+        scalars |= {f"{label}/mean": value for label, value in summary.metrics.items()}
+        if summary.n_parameters is not None:
+            scalars["parameters"] = summary.n_parameters
+        self._write(job, _scalars(scalars), step=summary.epoch)
+        self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Write the cause as text and end the run."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("failure", f"```\n{cause}\n```\n\nLog: `{log}`"))
+        self._write(job, _session_end("STATUS_FAILURE"))
+        self._end(job.number)
+
+    def close(self) -> None:
+        """Close the runs of trials that were cut off; begun again, they are written anew."""
+        for number in list(self._open):
+            self._end(number)
+
+    def _write(self, job: Job, summary: SummaryProto, step: int = 0) -> None:
+        with self._writing():
+            if job.number in self._open:
+                self._open[job.number].write(summary, step)
+
+    def _end(self, number: int) -> None:
+        with self._writing():
+            if number in self._open:
+                self._open.pop(number).close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Give up at the first error of the file system: say so once and write no more."""
+        try:
+            yield
+        except OSError as error:
+            logger.warning("TensorBoard's files cannot be written, so its curves end here: %s", error)
+            self._given_up = True
+            for run in self._open.values():
+                with suppress(OSError):
+                    run.close()
+            self._open.clear()
+
+
+class _Run:
+    """The event file of one trial.
+
+    TensorBoard's `RecordWriter` on a plain file rather than its `EventFileWriter`, which keeps a thread for
+    every file and raises an error of the disk there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+        self._event = Event
+        self._records = RecordWriter((folder / name).open("xb"))
+        self._add(file_version="brain.Event:2")
+        # A TensorBoard that has read the trial's first attempt drops it when it meets a second start.
+        self._add(session_log=SessionLog(status=SessionLog.START))
+
+    def write(self, summary: SummaryProto, step: int = 0) -> None:
+        """Add a summary, and hand it to the operating system."""
+        self._add(summary=summary, step=step)
+        self._records.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()
+
+    def _add(self, **fields: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _run_name(job: Job) -> str:
+    label = re.sub(r"[^\w.-]+", "_", job.label)
+    return f"{job.number:04d}-{label[:LABEL_LENGTH]}"
+
+
+def _hparam(value: object) -> bool | float | str:
+    """Return a param as the HParams table takes it: classes by their last name, tuples joined."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(_hparam(item)) for item in value)
+    is_class = isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+    return short_name(value) if is_class else str(value)
+
+
+def _scalars(values: Mapping[str, float]) -> SummaryProto:
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+
+    value = [SummaryProto.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    return SummaryProto(value=value)
+
+
+def _session_end(status: str) -> SummaryProto:
+    """Return the mark of a trial's end; TensorBoard's own function for it needs TensorFlow."""
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.Status.Value(status), end_time_secs=time.time())
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    value = SummaryProto.Value(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=metadata.create_summary_metadata(data),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return SummaryProto(value=[value])
