@@ -129,12 +129,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and where to go on to stderr."""
-    from tuner.launch import _shown
+    from tuner.launch import shown
     from tuner.leaderboard import number, render
 
     print(render(board, top=10))
     sys.stdout.flush()
-    shown = _shown(folder)
+    where = shown(folder)
     best = board.best
     if best is not None and best.record.summary is not None:
         value = number(best.record.summary.mean)
@@ -143,10 +143,10 @@ def _summary(board: Leaderboard, folder: Path) -> None:
             file=sys.stderr,
         )
     print(
-        f"results: {shown}\n"
-        f"  tuner leaderboard {shown}\n"
-        f"  tuner show {shown} best\n"
-        f"  tensorboard --logdir {shown}/tensorboard",
+        f"results: {where}\n"
+        f"  tuner leaderboard {where}\n"
+        f"  tuner show {where} best\n"
+        f"  tensorboard --logdir {where}/tensorboard",
         file=sys.stderr,
     )
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from tuner.errors import DataError, Problem, did_you_mean
 from tuner.spec import Data
 
 __all__ = ["Source", "load_source", "make_dataset"]
+
+if TYPE_CHECKING:
+    Column = pd.Series[Any]
 
 _FEATURE_COLUMNS = ("id", "feature", "value")
 
@@ -106,7 +110,8 @@ def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None,
     if kept.empty:
         rule = (
             f"must leave interactions to train on, but none of {len(interactions):,} are left with "
-            f"min_user_interactions={data.min_user_interactions}, min_item_interactions={data.min_item_interactions}"
+            f"min_user_interactions={data.min_user_interactions} and "
+            f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.interactions, [Problem("data", rule)])
     if item_features is None:
@@ -149,7 +154,7 @@ def _interactions(raw: pd.DataFrame, data: Data, problems: list[Problem]) -> pd.
         "datetime": (columns.datetime, Columns.Datetime),
         "weight": (columns.weight, Columns.Weight),
     }
-    frame: dict[str, pd.Series[object]] = {}
+    frame: dict[str, Column] = {}
     for role, (name, target) in names.items():
         if name is None:
             continue
@@ -170,7 +175,7 @@ def _interactions(raw: pd.DataFrame, data: Data, problems: list[Problem]) -> pd.
     return pd.DataFrame(frame).reset_index(drop=True)
 
 
-def _example(raw: pd.DataFrame, bad: pd.Series[bool]) -> str:
+def _example(raw: pd.DataFrame, bad: Column) -> str:
     """Count the bad rows and show the first, as the file has it."""
     row = int(np.flatnonzero(bad.to_numpy())[0])
     return f"{int(bad.sum()):,} of {len(raw):,} rows; the first is row {row + 1}: {raw.iloc[row].to_dict()}"
@@ -184,7 +189,7 @@ def _check_ids(raw: pd.DataFrame, name: str, where: str, problems: list[Problem]
         )
 
 
-def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem]) -> pd.Series[object]:
+def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem]) -> Column:
     column = raw[name]
     where = "data.columns.datetime"
     if kind == "iso":
@@ -197,8 +202,8 @@ def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem])
             column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601"
         )
     else:
-        unit = "s" if kind == "unix_s" else "ms"
-        parsed = pd.to_datetime(pd.to_numeric(column, errors="coerce"), unit=unit, errors="coerce")
+        numbers: Column = pd.to_numeric(column, errors="coerce")
+        parsed = pd.to_datetime(numbers, unit="s" if kind == "unix_s" else "ms", errors="coerce")
     if getattr(parsed.dt, "tz", None) is not None:
         parsed = parsed.dt.tz_convert("UTC").dt.tz_localize(None)
     bad = parsed.isna()
@@ -209,9 +214,9 @@ def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem])
     return parsed.astype("datetime64[ns]")
 
 
-def _weights(raw: pd.DataFrame, name: str, problems: list[Problem]) -> pd.Series[object]:
+def _weights(raw: pd.DataFrame, name: str, problems: list[Problem]) -> Column:
     numbers = pd.to_numeric(raw[name], errors="coerce").astype("float64")
-    bad = ~np.isfinite(numbers)
+    bad = ~pd.Series(np.isfinite(numbers), index=numbers.index)
     if bad.any():
         rule = f"weights must be finite numbers, but {name!r} is not in {_example(raw, bad)}"
         problems.append(Problem("data.columns.weight", rule))

@@ -23,11 +23,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.dataset.context import get_context
 from rectools.metrics import calc_metrics
+from rectools.metrics.base import MetricAtK
 from rectools.models.base import ModelBase
+from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import TrialError
 from tuner.folds import Fold
-from tuner.models import build_model, is_transformer
+from tuner.models import build_model
 from tuner.results import Direction, Evaluation, is_better
 from tuner.space import Value
 from tuner.spec import Metric, Study
@@ -114,8 +116,10 @@ def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int
     """
     model = build_model(params)
     measure = _Measure(model, fold, plan, report)
-    if is_transformer(model):
-        model._trainer.callbacks.append(_EpochEvaluations(measure))
+    if isinstance(model, TransformerModelBase):
+        # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
+        callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+        callbacks.append(_EpochEvaluations(model, measure))
     seed_everything(seed, workers=True, verbose=False)
     try:
         measure.start()
@@ -212,9 +216,8 @@ class _Measure:
             catalog=self.fold.catalog,
             ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
         )
-        metrics = {
-            label: float(values.get(label, values.get(f"{label}_{_REFERENCE}"))) for label in self.metrics
-        }
+        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
+        metrics = {label: float(values[name]) for label, name in named.items()}
         for label, value in metrics.items():
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
@@ -251,54 +254,56 @@ class _Measure:
 class _EpochEvaluations(Callback):
     """Evaluates within a Lightning fit, at the end of epochs."""
 
-    def __init__(self, measure: _Measure) -> None:
+    def __init__(self, model: TransformerModelBase[Any], measure: _Measure) -> None:
+        self.model = model
         self.measure = measure
 
     def __deepcopy__(self, _memo: dict[int, object]) -> _EpochEvaluations:
         """RecTools copies its trainer at each fit; the copy must report to the same place."""
         return self
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
         """Let patience end a fit before the minimal epochs that RecTools sets."""
         if self.measure.plan.patience is not None:
             trainer.fit_loop.min_epochs = 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch; evaluate where one is due."""
-        loss = trainer.callback_metrics.get(self.measure.model.train_loss_name)
+        loss = trainer.callback_metrics.get(self.model.train_loss_name)
         self.measure.epoch_done(trainer.current_epoch + 1, None if loss is None else float(loss))
         if not self.measure.due(trainer.max_epochs or 0):
             return
-        with _undisturbed(self.measure.model, pl_module):
+        with _undisturbed(self.model, pl_module):
             self.measure.take()
         if self.measure.out_of_patience:
             trainer.should_stop = True
 
 
 @contextmanager
-def _undisturbed(model: ModelBase[Any], pl_module: LightningModule) -> Iterator[None]:
+def _undisturbed(model: TransformerModelBase[Any], pl_module: LightningModule) -> Iterator[None]:
     """Let a half-fitted model recommend, and leave no trace: generators, modes and flags are put back."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # RecTools draws from the global generator
     modes = {module: module.training for module in pl_module.modules()}
-    fitted, device = model.is_fitted, model.recommend_torch_device  # type: ignore[attr-defined]  # a transformer has it
+    fitted, device = model.is_fitted, model.recommend_torch_device
     model.is_fitted = True
-    model.recommend_torch_device = device or str(pl_module.device)  # type: ignore[attr-defined]  # as above
+    model.recommend_torch_device = device or str(pl_module.device)
     try:
         with torch.random.fork_rng():
             yield
     finally:
-        model.is_fitted, model.recommend_torch_device = fitted, device  # type: ignore[attr-defined]  # as above
+        model.is_fitted, model.recommend_torch_device = fitted, device
         for module, mode in modes.items():
             module.training = mode
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002  # as above
 
 
-def _build(metric: Metric) -> Any:
-    return getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
+def _build(metric: Metric) -> MetricAtK:
+    made: MetricAtK = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
+    return made
 
 
 def _count_parameters(model: ModelBase[Any]) -> int | None:
-    if not is_transformer(model):
+    if not isinstance(model, TransformerModelBase):
         return None
     return sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
@@ -18,6 +20,9 @@ from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, Ti
 from tuner.data import Source, make_dataset
 from tuner.errors import DataError, Problem
 from tuner.spec import Data, Folds
+
+AnyIds = NDArray[Any]
+Rows = NDArray[np.int64]
 
 __all__ = ["Fold", "before_holdout", "development_dataset", "make_folds", "make_splitter"]
 
@@ -49,9 +54,9 @@ class Fold:
     index: int
     train: Dataset
     test: pd.DataFrame
-    users: np.ndarray
+    users: AnyIds
     seen: pd.DataFrame
-    catalog: np.ndarray
+    catalog: AnyIds
     facts: dict[str, object]
     reference: pd.DataFrame | None = None
 
@@ -124,15 +129,13 @@ def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
     return made
 
 
-def _fold(
-    dataset: Dataset, index: int, train: np.ndarray, test: np.ndarray, facts: dict[str, object]
-) -> Fold:
+def _fold(dataset: Dataset, index: int, train: Rows, test: Rows, facts: dict[str, object]) -> Fold:
     train_dataset = dataset.filter_interactions(
         row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
     )
     frame = dataset.interactions.df.loc[test].copy()
-    frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User])
-    frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item])
+    frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User].to_numpy())
+    frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item].to_numpy())
     seen = train_dataset.get_raw_interactions()
     return Fold(
         index=index,
@@ -164,8 +167,8 @@ def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
     cold_items = int((~test_rows[Columns.Item].isin(train_rows[Columns.Item])).sum())
     rule = (
         f"must have train and test interactions, but of {len(train):,} train and {len(test):,} test "
-        f"interactions none are left to test: {cold_users:,} are of users and {cold_items:,} of items without train "
-        "interactions, the others repeat what the user has seen"
+        f"interactions none are left to test: {cold_users:,} are of users and {cold_items:,} of items "
+        "without train interactions, the others repeat what the user has seen"
     )
     hint = "take a larger size, fewer folds, or keep cold users and items (filter_cold_users: false)"
     return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -110,7 +110,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         See `load_leaderboard`.
     """
     objective = str(stored.facts["objective"])
-    direction: Direction = "maximize" if stored.direction == "maximize" else "minimize"
+    direction = stored.direction
     metric = sort or objective
     done = [record for record in stored.records if record.summary is not None]
     labels = sorted({label for record in done if record.summary for label in record.summary.metrics})
@@ -225,31 +225,35 @@ def short(value: object) -> str:
 
 def number(value: float | None) -> str:
     """Return a metric for a table: four digits that matter."""
+    small, large = 1e-3, 100
     if value is None:
         return ""
-    if value != 0 and abs(value) < 1e-3:
+    if value != 0 and abs(value) < small:
         return f"{value:.2e}"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < large else f"{value:,.0f}"
 
 
 def count(value: int | None) -> str:
     """Return a number of parameters for a table."""
     if value is None:
         return ""
-    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else str(value)
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if value >= 10 * size or (unit == "M" and value >= size):
+            return f"{value / size:.2f} {unit}" if unit == "M" else f"{value / size:.0f} {unit}"
+    return str(value)
 
 
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units."""
+    minute, hour, precise = 60, 3600, 10
     if seconds is None:
         return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    if seconds < minute:
+        return f"{seconds:.1f} s" if seconds < precise else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < hour:
+        return f"{whole // minute} min {whole % minute:02d} s"
+    return f"{whole // hour} h {whole % hour // minute:02d} min"
 
 
 def what_distinguishes(row: Row) -> str:
@@ -299,16 +303,15 @@ def _table(board: Leaderboard) -> str:
     """Return aligned text: numbers to the right, the last column as long as it is."""
     header, rows = cells(board)
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    used = [column for column, width in enumerate(widths) if any(row[column] for row in rows) or column < 4]
+    used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
+    text = {header.index("model"), header.index("state")}
     lines = []
     for line in [header, *rows]:
-        parts = [
-            line[column].ljust(widths[column])
-            if column in {2, len(header) - 2}
-            else line[column].rjust(widths[column])
-            for column in used[:-1]
+        *parts, last = [
+            line[column].ljust(widths[column]) if column in text else line[column].rjust(widths[column])
+            for column in used
         ]
-        lines.append("  ".join([*parts, line[used[-1]]]).rstrip())
+        lines.append("  ".join([*parts, last.strip()]).rstrip())
     return "\n".join(lines)
 
 

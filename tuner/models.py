@@ -21,7 +21,7 @@ __all__ = [
     "NamedParams",
     "build_model",
     "complete_params",
-    "is_transformer",
+    "reference_params",
     "resolve_baselines",
     "space_problems",
     "trial_params",
@@ -81,11 +81,6 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
         reason = " ".join(str(error).split())
         msg = f"the model cannot be built: {type(error).__name__}: {reason[:300]}"
         raise TrialError(msg) from error
-
-
-def is_transformer(model: ModelBase[Any]) -> bool:
-    """Whether the model is trained by epochs in Lightning."""
-    return isinstance(model, TransformerModelBase)
 
 
 def complete_params(params: Mapping[str, Value]) -> Flat:

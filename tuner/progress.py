@@ -59,7 +59,7 @@ class Progress:
         Trials and baselines when all are done.
     already
         How many of them earlier runs have ended.
-    n_folds, epochs
+    n_folds
         Of a trial.
     objective, direction
         What decides.
@@ -76,7 +76,6 @@ class Progress:
         total: int,
         already: int,
         n_folds: int,
-        epochs: int,
         objective: str,
         direction: Direction,
         concurrency: int,
@@ -86,7 +85,6 @@ class Progress:
         self._total = total
         self._already = already
         self._n_folds = n_folds
-        self._epochs = epochs
         self._objective = objective
         self._direction = direction
         self._concurrency = concurrency
@@ -111,7 +109,7 @@ class Progress:
 
     def started(self, job: Job, *, again: bool) -> None:
         """Show that a trial runs; say it only where that is news."""
-        self._running[job.number] = _Running(job, time.monotonic(), self._epochs_of(job))
+        self._running[job.number] = _Running(job, time.monotonic(), int(str(job.params.get("epochs", 0))))
         if again:
             self._say(f"{_name(job)} was cut off and begins again")
 
@@ -173,10 +171,6 @@ class Progress:
         if self._ends_at is not None:
             estimates.append(max(0.0, self._ends_at - time.monotonic()))
         return min(estimates, default=None)
-
-    def _epochs_of(self, job: Job) -> int:
-        epochs = job.params.get("epochs")
-        return epochs if isinstance(epochs, int) else 0
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)

@@ -15,9 +15,25 @@ from typing import Any, Literal
 
 from tuner.space import Value
 
-__all__ = ["Direction", "Evaluation", "Failure", "Job", "Summary", "fold_seed", "is_better", "summarise"]
+__all__ = [
+    "DONE",
+    "EVALUATION",
+    "FAILED",
+    "Direction",
+    "Evaluation",
+    "Failure",
+    "Job",
+    "Summary",
+    "fold_seed",
+    "is_better",
+    "summarise",
+]
 
 Direction = Literal["maximize", "minimize"]
+
+#: Keys of a trial's reports to the search. Their values are records, which Tune leaves whole; it
+#: would take dicts apart. EVALUATION comes many times; DONE once, at the end, with FAILED if it failed.
+EVALUATION, DONE, FAILED = "evaluation", "done_in", "failure"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from typing import Any, Protocol
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
-from tuner.results import Direction, Evaluation, Failure, Job, Summary, summarise
+from tuner.results import DONE, EVALUATION, FAILED, Direction, Evaluation, Failure, Job, Summary, summarise
 from tuner.space import Space, Value
 from tuner.store import Asked, StudyStore
-from tuner.trial import DONE, EVALUATION, FAILED
 
 __all__ = ["Budget", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
 
@@ -77,7 +76,7 @@ class _Live:
     told: bool = False
 
 
-class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
+class StudySearcher(Searcher):
     """Gives Ray Tune trials of a study, and the study their results.
 
     Parameters
@@ -140,7 +139,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         """Whether running trials are to stop at their next evaluation."""
         return self.interrupted or self.hopeless is not None or self._budget.time_is_up
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """Return the next trial, None to wait, or FINISHED."""
         if self.ending or not self._more():
             return None if self._live and not self.ending else Searcher.FINISHED
@@ -249,13 +248,13 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
     return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
 
 
-class StopWhenAsked(Stopper):  # type: ignore[misc]  # Ray ships no types
+class StopWhenAsked(Stopper):
     """Ends running trials when the search is ending: on Ctrl-C at once, else at their next evaluation."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         self._searcher = searcher
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002  # Ray's signature
         """Whether to stop this trial here. One that has just reported its end is done anyway."""
         return self._searcher.ending and DONE not in result
 

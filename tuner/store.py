@@ -20,7 +20,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -33,10 +33,11 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.errors import Problem, StoreError
-from tuner.results import Evaluation, Failure, Summary, fold_seed
+from tuner.results import Direction, Evaluation, Failure, Summary, fold_seed
 from tuner.space import Space, Value
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "read_records",
     "store_exists",
 ]
+
+Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 JOURNAL = "journal.log"
 _EVALUATION = "evaluation:"
@@ -208,7 +211,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def open_store(
-    folder: Path, *, name: str, direction: str, sampler: str, seed: int, facts: Mapping[str, object]
+    folder: Path, *, name: str, direction: Direction, sampler: str, seed: int, facts: Mapping[str, object]
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -289,7 +292,7 @@ class StudyStore:
         """Return how many trials the sampler has chosen, in whatever state."""
         return sum("name" not in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
 
-    def ask(self, space: Space, n_folds: int, finish: Any) -> Asked:
+    def ask(self, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin the next trial: the next queued baseline, or a new point.
 
         Parameters
@@ -303,12 +306,12 @@ class StudyStore:
         """
         return self._begin(self.study.ask(), space, n_folds, finish)
 
-    def ask_again(self, number: int, space: Space, n_folds: int, finish: Any) -> Asked:
+    def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin a cut-off trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
         return self._begin(Trial(self.study, trial_id), space, n_folds, finish)
 
-    def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Any) -> Asked:
+    def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
         self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
         params = attributes.get("params")
@@ -379,7 +382,7 @@ class StoredStudy:
     """
 
     name: str
-    direction: str
+    direction: Direction
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
@@ -406,7 +409,7 @@ def read_records(folder: Path) -> StoredStudy:
     study = optuna.load_study(study_name=names[0], storage=storage)
     return StoredStudy(
         name=study.study_name,
-        direction=study.direction.name.lower(),
+        direction="maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize",
         facts=study.user_attrs.get("facts", {}),
         versions=study.user_attrs.get("versions", {}),
         records=[_record(trial) for trial in study.get_trials(deepcopy=False)],

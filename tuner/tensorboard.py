@@ -2,20 +2,22 @@
 
 The tags of a run, where N counts folds from 1:
 
-    (maximize) NDCG@10            the objective, or (minimize): mean over folds at the best epoch
-    objective_std                 its deviation over folds
-    <metric>/mean                 the same for each metric
-    parameters                    trainable parameters
-    validation <metric>/fold N    by epoch; 0 for a model that is not trained by epochs
-    train_loss/fold N             by epoch
-    seconds/fit fold N            by epoch
+    fold mean (maximize)/NDCG@10    the objective, or (minimize): mean over folds at the best epoch
+    fold mean/<metric>              the same for the other metrics
+    fold std/NDCG@10                sample deviation of the objective over folds
+    foldN/<metric>                  by epoch; at 0 for a model that is not trained by epochs
+    foldN/train_loss                by epoch
+    foldN/fit_seconds               by epoch
+    parameters                      trainable parameters
 
-The names are chosen for their order. No experiment summary is written, so TensorBoard makes the columns
-of its HParams table from the runs it has: the parameters of all trials, those that differ first, and all
-scalars by name, of which the first five are ticked. With the names above these are the results. An
-experiment summary could pick and order the metrics, but it also replaces the columns of parameters, and
-TensorBoard keeps the first one that it reads in a run: parameters that a later trial brings (of another
-module or baseline, or of a space that grew) would never be shown.
+Where there is a space and where none is chosen for the order. The HParams table sorts tags by character
+code and ticks the first five: the results. The pages of curves sort digits before all else and unfold the
+first two groups: the folds.
+
+No experiment summary is written, so TensorBoard makes the columns of the table from the runs it finds:
+the params of all trials, those that differ first, and all scalars. An experiment summary could pick and
+order the metrics, but it would replace the columns of params too, and of several only the first is read:
+params that a later trial brings, or another study under the same ``--logdir``, would never be shown.
 """
 
 # ruff: noqa: PLC0415  # TensorBoard takes a while to import, so it waits for the first trial
@@ -63,36 +65,38 @@ class TensorBoardWriter:
 
     def __init__(self, folder: Path, *, objective: str, direction: Direction) -> None:
         self._folder = folder
-        self._objective = f"({direction}) {objective}"
-        self._open: dict[int, _Run] = {}
+        self._objective = objective
+        self._direction = direction
+        self._runs: dict[int, _Run] = {}
         self._given_up = False
 
-    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells it too
-        """Begin the trial's run, in place of an earlier one of that number, and write its hparams."""
+    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells, and more surely
+        """Begin the trial's run, in place of an earlier attempt's, and write its hparams."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         self._end(job.number)
+        if self._given_up:
+            return
         with self._writing():
-            if not self._given_up:
-                run = self._open[job.number] = _Run(self._folder / _run_name(job))
-                # Without a group of its own the row is named as the run, with the study's folder before it
-                # when TensorBoard looks at several studies at once.
-                hparams = {key: _hparam(value) for key, value in job.params.items()}
-                run.write(hparams_pb(hparams, trial_id=""))
+            self._runs[job.number] = _Run(self._folder / _run_name(job))
+        # Without a name of its own the row is named as the run is, below the study's folder if TensorBoard
+        # looks at several studies: two trials number 0 would share a row otherwise.
+        self._write(job, hparams_pb({key: _hparam(value) for key, value in job.params.items()}, trial_id=""))
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Extend the curves of one fold."""
-        fold = f"fold {evaluation.fold + 1}"
-        scalars = {f"validation {label}/{fold}": value for label, value in evaluation.metrics.items()}
-        scalars[f"seconds/fit {fold}"] = evaluation.fit_seconds
+        values = {**evaluation.metrics, "fit_seconds": evaluation.fit_seconds}
         if evaluation.train_loss is not None:
-            scalars[f"train_loss/{fold}"] = evaluation.train_loss
+            values["train_loss"] = evaluation.train_loss
+        scalars = {f"fold{evaluation.fold + 1}/{name}": value for name, value in values.items()}
         self._write(job, _scalars(scalars), step=evaluation.epoch)
 
-    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run shows it
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has times
         """Write the results and end the run."""
-        scalars = {self._objective: summary.mean, "objective_std": summary.std}
-        scalars |= {f"{label}/mean": value for label, value in summary.metrics.items()}
+        scalars = {f"fold mean/{label}": value for label, value in summary.metrics.items()}
+        scalars.pop(f"fold mean/{self._objective}", None)
+        scalars[f"fold mean ({self._direction})/{self._objective}"] = summary.mean
+        scalars[f"fold std/{self._objective}"] = summary.std
         if summary.n_parameters is not None:
             scalars["parameters"] = summary.n_parameters
         self._write(job, _scalars(scalars), step=summary.epoch)
@@ -109,18 +113,18 @@ class TensorBoardWriter:
 
     def close(self) -> None:
         """Close the runs of trials that were cut off; begun again, they are written anew."""
-        for number in list(self._open):
+        for number in list(self._runs):
             self._end(number)
 
     def _write(self, job: Job, summary: SummaryProto, step: int = 0) -> None:
         with self._writing():
-            if job.number in self._open:
-                self._open[job.number].write(summary, step)
+            if job.number in self._runs:
+                self._runs[job.number].write(summary, step)
 
     def _end(self, number: int) -> None:
         with self._writing():
-            if number in self._open:
-                self._open.pop(number).close()
+            if number in self._runs:
+                self._runs.pop(number).close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -130,10 +134,10 @@ class TensorBoardWriter:
         except OSError as error:
             logger.warning("TensorBoard's files cannot be written, so its curves end here: %s", error)
             self._given_up = True
-            for run in self._open.values():
+            for run in self._runs.values():
                 with suppress(OSError):
                     run.close()
-            self._open.clear()
+            self._runs.clear()
 
 
 class _Run:
@@ -144,7 +148,7 @@ class _Run:
     """
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         if folder.exists():
@@ -154,8 +158,6 @@ class _Run:
         self._event = Event
         self._records = RecordWriter((folder / name).open("xb"))
         self._add(file_version="brain.Event:2")
-        # A TensorBoard that has read the trial's first attempt drops it when it meets a second start.
-        self._add(session_log=SessionLog(status=SessionLog.START))
 
     def write(self, summary: SummaryProto, step: int = 0) -> None:
         """Add a summary, and hand it to the operating system."""

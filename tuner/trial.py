@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import time
-import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -22,12 +20,12 @@ from ray import tune
 from tuner.errors import TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
-from tuner.results import Evaluation, Failure, Job
+from tuner.logs import logs_to
+from tuner.results import DONE, EVALUATION, FAILED, Evaluation, Failure, Job
 
-__all__ = ["DONE", "EVALUATION", "FAILED", "run_trial"]
+__all__ = ["run_trial"]
 
-#: Keys of a report. Their values are records, which Tune leaves whole; it would take dicts apart.
-EVALUATION, DONE, FAILED = "evaluation", "done_in", "failure"
+logger = logging.getLogger(__name__)
 
 
 def run_trial(
@@ -53,11 +51,11 @@ def run_trial(
         tune.report({EVALUATION: evaluation})
 
     torch.set_num_threads(threads)
-    with trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
+    with _trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
         try:
             evaluate_folds(job.params, folds, plan, job.seeds, report)
         except TrialError as error:
-            logging.exception("trial %d failed", job.number)
+            logger.exception("trial %d failed", job.number)
             outcome = {FAILED: Failure(error.message, _kind(error))}
         else:
             outcome = {}
@@ -79,24 +77,8 @@ def _clean_up() -> None:
 
 
 @contextmanager
-def trial_log(path: Path, job: Job) -> Iterator[None]:
-    """Keep all that the libraries say during a trial in one file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger()
-        before = root.handlers[:], root.level
-        root.handlers, root.level = [handler], logging.INFO
+def _trial_log(path: Path, job: Job) -> Iterator[None]:
+    """Keep all that the libraries and the user's modules say during a trial in one file."""
+    with logs_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         file.write(f"trial {job.number}: {job.label}\nparams: {job.params}\nseeds: {list(job.seeds)}\n")
-        try:
-            with redirect_stdout(file), redirect_stderr(file), warnings.catch_warnings():
-                warnings.simplefilter("default")
-                logging.captureWarnings(capture=True)
-                yield
-        except BaseException:
-            file.write(traceback.format_exc())
-            raise
-        finally:
-            logging.captureWarnings(capture=False)
-            root.handlers, root.level = before
+        yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from optuna.distributions import (
     BaseDistribution,
@@ -16,11 +16,15 @@ from optuna.distributions import (
 
 from tuner.space.names import class_path
 
+if TYPE_CHECKING:
+    from optuna.distributions import CategoricalChoiceType
+
 __all__ = ["Choice", "Domain", "Fixed", "Float", "Int", "Value", "as_domain", "same"]
 
 #: What one flat param may hold. Lists are kept as tuples.
-Value: TypeAlias = "None | bool | int | float | str | tuple[Value, ...]"
-When: TypeAlias = Mapping[str, "tuple[Value, ...]"]
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
+
+_STEP_TOLERANCE = 1e-8  # of Optuna's own check whether a float lies on its grid
 
 
 def same(left: Value, right: Value) -> bool:
@@ -56,13 +60,13 @@ class Fixed:
     Parameters
     ----------
     value
-        Any value that is valid in flat params.
+        A class, or any value that is valid in flat params.
     when
         The param exists only where each key named here has one of the values given.
     """
 
-    value: Value
-    when: When = field(default_factory=dict)
+    value: Any
+    when: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", plain_value(self.value))
@@ -82,7 +86,7 @@ class Fixed:
 
     def only(self) -> Value:
         """Return the one value."""
-        return self.value
+        return cast("Value", self.value)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Int:
     high: int | str
     step: int = 1
     log: bool = False
-    when: When = field(default_factory=dict)
+    when: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", _plain_when(self.when))
@@ -183,7 +187,7 @@ class Float:
     high: float
     log: bool = False
     step: float | None = None
-    when: When = field(default_factory=dict)
+    when: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", _plain_when(self.when))
@@ -221,7 +225,7 @@ class Float:
         if self.step is None:
             return True
         steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-8  # the tolerance of Optuna's own check
+        return abs(steps - round(steps)) < _STEP_TOLERANCE
 
     def describe(self) -> str:
         """Say the domain in words, for messages."""
@@ -255,7 +259,7 @@ class Choice:
 
     options: tuple[Value, ...]
     params: Mapping[Value, Mapping[str, Domain]]
-    when: When
+    when: Mapping[str, Any]
 
     def __init__(self, *options: object, when: Mapping[str, object] | None = None) -> None:
         if len(options) == 1 and isinstance(options[0], Mapping):
@@ -290,7 +294,7 @@ class Choice:
             if isinstance(value, tuple):
                 msg = f"a choice among lists is not supported yet, but got {value!r}"
                 raise TypeError(msg)
-        return CategoricalDistribution(self.options)
+        return CategoricalDistribution(cast("tuple[CategoricalChoiceType, ...]", self.options))
 
     def contains(self, value: Value) -> bool:
         """Whether the param may have this value."""
@@ -310,8 +314,8 @@ Domain: TypeAlias = Fixed | Int | Float | Choice
 
 def as_domain(value: object) -> Domain:
     """Return a domain as it is, any other value as `Fixed`."""
-    return value if isinstance(value, (Fixed, Int, Float, Choice)) else Fixed(value)  # type: ignore[arg-type]  # Fixed checks the value itself
+    return value if isinstance(value, (Fixed, Int, Float, Choice)) else Fixed(value)
 
 
 #: Where the value of a named dimension comes from: a sampler, or a point that is replayed.
-Source: TypeAlias = Callable[[str, Any], Value]
+Source: TypeAlias = "Callable[[str, Domain], Value]"

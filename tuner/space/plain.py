@@ -119,10 +119,11 @@ class _Reader:
 
 
 def _bounds(word: str, body: object) -> tuple[Any, Any]:
-    if not isinstance(body, list) or len(body) != 2:
-        msg = f"{word} must be [low, high], both included, but got {body!r}"
-        raise ValueError(msg)
-    return body[0], body[1]
+    match body:
+        case [low, high]:
+            return low, high
+    msg = f"{word} must be [low, high], both included, but got {body!r}"
+    raise ValueError(msg)
 
 
 def find_module(path: str) -> str | None:

@@ -3,7 +3,8 @@
 A *param* is a key of RecTools' flat params. A *dimension* is what Optuna sees: a name with one
 fixed distribution. Most params are one dimension of the same name. Two rules make the others:
 
-- a param that exists only beside an option is named after it: ``transformer_layers_kwargs.n_inner_groups@AlbertLayers``;
+- a param that exists only beside an option is named after it, as in
+  ``transformer_layers_kwargs.n_inner_groups@AlbertLayers``;
 - a param bounded by another param is one dimension for each bound: ``...@AlbertLayers[1..3]``,
 
 so that every distribution in the store is fixed, as samplers that learn require.
@@ -13,14 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.domains import Choice, Domain, Fixed, Int, Source, Value, as_domain, plain_value, same
@@ -129,7 +125,7 @@ class Space:
         Calling it again for the same trial gives the same point: values that the trial already
         has are kept.
         """
-        return self._walk(lambda name, distribution: _ask(trial, name, distribution))
+        return self._walk(lambda name, domain: _ask(trial, name, domain))
 
     def decode(self, point: Mapping[str, Value]) -> Flat:
         """Return the flat params of a point, given as dimension names and values.
@@ -141,14 +137,14 @@ class Space:
         """
         problems: list[Problem] = []
 
-        def replay(name: str, distribution: BaseDistribution) -> Value:
-            value = point.get(name, _first(distribution))
+        def replay(name: str, domain: Domain) -> Value:
             if name not in point:
-                problems.append(Problem(name, "must be given, but is missing"))
-            elif not distribution._contains(distribution.to_internal_repr(value)):
-                problems.append(Problem(name, f"must lie in {distribution}, but got {value!r}"))
-                return _first(distribution)
-            return value
+                problems.append(Problem(name, f"must {domain.describe()}, but is missing"))
+            elif not domain.contains(point[name]):
+                problems.append(Problem(name, f"must {domain.describe()}, but got {point[name]!r}"))
+            else:
+                return point[name]
+            return domain.only()
 
         flat = self._walk(replay)
         if problems:
@@ -181,12 +177,12 @@ class Space:
             name, domain = parameter.dimension(seen)
             if parameter.key not in known:
                 problems.append(Problem(parameter.key, f"must {domain.describe()}, but is missing"))
-                value = _first_value(domain)
+                value = domain.only()
             else:
                 value = known[parameter.key]
                 if not domain.contains(value):
                     problems.append(Problem(parameter.key, f"must {domain.describe()}, but got {value!r}"))
-                    value = _first_value(domain)
+                    value = domain.only()
             seen[parameter.key] = value
             if domain.distribution() is not None:
                 point[name] = value
@@ -241,12 +237,12 @@ class Space:
             if not parameter.active(flat):
                 continue
             name, domain = parameter.dimension(flat)
-            distribution = domain.distribution()
-            flat[parameter.key] = domain.only() if distribution is None else source(name, distribution)
+            flat[parameter.key] = domain.only() if domain.distribution() is None else source(name, domain)
         return flat
 
 
-def _ask(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+def _ask(trial: Trial, name: str, domain: Domain) -> Value:
+    distribution = domain.distribution()
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -257,14 +253,6 @@ def _ask(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     return trial.suggest_float(
         name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
     )
-
-
-def _first(distribution: BaseDistribution) -> Any:
-    return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]  # Int and Float have low
-
-
-def _first_value(domain: Domain) -> Value:
-    return domain.only()
 
 
 def _is_constant(domain: Domain) -> bool:
@@ -355,7 +343,8 @@ def _reference_problems(
         elif lowest < parameter.domain.low:
             yield Problem(
                 parameter.key,
-                f"low <= {reference} must hold, but low={parameter.domain.low} and {reference} can be {lowest}",
+                f"low <= {reference} must hold, but low={parameter.domain.low} "
+                f"and {reference} can be {lowest}",
             )
 
 
@@ -424,9 +413,7 @@ def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool
     for outer, domain in domains.items():
         if not isinstance(domain, Choice):
             continue
-        branches: dict[Value, Mapping[str, Domain]] = {value: {} for value in domain.options} | dict(
-            domain.params
-        )
+        branches = {value: domain.params.get(value, {}) for value in domain.options}
         hit = False
         for option, children in branches.items():
             inner = {_child_key(outer, child): child_domain for child, child_domain in children.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -88,7 +89,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    __import__("re").compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
+    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
 )
 
@@ -125,8 +126,9 @@ def _walk_lines(
             _walk_lines(value, place, lines, problems)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            lines[(*path, index)] = value.start_mark.line + 1
-            _walk_lines(value, (*path, index), lines, problems)
+            place = (*path, index)
+            lines[place] = value.start_mark.line + 1
+            _walk_lines(value, place, lines, problems)
 
 
 def _override(plain: dict[str, Any], override: str) -> list[Problem]:

@@ -1,0 +1,52 @@
+"""What several tests need: one thread, and a small shop with fashions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Keep torch to one thread: the machine is shared, and sums depend on the number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def interactions() -> pd.DataFrame:
+    """About 800 events in nine weeks: few popular items, repeats, and some equal timestamps of one user."""
+    rng = np.random.default_rng(7)
+    popularity = 1 / np.arange(1, N_ITEMS + 1)
+    counts = rng.integers(6, 22, N_USERS)
+    users = np.repeat(np.arange(N_USERS), counts)
+    hours = rng.integers(0, N_DAYS * 24, users.size)
+    frame = pd.DataFrame(
+        {
+            "user_id": users + 100,
+            "item_id": rng.choice(N_ITEMS, users.size, p=popularity / popularity.sum()) + 1000,
+            "weight": rng.integers(1, 4, users.size).astype(float),
+            "datetime": pd.Timestamp("2024-03-01") + pd.to_timedelta(hours // 12 * 12, unit="h"),
+        }
+    )
+    return frame.sort_values("datetime", kind="stable", ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def item_features(interactions: pd.DataFrame) -> pd.DataFrame:
+    """Two categories of every item."""
+    items = np.sort(interactions["item_id"].unique())
+    return pd.concat(
+        [
+            pd.DataFrame({"id": items, "feature": name, "value": [f"{name}{item % n}" for item in items]})
+            for name, n in (("genre", 5), ("age", 3))
+        ],
+        ignore_index=True,
+    )

@@ -1,0 +1,111 @@
+"""A small study on made-up data, and the command line as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Small:
+    """A folder with a study file, and how to run `tuner` in it."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "studies" / "small"
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "tuner.cli", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+
+    def tuner(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `tuner` in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _interactions(path: Path) -> None:
+    """Write walks over a ring of items, with noise: there is an order to learn."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for user in range(80):
+        item = int(rng.integers(40))
+        for step in range(int(rng.integers(6, 14))):
+            item = (item + 1) % 40 if rng.random() < 0.8 else int(rng.integers(40))
+            rows.append((f"u{user}", item, pd.Timestamp("2024-01-01") + pd.Timedelta(hours=step * 7 + user)))
+    pd.DataFrame(rows, columns=["user_id", "item_id", "datetime"]).to_csv(path, index=False)
+
+
+STUDY = """
+study: small
+data: {interactions: clicks.csv}
+folds: {split: last_n, size: 1, n_folds: 2, holdout: 1, filter_viewed: false}
+metrics:
+  objective: {NDCG@10: {divide_by_achievable: true}}
+  direction: maximize
+  report: [HitRate@10, Serendipity@10, CoveredUsers@10, Intersection@10]
+  reference: popular
+space:
+  use: search_spaces.guide
+  set:
+    n_factors: [8, 16]
+    n_heads: [1, 2]
+    n_blocks: {int: [1, 2]}
+    session_max_len: 8
+    batch_size: 32
+baselines: [popular, sasrec]
+search: {trials: 4, seed: 60}
+training: {epochs: 2}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    _interactions(tmp_path / "clicks.csv")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return Small(tmp_path)
+
+
+@pytest.fixture
+def own_module(small: Small) -> Callable[[str], None]:
+    """Write a module of the user's beside the study, as `mine.py`."""
+
+    def write(text: str) -> None:
+        (small.folder / "mine.py").write_text(textwrap.dedent(text))
+
+    return write

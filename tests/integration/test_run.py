@@ -1,0 +1,185 @@
+"""`tuner run` for real: a real Ray, real trials, what stands in the folder afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.integration.conftest import ROOT, Small
+from tuner.leaderboard import load_leaderboard
+from tuner.store import read_records
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+#: Every line that a run may print to stderr when that is no terminal.
+CALM = [
+    r"data: [\d,]+ interactions of .*",
+    r"fold \d: .*",
+    r"holdout: .*",
+    r"search: \d+ trials? at once; results in .*",
+    r"\d\d:\d\d:\d\d +\d+/\d+  trial \d+ \w+: NDCG@10 [\d.e-]+ ± [\d.e-]+.*",
+    r"best: trial \d+ \w+, NDCG@10 [\d.]+",
+    r"results: .*",
+    r"  (tuner leaderboard|tuner show|tensorboard --logdir) .*",
+    r"",
+]
+
+
+def optuna_study(small: Small) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(small.results / "journal.log")))
+    return optuna.load_study(study_name="small", storage=storage)
+
+
+def test_a_run_from_file_to_leaderboard(small: Small) -> None:
+    done = small.tuner("run", "study.yaml")
+
+    assert done.returncode == 0, done.stderr
+    strange = [line for line in done.stderr.splitlines() if not any(re.fullmatch(calm, line) for calm in CALM)]
+    assert strange == []
+    assert done.stdout.splitlines()[0].split()[:3] == ["rank", "trial", "model"]
+    assert len(done.stdout.splitlines()) == 1 + 6
+
+    board = load_leaderboard(small.results)
+    assert [row.state for row in board.rows] == ["complete"] * 6
+    assert {row.record.name for row in board.rows} == {"popular", "sasrec", None}
+    study = optuna_study(small)
+    assert board.best is not None
+    assert (study.best_trial.number, study.best_value) == (
+        board.best.record.number,
+        board.best.record.summary.mean,
+    )
+    for record in read_records(small.results).records:
+        check_tensorboard(small, record)
+        assert (small.results / record.log).read_text().startswith(f"trial {record.number}: ")
+        assert record.evaluations[-1].metrics.keys() == {
+            "NDCG@10",
+            "HitRate@10",
+            "Serendipity@10",
+            "CoveredUsers@10",
+            "Intersection@10",
+        }
+    popular = next(row for row in board.rows if row.record.name == "popular")
+    assert popular.metrics["Intersection@10"] == 1
+
+    # It knows when it is done, takes more when asked, and the leaderboard works meanwhile as always.
+    again = small.tuner("run", "study.yaml")
+    assert again.returncode == 0
+    assert "nothing left to do" in again.stderr
+    more = small.tuner("run", "study.yaml", "--trials", "5")
+    assert more.returncode == 0, more.stderr
+    assert len(load_leaderboard(small.results).rows) == 7
+    shown = small.tuner("leaderboard", "study.yaml", "--format", "json", "--top", "2")
+    assert [row["rank"] for row in json.loads(shown.stdout)["rows"]] == [1, 2]
+    trial = small.tuner("show", "studies/small", "best")
+    assert f"trial {load_leaderboard(small.results).best.record.number} " in trial.stdout
+
+
+def check_tensorboard(small: Small, record) -> None:
+    (run,) = (small.results / "tensorboard").glob(f"{record.number:04d}-*")
+    events = EventAccumulator(str(run))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    for evaluation in record.evaluations:
+        for label, value in evaluation.metrics.items():
+            points = {e.step: e.value for e in events.Scalars(f"{label}/fold {evaluation.fold + 1}")}
+            assert points[evaluation.epoch] == pytest.approx(value, rel=1e-6)
+    assert ("train_loss/fold 1" in tags) == bool(record.summary.epochs_run)
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert "_hparams_/session_end_info" in events.summary_metadata
+
+
+def test_the_same_from_python(small: Small) -> None:
+    program = (
+        "from tuner import Study, run\n"
+        "board = run(Study.load('study.yaml', ['search.trials=1', 'baselines=[popular]']))\n"
+        "print(len(board.rows), board.best.rank)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=small.folder,
+        env=small.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.stdout == "2 1\n", done.stderr
+
+
+def test_a_failing_trial_says_why_and_leaves_the_others_alone(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
+    own_module(
+        """
+        from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+
+        class Broken(PreLNTransformerLayers):
+            def forward(self, *args, **kwargs):
+                raise RuntimeError("flux capacitor missing")
+        """
+    )
+    study = small.folder / "study.yaml"
+    broken = "{name: broken, params: {cls: SASRecModel, transformer_layers_type: mine.Broken}}"
+    study.write_text(study.read_text().replace("[popular, sasrec]", f"[{broken}, popular]"))
+
+    done = small.tuner("run", "study.yaml", "--trials", "1")
+
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stderr.splitlines() if "broken failed" in line)
+    assert "fold 1: RuntimeError: flux capacitor missing (see logs/trial-0000.log)" in line
+    log = (small.results / "logs" / "trial-0000.log").read_text()
+    assert "Traceback" in log
+    assert "mine.py" in log
+    states = {row.record.number: row.state for row in load_leaderboard(small.results).rows}
+    assert states == {0: "failed", 1: "complete", 2: "complete"}
+    assert optuna_study(small).trials[0].state == TrialState.FAIL
+
+
+def test_a_search_without_hope_stops_and_names_the_cause(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
+    own_module(
+        """
+        from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
+
+        class Broken(SASRecDataPreparator):
+            def process_dataset_train(self, dataset):
+                raise KeyError("no such column")
+        """
+    )
+    space = "space={set: {cls: SASRecModel, n_factors: 8, lr: {float: [1e-3, 1e-2]}, data_preparator_type: mine.Broken}}"
+    done = small.tuner("run", "study.yaml", "--trials", "20", "--set", space, "--set", "baselines=[]")
+
+    assert done.returncode == 1
+    assert "the first trials all failed in one way: fold 1: KeyError: 'no such column'" in done.stderr
+    assert len(read_records(small.results).records) < 10
+
+
+def test_trials_share_one_copy_of_the_code_of_the_user(small: Small, own_module: Callable[[str], None]) -> None:
+    """A module beside the study is found by workers, and its class stands in the params by its path."""
+    own_module(
+        """
+        from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+
+        class Mine(PreLNTransformerLayers):
+            pass
+        """
+    )
+    done = small.tuner("run", "study.yaml", "--trials", "1", "--set", "space.set.transformer_layers_type=mine.Mine")
+    assert done.returncode == 0, done.stderr
+    searched = [record for record in read_records(small.results).records if record.name is None]
+    assert [record.params["transformer_layers_type"] for record in searched] == ["mine.Mine"]
+
+
+def test_root_is_where_the_tests_think() -> None:
+    assert (ROOT / "tuner" / "cli.py").exists()
