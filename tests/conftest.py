@@ -22,12 +22,12 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def interactions() -> pd.DataFrame:
-    """About 800 events in nine weeks: few popular items, repeats, and some equal timestamps of one user."""
+    """About 800 events in nine weeks: popular items, repeats, late comers, equal timestamps of one user."""
     rng = np.random.default_rng(7)
     popularity = 1 / np.arange(1, N_ITEMS + 1)
     counts = rng.integers(6, 22, N_USERS)
     users = np.repeat(np.arange(N_USERS), counts)
-    hours = rng.integers(0, N_DAYS * 24, users.size)
+    hours = rng.integers(np.where(users < N_USERS - 6, 0, 44 * 24), N_DAYS * 24)
     frame = pd.DataFrame(
         {
             "user_id": users + 100,
@@ -50,3 +50,15 @@ def item_features(interactions: pd.DataFrame) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+@pytest.fixture(scope="session")
+def folds(interactions: pd.DataFrame, item_features: pd.DataFrame):
+    """Leave-last-two-out folds of that shop, the newest held out; with features."""
+    from tuner.data import Source
+    from tuner.folds import development_dataset, make_folds
+    from tuner.spec import Data, Folds
+
+    section = Folds(split="last_n", size=2, n_folds=2, holdout=1)
+    source = Source(interactions, item_features, "", 0, 0)
+    return make_folds(development_dataset(source, Data(interactions="shop.csv"), section), section)

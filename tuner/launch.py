@@ -141,9 +141,10 @@ def _snapshot(study: Study, folder: Path) -> None:
 def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Console) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
-    budget_ends = None if study.search.time_budget is None else time.monotonic() + study.search.time_budget
     with ExitStack() as stack:
         slots = stack.enter_context(_ray(study))
+        budget = study.search.time_budget  # Ray's start is not the search's
+        budget_ends = None if budget is None else time.monotonic() + budget
         progress = _progress(prepared, store, console, slots, budget_ends)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
@@ -250,12 +251,15 @@ def _ray(study: Study) -> Iterator[int]:
     """Start Ray on this machine unless it runs; give the number of trials at once."""
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
     import ray  # noqa: PLC0415  # ray
+    import ray.tune  # noqa: PLC0415  # its loggers, too, are to be quiet
 
+    _quiet_loggers()
     started = not ray.is_initialized()
     if started:
         modules = [str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         ray.init(
             include_dashboard=False,
+            configure_logging=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={
@@ -270,6 +274,15 @@ def _ray(study: Study) -> Iterator[int]:
     finally:
         if started:
             ray.shutdown()
+
+
+def _quiet_loggers() -> None:
+    """Let Ray's loggers speak to the driver's log like all others, not to the console."""
+    for name in ["ray", *logging.root.manager.loggerDict]:
+        if name == "ray" or name.startswith("ray."):
+            ray_logger = logging.getLogger(name)
+            ray_logger.handlers.clear()
+            ray_logger.propagate = True
 
 
 def _slots(study: Study, offered: Mapping[str, float]) -> int:

@@ -44,7 +44,9 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
     done = small.tuner("run", "study.yaml")
 
     assert done.returncode == 0, done.stderr
-    strange = [line for line in done.stderr.splitlines() if not any(re.fullmatch(calm, line) for calm in CALM)]
+    strange = [
+        line for line in done.stderr.splitlines() if not any(re.fullmatch(calm, line) for calm in CALM)
+    ]
     assert strange == []
     assert done.stdout.splitlines()[0].split()[:3] == ["rank", "trial", "model"]
     assert len(done.stdout.splitlines()) == 1 + 6
@@ -91,9 +93,9 @@ def check_tensorboard(small: Small, record) -> None:
     tags = events.Tags()["scalars"]
     for evaluation in record.evaluations:
         for label, value in evaluation.metrics.items():
-            points = {e.step: e.value for e in events.Scalars(f"{label}/fold {evaluation.fold + 1}")}
+            points = {e.step: e.value for e in events.Scalars(f"fold{evaluation.fold + 1}/{label}")}
             assert points[evaluation.epoch] == pytest.approx(value, rel=1e-6)
-    assert ("train_loss/fold 1" in tags) == bool(record.summary.epochs_run)
+    assert ("fold1/train_loss" in tags) == bool(record.summary.epochs_run)
     assert "_hparams_/session_start_info" in events.summary_metadata
     assert "_hparams_/session_end_info" in events.summary_metadata
 
@@ -165,7 +167,9 @@ def test_a_search_without_hope_stops_and_names_the_cause(
     assert len(read_records(small.results).records) < 10
 
 
-def test_trials_share_one_copy_of_the_code_of_the_user(small: Small, own_module: Callable[[str], None]) -> None:
+def test_trials_share_one_copy_of_the_code_of_the_user(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
     """A module beside the study is found by workers, and its class stands in the params by its path."""
     own_module(
         """
@@ -175,7 +179,9 @@ def test_trials_share_one_copy_of_the_code_of_the_user(small: Small, own_module:
             pass
         """
     )
-    done = small.tuner("run", "study.yaml", "--trials", "1", "--set", "space.set.transformer_layers_type=mine.Mine")
+    done = small.tuner(
+        "run", "study.yaml", "--trials", "1", "--set", "space.set.transformer_layers_type=mine.Mine"
+    )
     assert done.returncode == 0, done.stderr
     searched = [record for record in read_records(small.results).records if record.name is None]
     assert [record.params["transformer_layers_type"] for record in searched] == ["mine.Mine"]

@@ -18,7 +18,13 @@ import pytest
 import rectools.metrics
 import torch
 from pytorch_lightning import seed_everything
-from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter, cross_validate
+from rectools.model_selection import (
+    LastNSplitter,
+    RandomSplitter,
+    Splitter,
+    TimeRangeSplitter,
+    cross_validate,
+)
 from rectools.models import PopularModel, model_from_params
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
@@ -36,7 +42,12 @@ if TYPE_CHECKING:
     from tuner.results import Evaluation
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning",
+        "ignore::UserWarning",
+        "ignore::DeprecationWarning",
+        "ignore:OpenBLAS:RuntimeWarning",
+    ),
     pytest.mark.usefixtures("one_thread"),
 ]
 
@@ -96,6 +107,7 @@ ALBERT_ITEMS = {
 
 TIME_RANGE = {"split": "time_range", "size": "7D", "n_folds": 2, "holdout": 1}
 LAST_N = {"split": "last_n", "size": 2, "n_folds": 2, "holdout": 1}
+COLD = {**TIME_RANGE, "filter_cold_users": False, "filter_cold_items": False}
 RANDOM = {"split": "random", "size": 0.2, "n_folds": 2, "holdout": 0, "seed": 11}
 
 
@@ -111,7 +123,7 @@ class Case:
 
 CASES = {
     "sasrec-softmax": Case({**SASREC, "loss": "softmax"}, LAST_N),
-    "sasrec-gbce": Case({**SASREC, "loss": "gBCE", "n_negatives": 5, "gbce_t": 0.4}, TIME_RANGE, False),
+    "sasrec-gbce": Case({**SASREC, "loss": "gBCE", "n_negatives": 5, "gbce_t": 0.4}, COLD, False),
     "sasrec-sampled": Case({**SASREC, "loss": "sampled_softmax", "n_negatives": 5}, RANDOM),
     "sasrec-features": Case({**SASREC, "loss": "BCE", "n_negatives": 3}, LAST_N, False, features=True),
     "bert4rec-softmax": Case({**BERT4REC, "loss": "softmax"}, LAST_N, False),
@@ -126,7 +138,18 @@ CLASSIC = {
     "popular": Case({"cls": "PopularModel"}, LAST_N),
     "ease": Case({"cls": "EASEModel", "regularization": 50.0}, TIME_RANGE, False),
     "random": Case({"cls": "RandomModel", "random_state": 5}, RANDOM),
-    "pure_svd": Case({"cls": "PureSVDModel", "factors": 8, "random_state": 3}, LAST_N, False),
+    "item_knn": Case(
+        {"cls": "ImplicitItemKNNWrapperModel", "model.cls": "TFIDFRecommender", "model.K": 9}, LAST_N
+    ),
+    "ials": Case(
+        {
+            "cls": "ImplicitALSWrapperModel",
+            "model.factors": 4,
+            "model.iterations": 3,
+            "model.random_state": 1,
+        },
+        TIME_RANGE,
+    ),
 }
 
 
@@ -203,7 +226,11 @@ class OneFold(Splitter):
 def rectools_splitter(case: Case) -> Splitter:
     """Return RecTools' splitter of a case, written out and not by way of the tuner."""
     section = case.folds
-    filters = {"filter_already_seen": case.filter_viewed}
+    filters = {
+        "filter_already_seen": case.filter_viewed,
+        "filter_cold_users": section.get("filter_cold_users", True),
+        "filter_cold_items": section.get("filter_cold_items", True),
+    }
     if section["split"] == "time_range":
         return TimeRangeSplitter(section["size"], section["n_folds"], **filters)
     if section["split"] == "last_n":
@@ -267,7 +294,8 @@ def test_the_law_is_not_empty(run) -> None:
     finals = [tuple(run(name, 0, 1)[-1].metrics.values()) for name in (*CASES, *CLASSIC)]
     assert len(set(finals)) == len(finals)
     assert len({tuple(evaluation.metrics.values()) for evaluation in run("sasrec-softmax", 0, 1)}) == EPOCHS
-    assert all(0 < run(name, 0, 1)[-1].metrics["Serendipity@10"] for name in ("sasrec-softmax", "ease"))
+    assert all(run(name, 0, 1)[-1].metrics["Serendipity@10"] > 0 for name in ("sasrec-softmax", "ease"))
+    assert run("sasrec-gbce", 0, 1)[-1].metrics["CoveredUsers@10"] < 1, "cold users are kept there"
 
 
 def test_another_seed_gives_other_metrics(prepare: Prepare, run) -> None:
@@ -328,7 +356,7 @@ class TracingModule(TransformerLightningModule):
         self._note()
 
     def _note(self) -> None:
-        keys, position = np.random.get_state()[1:3]
+        keys, position = np.random.get_state()[1:3]  # noqa: NPY002  # the generator that RecTools draws from
         TracingModule.trace.append(
             (
                 random.getstate(),
@@ -349,7 +377,7 @@ def test_measuring_leaves_no_trace(prepare: Prepare) -> None:
 
     def disturb(_evaluation: Evaluation) -> None:
         random.random()
-        np.random.random()
+        np.random.random()  # noqa: NPY002  # as in `_note`
         torch.rand(3)
 
     traces = []
