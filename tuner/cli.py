@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def _summary(board: Leaderboard, folder: Path) -> None:
     from tuner.launch import shown
     from tuner.leaderboard import number, render
 
-    print(render(board, top=10))
+    print(render(board, top=10, width=_width()))
     sys.stdout.flush()
     where = shown(folder)
     best = board.best
@@ -151,6 +152,11 @@ def _summary(board: Leaderboard, folder: Path) -> None:
     )
 
 
+def _width() -> int | None:
+    """Return the terminal's width; None in a pipe, where nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _folder(arguments: argparse.Namespace) -> Path:
     """Return the study's folder, given itself or the study file."""
     path: Path = arguments.study
@@ -165,7 +171,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.leaderboard import load_leaderboard, render
 
     board = load_leaderboard(_folder(arguments), sort=arguments.sort)
-    print(render(board, arguments.format, top=arguments.top))
+    print(render(board, arguments.format, top=arguments.top, width=_width()))
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -145,7 +145,7 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         slots = stack.enter_context(_ray(study))
         budget = study.search.time_budget  # Ray's start is not the search's
         budget_ends = None if budget is None else time.monotonic() + budget
-        progress = _progress(prepared, store, console, slots, budget_ends)
+        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget_ends)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -164,7 +164,13 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
 
 
 def _progress(
-    prepared: Prepared, store: StudyStore, console: Console, slots: int, budget_ends: float | None
+    prepared: Prepared,
+    store: StudyStore,
+    console: Console,
+    *,
+    slots: int,
+    folder: Path,
+    ends_at: float | None,
 ) -> Progress:
     study = prepared.study
     records = store.records()
@@ -177,7 +183,8 @@ def _progress(
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
         concurrency=slots,
-        ends_at=budget_ends,
+        folder=shown(folder),
+        ends_at=ends_at,
     )
 
 
@@ -251,7 +258,6 @@ def _ray(study: Study) -> Iterator[int]:
     """Start Ray on this machine unless it runs; give the number of trials at once."""
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
     import ray  # noqa: PLC0415  # ray
-    import ray.tune  # noqa: PLC0415  # its loggers, too, are to be quiet
 
     _quiet_loggers()
     started = not ray.is_initialized()

@@ -112,17 +112,18 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
     objective = str(stored.facts["objective"])
     direction = stored.direction
     metric = sort or objective
-    done = [record for record in stored.records if record.summary is not None]
-    labels = sorted({label for record in done if record.summary for label in record.summary.metrics})
+    labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
     if sort is not None and labels and sort not in labels:
         rule = f"must be a metric of the study, but got {sort!r}"
         raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
     varying = varying_params(stored.records)
 
     def value(record: TrialRecord) -> float:
-        assert record.summary is not None, "only complete trials are sorted"
+        assert record.summary is not None, "only complete trials are ranked"
         return record.summary.metrics[metric]
 
+    # A metric that the study got later is missing from its earlier trials.
+    done = [record for record in stored.records if record.summary and metric in record.summary.metrics]
     done.sort(
         key=lambda record: (-value(record) if direction == "maximize" else value(record), record.number)
     )
@@ -130,15 +131,16 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
     for place, record in enumerate(done, 1):
         tied = rows[-1].rank if rows and value(rows[-1].record) == value(record) else place
         rows.append(_row(record, tied, varying, running=running))
+    ranked = {record.number for record in done}
     rest = sorted(
-        (record for record in stored.records if record.summary is None),
+        (record for record in stored.records if record.number not in ranked),
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
     rows.extend(_row(record, None, varying, running=running) for record in rest)
     return Leaderboard(stored.name, objective, direction, tuple(rows))
 
 
-_ORDER = {"running": 0, "waiting": 1, "pruned": 2, "failed": 3}
+_ORDER = {"complete": -1, "running": 0, "waiting": 1, "pruned": 2, "failed": 3}
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
@@ -300,7 +302,7 @@ def _markdown(board: Leaderboard) -> str:
 
 
 def _table(board: Leaderboard) -> str:
-    """Return aligned text: numbers to the right, the last column as long as it is."""
+    """Return aligned text: numbers to the right."""
     header, rows = cells(board)
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
@@ -324,7 +326,9 @@ FORMATS: dict[str, Callable[[Leaderboard], str]] = {
 }
 
 
-def render(board: Leaderboard, fmt: str = "table", *, top: int | None = None) -> str:
+def render(
+    board: Leaderboard, fmt: str = "table", *, top: int | None = None, width: int | None = None
+) -> str:
     """Return the leaderboard as text.
 
     Parameters
@@ -335,6 +339,11 @@ def render(board: Leaderboard, fmt: str = "table", *, top: int | None = None) ->
         One of `FORMATS`.
     top
         Only so many rows.
+    width
+        Characters in a line of the table, for a terminal; the rest of a line is left out.
     """
     shown = Leaderboard(board.study, board.objective, board.direction, board.rows[:top])
-    return FORMATS[fmt](shown)
+    text = FORMATS[fmt](shown)
+    if fmt != "table" or width is None:
+        return text
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines())

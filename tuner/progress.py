@@ -65,6 +65,8 @@ class Progress:
         What decides.
     concurrency
         Trials at once, for the time left.
+    folder
+        Of the study, as the user would type it.
     ends_at
         End of the time budget on the clock of `time.monotonic`; None for none.
     """
@@ -79,6 +81,7 @@ class Progress:
         objective: str,
         direction: Direction,
         concurrency: int,
+        folder: str,
         ends_at: float | None = None,
     ) -> None:
         self._console = console
@@ -88,6 +91,7 @@ class Progress:
         self._objective = objective
         self._direction = direction
         self._concurrency = concurrency
+        self._folder = folder
         self._ends_at = ends_at
         self._counts = _Counts()
         self._running: dict[int, _Running] = {}
@@ -133,7 +137,7 @@ class Progress:
         """Say why a trial failed."""
         self._end(job, None)
         self._counts.failed += 1
-        self._say(f"{_name(job)} failed: {cause} (see {log})", style="red")
+        self._say(f"{_name(job)} failed: {cause} (see {self._folder}/{log})", style="red")
 
     def render(self) -> Group:
         """Return the live view."""

@@ -138,7 +138,7 @@ def test_a_failing_trial_says_why_and_leaves_the_others_alone(
 
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stderr.splitlines() if "broken failed" in line)
-    assert "fold 1: RuntimeError: flux capacitor missing (see logs/trial-0000.log)" in line
+    assert "fold 1: RuntimeError: flux capacitor missing (see studies/small/logs/trial-0000.log)" in line
     log = (small.results / "logs" / "trial-0000.log").read_text()
     assert "Traceback" in log
     assert "mine.py" in log
@@ -159,7 +159,8 @@ def test_a_search_without_hope_stops_and_names_the_cause(
                 raise KeyError("no such column")
         """
     )
-    space = "space={set: {cls: SASRecModel, n_factors: 8, lr: {float: [1e-3, 1e-2]}, data_preparator_type: mine.Broken}}"
+    own = "cls: SASRecModel, n_factors: 8, lr: {float: [1e-3, 1e-2]}, data_preparator_type: mine.Broken"
+    space = f"space={{set: {{{own}}}}}"
     done = small.tuner("run", "study.yaml", "--trials", "20", "--set", space, "--set", "baselines=[]")
 
     assert done.returncode == 1
