@@ -71,7 +71,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for fold in folds:
         say(f"fold {fold.index + 1}: {_fold_line(fold)}")
     if study.folds.holdout:
-        say(f"holdout: the newest {_holdout_words(study)} set aside; no trial sees it")
+        say(f"holdout: {_holdout_words(study)} set aside; no trial sees that")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     return Prepared(study, space, baselines, folds, plan, _facts(study, source))
@@ -127,10 +127,11 @@ def _holdout_words(study: Study) -> str:
     if folds.split == "time_range":
         size = str(folds.size)
         unit = "days" if size.endswith("D") else "hours"
-        return f"{int(size[:-1]) * folds.holdout} {unit}"
+        return f"the newest {int(size[:-1]) * folds.holdout} {unit}"
     if folds.split == "last_n":
-        return f"{int(folds.size) * folds.holdout} interactions of each user"
-    return f"{float(folds.size) * folds.holdout:.0%} of all interactions".replace("newest ", "")
+        number = int(folds.size) * folds.holdout
+        return f"the newest {f'{number} interactions' if number > 1 else 'interaction'} of each user"
+    return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
 
 
 def _fold_line(fold: Fold) -> str:

@@ -94,6 +94,7 @@ NEXT_ACTION = {
     "data_preparator_type": "search_spaces.next_action.NextActionDataPreparator",
     "lightning_module_type": "search_spaces.next_action.NextActionLightningModule",
 }
+HSTU = {**SASREC, "cls": "HSTUModel", "n_blocks": 1}
 ALBERT_LAYERS = {
     "transformer_layers_type": "search_spaces.albert.AlbertLayers",
     "transformer_layers_kwargs.n_hidden_groups": 2,
@@ -126,6 +127,7 @@ CASES = {
     "sasrec-gbce": Case({**SASREC, "loss": "gBCE", "n_negatives": 5, "gbce_t": 0.4}, COLD, False),
     "sasrec-sampled": Case({**SASREC, "loss": "sampled_softmax", "n_negatives": 5}, RANDOM),
     "sasrec-features": Case({**SASREC, "loss": "BCE", "n_negatives": 3}, LAST_N, False, features=True),
+    "hstu": Case({**HSTU, "loss": "softmax"}, TIME_RANGE),  # recommends with the time of the test
     "bert4rec-softmax": Case({**BERT4REC, "loss": "softmax"}, LAST_N, False),
     "bert4rec-bce": Case({**BERT4REC, "loss": "BCE", "n_negatives": 4}, TIME_RANGE),
     "bidirectional": Case({**NEXT_ACTION, "loss": "softmax"}, TIME_RANGE),
