@@ -162,9 +162,6 @@ def test_one_time_zone_is_taken_to_utc(write: Write) -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="AttributeError: pandas gives objects for mixed offsets without utc=True"
-)
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_summer_and_winter_time_are_taken_to_utc(write: Write) -> None:
     text = HEADER + "1,2,2024-01-01T00:00:00+01:00\n1,3,2024-07-01T00:00:00+02:00\n"
@@ -174,7 +171,6 @@ def test_summer_and_winter_time_are_taken_to_utc(write: Write) -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="a time without a zone is given the zone of the row before it")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_time_without_a_zone_is_not_given_that_of_another_row(write: Write) -> None:
     text = HEADER + "1,2,2024-01-01T00:00:00+01:00\n1,3,2024-07-01T00:00:00\n"
@@ -262,13 +258,7 @@ def test_all_problems_are_told_at_once(write: Write) -> None:
         ("unix_s", ""),
         ("unix_s", "1700000000000000"),
         ("unix_ms", "2024-01-01"),
-        pytest.param(
-            "unix_s",
-            "inf",
-            marks=pytest.mark.xfail(
-                strict=True, raises=OverflowError, reason="pandas, despite errors='coerce'"
-            ),
-        ),
+        pytest.param("unix_s", "inf"),
     ],
 )
 def test_unreadable_dates_are_counted_and_shown(kind: str, bad: str, write: Write) -> None:
@@ -279,7 +269,6 @@ def test_unreadable_dates_are_counted_and_shown(kind: str, bad: str, write: Writ
     assert "the first is row 2: {'user_id': 1" in rule
 
 
-@pytest.mark.xfail(strict=True, reason="a row of numbers becomes floats on its way into the message")
 def test_the_example_is_as_the_file_has_it(write: Write) -> None:
     text = HEADER + "9007199254740993,2,1700000000\n9007199254740993,3,\n"
     rule = said(refusal(write(text), datetime="unix_s"))["data.columns.datetime"]
@@ -350,7 +339,6 @@ def test_an_unknown_ending_is_refused(write: Write) -> None:
             "shop.csv.gz",
             "must be readable as a table, but ",
             id="truncated",
-            marks=pytest.mark.xfail(strict=True, raises=EOFError, reason="neither OSError nor ValueError"),
         ),
     ],
 )
@@ -415,13 +403,11 @@ def test_features_that_cannot_be_read_are_refused(features: str, rule: str, writ
     assert said(error)["data.item_features"].startswith(rule)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="RecTools raises it; no check of ours is before")
 def test_text_is_no_numeric_feature(write: Write) -> None:
     with pytest.raises(DataError):
         dataset_with(write, FEATURES, numeric_features=("genre",))
 
 
-@pytest.mark.xfail(strict=True, reason="not compared with the features of the file: it stays a category")
 def test_a_numeric_feature_that_is_not_there_is_refused(write: Write) -> None:
     with pytest.raises(DataError):
         dataset_with(write, FEATURES, numeric_features=("pirce",))

@@ -102,7 +102,6 @@ def test_an_evaluation_says_what_was_measured(folds: list[Fold], curve: list[Eva
     assert evaluate_seconds == sorted(evaluate_seconds)
 
 
-@pytest.mark.xfail(strict=True, reason="the clock is read before the report, and started again before it")
 def test_time_spent_in_reports_is_no_time_of_the_fit(folds: list[Fold]) -> None:
     """Within Ray a report waits for the driver."""
     reported: list[Evaluation] = []
@@ -424,7 +423,6 @@ def test_reference_recommends_to_each_folds_users(folds: list[Fold]) -> None:
         assert 0 < other.metrics["Intersection@5"] < 1
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the reference is fitted outside any boundary")
 def test_a_reference_that_fails_is_told_as_an_error_of_ours(folds: list[Fold]) -> None:
     with pytest.raises(TunerError, match="embed_dim must be divisible"):
         with_reference(folds, {**SASREC, "n_heads": 3}, plan_of(), SEED)

@@ -286,7 +286,6 @@ def test_random_folds_follow_from_their_seed(shop: pd.DataFrame) -> None:
     assert fold_rows(folds_of(shop, section)) != fold_rows(folds_of(shop, other))
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="RandomSplitter's own error comes through")
 @pytest.mark.parametrize(
     ("n_rows", "section"),
     [

@@ -336,7 +336,6 @@ def test_a_cut_off_trial_is_asked_again_as_it_was(tmp_path: Path) -> None:
     assert again.cut_off() == []
 
 
-@pytest.mark.xfail(strict=True, reason="`ask` gives tuples, the journal gives lists back")
 def test_a_list_among_the_params_is_a_tuple_again(tmp_path: Path) -> None:
     space = Space(
         {"cls": "SASRecModel", "lr": Float(0.1, 0.2), "item_net_block_types": Fixed(("a.B", "c.D"))}
@@ -415,7 +414,6 @@ def test_an_end_killed_at_any_write_can_be_told_again(tmp_path: Path) -> None:
         assert record.summary == summary
 
 
-@pytest.mark.xfail(strict=True, reason="Optuna's backend appends to the torn line, and neither can be read")
 @pytest.mark.parametrize("lost", [1, 7])
 def test_a_torn_last_line_is_survived(lost: int, tmp_path: Path) -> None:
     """As a full disk or a power cut leaves it."""
@@ -426,7 +424,6 @@ def test_a_torn_last_line_is_survived(lost: int, tmp_path: Path) -> None:
     assert ask_again(opened(tmp_path), 0).number == 0
 
 
-@pytest.mark.xfail(strict=True, reason="Optuna's JSONDecodeError comes through as it is")
 @pytest.mark.parametrize("text", ['{"op_code":\n{}\n', "not a journal\nat all\n"])
 def test_a_journal_that_cannot_be_read_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_text(text)

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         arguments.command(arguments)
+        sys.stdout.flush()
     except TunerError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -97,11 +98,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = f"must be at least 1, but got {value}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
+    if text.isascii() and text.isdigit() and int(text) >= 1:
+        return int(text)
+    msg = f"must be an integer of at least 1, but got {text!r}"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def _version() -> str:

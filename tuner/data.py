@@ -7,6 +7,7 @@ anything else is started.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["Source", "load_source", "make_dataset"]
 if TYPE_CHECKING:
     Column = pd.Series[Any]
 
+_ZONE = r"\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
 _FEATURE_COLUMNS = ("id", "feature", "value")
 
 
@@ -81,9 +83,16 @@ def load_source(data: Data) -> Source:
     features = None
     if data.item_features is not None:
         try:
-            features = _features(_read(data.item_features, "data.item_features"), problems)
+            table = _read(data.item_features, "data.item_features")
+            features = _features(table, data.numeric_features, problems)
         except DataError as error:
             problems.extend(error.problems)
+    if not problems and features is not None and not features["id"].isin(frame[Columns.Item]).any():
+        rule = (
+            f"must describe items of the interactions, but no id matches: {features['id'].iloc[0]!r} "
+            f"against {frame[Columns.Item].iloc[0]!r}"
+        )
+        problems.append(Problem("data.item_features", rule))
     if problems:
         raise DataError(data.interactions, problems)
     duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
@@ -138,7 +147,7 @@ def _read(path: str, key: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         hint = f"relative paths start at {Path.cwd()}, then at the study file's folder"
         raise DataError(path, [Problem(key, "must be a file that exists, but it does not", hint)]) from error
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, EOFError, zlib.error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(path, [Problem(key, f"must be readable as a table, but {reason}")]) from error
     if table.empty:
@@ -178,7 +187,8 @@ def _interactions(raw: pd.DataFrame, data: Data, problems: list[Problem]) -> pd.
 def _example(raw: pd.DataFrame, bad: Column) -> str:
     """Count the bad rows and show the first, as the file has it."""
     row = int(np.flatnonzero(bad.to_numpy())[0])
-    return f"{int(bad.sum()):,} of {len(raw):,} rows; the first is row {row + 1}: {raw.iloc[row].to_dict()}"
+    values = {str(name): raw[name].iloc[row : row + 1].tolist()[0] for name in raw.columns}
+    return f"{int(bad.sum()):,} of {len(raw):,} rows; the first is row {row + 1}: {values}"
 
 
 def _check_ids(raw: pd.DataFrame, name: str, where: str, problems: list[Problem]) -> None:
@@ -198,14 +208,19 @@ def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem])
             rule = f"must hold dates, but {name!r} holds numbers such as {column.iloc[0]!r}"
             problems.append(Problem(where, rule, hint))
             return pd.Series(pd.NaT, index=column.index)
-        parsed = pd.to_datetime(
-            column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601"
-        )
+        text = column.dtype.kind != "M" and not isinstance(column.dtype, pd.DatetimeTZDtype)
+        if text:
+            zoned = column.astype(str).str.contains(_ZONE)
+            if zoned.any() and not zoned.all():
+                rows = _example(raw, zoned)
+                rule = f"must name a time zone in all rows or in none, but {name!r} does in {rows}"
+                problems.append(Problem(where, rule))
+        parsed = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601" if text else None)
     else:
-        numbers: Column = pd.to_numeric(column, errors="coerce")
+        numbers: Column = pd.to_numeric(column, errors="coerce").replace([np.inf, -np.inf], np.nan)
         parsed = pd.to_datetime(numbers, unit="s" if kind == "unix_s" else "ms", errors="coerce")
-    if getattr(parsed.dt, "tz", None) is not None:
-        parsed = parsed.dt.tz_convert("UTC").dt.tz_localize(None)
+    if parsed.dt.tz is not None:
+        parsed = parsed.dt.tz_localize(None)
     bad = parsed.isna()
     if bad.any():
         problems.append(
@@ -223,13 +238,28 @@ def _weights(raw: pd.DataFrame, name: str, problems: list[Problem]) -> Column:
     return numbers
 
 
-def _features(raw: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
+def _features(raw: pd.DataFrame, numeric: tuple[str, ...], problems: list[Problem]) -> pd.DataFrame:
     missing = [name for name in _FEATURE_COLUMNS if name not in raw.columns]
     if missing:
         rule = f"must have the columns {', '.join(_FEATURE_COLUMNS)}, but {', '.join(missing)} is missing"
         problems.append(Problem("data.item_features", rule, f"it has: {', '.join(map(str, raw.columns))}"))
         return raw
     _check_ids(raw, "id", "data.item_features", problems)
+    unknown = raw["value"].isna()
+    if unknown.any():
+        rule = f"values must not be missing, but are in {_example(raw, unknown)}"
+        problems.append(Problem("data.item_features", rule, "leave such rows out"))
+    names = [str(name) for name in raw["feature"].unique()]
+    for feature in numeric:
+        rows = raw[raw["feature"] == feature]
+        bad = pd.to_numeric(rows["value"], errors="coerce").isna()
+        where = "data.numeric_features"
+        if rows.empty:
+            rule = f"must be features of the file, but {feature!r} is not"
+            problems.append(Problem(where, rule, did_you_mean(feature, names)))
+        elif bad.any():
+            rule = f"must have numbers as values, but {feature!r} has not in {_example(rows, bad)}"
+            problems.append(Problem(where, rule))
     return raw[list(_FEATURE_COLUMNS)]
 
 

@@ -121,15 +121,10 @@ def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
         callbacks.append(_EpochEvaluations(model, measure))
     seed_everything(seed, workers=True, verbose=False)
-    try:
+    with _boundary(f"fold {fold.index + 1}"):
         measure.start()
         model.fit(fold.train)
         measure.finish()
-    except TrialError as error:
-        raise TrialError(f"fold {fold.index + 1}: {error.message}", hint=error.hint) from error
-    except Exception as error:  # RecTools and the user's own classes may raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise TrialError(f"fold {fold.index + 1}: {type(error).__name__}: {reason}") from error
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
@@ -161,11 +156,23 @@ def with_reference(
     for fold in folds:
         model = build_model(params)
         seed_everything(seed, workers=True, verbose=False)
-        model.fit(fold.train)
-        ready.append(
-            replace(fold, reference=recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed))
-        )
+        with _boundary(f"the reference model on fold {fold.index + 1}"):
+            model.fit(fold.train)
+            recommended = recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
+        ready.append(replace(fold, reference=recommended))
     return ready
+
+
+@contextmanager
+def _boundary(where: str) -> Iterator[None]:
+    """Turn what RecTools or a user's class raises into a `TrialError` that says where, with its cause."""
+    try:
+        yield
+    except TrialError as error:
+        raise TrialError(f"{where}: {error.message}", hint=error.hint) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TrialError(f"{where}: {type(error).__name__}: {reason}") from error
 
 
 class _Measure:
@@ -184,6 +191,7 @@ class _Measure:
         self.waited = 0
         self._started = 0.0
         self._evaluating = 0.0
+        self._away = 0.0  # from the fit: evaluations, and reports, which within Ray wait for the driver
 
     def start(self) -> None:
         self._started = time.perf_counter()
@@ -222,9 +230,8 @@ class _Measure:
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
                 raise TrialError(msg)
-        now = time.perf_counter()
-        fit_seconds = began - self._started - self._evaluating
-        self._evaluating += now - began
+        self._evaluating += time.perf_counter() - began
+        fit_seconds = began - self._started - self._away
         self.measured = self.epoch
         self._be_patient(metrics[self.plan.objective])
         self.report(
@@ -238,6 +245,7 @@ class _Measure:
                 n_parameters=_count_parameters(self.model),
             )
         )
+        self._away += time.perf_counter() - began
 
     @property
     def out_of_patience(self) -> bool:

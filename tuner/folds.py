@@ -90,7 +90,9 @@ def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
     if folds.holdout == 0:
         return interactions
     if folds.split == "random":
-        splitter = make_splitter(folds, n_splits=1, size=float(folds.size) * folds.holdout)
+        size = float(folds.size) * folds.holdout
+        _check_random(folds.model_copy(update={"n_folds": 1}), len(interactions), size)
+        splitter = make_splitter(folds, n_splits=1, size=size)
     else:
         splitter = make_splitter(folds, n_splits=folds.holdout)
     rows = Dataset.construct(interactions).interactions
@@ -117,6 +119,7 @@ def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
     splitter = make_splitter(folds, size=size)
     problems: list[Problem] = []
     made: list[Fold] = []
+    _check_random(folds, len(dataset.interactions.df), float(size) if folds.split == "random" else 1)
     for index, (train, test, facts) in enumerate(
         splitter.split(dataset.interactions, collect_fold_stats=True)
     ):
@@ -127,6 +130,17 @@ def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
     if problems:
         raise DataError("folds", problems)
     return made
+
+
+def _check_random(folds: Folds, n_rows: int, share: float) -> None:
+    """Refuse a random split whose folds would hold nothing, or more than there is."""
+    size = round(share * n_rows)
+    if folds.split == "random" and not (size >= 1 and size * folds.n_folds < n_rows):
+        rule = (
+            f"must leave each of {folds.n_folds} random folds interactions to test and to train on, "
+            f"but {n_rows:,} are split with size {folds.size}"
+        )
+        raise DataError("folds", [Problem("folds.size", rule)])
 
 
 def _fold(dataset: Dataset, index: int, train: Rows, test: Rows, facts: dict[str, object]) -> Fold:

@@ -204,7 +204,6 @@ def _searcher(
         prepared.space,
         Budget(study.search.trials, budget_ends),
         n_folds=len(prepared.folds),
-        epochs=study.training.epochs,
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
         concurrency=slots,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rectools.models import model_from_params
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
-from rectools.utils.misc import import_object
 
 from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
-from tuner.space import Choice, Parameter, Space, Value
+from tuner.signatures import kwarg_default, model_class, options
+from tuner.space import Space, Value
 from tuner.spec import Baseline, Study
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "complete_params",
     "reference_params",
     "resolve_baselines",
-    "space_problems",
     "trial_params",
 ]
 
@@ -91,7 +89,7 @@ def complete_params(params: Mapping[str, Value]) -> Flat:
 
 def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
     """Return a trial's full params: a transformer gets the study's number of epochs unless it has its own."""
-    cls = _model_class(params)
+    cls = model_class(params.get("cls"))
     if cls is not None and issubclass(cls, TransformerModelBase):
         return {**params, "epochs": params.get("epochs", epochs)}
     return dict(params)
@@ -112,12 +110,13 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
     problems: list[Problem] = []
     for index, baseline in enumerate(study.baselines):
         where = f"baselines[{index}]"
+        own = "cls" in baseline.params and baseline.use is None
         start = baseline.use or baseline.name
-        if start not in named and (baseline.use is not None or "cls" not in baseline.params):
+        if not own and start not in named:
             rule = f"must be a named baseline or give `params` with a `cls`, but got {start!r}"
             problems.append(Problem(where, rule, did_you_mean(start, list(named))))
             continue
-        params = _with_fixed({**named.get(start, {}), **_tupled(baseline)}, space)
+        params = _with_fixed({**({} if own else named[start]), **_tupled(baseline)}, space)
         try:
             resolved.append(NamedParams(baseline.name, params, _point(params, space)))
         except TrialError as error:
@@ -142,48 +141,29 @@ def reference_params(study: Study, space: Space) -> Flat | None:
     return trial_params(resolve_baselines(wanted, space)[0].params, study.training.epochs)
 
 
-def space_problems(space: Space) -> list[Problem]:
-    """Check a space against the classes it names.
-
-    RecTools ignores most kwargs it does not know, so a misspelt one would be searched in vain.
-    """
-    problems: list[Problem] = []
-    fields: dict[str, list[str]] = {}
-    for path in _options(space, "cls"):
-        cls = _model_class({"cls": path})
-        if cls is None:
-            problems.append(
-                Problem("cls", f"must be a model of RecTools or an importable one, but got {path!r}")
-            )
-        else:
-            fields[str(path)] = list(cls.config_class.model_fields)
-    known = sorted({field for names in fields.values() for field in names})
-    for parameter in space.parameters:
-        head = parameter.key.split(".")[0]
-        if known and head not in known:
-            rule = f"must be a param of {', '.join(fields)}, but is not"
-            problems.append(Problem(parameter.key, rule, did_you_mean(head, known)))
-        elif parameter.key.endswith("_type"):
-            problems.extend(_type_problems(parameter))
-        elif "_kwargs." in parameter.key:
-            problems.extend(_kwarg_problems(parameter))
-    return list(dict.fromkeys(problems))
-
-
 def _tupled(baseline: Baseline) -> Flat:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in baseline.params.items()}
 
 
 def _with_fixed(params: Flat, space: Space) -> Flat:
-    if params.get("cls") not in _options(space, "cls"):
+    """Add what the space fixes for a model of its own, and what the modules so chosen cannot do without."""
+    if params.get("cls") not in options(space, "cls"):
         return params
-    return {**space.fixed(), **params}
+    merged = dict(params)
+    for parameter in space.parameters:
+        if parameter.key in merged or not parameter.active(merged):
+            continue
+        _, domain = parameter.dimension(merged)
+        required = "_kwargs." in parameter.key and not kwarg_default(parameter.key, merged)
+        if required or domain.distribution() is None:
+            merged[parameter.key] = domain.only()
+    return merged
 
 
 def _point(params: Flat, space: Space) -> Flat | None:
     """Return the params as a point of the space; None if they lie outside."""
     complete = complete_params(params)  # also builds it: what cannot be built is found here
-    if params["cls"] not in _options(space, "cls"):
+    if params["cls"] not in options(space, "cls"):
         return None
     defaults = complete_params({"cls": params["cls"]})
     implied = {key: value for key, value in complete.items() if key not in params}
@@ -191,80 +171,9 @@ def _point(params: Flat, space: Space) -> Flat | None:
         parameter.key: default
         for parameter in space.parameters
         if "_kwargs." in parameter.key and parameter.key not in complete
-        for default in _kwarg_default(parameter.key, complete)
+        for default in kwarg_default(parameter.key, complete)
     }
     try:
         return space.encode(complete | kwargs, {**defaults, **implied, **kwargs})
     except SpaceError:
         return None
-
-
-def _options(space: Space, key: str) -> list[Value]:
-    found: list[Value] = []
-    for parameter in space.parameters:
-        if parameter.key == key:
-            domain = parameter.domain
-            found.extend(domain.options if isinstance(domain, Choice) else [domain.only()])
-    return found
-
-
-def _model_class(params: Mapping[str, Value]) -> type[ModelBase[Any]] | None:
-    path = str(params.get("cls"))
-    try:
-        cls = import_object(path if "." in path else f"rectools.models.{path}")
-    except (ImportError, AttributeError, ValueError):
-        return None
-    return cls if isinstance(cls, type) and issubclass(cls, ModelBase) else None
-
-
-def _type_problems(parameter: Parameter) -> Iterator[Problem]:
-    domain = parameter.domain
-    for option in domain.options if isinstance(domain, Choice) else [domain.only()]:
-        try:
-            import_object(str(option))
-        except (ImportError, AttributeError, ValueError) as error:
-            hint = "modules must be importable by workers: put the class in a file beside the study"
-            yield Problem(parameter.key, f"must be importable, but {option!r} is not ({error})", hint)
-
-
-def _kwarg_problems(parameter: Parameter) -> Iterator[Problem]:
-    """Look for the kwarg in the signature of the class under which it stands."""
-    owner, _, name = parameter.key.partition("_kwargs.")
-    for condition in parameter.conditions:
-        if condition.key != f"{owner}_type":
-            continue
-        for path in condition.values:
-            try:
-                accepted = _accepted_kwargs(import_object(str(path)))
-            except (ImportError, AttributeError, ValueError):
-                continue  # reported by the type itself
-            if name not in accepted:
-                rule = f"must be an argument of {str(path).rsplit('.', 1)[-1]}, but is not"
-                yield Problem(parameter.key, rule, did_you_mean(name, list(accepted)))
-
-
-def _kwarg_default(key: str, complete: Flat) -> list[Value]:
-    """Return the default of a module's kwarg, in a list that is empty where there is none."""
-    owner, _, name = key.partition("_kwargs.")
-    default = _accepted_kwargs(import_object(str(complete[f"{owner}_type"]))).get(
-        name, inspect.Parameter.empty
-    )
-    return [] if default is inspect.Parameter.empty else [default]
-
-
-def _accepted_kwargs(cls: type) -> dict[str, Any]:
-    """Return the named arguments of a class and their defaults, following ``**kwargs`` into its bases."""
-    found: dict[str, Any] = {}
-    factory = getattr(cls, "from_dataset", None)
-    sources = [
-        vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base) and base is not object
-    ]
-    for source in [*([factory] if factory else []), *sources]:
-        parameters = inspect.signature(source).parameters.values()
-        for parameter in parameters:
-            if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-                found.setdefault(parameter.name, parameter.default)
-        if source is not factory and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    found.pop("self", None)
-    return found

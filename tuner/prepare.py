@@ -12,7 +12,8 @@ from tuner.data import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
 from tuner.folds import Fold, development_dataset, make_folds
-from tuner.models import NamedParams, reference_params, resolve_baselines, space_problems
+from tuner.models import NamedParams, reference_params, resolve_baselines
+from tuner.signatures import space_problems
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.spec import SpaceSection, Study
 
@@ -74,7 +75,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         say(f"holdout: {_holdout_words(study)} set aside; no trial sees that")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
-    return Prepared(study, space, baselines, folds, plan, _facts(study, source))
+    return Prepared(study, space, baselines, folds, plan, _facts(study, source, space))
 
 
 def study_space(study: Study) -> Space:
@@ -144,7 +145,7 @@ def _fold_line(fold: Fold) -> str:
     )
 
 
-def _facts(study: Study, source: Source) -> dict[str, object]:
+def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
     settings = {"min_user_interactions", "min_item_interactions", "duplicates", "numeric_features"}
     return {
         "data": source.fingerprint,
@@ -155,4 +156,5 @@ def _facts(study: Study, source: Source) -> dict[str, object]:
         "direction": study.metrics.direction,
         "epochs": study.training.epochs,
         "seed": study.search.seed,
+        **{f"space {parameter.name}": repr(parameter.domain) for parameter in space.parameters},
     }

@@ -85,8 +85,8 @@ class StudySearcher(Searcher):
         What is known, and what may be tried.
     budget
         When to end.
-    n_folds, epochs
-        Seeds a trial needs; epochs that number its evaluation points.
+    n_folds
+        Seeds that a trial needs.
     objective, direction
         What decides.
     concurrency
@@ -104,7 +104,6 @@ class StudySearcher(Searcher):
         budget: Budget,
         *,
         n_folds: int,
-        epochs: int,
         objective: str,
         direction: Direction,
         concurrency: int,
@@ -118,7 +117,6 @@ class StudySearcher(Searcher):
         self._space = space
         self._budget = budget
         self._n_folds = n_folds
-        self._epochs = epochs
         self._objective = objective
         self._direction = direction
         self._concurrency = concurrency
@@ -160,7 +158,8 @@ class StudySearcher(Searcher):
         if EVALUATION in result:
             evaluation: Evaluation = result[EVALUATION]
             live.evaluations.append(evaluation)
-            self._store.report(live.job.number, evaluation, self._objective, self._epochs)
+            epochs = int(str(live.job.params.get("epochs", 0)))
+            self._store.report(live.job.number, evaluation, self._objective, epochs)
             for observer in self._observers:
                 observer.evaluated(live.job, evaluation)
         elif DONE in result:

@@ -52,8 +52,10 @@ def find_row(board: Leaderboard, which: str) -> Row:
     StoreError
         If there is none.
     """
-    if which == "best" and board.best is not None:
-        return board.best
+    if which == "best":
+        if board.best is not None:
+            return board.best
+        raise StoreError(board.study, [Problem("TRIAL", "must be a trial, but none is complete yet")])
     for row in board.rows:
         if which in {str(row.record.number), row.record.name}:
             return row
@@ -75,7 +77,7 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     if summary is None:
         return lines
     lines.append(f"{board.objective}: {summary.mean!r} mean over folds, {summary.std!r} standard deviation")
-    for label in board.metrics:
+    for label in summary.metrics:
         folds = "  ".join(repr(fold[label]) for fold in summary.folds)
         lines.append(f"  {label} by fold: {folds}")
     if summary.epochs_run:

@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import platform
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -52,6 +54,8 @@ __all__ = [
 ]
 
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
+
+logger = logging.getLogger(__name__)
 
 JOURNAL = "journal.log"
 _EVALUATION = "evaluation:"
@@ -147,7 +151,26 @@ class _FlockLock(BaseJournalFileLock):
 
 def _storage(folder: Path) -> JournalStorage:
     backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_FlockLock(folder / ".journal.lock"))
-    return JournalStorage(backend)
+    try:
+        return JournalStorage(backend)
+    except (ValueError, KeyError, TypeError) as error:
+        rule = f"must be a journal of Optuna, but cannot be read: {type(error).__name__}: {error}"
+        hint = "a file of another origin, or damaged by hand or disk; restore it from a backup"
+        raise StoreError(str(folder / JOURNAL), [Problem("", rule, hint)]) from error
+
+
+def _mend_tail(journal: Path) -> None:
+    """Cut off a last line that a killed writer left half written; nothing built on it."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            logger.warning(
+                "%s: cut off a record of %d bytes that was not written whole", journal, len(content) - whole
+            )
+            file.truncate(whole)
 
 
 def _quiet_optuna() -> None:
@@ -172,6 +195,15 @@ def lock_holder(folder: Path) -> str | None:
     return None
 
 
+def _take(file: IO[str]) -> None:
+    """Lock the file; try for a moment, since who asks for the holder locks it for an instant too."""
+    for _ in range(20):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
     """Hold the study's folder for this process.
@@ -184,7 +216,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
@@ -232,6 +264,7 @@ def open_store(
         If the folder holds a study with other facts, naming each difference.
     """
     _quiet_optuna()
+    _mend_tail(folder / JOURNAL)
     storage = _storage(folder)
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     known = study.user_attrs.get("facts")
@@ -241,9 +274,12 @@ def open_store(
     else:
         plain = json.loads(json.dumps(facts))
         problems = [
-            Problem(key, f"must stay as it was when the study began: {known.get(key)!r}, but got {value!r}")
-            for key, value in plain.items()
-            if known.get(key) != value
+            Problem(
+                key,
+                f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
+            )
+            for key in {**known, **plain}
+            if known.get(key) != plain.get(key)
         ]
         if problems:
             hint = "give the study another name to begin anew, or another --output"
@@ -314,13 +350,13 @@ class StudyStore:
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
         self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
-        params = attributes.get("params")
-        if params is None:
-            params = finish(space.suggest(trial))
+        params = _params(attributes)
+        if not params:
+            params = finish(self._suggest(space, trial))
             trial.set_user_attr("params", params)
         elif "seeds" not in attributes:
             if self._frozen(trial.number).system_attrs.get("fixed_params"):
-                space.suggest(trial)  # so that the sampler learns from a baseline in the space
+                self._suggest(space, trial)  # so that the sampler learns from a baseline in the space
             params = finish(params)
             trial.set_user_attr("params", params)
         seeds = attributes.get("seeds")
@@ -330,6 +366,14 @@ class StudyStore:
         attempts = attributes.get("attempts", 0) + 1
         trial.set_user_attr("attempts", attempts)
         return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
+
+    def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
+        try:
+            return space.suggest(trial)
+        except ValueError as error:  # Optuna's own, about a dimension that is not what it was
+            rule = f"must stay as it was when the study began, but {error}"
+            hint = "give the study another name to begin anew, or another --output"
+            raise StoreError(self.study.study_name, [Problem("space", rule, hint)]) from error
 
     def attempts(self, number: int) -> int:
         """Return how often the trial was begun."""
@@ -425,6 +469,12 @@ _STATES = {
 }
 
 
+def _params(attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a trial's params; JSON has turned tuples into lists."""
+    params = attributes.get("params", {})
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
+
+
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
     evaluations = [
@@ -435,7 +485,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         state=_STATES[trial.state],
         name=attributes.get("name"),
-        params=attributes.get("params", {}),
+        params=_params(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,

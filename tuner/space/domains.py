@@ -50,7 +50,25 @@ def _plain_when(when: Mapping[str, object] | None) -> dict[str, tuple[Value, ...
     for key, accepted in (when or {}).items():
         several = accepted if isinstance(accepted, (list, tuple, set)) else (accepted,)
         values[key] = tuple(plain_value(value) for value in several)
+        if not values[key]:
+            msg = f"`when` must give {key!r} at least one value, but got none"
+            raise ValueError(msg)
     return values
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        msg = f"{name} must be true or false, but got {value!r}"
+        raise TypeError(msg)
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        msg = f"{name} must be a number, but got {value!r}"
+        raise TypeError(msg)
+    if not math.isfinite(value):
+        msg = f"{name} must be finite, but got {value!r}"
+        raise ValueError(msg)
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,10 @@ class Int:
         if isinstance(self.high, int) and self.high < self.low:
             msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
             raise ValueError(msg)
+        _check_flag("log", self.log)
+        if isinstance(self.step, bool) or not isinstance(self.step, int):
+            msg = f"step must be an integer, but got {self.step!r}"
+            raise TypeError(msg)
         if self.step < 1:
             msg = f"step >= 1 must hold, but got step={self.step}"
             raise ValueError(msg)
@@ -191,15 +213,10 @@ class Float:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", _plain_when(self.when))
-        for name in ("low", "high"):
-            bound = getattr(self, name)
-            if isinstance(bound, bool) or not isinstance(bound, (int, float)):
-                msg = f"{name} must be a number, but got {bound!r}"
-                raise TypeError(msg)
-            if not math.isfinite(bound):
-                msg = f"{name} must be finite, but got {bound!r}"
-                raise ValueError(msg)
-            object.__setattr__(self, name, float(bound))
+        _check_flag("log", self.log)
+        for name in ("low", "high") if self.step is None else ("low", "high", "step"):
+            _check_number(name, getattr(self, name))
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.high < self.low:
             msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
             raise ValueError(msg)
@@ -263,9 +280,12 @@ class Choice:
 
     def __init__(self, *options: object, when: Mapping[str, object] | None = None) -> None:
         if len(options) == 1 and isinstance(options[0], Mapping):
-            branches: dict[Value, Mapping[str, object]] = {
-                plain_value(value): params or {} for value, params in options[0].items()
-            }
+            branches: dict[Value, Mapping[str, object]] = {}
+            for value, params in options[0].items():
+                if params is not None and not isinstance(params, Mapping):
+                    msg = f"the params beside {value!r} must be a mapping, but got {params!r}"
+                    raise TypeError(msg)
+                branches[plain_value(value)] = params or {}
             values = tuple(branches)
         else:
             values = tuple(plain_value(option) for option in options)
@@ -290,11 +310,22 @@ class Choice:
         """Return the Optuna distribution, None where only one value is left."""
         if len(self.options) == 1:
             return None
-        for value in self.options:
-            if isinstance(value, tuple):
-                msg = f"a choice among lists is not supported yet, but got {value!r}"
-                raise TypeError(msg)
-        return CategoricalDistribution(cast("tuple[CategoricalChoiceType, ...]", self.options))
+        return CategoricalDistribution([self.category(option) for option in self.options])
+
+    def with_params(self, params: Mapping[Value, Mapping[str, Domain]], when: Mapping[str, Any]) -> Choice:
+        """Return the choice among the same options, with other params beside them and another condition."""
+        made = Choice(*self.options, when=when)
+        object.__setattr__(made, "params", {value: branch for value, branch in params.items() if branch})
+        return made
+
+    def category(self, value: Value) -> CategoricalChoiceType:
+        """Return an option as Optuna holds it: a list becomes text, its parts joined by ``+``."""
+        return "+".join(str(part) for part in value) if isinstance(value, tuple) else value
+
+    def option(self, category: Value) -> Value:
+        """Return the option that `category` stands for, itself if it stands for none."""
+        found = [option for option in self.options if same(self.category(option), category)]
+        return found[0] if found else category
 
     def contains(self, value: Value) -> bool:
         """Whether the param may have this value."""

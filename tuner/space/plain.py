@@ -84,15 +84,20 @@ class _Reader:
             return Choice(*[resolve_name(key, option, self.known) for option in body], **options)
         if isinstance(body, Mapping):
             branches = {
-                resolve_name(key, option, self.known): {
-                    child: domain_from_plain(child, domain, self.known)
-                    for child, domain in (params or {}).items()
-                }
+                resolve_name(key, option, self.known): self._params(option, params)
                 for option, params in body.items()
             }
             return Choice(branches, **options)
         msg = f"choice must be a list or a mapping, but got {body!r}"
         raise TypeError(msg)
+
+    def _params(self, option: object, params: object) -> dict[str, Domain]:
+        if params is not None and not isinstance(params, Mapping):
+            msg = f"the params beside {option!r} must be a mapping, but got {params!r}"
+            raise TypeError(msg)
+        return {
+            child: domain_from_plain(child, domain, self.known) for child, domain in (params or {}).items()
+        }
 
     def int(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
         low, high = _bounds("int", body)
@@ -153,7 +158,11 @@ def load_space(path: str) -> Space:
         raise SpaceError(
             "space", [Problem("space.use", rule, "a file my_space.py beside the study is `use: my_space`")]
         )
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a user's module may raise anything
+        rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
+        raise SpaceError("space", [Problem("space.use", rule)]) from error
     space = getattr(module, attribute or "space", None)
     if isinstance(space, Space):
         return space

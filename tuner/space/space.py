@@ -140,10 +140,10 @@ class Space:
         def replay(name: str, domain: Domain) -> Value:
             if name not in point:
                 problems.append(Problem(name, f"must {domain.describe()}, but is missing"))
-            elif not domain.contains(point[name]):
+            elif not domain.contains(value := _from_point(domain, point[name])):
                 problems.append(Problem(name, f"must {domain.describe()}, but got {point[name]!r}"))
             else:
-                return point[name]
+                return value
             return domain.only()
 
         flat = self._walk(replay)
@@ -185,7 +185,7 @@ class Space:
                     value = domain.only()
             seen[parameter.key] = value
             if domain.distribution() is not None:
-                point[name] = value
+                point[name] = domain.category(value) if isinstance(domain, Choice) else value
         problems.extend(_strangers(known, seen, defaults or {}))
         if problems:
             raise SpaceError("params outside the space", problems)
@@ -216,7 +216,8 @@ class Space:
                 problems.append(Problem(key, str(error)))
         if problems:
             raise SpaceError("space", problems)
-        return Space(_reachable(domains, keep=set(changes)), baselines=self.baselines)
+        written = {key for key, change in changes.items() if as_domain(change).when}
+        return Space(_reachable(domains, (), written, set(changes)), baselines=self.baselines)
 
     def fixed(self) -> Flat:
         """Return the params that have one value in every trial."""
@@ -244,7 +245,7 @@ class Space:
 def _ask(trial: Trial, name: str, domain: Domain) -> Value:
     distribution = domain.distribution()
     if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
+        return _from_point(domain, trial.suggest_categorical(name, distribution.choices))
     if isinstance(distribution, IntDistribution):
         return trial.suggest_int(
             name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
@@ -253,6 +254,11 @@ def _ask(trial: Trial, name: str, domain: Domain) -> Value:
     return trial.suggest_float(
         name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
     )
+
+
+def _from_point(domain: Domain, value: Value) -> Value:
+    """Return a dimension's value as flat params hold it."""
+    return domain.option(value) if isinstance(domain, Choice) else value
 
 
 def _is_constant(domain: Domain) -> bool:
@@ -277,7 +283,10 @@ def _parameters(
             continue
         for option, children in domain.params.items():
             under = {_child_key(key, child): inner for child, inner in children.items()}
-            path = f"{label}/{short_name(option)}" if label else short_name(option)
+            name = short_name(option)
+            if sum(short_name(other) == name for other in domain.options) > 1:
+                name = str(option)
+            path = f"{label}/{name}" if label else name
             yield from _parameters(under, (*own, Condition(key, (option,))), path)
 
 
@@ -292,12 +301,29 @@ def _structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
             yield Problem(
                 parameter.key, f"must stand once in one place, but {parameter.name!r} is there twice"
             )
+        else:
+            for twin in before.get(parameter.key, []):
+                if not _exclusive(twin, parameter):
+                    yield Problem(
+                        parameter.key,
+                        "must exist at most once in a trial, but two of its places can be met together",
+                        "give one of them a `when`, or put both under options of one choice",
+                    )
         names.add(parameter.name)
         for condition in parameter.conditions:
             yield from _condition_problems(parameter, condition, before)
         if isinstance(parameter.domain, Int) and parameter.domain.reference is not None:
             yield from _reference_problems(parameter, parameter.domain.reference, before)
         before.setdefault(parameter.key, []).append(parameter)
+
+
+def _exclusive(one: Parameter, other: Parameter) -> bool:
+    """Whether no trial can have both: they need different values of one param."""
+    return any(
+        mine.key == theirs.key and not any(same(a, b) for a in mine.values for b in theirs.values)
+        for mine in one.conditions
+        for theirs in other.conditions
+    )
 
 
 def _condition_problems(
@@ -365,25 +391,62 @@ def _strangers(known: Flat, seen: Flat, defaults: Mapping[str, Value]) -> Iterat
         yield Problem(key, f"is no param of the space here, but got {value!r}", did_you_mean(key, list(seen)))
 
 
-def _reachable(domains: Mapping[str, Domain], keep: set[str]) -> dict[str, Domain]:
+def _reachable(
+    domains: Mapping[str, Domain], above: tuple[Parameter, ...], written: set[str], changed: set[str]
+) -> dict[str, Domain]:
     """Drop params whose condition a narrower space can no longer meet, and such values of conditions.
 
-    Params named in `keep` stay as the user wrote them: if unreachable, they are an error to report.
+    Parameters
+    ----------
+    domains
+        Of one level: the space's own, or those under an option.
+    above
+        The params that stand before this level.
+    written
+        Params whose condition the user has just written: they stay as they are.
+    changed
+        Params that the user has just set: if they cannot be reached any more, they stay and are an
+        error to report.
     """
     kept: dict[str, Domain] = {}
     for key, domain in domains.items():
-        sources: dict[str, list[Domain]] = {}
-        for parameter in _parameters(kept, (), ""):
-            sources.setdefault(parameter.key, []).append(parameter.domain)
+        before = (*above, *_parameters(kept, (), ""))
         when = {
-            name: tuple(value for value in values if _can_be(value, sources.get(name, [])))
+            name: tuple(value for value in values if _can_be(value, _sources(before, name)))
             for name, values in domain.when.items()
         }
-        if key in keep:
+        if key in written or (key in changed and not all(when.values())):
             kept[key] = domain
         elif all(when.values()):
-            kept[key] = domain if when == domain.when else _with_when(domain, when)
+            kept[key] = _with_children(key, domain, when, before=before, written=written, changed=changed)
     return kept
+
+
+def _with_children(
+    key: str,
+    domain: Domain,
+    when: Mapping[str, tuple[Value, ...]],
+    *,
+    before: tuple[Parameter, ...],
+    written: set[str],
+    changed: set[str],
+) -> Domain:
+    """Return the domain under a narrower condition, with what stands beside its options narrowed too."""
+    if not isinstance(domain, Choice):
+        return replace(domain, when=when)
+    before = (*before, Parameter(key, key, domain, ()))
+    branches: dict[Value, Mapping[str, Domain]] = {}
+    for option, children in domain.params.items():
+        flat = {_child_key(key, child): inner for child, inner in children.items()}
+        names = dict(zip(flat, children, strict=True))
+        reached = _reachable(flat, before, written, changed)
+        branches[option] = {names[child]: inner for child, inner in reached.items()}
+        before = (*before, *_parameters(reached, (), ""))
+    return domain.with_params(branches, when)
+
+
+def _sources(parameters: tuple[Parameter, ...], key: str) -> list[Domain]:
+    return [parameter.domain for parameter in parameters if parameter.key == key]
 
 
 def _can_be(value: Value, sources: list[Domain]) -> bool:
@@ -395,7 +458,7 @@ def _can_be(value: Value, sources: list[Domain]) -> bool:
 
 def _with_when(domain: Domain, when: Mapping[str, tuple[Value, ...]]) -> Domain:
     if isinstance(domain, Choice):
-        return Choice({value: domain.params.get(value, {}) for value in domain.options}, when=when)
+        return domain.with_params(domain.params, when)
     return replace(domain, when=when)
 
 
@@ -413,9 +476,9 @@ def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool
     for outer, domain in domains.items():
         if not isinstance(domain, Choice):
             continue
-        branches = {value: domain.params.get(value, {}) for value in domain.options}
+        branches = dict(domain.params)
         hit = False
-        for option, children in branches.items():
+        for option, children in domain.params.items():
             inner = {_child_key(outer, child): child_domain for child, child_domain in children.items()}
             if key in inner:
                 inner[key] = _replaced(key, inner[key], change)
@@ -424,7 +487,7 @@ def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool
             hit = True
             branches[option] = dict(zip(children, inner.values(), strict=True))
         if hit:
-            domains[outer] = Choice(branches, when=domain.when)
+            domains[outer] = domain.with_params(branches, domain.when)
             found = True
     return found
 

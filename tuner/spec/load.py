@@ -20,6 +20,8 @@ __all__ = ["load_study", "study_from_mapping"]
 
 Lines = dict[tuple[str | int, ...], int]
 
+_NO_LINE = 0  # of a key that came from the command line
+
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     """Read, override and check a study file.
@@ -39,7 +41,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         raise StudyError(str(path), [Problem("", f"must be UTF-8 text, but {error.reason}")]) from error
     plain, lines, problems = _parse_yaml(text, str(path))
     for override in overrides:
-        problems.extend(_override(plain, override))
+        problems.extend(_override(plain, override, lines))
     return study_from_mapping(plain, source=str(path), folder=path.parent, lines=lines, problems=problems)
 
 
@@ -73,7 +75,7 @@ def study_from_mapping(
     """
     found = list(problems)
     try:
-        study = Study.model_validate(_located(plain, folder))
+        study = Study.model_validate(_located(_text_keys(plain), folder))
     except ValidationError as error:
         study = None
         found.extend(_problem(detail) for detail in error.errors(include_url=False))
@@ -100,7 +102,7 @@ def _parse_yaml(text: str, source: str) -> tuple[dict[str, Any], Lines, list[Pro
     try:
         node = yaml.compose(text, Loader=_Loader)
         plain = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that does not exist
         mark = getattr(error, "problem_mark", None)
         rule = f"must be valid YAML, but {getattr(error, 'problem', None) or error}"
         raise StudyError(source, [Problem("", rule, None, mark.line + 1 if mark else None)]) from error
@@ -131,14 +133,14 @@ def _walk_lines(
             _walk_lines(value, place, lines, problems)
 
 
-def _override(plain: dict[str, Any], override: str) -> list[Problem]:
+def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Problem]:
     """Apply ``a.b=value`` in place. What follows ``space.set.`` is one key: params have dots of their own."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         return [Problem("--set", f"must be key=value, but got {override!r}")]
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return [Problem(f"--set {key}", f"the value must be valid YAML, but got {text!r}")]
     prefix = "space.set."
     steps = ["space", "set", key.removeprefix(prefix)] if key.startswith(prefix) else key.split(".")
@@ -150,7 +152,18 @@ def _override(plain: dict[str, Any], override: str) -> list[Problem]:
         if not isinstance(section, dict):
             return [Problem(f"--set {key}", f"must lead through sections, but {step!r} holds {section!r}")]
     section[steps[-1]] = value
+    lines[tuple(steps)] = _NO_LINE
     return []
+
+
+def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
+    """Make section keys text: YAML reads ``on`` as true. Params under `space` may be such values."""
+    return {
+        str(name): {str(key): value for key, value in section.items()}
+        if isinstance(section, dict)
+        else section
+        for name, section in plain.items()
+    }
 
 
 def _located(plain: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
@@ -200,7 +213,9 @@ def _space_problems(section: object) -> list[Problem]:
 
 def _problem(detail: ErrorDetails) -> Problem:
     """Turn one pydantic error into the house's words: the rule, then the value."""
-    where = tuple(step for step in detail["loc"] if step not in _UNION_STEPS)
+    where = detail["loc"]
+    if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
+        where = (where[0], *where[2:])
     kind, value = detail["type"], detail["input"]
     hint = None
     if kind == "extra_forbidden":
@@ -216,16 +231,16 @@ def _problem(detail: ErrorDetails) -> Problem:
     elif kind == "value_error":
         rule = str(detail["ctx"]["error"])
     else:
-        rule = f"{_RULES.get(kind, detail['msg'].lower())}, but got {value!r}"
-        rule = rule.format(**detail.get("ctx", {}))
+        rule = (
+            _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {})) + f", but got {value!r}"
+        )
     return Problem(_dotted(where), rule, hint)
 
-
-_UNION_STEPS = frozenset({"is-instance[Space]", "SpaceSection", "str", "int", "float"})
 
 _RULES = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
+    "finite_number": "must be finite",
     "float_type": "must be a number",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -262,9 +277,8 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 
 def _unique(problems: Sequence[Problem]) -> list[Problem]:
-    """Drop what a union reports once per alternative."""
-    kept = [p for p in problems if not (p.where == "space" and "instance of Space" in p.rule)]
-    return list(dict.fromkeys(kept))
+    """Drop what was found twice."""
+    return list(dict.fromkeys(problems))
 
 
 def _with_line(problem: Problem, lines: Lines) -> Problem:
@@ -275,4 +289,4 @@ def _with_line(problem: Problem, lines: Lines) -> Problem:
     where = problem.where
     while where and where not in by_name:
         where = where.rpartition(".")[0]
-    return Problem(problem.where, problem.rule, problem.hint, by_name.get(where))
+    return Problem(problem.where, problem.rule, problem.hint, by_name.get(where) or None)

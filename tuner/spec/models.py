@@ -10,8 +10,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     InstanceOf,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -34,7 +36,7 @@ __all__ = [
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Columns(_Section):
@@ -108,11 +110,14 @@ class Folds(_Section):
     filter_cold_items: bool = True
     seed: int = 60
 
-    @field_validator("size", mode="before")
+    @field_validator("size", mode="plain")
     @classmethod
     def _check_size(cls, size: object, info: ValidationInfo) -> object:
         split = info.data.get("split")
         number = isinstance(size, (int, float)) and not isinstance(size, bool)
+        if split is None and not number and not isinstance(size, str):
+            msg = f"must be text or a number, but got {size!r}"
+            raise ValueError(msg)
         if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d*[DH]", size)):
             msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}"
             raise ValueError(msg)
@@ -236,8 +241,13 @@ class Baseline(_Section):
 
 def _seconds(plain: object) -> object:
     """Read a duration: seconds, or text as 45s, 30m, 2h, 1d, 1h30m."""
-    if plain is None or (isinstance(plain, (int, float)) and not isinstance(plain, bool)):
-        return None if plain is None else float(plain)
+    if plain is None:
+        return None
+    if isinstance(plain, (int, float)) and not isinstance(plain, bool):
+        if plain > 0:
+            return float(plain)
+        msg = f"must be above 0, but got {plain!r}"
+        raise ValueError(msg)
     parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(plain).strip().lower())
     if parts is None or not any(parts.groups()):
         msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
@@ -264,7 +274,7 @@ class Search(_Section):
     """
 
     trials: int = Field(default=20, ge=0)
-    time_budget: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = None
+    time_budget: Annotated[float | None, BeforeValidator(_seconds)] = None
     sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"
     seed: int = Field(default=60, ge=0, lt=2**32)
 
@@ -324,7 +334,10 @@ class Study(_Section):
     data: Data
     folds: Folds
     metrics: Metrics
-    space: InstanceOf[Space] | SpaceSection
+    space: Annotated[
+        Annotated[InstanceOf[Space], Tag("object")] | Annotated[SpaceSection, Tag("section")],
+        Discriminator(lambda space: "object" if isinstance(space, Space) else "section"),
+    ]
     baselines: tuple[Baseline, ...] = Field(default=(), strict=False)
     search: Search = Search()
     training: Training = Training()
