@@ -254,7 +254,11 @@ def test_csv_holds_every_row_and_number(board):
     assert [float(best[f"{NDCG}/fold {fold}"]) for fold in (1, 2)] == [0.25, 0.75]
     assert (float(best[RECALL]), best["epoch"], best["epochs_run"]) == (summary.metrics[RECALL], "2", "2")
     assert (best["parameters"], best["fit_seconds"], best["failure"]) == ("1234567", "120.0", "")
-    assert (best["layers_type"], best["blocks"], best["verbose"]) == ("Albert", "Ids+Categories", "")
+    assert (best["layers_type"], best["blocks"], best["verbose"]) == (
+        "pkg.Albert",
+        "pkg.Ids+pkg.Categories",
+        "",
+    )
     assert (failed["failure"], failed["log"], failed["state"]) == (CAUSE, "logs/trial-0004.log", "failed")
     assert rows[3]["name"] == "popular"
     assert rows[3]["verbose"] == "1"

@@ -73,7 +73,7 @@ PROBLEMS_ONE = [
     ("data.datetme", 4, "is no key of this section", "did you mean 'datetime'?"),
     ("folds.size", 7, "must be an integer of at least 1 for a last_n split, but got 0", None),
     ("metrics.objective", 9, "must be a metric of RecTools, but got 'NDGC'; did you mean 'NDCG'?", None),
-    ("metrics.direction", 10, "must be one of maximize, minimize, but got 'up'", "valid: maximize, minimize"),
+    ("metrics.direction", 10, "must be one of maximize, minimize, but got 'up'", None),
 ]
 BROKEN_TWO = """\
 study: shop

@@ -123,7 +123,11 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         return record.summary.metrics[metric]
 
     # A metric that the study got later is missing from its earlier trials.
-    done = [record for record in stored.records if record.summary and metric in record.summary.metrics]
+    done = [
+        record
+        for record in stored.records
+        if record.state == "complete" and record.summary and metric in record.summary.metrics
+    ]
     done.sort(
         key=lambda record: (-value(record) if direction == "maximize" else value(record), record.number)
     )
@@ -212,8 +216,13 @@ def _csv(board: Leaderboard) -> str:
     writer.writeheader()
     for row in rows:
         flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
-        writer.writerow(flat | {key: short(value) for key, value in row["params"].items()})
+        writer.writerow(flat | {key: _exact(value) for key, value in row["params"].items()})
     return out.getvalue().rstrip("\n")
+
+
+def _exact(value: object) -> object:
+    """Return a param's value for a spreadsheet: nothing rounded, lists joined."""
+    return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def short(value: object) -> str:
@@ -237,22 +246,26 @@ def number(value: float | None) -> str:
 
 def count(value: int | None) -> str:
     """Return a number of parameters for a table."""
+    thousand, million = 1_000, 1_000_000
     if value is None:
         return ""
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
-        if value >= 10 * size or (unit == "M" and value >= size):
-            return f"{value / size:.2f} {unit}" if unit == "M" else f"{value / size:.0f} {unit}"
-    return str(value)
+    if value < 10 * thousand:
+        return str(value)
+    if round(value / thousand) < thousand:
+        return f"{value / thousand:.0f} k"
+    return f"{value / million:.2f} M"
 
 
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units."""
-    minute, hour, precise = 60, 3600, 10
+    minute, hour, precise = 60, 3600, 9.95
     if seconds is None:
         return ""
-    if seconds < minute:
-        return f"{seconds:.1f} s" if seconds < precise else f"{seconds:.0f} s"
+    if seconds < precise:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
+    if whole < minute:
+        return f"{whole} s"
     if whole < hour:
         return f"{whole // minute} min {whole % minute:02d} s"
     return f"{whole // hour} h {whole % hour // minute:02d} min"

@@ -38,6 +38,9 @@ def plain_value(value: object) -> Value:
         return class_path(value)
     if isinstance(value, (list, tuple)):
         return tuple(plain_value(part) for part in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"a number must be finite, but got {value!r}"
+        raise ValueError(msg)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     msg = f"a value must be a class, text, a number, true, false or null, but got {value!r}"
@@ -165,7 +168,8 @@ class Int:
         high = self._high()
         if high - self.low < self.step:
             return None
-        return IntDistribution(self.low, high, log=self.log, step=self.step)
+        reached = high - (high - self.low) % self.step  # Optuna would say so in a warning each time
+        return IntDistribution(self.low, reached, log=self.log, step=self.step)
 
     def contains(self, value: Value) -> bool:
         """Whether the param may have this value."""
@@ -303,6 +307,11 @@ class Choice:
             if branch
         }
         object.__setattr__(self, "options", values)
+        texts = [self.category(value) for value in values if isinstance(value, tuple)]
+        for text in texts:
+            if sum(same(self.category(value), text) for value in values) > 1:
+                msg = f"the options of a choice must differ as text, but {text!r} stands for two of them"
+                raise ValueError(msg)
         object.__setattr__(self, "params", params)
         object.__setattr__(self, "when", _plain_when(when))
 

@@ -96,7 +96,8 @@ class _Reader:
             msg = f"the params beside {option!r} must be a mapping, but got {params!r}"
             raise TypeError(msg)
         return {
-            child: domain_from_plain(child, domain, self.known) for child, domain in (params or {}).items()
+            child: domain_from_plain(_text(child), domain, self.known)
+            for child, domain in (params or {}).items()
         }
 
     def int(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
@@ -115,12 +116,21 @@ class _Reader:
             msg = f"`when` must map a param to the values it needs, but got {body!r}"
             raise TypeError(msg)
         return {
-            name: [
-                resolve_name(name, value, self.known)
+            _text(name): [
+                resolve_name(_text(name), value, self.known)
                 for value in (values if isinstance(values, list) else [values])
             ]
             for name, values in body.items()
         }
+
+
+def _text(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    msg = (
+        f"the name of a param must be text, but got {key!r}; YAML reads on, off, yes and no as true and false"
+    )
+    raise TypeError(msg)
 
 
 def _bounds(word: str, body: object) -> tuple[Any, Any]:

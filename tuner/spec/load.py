@@ -227,7 +227,8 @@ def _problem(detail: ErrorDetails) -> Problem:
     elif kind == "literal_error":
         options = [part.strip("'\" ") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
         rule = f"must be one of {', '.join(options)}, but got {value!r}"
-        hint = did_you_mean(str(value), options) if isinstance(value, str) else None
+        near = did_you_mean(str(value), options)
+        hint = near if near.startswith("did") else None  # the rule has named them all
     elif kind == "value_error":
         rule = str(detail["ctx"]["error"])
     else:
