@@ -14,7 +14,7 @@ from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 
 from search_spaces.albert import AlbertLayers, AlbertSumConstructor
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
-from tuner.space import Choice, Fixed, Float, Int, Space
+from tuner.space import Choice, Divides, Fixed, Float, Int, Space
 
 __all__ = ["space"]
 
@@ -40,8 +40,8 @@ space = Space(
     {
         "cls": Choice(SASRecModel, BERT4RecModel),
         "n_blocks": Int(1, 4),
-        "n_heads": Choice(1, 2, 4),  # each divides each n_factors below
         "n_factors": Choice(64, 128, 256),
+        "n_heads": Choice(1, 2, 4, relations=[Divides("n_factors")]),
         "session_max_len": Choice(50, 100),
         "dropout_rate": Float(0.0, 0.5),
         "lr": Float(3e-4, 1e-2, log=True),

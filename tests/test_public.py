@@ -10,7 +10,19 @@ import pytest
 import search_spaces
 import tuner
 
-PUBLIC = ["Choice", "Fixed", "Float", "Int", "Leaderboard", "Space", "Study", "run"]
+PUBLIC = [
+    "AtMost",
+    "Choice",
+    "Divides",
+    "Fixed",
+    "Float",
+    "Int",
+    "Leaderboard",
+    "Space",
+    "Study",
+    "SumAtMost",
+    "run",
+]
 MODULES = sorted(
     module.name
     for package in (tuner, search_spaces)

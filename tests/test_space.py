@@ -19,15 +19,19 @@ from optuna.trial import TrialState
 
 from tuner.errors import SpaceError
 from tuner.space import (
+    AtMost,
     Choice,
+    Divides,
     Fixed,
     Float,
     Int,
     Space,
+    SumAtMost,
     class_path,
     domain_from_plain,
     load_space,
     short_name,
+    space_to_plain,
 )
 from tuner.space.names import RECTOOLS_TYPES
 
@@ -131,7 +135,7 @@ def grow(draw, grown, name, above, *, kinds, depth=0):
     kind = draw(st.sampled_from(kinds))
     key = f"{name}_type" if kind == "module" else name
     flat_key = key if depth == 0 else f"{draw_prefix(above)}{key}"
-    own = draw_when(draw, grown, above)
+    own = draw_when(draw, grown, above, flat_key)
     rule = Rule(flat_key, {**above, **own})
     grown.rules.append(rule)
     rule.domain = draw_domain(draw, grown, rule, kind, own, depth=depth)
@@ -146,13 +150,13 @@ def draw_prefix(above):
     return f"{owner.removesuffix('_type')}_kwargs." if owner.endswith("_type") else ""
 
 
-def draw_when(draw, grown, above):
+def draw_when(draw, grown, above, key):
     """Return a condition on params that stand before, most often none."""
     when = {}
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
         rule = draw(st.sampled_from([rule for rule in grown.rules if rule.domain is not None]))
         options = some_values(rule.domain)
-        if options and rule.key not in above:
+        if options and rule.key not in above and rule.key != key:  # else it could not exist
             when[rule.key] = tuple(draw(st.lists(st.sampled_from(options), min_size=1, unique_by=repr)))
     return when
 
@@ -721,6 +725,159 @@ def test_a_condition_that_is_inherited_is_narrowed_too():
 
 def test_two_classes_of_one_name_may_stand_in_one_choice():
     Space({"cls": C, "x_type": Choice({"one.Layers": {"k": Int(1, 2)}, "two.Layers": {"k": Int(1, 4)}})})
+
+
+# --- relations ----------------------------------------------------------------------------------
+
+HEADS = Choice(1, 2, 3, 4, relations=[Divides("n_factors")])
+GROUPS = Int(1, 4, relations=[AtMost("n_blocks")])
+
+
+def related(**more):
+    return Space({"cls": C, "n_factors": Choice(6, 8), "n_blocks": Int(1, 4), **more})
+
+
+def sampled(space, trials=120):
+    study = new_study(RandomSampler(seed=60))
+    for _ in range(trials):
+        trial = study.ask()
+        flat = space.suggest(trial)
+        assert space.encode(flat) == trial.params
+        assert space.decode(trial.params) == flat
+        study.tell(trial, 0.0)
+        yield flat, trial
+
+
+def test_a_relation_holds_for_every_point_and_each_set_of_values_is_a_dimension():
+    space = related(
+        n_heads=HEADS, groups=GROUPS, pad=Int(0, 9, relations=[SumAtMost(9, ("n_blocks", "groups"))])
+    )
+    points = list(sampled(space))
+    assert {(flat["n_factors"], flat["n_heads"]) for flat, _ in points} == {
+        *((6, heads) for heads in (1, 2, 3)),
+        *((8, heads) for heads in (1, 2, 4)),
+    }
+    assert {(flat["n_blocks"], flat["groups"]) for flat, _ in points} == {
+        (blocks, groups) for blocks in range(1, 5) for groups in range(1, blocks + 1)
+    }
+    assert all(flat["n_blocks"] + flat["groups"] + flat["pad"] <= 9 for flat, _ in points)
+    names = {name for _, trial in points for name in trial.params}
+    assert {"n_heads[1,2,3]", "n_heads[1,2,4]", "groups[1..2]", "groups[1..3]", "groups"} <= names
+    assert "groups[1..1]" not in names, "what has one value left is no dimension"
+
+
+def test_two_relations_hold_together():
+    space = related(k=Choice(1, 2, 3, 4, 8, relations=[Divides("n_factors"), AtMost("n_blocks")]))
+    for flat, _ in sampled(space):
+        assert flat["n_factors"] % flat["k"] == 0
+        assert flat["k"] <= flat["n_blocks"]
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (
+            {"k": Choice(5, 7, relations=[Divides("n_factors")])},
+            "must divide n_factors, but no value does beside n_factors=6",
+        ),
+        (
+            {"k": Int(2, 4, relations=[AtMost("n_blocks")])},
+            "must be at most n_blocks, but no value does beside n_blocks=1",
+        ),
+        ({"k": Int(1, 4, relations=[AtMost("n_block")])}, "stands before it, but got 'n_block'"),
+        (
+            {"lr": Float(0.1, 0.2), "k": Int(1, 4, relations=[AtMost("lr")])},
+            "'lr', which it is related to, must have integer",
+        ),
+        (
+            {"m": Int(1, 3, when={"n_factors": 6}), "k": Int(1, 4, relations=[AtMost("m")])},
+            "'m', which it is related to, must exist wherever it does",
+        ),
+        (
+            {"k": Int(1, 4, relations=[SumAtMost(4, ("n_blocks",))])},
+            "must stay, with n_blocks, within 4 together, but no value does beside n_blocks=4",
+        ),
+    ],
+)
+def test_a_relation_that_cannot_hold_is_told(more, text):
+    with pytest.raises(SpaceError, match="k: ") as caught:
+        related(**more)
+    assert text in str(caught.value)
+
+
+def test_a_narrower_domain_keeps_its_relations_and_bounds():
+    space = related(n_heads=HEADS, groups=Int(1, "n_blocks"))
+    narrow = space.narrow({"n_heads": Choice(1, 2, 4), "groups": Int(1, 2)})
+    assert narrow.domains["n_heads"] == Choice(1, 2, 4, relations=[Divides("n_factors")])
+    assert narrow.domains["groups"] == Int(1, 2, relations=[AtMost("n_blocks")])
+    for flat, _ in sampled(narrow):
+        space.encode(flat)
+
+
+RELATED_PLAIN = """
+cls: SASRecModel
+n_factors: [6, 8]
+n_blocks: {int: [1, 4]}
+n_heads: {choice: [1, 2, 3, 4], divides: n_factors}
+groups: {int: [1, 4], at_most: n_blocks}
+pad: {int: [0, 9], sum_at_most: {total: 9, with: [n_blocks, groups]}}
+"""
+
+
+def test_relations_are_the_same_in_yaml():
+    pad = Int(0, 9, relations=[SumAtMost(9, ("n_blocks", "groups"))])
+    plain = yaml.safe_load(RELATED_PLAIN)
+    space = Space({key: domain_from_plain(key, body) for key, body in plain.items()})
+    assert space == Space(
+        {
+            "cls": "SASRecModel",
+            "n_factors": Choice(6, 8),
+            "n_blocks": Int(1, 4),
+            "n_heads": HEADS,
+            "groups": GROUPS,
+            "pad": pad,
+        }
+    )
+    assert space_to_plain(space) == plain
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"divides": 5},
+        {"at_most": ["a"]},
+        {"sum_at_most": 5},
+        {"sum_at_most": {"total": 5}},
+        {"sum_at_most": {"total": 5, "with": "a"}},
+    ],
+)
+def test_a_relation_that_is_not_well_formed_states_rule_and_value(body):
+    with pytest.raises(TypeError, match=r"must .*but got"):
+        domain_from_plain("k", {"int": [1, 4], **body})
+
+
+# --- YAML and back ------------------------------------------------------------------------------
+
+
+@given(grown_spaces())
+@settings(max_examples=60, deadline=None)
+def test_dumped_to_yaml_and_loaded_a_space_is_equal(grown):
+    space = grown.space()
+    text = yaml.safe_dump(space_to_plain(space), sort_keys=False)
+    loaded = yaml.safe_load(text)
+    assert Space({key: domain_from_plain(key, body) for key, body in loaded.items()}) == space
+
+
+def test_item_net_blocks_are_lists_of_short_names():
+    body = [["IdEmbeddingsItemNet"], ["IdEmbeddingsItemNet", "CatFeaturesItemNet"]]
+    domain = domain_from_plain("item_net_block_types", {"choice": body})
+    ids, categories = RECTOOLS_TYPES["IdEmbeddingsItemNet"], RECTOOLS_TYPES["CatFeaturesItemNet"]
+    assert domain == Choice((ids,), (ids, categories))
+
+
+def test_the_guides_space_survives_yaml(guide):
+    loaded = yaml.safe_load(yaml.safe_dump(space_to_plain(guide), sort_keys=False))
+    assert Space({key: domain_from_plain(key, body) for key, body in loaded.items()}).domains == guide.domains
 
 
 # --- narrowing ----------------------------------------------------------------------------------

@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tuner.launch import run as run
     from tuner.leaderboard import Leaderboard as Leaderboard
+    from tuner.space import AtMost as AtMost
     from tuner.space import Choice as Choice
+    from tuner.space import Divides as Divides
     from tuner.space import Fixed as Fixed
     from tuner.space import Float as Float
     from tuner.space import Int as Int
     from tuner.space import Space as Space
+    from tuner.space import SumAtMost as SumAtMost
     from tuner.spec import Study as Study
 
 _HOMES = {
+    "AtMost": "tuner.space",
     "Choice": "tuner.space",
+    "Divides": "tuner.space",
     "Fixed": "tuner.space",
     "Float": "tuner.space",
     "Int": "tuner.space",
     "Leaderboard": "tuner.leaderboard",
     "Space": "tuner.space",
     "Study": "tuner.spec",
+    "SumAtMost": "tuner.space",
     "run": "tuner.launch",
 }
 

@@ -94,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
         help="where STUDY.yaml was run to; default: studies",
     )
     show.set_defaults(command=_show)
+
+    space = commands.add_parser(
+        "space",
+        help="print a space as a tree",
+        description="Print a space as a tree, with its conditions, its size and a few samples.",
+    )
+    space.add_argument("space", metavar="SPACE|STUDY.yaml", help="import path, or a study")
+    space.add_argument("--samples", type=_positive, default=3, metavar="N", help="default: 3")
+    space.set_defaults(command=_space)
     return parser
 
 
@@ -178,6 +187,20 @@ def _show(arguments: argparse.Namespace) -> None:
     from tuner.show import show_trial
 
     print(show_trial(_folder(arguments), arguments.trial))
+
+
+def _space(arguments: argparse.Namespace) -> None:
+    from tuner.space import load_space
+    from tuner.space.tree import draw_tree
+
+    if arguments.space.endswith((".yaml", ".yml")):
+        from tuner.prepare import study_space
+        from tuner.spec import Study
+
+        space = study_space(Study.load(arguments.space))
+    else:
+        space = load_space(arguments.space)
+    print(draw_tree(space, samples=arguments.samples))
 
 
 if __name__ == "__main__":

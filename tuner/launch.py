@@ -20,6 +20,7 @@ from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.progress import Progress, stderr_console
+from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.store import StudyStore, hold_lock, open_store
 from tuner.tensorboard import TensorBoardWriter
@@ -132,7 +133,8 @@ def _snapshot(study: Study, folder: Path) -> None:
         "reference": metrics.reference,
     }
     space = study.space
-    plain["space"] = space.model_dump(mode="json") if isinstance(space, SpaceSection) else repr(space)
+    section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
+    plain["space"] = section.model_dump(mode="json")
     (folder / "study.yaml").write_text(
         yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )

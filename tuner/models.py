@@ -153,10 +153,9 @@ def _with_fixed(params: Flat, space: Space) -> Flat:
     for parameter in space.parameters:
         if parameter.key in merged or not parameter.active(merged):
             continue
-        _, domain = parameter.dimension(merged)
         required = "_kwargs." in parameter.key and not kwarg_default(parameter.key, merged)
-        if required or domain.distribution() is None:
-            merged[parameter.key] = domain.only()
+        if required or parameter.constant:
+            merged[parameter.key] = parameter.domain.only()
     return merged
 
 

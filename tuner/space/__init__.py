@@ -8,20 +8,27 @@ that class, so a kwarg exists only where its module is chosen.
 
 from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value
 from tuner.space.names import class_path, short_name
-from tuner.space.plain import domain_from_plain, load_space
+from tuner.space.plain import domain_from_plain, domain_to_plain, load_space, space_to_plain
+from tuner.space.relations import AtMost, Divides, Relation, SumAtMost
 from tuner.space.space import Parameter, Space
 
 __all__ = [
+    "AtMost",
     "Choice",
+    "Divides",
     "Domain",
     "Fixed",
     "Float",
     "Int",
     "Parameter",
+    "Relation",
     "Space",
+    "SumAtMost",
     "Value",
     "class_path",
     "domain_from_plain",
+    "domain_to_plain",
     "load_space",
     "short_name",
+    "space_to_plain",
 ]

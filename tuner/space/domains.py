@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -15,6 +15,7 @@ from optuna.distributions import (
 )
 
 from tuner.space.names import class_path
+from tuner.space.relations import Relation
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalChoiceType
@@ -124,6 +125,8 @@ class Int:
         Search on a logarithmic scale (`low` must be at least 1).
     when
         See `Fixed`.
+    relations
+        What values must satisfy, given earlier integer params, as ``[AtMost("n_blocks")]``.
     """
 
     low: int
@@ -131,9 +134,14 @@ class Int:
     step: int = 1
     log: bool = False
     when: Mapping[str, Any] = field(default_factory=dict)
+    relations: tuple[Relation, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", _plain_when(self.when))
+        object.__setattr__(self, "relations", tuple(self.relations))
+        if self.relations and isinstance(self.high, str):
+            msg = f"high must be an integer beside a relation, but got {self.high!r}"
+            raise TypeError(msg)
         if isinstance(self.low, bool) or not isinstance(self.low, int):
             msg = f"low must be an integer, but got {self.low!r}"
             raise TypeError(msg)
@@ -153,6 +161,16 @@ class Int:
         if self.log and (self.low < 1 or self.step != 1):
             msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}"
             raise ValueError(msg)
+
+    def values(self) -> tuple[int, ...]:
+        """Return all values."""
+        return tuple(range(self.low, self._high() + 1, self.step))
+
+    def only_values(self, values: tuple[Any, ...]) -> tuple[str, Domain]:
+        """Return the domain with these of its values left, without relations, and a label for it."""
+        if values == tuple(range(values[0], values[-1] + 1, self.step)):
+            return f"[{values[0]}..{values[-1]}]", Int(values[0], values[-1], self.step, self.log)
+        return f"[{','.join(map(str, values))}]", Choice(*values)
 
     @property
     def reference(self) -> str | None:
@@ -271,6 +289,8 @@ class Choice:
         any other key they are flat params.
     when
         See `Fixed`.
+    relations
+        What options must satisfy, given earlier integer params, as ``[Divides("n_factors")]``.
 
     Raises
     ------
@@ -281,8 +301,14 @@ class Choice:
     options: tuple[Value, ...]
     params: Mapping[Value, Mapping[str, Domain]]
     when: Mapping[str, Any]
+    relations: tuple[Relation, ...]
 
-    def __init__(self, *options: object, when: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        *options: object,
+        when: Mapping[str, object] | None = None,
+        relations: Iterable[Relation] = (),
+    ) -> None:
         if len(options) == 1 and isinstance(options[0], Mapping):
             branches: dict[Value, Mapping[str, object]] = {}
             for value, params in options[0].items():
@@ -314,6 +340,18 @@ class Choice:
                 raise ValueError(msg)
         object.__setattr__(self, "params", params)
         object.__setattr__(self, "when", _plain_when(when))
+        object.__setattr__(self, "relations", tuple(relations))
+        if self.relations and not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            msg = f"options must be integers beside a relation, but got {values!r}"
+            raise TypeError(msg)
+
+    def values(self) -> tuple[Value, ...]:
+        """Return all options."""
+        return self.options
+
+    def only_values(self, values: tuple[Any, ...]) -> tuple[str, Domain]:
+        """Return the choice among these of its options, without relations, and a label for it."""
+        return f"[{','.join(map(str, values))}]", Choice(*values)
 
     def distribution(self) -> BaseDistribution | None:
         """Return the Optuna distribution, None where only one value is left."""
@@ -323,8 +361,14 @@ class Choice:
 
     def with_params(self, params: Mapping[Value, Mapping[str, Domain]], when: Mapping[str, Any]) -> Choice:
         """Return the choice among the same options, with other params beside them and another condition."""
-        made = Choice(*self.options, when=when)
+        made = Choice(*self.options, when=when, relations=self.relations)
         object.__setattr__(made, "params", {value: branch for value, branch in params.items() if branch})
+        return made
+
+    def with_relations(self, relations: tuple[Relation, ...]) -> Choice:
+        """Return the choice with other relations."""
+        made = Choice(*self.options, when=self.when, relations=relations)
+        object.__setattr__(made, "params", self.params)
         return made
 
     def category(self, value: Value) -> CategoricalChoiceType:

@@ -60,7 +60,7 @@ def resolve_name(key: str, value: object, known: tuple[object, ...] = ()) -> obj
     Parameters
     ----------
     key
-        Flat param the value is for; only ``*_type`` keys hold module classes.
+        Flat param the value is for; ``*_type`` keys hold module classes, ``*_types`` lists of them.
     value
         What the user wrote.
     known
@@ -71,7 +71,9 @@ def resolve_name(key: str, value: object, known: tuple[object, ...] = ()) -> obj
     ValueError
         If `value` is a bare name that is neither known nor a built-in of RecTools.
     """
-    if not key.endswith("_type") or not isinstance(value, str) or "." in value:
+    if key.endswith("_types") and isinstance(value, (list, tuple)):
+        return [resolve_name(key, part, known) for part in value]
+    if not key.endswith(("_type", "_types")) or not isinstance(value, str) or "." in value:
         return value
     names = RECTOOLS_TYPES | {short_name(option): str(option) for option in known}
     if value not in names:

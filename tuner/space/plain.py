@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int, plain_value
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int
 from tuner.space.names import resolve_name
+from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
 
-__all__ = ["domain_from_plain", "find_module", "load_space"]
+__all__ = ["domain_from_plain", "domain_to_plain", "find_module", "load_space", "space_to_plain"]
 
+_RELATIONS = ("divides", "at_most", "sum_at_most")
 _WORDS: dict[str, tuple[str, ...]] = {
-    "choice": ("when",),
-    "int": ("step", "log", "when"),
+    "choice": ("when", *_RELATIONS),
+    "int": ("step", "log", "when", *_RELATIONS),
     "float": ("step", "log", "when"),
     "fixed": ("when",),
 }
@@ -69,6 +71,9 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
             raise ValueError(msg)
     if "when" in options:
         options["when"] = read.when(options["when"])
+    related = {name: options.pop(name) for name in _RELATIONS if name in options}
+    if related:
+        options["relations"] = relations_from_plain(related)
     builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, word)
     return builder(key, plain[word], options)
 
@@ -109,7 +114,9 @@ class _Reader:
         return Float(low, high, **options)
 
     def fixed(self, key: str, body: object, options: dict[str, Any]) -> Domain:
-        return Fixed(plain_value(resolve_name(key, body, self.known)), **options)
+        if isinstance(body, list):
+            return Fixed(tuple(resolve_name(key, part, self.known) for part in body), **options)
+        return Fixed(resolve_name(key, body, self.known), **options)
 
     def when(self, body: object) -> dict[str, list[object]]:
         if not isinstance(body, Mapping):
@@ -139,6 +146,61 @@ def _bounds(word: str, body: object) -> tuple[Any, Any]:
             return low, high
     msg = f"{word} must be [low, high], both included, but got {body!r}"
     raise ValueError(msg)
+
+
+def domain_to_plain(domain: Domain) -> object:
+    """Return a domain as a study file writes it; `domain_from_plain` reads it back.
+
+    Raises
+    ------
+    ValueError
+        If a choice among lists has params beside an option, which YAML cannot write.
+    """
+    if isinstance(domain, Fixed):
+        body: object = _listed(domain.value)
+        if not domain.when and not isinstance(body, list):
+            return body
+        return {"fixed": body, **_when_to_plain(domain)}
+    if isinstance(domain, Choice):
+        return _choice_to_plain(domain)
+    options: dict[str, object] = {}
+    if domain.log:
+        options["log"] = True
+    if domain.step not in {None, 1} or (isinstance(domain, Float) and domain.step is not None):
+        options["step"] = domain.step
+    options |= _when_to_plain(domain)
+    if isinstance(domain, Int):
+        return {"int": [domain.low, domain.high], **options, **relations_to_plain(domain.relations)}
+    return {"float": [domain.low, domain.high], **options}
+
+
+def space_to_plain(space: Space) -> dict[str, object]:
+    """Return a space as the `set` of a study file that uses no other."""
+    return {key: domain_to_plain(domain) for key, domain in space.domains.items()}
+
+
+def _choice_to_plain(domain: Choice) -> object:
+    body: object = [_listed(option) for option in domain.options]
+    if domain.params:
+        if any(isinstance(option, tuple) for option in domain.options):
+            msg = "a choice among lists with params beside them cannot be written in YAML"
+            raise ValueError(msg)
+        body = {
+            option: {child: domain_to_plain(inner) for child, inner in domain.params.get(option, {}).items()}
+            for option in domain.options
+        }
+    options = {**_when_to_plain(domain), **relations_to_plain(domain.relations)}
+    return {"choice": body, **options} if options or domain.params else body
+
+
+def _when_to_plain(domain: Domain) -> dict[str, object]:
+    if not domain.when:
+        return {}
+    return {"when": {key: [_listed(value) for value in values] for key, values in domain.when.items()}}
+
+
+def _listed(value: object) -> object:
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def find_module(path: str) -> str | None:

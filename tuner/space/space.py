@@ -5,7 +5,8 @@ fixed distribution. Most params are one dimension of the same name. Two rules ma
 
 - a param that exists only beside an option is named after it, as in
   ``transformer_layers_kwargs.n_inner_groups@AlbertLayers``;
-- a param bounded by another param is one dimension for each bound: ``...@AlbertLayers[1..3]``,
+- a param bounded by, or related to, others is one dimension for each set of values that this leaves:
+  ``...@AlbertLayers[1..3]``, ``n_heads[1,2,4]``; with a relation that leaves all, by its plain name,
 
 so that every distribution in the store is fixed, as samplers that learn require.
 """
@@ -14,18 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
 from typing import TYPE_CHECKING
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Fixed, Int, Source, Value, as_domain, plain_value, same
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Source, Value, as_domain, plain_value, same
 from tuner.space.names import resolve_name, short_name
+from tuner.space.relations import AtMost
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 __all__ = ["Parameter", "Space"]
+
+_MOST_COMBINATIONS = 1_000_000  # of related values that are checked when a space is built
 
 Flat = dict[str, Value]
 
@@ -63,6 +69,16 @@ class Parameter:
     domain: Domain
     conditions: tuple[Condition, ...]
 
+    @property
+    def constant(self) -> bool:
+        """Whether it has one value wherever it exists."""
+        domain = self.domain
+        if isinstance(domain, Int) and domain.reference is not None:
+            return False
+        if isinstance(domain, (Int, Choice)) and domain.relations and len(domain.values()) > 1:
+            return False
+        return domain.distribution() is None
+
     def active(self, flat: Mapping[str, Value]) -> bool:
         """Whether a trial with the params `flat` (those before this one) has this param."""
         return all(condition.holds(flat) for condition in self.conditions)
@@ -73,6 +89,12 @@ class Parameter:
             high = flat[self.domain.reference]
             assert isinstance(high, int), "checked when the space was built"
             return f"{self.name}[{self.domain.low}..{high}]", self.domain.bounded(high)
+        if isinstance(self.domain, (Int, Choice)) and self.domain.relations:
+            values = self.domain.values()
+            left = tuple(v for v in values if all(r.allows(int(str(v)), flat) for r in self.domain.relations))
+            assert left, "checked when the space was built"
+            label, domain = self.domain.only_values(left)
+            return self.name if left == values else f"{self.name}{label}", domain
         return self.name, self.domain
 
 
@@ -125,7 +147,7 @@ class Space:
         Calling it again for the same trial gives the same point: values that the trial already
         has are kept.
         """
-        return self._walk(lambda name, domain: _ask(trial, name, domain))
+        return self.walk(lambda name, domain: _ask(trial, name, domain))
 
     def decode(self, point: Mapping[str, Value]) -> Flat:
         """Return the flat params of a point, given as dimension names and values.
@@ -146,7 +168,7 @@ class Space:
                 return value
             return domain.only()
 
-        flat = self._walk(replay)
+        flat = self.walk(replay)
         if problems:
             raise SpaceError("point", problems)
         return flat
@@ -224,15 +246,16 @@ class Space:
         return {
             parameter.key: parameter.domain.only()
             for parameter in self.parameters
-            if not parameter.conditions and _is_constant(parameter.domain)
+            if not parameter.conditions and parameter.constant
         }
 
     def varying(self) -> tuple[str, ...]:
         """Return the keys of the params that differ between trials, in order, each once."""
-        keys = (p.key for p in self.parameters if not _is_constant(p.domain) or p.conditions)
+        keys = (p.key for p in self.parameters if not p.constant or p.conditions)
         return tuple(dict.fromkeys(keys))
 
-    def _walk(self, source: Source) -> Flat:
+    def walk(self, source: Source) -> Flat:
+        """Return flat params whose values come from a function of dimension name and domain."""
         flat: Flat = {}
         for parameter in self.parameters:
             if not parameter.active(flat):
@@ -259,12 +282,6 @@ def _ask(trial: Trial, name: str, domain: Domain) -> Value:
 def _from_point(domain: Domain, value: Value) -> Value:
     """Return a dimension's value as flat params hold it."""
     return domain.option(value) if isinstance(domain, Choice) else value
-
-
-def _is_constant(domain: Domain) -> bool:
-    if isinstance(domain, Int) and domain.reference is not None:
-        return False
-    return domain.distribution() is None
 
 
 def _child_key(key: str, child: str) -> str:
@@ -314,6 +331,8 @@ def _structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
             yield from _condition_problems(parameter, condition, before)
         if isinstance(parameter.domain, Int) and parameter.domain.reference is not None:
             yield from _reference_problems(parameter, parameter.domain.reference, before)
+        if isinstance(parameter.domain, (Int, Choice)):
+            yield from _relation_problems(parameter, parameter.domain, before)
         before.setdefault(parameter.key, []).append(parameter)
 
 
@@ -372,6 +391,55 @@ def _reference_problems(
                 f"low <= {reference} must hold, but low={parameter.domain.low} "
                 f"and {reference} can be {lowest}",
             )
+
+
+def _relation_problems(
+    parameter: Parameter, domain: Int | Choice, before: Mapping[str, list[Parameter]]
+) -> Iterator[Problem]:
+    """Check that what a relation looks at exists wherever the param does, and always leaves a value."""
+    keys = dict.fromkeys(key for relation in domain.relations for key in relation.keys)
+    choices: list[list[int]] = []
+    for key in keys:
+        sources = before.get(key, [])
+        values = [_integers(source.domain) for source in sources]
+        if not sources:
+            hint = did_you_mean(key, list(before)) if before else None
+            rule = f"a relation must name a param that stands before it, but got {key!r}"
+            yield Problem(parameter.key, rule, hint)
+        elif not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
+            rule = (
+                f"{key!r}, which it is related to, must exist wherever it does, but has conditions of its own"
+            )
+            yield Problem(parameter.key, rule)
+        elif any(value is None for value in values):
+            yield Problem(
+                parameter.key, f"{key!r}, which it is related to, must have integer values, fixed bounds"
+            )
+        else:
+            choices.append(sorted({value for several in values for value in several or ()}))
+    if not keys or len(choices) < len(keys):
+        return
+    if prod(map(len, choices)) * len(domain.values()) > _MOST_COMBINATIONS:
+        yield Problem(
+            parameter.key, f"a relation must leave at most {_MOST_COMBINATIONS:,} combinations to check"
+        )
+        return
+    for combination in product(*choices):
+        flat: Flat = dict(zip(keys, combination, strict=True))
+        if not any(all(r.allows(int(str(v)), flat) for r in domain.relations) for v in domain.values()):
+            words = " and ".join(relation.describe() for relation in domain.relations)
+            beside = ", ".join(f"{key}={value}" for key, value in flat.items())
+            yield Problem(parameter.key, f"must {words}, but no value does beside {beside}")
+            return
+
+
+def _integers(domain: Domain) -> list[int] | None:
+    """Return all values of an integer domain, None if it has others or its bound is another param."""
+    if isinstance(domain, Int):
+        return None if domain.reference is not None else list(domain.values())
+    values = domain.options if isinstance(domain, Choice) else (domain.only(),)
+    integers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    return integers if len(integers) == len(values) else None
 
 
 def _lowest(domain: Domain) -> int | None:
@@ -508,7 +576,19 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
         for option in new.options:
             value = plain_value(resolve_name(key, option, known))
             branches[value] = new.params.get(option) or inherited.get(value, {})
-        new = Choice(branches, when=new.when)
+        new = Choice(branches, when=new.when, relations=new.relations)
     if old is not None and not new.when:
         new = _with_when(new, old.when)
-    return new
+    return _with_relations(new, old)
+
+
+def _with_relations(new: Domain, old: Domain | None) -> Domain:
+    """Let a narrower domain keep the relations of the old one, a bound by another param among them."""
+    if not isinstance(old, (Int, Choice)) or isinstance(new, (Fixed, Float)):
+        return new
+    kept = old.relations
+    if isinstance(old, Int) and old.reference is not None:
+        kept = (AtMost(old.reference),)
+    if not kept or new.relations or (isinstance(new, Int) and new.reference is not None):
+        return new
+    return replace(new, relations=kept) if isinstance(new, Int) else new.with_relations(kept)
