@@ -95,6 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.set_defaults(command=_show)
 
+    check = commands.add_parser(
+        "check",
+        help="find what cannot work, before anything is spent",
+        description="Check a study with its data, and run every alternative of its space for one batch on a "
+        "slice of them. On CPU, without Ray.",
+    )
+    check.add_argument("study", type=Path, metavar="STUDY.yaml")
+    check.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
+    )
+    check.set_defaults(command=_check)
+
     space = commands.add_parser(
         "space",
         help="print a space as a tree",
@@ -187,6 +199,30 @@ def _show(arguments: argparse.Namespace) -> None:
     from tuner.show import show_trial
 
     print(show_trial(_folder(arguments), arguments.trial))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from tuner.spec import Study
+
+    study = Study.load(arguments.study, arguments.set)
+    import tempfile
+
+    from tuner.errors import SpaceError
+    from tuner.leaderboard import duration
+    from tuner.logs import logs_to
+    from tuner.progress import stderr_console
+
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
+        from tuner.check import check
+
+        checked = check(study, stderr_console().print)
+    if checked.problems:
+        raise SpaceError(study.study, checked.problems)
+    print(
+        f"{study.study}: {checked.n_points} configurations with {checked.n_options} options in "
+        f"{checked.n_pairs} pairs were built, trained for a batch and recommended: "
+        f"none failed ({duration(checked.seconds)})"
+    )
 
 
 def _space(arguments: argparse.Namespace) -> None:

@@ -59,7 +59,7 @@ class Small:
         )
 
 
-def _interactions(path: Path) -> None:
+def write_interactions(path: Path) -> None:
     """Write walks over a ring of items, with noise: there is an order to learn."""
     rng = np.random.default_rng(7)
     rows = []
@@ -96,7 +96,7 @@ training: {epochs: 2}
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    _interactions(tmp_path / "clicks.csv")
+    write_interactions(tmp_path / "clicks.csv")
     (tmp_path / "study.yaml").write_text(STUDY)
     return Small(tmp_path)
 
