@@ -8,6 +8,14 @@ causal or bidirectional: the target is hidden in both. Pass both classes to `BER
         lightning_module_type=NextActionLightningModule,
     )
 
+On SASRec's base there is no MASK token: the last item is predicted from the position before it. It goes
+with `SASRecModel`, and with `HSTUModel`, whose attention is always causal:
+
+    SASRecModel(
+        data_preparator_type=ShiftedNextActionDataPreparator,
+        lightning_module_type=NextActionLightningModule,
+    )
+
 References
 ----------
 Pancha et al., "PinnerFormer: Sequence Modeling for User Representation at Pinterest", the "next action
@@ -22,8 +30,9 @@ from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
 from rectools.models.nn.transformers.constants import MASKING_VALUE
 from rectools.models.nn.transformers.data_preparator import BatchElement
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 
-__all__ = ["NextActionDataPreparator", "NextActionLightningModule"]
+__all__ = ["NextActionDataPreparator", "NextActionLightningModule", "ShiftedNextActionDataPreparator"]
 
 
 class NextActionDataPreparator(BERT4RecDataPreparator):
@@ -66,6 +75,35 @@ class NextActionDataPreparator(BERT4RecDataPreparator):
                 highest_id=self.item_id_map.size,
                 session_len_limit=1,
             )
+        return batch_dict
+
+
+class ShiftedNextActionDataPreparator(SASRecDataPreparator):
+    """Data preparator that keeps only the last of SASRec's targets, the last item of each session.
+
+    Inputs, validation, recommendation and the parameters are SASRec's, timestamps for HSTU included.
+    """
+
+    def _collate_fn_train(self, batch: list[BatchElement]) -> dict[str, torch.Tensor]:
+        """Split sessions into inputs and targets.
+
+        Parameters
+        ----------
+        batch : (items, weights, extras) of each session
+            Sessions in order of time, of at least two and at most `session_max_len` + 1 items.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            - "x", shape (batch_size, session_max_len): the session without its last item, padded on the left;
+            - "y", shape (batch_size, 1): the last item;
+            - "yw", shape (batch_size, 1): the weight of the last interaction;
+            - "negatives", shape (batch_size, 1, n_negatives): only for losses that need them;
+            - "unix_ts", shape (batch_size, session_max_len + 1): only where the model asks for it.
+        """
+        batch_dict = super()._collate_fn_train(batch)
+        for key in batch_dict.keys() & {"y", "yw", "negatives"}:
+            batch_dict[key] = batch_dict[key][:, -1:]
         return batch_dict
 
 

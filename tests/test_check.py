@@ -18,9 +18,11 @@ from tuner.check import _options, check, covering_points, detectable_difference,
 from tuner.data import load_source
 from tuner.evaluation import Plan
 from tuner.folds import development_dataset, make_folds
+from tuner.leaderboard import load_leaderboard
 from tuner.space import load_space
 from tuner.space.tree import sample
 from tuner.spec import Metrics, Study
+from tuner.store import read_records
 
 
 @pytest.fixture
@@ -122,3 +124,38 @@ def test_the_detectable_difference_is_that_of_a_paired_test_on_the_users(shop: S
     assert detectable_difference(fold, Plan.of(study)) == pytest.approx(expected, rel=1e-12)
     covered = study.model_copy(update={"metrics": Metrics(objective="CoveredUsers@10", direction="maximize")})
     assert detectable_difference(fold, Plan.of(covered)) is None, "no mean over users of a value each"
+
+
+def test_impossible_regions_are_told_and_not_tried(shop: Small) -> None:
+    space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3], loss: [softmax, BCE]}}"
+    checked = check(study_of(shop, space, "baselines=[popular]"), lambda _line: None)
+    assert checked.problems == ()
+    ((region, share),) = checked.regions
+    assert region.where in {"n_heads", "n_factors"}
+    assert "n_factors % n_heads" in region.rule
+    assert 0.4 < share < 0.6
+    assert checked.n_points - 1 == 2, "softmax and BCE, with 2 heads"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
+    space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3, 5, 7], lr: {float: [0.001, 0.01]}}}"
+    shared = ("study.yaml", "--set", space, "--set", "baselines=[popular]", "--set", "training.epochs=1")
+    done = shop.tuner("run", *shared, "--trials", "4")
+    assert done.returncode == 0, done.stderr
+    records = read_records(shop.results).records
+    searched = [r for r in records if r.name is None and r.state != "infeasible"]
+    assert [record.state for record in searched] == ["complete"] * 4
+    assert {record.params["n_heads"] for record in searched} == {2}
+    assert any(record.state == "infeasible" for record in records), "else the test asked for nothing"
+    assert len(load_leaderboard(shop.results).rows) == 5
+    assert "nothing left to do" in shop.tuner("run", *shared, "--trials", "4").stderr
+
+    hopeless = space.replace("[2, 3, 5, 7]", "[3, 5, 7]")
+    refused = shop.tuner(
+        "run", "study.yaml", "--set", hopeless, "--set", "baselines=[]", "--set", "study=other"
+    )
+    assert refused.returncode == 1
+    assert "cannot work; the last one: n_heads" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -24,6 +24,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import Problem, TrialError
 from tuner.evaluation import Plan, recommend
+from tuner.feasibility import infeasible
 from tuner.folds import Fold
 from tuner.models import build_model, trial_params
 from tuner.prepare import Prepared, prepare
@@ -31,7 +32,14 @@ from tuner.space import Choice, Space, Value, short_name
 from tuner.space.tree import sample
 from tuner.spec import Study
 
-__all__ = ["Checked", "check", "covering_points", "detectable_difference", "slice_fold"]
+__all__ = [
+    "Checked",
+    "check",
+    "covering_points",
+    "detectable_difference",
+    "impossible_regions",
+    "slice_fold",
+]
 
 #: Users whose data a trial run uses.
 SLICE_USERS = 150
@@ -52,6 +60,9 @@ class Checked:
         Configurations that were built and run.
     n_options, n_pairs
         Options, and pairs of options, that these cover.
+    regions
+        Impossible regions of the space, which a search never tries: the rule, and the share of random
+        points that break it.
     problems
         One for each configuration that failed, each cause once.
     seconds
@@ -61,6 +72,7 @@ class Checked:
     n_points: int
     n_options: int
     n_pairs: int
+    regions: tuple[tuple[Problem, float], ...]
     problems: tuple[Problem, ...]
     seconds: float
 
@@ -115,7 +127,7 @@ def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], 
     points: list[Flat] = []
     pairs: set[Pair] = set()
     options: set[tuple[str, str]] = set()
-    drawn = [sample(space, generator) for _ in range(DRAWS)]
+    drawn = [flat for flat in (sample(space, generator) for _ in range(DRAWS)) if not infeasible(flat)]
     drawn.sort(key=lambda flat: -len(_options(space, flat)))
     choices = [p.key for p in space.parameters if isinstance(p.domain, Choice)]
     for flat in drawn:
@@ -126,6 +138,17 @@ def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], 
             pairs |= new
             options |= mine
     return points, pairs, options
+
+
+def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tuple[Problem, float], ...]:
+    """Return the rules that random points of the space break, each with an example and its share."""
+    generator = random.Random(seed)
+    found: dict[str, list[Problem]] = {}
+    for _ in range(draws):
+        for problem in infeasible(sample(space, generator)):
+            found.setdefault(problem.where, []).append(problem)
+    regions = [(problems[0], len(problems) / draws) for problems in found.values()]
+    return tuple(sorted(regions, key=lambda region: -region[1]))
 
 
 def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
@@ -156,6 +179,7 @@ def _try_space(prepared: Prepared) -> Checked:
     began = time.perf_counter()
     study = prepared.study
     points, pairs, options = covering_points(prepared.space, seed=study.search.seed)
+    regions = impossible_regions(prepared.space, seed=study.search.seed)
     small = slice_fold(prepared.folds[-1])
     problems: dict[tuple[str, str], Problem] = {}
     for name, params in _candidates(prepared, points):
@@ -166,7 +190,7 @@ def _try_space(prepared: Prepared) -> Checked:
             problems.setdefault((name.split(" ")[0], error.message), found)
     seconds = time.perf_counter() - began
     n_points = len(points) + len(prepared.baselines)
-    return Checked(n_points, len(options), len(pairs), tuple(problems.values()), seconds)
+    return Checked(n_points, len(options), len(pairs), regions, tuple(problems.values()), seconds)
 
 
 def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, Flat]]:

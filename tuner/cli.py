@@ -216,6 +216,8 @@ def _check(arguments: argparse.Namespace) -> None:
         from tuner.check import check
 
         checked = check(study, stderr_console().print)
+    for region, share in checked.regions:
+        print(f"impossible, and never tried ({share:.0%} of random points): {region}", file=sys.stderr)
     if checked.problems:
         raise SpaceError(study.study, checked.problems)
     print(

@@ -197,7 +197,7 @@ def _searcher(
     budget_ends: float | None,
     *observers: Progress | TensorBoardWriter,
 ) -> StudySearcher:
-    from tuner.models import trial_params  # noqa: PLC0415  # torch
+    from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
 
     study = prepared.study
@@ -210,6 +210,7 @@ def _searcher(
         direction=study.metrics.direction,
         concurrency=slots,
         finish=partial(trial_params, epochs=study.training.epochs),
+        refuse=why_infeasible,
         observers=observers,
     )
 

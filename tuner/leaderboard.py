@@ -116,7 +116,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
     if sort is not None and labels and sort not in labels:
         rule = f"must be a metric of the study, but got {sort!r}"
         raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
-    varying = varying_params(stored.records)
+    varying = varying_params([record for record in stored.records if record.state != "infeasible"])
 
     def value(record: TrialRecord) -> float:
         assert record.summary is not None, "only complete trials are ranked"
@@ -137,7 +137,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         rows.append(_row(record, tied, varying, running=running))
     ranked = {record.number for record in done}
     rest = sorted(
-        (record for record in stored.records if record.number not in ranked),
+        (r for r in stored.records if r.number not in ranked and r.state != "infeasible"),
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
     rows.extend(_row(record, None, varying, running=running) for record in rest)

@@ -11,6 +11,7 @@ from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
+from tuner.feasibility import infeasible
 from tuner.signatures import kwarg_default, model_class, options
 from tuner.space import Space, Value
 from tuner.spec import Baseline, Study
@@ -23,6 +24,7 @@ __all__ = [
     "reference_params",
     "resolve_baselines",
     "trial_params",
+    "why_infeasible",
 ]
 
 Flat = dict[str, Value]
@@ -95,6 +97,12 @@ def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
     return dict(params)
 
 
+def why_infeasible(params: Mapping[str, Value]) -> str | None:
+    """Return in a line why these params cannot work, None if they may."""
+    problems = infeasible(params)
+    return f"{problems[0].where}: {problems[0].rule}" if problems else None
+
+
 def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
     """Work out the params of each baseline, and its place in the space where it has one.
 
@@ -117,6 +125,12 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
             problems.append(Problem(where, rule, did_you_mean(start, list(named))))
             continue
         params = _with_fixed({**({} if own else named[start]), **_tupled(baseline)}, space)
+        impossible = infeasible(params)
+        if impossible:
+            problems.extend(
+                Problem(f"{where} {baseline.name}, {p.where}", p.rule, p.hint) for p in impossible
+            )
+            continue
         try:
             resolved.append(NamedParams(baseline.name, params, _point(params, space)))
         except TrialError as error:
@@ -164,7 +178,10 @@ def _point(params: Flat, space: Space) -> Flat | None:
     complete = complete_params(params)  # also builds it: what cannot be built is found here
     if params["cls"] not in options(space, "cls"):
         return None
-    defaults = complete_params({"cls": params["cls"]})
+    try:
+        defaults = complete_params({"cls": params["cls"]})
+    except TrialError:  # a model with params that have no default
+        defaults = {}
     implied = {key: value for key, value in complete.items() if key not in params}
     kwargs = {
         parameter.key: default

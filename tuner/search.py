@@ -93,6 +93,8 @@ class StudySearcher(Searcher):
         Trials at once.
     finish
         From suggested params to full params.
+    refuse
+        From full params to why they cannot work, None if they may.
     observers
         Are told of every event, in order.
     """
@@ -108,6 +110,7 @@ class StudySearcher(Searcher):
         direction: Direction,
         concurrency: int,
         finish: Callable[[Mapping[str, Value]], dict[str, Value]],
+        refuse: Callable[[Mapping[str, Value]], str | None],
         observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__()
@@ -121,6 +124,7 @@ class StudySearcher(Searcher):
         self._direction = direction
         self._concurrency = concurrency
         self._finish = finish
+        self._refuse = refuse
         self._observers = observers
         self._live: dict[str, _Live] = {}
         self._again = store.cut_off()
@@ -210,7 +214,7 @@ class StudySearcher(Searcher):
         if self._again:
             number = self._again.pop(0)
             return self._store.ask_again(number, self._space, self._n_folds, self._finish), True
-        asked = self._store.ask(self._space, self._n_folds, self._finish)
+        asked = self._store.ask(self._space, self._n_folds, self._finish, self._refuse)
         if asked.name is None:
             self._searched += 1
         else:

@@ -38,7 +38,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tuner.errors import Problem, StoreError
+from tuner.errors import Problem, SearchError, StoreError
 from tuner.results import Direction, Evaluation, Failure, Summary, fold_seed
 from tuner.space import Space, Value
 
@@ -53,11 +53,16 @@ __all__ = [
     "store_exists",
 ]
 
+Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 logger = logging.getLogger(__name__)
 
 JOURNAL = "journal.log"
+#: Kind of failure of a point that was refused.
+INFEASIBLE = "Infeasible"
+#: Points in a row that may be refused; with so many, a space is nearly all impossible.
+MOST_REFUSED = 200
 _EVALUATION = "evaluation:"
 _RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
@@ -91,7 +96,8 @@ class TrialRecord:
     Attributes
     ----------
     number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting`` or ``pruned``.
+        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``, or ``infeasible`` for a point
+        that was refused and is no trial.
     name
         Of a baseline; None for a trial that the sampler chose.
     params
@@ -147,6 +153,10 @@ class _FlockLock(BaseJournalFileLock):
         assert self._descriptor is not None, "released without being acquired"
         os.close(self._descriptor)
         self._descriptor = None
+
+
+def _accept(_params: Mapping[str, Value]) -> None:
+    """Refuse nothing."""
 
 
 def _storage(folder: Path) -> JournalStorage:
@@ -326,9 +336,12 @@ class StudyStore:
 
     def n_searched(self) -> int:
         """Return how many trials the sampler has chosen, in whatever state."""
-        return sum("name" not in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
+        return sum(
+            "name" not in trial.user_attrs and not _is_infeasible(trial)
+            for trial in self.study.get_trials(deepcopy=False)
+        )
 
-    def ask(self, space: Space, n_folds: int, finish: Finish) -> Asked:
+    def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked:
         """Begin the next trial: the next queued baseline, or a new point.
 
         Parameters
@@ -339,8 +352,32 @@ class StudyStore:
             Number of seeds the trial needs.
         finish
             Function from suggested params to the trial's full params.
+        refuse
+            Function from full params to why they cannot work, None if they may. A refused point is told
+            as infeasible, which is no trial, and another one is asked for.
+
+        Raises
+        ------
+        SearchError
+            If one point after another is refused.
         """
-        return self._begin(self.study.ask(), space, n_folds, finish)
+        reason = None
+        for _ in range(MOST_REFUSED):
+            trial = self.study.ask()
+            if "params" not in trial.user_attrs:  # no baseline: a point of the sampler's
+                params = finish(self._suggest(space, trial))
+                reason = refuse(params)
+                if reason is not None:
+                    self._refuse(trial, params, reason)
+                    continue
+            return self._begin(trial, space, n_folds, finish)
+        msg = f"the last {MOST_REFUSED} points that the sampler chose cannot work; the last one: {reason}"
+        raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
+
+    def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
+        trial.set_user_attr("params", dict(params))
+        trial.set_user_attr("failure", asdict(Failure(reason, INFEASIBLE)))
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin a cut-off trial again, under its number, with its params and seeds."""
@@ -469,6 +506,10 @@ _STATES = {
 }
 
 
+def _is_infeasible(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE)
+
+
 def _params(attributes: Mapping[str, Any]) -> dict[str, Value]:
     """Return a trial's params; JSON has turned tuples into lists."""
     params = attributes.get("params", {})
@@ -483,7 +524,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
     summary, failure = attributes.get("summary"), attributes.get("failure")
     return TrialRecord(
         number=trial.number,
-        state=_STATES[trial.state],
+        state="infeasible" if _is_infeasible(trial) else _STATES[trial.state],
         name=attributes.get("name"),
         params=_params(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),

@@ -1,0 +1,42 @@
+"""All families in one space: the classic models, SASRec and BERT4Rec, and HSTU.
+
+Made of the spaces of `search_spaces.classic`, `search_spaces.transformers` and `search_spaces.hstu`: what
+stands there stands here, under each of its models. `space` needs categorical item features; `ids_only` is
+the same for data without. Each model has its dimensions to itself, since a good learning rate for SASRec
+says little about HSTU's; a study that changes ``n_factors`` changes it for all models that have it.
+
+A search over so much needs hundreds of trials. Random sampling gives each model the same share of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from search_spaces import classic, hstu, transformers
+from search_spaces.transformers import IDS_ONLY
+from tuner.space import Choice, Domain, Space, Value
+
+__all__ = ["ids_only", "space"]
+
+_FAMILIES = (classic.space, transformers.space, hstu.space)
+
+
+def _models(family: Space) -> tuple[Value, ...]:
+    models = family.domains["cls"]
+    return models.options if isinstance(models, Choice) else (models.only(),)
+
+
+def _params(family: Space, model: Value) -> dict[str, Domain]:
+    """Return all params that one model has in a space, without those of the other models."""
+    domains = dict(family.narrow({"cls": model}).domains)
+    own = domains.pop("cls")
+    beside: Mapping[str, Domain] = own.params.get(model, {}) if isinstance(own, Choice) else {}
+    return {**beside, **domains}
+
+
+space = Space(
+    {"cls": Choice({model: _params(family, model) for family in _FAMILIES for model in _models(family)})},
+    baselines={name: params for family in _FAMILIES for name, params in family.baselines.items()},
+)
+
+ids_only = space.narrow(IDS_ONLY)

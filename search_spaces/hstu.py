@@ -1,0 +1,95 @@
+"""HSTU: STU layers, which attend by relative time and position and without softmax.
+
+`space` is RecTools' `HSTUModel`, which makes each head ``n_factors / n_heads`` wide. `stu_layers` puts the
+same layers under `SASRecModel`, where the widths of heads can be searched. Both need categorical item
+features; `ids_only` and `stu_layers_ids_only` are the same without.
+
+What cannot work with STU layers is not here: attention that is not causal and BERT4Rec's data preparator
+(both fail at fit), other layers under `HSTUModel` (LiGR refuses its arguments, RecTools' others ignore the
+relative attention), `use_key_padding_mask` (`HSTUModel` switches it off, under `SASRecModel` it fails), and
+relative time under `SASRecModel`, which does not ask for the time of a recommendation.
+
+References
+----------
+Zhai et al., "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
+Recommendations", https://arxiv.org/abs/2402.17152
+"""
+
+from __future__ import annotations
+
+from rectools.models import HSTUModel, SASRecModel
+from rectools.models.nn.transformers.hstu import STULayers
+
+from search_spaces.next_action import NextActionLightningModule, ShiftedNextActionDataPreparator
+from search_spaces.transformers import IDS_ONLY, MODULES, NETWORK, SHIFTED_OBJECTIVES
+from tuner.space import Choice, Fixed, Float, Space
+
+__all__ = ["ids_only", "space", "stu_layers", "stu_layers_ids_only"]
+
+_objective = {
+    "data_preparator_type": SHIFTED_OBJECTIVES,
+    "lightning_module_type": Fixed(
+        NextActionLightningModule, when={"data_preparator_type": ShiftedNextActionDataPreparator}
+    ),
+}
+_stu_kwargs = {
+    "attn_dropout_rate": Float(0.0, 0.5),
+    "epsilon": Float(1e-8, 1e-4, log=True),
+}
+
+# What `HSTUModel` itself takes where these two are not given. They are written out since the defaults of
+# the modules' own signatures are others.
+_HSTU = {
+    "cls": HSTUModel,
+    "similarity_module_kwargs.distance": "cosine",
+    "pos_encoding_kwargs.use_scale_factor": True,
+}
+
+space = Space(
+    {
+        "cls": HSTUModel,
+        **_objective,
+        **NETWORK,
+        "relative_time_attention": Choice(True, False),
+        "relative_pos_attention": Choice(True, False),
+        "transformer_layers_type": Choice({STULayers: _stu_kwargs}),
+        **MODULES,
+    },
+    baselines={
+        "hstu": _HSTU,
+        # The temperature that makes up for cosines between -1 and 1.
+        "hstu_low_temperature": {**_HSTU, "lightning_module_kwargs.logits_t": 0.05},
+        "hstu_sampled_softmax": {**_HSTU, "loss": "sampled_softmax", "n_negatives": 256},
+        "hstu_without_time": {**_HSTU, "relative_time_attention": False},
+    },
+)
+
+_lengths = NETWORK["session_max_len"]
+assert isinstance(_lengths, Choice), "its options are repeated below"
+
+stu_layers = Space(
+    {
+        "cls": SASRecModel,
+        **_objective,
+        **NETWORK,
+        # The layers must be told the length that the model has. Another length than these needs both keys.
+        "session_max_len": Choice(
+            {length: {"transformer_layers_kwargs.session_max_len": length} for length in _lengths.options}
+        ),
+        "transformer_layers_type": Choice(
+            {
+                STULayers: {
+                    **_stu_kwargs,
+                    "attention_dim": Choice(8, 16, 32, 64),
+                    "linear_hidden_dim": Choice(8, 16, 32, 64),
+                    "relative_pos_attention": Choice(True, False),
+                    "relative_time_attention": False,
+                }
+            }
+        ),
+        **MODULES,
+    }
+)
+
+ids_only = space.narrow(IDS_ONLY)
+stu_layers_ids_only = stu_layers.narrow(IDS_ONLY)

@@ -1,0 +1,181 @@
+"""SASRec and BERT4Rec with everything that RecTools lets one customize.
+
+Training objective x transformer layers x item net x positional encoding x similarity x loss, with the kwargs
+of each module under that module. `space` searches over categorical item features too and needs data that
+have some; `ids_only` is the same for data without.
+
+What is searched over in vain, or cannot work, is not here:
+
+- non-causal attention under SASRec's shifted sequence, where the target can be seen, and causal attention
+  under BERT4Rec's masked items, which the end of the session could not fill in;
+- `extra_cols` and `add_unix_ts` of the data preparators: none of these models' layers reads them;
+- STU layers: see `search_spaces.hstu`;
+- the kwargs of negative samplers and backbones: those of RecTools have none. Both stand here by type, so
+  that a study can put its own in their place.
+
+References
+----------
+Tikhonovich et al., "eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion",
+https://arxiv.org/abs/2508.06450 (the baseline of that name, and LiGR layers in it).
+Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
+Sampling", https://arxiv.org/abs/2308.07192 (gBCE, and the baseline of that name).
+"""
+
+from __future__ import annotations
+
+from rectools.models import BERT4RecModel, SASRecModel
+from rectools.models.nn.item_net import (
+    CatFeaturesItemNet,
+    IdEmbeddingsItemNet,
+    SumOfEmbeddingsConstructor,
+)
+from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
+from rectools.models.nn.transformers.ligr import LiGRLayers
+from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
+from rectools.models.nn.transformers.net_blocks import (
+    LearnableInversePositionalEncoding,
+    PreLNTransformerLayers,
+)
+from rectools.models.nn.transformers.sasrec import SASRecDataPreparator, SASRecTransformerLayers
+from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
+from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
+
+from search_spaces.albert import AlbertLayers, AlbertSumConstructor
+from search_spaces.next_action import (
+    NextActionDataPreparator,
+    NextActionLightningModule,
+    ShiftedNextActionDataPreparator,
+)
+from tuner.space import Choice, Divides, Fixed, Float, Int, Space
+
+__all__ = ["IDS_ONLY", "MODULES", "NETWORK", "SHIFTED_OBJECTIVES", "ids_only", "space"]
+
+#: Sizes, optimization and loss: the same for every transformer.
+NETWORK = {
+    "n_blocks": Int(1, 4),
+    "n_factors": Choice(64, 128, 256),
+    "n_heads": Choice(1, 2, 4, 8, relations=[Divides("n_factors")]),
+    "session_max_len": Choice(50, 100, 200),
+    "train_min_user_interactions": Int(2, 5),
+    "dropout_rate": Float(0.0, 0.5),
+    "lr": Float(1e-4, 1e-2, log=True),
+    "batch_size": Choice(64, 128, 256, 512),
+    "loss": Choice(
+        {
+            "softmax": {},
+            "BCE": {"n_negatives": Int(1, 256, log=True)},
+            "gBCE": {"n_negatives": Int(16, 256, log=True), "gbce_t": Float(0.0, 1.0)},
+            "sampled_softmax": {"n_negatives": Int(16, 256, log=True)},
+        }
+    ),
+    "negative_sampler_type": Fixed(CatalogUniformSampler, when={"loss": ("BCE", "gBCE", "sampled_softmax")}),
+}
+
+#: Modules that do not depend on the layers.
+MODULES = {
+    "item_net_block_types": Choice(
+        (IdEmbeddingsItemNet,), (CatFeaturesItemNet,), (IdEmbeddingsItemNet, CatFeaturesItemNet)
+    ),
+    "item_net_constructor_type": Choice(
+        {
+            SumOfEmbeddingsConstructor: {},
+            AlbertSumConstructor: {"emb_factors": Choice(16, 32, 64)},
+        }
+    ),
+    "use_pos_emb": Choice(True, False),
+    "pos_encoding_type": Choice(
+        {LearnableInversePositionalEncoding: {"use_scale_factor": Choice(False, True)}}
+    ),
+    "similarity_module_type": Choice(
+        {
+            DistanceSimilarityModule: {
+                # Cosines lie between -1 and 1: without a low temperature their softmax stays flat.
+                "distance": Choice(
+                    {
+                        "dot": {"lightning_module_kwargs.logits_t": Float(0.2, 5.0, log=True)},
+                        "cosine": {"lightning_module_kwargs.logits_t": Float(0.02, 1.0, log=True)},
+                    }
+                )
+            }
+        }
+    ),
+    "backbone_type": TransformerTorchBackbone,
+}
+
+#: Training objectives of SASRec's kind: each next item, or only the last one.
+SHIFTED_OBJECTIVES = Choice(
+    {
+        SASRecDataPreparator: {"shuffle_train": Choice(True, False)},
+        ShiftedNextActionDataPreparator: {"shuffle_train": Choice(True, False)},
+    }
+)
+
+#: What makes a space fit for data without categorical item features.
+IDS_ONLY = {"item_net_block_types": Fixed((IdEmbeddingsItemNet,))}
+
+_MASKED_OBJECTIVES = Choice(
+    {
+        BERT4RecDataPreparator: {"shuffle_train": Choice(True, False)},
+        NextActionDataPreparator: {"shuffle_train": Choice(True, False)},
+    }
+)
+_NEXT_ACTION = {"data_preparator_type": (NextActionDataPreparator, ShiftedNextActionDataPreparator)}
+
+_ff_multiplier = {"ff_factors_multiplier": Choice(1, 2, 4)}
+
+_LIGR = {"transformer_layers_type": LiGRLayers}
+
+space = Space(
+    {
+        "cls": Choice(
+            {
+                SASRecModel: {"data_preparator_type": SHIFTED_OBJECTIVES},
+                BERT4RecModel: {
+                    "data_preparator_type": _MASKED_OBJECTIVES,
+                    # Low ones leave whole batches without a target, and a loss that is not a number.
+                    "mask_prob": Float(0.1, 0.6, when={"data_preparator_type": BERT4RecDataPreparator}),
+                },
+            }
+        ),
+        "lightning_module_type": Fixed(NextActionLightningModule, when=_NEXT_ACTION),
+        "use_causal_attn": Choice(True, False, when=_NEXT_ACTION),
+        "use_key_padding_mask": Choice(True, False),
+        **NETWORK,
+        "transformer_layers_type": Choice(
+            {
+                SASRecTransformerLayers: {},
+                PreLNTransformerLayers: _ff_multiplier,
+                LiGRLayers: {
+                    **_ff_multiplier,
+                    "ff_activation": Choice("swiglu", "relu", "gelu"),
+                    "bias_in_ff": Choice(False, True),
+                },
+                AlbertLayers: {
+                    **_ff_multiplier,
+                    "n_hidden_groups": Int(1, "n_blocks"),
+                    "n_inner_groups": Int(1, 2),
+                },
+            }
+        ),
+        **MODULES,
+    },
+    baselines={
+        "sasrec": {"cls": SASRecModel},
+        "bert4rec": {"cls": BERT4RecModel},
+        "esasrec": {"cls": SASRecModel, **_LIGR, "loss": "sampled_softmax", "n_negatives": 256},
+        "gsasrec": {"cls": SASRecModel, "loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75},
+        "sasrec_ligr": {"cls": SASRecModel, **_LIGR},
+        "sasrec_next_action": {
+            "cls": SASRecModel,
+            "data_preparator_type": ShiftedNextActionDataPreparator,
+            "lightning_module_type": NextActionLightningModule,
+        },
+        "bert4rec_next_action": {
+            "cls": BERT4RecModel,
+            "data_preparator_type": NextActionDataPreparator,
+            "lightning_module_type": NextActionLightningModule,
+        },
+    },
+)
+
+ids_only = space.narrow(IDS_ONLY)
