@@ -22,10 +22,12 @@ from optuna.storages.journal import JournalFileBackend
 from tuner.cli import main
 from tuner.errors import StoreError
 from tuner.leaderboard import count, duration, load_leaderboard, number, rank, render, short, varying_params
+from tuner.locks import hold_lock
+from tuner.records import StoredStudy, TrialRecord
 from tuner.results import Evaluation, Failure, Summary, summarise
 from tuner.show import find_row, show_trial
 from tuner.space import Choice, Space
-from tuner.store import StoredStudy, TrialRecord, hold_lock, open_store
+from tuner.store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 NDCG, RECALL = "NDCG@10", "Recall@20"
@@ -197,7 +199,7 @@ def test_an_unfinished_trial_is_running_while_the_study_is_held(tmp_path):
 def test_an_unfinished_trial_is_cut_off_when_the_process_that_held_the_study_is_killed(tmp_path):
     fill(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path; from tuner.store import hold_lock\n"
+        "import sys, time; from pathlib import Path; from tuner.locks import hold_lock\n"
         "with hold_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

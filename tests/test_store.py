@@ -18,17 +18,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tuner.errors import StoreError
+from tuner.locks import hold_lock, lock_holder
 from tuner.results import Evaluation, Failure, Summary, fold_seed, summarise
 from tuner.space import Choice, Fixed, Float, Int, Space
-from tuner.store import (
-    Asked,
-    StudyStore,
-    hold_lock,
-    lock_holder,
-    open_store,
-    read_records,
-    store_exists,
-)
+from tuner.store import Asked, StudyStore, open_store, read_records, store_exists
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -437,7 +430,7 @@ def test_a_journal_that_cannot_be_read_is_told(text: str, tmp_path: Path) -> Non
 HOLD = """
 import sys, time
 from pathlib import Path
-from tuner.store import hold_lock
+from tuner.locks import hold_lock
 with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -445,8 +438,8 @@ with hold_lock(Path(sys.argv[1])):
 HOLD_JOURNAL = """
 import sys, time
 from pathlib import Path
-from tuner.store import _FlockLock
-_FlockLock(Path(sys.argv[1]) / ".journal.lock").acquire()
+from tuner.locks import JournalLock
+JournalLock(Path(sys.argv[1]) / ".journal.lock").acquire()
 print("held", flush=True)
 time.sleep(60)
 """

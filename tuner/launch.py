@@ -18,11 +18,12 @@ import yaml
 
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
+from tuner.locks import hold_lock
 from tuner.logs import logs_to
 from tuner.progress import Progress, stderr_console
 from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
-from tuner.store import StudyStore, hold_lock, open_store
+from tuner.store import StudyStore, open_store
 from tuner.tensorboard import TensorBoardWriter
 
 if TYPE_CHECKING:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.locks import lock_holder
+from tuner.records import StoredStudy, TrialRecord
 from tuner.results import Direction
 from tuner.space.names import short_name
-from tuner.store import StoredStudy, TrialRecord, lock_holder, read_records
+from tuner.store import read_records
 
 __all__ = ["FORMATS", "Leaderboard", "Row", "load_leaderboard", "rank", "render"]
 

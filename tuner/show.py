@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.leaderboard import Leaderboard, Row, count, duration, load_leaderboard, number
+from tuner.records import TrialRecord
 from tuner.results import Evaluation
-from tuner.store import TrialRecord
 
 __all__ = ["find_row", "show_trial"]
 

@@ -15,43 +15,37 @@ baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `l
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import platform
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.errors import Problem, SearchError, StoreError
+from tuner.locks import JournalLock
+from tuner.records import (
+    EVALUATION_KEY,
+    INFEASIBLE,
+    StoredStudy,
+    TrialRecord,
+    is_infeasible,
+    params_of,
+    record_of,
+)
 from tuner.results import Direction, Evaluation, Failure, Summary, fold_seed
 from tuner.space import Space, Value
 
-__all__ = [
-    "Asked",
-    "StudyStore",
-    "TrialRecord",
-    "hold_lock",
-    "lock_holder",
-    "open_store",
-    "read_records",
-    "store_exists",
-]
+__all__ = ["Asked", "StudyStore", "open_store", "read_records", "store_exists"]
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
@@ -59,11 +53,8 @@ Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 logger = logging.getLogger(__name__)
 
 JOURNAL = "journal.log"
-#: Kind of failure of a point that was refused.
-INFEASIBLE = "Infeasible"
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
-_EVALUATION = "evaluation:"
 _RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
@@ -89,78 +80,12 @@ class Asked:
     seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class TrialRecord:
-    """One trial as the store has it.
-
-    Attributes
-    ----------
-    number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``, or ``infeasible`` for a point
-        that was refused and is no trial.
-    name
-        Of a baseline; None for a trial that the sampler chose.
-    params
-        Flat params.
-    evaluations
-        By fold, then epoch.
-    summary
-        None until the trial is complete.
-    failure
-        Of a failed trial.
-    seeds
-        One per fold.
-    log
-        Path of its log, from the study's folder.
-    seconds
-        From its start to its end.
-    started, ended
-        Local time.
-    """
-
-    number: int
-    state: str
-    name: str | None
-    params: Mapping[str, Value]
-    evaluations: tuple[Evaluation, ...] = ()
-    summary: Summary | None = None
-    failure: Failure | None = None
-    seeds: tuple[int, ...] = ()
-    log: str | None = None
-    seconds: float | None = None
-    started: datetime | None = None
-    ended: datetime | None = None
-
-    @property
-    def label(self) -> str:
-        """The baseline's name, or the short name of the model."""
-        return self.name or str(self.params.get("cls", "?")).rsplit(".", 1)[-1]
-
-
-class _FlockLock(BaseJournalFileLock):
-    """A lock that the kernel lets go of when its process dies, however it dies."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        assert self._descriptor is not None, "released without being acquired"
-        os.close(self._descriptor)
-        self._descriptor = None
-
-
-def _accept(_params: Mapping[str, Value]) -> None:
+def _accept(params_of: Mapping[str, Value]) -> None:
     """Refuse nothing."""
 
 
 def _storage(folder: Path) -> JournalStorage:
-    backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=_FlockLock(folder / ".journal.lock"))
+    backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=JournalLock(folder / ".journal.lock"))
     try:
         return JournalStorage(backend)
     except (ValueError, KeyError, TypeError) as error:
@@ -190,55 +115,6 @@ def _quiet_optuna() -> None:
 def store_exists(folder: Path) -> bool:
     """Whether the folder holds a study."""
     return (folder / JOURNAL).exists()
-
-
-def lock_holder(folder: Path) -> str | None:
-    """Return who runs the study in this folder at the moment, None if nobody does."""
-    path = folder / ".lock"
-    if not path.exists():
-        return None
-    with path.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return file.read().strip() or "another process"
-    return None
-
-
-def _take(file: IO[str]) -> None:
-    """Lock the file; try for a moment, since who asks for the holder locks it for an instant too."""
-    for _ in range(20):
-        with suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(0.05)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextmanager
-def hold_lock(folder: Path) -> Iterator[None]:
-    """Hold the study's folder for this process.
-
-    Raises
-    ------
-    StoreError
-        If another process runs the study, saying which.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        try:
-            _take(file)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            hint = "wait for it, or end it; `tuner leaderboard` works meanwhile"
-            raise StoreError(
-                str(folder), [Problem("", f"must be free, but {holder} is running this study", hint)]
-            ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -337,7 +213,7 @@ class StudyStore:
     def n_searched(self) -> int:
         """Return how many trials the sampler has chosen, in whatever state."""
         return sum(
-            "name" not in trial.user_attrs and not _is_infeasible(trial)
+            "name" not in trial.user_attrs and not is_infeasible(trial)
             for trial in self.study.get_trials(deepcopy=False)
         )
 
@@ -387,7 +263,7 @@ class StudyStore:
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
         self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
-        params = _params(attributes)
+        params = params_of(attributes)
         if not params:
             params = finish(self._suggest(space, trial))
             trial.set_user_attr("params", params)
@@ -419,7 +295,7 @@ class StudyStore:
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
         """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
-        key = f"{_EVALUATION}{evaluation.fold}:{evaluation.epoch}"
+        key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
         storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
@@ -443,30 +319,7 @@ class StudyStore:
 
     def records(self) -> list[TrialRecord]:
         """Return all trials, by number."""
-        return [_record(trial) for trial in self.study.get_trials(deepcopy=False)]
-
-
-@dataclass(frozen=True)
-class StoredStudy:
-    """A study read from its folder.
-
-    Attributes
-    ----------
-    name, direction
-        Of the Optuna study.
-    facts
-        See `open_store`.
-    versions
-        Of the packages that it began with.
-    records
-        All trials, by number.
-    """
-
-    name: str
-    direction: Direction
-    facts: Mapping[str, Any]
-    versions: Mapping[str, str]
-    records: list[TrialRecord] = field(default_factory=list)
+        return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
 
 def read_records(folder: Path) -> StoredStudy:
@@ -493,48 +346,7 @@ def read_records(folder: Path) -> StoredStudy:
         direction="maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize",
         facts=study.user_attrs.get("facts", {}),
         versions=study.user_attrs.get("versions", {}),
-        records=[_record(trial) for trial in study.get_trials(deepcopy=False)],
-    )
-
-
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
-
-
-def _is_infeasible(trial: FrozenTrial) -> bool:
-    return bool(trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE)
-
-
-def _params(attributes: Mapping[str, Any]) -> dict[str, Value]:
-    """Return a trial's params; JSON has turned tuples into lists."""
-    params = attributes.get("params", {})
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
-
-
-def _record(trial: FrozenTrial) -> TrialRecord:
-    attributes = trial.user_attrs
-    evaluations = [
-        Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(_EVALUATION)
-    ]
-    summary, failure = attributes.get("summary"), attributes.get("failure")
-    return TrialRecord(
-        number=trial.number,
-        state="infeasible" if _is_infeasible(trial) else _STATES[trial.state],
-        name=attributes.get("name"),
-        params=_params(attributes),
-        evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
-        summary=Summary.from_plain(summary) if summary else None,
-        failure=Failure(**failure) if failure else None,
-        seeds=tuple(attributes.get("seeds", ())),
-        log=attributes.get("log"),
-        seconds=attributes.get("seconds"),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
+        records=[record_of(trial) for trial in study.get_trials(deepcopy=False)],
     )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.store import TrialRecord, read_records
+from tuner.records import TrialRecord
+from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -8,9 +8,10 @@ that class, so a kwarg exists only where its module is chosen.
 
 from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value
 from tuner.space.names import class_path, short_name
+from tuner.space.parameters import Parameter
 from tuner.space.plain import domain_from_plain, domain_to_plain, load_space, space_to_plain
 from tuner.space.relations import AtMost, Divides, Relation, SumAtMost
-from tuner.space.space import Parameter, Space
+from tuner.space.space import Space
 
 __all__ = [
     "AtMost",

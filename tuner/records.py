@@ -1,0 +1,141 @@
+"""Trials as the store has them: what all that people look at is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.results import Direction, Evaluation, Failure, Summary
+from tuner.space import Value
+
+__all__ = [
+    "EVALUATION_KEY",
+    "INFEASIBLE",
+    "StoredStudy",
+    "TrialRecord",
+    "is_infeasible",
+    "params_of",
+    "record_of",
+]
+
+#: Kind of failure of a point that was refused.
+INFEASIBLE = "Infeasible"
+#: Begin of the attribute that holds an evaluation; fold and epoch follow.
+EVALUATION_KEY = "evaluation:"
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the store has it.
+
+    Attributes
+    ----------
+    number, state
+        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``, or ``infeasible`` for a point
+        that was refused and is no trial.
+    name
+        Of a baseline; None for a trial that the sampler chose.
+    params
+        Flat params.
+    evaluations
+        By fold, then epoch.
+    summary
+        None until the trial is complete.
+    failure
+        Of a failed trial.
+    seeds
+        One per fold.
+    log
+        Path of its log, from the study's folder.
+    seconds
+        From its start to its end.
+    started, ended
+        Local time.
+    """
+
+    number: int
+    state: str
+    name: str | None
+    params: Mapping[str, Value]
+    evaluations: tuple[Evaluation, ...] = ()
+    summary: Summary | None = None
+    failure: Failure | None = None
+    seeds: tuple[int, ...] = ()
+    log: str | None = None
+    seconds: float | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """The baseline's name, or the short name of the model."""
+        return self.name or str(self.params.get("cls", "?")).rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study read from its folder.
+
+    Attributes
+    ----------
+    name, direction
+        Of the Optuna study.
+    facts
+        See `open_store`.
+    versions
+        Of the packages that it began with.
+    records
+        All trials, by number.
+    """
+
+    name: str
+    direction: Direction
+    facts: Mapping[str, Any]
+    versions: Mapping[str, str]
+    records: list[TrialRecord] = field(default_factory=list)
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Return an Optuna trial of ours as a record."""
+    attributes = trial.user_attrs
+    evaluations = [
+        Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(EVALUATION_KEY)
+    ]
+    summary, failure = attributes.get("summary"), attributes.get("failure")
+    return TrialRecord(
+        number=trial.number,
+        state="infeasible" if is_infeasible(trial) else STATES[trial.state],
+        name=attributes.get("name"),
+        params=params_of(attributes),
+        evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
+        summary=Summary.from_plain(summary) if summary else None,
+        failure=Failure(**failure) if failure else None,
+        seeds=tuple(attributes.get("seeds", ())),
+        log=attributes.get("log"),
+        seconds=attributes.get("seconds"),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a trial's params; JSON has turned tuples into lists."""
+    params = attributes.get("params", {})
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
+
+
+def is_infeasible(trial: FrozenTrial) -> bool:
+    """Whether it is a point that was refused, and so no trial."""
+    return bool(trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE)

@@ -1,0 +1,142 @@
+"""A space made narrower: params replaced, fixed or added, and what can no longer be reached dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value, as_domain, plain_value
+from tuner.space.names import resolve_name
+from tuner.space.parameters import Parameter, child_key, flatten
+from tuner.space.relations import AtMost
+from tuner.space.structure import can_be
+
+__all__ = ["apply_change", "reachable"]
+
+
+def reachable(
+    domains: Mapping[str, Domain], above: tuple[Parameter, ...], written: set[str], changed: set[str]
+) -> dict[str, Domain]:
+    """Drop params whose condition a narrower space can no longer meet, and such values of conditions.
+
+    Parameters
+    ----------
+    domains
+        Of one level: the space's own, or those under an option.
+    above
+        The params that stand before this level.
+    written
+        Params whose condition the user has just written: they stay as they are.
+    changed
+        Params that the user has just set: if they cannot be reached any more, they stay and are an
+        error to report.
+    """
+    kept: dict[str, Domain] = {}
+    for key, domain in domains.items():
+        before = (*above, *flatten(kept, (), ""))
+        when = {
+            name: tuple(value for value in values if can_be(value, _sources(before, name)))
+            for name, values in domain.when.items()
+        }
+        if key in written or (key in changed and not all(when.values())):
+            kept[key] = domain
+        elif all(when.values()):
+            kept[key] = _with_children(key, domain, when, before=before, written=written, changed=changed)
+    return kept
+
+
+def _with_children(
+    key: str,
+    domain: Domain,
+    when: Mapping[str, tuple[Value, ...]],
+    *,
+    before: tuple[Parameter, ...],
+    written: set[str],
+    changed: set[str],
+) -> Domain:
+    """Return the domain under a narrower condition, with what stands beside its options narrowed too."""
+    if not isinstance(domain, Choice):
+        return replace(domain, when=when)
+    before = (*before, Parameter(key, key, domain, ()))
+    branches: dict[Value, Mapping[str, Domain]] = {}
+    for option, children in domain.params.items():
+        flat = {child_key(key, child): inner for child, inner in children.items()}
+        names = dict(zip(flat, children, strict=True))
+        reached = reachable(flat, before, written, changed)
+        branches[option] = {names[child]: inner for child, inner in reached.items()}
+        before = (*before, *flatten(reached, (), ""))
+    return domain.with_params(branches, when)
+
+
+def _sources(parameters: tuple[Parameter, ...], key: str) -> list[Domain]:
+    return [parameter.domain for parameter in parameters if parameter.key == key]
+
+
+def _with_when(domain: Domain, when: Mapping[str, tuple[Value, ...]]) -> Domain:
+    if isinstance(domain, Choice):
+        return domain.with_params(domain.params, when)
+    return replace(domain, when=when)
+
+
+def apply_change(domains: dict[str, Domain], key: str, change: object) -> None:
+    """Replace `key` in the given domains or in those nested under options; add it if nowhere."""
+    if key in domains:
+        domains[key] = _replaced(key, domains[key], change)
+        return
+    if not _change_nested(domains, key, change):
+        domains[key] = _replaced(key, None, change)
+
+
+def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool:
+    found = False
+    for outer, domain in domains.items():
+        if not isinstance(domain, Choice):
+            continue
+        branches = dict(domain.params)
+        hit = False
+        for option, children in domain.params.items():
+            inner = {child_key(outer, child): child_domain for child, child_domain in children.items()}
+            if key in inner:
+                inner[key] = _replaced(key, inner[key], change)
+            elif not _change_nested(inner, key, change):
+                continue
+            hit = True
+            branches[option] = dict(zip(children, inner.values(), strict=True))
+        if hit:
+            domains[outer] = domain.with_params(branches, domain.when)
+            found = True
+    return found
+
+
+def _replaced(key: str, old: Domain | None, change: object) -> Domain:
+    """Return the new domain with short names resolved and what it inherits from the old one."""
+    new = as_domain(change)
+    known = old.options if isinstance(old, Choice) else (old.only(),) if isinstance(old, Fixed) else ()
+    if isinstance(new, Fixed):
+        value = plain_value(resolve_name(key, new.value, known))
+        if isinstance(old, Choice) and value in old.params:  # its kwargs are still searched
+            new = Choice({value: old.params[value]}, when=new.when)
+        else:
+            new = replace(new, value=value)
+    elif isinstance(new, Choice):
+        inherited = old.params if isinstance(old, Choice) else {}
+        branches: dict[object, Mapping[str, Domain]] = {}
+        for option in new.options:
+            value = plain_value(resolve_name(key, option, known))
+            branches[value] = new.params.get(option) or inherited.get(value, {})
+        new = Choice(branches, when=new.when, relations=new.relations)
+    if old is not None and not new.when:
+        new = _with_when(new, old.when)
+    return _with_relations(new, old)
+
+
+def _with_relations(new: Domain, old: Domain | None) -> Domain:
+    """Let a narrower domain keep the relations of the old one, a bound by another param among them."""
+    if not isinstance(old, (Int, Choice)) or isinstance(new, (Fixed, Float)):
+        return new
+    kept = old.relations
+    if isinstance(old, Int) and old.reference is not None:
+        kept = (AtMost(old.reference),)
+    if not kept or new.relations or (isinstance(new, Int) and new.reference is not None):
+        return new
+    return replace(new, relations=kept) if isinstance(new, Int) else new.with_relations(kept)

@@ -1,0 +1,96 @@
+"""Params in order: nested domains laid flat, each with all that decides whether a trial has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tuner.space.domains import Choice, Domain, Int, Value, same
+from tuner.space.names import short_name
+
+__all__ = ["Condition", "Parameter", "child_key", "flatten"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A param exists only where `key` has one of `values`."""
+
+    key: str
+    values: tuple[Value, ...]
+
+    def holds(self, flat: Mapping[str, Value]) -> bool:
+        """Whether the condition holds for the params known so far."""
+        return self.key in flat and any(same(flat[self.key], value) for value in self.values)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One param of the space, with all that decides whether a trial has it.
+
+    Attributes
+    ----------
+    key
+        Key in RecTools' flat params.
+    name
+        Name of its dimension, without a bound.
+    domain
+        The values it may take.
+    conditions
+        All must hold for the param to exist.
+    """
+
+    key: str
+    name: str
+    domain: Domain
+    conditions: tuple[Condition, ...]
+
+    @property
+    def constant(self) -> bool:
+        """Whether it has one value wherever it exists."""
+        domain = self.domain
+        if isinstance(domain, Int) and domain.reference is not None:
+            return False
+        if isinstance(domain, (Int, Choice)) and domain.relations and len(domain.values()) > 1:
+            return False
+        return domain.distribution() is None
+
+    def active(self, flat: Mapping[str, Value]) -> bool:
+        """Whether a trial with the params `flat` (those before this one) has this param."""
+        return all(condition.holds(flat) for condition in self.conditions)
+
+    def dimension(self, flat: Mapping[str, Value]) -> tuple[str, Domain]:
+        """Return the name and the domain once the params before this one are known."""
+        if isinstance(self.domain, Int) and self.domain.reference is not None:
+            high = flat[self.domain.reference]
+            assert isinstance(high, int), "checked when the space was built"
+            return f"{self.name}[{self.domain.low}..{high}]", self.domain.bounded(high)
+        if isinstance(self.domain, (Int, Choice)) and self.domain.relations:
+            values = self.domain.values()
+            left = tuple(v for v in values if all(r.allows(int(str(v)), flat) for r in self.domain.relations))
+            assert left, "checked when the space was built"
+            label, domain = self.domain.only_values(left)
+            return self.name if left == values else f"{self.name}{label}", domain
+        return self.name, self.domain
+
+
+def child_key(key: str, child: str) -> str:
+    """Return the flat key of a param that stands under an option of `key`."""
+    return f"{key.removesuffix('_type')}_kwargs.{child}" if key.endswith("_type") else child
+
+
+def flatten(
+    domains: Mapping[str, Domain], conditions: tuple[Condition, ...], label: str
+) -> Iterator[Parameter]:
+    """Flatten nested domains depth first, so that a param follows the option it depends on."""
+    for key, domain in domains.items():
+        own = conditions + tuple(Condition(name, values) for name, values in domain.when.items())
+        yield Parameter(key, f"{key}@{label}" if label else key, domain, own)
+        if not isinstance(domain, Choice):
+            continue
+        for option, children in domain.params.items():
+            under = {child_key(key, child): inner for child, inner in children.items()}
+            name = short_name(option)
+            if sum(short_name(other) == name for other in domain.options) > 1:
+                name = str(option)
+            path = f"{label}/{name}" if label else name
+            yield from flatten(under, (*own, Condition(key, (option,))), path)
