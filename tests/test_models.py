@@ -233,6 +233,28 @@ def test_a_misspelt_kwarg_is_found_wherever_it_stands(make: Callable[[], Space])
         assert space_problems(make()) != []
 
 
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("__main__.Mine", "workers cannot import '__main__.Mine'"),
+        ("mine.make.<locals>.Mine", "workers cannot import 'mine.make.<locals>.Mine'"),
+        (
+            "rectools.models.nn.item_net.IdEmbeddingsItemNet",
+            "must be a subclass of RecTools' TransformerLayersBase",
+        ),
+        ("rectools.models.SASRecModel", "must be a subclass of RecTools' TransformerLayersBase"),
+        ("rectools.Columns.User", "must be"),
+    ],
+)
+def test_a_type_that_workers_or_rectools_cannot_use_is_told(path: str, rule: str) -> None:
+    space = Space(
+        {"cls": Choice("SASRecModel", "BERT4RecModel"), "transformer_layers_type": Choice(PRE_LN, path)}
+    )
+    (problem,) = space_problems(space)
+    assert problem.where == "transformer_layers_type"
+    assert rule in problem.rule
+
+
 def test_a_param_that_one_of_the_models_does_not_take_is_found() -> None:
     """All trials of SASRec would fail."""
     space = Space({"cls": Choice("SASRecModel", "BERT4RecModel"), "mask_prob": Float(0.1, 0.5)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from rectools.models.base import ModelBase
 from rectools.utils.misc import import_object
@@ -37,7 +37,7 @@ def space_problems(space: Space) -> list[Problem]:
         takers = {path: cls for path, cls in models.items() if path in _models_with(space, parameter)}
         problems.extend(_key_problems(parameter, takers))
         if parameter.key.endswith("_type"):
-            problems.extend(_type_problems(parameter))
+            problems.extend(_type_problems(parameter, takers))
         elif "_kwargs." in parameter.key:
             problems.extend(_kwarg_problems(space, parameter, takers))
     return list(dict.fromkeys(problems))
@@ -113,9 +113,14 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             return
 
 
-def _type_problems(parameter: Parameter) -> Iterator[Problem]:
+def _type_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[Any]]]) -> Iterator[Problem]:
     domain = parameter.domain
+    bases = _bases(parameter.key, takers)
     for option in domain.options if isinstance(domain, Choice) else [domain.only()]:
+        if str(option).startswith("__main__.") or "<locals>" in str(option):
+            hint = "move the class to the top level of a file beside the study and import it from there"
+            yield Problem(parameter.key, f"workers cannot import {option!r}", hint)
+            continue
         try:
             found = import_object(str(option))
         except Exception as error:  # noqa: BLE001  # told below; a user's module may raise anything when it is imported
@@ -123,8 +128,22 @@ def _type_problems(parameter: Parameter) -> Iterator[Problem]:
             rule = f"must be importable, but {option!r} is not ({type(error).__name__}: {error})"
             yield Problem(parameter.key, rule, hint)
         else:
+            wrong = [base for base in bases if not (isinstance(found, type) and issubclass(found, base))]
             if not isinstance(found, type):
                 yield Problem(parameter.key, f"must be a class, but {option!r} is {found!r}")
+            elif wrong:
+                rule = f"must be a subclass of RecTools' {wrong[0].__name__}, but {option!r} is not"
+                yield Problem(parameter.key, rule)
+
+
+def _bases(key: str, takers: Mapping[Value, type[ModelBase[Any]]]) -> list[type]:
+    """Return the classes that RecTools wants a ``*_type`` param to be a subclass of."""
+    found: list[type] = []
+    for taker in takers.values():
+        field = taker.config_class.model_fields.get(key)
+        if field is not None and get_origin(field.annotation) is type:
+            found.extend(base for base in get_args(field.annotation) if isinstance(base, type))
+    return list(dict.fromkeys(found))
 
 
 def _kwarg_problems(
