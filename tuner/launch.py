@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -265,7 +266,8 @@ def _ray(study: Study) -> Iterator[int]:
     _quiet_loggers()
     started = not ray.is_initialized()
     if started:
-        modules = [str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        installed = (sys.prefix, sys.base_prefix)
+        modules = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
         ray.init(
             include_dashboard=False,
             configure_logging=False,
@@ -274,7 +276,7 @@ def _ray(study: Study) -> Iterator[int]:
             runtime_env={
                 "env_vars": {
                     **_ALLOCATOR,
-                    "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, modules))),
+                    "PYTHONPATH": os.pathsep.join(dict.fromkeys(modules)),
                 }
             },
         )

@@ -188,5 +188,18 @@ def test_trials_share_one_copy_of_the_code_of_the_user(
     assert [record.params["transformer_layers_type"] for record in searched] == ["mine.Mine"]
 
 
-def test_root_is_where_the_tests_think() -> None:
-    assert (ROOT / "tuner" / "cli.py").exists()
+def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: Small) -> None:
+    study = ROOT / "examples" / "custom_module" / "study.yaml"
+    less = ("training.epochs=1", "data.interactions=clicks.csv", "data.columns={}", "data.datetime=iso")
+    overrides = [word for override in less for word in ("--set", override)]
+    only = ("--set", "space.set.transformer_layers_type={choice: {gated.GatedLayers: {gate_init: [0.5]}}}")
+    done = small.tuner(
+        "run", str(study), *overrides, *only, "--set", "data.min_item_interactions=1", "--trials", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    (record,) = [
+        r for r in read_records(small.folder / "studies" / "custom-module").records if r.name is None
+    ]
+    assert record.state == "complete"
+    assert record.params["transformer_layers_type"] == "gated.GatedLayers"
+    assert record.params["transformer_layers_kwargs.gate_init"] == 0.5

@@ -24,7 +24,14 @@ from tuner.space.names import resolve_name
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
 
-__all__ = ["domain_from_plain", "domain_to_plain", "find_module", "load_space", "space_to_plain"]
+__all__ = [
+    "domain_from_plain",
+    "domain_to_plain",
+    "find_module",
+    "load_space",
+    "see_modules",
+    "space_to_plain",
+]
 
 _RELATIONS = ("divides", "at_most", "sum_at_most")
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -209,7 +216,7 @@ def find_module(path: str) -> str | None:
     Only parent packages are imported, not the module itself.
     """
     module = path.partition(":")[0]
-    _see_working_folder()
+    see_modules(Path.cwd())
     try:
         return module if importlib.util.find_spec(module) is not None else None
     except (ImportError, ValueError):
@@ -244,8 +251,8 @@ def load_space(path: str) -> Space:
     raise SpaceError("space", [Problem("space.use", rule, hint)])
 
 
-def _see_working_folder() -> None:
-    """Let modules beside the study be imported, as ``python -m`` would."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def see_modules(folder: Path) -> None:
+    """Let the user's modules in a folder be imported, after all that is installed."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.append(path)

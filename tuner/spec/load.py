@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.space import Space, domain_from_plain
-from tuner.space.plain import find_module
+from tuner.space.plain import find_module, see_modules
 from tuner.spec.models import SpaceSection, Study
 
 __all__ = ["load_study", "study_from_mapping"]
@@ -74,6 +74,9 @@ def study_from_mapping(
         With every problem found.
     """
     found = list(problems)
+    for beside in (Path.cwd(), folder):
+        if beside is not None:
+            see_modules(beside)
     try:
         study = Study.model_validate(_located(_text_keys(plain), folder))
     except ValidationError as error:
