@@ -1,4 +1,4 @@
-"""`tuner check`: find what cannot work before anything is spent. On CPU, without Ray.
+"""`tuner check`: find what cannot work before anything is spent. Without Ray.
 
 After the study, the data, the space and the baselines have been checked, models are built and run for one
 training batch and one recommendation on a slice of the user's own data: so many that every option of every
@@ -23,7 +23,7 @@ from rectools.models import PopularModel
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import Problem, TrialError
-from tuner.evaluation import Plan, recommend
+from tuner.evaluation import Plan, boundary, recommend
 from tuner.feasibility import infeasible
 from tuner.folds import Fold
 from tuner.models import build_model, trial_params
@@ -208,16 +208,11 @@ def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
         trainer.limit_train_batches = 1
         trainer.fit_loop.max_epochs = 1
     seed_everything(60, workers=True, verbose=False)
-    try:
+    with boundary("one batch"):
         model.fit(fold.train)
         recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
         if isinstance(model, TransformerModelBase):
             _check_weights(model)
-    except TrialError:
-        raise
-    except Exception as error:  # RecTools and the user's own classes may raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise TrialError(f"{type(error).__name__}: {reason}") from error
 
 
 def _check_weights(model: TransformerModelBase) -> None:  # type: ignore[type-arg]  # any config

@@ -50,12 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run", help="run a study, or go on with it", description="Run a study, or go on with it."
     )
-    run.add_argument("study", type=Path, metavar="STUDY.yaml")
+    _add_study_file(run)
     run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
     run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
-    run.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
-    )
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.set_defaults(command=_run)
 
@@ -64,18 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         help="print the leaderboard of a study",
         description="Print the leaderboard of a study, also while it runs.",
     )
-    board.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    _add_results(board)
     board.add_argument("--format", choices=("table", "csv", "json", "md"), default="table")
     board.add_argument("--top", type=_positive, metavar="N", help="only the first N rows")
     board.add_argument(
         "--sort", metavar="METRIC", help="rank by another metric, in the objective's direction"
-    )
-    board.add_argument(
-        "--output",
-        type=Path,
-        default=Path("studies"),
-        metavar="DIR",
-        help="where STUDY.yaml was run to; default: studies",
     )
     board.set_defaults(command=_leaderboard)
 
@@ -84,27 +74,17 @@ def _parser() -> argparse.ArgumentParser:
         help="print one trial",
         description="Print one trial: params as RecTools takes them, curve, folds, seeds, log.",
     )
-    show.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    _add_results(show)
     show.add_argument("trial", metavar="TRIAL", help="its number, the name of a baseline, or best")
-    show.add_argument(
-        "--output",
-        type=Path,
-        default=Path("studies"),
-        metavar="DIR",
-        help="where STUDY.yaml was run to; default: studies",
-    )
     show.set_defaults(command=_show)
 
     check = commands.add_parser(
         "check",
         help="find what cannot work, before anything is spent",
         description="Check a study with its data, and run every alternative of its space for one batch on a "
-        "slice of them. On CPU, without Ray.",
+        "slice of them. Without Ray.",
     )
-    check.add_argument("study", type=Path, metavar="STUDY.yaml")
-    check.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
-    )
+    _add_study_file(check)
     check.set_defaults(command=_check)
 
     space = commands.add_parser(
@@ -116,6 +96,26 @@ def _parser() -> argparse.ArgumentParser:
     space.add_argument("--samples", type=_positive, default=3, metavar="N", help="default: 3")
     space.set_defaults(command=_space)
     return parser
+
+
+def _add_study_file(command: argparse.ArgumentParser) -> None:
+    """Let a command take a study file and changes to it."""
+    command.add_argument("study", type=Path, metavar="STUDY.yaml")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
+    )
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
+    """Let a command take a study's folder, or its file and where it was run to."""
+    command.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=Path("studies"),
+        metavar="DIR",
+        help="where STUDY.yaml was run to; default: studies",
+    )
 
 
 def _positive(text: str) -> int:

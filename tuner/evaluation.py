@@ -34,7 +34,7 @@ from tuner.results import Direction, Evaluation, is_better
 from tuner.space import Value
 from tuner.spec import Metric, Study
 
-__all__ = ["Plan", "evaluate_fold", "evaluate_folds", "recommend", "with_reference"]
+__all__ = ["Plan", "boundary", "evaluate_fold", "evaluate_folds", "recommend", "with_reference"]
 
 Report = Callable[[Evaluation], None]
 
@@ -121,7 +121,7 @@ def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
         callbacks.append(_EpochEvaluations(model, measure))
     seed_everything(seed, workers=True, verbose=False)
-    with _boundary(f"fold {fold.index + 1}"):
+    with boundary(f"fold {fold.index + 1}"):
         measure.start()
         model.fit(fold.train)
         measure.finish()
@@ -156,7 +156,7 @@ def with_reference(
     for fold in folds:
         model = build_model(params)
         seed_everything(seed, workers=True, verbose=False)
-        with _boundary(f"the reference model on fold {fold.index + 1}"):
+        with boundary(f"the reference model on fold {fold.index + 1}"):
             model.fit(fold.train)
             recommended = recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
         ready.append(replace(fold, reference=recommended))
@@ -164,7 +164,7 @@ def with_reference(
 
 
 @contextmanager
-def _boundary(where: str) -> Iterator[None]:
+def boundary(where: str) -> Iterator[None]:
     """Turn what RecTools or a user's class raises into a `TrialError` that says where, with its cause."""
     try:
         yield
