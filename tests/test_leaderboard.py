@@ -21,8 +21,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from tuner.cli import main
 from tuner.errors import StoreError
-from tuner.leaderboard import count, duration, load_leaderboard, number, rank, render, short, varying_params
+from tuner.leaderboard import load_leaderboard, rank, render, varying_params
 from tuner.locks import hold_lock
+from tuner.quantities import count, duration, number, short
 from tuner.records import StoredStudy, TrialRecord
 from tuner.results import Evaluation, Failure, Summary, summarise
 from tuner.show import find_row, show_trial

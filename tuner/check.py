@@ -2,7 +2,8 @@
 
 After the study, the data, the space and the baselines have been checked, models are built and run for one
 training batch and one recommendation on a slice of the user's own data: so many that every option of every
-choice, and every pair of options that can stand together, has been tried.
+choice, and every pair of options that can stand together, has been tried. Then a few are measured on all of
+the data (`tuner.estimate`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rectools.models import PopularModel
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import Problem, TrialError
+from tuner.estimate import Estimate, estimates
 from tuner.evaluation import Plan, boundary, recommend
 from tuner.feasibility import infeasible
 from tuner.folds import Fold
@@ -65,6 +67,8 @@ class Checked:
         points that break it.
     problems
         One for each configuration that failed, each cause once.
+    estimates
+        What the smallest, the median and the largest configuration cost; none where some failed.
     seconds
         That the runs took.
     """
@@ -74,6 +78,7 @@ class Checked:
     n_pairs: int
     regions: tuple[tuple[Problem, float], ...]
     problems: tuple[Problem, ...]
+    estimates: tuple[Estimate, ...]
     seconds: float
 
 
@@ -188,9 +193,16 @@ def _try_space(prepared: Prepared) -> Checked:
         except TrialError as error:
             found = Problem(name, error.message, f"params: {_shown(params)}")
             problems.setdefault((name.split(" ")[0], error.message), found)
-    seconds = time.perf_counter() - began
-    n_points = len(points) + len(prepared.baselines)
-    return Checked(n_points, len(options), len(pairs), regions, tuple(problems.values()), seconds)
+    costs = () if problems else tuple(estimates(prepared))
+    return Checked(
+        n_points=len(points) + len(prepared.baselines),
+        n_options=len(options),
+        n_pairs=len(pairs),
+        regions=regions,
+        problems=tuple(problems.values()),
+        estimates=costs,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, Flat]]:

@@ -152,7 +152,8 @@ def _run(arguments: argparse.Namespace) -> None:
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and where to go on to stderr."""
     from tuner.launch import shown
-    from tuner.leaderboard import number, render
+    from tuner.leaderboard import render
+    from tuner.quantities import number
 
     print(render(board, top=10, width=_width()))
     sys.stdout.flush()
@@ -208,9 +209,9 @@ def _check(arguments: argparse.Namespace) -> None:
     import tempfile
 
     from tuner.errors import SpaceError
-    from tuner.leaderboard import duration
     from tuner.logs import logs_to
     from tuner.progress import stderr_console
+    from tuner.quantities import duration
 
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
         from tuner.check import check
@@ -225,6 +226,10 @@ def _check(arguments: argparse.Namespace) -> None:
         f"{checked.n_pairs} pairs were built, trained for a batch and recommended: "
         f"none failed ({duration(checked.seconds)})"
     )
+    if checked.estimates:
+        from tuner.estimate import draw_estimates
+
+        print(draw_estimates(checked.estimates, study))
 
 
 def _space(arguments: argparse.Namespace) -> None:

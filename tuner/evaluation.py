@@ -29,12 +29,21 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import TrialError
 from tuner.folds import Fold
+from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
 from tuner.models import build_model
 from tuner.results import Direction, Evaluation, is_better
 from tuner.space import Value
 from tuner.spec import Metric, Study
 
-__all__ = ["Plan", "boundary", "evaluate_fold", "evaluate_folds", "recommend", "with_reference"]
+__all__ = [
+    "Plan",
+    "boundary",
+    "count_parameters",
+    "evaluate_fold",
+    "evaluate_folds",
+    "recommend",
+    "with_reference",
+]
 
 Report = Callable[[Evaluation], None]
 
@@ -194,6 +203,7 @@ class _Measure:
         self._away = 0.0  # from the fit: evaluations, and reports, which within Ray wait for the driver
 
     def start(self) -> None:
+        reset_peak()
         self._started = time.perf_counter()
 
     def epoch_done(self, epoch: int, train_loss: float | None) -> None:
@@ -242,7 +252,9 @@ class _Measure:
                 train_loss=self.train_loss,
                 fit_seconds=round(fit_seconds, 4),
                 evaluate_seconds=round(self._evaluating, 4),
-                n_parameters=_count_parameters(self.model),
+                n_parameters=count_parameters(self.model),
+                peak_memory=peak_memory(),
+                peak_gpu_memory=peak_gpu_memory(),
             )
         )
         self._away += time.perf_counter() - began
@@ -311,7 +323,8 @@ def _build(metric: Metric) -> MetricAtK:
     return made
 
 
-def _count_parameters(model: ModelBase[Any]) -> int | None:
+def count_parameters(model: ModelBase[Any]) -> int | None:
+    """Return the trainable parameters of a fitted model; None for one without such."""
     if not isinstance(model, TransformerModelBase):
         return None
     return sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.locks import lock_holder
+from tuner.quantities import aligned, count, duration, number, short
 from tuner.records import StoredStudy, TrialRecord
 from tuner.results import Direction
 from tuner.space.names import short_name
@@ -227,52 +228,6 @@ def _exact(value: object) -> object:
     return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-def short(value: object) -> str:
-    """Return a param's value as a table shows it."""
-    if isinstance(value, (list, tuple)):
-        return "+".join(short(part) for part in value)
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return short_name(value)
-
-
-def number(value: float | None) -> str:
-    """Return a metric for a table: four digits that matter."""
-    small, large = 1e-3, 100
-    if value is None:
-        return ""
-    if value != 0 and abs(value) < small:
-        return f"{value:.2e}"
-    return f"{value:.4f}" if abs(value) < large else f"{value:,.0f}"
-
-
-def count(value: int | None) -> str:
-    """Return a number of parameters for a table."""
-    thousand, million = 1_000, 1_000_000
-    if value is None:
-        return ""
-    if value < 10 * thousand:
-        return str(value)
-    if round(value / thousand) < thousand:
-        return f"{value / thousand:.0f} k"
-    return f"{value / million:.2f} M"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in its two largest units."""
-    minute, hour, precise = 60, 3600, 9.95
-    if seconds is None:
-        return ""
-    if seconds < precise:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < minute:
-        return f"{whole} s"
-    if whole < hour:
-        return f"{whole // minute} min {whole % minute:02d} s"
-    return f"{whole // hour} h {whole % hour // minute:02d} min"
-
-
 def what_distinguishes(row: Row) -> str:
     """Return the params that vary between trials, as this one has them, in few words."""
     modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
@@ -317,19 +272,8 @@ def _markdown(board: Leaderboard) -> str:
 
 
 def _table(board: Leaderboard) -> str:
-    """Return aligned text: numbers to the right."""
     header, rows = cells(board)
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
-    text = {header.index("model"), header.index("state")}
-    lines = []
-    for line in [header, *rows]:
-        *parts, last = [
-            line[column].ljust(widths[column]) if column in text else line[column].rjust(widths[column])
-            for column in used
-        ]
-        lines.append("  ".join([*parts, last.strip()]).rstrip())
-    return "\n".join(lines)
+    return aligned(header, rows, text=("model", "state"))
 
 
 #: Format -> how to write a leaderboard in it.

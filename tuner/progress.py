@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuner.leaderboard import duration, number
+from tuner.quantities import duration, number
 from tuner.results import Direction, Evaluation, Job, Summary, is_better
 
 __all__ = ["Progress", "stderr_console"]

@@ -92,6 +92,9 @@ class Evaluation:
         Time since the fold's fit began, without and only of the evaluations.
     n_parameters
         Trainable parameters; None where the notion does not apply.
+    peak_memory, peak_gpu_memory
+        The most bytes at once since the fold's fit began: of the worker process, and of tensors on its
+        GPU; None where that was not measured.
     """
 
     fold: int
@@ -101,6 +104,8 @@ class Evaluation:
     fit_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     n_parameters: int | None = None
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -132,6 +137,8 @@ class Summary:
         Over all folds, without evaluations.
     n_parameters
         See `Evaluation`.
+    peak_memory, peak_gpu_memory
+        See `Evaluation`; of the fold that needed most.
     """
 
     epoch: int
@@ -142,6 +149,8 @@ class Summary:
     epochs_run: int = 0
     fit_seconds: float = 0.0
     n_parameters: int | None = None
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -197,7 +206,13 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         epochs_run=max(evaluation.epoch for evaluation in last),
         fit_seconds=math.fsum(evaluation.fit_seconds for evaluation in last),
         n_parameters=chosen[0].n_parameters,
+        peak_memory=_most(evaluation.peak_memory for evaluation in last),
+        peak_gpu_memory=_most(evaluation.peak_gpu_memory for evaluation in last),
     )
+
+
+def _most(amounts: Iterable[int | None]) -> int | None:
+    return max((amount for amount in amounts if amount is not None), default=None)
 
 
 def fold_seed(study_seed: int, params: Mapping[str, Value], fold: int) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.leaderboard import Leaderboard, Row, count, duration, load_leaderboard, number
+from tuner.leaderboard import Leaderboard, Row, load_leaderboard
+from tuner.quantities import count, duration, number, size
 from tuner.records import TrialRecord
-from tuner.results import Evaluation
+from tuner.results import Evaluation, Summary
 
 __all__ = ["find_row", "show_trial"]
 
@@ -83,8 +84,13 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     if summary.epochs_run:
         lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
-    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}")
+    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{_peaks(summary)}")
     return lines
+
+
+def _peaks(summary: Summary) -> str:
+    peaks = {"memory": summary.peak_memory, "GPU memory": summary.peak_gpu_memory}
+    return "".join(f", at most {size(peak)} of {kind}" for kind, peak in peaks.items() if peak)
 
 
 def _curve(board: Leaderboard, evaluations: Sequence[Evaluation]) -> list[str]:

@@ -21,6 +21,7 @@ from tuner.errors import TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
 from tuner.logs import logs_to
+from tuner.memory import keep_freed_memory, return_freed_memory
 from tuner.results import DONE, EVALUATION, FAILED, Evaluation, Failure, Job
 
 __all__ = ["run_trial"]
@@ -51,6 +52,7 @@ def run_trial(
         tune.report({EVALUATION: evaluation})
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     with _trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
         try:
             evaluate_folds(job.params, folds, plan, job.seeds, report)
@@ -72,8 +74,7 @@ def _kind(error: TrialError) -> str:
 def _clean_up() -> None:
     """Leave the worker as it was, for the next trial in it."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    return_freed_memory()
 
 
 @contextmanager
