@@ -18,7 +18,7 @@ from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
 from tuner.errors import TrialError, TunerError
 from tuner.evaluation import Plan, evaluate_fold, evaluate_folds, with_reference
 from tuner.models import build_model
-from tuner.results import Evaluation, is_better
+from tuner.results import Evaluation, Users, is_better
 from tuner.spec import Metric, study_from_mapping
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def epochs_of(evaluations: Sequence[Evaluation]) -> list[int]:
 
 
 def without_times(evaluation: Evaluation) -> Evaluation:
-    return replace(evaluation, fit_seconds=0, evaluate_seconds=0)
+    """Leave out what depends on the machine."""
+    return replace(evaluation, fit_seconds=0, evaluate_seconds=0, peak_memory=None)
 
 
 @pytest.fixture(scope="module")
@@ -426,3 +427,26 @@ def test_reference_recommends_to_each_folds_users(folds: list[Fold]) -> None:
 def test_a_reference_that_fails_is_told_as_an_error_of_ours(folds: list[Fold]) -> None:
     with pytest.raises(TunerError, match="embed_dim must be divisible"):
         with_reference(folds, {**SASREC, "n_heads": 3}, plan_of(), SEED)
+
+
+# ####  --------------  Values by user  --------------  #### #
+
+
+@pytest.mark.parametrize("metric", ["NDCG@10", "HitRate@5", "MAP@10", "MRR@10", "Recall@5", "F1Beta@10"])
+def test_the_users_values_have_the_metric_as_their_mean(folds: list[Fold], metric: str) -> None:
+    reported: list[Evaluation] = []
+    kept: list[Users] = []
+    plan = plan_of(metric, evaluate_every=2)
+    evaluate_fold(SASREC, folds[0], plan, SEED, reported.append, report_users=kept.append)
+    (users,) = kept
+    assert users.epochs == tuple(epochs_of(reported)) == (2, 4, 6)
+    assert users.values.shape == (3, len(folds[0].users))
+    for evaluation in reported:
+        assert users.at(evaluation.epoch).mean() == pytest.approx(evaluation.metrics[metric], rel=1e-5)
+
+
+def test_an_objective_that_is_no_mean_over_users_has_no_values_by_user(folds: list[Fold]) -> None:
+    kept: list[Users] = []
+    plan = plan_of("CoveredUsers@10")
+    evaluate_fold(SASREC, folds[0], plan, SEED, lambda _: None, report_users=kept.append)
+    assert kept == []

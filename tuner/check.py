@@ -111,15 +111,12 @@ def detectable_difference(fold: Fold, plan: Plan) -> float | None:
     """
     metric = next(metric for metric in plan.metrics if metric.label == plan.objective)
     measure = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
-    if not hasattr(measure, "calc_per_user") or metric.name not in _PER_USER:
+    if not metric.per_user:
         return None
     model = PopularModel().fit(fold.train)
     recommended = recommend(model, fold, metric.k, filter_viewed=plan.filter_viewed)
     values = measure.calc_per_user(recommended, fold.test).to_numpy()
     return 2.8 * stdev(values) / float(np.sqrt(len(values))) if len(values) > 1 else None
-
-
-_PER_USER = frozenset({"F1Beta", "HitRate", "MAP", "MRR", "NDCG", "Precision", "Recall"})
 
 
 def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import rectools.metrics
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.dataset.context import get_context
 from rectools.metrics import calc_metrics
@@ -31,7 +32,7 @@ from tuner.errors import TrialError
 from tuner.folds import Fold
 from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
 from tuner.models import build_model
-from tuner.results import Direction, Evaluation, is_better
+from tuner.results import Direction, Evaluation, Users, is_better
 from tuner.space import Value
 from tuner.spec import Metric, Study
 
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 Report = Callable[[Evaluation], None]
+ReportUsers = Callable[[Users], None]
 
 #: RecTools takes reference recommendations by name, and adds the name to the metric's.
 _REFERENCE = "reference"
@@ -97,14 +99,28 @@ class Plan:
 
 
 def evaluate_folds(
-    params: Mapping[str, Value], folds: Sequence[Fold], plan: Plan, seeds: Sequence[int], report: Report
+    params: Mapping[str, Value],
+    folds: Sequence[Fold],
+    plan: Plan,
+    seeds: Sequence[int],
+    report: Report,
+    *,
+    report_users: ReportUsers | None = None,
 ) -> None:
     """Evaluate a trial on all folds, oldest first; see `evaluate_fold`."""
     for fold, seed in zip(folds, seeds, strict=True):
-        evaluate_fold(params, fold, plan, seed, report)
+        evaluate_fold(params, fold, plan, seed, report, report_users=report_users)
 
 
-def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int, report: Report) -> None:
+def evaluate_fold(
+    params: Mapping[str, Value],
+    fold: Fold,
+    plan: Plan,
+    seed: int,
+    report: Report,
+    *,
+    report_users: ReportUsers | None = None,
+) -> None:
     """Fit one model on one fold and report its metrics at each evaluation point.
 
     Parameters
@@ -117,6 +133,8 @@ def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int
         Set for Python, NumPy and torch just before the fit.
     report
         Called with each evaluation as it is made, within the fit for all epochs but the last.
+    report_users
+        Called at the fold's end with the objective's per-user values, if it is a mean over users.
 
     Raises
     ------
@@ -134,6 +152,8 @@ def evaluate_fold(params: Mapping[str, Value], fold: Fold, plan: Plan, seed: int
         measure.start()
         model.fit(fold.train)
         measure.finish()
+        if report_users is not None and measure.users:
+            report_users(measure.by_user())
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
@@ -193,6 +213,8 @@ class _Measure:
         self.plan = plan
         self.report = report
         self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
+        self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
+        self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
         self.epoch = 0
         self.measured: int | None = None
         self.train_loss: float | None = None
@@ -222,6 +244,10 @@ class _Measure:
         if self.measured != self.epoch or not self.epoch:
             self.take()
 
+    def by_user(self) -> Users:
+        """Return the objective's values by user, of all evaluations."""
+        return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
+
     def take(self) -> None:
         """Recommend, measure and report."""
         began = time.perf_counter()
@@ -240,6 +266,8 @@ class _Measure:
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
                 raise TrialError(msg)
+        if self.per_user:
+            self.users[self.epoch] = self._objective_by_user(recommended)
         self._evaluating += time.perf_counter() - began
         fit_seconds = began - self._started - self._away
         self.measured = self.epoch
@@ -258,6 +286,14 @@ class _Measure:
             )
         )
         self._away += time.perf_counter() - began
+
+    def _objective_by_user(self, recommended: pd.DataFrame) -> NDArray[np.float32]:
+        """Return the objective's values, shape (n_users,), in the order of the fold's users."""
+        measure: Any = self.metrics[
+            self.plan.objective
+        ]  # one of those with `calc_per_user`: `Metric.per_user`
+        values: pd.Series[float] = measure.calc_per_user(recommended, self.fold.test)
+        return values.reindex(self.fold.users).to_numpy(dtype=np.float32)
 
     @property
     def out_of_patience(self) -> bool:

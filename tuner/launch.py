@@ -21,9 +21,11 @@ from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.locks import hold_lock
 from tuner.logs import logs_to
+from tuner.per_user import read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
+from tuner.stopping import Referee
 from tuner.store import StudyStore, open_store
 from tuner.tensorboard import TensorBoardWriter
 
@@ -154,7 +156,9 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(prepared, store, slots, budget_ends, progress, tensorboard)
+        searcher = _searcher(
+            prepared, store, folder, progress, tensorboard, slots=slots, budget_ends=budget_ends
+        )
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             _fit(prepared, searcher, folder)
@@ -195,9 +199,10 @@ def _progress(
 def _searcher(
     prepared: Prepared,
     store: StudyStore,
+    folder: Path,
+    *observers: Progress | TensorBoardWriter,
     slots: int,
     budget_ends: float | None,
-    *observers: Progress | TensorBoardWriter,
 ) -> StudySearcher:
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
@@ -207,6 +212,8 @@ def _searcher(
         store,
         prepared.space,
         Budget(study.search.trials, budget_ends),
+        referee=_referee(prepared, store, folder),
+        keep_users=partial(write_users, folder),
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -215,6 +222,25 @@ def _searcher(
         refuse=why_infeasible,
         observers=observers,
     )
+
+
+def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
+    """Return the referee, told of all that earlier runs recorded."""
+    study = prepared.study
+    referee = Referee(
+        study.stopping.halving,
+        study.stopping.race,
+        epochs=study.training.epochs,
+        n_folds=len(prepared.folds),
+        direction=study.metrics.direction,
+    )
+    objective = study.metrics.objective.label
+    for record in store.records():
+        curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
+        referee.remember(record.number, curve, read_users(folder, record.number))
+        if record.summary is not None:
+            referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+    return referee
 
 
 def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:

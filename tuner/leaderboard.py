@@ -199,6 +199,8 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "parameters": summary.n_parameters if summary else None,
             "fit_seconds": round(summary.fit_seconds, 3) if summary else None,
             "failure": record.failure.cause if record.failure else None,
+            "stopped_by": record.stop.rule if record.stop else None,
+            "stopped_after": record.stop.where if record.stop else None,
             "log": record.log,
         }
         rows.append(flat | {"params": dict(record.params), "differs": dict(row.differs)})
@@ -262,7 +264,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     ]
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
-    return [*values, row.state, note]
+    state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
+    return [*values, state, note]
 
 
 def _markdown(board: Leaderboard) -> str:

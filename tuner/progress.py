@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.quantities import duration, number
-from tuner.results import Direction, Evaluation, Job, Summary, is_better
+from tuner.results import Direction, Evaluation, Job, Stop, Summary, is_better
 
 __all__ = ["Progress", "stderr_console"]
 
@@ -45,6 +45,7 @@ class _Best:
 class _Counts:
     done: int = 0
     failed: int = 0
+    stopped: int = 0
     seconds: list[float] = field(default_factory=list)
 
 
@@ -133,6 +134,12 @@ class Progress:
         spread = f" ± {number(summary.std)}" if self._n_folds > 1 else ""
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark="best" if best else "")
 
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
+        """Say that a trial was stopped early, where and why."""
+        self._end(job, seconds)
+        self._counts.stopped += 1
+        self._say(f"{_name(job)} stopped after {stop.where} by {stop.rule}: {stop.why}, {duration(seconds)}")
+
     def failed(self, job: Job, cause: str, log: str) -> None:
         """Say why a trial failed."""
         self._end(job, None)
@@ -143,6 +150,7 @@ class Progress:
         """Return the live view."""
         counts = self._counts
         parts = [f"{self._already + counts.done + counts.failed} of {self._total} done"]
+        parts += [f"{counts.stopped} stopped early"] if counts.stopped else []
         parts += [f"{counts.failed} failed"] if counts.failed else []
         parts += [f"{len(self._running)} running"]
         left = self._time_left()

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Summary
+from tuner.results import Direction, Evaluation, Failure, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
@@ -55,6 +55,8 @@ class TrialRecord:
         None until the trial is complete.
     failure
         Of a failed trial.
+    stop
+        Of a pruned trial: where it was stopped, and why.
     seeds
         One per fold.
     log
@@ -72,6 +74,7 @@ class TrialRecord:
     evaluations: tuple[Evaluation, ...] = ()
     summary: Summary | None = None
     failure: Failure | None = None
+    stop: Stop | None = None
     seeds: tuple[int, ...] = ()
     log: str | None = None
     seconds: float | None = None
@@ -113,7 +116,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     evaluations = [
         Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(EVALUATION_KEY)
     ]
-    summary, failure = attributes.get("summary"), attributes.get("failure")
+    summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
     return TrialRecord(
         number=trial.number,
         state="infeasible" if is_infeasible(trial) else STATES[trial.state],
@@ -122,6 +125,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,
+        stop=Stop.from_plain(stop) if stop else None,
         seeds=tuple(attributes.get("seeds", ())),
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),

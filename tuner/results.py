@@ -13,17 +13,23 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tuner.space import Value
 
 __all__ = [
     "DONE",
     "EVALUATION",
     "FAILED",
+    "USERS",
     "Direction",
     "Evaluation",
     "Failure",
     "Job",
+    "Stop",
     "Summary",
+    "Users",
     "fold_seed",
     "is_better",
     "summarise",
@@ -32,8 +38,9 @@ __all__ = [
 Direction = Literal["maximize", "minimize"]
 
 #: Keys of a trial's reports to the search. Their values are records, which Tune leaves whole; it
-#: would take dicts apart. EVALUATION comes many times; DONE once, at the end, with FAILED if it failed.
-EVALUATION, DONE, FAILED = "evaluation", "done_in", "failure"
+#: would take dicts apart. EVALUATION comes many times; USERS after each fold, if the objective is a mean over
+#: users; DONE once, at the end, with FAILED if it failed.
+EVALUATION, USERS, DONE, FAILED = "evaluation", "users", "done_in", "failure"
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,79 @@ class Summary:
     def from_plain(cls, plain: Mapping[str, Any]) -> Summary:
         """Read what `to_plain` gave."""
         return cls(**{**plain, "folds": tuple(plain["folds"])})
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why and where a trial was stopped.
+
+    Attributes
+    ----------
+    rule
+        ``halving`` or ``race``.
+    fold, epoch
+        The point: index of the fold, and finished epochs in it.
+    evidence
+        What the rule saw, by name.
+    """
+
+    rule: str
+    fold: int
+    epoch: int
+    evidence: Mapping[str, float]
+
+    @property
+    def where(self) -> str:
+        """The point, for people."""
+        return f"fold {self.fold + 1}" + (f", epoch {self.epoch}" if self.epoch else "")
+
+    @property
+    def why(self) -> str:
+        """The evidence, for people."""
+        seen = self.evidence
+        if self.rule == "halving":
+            return (
+                f"{seen['value']:.4f} is place {seen['place']:.0f} of {seen['n_trials']:.0f} trials at epoch "
+                f"{seen['rung']:.0f}, of which the best {seen['kept']:.0f} go on"
+            )
+        return (
+            f"{seen['difference']:+.4f} against trial {seen['incumbent']:.0f} on the same "
+            f"{seen['n_users']:,.0f} users, within {seen['low']:+.4f} to {seen['high']:+.4f}"
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**asdict(self), "evidence": dict(self.evidence)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Stop:
+        """Read what `to_plain` gave."""
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Users:
+    """Per-user values of the objective in one fold.
+
+    Attributes
+    ----------
+    fold
+        Index of the fold.
+    epochs
+        At which it was evaluated.
+    values
+        Shape (n_epochs, n_users), users in the fold's order.
+    """
+
+    fold: int
+    epochs: tuple[int, ...]
+    values: NDArray[np.float32]
+
+    def at(self, epoch: int) -> NDArray[np.float32]:
+        """Return the values at an epoch; at the last one before it if the fold's training ended earlier."""
+        index = max((i for i, known in enumerate(self.epochs) if known <= epoch), default=0)
+        chosen: NDArray[np.float32] = self.values[index]
+        return chosen
 
 
 def is_better(value: float, other: float, direction: Direction) -> bool:

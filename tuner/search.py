@@ -15,8 +15,22 @@ from typing import Any, Protocol
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
-from tuner.results import DONE, EVALUATION, FAILED, Direction, Evaluation, Failure, Job, Summary, summarise
+from tuner.results import (
+    DONE,
+    EVALUATION,
+    FAILED,
+    USERS,
+    Direction,
+    Evaluation,
+    Failure,
+    Job,
+    Stop,
+    Summary,
+    Users,
+    summarise,
+)
 from tuner.space import Space, Value
+from tuner.stopping import Referee
 from tuner.store import Asked, StudyStore
 
 __all__ = ["Budget", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
@@ -62,6 +76,9 @@ class Observer(Protocol):
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Note that a trial made all its evaluations."""
 
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
+        """Note that a trial was stopped early."""
+
     def failed(self, job: Job, cause: str, log: str) -> None:
         """Note that a trial failed, and where its log stands."""
 
@@ -72,6 +89,7 @@ class _Live:
 
     job: Job
     began: float
+    baseline: bool
     evaluations: list[Evaluation] = field(default_factory=list)
     told: bool = False
 
@@ -85,6 +103,10 @@ class StudySearcher(Searcher):
         What is known, and what may be tried.
     budget
         When to end.
+    referee
+        Tells which trials to stop early.
+    keep_users
+        Function of a trial's number and the per-user values of a fold that keeps them.
     n_folds
         Seeds that a trial needs.
     objective, direction
@@ -105,6 +127,8 @@ class StudySearcher(Searcher):
         space: Space,
         budget: Budget,
         *,
+        referee: Referee,
+        keep_users: Callable[[int, Users], None],
         n_folds: int,
         objective: str,
         direction: Direction,
@@ -119,6 +143,8 @@ class StudySearcher(Searcher):
         self._store = store
         self._space = space
         self._budget = budget
+        self._referee = referee
+        self._keep_users = keep_users
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
@@ -133,7 +159,7 @@ class StudySearcher(Searcher):
         self._kinds: list[str | None] = [
             record.failure.kind if record.failure else None
             for record in store.records()
-            if record.state in {"complete", "failed"}
+            if record.state in {"complete", "failed", "pruned"}
         ]
 
     @property
@@ -149,36 +175,48 @@ class StudySearcher(Searcher):
             return None
         asked, again = self._ask()
         job = Job(asked.number, asked.params, asked.seeds, _label(asked))
-        self._live[trial_id] = _Live(job, time.perf_counter())
+        self._live[trial_id] = _Live(job, time.perf_counter(), baseline=asked.name is not None)
+        self._referee.begins(job.number)
         for observer in self._observers:
             observer.started(job, again=again)
         return {"job": job}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write what a trial reports; the last report ends it."""
+    def take(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Write what a trial reports, once for each report; tell whether it is to stop there.
+
+        The last report ends the trial.
+        """
         live = self._live.get(trial_id)
         if live is None or live.told:
-            return
+            return False
+        stop: Stop | None = None
         if EVALUATION in result:
-            evaluation: Evaluation = result[EVALUATION]
-            live.evaluations.append(evaluation)
-            epochs = int(str(live.job.params.get("epochs", 0)))
-            self._store.report(live.job.number, evaluation, self._objective, epochs)
-            for observer in self._observers:
-                observer.evaluated(live.job, evaluation)
+            stop = self._evaluated(live, result[EVALUATION])
+        elif USERS in result:
+            self._keep_users(live.job.number, result[USERS])
+            stop = self._referee.fold_ended(live.job.number, result[USERS])
         elif DONE in result:
             failure: Failure | None = result.get(FAILED)
             if failure is not None:
                 self._fail(live, failure, result[DONE])
             else:
                 self._complete(live, result[DONE])
+            return False
+        if stop is not None and not live.baseline:
+            self._prune(live, stop)
+            return True
+        return self.ending
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Do nothing: `StopWhenAsked` has brought the result to `take`."""
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self,
+        trial_id: str,
+        result: dict[str, Any] | None = None,  # noqa: ARG002  # Ray's signature
+        error: bool = False,
     ) -> None:
         """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
-        if result is not None:
-            self.on_trial_result(trial_id, result)
         live = self._live.pop(trial_id, None)
         if live is None or live.told or not error:
             return
@@ -221,13 +259,31 @@ class StudySearcher(Searcher):
             self._waiting -= 1
         return asked, False
 
+    def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | None:
+        live.evaluations.append(evaluation)
+        number = live.job.number
+        self._store.report(number, evaluation, self._objective, int(str(live.job.params.get("epochs", 0))))
+        for observer in self._observers:
+            observer.evaluated(live.job, evaluation)
+        value = evaluation.metrics[self._objective]
+        return self._referee.evaluated(number, fold=evaluation.fold, epoch=evaluation.epoch, value=value)
+
     def _complete(self, live: _Live, seconds: float) -> None:
         live.told = True
         summary = summarise(live.evaluations, self._objective, self._direction)
         self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
+        self._referee.completed(live.job.number, value=summary.mean, epoch=summary.epoch)
         for observer in self._observers:
             observer.finished(live.job, summary, seconds)
+
+    def _prune(self, live: _Live, stop: Stop) -> None:
+        live.told = True
+        seconds = time.perf_counter() - live.began
+        self._store.prune(live.job.number, stop=stop, seconds=seconds, log=_log_name(live.job))
+        self._kinds.append(None)
+        for observer in self._observers:
+            observer.stopped(live.job, stop, seconds)
 
     def _fail(self, live: _Live, failure: Failure, seconds: float) -> None:
         live.told = True
@@ -252,14 +308,17 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
 
 
 class StopWhenAsked(Stopper):
-    """Ends running trials when the search is ending: on Ctrl-C at once, else at their next evaluation."""
+    """Brings each result to the search, before Tune's other parts see it, and stops the trials that it says.
+
+    All trials end when the search is ending: on Ctrl-C at once, else at their next evaluation.
+    """
 
     def __init__(self, searcher: StudySearcher) -> None:
         self._searcher = searcher
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002  # Ray's signature
-        """Whether to stop this trial here. One that has just reported its end is done anyway."""
-        return self._searcher.ending and DONE not in result
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop this trial here."""
+        return self._searcher.take(trial_id, result)
 
     def __deepcopy__(self, _memo: dict[int, object]) -> StopWhenAsked:
         """Keep asking the one searcher when Tune copies its configuration."""

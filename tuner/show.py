@@ -74,6 +74,8 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     lines = []
     if record.failure:
         lines.append(f"failed: {record.failure.cause}")
+    if record.stop:
+        lines.append(f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}")
     summary = record.summary
     if summary is None:
         return lines

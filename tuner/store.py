@@ -5,11 +5,12 @@ A study's folder holds
     journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures
     study.yaml      the study as it was first run
     logs/           one file per trial
+    users/          per-user values of the objective
     tensorboard/    one run per trial
     .lock           who is running it
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
-baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `log`, `seconds`,
+baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
 `attempts`. Everything that people look at is a function of these.
 """
 
@@ -42,7 +43,7 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Direction, Evaluation, Failure, Summary, fold_seed
+from tuner.results import Direction, Evaluation, Failure, Stop, Summary, fold_seed
 from tuner.space import Space, Value
 
 __all__ = ["Asked", "StudyStore", "open_store", "read_records", "store_exists"]
@@ -309,6 +310,11 @@ class StudyStore:
         """Tell a trial that failed."""
         self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
         self.study.tell(number, state=TrialState.FAIL)
+
+    def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
+        """Tell a trial that was stopped early; its curve stays."""
+        self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())
+        self.study.tell(number, state=TrialState.PRUNED)
 
     def _note(self, number: int, **attributes: object) -> None:
         for key, value in attributes.items():

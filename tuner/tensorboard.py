@@ -34,7 +34,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.results import Direction, Evaluation, Job, Summary
+from tuner.results import Direction, Evaluation, Job, Stop, Summary
 from tuner.space.names import short_name
 
 if TYPE_CHECKING:
@@ -100,6 +100,14 @@ class TensorBoardWriter:
         if summary.n_parameters is not None:
             scalars["parameters"] = summary.n_parameters
         self._write(job, _scalars(scalars), step=summary.epoch)
+        self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
+        """Write where and why as text, and end the run; its curves stay."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("stopped early", f"by {stop.rule} after {stop.where}: {stop.why}"))
         self._write(job, _session_end("STATUS_SUCCESS"))
         self._end(job.number)
 

@@ -22,7 +22,7 @@ from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
 from tuner.logs import logs_to
 from tuner.memory import keep_freed_memory, return_freed_memory
-from tuner.results import DONE, EVALUATION, FAILED, Evaluation, Failure, Job
+from tuner.results import DONE, EVALUATION, FAILED, USERS, Evaluation, Failure, Job, Users
 
 __all__ = ["run_trial"]
 
@@ -51,11 +51,14 @@ def run_trial(
     def report(evaluation: Evaluation) -> None:
         tune.report({EVALUATION: evaluation})
 
+    def report_users(users: Users) -> None:
+        tune.report({USERS: users})
+
     torch.set_num_threads(threads)
     keep_freed_memory()
     with _trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
         try:
-            evaluate_folds(job.params, folds, plan, job.seeds, report)
+            evaluate_folds(job.params, folds, plan, job.seeds, report, report_users=report_users)
         except TrialError as error:
             logger.exception("trial %d failed", job.number)
             outcome = {FAILED: Failure(error.message, _kind(error))}

@@ -91,6 +91,7 @@ space:
 baselines: [popular, sasrec]
 search: {trials: 4, seed: 60}
 training: {epochs: 2}
+stopping: false
 """
 
 

@@ -203,3 +203,32 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
     assert record.state == "complete"
     assert record.params["transformer_layers_type"] == "gated.GatedLayers"
     assert record.params["transformer_layers_kwargs.gate_init"] == 0.5
+
+
+def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
+    rules = "stopping={halving: {rungs: [1], grace: 2}, race: {z: 0.5}}"
+    done = small.tuner("run", "study.yaml", "--set", rules, "--set", "search.trials=8")
+    assert done.returncode == 0, done.stderr
+    records = read_records(small.results).records
+    assert len(records) == 2 + 8
+    stopped = [record for record in records if record.state == "pruned"]
+    assert {record.stop.rule for record in stopped} == {"halving", "race"}
+    assert all(record.name is None for record in stopped), "baselines never are"
+    for record in stopped:
+        points = [(e.fold, e.epoch) for e in record.evaluations]
+        assert points[-1] == (record.stop.fold, record.stop.epoch)
+        assert points == ([(0, 1)] if record.stop.rule == "halving" else [(0, 1), (0, 2)])
+        assert f"trial {record.number} " in done.stderr
+        shown = small.tuner("show", "studies/small", str(record.number)).stdout
+        assert f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}" in shown
+    trials = optuna_study(small).trials
+    assert {t.number for t in trials if t.state == TrialState.PRUNED} == {r.number for r in stopped}
+    assert all(trial.state in {TrialState.COMPLETE, TrialState.PRUNED} for trial in trials)
+    complete = [record for record in records if record.state == "complete"]
+    assert all(len(record.evaluations) == 4 for record in complete if record.summary.epochs_run)
+    assert "pruned by" in small.tuner("leaderboard", "studies/small").stdout
+
+    # The rules go on from what the first run recorded, and may be changed.
+    more = small.tuner("run", "study.yaml", "--set", "stopping=false", "--trials", "9")
+    assert more.returncode == 0, more.stderr
+    assert read_records(small.results).records[-1].state == "complete"

@@ -2,17 +2,33 @@
 
 from tuner.spec.load import load_study, study_from_mapping
 from tuner.spec.metrics import Metric
-from tuner.spec.models import Baseline, Data, Folds, Metrics, Resources, Search, SpaceSection, Study, Training
+from tuner.spec.models import (
+    Baseline,
+    Data,
+    Folds,
+    Halving,
+    Metrics,
+    Race,
+    Resources,
+    Search,
+    SpaceSection,
+    Stopping,
+    Study,
+    Training,
+)
 
 __all__ = [
     "Baseline",
     "Data",
     "Folds",
+    "Halving",
     "Metric",
     "Metrics",
+    "Race",
     "Resources",
     "Search",
     "SpaceSection",
+    "Stopping",
     "Study",
     "Training",
     "load_study",

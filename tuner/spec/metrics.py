@@ -38,6 +38,8 @@ METRICS: dict[str, dict[str, type]] = {
     "UnrepeatedReco": {"deep": bool},
 }
 
+_PER_USER = frozenset({"F1Beta", "HitRate", "MAP", "MRR", "NDCG", "Precision", "Recall"})
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -66,6 +68,11 @@ class Metric:
     def needs_reference(self) -> bool:
         """Whether it compares with the recommendations of a reference model."""
         return self.name == "Intersection"
+
+    @property
+    def per_user(self) -> bool:
+        """Whether it is a mean over the test users, each judged by their own list and test items alone."""
+        return self.name in _PER_USER
 
     def plain(self) -> object:
         """Return the spelling a study file uses."""

@@ -297,6 +297,71 @@ class Training(_Section):
     patience: int | None = Field(default=None, ge=1)
 
 
+class Halving(_Section):
+    """Stop trials within the first fold that are not among the best at an epoch.
+
+    Attributes
+    ----------
+    rungs
+        Epochs at which trials are compared, ascending; null: 2, 4, 8, ... below the last.
+    keep
+        Share of the trials at a rung that goes on.
+    grace
+        Trials that come to a rung before any is stopped there.
+    """
+
+    rungs: tuple[int, ...] | None = Field(default=None, strict=False)
+    keep: float = Field(default=0.5, gt=0, lt=1)
+    grace: int = Field(default=4, ge=2)
+
+    @field_validator("rungs")
+    @classmethod
+    def _check_rungs(cls, rungs: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if rungs is not None and (not rungs or rungs[0] < 1 or list(rungs) != sorted(set(rungs))):
+            msg = f"must be ascending epochs from 1 on, but got {list(rungs)}"
+            raise ValueError(msg)
+        return rungs
+
+
+class Race(_Section):
+    """Stop trials after a fold that trail the best one so far on the same users.
+
+    Attributes
+    ----------
+    z
+        Standard errors of the mean difference by which a trial may seem to trail and go on all the same.
+    """
+
+    z: float = Field(default=1.0, ge=0)
+
+
+def _rule(plain: object) -> object:
+    """Read ``false`` as off and ``true`` as the defaults."""
+    if isinstance(plain, bool):
+        return {} if plain else None
+    return plain
+
+
+class Stopping(_Section):
+    """Which trials are stopped early; baselines never are.
+
+    Attributes
+    ----------
+    halving, race
+        The rules; false: off.
+    """
+
+    halving: Annotated[Halving | None, BeforeValidator(_rule)] = Halving()
+    race: Annotated[Race | None, BeforeValidator(_rule)] = Race()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switch(cls, plain: object) -> object:
+        if isinstance(plain, bool):
+            return {} if plain else {"halving": None, "race": None}
+        return plain
+
+
 class Resources(_Section):
     """What one trial takes, and how many run at once.
 
@@ -341,6 +406,7 @@ class Study(_Section):
     baselines: tuple[Baseline, ...] = Field(default=(), strict=False)
     search: Search = Search()
     training: Training = Training()
+    stopping: Stopping = Stopping()
     resources: Resources = Resources()
 
     @field_validator("study")

@@ -1,0 +1,50 @@
+"""Per-user values of the objective: one small file for each fold of each trial.
+
+They are what the race compares, and too many for the store: NumPy archives in the study's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tuner.results import Users
+
+__all__ = ["read_users", "write_users"]
+
+FOLDER = "users"
+
+
+def write_users(folder: Path, number: int, users: Users) -> None:
+    """Keep the values of one fold of a trial, in place of those of an earlier attempt.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    number
+        Of the trial.
+    users
+        The values.
+    """
+    path = folder / FOLDER / f"trial-{number:04d}-fold-{users.fold + 1}.npz"
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, epochs=np.array(users.epochs), values=users.values)
+    os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
+
+
+def read_users(folder: Path, number: int) -> Iterator[Users]:
+    """Read the values of all folds that a trial has ended; a file that cannot be read is passed over."""
+    for path in sorted((folder / FOLDER).glob(f"trial-{number:04d}-fold-*.npz")):
+        fold = int(path.stem.rsplit("-", 1)[1]) - 1
+        try:
+            with np.load(path) as archive:
+                yield Users(fold, tuple(archive["epochs"].tolist()), archive["values"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            continue
