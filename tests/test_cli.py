@@ -16,6 +16,7 @@ from tuner.cli import main
 from tuner.errors import SearchError, TunerError
 from tuner.results import Evaluation, summarise
 from tuner.space import Space
+from tuner.spec import Sampler
 from tuner.store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +57,7 @@ def shop(tmp_path):
     folder = tmp_path / "studies" / "shop"
     folder.mkdir(parents=True)
     facts = {"objective": "NDCG@10"}
-    store = open_store(folder, name="shop", direction="maximize", sampler="random", seed=1, facts=facts)
+    store = open_store(folder, name="shop", direction="maximize", sampler=Sampler(), seed=1, facts=facts)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     number = store.ask(Space({"cls": "PopularModel"}), 1, dict).number
     evaluation = Evaluation(0, 0, {"NDCG@10": 0.25})

@@ -28,6 +28,7 @@ from tuner.records import StoredStudy, TrialRecord
 from tuner.results import Evaluation, Failure, Summary, summarise
 from tuner.show import find_row, show_trial
 from tuner.space import Choice, Space
+from tuner.spec import Sampler
 from tuner.store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +47,12 @@ class Shop:
         folder.mkdir(parents=True, exist_ok=True)
         self.direction = direction
         self.store = open_store(
-            folder, name="shop", direction=direction, sampler="random", seed=1, facts={"objective": NDCG}
+            folder,
+            name="shop",
+            direction=direction,
+            sampler=Sampler(use="random"),
+            seed=1,
+            facts={"objective": NDCG},
         )
 
     def begin(self, params=POPULAR):

@@ -168,8 +168,9 @@ def test_a_minimal_study_has_these_defaults(study_file):
         },
         "space": {"use": "search_spaces.guide", "set": {}},
         "baselines": (),
-        "search": {"trials": 20, "time_budget": None, "sampler": "tpe", "seed": 60},
+        "search": {"trials": 20, "time_budget": None, "sampler": {"use": "tpe", "options": {}}, "seed": 60},
         "training": {"epochs": 10, "evaluate_every": 1, "patience": None},
+        "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
@@ -486,9 +487,10 @@ def test_a_study_is_frozen():
         ({"search__time_budget": 0}, "search.time_budget", "must be above 0, but got 0", None),
         (
             {"search__sampler": "TPE"},
-            "search.sampler",
-            "must be one of tpe, random, gp, nsga2, but got 'TPE'",
-            "did you mean 'tpe'?",
+            "search.sampler.use",
+            "must be an import path or one of tpe, random, gp, cmaes, nsga2, nsga3, brute_force, "
+            "but got 'TPE'; did you mean 'tpe'?",
+            None,
         ),
         ({"training__epochs": 0}, "training.epochs", "must be at least 1, but got 0", None),
         ({"training__patience": 0}, "training.patience", "must be at least 1, but got 0", None),

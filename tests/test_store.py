@@ -20,7 +20,8 @@ from optuna.trial import TrialState
 from tuner.errors import StoreError
 from tuner.locks import hold_lock, lock_holder
 from tuner.results import Evaluation, Failure, Summary, fold_seed, summarise
-from tuner.space import Choice, Fixed, Float, Int, Space
+from tuner.space import Choice, Fixed, Float, Int, Space, Value
+from tuner.spec import Sampler
 from tuner.store import Asked, StudyStore, open_store, read_records, store_exists
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -48,7 +49,13 @@ BASELINES = [
 
 def opened(folder: Path, **changes: Any) -> StudyStore:
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"name": "shop", "direction": "maximize", "sampler": "random", "seed": 5, "facts": FACTS}
+    settings = {
+        "name": "shop",
+        "direction": "maximize",
+        "sampler": Sampler(use="random"),
+        "seed": 5,
+        "facts": FACTS,
+    }
     return open_store(folder, **{**settings, **changes})
 
 
@@ -215,13 +222,13 @@ def test_a_finished_study_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert ask(again).number == 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "nsga3", "gp", "cmaes"])
 def test_points_follow_from_the_seed_and_are_not_repeated(sampler: str, tmp_path: Path) -> None:
     runs = []
     for name in ("a", "b"):
         rates = []
         for _ in range(2):  # the study is opened twice
-            store = opened(tmp_path / name, sampler=sampler)
+            store = opened(tmp_path / name, sampler=Sampler(use=sampler))
             for _ in range(2):
                 asked = ask(store)
                 rates.append(asked.params["lr"])
@@ -504,3 +511,75 @@ def test_the_journal_is_free_after_its_writer_was_killed(tmp_path: Path) -> None
         process.wait()
         assert ask(store).number == 0
     assert ask(opened(tmp_path)).number == 1
+
+
+# ####  --------------  Points that were tried before  --------------  #### #
+
+FEW = Space({"cls": "SASRecModel", "n_blocks": Int(1, 3), "loss": Choice("softmax", "BCE")})
+
+
+def run_to_the_end(store: StudyStore, space: Space, most: int = 50, **options: Any) -> list[Asked]:
+    """Ask and complete trials until there is none left."""
+    done: list[Asked] = []
+    while len(done) < most and (asked := store.ask(space, N_FOLDS, finish, **options)) is not None:
+        store.complete(asked.number, report_all(store, asked.number), seconds=1, log="")
+        done.append(asked)
+    return done
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "brute_force"])
+def test_every_point_of_a_finite_space_is_run_once_and_then_the_space_is_exhausted(
+    sampler: str, tmp_path: Path
+) -> None:
+    store = opened(tmp_path, sampler=Sampler(use=sampler))
+    done = run_to_the_end(store, FEW)
+    points = {(trial.params["n_blocks"], trial.params["loss"]) for trial in done}
+    assert len(done) == len(points) == 6
+    assert store.n_searched() == 6
+    assert opened(tmp_path, sampler=Sampler(use=sampler)).ask(FEW, N_FOLDS, finish) is None
+
+
+def test_a_repeated_point_is_told_with_its_known_result_and_is_no_trial(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    run_to_the_end(store, FEW)
+    repeated = [trial for trial in store.study.trials if "repeats" in trial.user_attrs]
+    assert repeated
+    for trial in repeated:
+        first = store.study.trials[trial.user_attrs["repeats"]]
+        assert (trial.state, trial.value, trial.params) == (TrialState.COMPLETE, first.value, first.params)
+    states = [record.state for record in read_records(tmp_path).records]
+    assert states.count("repeated") == len(repeated)
+    assert states.count("complete") == 6
+
+
+def test_a_point_that_runs_or_failed_is_not_run_a_second_time(tmp_path: Path) -> None:
+    two = Space({"cls": "SASRecModel", "n_blocks": Int(1, 2)})
+    store = opened(tmp_path)
+    running, failed = (store.ask(two, N_FOLDS, finish) for _ in range(2))
+    assert running is not None
+    assert failed is not None
+    store.fail(failed.number, failure=Failure("broken", "ValueError"), seconds=1, log="")
+    assert store.ask(two, N_FOLDS, finish) is None
+    assert {r.state for r in store.records()} == {"running", "failed", "repeated"}
+    assert all(r.failure is None for r in store.records() if r.state == "repeated")
+
+
+def test_a_baseline_in_the_space_is_not_searched_again(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.add_baselines([("mine", {"cls": "SASRecModel"}, {"n_blocks": 2, "loss": "BCE"})])
+    done = run_to_the_end(store, FEW)
+    assert [trial.name for trial in done] == ["mine"] + [None] * 5
+
+
+def test_refused_points_of_a_finite_space_do_not_hide_the_others(tmp_path: Path) -> None:
+    def refuse(params: Mapping[str, Value]) -> str | None:
+        return "no" if params["n_blocks"] == 2 else None
+
+    done = run_to_the_end(opened(tmp_path), FEW, refuse=refuse)
+    assert len(done) == 4
+
+
+def test_a_space_without_end_is_never_exhausted(tmp_path: Path) -> None:
+    assert FEW.is_finite
+    assert not SPACE.is_finite
+    assert len(run_to_the_end(opened(tmp_path), SPACE, most=30)) == 30

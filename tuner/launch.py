@@ -165,6 +165,8 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
+    if searcher.exhausted:
+        console.print("every point of the space has been tried: the search ends before its budget")
     if searcher.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"

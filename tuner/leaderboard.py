@@ -16,7 +16,7 @@ from typing import Any
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.locks import lock_holder
 from tuner.quantities import aligned, count, duration, number, short
-from tuner.records import StoredStudy, TrialRecord
+from tuner.records import NO_TRIALS, StoredStudy, TrialRecord
 from tuner.results import Direction
 from tuner.space.names import short_name
 from tuner.store import read_records
@@ -119,7 +119,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
     if sort is not None and labels and sort not in labels:
         rule = f"must be a metric of the study, but got {sort!r}"
         raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
-    varying = varying_params([record for record in stored.records if record.state != "infeasible"])
+    varying = varying_params([record for record in stored.records if record.state not in NO_TRIALS])
 
     def value(record: TrialRecord) -> float:
         assert record.summary is not None, "only complete trials are ranked"
@@ -140,7 +140,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         rows.append(_row(record, tied, varying, running=running))
     ranked = {record.number for record in done}
     rest = sorted(
-        (r for r in stored.records if r.number not in ranked and r.state != "infeasible"),
+        (r for r in stored.records if r.number not in ranked and r.state not in NO_TRIALS),
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
     rows.extend(_row(record, None, varying, running=running) for record in rest)

@@ -13,6 +13,7 @@ from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
 from tuner.folds import Fold, development_dataset, make_folds
 from tuner.models import NamedParams, reference_params, resolve_baselines
+from tuner.samplers import make_sampler
 from tuner.signatures import space_problems
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.spec import SpaceSection, Study
@@ -66,6 +67,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     source = load_source(study.data)
     say(f"data: {source.describe(study.data.duplicates)}")
     space = study_space(study)
+    make_sampler(study.search.sampler, study.search.seed)  # finds a wrong one before anything is spent
     baselines = resolve_baselines(study, space)
     dataset = development_dataset(source, study.data, study.folds)
     folds = make_folds(dataset, study.folds)

@@ -15,17 +15,24 @@ from tuner.space import Value
 __all__ = [
     "EVALUATION_KEY",
     "INFEASIBLE",
+    "NO_TRIALS",
+    "REPEATS",
     "StoredStudy",
     "TrialRecord",
-    "is_infeasible",
+    "is_trial",
     "params_of",
     "record_of",
 ]
 
 #: Kind of failure of a point that was refused.
 INFEASIBLE = "Infeasible"
+#: Attribute of a point that was tried before: the number of that trial.
+REPEATS = "repeats"
 #: Begin of the attribute that holds an evaluation; fold and epoch follow.
 EVALUATION_KEY = "evaluation:"
+
+#: States of points that are no trials.
+NO_TRIALS = frozenset({"infeasible", "repeated"})
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -43,8 +50,8 @@ class TrialRecord:
     Attributes
     ----------
     number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``, or ``infeasible`` for a point
-        that was refused and is no trial.
+        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``; or, for
+        points that are no trials, ``infeasible`` if it was refused and ``repeated`` if it was tried before.
     name
         Of a baseline; None for a trial that the sampler chose.
     params
@@ -119,7 +126,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
     return TrialRecord(
         number=trial.number,
-        state="infeasible" if is_infeasible(trial) else STATES[trial.state],
+        state=_state(trial),
         name=attributes.get("name"),
         params=params_of(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
@@ -140,6 +147,13 @@ def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
 
 
-def is_infeasible(trial: FrozenTrial) -> bool:
-    """Whether it is a point that was refused, and so no trial."""
-    return bool(trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE)
+def is_trial(trial: FrozenTrial) -> bool:
+    """Whether it is a trial: no point that was refused, or was tried before."""
+    return _state(trial) not in NO_TRIALS
+
+
+def _state(trial: FrozenTrial) -> str:
+    if REPEATS in trial.user_attrs:
+        return "repeated"
+    refused = trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE
+    return "infeasible" if refused else STATES[trial.state]

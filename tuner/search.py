@@ -140,6 +140,7 @@ class StudySearcher(Searcher):
         super().__init__()
         self.hopeless: str | None = None
         self.interrupted = False
+        self.exhausted = False
         self._store = store
         self._space = space
         self._budget = budget
@@ -174,6 +175,9 @@ class StudySearcher(Searcher):
         if len(self._live) >= self._concurrency:
             return None
         asked, again = self._ask()
+        if asked is None:
+            self.exhausted = True
+            return None if self._live else Searcher.FINISHED
         job = Job(asked.number, asked.params, asked.seeds, _label(asked))
         self._live[trial_id] = _Live(job, time.perf_counter(), baseline=asked.name is not None)
         self._referee.begins(job.number)
@@ -246,17 +250,18 @@ class StudySearcher(Searcher):
         """Do nothing, as `save`."""
 
     def _more(self) -> bool:
-        return bool(self._again or self._waiting or self._searched < self._budget.trials)
+        sampled = self._searched < self._budget.trials and not self.exhausted
+        return bool(self._again or self._waiting or sampled)
 
-    def _ask(self) -> tuple[Asked, bool]:
+    def _ask(self) -> tuple[Asked | None, bool]:
         if self._again:
             number = self._again.pop(0)
             return self._store.ask_again(number, self._space, self._n_folds, self._finish), True
         asked = self._store.ask(self._space, self._n_folds, self._finish, self._refuse)
-        if asked.name is None:
-            self._searched += 1
-        else:
+        if asked is not None and asked.name is not None:
             self._waiting -= 1
+        elif asked is not None:
+            self._searched += 1
         return asked, False
 
     def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | None:

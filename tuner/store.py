@@ -19,14 +19,14 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
@@ -37,14 +37,17 @@ from tuner.locks import JournalLock
 from tuner.records import (
     EVALUATION_KEY,
     INFEASIBLE,
+    REPEATS,
     StoredStudy,
     TrialRecord,
-    is_infeasible,
+    is_trial,
     params_of,
     record_of,
 )
 from tuner.results import Direction, Evaluation, Failure, Stop, Summary, fold_seed
+from tuner.samplers import exhaustive_sampler, make_sampler
 from tuner.space import Space, Value
+from tuner.spec import Sampler
 
 __all__ = ["Asked", "StudyStore", "open_store", "read_records", "store_exists"]
 
@@ -56,6 +59,8 @@ logger = logging.getLogger(__name__)
 JOURNAL = "journal.log"
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
+#: Points in a row that may be known before another sampler is asked; and then, in a space without end.
+MOST_REPEATED, MOST_DRAWN = 10, 100
 _RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
@@ -118,19 +123,8 @@ def store_exists(folder: Path) -> bool:
     return (folder / JOURNAL).exists()
 
 
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return the Optuna sampler of that name."""
-    if name == "random":
-        return RandomSampler(seed=seed)
-    if name == "gp":
-        return GPSampler(seed=seed)
-    if name == "nsga2":
-        return NSGAIISampler(seed=seed)
-    return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-
-
 def open_store(
-    folder: Path, *, name: str, direction: Direction, sampler: str, seed: int, facts: Mapping[str, object]
+    folder: Path, *, name: str, direction: Direction, sampler: Sampler, seed: int, facts: Mapping[str, object]
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -192,6 +186,11 @@ class StudyStore:
         self.study = study
         self._seed = seed
         self._ids: dict[int, int] = {}
+        self._known = {
+            _key(trial): trial.number
+            for trial in study.get_trials(deepcopy=False)
+            if trial.params and is_trial(trial)
+        }
 
     def add_baselines(
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
@@ -214,12 +213,15 @@ class StudyStore:
     def n_searched(self) -> int:
         """Return how many trials the sampler has chosen, in whatever state."""
         return sum(
-            "name" not in trial.user_attrs and not is_infeasible(trial)
+            "name" not in trial.user_attrs and is_trial(trial)
             for trial in self.study.get_trials(deepcopy=False)
         )
 
-    def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked:
-        """Begin the next trial: the next queued baseline, or a new point.
+    def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
+        """Begin the next trial: the next queued baseline, or a point that no trial has had.
+
+        A point that was tried before is told with its known result, which is no trial, and another one is
+        asked for; after a few of those the sampler is passed over for one that finds new points.
 
         Parameters
         ----------
@@ -233,28 +235,65 @@ class StudyStore:
             Function from full params to why they cannot work, None if they may. A refused point is told
             as infeasible, which is no trial, and another one is asked for.
 
+        Returns
+        -------
+        Asked or None
+            None if every point of the space has been tried.
+
         Raises
         ------
         SearchError
             If one point after another is refused.
         """
-        reason = None
-        for _ in range(MOST_REFUSED):
-            trial = self.study.ask()
-            if "params" not in trial.user_attrs:  # no baseline: a point of the sampler's
-                params = finish(self._suggest(space, trial))
+        reason, n_refused, n_repeated = None, 0, 0
+        while n_refused < MOST_REFUSED:
+            with self._sampler(space, n_repeated):
+                trial = self.study.ask()
+                params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
+            if params is not None:  # no baseline: a point of the sampler's
+                known = self._known.get(_key(trial))
+                if known is not None:
+                    self._repeat(trial, params, known)
+                    n_repeated += 1
+                    if n_repeated > MOST_REPEATED + (0 if space.is_finite else MOST_DRAWN):
+                        return None
+                    continue
                 reason = refuse(params)
                 if reason is not None:
                     self._refuse(trial, params, reason)
+                    n_refused += 1
                     continue
             return self._begin(trial, space, n_folds, finish)
         msg = f"the last {MOST_REFUSED} points that the sampler chose cannot work; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
+    @contextmanager
+    def _sampler(self, space: Space, n_repeated: int) -> Iterator[None]:
+        """Let another sampler choose, once the study's own has given so many known points."""
+        own = self.study.sampler
+        if n_repeated >= MOST_REPEATED:
+            seed = fold_seed(self._seed, {}, len(self._known) + n_repeated)
+            self.study.sampler = exhaustive_sampler(seed) if space.is_finite else RandomSampler(seed=seed)
+        try:
+            yield
+        finally:
+            self.study.sampler = own
+
+    def _repeat(self, trial: Trial, params: Mapping[str, Value], known: int) -> None:
+        """Tell a point that was tried before, with what is known of it, so that the sampler learns."""
+        trial.set_user_attr("params", dict(params))
+        trial.set_user_attr(REPEATS, known)
+        before = self.study.get_trials(deepcopy=False)[known]
+        if before.state == TrialState.COMPLETE:
+            self.study.tell(trial, before.value)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+
     def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
         trial.set_user_attr("params", dict(params))
         trial.set_user_attr("failure", asdict(Failure(reason, INFEASIBLE)))
         self.study.tell(trial, state=TrialState.FAIL)
+        self._known[_key(trial)] = trial.number
 
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin a cut-off trial again, under its number, with its params and seeds."""
@@ -273,6 +312,8 @@ class StudyStore:
                 self._suggest(space, trial)  # so that the sampler learns from a baseline in the space
             params = finish(params)
             trial.set_user_attr("params", params)
+        if trial.params:
+            self._known[_key(trial)] = trial.number
         seeds = attributes.get("seeds")
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
@@ -354,6 +395,11 @@ def read_records(folder: Path) -> StoredStudy:
         versions=study.user_attrs.get("versions", {}),
         records=[record_of(trial) for trial in study.get_trials(deepcopy=False)],
     )
+
+
+def _key(trial: Trial | FrozenTrial) -> str:
+    """Return a point in a form that can be looked up."""
+    return json.dumps(trial.params, sort_keys=True)
 
 
 def _versions() -> dict[str, str]:

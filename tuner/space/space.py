@@ -189,6 +189,13 @@ class Space:
         keys = (p.key for p in self.parameters if not p.constant or p.conditions)
         return tuple(dict.fromkeys(keys))
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether its points can be counted: no float without a step."""
+        domains = (parameter.domain.distribution() for parameter in self.parameters)
+        floats = (found for found in domains if isinstance(found, FloatDistribution))
+        return all(found.step is not None or found.single() for found in floats)
+
     def walk(self, source: Source) -> Flat:
         """Return flat params whose values come from a function of dimension name and domain."""
         flat: Flat = {}

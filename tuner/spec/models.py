@@ -19,17 +19,23 @@ from pydantic import (
     model_validator,
 )
 
+from tuner.errors import did_you_mean
 from tuner.space import Space
 from tuner.spec.metrics import Metric
 
 __all__ = [
+    "SAMPLERS",
     "Baseline",
     "Data",
     "Folds",
+    "Halving",
     "Metrics",
+    "Race",
     "Resources",
+    "Sampler",
     "Search",
     "SpaceSection",
+    "Stopping",
     "Study",
     "Training",
 ]
@@ -257,6 +263,40 @@ def _seconds(plain: object) -> object:
     )
 
 
+#: Samplers that have a name.
+SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+
+
+class Sampler(_Section):
+    """What chooses the next configuration.
+
+    Attributes
+    ----------
+    use
+        ``tpe`` (multivariate, grouped, with a constant liar), ``random``, ``gp``, ``cmaes``, ``nsga2``,
+        ``nsga3``, ``brute_force`` for every point of a finite space, or the import path of an Optuna sampler.
+    options
+        Its keyword arguments.
+    """
+
+    use: str = "tpe"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_name(cls, plain: object) -> object:
+        return {"use": plain} if isinstance(plain, str) else plain
+
+    @field_validator("use")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name not in SAMPLERS and "." not in name:
+            hint = did_you_mean(name, SAMPLERS)
+            msg = f"must be an import path or one of {', '.join(SAMPLERS)}, but got {name!r}; {hint}"
+            raise ValueError(msg)
+        return name
+
+
 class Search(_Section):
     """How long and how to search.
 
@@ -268,14 +308,14 @@ class Search(_Section):
         No trial starts after it; running ones stop at their next evaluation and go on when the study
         is run again.
     sampler
-        ``tpe`` (multivariate, grouped), ``random``, ``gp`` or ``nsga2``.
+        A name, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
         Of the sampler, and the root of every trial's seeds.
     """
 
     trials: int = Field(default=20, ge=0)
     time_budget: Annotated[float | None, BeforeValidator(_seconds)] = None
-    sampler: Literal["tpe", "random", "gp", "nsga2"] = "tpe"
+    sampler: Sampler = Sampler()
     seed: int = Field(default=60, ge=0, lt=2**32)
 
 
