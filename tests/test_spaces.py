@@ -22,7 +22,7 @@ from search_spaces.next_action import ShiftedNextActionDataPreparator
 from tuner import models
 from tuner.evaluation import Plan, evaluate_fold
 from tuner.models import build_model, trial_params
-from tuner.signatures import space_problems
+from tuner.signatures import options, space_problems
 from tuner.space import Choice, Int, Space, load_space, short_name
 from tuner.spec import Metric
 
@@ -223,6 +223,37 @@ def test_baselines_of_transformers_are_points_of_their_space(path: str):
         point = models._point(full, space)
         assert point is not None, params
         assert full.items() <= space.decode(point).items()
+
+
+MADE_WITHOUT_DATA = ("_init_similarity_module", "_init_pos_encoding_layer", "_init_transformer_layers")
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if "classic" not in path and "stu" not in path])
+def test_a_bare_model_and_its_point_have_the_same_modules(path: str):
+    """What a model hands to its modules by itself is not what their signatures say: `HSTUModel` is one."""
+    space = load_space(path)
+    for cls in TRANSFORMERS & set(options(space, "cls")):
+        bare = models._with_fixed({"cls": cls}, space)
+        point = models._point(bare, space)
+        assert point is not None, cls
+        of_the_point, of_itself = build_model(space.decode(point)), build_model(bare)
+        for make in MADE_WITHOUT_DATA:
+            one, other = getattr(of_the_point, make)(), getattr(of_itself, make)()
+            assert repr(one) == repr(other)
+            assert plain_state(one) == plain_state(other)
+
+
+def plain_state(module: torch.nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, (bool, int, float, str))}
+
+
+def test_a_bare_hstu_is_the_point_with_cosines_and_scaled_positions():
+    space = load_space("search_spaces.hstu:ids_only")
+    point = models._point(models._with_fixed({"cls": "HSTUModel"}, space), space)
+    assert point is not None
+    flat = space.decode(point)
+    assert flat["similarity_module_kwargs.distance"] == "cosine"
+    assert flat["pos_encoding_kwargs.use_scale_factor"] is True
 
 
 @pytest.mark.parametrize(

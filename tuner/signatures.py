@@ -17,9 +17,7 @@ from typing_extensions import is_typeddict
 from tuner.errors import Problem, did_you_mean
 from tuner.space import Choice, Parameter, Space, Value, short_name
 
-__all__ = ["kwarg_default", "model_class", "options", "space_problems"]
-
-_MISSING = inspect.Parameter.empty
+__all__ = ["accepted_kwargs", "imported", "model_class", "options", "space_problems"]
 
 
 def space_problems(space: Space) -> list[Problem]:
@@ -45,7 +43,7 @@ def space_problems(space: Space) -> list[Problem]:
 
 def model_class(path: Value) -> type[ModelBase[Any]] | None:
     """Return the model class of that name or import path, None if there is none."""
-    cls = _imported(str(path) if "." in str(path) else f"rectools.models.{path}")
+    cls = imported(str(path) if "." in str(path) else f"rectools.models.{path}")
     return cls if isinstance(cls, type) and issubclass(cls, ModelBase) else None
 
 
@@ -59,23 +57,8 @@ def options(space: Space, key: str) -> list[Value]:
     return found
 
 
-def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
-    """Return the default of a module's kwarg, in a list that is empty where there is none.
-
-    Parameters
-    ----------
-    key
-        Flat key of the kwarg.
-    params
-        Flat params that say which module it is for.
-    """
-    owner, _, name = key.partition("_kwargs.")
-    cls = _imported(str(params.get(f"{owner}_type")))
-    default = _accepted(cls).get(name, _MISSING) if isinstance(cls, type) else _MISSING
-    return [] if default is _MISSING else [default]
-
-
-def _imported(path: str) -> object:
+def imported(path: str) -> object:
+    """Return what stands at an import path, None if nothing can be imported."""
     try:
         return import_object(path)
     except Exception:  # noqa: BLE001  # a user's module may raise anything; `_type_problems` tells it
@@ -153,18 +136,18 @@ def _kwarg_problems(
     type_key = f"{owner}_type"
     paths = [value for c in parameter.conditions if c.key == type_key for value in c.values]
     paths = paths or options(space, type_key)
-    classes = {short_name(path): _imported(str(path)) for path in paths}
+    classes = {short_name(path): imported(str(path)) for path in paths}
     if not paths:
         defaults = [taker.config_class.model_fields.get(type_key) for taker in takers.values()]
         classes = {field.default.__name__: field.default for field in defaults if field is not None}
     for label, cls in classes.items():
-        if isinstance(cls, type) and name not in _accepted(cls):
+        if isinstance(cls, type) and name not in accepted_kwargs(cls):
             rule = f"must be an argument of {label}, but is not"
-            yield Problem(parameter.key, rule, did_you_mean(name, list(_accepted(cls))))
+            yield Problem(parameter.key, rule, did_you_mean(name, list(accepted_kwargs(cls))))
 
 
-def _accepted(cls: type) -> dict[str, Any]:
-    """Return the arguments that RecTools can hand to a class, and their defaults.
+def accepted_kwargs(cls: type) -> dict[str, Any]:
+    """Return the arguments that RecTools can hand to a class, and their defaults (`Parameter.empty`: none).
 
     Item nets are made by `from_dataset`, all others by ``__init__``; ``**kwargs`` lead on to the base.
     """
