@@ -75,6 +75,12 @@ def _check_number(name: str, value: object) -> None:
         raise ValueError(msg)
 
 
+def _check_reach(low: float, high: float, step: float) -> None:
+    if low < high < low + step:
+        msg = f"step <= high - low must hold, but got low={low}, high={high}, step={step}"
+        raise ValueError(msg)
+
+
 @dataclass(frozen=True)
 class Fixed:
     """A param that every trial has at this value.
@@ -158,6 +164,8 @@ class Int:
         if self.step < 1:
             msg = f"step >= 1 must hold, but got step={self.step}"
             raise ValueError(msg)
+        if isinstance(self.high, int):
+            _check_reach(self.low, self.high, self.step)
         if self.log and (self.low < 1 or self.step != 1):
             msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}"
             raise ValueError(msg)
@@ -179,7 +187,7 @@ class Int:
 
     def bounded(self, high: int) -> Int:
         """Return the domain with the reference replaced by its value in a trial."""
-        return replace(self, high=high)
+        return replace(self, high=high if high - self.low >= self.step else self.low)
 
     def distribution(self) -> BaseDistribution | None:
         """Return the Optuna distribution, None where only one value is left."""
@@ -248,6 +256,8 @@ class Float:
         if self.step is not None and self.step <= 0:
             msg = f"step > 0 must hold, but got step={self.step}"
             raise ValueError(msg)
+        if self.step is not None:
+            _check_reach(self.low, self.high, self.step)
 
     def distribution(self) -> BaseDistribution | None:
         """Return the Optuna distribution, None where only one value is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tuner.errors import did_you_mean
 from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value, as_domain, plain_value
 from tuner.space.names import resolve_name
 from tuner.space.parameters import Parameter, child_key, flatten
@@ -114,6 +115,7 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
     known = old.options if isinstance(old, Choice) else (old.only(),) if isinstance(old, Fixed) else ()
     if isinstance(new, Fixed):
         value = plain_value(resolve_name(key, new.value, known))
+        _check_name(key, value, old)
         if isinstance(old, Choice) and value in old.params:  # its kwargs are still searched
             new = Choice({value: old.params[value]}, when=new.when)
         else:
@@ -128,6 +130,18 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
     if old is not None and not new.when:
         new = _with_when(new, old.when)
     return _with_relations(new, old)
+
+
+def _check_name(key: str, value: Value, old: Domain | None) -> None:
+    """Refuse a misspelt option where all are names; classes by path may be new."""
+    if not isinstance(old, Choice) or key.endswith(("_type", "_types")) or old.contains(value):
+        return
+    names = [option for option in old.options if isinstance(option, str)]
+    if isinstance(value, str) and len(names) == len(old.options):
+        near = did_you_mean(value, names)
+        cure = near if near.startswith("did") else f"to try another, say {{choice: [{value}]}}"
+        msg = f"must {old.describe()}, but got {value!r}; {cure}"
+        raise ValueError(msg)
 
 
 def _with_relations(new: Domain, old: Domain | None) -> Domain:
