@@ -324,6 +324,19 @@ BROKEN = [
         "n_heads",
         "low <= n_blocks must hold, but low=2 and n_blocks can be 1",
     ),
+    of_yaml(
+        "a budget that cannot be kept",
+        "n_blocks: {int: [1, 4]}\nn_heads: {int: [1, 4], sum_at_most: {total: 4, with: [n_blocks]}}",
+        "n_heads",
+        "must stay, with n_blocks, within 4 together, but no value does beside n_blocks=4",
+    ),
+    of_yaml(
+        "a relation to what exists only sometimes",
+        "loss: [softmax, BCE]\nn_negatives: {int: [1, 4], when: {loss: BCE}}\n"
+        "n_heads: {int: [1, 4], at_most: n_negatives}",
+        "n_heads",
+        "'n_negatives', which it is related to, must exist wherever it does",
+    ),
     # --- ranges
     of_yaml(
         "a reversed range",
@@ -407,7 +420,49 @@ BROKEN = [
         "must be true or false, but got 'maybe'",
     ),
     of_yaml("a range of integers for text", "loss: {int: [1, 2]}", "loss", "must be text, but got 1"),
+    of_yaml(
+        "a logarithm of integers from zero",
+        "n_blocks: {int: [0, 4], log: true}",
+        "n_blocks",
+        "log needs low >= 1",
+    ),
+    of_yaml(
+        "integers with logarithm and step",
+        "n_blocks: {int: [1, 4], log: true, step: 2}",
+        "n_blocks",
+        "log needs low >= 1 and step 1",
+    ),
+    of_yaml(
+        "a step of zero for real numbers",
+        "lr: {float: [0, 1], step: 0}",
+        "lr",
+        "step > 0 must hold, but got step=0",
+    ),
+    of_yaml(
+        "one number for a range",
+        "lr: {float: 3}",
+        "lr",
+        "float must be [low, high], both included, but got 3",
+    ),
     # --- choices
+    of_yaml(
+        "a choice that is no list",
+        "loss: {choice: BCE}",
+        "loss",
+        "choice must be a list or a mapping, but got 'BCE'",
+    ),
+    of_yaml(
+        "a mapping as a value",
+        "loss: {fixed: {a: 1}}",
+        "loss",
+        "must be a class, text, a number, true, false or null, but got {'a': 1}",
+    ),
+    of_yaml(
+        "a number as a name",
+        "loss: {choice: {BCE: {5: 1}}}",
+        "loss",
+        "the name of a param must be text, but got 5",
+    ),
     of_yaml("a choice of nothing", "loss: []", "loss", "a choice needs at least one option"),
     of_yaml("an option twice", "loss: [BCE, softmax, BCE]", "loss", "'BCE' stands there twice"),
     of_yaml(
@@ -496,6 +551,13 @@ BROKEN = [
         "did you mean 'n_hidden_groups'?",
         use=GUIDE,
     ),
+    of_yaml(
+        "a change of an unknown kwarg of a module that is not searched",
+        "similarity_module_kwargs.distanc: dot",
+        "similarity_module_kwargs.distanc",
+        "did you mean 'distance'?",
+        use=GUIDE,
+    ),
     of_yaml("a change of an unknown param", "n_block: 1", "n_block", "did you mean 'n_blocks'?", use=GUIDE),
     of_yaml(
         "a change of what can no longer exist",
@@ -522,6 +584,12 @@ BROKEN = [
     ),
     Broken(
         "a file that is no Python", "use", ("broken_space raises SyntaxError", "line 4"), module="space = ("
+    ),
+    Broken(
+        "a file that raises",
+        "use",
+        ("raises ZeroDivisionError", "broken_space.py, line 4: 1 / 0"),
+        module="1 / 0",
     ),
     of_python(
         "a reversed range in Python",
