@@ -493,16 +493,41 @@ BROKEN = [
         "transformer_layers_kwargs.n_hidden_groups",
         "but got 'search_spaces.albert.AlbertLayers'",
     ),
+    of_yaml(
+        "a subset of nothing",
+        "item_net_block_types: {subset: []}",
+        "item_net_block_types",
+        "at least one option",
+    ),
+    of_yaml(
+        "a subset of too many", "extra: {subset: [1, 2, 3, 4, 5, 6, 7, 8, 9]}", "extra", "at most 8 options"
+    ),
+    of_yaml(
+        "a subset with more than there are",
+        "extra: {subset: [1, 2], at_least: 3}",
+        "extra",
+        "0 <= at_least <= 2",
+    ),
+    of_yaml("a subset that is no list", "extra: {subset: 5}", "extra", "subset must be a list, but got 5"),
+    of_yaml(
+        "a misspelt class in a subset",
+        "item_net_block_types: {subset: [IdEmbeddingNet]}",
+        "item_net_block_types",
+        "did you mean",
+    ),
     # --- words
     of_yaml(
-        "an unknown word", "n_blocks: {range: [1, 2]}", "n_blocks", "with one of choice, int, float, fixed"
+        "an unknown word",
+        "n_blocks: {range: [1, 2]}",
+        "n_blocks",
+        "with one of choice, subset, int, float, fixed",
     ),
     of_yaml("a misspelt word", "n_blocks: {itn: [1, 2]}", "n_blocks", "did you mean 'int'?"),
     of_yaml(
         "two words",
         "n_blocks: {int: [1, 2], float: [1, 2]}",
         "n_blocks",
-        "with one of choice, int, float, fixed",
+        "with one of choice, subset, int, float, fixed",
     ),
     of_yaml(
         "an unknown key of a word",

@@ -26,9 +26,11 @@ from tuner.space import (
     Float,
     Int,
     Space,
+    Subset,
     SumAtMost,
     class_path,
     domain_from_plain,
+    domain_to_plain,
     load_space,
     short_name,
     space_to_plain,
@@ -818,6 +820,17 @@ def test_short_name(value, short):
         ("lr", "{float: [1.0e-4, 1.0e-2], log: true}", Float(1e-4, 1e-2, log=True)),
         ("rate", "{float: [0, 1], step: 0.25}", Float(0.0, 1.0, step=0.25)),
         ("n_blocks", "{int: [1, 4]}", Int(1, 4)),
+        ("extra", "{subset: [a, b]}", Choice(("a",), ("b",), ("a", "b"))),
+        (
+            "extra",
+            "{subset: [a, b, c], at_least: 2, when: {cls: A}}",
+            Subset("a", "b", "c", at_least=2, when={"cls": "A"}),
+        ),
+        (
+            "item_net_block_types",
+            "{subset: [IdEmbeddingsItemNet, my.Net], at_least: 0}",
+            Subset(RECTOOLS_TYPES["IdEmbeddingsItemNet"], "my.Net", at_least=0),
+        ),
         ("n_heads", "{int: [1, n_blocks], step: 2}", Int(1, "n_blocks", step=2)),
         ("verbose", "{fixed: null, when: {cls: [A, B]}}", Fixed(None, when={"cls": ("A", "B")})),
         (
@@ -846,6 +859,19 @@ def test_short_name(value, short):
 )
 def test_a_study_file_and_python_say_the_same(key, text, domain):
     assert domain_from_plain(key, yaml.safe_load(text)) == domain
+
+
+@pytest.mark.parametrize("n", [1, 3, 8])
+@pytest.mark.parametrize("at_least", [0, 1])
+def test_a_subset_is_a_choice_among_all_lists_in_the_order_written(n, at_least):
+    letters = "hgfedcba"[:n]
+    domain = Subset(*letters, at_least=at_least)
+    assert len(domain.options) == 2**n - at_least
+    assert all(list(option) == sorted(option, reverse=True) for option in domain.options)
+    assert domain_from_plain("extra", domain_to_plain(domain)) == domain
+    space = Space({"cls": C, "extra": domain})
+    for option in domain.options:
+        assert space.decode(space.encode({"cls": C, "extra": option}))["extra"] == option
 
 
 # --- spaces by import path ----------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""The words of a space: `Choice`, `Int`, `Float`, `Fixed`. Bounds are inclusive."""
+"""The words of a space: `Choice`, `Subset`, `Int`, `Float`, `Fixed`. Bounds are inclusive."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from optuna.distributions import (
@@ -20,7 +21,7 @@ from tuner.space.relations import Relation
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalChoiceType
 
-__all__ = ["Choice", "Domain", "Fixed", "Float", "Int", "Value", "as_domain", "same"]
+__all__ = ["Choice", "Domain", "Fixed", "Float", "Int", "Subset", "Value", "as_domain", "same"]
 
 #: What one flat param may hold. Lists are kept as tuples.
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
@@ -401,6 +402,43 @@ class Choice:
     def only(self) -> Value:
         """Return the one value that is left."""
         return self.options[0]
+
+
+#: Subsets are options of one choice, and that many of them still make sense to a sampler.
+_MOST_IN_A_SUBSET = 8
+
+
+def Subset(  # noqa: N802  # a word of the vocabulary, as `Choice` is
+    *options: object, at_least: int = 1, when: Mapping[str, object] | None = None
+) -> Choice:
+    """Return the choice among all lists of some of the values, each in the order written, short ones first.
+
+    Parameters
+    ----------
+    *options
+        The values, 8 at most.
+    at_least
+        Values that each list has at least.
+    when
+        See `Fixed`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the values are not such, or fewer than `at_least`.
+    """
+    values = Choice(*options).options
+    if len(values) > _MOST_IN_A_SUBSET:
+        msg = f"a subset must have at most {_MOST_IN_A_SUBSET} options, but got {len(values)}"
+        raise ValueError(msg)
+    if isinstance(at_least, bool) or not isinstance(at_least, int):
+        msg = f"at_least must be an integer, but got {at_least!r}"
+        raise TypeError(msg)
+    if not 0 <= at_least <= len(values):
+        msg = f"0 <= at_least <= {len(values)} (its options) must hold, but got at_least={at_least}"
+        raise ValueError(msg)
+    sizes = range(at_least, len(values) + 1)
+    return Choice(*(subset for size in sizes for subset in combinations(values, size)), when=when)
 
 
 Domain: TypeAlias = Fixed | Int | Float | Choice

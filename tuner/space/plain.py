@@ -5,6 +5,7 @@ session_max_len: 50                      a bare value is fixed
 lr: {float: [1.0e-4, 1.0e-2], log: true}
 n_blocks: {int: [1, 4]}
 loss: {choice: {softmax: {}, gBCE: {n_negatives: {int: [16, 256], log: true}}}}
+item_net_block_types: {subset: [IdEmbeddingsItemNet, CatFeaturesItemNet], at_least: 1}
 use_causal_attn: {choice: [true, false], when: {cls: BERT4RecModel}}
 """
 
@@ -23,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int
+from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Subset
 from tuner.space.names import resolve_name
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
@@ -40,6 +41,7 @@ __all__ = [
 _RELATIONS = ("divides", "at_most", "sum_at_most")
 _WORDS: dict[str, tuple[str, ...]] = {
     "choice": ("when", *_RELATIONS),
+    "subset": ("at_least", "when"),
     "int": ("step", "log", "when", *_RELATIONS),
     "float": ("step", "log", "when"),
     "fixed": ("when",),
@@ -108,6 +110,14 @@ class _Reader:
             return Choice(branches, **options)
         msg = f"choice must be a list or a mapping, but got {body!r}"
         raise TypeError(msg)
+
+    def subset(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if not isinstance(body, list):
+            msg = f"subset must be a list, but got {body!r}"
+            raise TypeError(msg)
+        names = resolve_name(key, body, self.known)
+        assert isinstance(names, list), "a list of names is resolved one by one"
+        return Subset(*names, **options)
 
     def _params(self, option: object, params: object) -> dict[str, Domain]:
         if params is not None and not isinstance(params, Mapping):
