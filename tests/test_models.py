@@ -170,6 +170,35 @@ def test_kwargs_of_built_in_classes_are_known_and_misspelt_ones_are_not(key: str
             assert problem.rule == f"must be an argument of {path.rsplit('.', 1)[1]}, but is not"
 
 
+SASREC_DATA, BERT_DATA = f"{NN}.sasrec.SASRecDataPreparator", f"{NN}.bert4rec.BERT4RecDataPreparator"
+MODELS = Choice(
+    {
+        "SASRecModel": {"data_preparator_type": SASREC_DATA, "transformer_layers_type": PRE_LN},
+        "BERT4RecModel": {
+            "data_preparator_type": BERT_DATA,
+            "transformer_layers_type": f"{NN}.sasrec.SASRecTransformerLayers",
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mask_prob": Float(0.1, 0.5, when={"data_preparator_type": BERT_DATA})},
+        {"transformer_layers_kwargs.ff_factors_multiplier": Choice(1, 2, when={"cls": "SASRecModel"})},
+    ],
+    ids=["a param of one model", "a kwarg of one model's class"],
+)
+def test_what_only_one_model_can_have_is_held_against_that_model_alone(more: dict[str, Any]) -> None:
+    assert space_problems(Space({"cls": MODELS, **more})) == []
+    everywhere = {
+        key: Choice(*domain.options) if isinstance(domain, Choice) else Float(0.1, 0.5)
+        for key, domain in more.items()
+    }
+    assert [problem.where for problem in space_problems(Space({"cls": MODELS, **everywhere}))] == list(more)
+
+
 def test_all_problems_of_a_space_are_told_at_once() -> None:
     space = Space(
         {

@@ -743,6 +743,24 @@ def test_a_kwarg_is_changed_under_every_module_that_has_it():
     assert narrow.domains["layers_type"].options == MODULES.domains["layers_type"].options
 
 
+def test_a_param_is_changed_at_the_top_and_under_options_alike():
+    inner = Choice({"deep": {"n": Int(3, 9)}})
+    space = Space(
+        {
+            "cls": C,
+            "loss": Choice({"a": {}, "b": {"n": Int(1, 4), "m": 1}, "c": {"inner": inner}}),
+            "n": Int(1, 9, when={"loss": "a"}),
+        }
+    )
+    narrow = space.narrow({"n": 2})
+    assert [(p.name, p.domain.only()) for p in narrow.parameters if p.key == "n"] == [
+        ("n@b", 2),
+        ("n@c/deep", 2),
+        ("n", 2),
+    ]
+    assert narrow.domains["n"] == Fixed(2, when={"loss": "a"})
+
+
 def test_a_param_that_can_no_longer_exist_is_dropped():
     assert "mask_prob" not in MODULES.narrow({"cls": "SASRecModel"}).domains
     assert "mask_prob" in MODULES.narrow({"cls": "BERT4RecModel"}).domains

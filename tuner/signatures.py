@@ -19,6 +19,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from tuner.errors import Problem, did_you_mean
 from tuner.space import Choice, Domain, Float, Int, Parameter, Space, Value, short_name
+from tuner.space.structure import can_be
 
 __all__ = ["accepted_kwargs", "imported", "model_class", "options", "space_problems"]
 
@@ -89,7 +90,11 @@ def _models_with(space: Space, parameter: Parameter) -> set[Value]:
         if condition.key == "cls":
             models &= set(condition.values)
             continue
-        sources = [other for other in space.parameters if other.key == condition.key]
+        sources = [
+            other
+            for other in space.parameters
+            if other.key == condition.key and any(can_be(value, [other.domain]) for value in condition.values)
+        ]
         models &= set[Value]().union(*(_models_with(space, source) for source in sources))
     return models
 
@@ -218,7 +223,8 @@ def _kwarg_problems(
 ) -> Iterator[Problem]:
     owner, _, name = parameter.key.partition("_kwargs.")
     type_key = f"{owner}_type"
-    everywhere = options(space, type_key)
+    types = [p for p in space.parameters if p.key == type_key and _models_with(space, p) & takers.keys()]
+    everywhere = [option for parameter in types for option in _options_of(parameter.domain)]
     paths = [value for c in parameter.conditions if c.key == type_key for value in c.values] or everywhere
     classes = {short_name(path): imported(str(path)) for path in paths}
     if not paths:

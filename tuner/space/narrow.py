@@ -80,32 +80,25 @@ def _with_when(domain: Domain, when: Mapping[str, tuple[Value, ...]]) -> Domain:
 
 
 def apply_change(domains: dict[str, Domain], key: str, change: object) -> None:
-    """Replace `key` in the given domains or in those nested under options; add it if nowhere."""
-    if key in domains:
-        domains[key] = _replaced(key, domains[key], change)
-        return
-    if not _change_nested(domains, key, change):
+    """Replace `key` wherever it stands, also under options; add it if nowhere."""
+    if not _change_everywhere(domains, key, change):
         domains[key] = _replaced(key, None, change)
 
 
-def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool:
-    found = False
+def _change_everywhere(domains: dict[str, Domain], key: str, change: object) -> bool:
+    found = key in domains
+    if found:
+        domains[key] = _replaced(key, domains[key], change)
     for outer, domain in domains.items():
         if not isinstance(domain, Choice):
             continue
         branches = dict(domain.params)
-        hit = False
         for option, children in domain.params.items():
             inner = {child_key(outer, child): child_domain for child, child_domain in children.items()}
-            if key in inner:
-                inner[key] = _replaced(key, inner[key], change)
-            elif not _change_nested(inner, key, change):
-                continue
-            hit = True
-            branches[option] = dict(zip(children, inner.values(), strict=True))
-        if hit:
-            domains[outer] = domain.with_params(branches, domain.when)
-            found = True
+            if _change_everywhere(inner, key, change):
+                branches[option] = dict(zip(children, inner.values(), strict=True))
+                found = True
+        domains[outer] = domain.with_params(branches, domain.when)
     return found
 
 
