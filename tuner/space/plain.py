@@ -24,8 +24,9 @@ from types import ModuleType
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Subset
+from tuner.space.domains import Choice, Domain, Fixed, Subset
 from tuner.space.names import resolve_name
+from tuner.space.ranges import Float, Int
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
 

@@ -7,8 +7,10 @@ from itertools import combinations, product
 from math import prod
 
 from tuner.errors import Problem, did_you_mean
-from tuner.space.domains import Choice, Domain, Int, Value, same
+from tuner.space.domains import Choice, Domain
 from tuner.space.parameters import Condition, Parameter
+from tuner.space.ranges import Int
+from tuner.space.values import Value, same
 
 __all__ = ["can_be", "structure_problems"]
 
