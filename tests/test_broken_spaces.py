@@ -118,6 +118,17 @@ BROKEN = [
         "a model of another library", "cls: sklearn.linear_model.Ridge", "cls", "must be a model of RecTools"
     ),
     of_yaml("no model", "n_blocks: [1, 2]  # cls:", "cls", "must say which model to build, but is missing"),
+    of_yaml("a model without a config", "cls: DSSMModel", "cls", "'DSSMModel' has no config"),
+    of_yaml(
+        "a param of a number", "n_blocks.x: 1", "n_blocks.x", "must be an integer, without params of its own"
+    ),
+    of_yaml(
+        "kwargs as a whole",
+        "transformer_layers_kwargs: {fixed: 5}",
+        "transformer_layers_kwargs",
+        "must be given one by one",
+        "say `transformer_layers_kwargs.NAME: VALUE`",
+    ),
     of_yaml(
         "a param that only another model has",
         "cls: [SASRecModel, BERT4RecModel]\nmask_prob: {float: [0.1, 0.5]}",

@@ -33,6 +33,9 @@ def space_problems(space: Space) -> list[Problem]:
         if cls is None:
             rule = f"must be a model of RecTools or an importable one, but got {path!r}"
             problems.append(Problem("cls", rule, _near_model(path)))
+        elif not hasattr(cls, "config_class"):
+            rule = f"must be a model that can be made from params, but {path!r} has no config"
+            problems.append(Problem("cls", rule, "RecTools' DSSM and candidate ranking cannot be searched"))
         else:
             models[path] = cls
     for parameter in space.parameters:
@@ -111,6 +114,14 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             yield Problem(parameter.key, f"must be a param of {path}, but is not", hint)
             return
         annotation = fields[head].annotation
+        if (rest and annotation in _WORDS) or (not rest and head.endswith("_kwargs")):
+            rule = (
+                f"must be {_WORDS[annotation]}, without params of its own"
+                if rest
+                else "must be given one by one"
+            )
+            yield Problem(parameter.key, rule, f"say `{head}`" if rest else f"say `{head}.NAME: VALUE`")
+            return
         if rest and is_typeddict(annotation) and rest not in annotation.__annotations__:
             names = [f"{head}.{name}" for name in annotation.__annotations__]
             rule = f"must be a param of {path}, but is not"
