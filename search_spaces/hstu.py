@@ -37,14 +37,6 @@ _stu_kwargs = {
     "epsilon": Float(1e-8, 1e-4, log=True),
 }
 
-# What `HSTUModel` itself takes where these two are not given. They are written out since the defaults of
-# the modules' own signatures are others.
-_HSTU = {
-    "cls": HSTUModel,
-    "similarity_module_kwargs.distance": "cosine",
-    "pos_encoding_kwargs.use_scale_factor": True,
-}
-
 space = Space(
     {
         "cls": HSTUModel,
@@ -56,11 +48,11 @@ space = Space(
         **MODULES,
     },
     baselines={
-        "hstu": _HSTU,
+        "hstu": {"cls": HSTUModel},
         # The temperature that makes up for cosines between -1 and 1.
-        "hstu_low_temperature": {**_HSTU, "lightning_module_kwargs.logits_t": 0.05},
-        "hstu_sampled_softmax": {**_HSTU, "loss": "sampled_softmax", "n_negatives": 256},
-        "hstu_without_time": {**_HSTU, "relative_time_attention": False},
+        "hstu_low_temperature": {"cls": HSTUModel, "lightning_module_kwargs.logits_t": 0.05},
+        "hstu_sampled_softmax": {"cls": HSTUModel, "loss": "sampled_softmax", "n_negatives": 256},
+        "hstu_without_time": {"cls": HSTUModel, "relative_time_attention": False},
     },
 )
 

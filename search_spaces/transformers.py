@@ -46,7 +46,7 @@ from search_spaces.next_action import (
     NextActionLightningModule,
     ShiftedNextActionDataPreparator,
 )
-from tuner.space import Choice, Divides, Fixed, Float, Int, Space
+from tuner.space import Choice, Divides, Fixed, Float, Int, Space, Subset
 
 __all__ = ["IDS_ONLY", "MODULES", "NETWORK", "SHIFTED_OBJECTIVES", "ids_only", "space"]
 
@@ -73,9 +73,7 @@ NETWORK = {
 
 #: Modules that do not depend on the layers.
 MODULES = {
-    "item_net_block_types": Choice(
-        (IdEmbeddingsItemNet,), (CatFeaturesItemNet,), (IdEmbeddingsItemNet, CatFeaturesItemNet)
-    ),
+    "item_net_block_types": Subset(IdEmbeddingsItemNet, CatFeaturesItemNet),
     "item_net_constructor_type": Choice(
         {
             SumOfEmbeddingsConstructor: {},

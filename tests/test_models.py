@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from rectools.models import EASEModel, SASRecModel
 
 from search_spaces.guide import space as guide
-from tuner.errors import SpaceError, StudyError, TrialError
+from tuner.errors import StudyError, TrialError
 from tuner.evaluation import Plan, evaluate_fold
 from tuner.models import (
     CLASSIC_BASELINES,
@@ -23,12 +22,10 @@ from tuner.models import (
     trial_params,
 )
 from tuner.signatures import space_problems
-from tuner.space import Choice, Fixed, Float, Int, Space
+from tuner.space import Choice, Fixed, Float, Space
 from tuner.spec import Metric, Study, study_from_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tuner.folds import Fold
     from tuner.results import Evaluation
 
@@ -173,12 +170,33 @@ def test_kwargs_of_built_in_classes_are_known_and_misspelt_ones_are_not(key: str
             assert problem.rule == f"must be an argument of {path.rsplit('.', 1)[1]}, but is not"
 
 
-def test_a_kwarg_that_only_another_class_takes_is_a_problem() -> None:
-    """RecTools would ignore it: the search would go over nothing."""
-    layers = {f"{NN}.sasrec.SASRecTransformerLayers": {"ff_factors_multiplier": Choice(1, 2)}}
-    (problem,) = space_problems(Space({"cls": "SASRecModel", "transformer_layers_type": Choice(layers)}))
-    assert problem.where == "transformer_layers_kwargs.ff_factors_multiplier"
-    assert problem.rule == "must be an argument of SASRecTransformerLayers, but is not"
+SASREC_DATA, BERT_DATA = f"{NN}.sasrec.SASRecDataPreparator", f"{NN}.bert4rec.BERT4RecDataPreparator"
+MODELS = Choice(
+    {
+        "SASRecModel": {"data_preparator_type": SASREC_DATA, "transformer_layers_type": PRE_LN},
+        "BERT4RecModel": {
+            "data_preparator_type": BERT_DATA,
+            "transformer_layers_type": f"{NN}.sasrec.SASRecTransformerLayers",
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mask_prob": Float(0.1, 0.5, when={"data_preparator_type": BERT_DATA})},
+        {"transformer_layers_kwargs.ff_factors_multiplier": Choice(1, 2, when={"cls": "SASRecModel"})},
+    ],
+    ids=["a param of one model", "a kwarg of one model's class"],
+)
+def test_what_only_one_model_can_have_is_held_against_that_model_alone(more: dict[str, Any]) -> None:
+    assert space_problems(Space({"cls": MODELS, **more})) == []
+    everywhere = {
+        key: Choice(*domain.options) if isinstance(domain, Choice) else Float(0.1, 0.5)
+        for key, domain in more.items()
+    }
+    assert [problem.where for problem in space_problems(Space({"cls": MODELS, **everywhere}))] == list(more)
 
 
 def test_all_problems_of_a_space_are_told_at_once() -> None:
@@ -196,9 +214,12 @@ def test_all_problems_of_a_space_are_told_at_once() -> None:
         }
     )
     said = {(problem.where, problem.rule.split(" (")[0]): problem.hint for problem in space_problems(space)}
-    importable = "modules must be importable by workers: put the class in a file beside the study"
+    importable = "put the class at the top level of a file beside the study, and name it as file.Class"
     assert said == {
-        ("cls", "must be a model of RecTools or an importable one, but got 'SASRecMode'"): None,
+        (
+            "cls",
+            "must be a model of RecTools or an importable one, but got 'SASRecMode'",
+        ): "did you mean 'SASRecModel'?",
         ("lrr", "must be a param of SASRecModel, but is not"): "did you mean 'lr'?",
         (
             "transformer_layers_type",
@@ -210,60 +231,6 @@ def test_all_problems_of_a_space_are_told_at_once() -> None:
         ): "did you mean 'ff_factors_multiplier'?",
         ("pos_encoding_type", "must be importable, but 'nowhere.Encoding' is not"): importable,
     }
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: guide.narrow({"transformer_layers_kwargs.n_hiden_groups": 2}),
-        lambda: guide.narrow({"data_preparator_kwargs.shufle_train": False}),
-        lambda: Space(
-            {
-                "cls": "SASRecModel",
-                "transformer_layers_type": PRE_LN,
-                "transformer_layers_kwargs.ff_factor_multiplier": Choice(1, 2),
-            }
-        ),
-        lambda: Space({"cls": "SASRecModel", "similarity_module_kwargs.distanc": Choice("dot", "cosine")}),
-    ],
-    ids=["added to a space", "type not in the space", "beside a fixed type", "of the default type"],
-)
-def test_a_misspelt_kwarg_is_found_wherever_it_stands(make: Callable[[], Space]) -> None:
-    with suppress(SpaceError):  # to refuse it sooner is as good
-        assert space_problems(make()) != []
-
-
-@pytest.mark.parametrize(
-    ("path", "rule"),
-    [
-        ("__main__.Mine", "workers cannot import '__main__.Mine'"),
-        ("mine.make.<locals>.Mine", "workers cannot import 'mine.make.<locals>.Mine'"),
-        (
-            "rectools.models.nn.item_net.IdEmbeddingsItemNet",
-            "must be a subclass of RecTools' TransformerLayersBase",
-        ),
-        ("rectools.models.SASRecModel", "must be a subclass of RecTools' TransformerLayersBase"),
-        ("rectools.Columns.User", "must be"),
-    ],
-)
-def test_a_type_that_workers_or_rectools_cannot_use_is_told(path: str, rule: str) -> None:
-    space = Space(
-        {"cls": Choice("SASRecModel", "BERT4RecModel"), "transformer_layers_type": Choice(PRE_LN, path)}
-    )
-    (problem,) = space_problems(space)
-    assert problem.where == "transformer_layers_type"
-    assert rule in problem.rule
-
-
-def test_a_param_that_one_of_the_models_does_not_take_is_found() -> None:
-    """All trials of SASRec would fail."""
-    space = Space({"cls": Choice("SASRecModel", "BERT4RecModel"), "mask_prob": Float(0.1, 0.5)})
-    assert space_problems(space) != []
-
-
-def test_a_misspelt_param_of_a_model_in_a_model_is_found() -> None:
-    space = Space({"cls": "ImplicitALSWrapperModel", "model.factor": Int(8, 64)})
-    assert space_problems(space) != []
 
 
 # ####  --------------  Baselines  --------------  #### #

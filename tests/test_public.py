@@ -20,6 +20,7 @@ PUBLIC = [
     "Leaderboard",
     "Space",
     "Study",
+    "Subset",
     "SumAtMost",
     "run",
 ]

@@ -471,7 +471,7 @@ def test_a_study_is_frozen():
         (
             {"space": {"set": {"cls": "SASRecModel", "n": {"int": [1, 2], "when": {"clz": 1}}}}},
             "space.set.n",
-            "`when` must name a param that stands before it, but got 'clz'",
+            "must depend on params that stand before it, but got 'clz'",
             "did you mean 'cls'?",
         ),
         ({"baselines": "popular"}, "baselines", "must be a list, but got 'popular'", None),

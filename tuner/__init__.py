@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuner.space import Float as Float
     from tuner.space import Int as Int
     from tuner.space import Space as Space
+    from tuner.space import Subset as Subset
     from tuner.space import SumAtMost as SumAtMost
     from tuner.spec import Study as Study
 
@@ -34,6 +35,7 @@ _HOMES = {
     "Leaderboard": "tuner.leaderboard",
     "Space": "tuner.space",
     "Study": "tuner.spec",
+    "Subset": "tuner.space",
     "SumAtMost": "tuner.space",
     "run": "tuner.launch",
 }

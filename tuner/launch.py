@@ -23,7 +23,8 @@ from tuner.locks import hold_lock
 from tuner.logs import logs_to
 from tuner.per_user import read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.space import space_to_plain
+from tuner.shipping import own_modules
+from tuner.space import Choice, space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import StudyStore, open_store
@@ -148,7 +149,7 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
-        slots = stack.enter_context(_ray(study))
+        slots = stack.enter_context(_ray(prepared))
         budget = study.search.time_budget  # Ray's start is not the search's
         budget_ends = None if budget is None else time.monotonic() + budget
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget_ends)
@@ -286,7 +287,7 @@ def _tune_name(trial: Trial) -> str:
 
 
 @contextmanager
-def _ray(study: Study) -> Iterator[int]:
+def _ray(prepared: Prepared) -> Iterator[int]:
     """Start Ray on this machine unless it runs; give the number of trials at once."""
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
     import ray  # noqa: PLC0415  # ray
@@ -294,25 +295,35 @@ def _ray(study: Study) -> Iterator[int]:
     _quiet_loggers()
     started = not ray.is_initialized()
     if started:
-        installed = (sys.prefix, sys.base_prefix)
-        modules = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
         ray.init(
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={
-                "env_vars": {
-                    **_ALLOCATOR,
-                    "PYTHONPATH": os.pathsep.join(dict.fromkeys(modules)),
-                }
-            },
+            runtime_env=_runtime_env(prepared),
         )
     try:
-        yield _slots(study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
+        yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
     finally:
         if started:
             ray.shutdown()
+
+
+def _runtime_env(prepared: Prepared) -> dict[str, object]:
+    """Return what workers need: settings, where modules are on this machine, and the user's own modules.
+
+    Workers of other hosts see none of the user's folders, so the modules that the study names are sent to
+    them. Where it names none, nothing is sent, and no time is spent.
+    """
+    installed = (sys.prefix, sys.base_prefix)
+    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
+    path = os.pathsep.join(dict.fromkeys(folders))
+    domains = [parameter.domain for parameter in prepared.space.parameters]
+    options = [domain.options if isinstance(domain, Choice) else domain.only() for domain in domains]
+    given = [tuple(baseline.params.values()) for baseline in prepared.baselines]
+    shipped = own_modules([*options, *given])
+    sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
+    return {"env_vars": {**_ALLOCATOR, "PYTHONPATH": path}, **sent}
 
 
 def _quiet_loggers() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
 from tuner.feasibility import infeasible
-from tuner.signatures import kwarg_default, model_class, options
+from tuner.signatures import accepted_kwargs, imported, model_class, options
 from tuner.space import Space, Value
 from tuner.spec import Baseline, Study
 
@@ -21,6 +23,7 @@ __all__ = [
     "NamedParams",
     "build_model",
     "complete_params",
+    "kwarg_default",
     "reference_params",
     "resolve_baselines",
     "trial_params",
@@ -87,6 +90,51 @@ def complete_params(params: Mapping[str, Value]) -> Flat:
     """Return the params with all defaults filled in, as ``get_params(simple_types=True)`` prints them."""
     printed = build_model(params).get_params(simple_types=True)
     return {key: tuple(value) if isinstance(value, list) else value for key, value in printed.items()}
+
+
+def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
+    """Return what a module gets where its kwarg is not given, in a list that is empty where nothing is.
+
+    The model is asked, since some hand over values of their own: `HSTUModel` makes cosines the distance of
+    a similarity module whose signature says dot products.
+
+    Parameters
+    ----------
+    key
+        Flat key of the kwarg.
+    params
+        Flat params of the model, without that kwarg.
+    """
+    owner, _, name = key.partition("_kwargs.")
+    handed: dict[str, Any] = {}
+    try:
+        model = build_model(params)
+    except TrialError:  # a module may need the very kwarg to be made
+        cls = imported(str(params.get(f"{owner}_type")))
+    else:
+        cls = getattr(model, f"{owner}_type", None)
+        handed = _handed_over(model, owner)
+    known = {**(accepted_kwargs(cls) if isinstance(cls, type) else {}), **handed}
+    return [known[name]] if known.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty else []
+
+
+#: How a model makes those of its modules that need no data.
+_MAKERS = {
+    "data_preparator": "_init_data_preparator",
+    "pos_encoding": "_init_pos_encoding_layer",
+    "similarity_module": "_init_similarity_module",
+    "transformer_layers": "_init_transformer_layers",
+}
+
+
+def _handed_over(model: ModelBase[Any], owner: str) -> dict[str, Any]:
+    """Return the arguments by name that a model hands to one of its modules; the model is spoilt by that."""
+    seen: dict[str, Any] = {}
+    if owner in _MAKERS and isinstance(model, TransformerModelBase):
+        setattr(model, f"{owner}_type", lambda *_, **kwargs: seen.update(kwargs))
+        with suppress(Exception):  # a user's model may want more of its module than this stands in for
+            getattr(model, _MAKERS[owner])()
+    return seen
 
 
 def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:

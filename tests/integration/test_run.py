@@ -232,3 +232,39 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     more = small.tuner("run", "study.yaml", "--set", "stopping=false", "--trials", "9")
     assert more.returncode == 0, more.stderr
     assert read_records(small.results).records[-1].state == "complete"
+
+
+def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) -> None:
+    """As on another host: the folder is on no path of the workers, so what they import has been sent."""
+    elsewhere = small.folder / "elsewhere"
+    (elsewhere / "gears").mkdir(parents=True)
+    (elsewhere / "gears" / "__init__.py").write_text("RATIO = 2\n")
+    (elsewhere / "shop_layers.py").write_text(
+        "import gears\n"
+        "from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers\n\n\n"
+        "class Geared(PreLNTransformerLayers):\n"
+        "    def __init__(self, *args, turns=1, **kwargs):\n"
+        "        super().__init__(*args, **kwargs)\n"
+        "        self.speed = gears.RATIO * turns\n"
+    )
+    program = (
+        "import sys\n"
+        "sys.path.insert(0, 'elsewhere')\n"
+        "import shop_layers\n"
+        "sys.path.remove('elsewhere')\n"
+        "from tuner import Study, run\n"
+        "layers = '{choice: {shop_layers.Geared: {turns: [1, 2]}}}'\n"
+        "changes = ['search.trials=1', 'baselines=[]', f'space.set.transformer_layers_type={layers}']\n"
+        "board = run(Study.load('study.yaml', changes))\n"
+        "print(board.rows[0].state, board.rows[0].record.params['transformer_layers_type'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=small.folder,
+        env=small.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.stdout == "complete shop_layers.Geared\n", done.stderr

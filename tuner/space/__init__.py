@@ -1,17 +1,19 @@
 """What can be searched: the vocabulary of a space, and the space itself.
 
 A space has the shape of RecTools' flat params: its keys are the keys that
-``model.get_params()`` prints. The words are `Choice`, `Int`, `Float` and
-`Fixed`; a `Choice` among module classes holds the kwargs of each class under
+``model.get_params()`` prints. The words are `Choice`, `Subset`, `Int`, `Float`
+and `Fixed`; a `Choice` among module classes holds the kwargs of each class under
 that class, so a kwarg exists only where its module is chosen.
 """
 
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value
+from tuner.space.domains import Choice, Domain, Fixed, Subset
 from tuner.space.names import class_path, short_name
 from tuner.space.parameters import Parameter
 from tuner.space.plain import domain_from_plain, domain_to_plain, load_space, space_to_plain
+from tuner.space.ranges import Float, Int
 from tuner.space.relations import AtMost, Divides, Relation, SumAtMost
 from tuner.space.space import Space
+from tuner.space.values import Value
 
 __all__ = [
     "AtMost",
@@ -24,6 +26,7 @@ __all__ = [
     "Parameter",
     "Relation",
     "Space",
+    "Subset",
     "SumAtMost",
     "Value",
     "class_path",

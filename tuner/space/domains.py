@@ -1,78 +1,22 @@
-"""The words of a space: `Choice`, `Int`, `Float`, `Fixed`. Bounds are inclusive."""
+"""The words for values that are written out: `Fixed`, `Choice`, `Subset`; and what a domain is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from tuner.space.names import class_path
+from tuner.space.ranges import Float, Int
 from tuner.space.relations import Relation
+from tuner.space.values import Value, plain_value, plain_when, same
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalChoiceType
 
-__all__ = ["Choice", "Domain", "Fixed", "Float", "Int", "Value", "as_domain", "same"]
-
-#: What one flat param may hold. Lists are kept as tuples.
-Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
-
-_STEP_TOLERANCE = 1e-8  # of Optuna's own check whether a float lies on its grid
-
-
-def same(left: Value, right: Value) -> bool:
-    """Compare two values; unlike ``==``, ``True`` is not ``1``."""
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
-
-
-def plain_value(value: object) -> Value:
-    """Return the value as flat params hold it: a class becomes its import path."""
-    if isinstance(value, type):
-        return class_path(value)
-    if isinstance(value, (list, tuple)):
-        return tuple(plain_value(part) for part in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        msg = f"a number must be finite, but got {value!r}"
-        raise ValueError(msg)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    msg = f"a value must be a class, text, a number, true, false or null, but got {value!r}"
-    raise TypeError(msg)
-
-
-def _plain_when(when: Mapping[str, object] | None) -> dict[str, tuple[Value, ...]]:
-    """Normalise ``{"loss": ("BCE", "gBCE")}``; a single value stands for itself."""
-    values = {}
-    for key, accepted in (when or {}).items():
-        several = accepted if isinstance(accepted, (list, tuple, set)) else (accepted,)
-        values[key] = tuple(plain_value(value) for value in several)
-        if not values[key]:
-            msg = f"`when` must give {key!r} at least one value, but got none"
-            raise ValueError(msg)
-    return values
-
-
-def _check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        msg = f"{name} must be true or false, but got {value!r}"
-        raise TypeError(msg)
-
-
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        msg = f"{name} must be a number, but got {value!r}"
-        raise TypeError(msg)
-    if not math.isfinite(value):
-        msg = f"{name} must be finite, but got {value!r}"
-        raise ValueError(msg)
+__all__ = ["Choice", "Domain", "Fixed", "Source", "Subset", "as_domain"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +36,7 @@ class Fixed:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", plain_value(self.value))
-        object.__setattr__(self, "when", _plain_when(self.when))
+        object.__setattr__(self, "when", plain_when(self.when))
 
     def distribution(self) -> BaseDistribution | None:
         """Return None: nothing is left to suggest."""
@@ -109,171 +53,6 @@ class Fixed:
     def only(self) -> Value:
         """Return the one value."""
         return cast("Value", self.value)
-
-
-@dataclass(frozen=True)
-class Int:
-    """An integer between two inclusive bounds.
-
-    Parameters
-    ----------
-    low, high
-        Inclusive bounds. `high` may name an earlier integer param, such as ``"n_blocks"``.
-    step
-        Distance between neighbours, counted from `low`.
-    log
-        Search on a logarithmic scale (`low` must be at least 1).
-    when
-        See `Fixed`.
-    relations
-        What values must satisfy, given earlier integer params, as ``[AtMost("n_blocks")]``.
-    """
-
-    low: int
-    high: int | str
-    step: int = 1
-    log: bool = False
-    when: Mapping[str, Any] = field(default_factory=dict)
-    relations: tuple[Relation, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "when", _plain_when(self.when))
-        object.__setattr__(self, "relations", tuple(self.relations))
-        if self.relations and isinstance(self.high, str):
-            msg = f"high must be an integer beside a relation, but got {self.high!r}"
-            raise TypeError(msg)
-        if isinstance(self.low, bool) or not isinstance(self.low, int):
-            msg = f"low must be an integer, but got {self.low!r}"
-            raise TypeError(msg)
-        if isinstance(self.high, bool) or not isinstance(self.high, (int, str)):
-            msg = f"high must be an integer or the name of a param, but got {self.high!r}"
-            raise TypeError(msg)
-        if isinstance(self.high, int) and self.high < self.low:
-            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
-            raise ValueError(msg)
-        _check_flag("log", self.log)
-        if isinstance(self.step, bool) or not isinstance(self.step, int):
-            msg = f"step must be an integer, but got {self.step!r}"
-            raise TypeError(msg)
-        if self.step < 1:
-            msg = f"step >= 1 must hold, but got step={self.step}"
-            raise ValueError(msg)
-        if self.log and (self.low < 1 or self.step != 1):
-            msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}"
-            raise ValueError(msg)
-
-    def values(self) -> tuple[int, ...]:
-        """Return all values."""
-        return tuple(range(self.low, self._high() + 1, self.step))
-
-    def only_values(self, values: tuple[Any, ...]) -> tuple[str, Domain]:
-        """Return the domain with these of its values left, without relations, and a label for it."""
-        if values == tuple(range(values[0], values[-1] + 1, self.step)):
-            return f"[{values[0]}..{values[-1]}]", Int(values[0], values[-1], self.step, self.log)
-        return f"[{','.join(map(str, values))}]", Choice(*values)
-
-    @property
-    def reference(self) -> str | None:
-        """The param that bounds this one, if any."""
-        return self.high if isinstance(self.high, str) else None
-
-    def bounded(self, high: int) -> Int:
-        """Return the domain with the reference replaced by its value in a trial."""
-        return replace(self, high=high)
-
-    def distribution(self) -> BaseDistribution | None:
-        """Return the Optuna distribution, None where only one value is left."""
-        high = self._high()
-        if high - self.low < self.step:
-            return None
-        reached = high - (high - self.low) % self.step  # Optuna would say so in a warning each time
-        return IntDistribution(self.low, reached, log=self.log, step=self.step)
-
-    def contains(self, value: Value) -> bool:
-        """Whether the param may have this value."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            return False
-        return self.low <= value <= self._high() and (value - self.low) % self.step == 0
-
-    def describe(self) -> str:
-        """Say the domain in words, for messages."""
-        step = f" in steps of {self.step}" if self.step > 1 else ""
-        return f"be an integer from {self.low} to {self.high}{step}"
-
-    def only(self) -> Value:
-        """Return the one value that is left."""
-        return self.low
-
-    def _high(self) -> int:
-        if isinstance(self.high, str):
-            msg = f"the bound {self.high!r} has no value yet"
-            raise TypeError(msg)
-        return self.high
-
-
-@dataclass(frozen=True)
-class Float:
-    """A real number between two inclusive bounds.
-
-    Parameters
-    ----------
-    low, high
-        Inclusive bounds.
-    log
-        Search on a logarithmic scale (`low` must be above 0).
-    step
-        Distance between neighbours, counted from `low`; None for any value.
-    when
-        See `Fixed`.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-    when: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "when", _plain_when(self.when))
-        _check_flag("log", self.log)
-        for name in ("low", "high") if self.step is None else ("low", "high", "step"):
-            _check_number(name, getattr(self, name))
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if self.high < self.low:
-            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
-            raise ValueError(msg)
-        if self.log and (self.low <= 0 or self.step is not None):
-            msg = f"log needs low > 0 and no step, but got low={self.low}, step={self.step}"
-            raise ValueError(msg)
-        if self.step is not None and self.step <= 0:
-            msg = f"step > 0 must hold, but got step={self.step}"
-            raise ValueError(msg)
-
-    def distribution(self) -> BaseDistribution | None:
-        """Return the Optuna distribution, None where only one value is left."""
-        if self.low == self.high:
-            return None
-        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
-
-    def contains(self, value: Value) -> bool:
-        """Whether the param may have this value."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        if not self.low <= value <= self.high:
-            return False
-        if self.step is None:
-            return True
-        steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < _STEP_TOLERANCE
-
-    def describe(self) -> str:
-        """Say the domain in words, for messages."""
-        step = f" in steps of {self.step:g}" if self.step else ""
-        return f"be a number from {self.low:g} to {self.high:g}{step}"
-
-    def only(self) -> Value:
-        """Return the one value that is left."""
-        return self.low
 
 
 @dataclass(frozen=True, init=False)
@@ -339,7 +118,7 @@ class Choice:
                 msg = f"the options of a choice must differ as text, but {text!r} stands for two of them"
                 raise ValueError(msg)
         object.__setattr__(self, "params", params)
-        object.__setattr__(self, "when", _plain_when(when))
+        object.__setattr__(self, "when", plain_when(when))
         object.__setattr__(self, "relations", tuple(relations))
         if self.relations and not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
             msg = f"options must be integers beside a relation, but got {values!r}"
@@ -348,10 +127,6 @@ class Choice:
     def values(self) -> tuple[Value, ...]:
         """Return all options."""
         return self.options
-
-    def only_values(self, values: tuple[Any, ...]) -> tuple[str, Domain]:
-        """Return the choice among these of its options, without relations, and a label for it."""
-        return f"[{','.join(map(str, values))}]", Choice(*values)
 
     def distribution(self) -> BaseDistribution | None:
         """Return the Optuna distribution, None where only one value is left."""
@@ -391,6 +166,43 @@ class Choice:
     def only(self) -> Value:
         """Return the one value that is left."""
         return self.options[0]
+
+
+#: Subsets are options of one choice, and that many of them still make sense to a sampler.
+_MOST_IN_A_SUBSET = 8
+
+
+def Subset(  # noqa: N802  # a word of the vocabulary, as `Choice` is
+    *options: object, at_least: int = 1, when: Mapping[str, object] | None = None
+) -> Choice:
+    """Return the choice among all lists of some of the values, each in the order written, short ones first.
+
+    Parameters
+    ----------
+    *options
+        The values, 8 at most.
+    at_least
+        Values that each list has at least.
+    when
+        See `Fixed`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the values are not such, or fewer than `at_least`.
+    """
+    values = Choice(*options).options
+    if len(values) > _MOST_IN_A_SUBSET:
+        msg = f"a subset must have at most {_MOST_IN_A_SUBSET} options, but got {len(values)}"
+        raise ValueError(msg)
+    if isinstance(at_least, bool) or not isinstance(at_least, int):
+        msg = f"at_least must be an integer, but got {at_least!r}"
+        raise TypeError(msg)
+    if not 0 <= at_least <= len(values):
+        msg = f"0 <= at_least <= {len(values)} (its options) must hold, but got at_least={at_least}"
+        raise ValueError(msg)
+    sizes = range(at_least, len(values) + 1)
+    return Choice(*(subset for size in sizes for subset in combinations(values, size)), when=when)
 
 
 Domain: TypeAlias = Fixed | Int | Float | Choice

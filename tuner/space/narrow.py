@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value, as_domain, plain_value
+from tuner.errors import did_you_mean
+from tuner.space.domains import Choice, Domain, Fixed, as_domain
 from tuner.space.names import resolve_name
 from tuner.space.parameters import Parameter, child_key, flatten
+from tuner.space.ranges import Float, Int
 from tuner.space.relations import AtMost
 from tuner.space.structure import can_be
+from tuner.space.values import Value, plain_value
 
 __all__ = ["apply_change", "reachable"]
 
@@ -79,32 +82,25 @@ def _with_when(domain: Domain, when: Mapping[str, tuple[Value, ...]]) -> Domain:
 
 
 def apply_change(domains: dict[str, Domain], key: str, change: object) -> None:
-    """Replace `key` in the given domains or in those nested under options; add it if nowhere."""
-    if key in domains:
-        domains[key] = _replaced(key, domains[key], change)
-        return
-    if not _change_nested(domains, key, change):
+    """Replace `key` wherever it stands, also under options; add it if nowhere."""
+    if not _change_everywhere(domains, key, change):
         domains[key] = _replaced(key, None, change)
 
 
-def _change_nested(domains: dict[str, Domain], key: str, change: object) -> bool:
-    found = False
+def _change_everywhere(domains: dict[str, Domain], key: str, change: object) -> bool:
+    found = key in domains
+    if found:
+        domains[key] = _replaced(key, domains[key], change)
     for outer, domain in domains.items():
         if not isinstance(domain, Choice):
             continue
         branches = dict(domain.params)
-        hit = False
         for option, children in domain.params.items():
             inner = {child_key(outer, child): child_domain for child, child_domain in children.items()}
-            if key in inner:
-                inner[key] = _replaced(key, inner[key], change)
-            elif not _change_nested(inner, key, change):
-                continue
-            hit = True
-            branches[option] = dict(zip(children, inner.values(), strict=True))
-        if hit:
-            domains[outer] = domain.with_params(branches, domain.when)
-            found = True
+            if _change_everywhere(inner, key, change):
+                branches[option] = dict(zip(children, inner.values(), strict=True))
+                found = True
+        domains[outer] = domain.with_params(branches, domain.when)
     return found
 
 
@@ -114,6 +110,7 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
     known = old.options if isinstance(old, Choice) else (old.only(),) if isinstance(old, Fixed) else ()
     if isinstance(new, Fixed):
         value = plain_value(resolve_name(key, new.value, known))
+        _check_name(key, value, old)
         if isinstance(old, Choice) and value in old.params:  # its kwargs are still searched
             new = Choice({value: old.params[value]}, when=new.when)
         else:
@@ -128,6 +125,18 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
     if old is not None and not new.when:
         new = _with_when(new, old.when)
     return _with_relations(new, old)
+
+
+def _check_name(key: str, value: Value, old: Domain | None) -> None:
+    """Refuse a misspelt option where all are names; classes by path may be new."""
+    if not isinstance(old, Choice) or key.endswith(("_type", "_types")) or old.contains(value):
+        return
+    names = [option for option in old.options if isinstance(option, str)]
+    if isinstance(value, str) and len(names) == len(old.options):
+        near = did_you_mean(value, names)
+        cure = near if near.startswith("did") else f"to try another, say {{choice: [{value}]}}"
+        msg = f"must {old.describe()}, but got {value!r}; {cure}"
+        raise ValueError(msg)
 
 
 def _with_relations(new: Domain, old: Domain | None) -> Domain:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tuner.space.domains import Choice, Domain, Int, Value, same
+from tuner.space.domains import Choice, Domain
 from tuner.space.names import short_name
+from tuner.space.ranges import Int
+from tuner.space.values import Value, same
 
 __all__ = ["Condition", "Parameter", "child_key", "flatten"]
 
@@ -68,9 +71,16 @@ class Parameter:
             values = self.domain.values()
             left = tuple(v for v in values if all(r.allows(int(str(v)), flat) for r in self.domain.relations))
             assert left, "checked when the space was built"
-            label, domain = self.domain.only_values(left)
+            label, domain = _only(self.domain, left)
             return self.name if left == values else f"{self.name}{label}", domain
         return self.name, self.domain
+
+
+def _only(domain: Int | Choice, values: tuple[Any, ...]) -> tuple[str, Domain]:
+    """Return a label and the domain with these of its values left, without relations."""
+    if isinstance(domain, Int) and values == tuple(range(values[0], values[-1] + 1, domain.step)):
+        return f"[{values[0]}..{values[-1]}]", Int(values[0], values[-1], domain.step, domain.log)
+    return f"[{','.join(map(str, values))}]", Choice(*values)
 
 
 def child_key(key: str, child: str) -> str:

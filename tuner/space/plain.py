@@ -5,22 +5,28 @@ session_max_len: 50                      a bare value is fixed
 lr: {float: [1.0e-4, 1.0e-2], log: true}
 n_blocks: {int: [1, 4]}
 loss: {choice: {softmax: {}, gBCE: {n_negatives: {int: [16, 256], log: true}}}}
+item_net_block_types: {subset: [IdEmbeddingsItemNet, CatFeaturesItemNet], at_least: 1}
 use_causal_attn: {choice: [true, false], when: {cls: BERT4RecModel}}
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int
+from tuner.space.domains import Choice, Domain, Fixed, Subset
 from tuner.space.names import resolve_name
+from tuner.space.ranges import Float, Int
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
 
@@ -36,6 +42,7 @@ __all__ = [
 _RELATIONS = ("divides", "at_most", "sum_at_most")
 _WORDS: dict[str, tuple[str, ...]] = {
     "choice": ("when", *_RELATIONS),
+    "subset": ("at_least", "when"),
     "int": ("step", "log", "when", *_RELATIONS),
     "float": ("step", "log", "when"),
     "fixed": ("when",),
@@ -69,6 +76,8 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
         msg = (
             f"must be a value, a list, or a mapping with one of {', '.join(_WORDS)}, but got {dict(plain)!r}"
         )
+        if not words and len(plain) == 1:
+            msg += f"; {did_you_mean(str(*plain), list(_WORDS))}"
         raise ValueError(msg)
     (word,) = words
     options = {name: value for name, value in plain.items() if name != word}
@@ -102,6 +111,14 @@ class _Reader:
             return Choice(branches, **options)
         msg = f"choice must be a list or a mapping, but got {body!r}"
         raise TypeError(msg)
+
+    def subset(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if not isinstance(body, list):
+            msg = f"subset must be a list, but got {body!r}"
+            raise TypeError(msg)
+        names = resolve_name(key, body, self.known)
+        assert isinstance(names, list), "a list of names is resolved one by one"
+        return Subset(*names, **options)
 
     def _params(self, option: object, params: object) -> dict[str, Domain]:
         if params is not None and not isinstance(params, Mapping):
@@ -239,9 +256,14 @@ def load_space(path: str) -> Space:
         )
     try:
         module = importlib.import_module(module_name)
+    except SpaceError as error:
+        raise SpaceError(module_name, error.problems) from error
     except Exception as error:  # a user's module may raise anything
         rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
-        raise SpaceError("space", [Problem("space.use", rule)]) from error
+        raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
+    twice = list(_keys_written_twice(module))
+    if twice:
+        raise SpaceError(module_name, twice)
     space = getattr(module, attribute or "space", None)
     if isinstance(space, Space):
         return space
@@ -249,6 +271,35 @@ def load_space(path: str) -> Space:
     rule = f"must name a Space, but {module_name} has none called {attribute or 'space'!r}"
     hint = f"it has: {', '.join(f'{module_name}:{name}' for name in found)}" if found else None
     raise SpaceError("space", [Problem("space.use", rule, hint)])
+
+
+def _line_that_raised(error: Exception) -> str | None:
+    """Return the innermost line of the user's own code in a traceback, None if it is not known."""
+    if isinstance(error, SyntaxError):
+        return None  # its text says the line
+    ours = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<"))]
+    frames = [frame for frame in frames if frame.filename != importlib.__file__]
+    return (
+        f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else None
+    )
+
+
+def _keys_written_twice(module: ModuleType) -> Iterator[Problem]:
+    """Find keys that stand twice in one dict of a module: Python keeps the last and says nothing."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError):  # there is no source to look at
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [key for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            lines: dict[object, int] = {}
+            for key in keys:
+                if key.value in lines:
+                    rule = f"must stand there once, but is on lines {lines[key.value]} and {key.lineno}"
+                    yield Problem(str(key.value), rule, "drop one of the two: Python keeps the last alone")
+                lines[key.value] = key.lineno
 
 
 def see_modules(folder: Path) -> None:

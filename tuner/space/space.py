@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tuner.errors import Problem, SpaceError, did_you_mean
-from tuner.space.domains import Choice, Domain, Source, Value, as_domain, plain_value, same
+from tuner.space.domains import Choice, Domain, Source, as_domain
 from tuner.space.narrow import apply_change, reachable
 from tuner.space.parameters import Parameter, flatten
 from tuner.space.structure import structure_problems
+from tuner.space.values import Value, plain_value, same
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import combinations, product
 from math import prod
 
 from tuner.errors import Problem, did_you_mean
-from tuner.space.domains import Choice, Domain, Int, Value, same
+from tuner.space.domains import Choice, Domain
 from tuner.space.parameters import Condition, Parameter
+from tuner.space.ranges import Int
+from tuner.space.values import Value, same
 
 __all__ = ["can_be", "structure_problems"]
 
@@ -21,6 +23,9 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
         yield Problem("cls", "must say which model to build, but is missing")
     before: dict[str, list[Parameter]] = {}
     names: set[str] = set()
+    needs: dict[str, set[str]] = {}
+    for parameter in parameters:
+        needs.setdefault(parameter.key, set()).update(_needs(parameter))
     for parameter in parameters:
         if parameter.name in names:
             yield Problem(
@@ -35,6 +40,15 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
                         "give one of them a `when`, or put both under options of one choice",
                     )
         names.add(parameter.name)
+        for key in sorted(_needs(parameter) - before.keys()):
+            rule = f"must depend on params that stand before it, but got {key!r}"
+            yield Problem(parameter.key, rule, _order_hint(parameter.key, key, needs, list(before)))
+        if not _can_hold(parameter.conditions):
+            rule = (
+                "must have conditions that can be met together, but they want different values of one param"
+            )
+            yield Problem(parameter.key, rule, "drop one of them: it would never exist")
+            continue
         for condition in parameter.conditions:
             yield from _condition_problems(parameter, condition, before)
         if isinstance(parameter.domain, Int) and parameter.domain.reference is not None:
@@ -42,6 +56,41 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
         if isinstance(parameter.domain, (Int, Choice)):
             yield from _relation_problems(parameter, parameter.domain, before)
         before.setdefault(parameter.key, []).append(parameter)
+
+
+def _needs(parameter: Parameter) -> set[str]:
+    """Return the keys that a param looks at: those of conditions, bounds and relations."""
+    domain = parameter.domain
+    keys = {condition.key for condition in parameter.conditions}
+    if isinstance(domain, Int) and domain.reference is not None:
+        keys.add(domain.reference)
+    if isinstance(domain, (Int, Choice)):
+        keys.update(key for relation in domain.relations for key in relation.keys)
+    return keys
+
+
+def _order_hint(key: str, missing: str, needs: Mapping[str, set[str]], before: list[str]) -> str:
+    """Say how to give a param what it looks at and does not find before it."""
+    if missing == key:
+        return "a param cannot depend on itself"
+    if key in needs.get(missing, ()):
+        return f"{key} and {missing} depend on each other: let only one of them look at the other"
+    if missing in needs:
+        return f"put {missing!r} before {key!r}"
+    near = did_you_mean(missing, before)
+    return (
+        near
+        if near.startswith("did")
+        else f"the space has no {missing!r}: add it before, or drop what needs it"
+    )
+
+
+def _can_hold(conditions: tuple[Condition, ...]) -> bool:
+    """Whether no two conditions want different values of one param."""
+    return all(
+        one.key != other.key or any(same(a, b) for a in one.values for b in other.values)
+        for one, other in combinations(conditions, 2)
+    )
 
 
 def _exclusive(one: Parameter, other: Parameter) -> bool:
@@ -56,15 +105,8 @@ def _exclusive(one: Parameter, other: Parameter) -> bool:
 def _condition_problems(
     parameter: Parameter, condition: Condition, before: Mapping[str, list[Parameter]]
 ) -> Iterator[Problem]:
-    if condition.key not in before:
-        yield Problem(
-            parameter.key,
-            f"`when` must name a param that stands before it, but got {condition.key!r}",
-            did_you_mean(condition.key, list(before)) if before else None,
-        )
-        return
-    for value in condition.values:
-        sources = before[condition.key]
+    sources = before.get(condition.key, [])
+    for value in condition.values if sources else ():
         if not can_be(value, [source.domain for source in sources]):
             yield Problem(
                 parameter.key,
@@ -77,13 +119,7 @@ def _reference_problems(
     parameter: Parameter, reference: str, before: Mapping[str, list[Parameter]]
 ) -> Iterator[Problem]:
     sources = before.get(reference, [])
-    if not sources:
-        hint = did_you_mean(reference, list(before)) if before else None
-        yield Problem(
-            parameter.key, f"high must name a param that stands before it, but got {reference!r}", hint
-        )
-        return
-    if not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
+    if sources and not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
         yield Problem(
             parameter.key,
             f"its bound {reference!r} must exist wherever it does, but has conditions of its own",
@@ -92,7 +128,8 @@ def _reference_problems(
     for source in sources:
         lowest = _lowest(source.domain)
         if lowest is None:
-            yield Problem(parameter.key, f"its bound {reference!r} must be an integer param")
+            rule = f"its bound {reference!r} must be an integer param"
+            yield Problem(parameter.key, rule, f"here {reference} must {source.domain.describe()}")
         elif lowest < parameter.domain.low:
             yield Problem(
                 parameter.key,
@@ -110,19 +147,17 @@ def _relation_problems(
     for key in keys:
         sources = before.get(key, [])
         values = [_integers(source.domain) for source in sources]
-        if not sources:
-            hint = did_you_mean(key, list(before)) if before else None
-            rule = f"a relation must name a param that stands before it, but got {key!r}"
-            yield Problem(parameter.key, rule, hint)
-        elif not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
+        if not sources:  # told above
+            continue
+        if not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
             rule = (
                 f"{key!r}, which it is related to, must exist wherever it does, but has conditions of its own"
             )
             yield Problem(parameter.key, rule)
         elif any(value is None for value in values):
-            yield Problem(
-                parameter.key, f"{key!r}, which it is related to, must have integer values, fixed bounds"
-            )
+            rule = f"{key!r}, which it is related to, must have integer values, fixed bounds"
+            others = " or ".join(source.domain.describe() for source in sources)
+            yield Problem(parameter.key, rule, f"here {key} must {others}")
         else:
             choices.append(sorted({value for several in values for value in several or ()}))
     if not keys or len(choices) < len(keys):

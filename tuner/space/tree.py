@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from math import prod
 from statistics import fmean
 
-from tuner.space.domains import Choice, Domain, Fixed, Float, Int, Value
+from tuner.space.domains import Choice, Domain, Fixed
 from tuner.space.names import short_name
+from tuner.space.ranges import Float, Int
 from tuner.space.space import Space
+from tuner.space.values import Value
 
 __all__ = ["draw_tree", "estimate_size", "sample"]
 

@@ -1,0 +1,78 @@
+"""The user's own modules, found so that they can be sent to workers on other hosts."""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["own_modules"]
+
+#: Ours stand on every host, whether installed or checked out.
+_EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
+
+
+def own_modules(values: Iterable[object]) -> list[str]:
+    """Return the files and folders of the user's modules that params name, and of those that they import.
+
+    Parameters
+    ----------
+    values
+        Of params: import paths among them, as ``"gated.GatedLayers"``, lead to modules, which have been
+        imported by now; whatever else there is leads nowhere.
+
+    Returns
+    -------
+    list of str
+        One path for each top-level module or package that is not installed, sorted.
+    """
+    found: dict[str, str] = {}
+    waiting = list(_top_levels(values))
+    while waiting:
+        name = waiting.pop()
+        place = None if name in found or name in _EVERYWHERE else _place(sys.modules.get(name))
+        if place is not None:
+            found[name] = place
+            waiting.extend(_imports(name))
+    return sorted(found.values())
+
+
+def _top_levels(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _top_levels(value)
+        elif isinstance(value, str) and "." in value:
+            yield value.partition(".")[0]
+
+
+def _place(module: ModuleType | None) -> str | None:
+    """Return where a top-level module stands, None if it is installed or has no file."""
+    folders = list(getattr(module, "__path__", ()))
+    place = folders[0] if len(folders) == 1 else getattr(module, "__file__", None)
+    if place is None or any(Path(place).is_relative_to(folder) for folder in _installed()):
+        return None
+    return str(place) if Path(place).is_dir() or Path(place).suffix == ".py" else None
+
+
+def _installed() -> set[str]:
+    paths = sysconfig.get_paths()
+    return {
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        *(paths[k] for k in ("stdlib", "purelib", "platlib")),
+    }
+
+
+def _imports(name: str) -> Iterator[str]:
+    """Yield the top-level modules that a module and its submodules took something from."""
+    for loaded, module in list(sys.modules.items()):
+        if loaded == name or loaded.startswith(f"{name}."):
+            for value in list(vars(module).values()):
+                source = (
+                    value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+                )
+                if isinstance(source, str):
+                    yield source.partition(".")[0]
