@@ -169,7 +169,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "space": {"use": "search_spaces.guide", "set": {}},
         "baselines": (),
         "search": {"trials": 20, "time_budget": None, "sampler": "tpe", "seed": 60},
-        "training": {"epochs": 10, "evaluate_every": 1, "patience": None},
+        "training": {"epochs": 10, "evaluate_every": 1, "patience": None, "fast": True},
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
@@ -292,7 +292,7 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, patience",
+            "valid: epochs, evaluate_every, patience, fast",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

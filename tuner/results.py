@@ -92,6 +92,8 @@ class Evaluation:
         Time since the fold's fit began, without and only of the evaluations.
     n_parameters
         Trainable parameters; None where the notion does not apply.
+    fast_paths
+        Names of the fast paths that the fit took.
     """
 
     fold: int
@@ -101,15 +103,16 @@ class Evaluation:
     fit_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     n_parameters: int | None = None
+    fast_paths: Sequence[str] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return asdict(self)
+        return {**asdict(self), "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
         """Read what `to_plain` gave."""
-        return cls(**plain)
+        return cls(**{**plain, "fast_paths": tuple(plain.get("fast_paths", ()))})
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Summary:
         The most epochs that a fold was trained for.
     fit_seconds
         Over all folds, without evaluations.
-    n_parameters
+    n_parameters, fast_paths
         See `Evaluation`.
     """
 
@@ -142,15 +145,18 @@ class Summary:
     epochs_run: int = 0
     fit_seconds: float = 0.0
     n_parameters: int | None = None
+    fast_paths: Sequence[str] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {**asdict(self), "folds": [dict(fold) for fold in self.folds]}
+        folds = [dict(fold) for fold in self.folds]
+        return {**asdict(self), "folds": folds, "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Summary:
         """Read what `to_plain` gave."""
-        return cls(**{**plain, "folds": tuple(plain["folds"])})
+        fast_paths = tuple(plain.get("fast_paths", ()))
+        return cls(**{**plain, "folds": tuple(plain["folds"]), "fast_paths": fast_paths})
 
 
 def is_better(value: float, other: float, direction: Direction) -> bool:
@@ -197,6 +203,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         epochs_run=max(evaluation.epoch for evaluation in last),
         fit_seconds=math.fsum(evaluation.fit_seconds for evaluation in last),
         n_parameters=chosen[0].n_parameters,
+        fast_paths=chosen[0].fast_paths,
     )
 
 

@@ -1,6 +1,7 @@
 """The main law: a trial's metrics are those of `rectools.model_selection.cross_validate`, to the last digit.
 
-For the same params and seed, on CPU, whether a fold is measured after every epoch or only at the end.
+For the same params and seed, on CPU, without the fast paths (whose own laws are in `test_training`), whether
+a fold is measured after every epoch or only at the end.
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def prepare_on(interactions: pd.DataFrame, features: pd.DataFrame | None, case: 
         objective="NDCG@10",
         direction="maximize",
         filter_viewed=case.filter_viewed,
+        fast=False,
     )
     folds = with_reference(make_folds(dataset, section), {"cls": "PopularModel"}, plan, seed=0)
     return Prepared(dataset, folds, plan)
