@@ -292,7 +292,7 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, patience, fast",
+            "valid: epochs, evaluate_every, fast, patience",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

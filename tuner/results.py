@@ -103,7 +103,7 @@ class Evaluation:
     fit_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     n_parameters: int | None = None
-    fast_paths: Sequence[str] = ()
+    fast_paths: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -145,7 +145,7 @@ class Summary:
     epochs_run: int = 0
     fit_seconds: float = 0.0
     n_parameters: int | None = None
-    fast_paths: Sequence[str] = ()
+    fast_paths: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""

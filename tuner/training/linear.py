@@ -90,6 +90,7 @@ def _losses(
 ) -> torch.Tensor:
     """Return the loss; write its gradients with respect to `hidden` and `table` into `gradients`."""
     n_targets, n_items = len(hidden), len(table)
+    weights = weights.to(hidden.dtype)  # or what is made of them alone would be rounded to float32
     chunk = min(_CHUNK.get(hidden.device.type, _LARGE_CHUNK), n_targets)
     logits = hidden.new_empty(chunk, n_items)
     log_p = torch.empty_like(logits)
