@@ -79,6 +79,7 @@ PLAIN: dict[str, Any] = {}
 CHANGED = {"similarity_module_kwargs.distance": "cosine", "lightning_module_kwargs.logits_t": 0.3}
 
 Batch = dict[str, torch.Tensor]
+Step = tuple[float, dict[str, torch.Tensor]]
 #: Of the losses, relative; of a gradient, relative to the largest element of its tensor.
 TOLERANCES = {torch.float32: (1e-6, 1e-5), torch.float64: (1e-10, 1e-10)}
 
@@ -188,7 +189,6 @@ def fit_and_recommend(
 ) -> tuple[pd.DataFrame, list[Any], tuple[str, ...]]:
     """Return the lists, the state of all random generators after the fit, and the paths taken."""
     model = build_model(params)
-    applied = ()
     paths = accelerate(model) if fast else None
     seed_everything(SEED, verbose=False)
     model.fit(fold.train)

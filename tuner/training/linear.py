@@ -90,7 +90,7 @@ def _losses(
 ) -> torch.Tensor:
     """Return the loss; write its gradients with respect to `hidden` and `table` into `gradients`."""
     n_targets, n_items = len(hidden), len(table)
-    weights = weights.to(hidden.dtype)  # or what is made of them alone would be rounded to float32
+    weights = weights.to(hidden.dtype)
     chunk = min(_CHUNK.get(hidden.device.type, _LARGE_CHUNK), n_targets)
     logits = hidden.new_empty(chunk, n_items)
     log_p = torch.empty_like(logits)
@@ -113,7 +113,7 @@ def _losses(
         torch.mm(p, table, out=by_hidden[rows])
         by_table.addmm_(p.T, some * weights[rows, None])
     losses *= weights
-    n = (losses > 0).sum()
+    n = (losses > 0).sum(dtype=losses.dtype)
     if gradients is not None:
         by_hidden, by_table = gradients
         by_hidden *= weights[:, None] / (n * temperature)
