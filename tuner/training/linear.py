@@ -1,9 +1,8 @@
 """Softmax cross-entropy over all items, without a tensor of all logits.
 
 The logits of a few targets at a time are made, used for the loss and for its gradient, and forgotten: the
-gradient is made in the forward pass, as in Wijmans et al., "Cut Your Losses in Large-Vocabulary Language
-Models", https://arxiv.org/abs/2411.09009, and Liger Kernel, https://arxiv.org/abs/2410.10989. At no time
-are there more logits than ``chunk * n_items``.
+gradient is made in the forward pass, as in Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM
+Training", section 3.2, https://arxiv.org/abs/2410.10989.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 __all__ = ["linear_cross_entropy"]
 
@@ -74,6 +74,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401  # as above
         by_hidden, by_table = ctx.saved_tensors
         return by_hidden * grad, by_table * grad, None, None, None
@@ -100,10 +101,10 @@ def _losses(
         rows = slice(start, start + chunk)
         some = hidden[rows]
         at_target = positions[: len(some)], targets[rows]
-        torch.mm(some, table.T, out=logits[: len(some)])
+        scores = torch.mm(some, table.T, out=logits[: len(some)])
         if temperature != 1:
-            logits.div_(temperature)
-        p = torch.log_softmax(logits[: len(some)], dim=1, out=log_p[: len(some)])
+            scores.div_(temperature)
+        p = torch.log_softmax(scores, dim=1, out=log_p[: len(some)])
         losses[rows] = -p[at_target]
         if gradients is None:
             continue

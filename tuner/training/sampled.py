@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 __all__ = ["candidate_scores"]
@@ -59,6 +60,7 @@ class _CandidateScores(torch.autograd.Function):
         return scores.view(n_targets, n_candidates)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401  # as above
         hidden, table, candidates = ctx.saved_tensors
         by_hidden = embedding_bag(candidates, table, per_sample_weights=grad.contiguous(), mode="sum")
