@@ -240,7 +240,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         of = by_way(runs, case)
 
         def ratio(over: str, under: str, what: str, of: dict[str, list[dict[str, Any]]] = of) -> float:
-            top, bottom = (median(run[what] for run in of[way]) for way in (over, under))
+            top, bottom = (median(float(run[what]) for run in of[way]) for way in (over, under))
             return round(top / bottom, 3)
 
         model, loss, source = case.split("/")
@@ -268,7 +268,7 @@ def by_way(runs: list[dict[str, Any]], case: str) -> dict[str, list[dict[str, An
 
 def spread(runs: list[dict[str, Any]]) -> float:
     """Return how far the rounds of one way lie apart, relative to their median."""
-    steps = [run["step"] for run in runs]
+    steps = [float(run["step"]) for run in runs]
     return (max(steps) - min(steps)) / median(steps)
 
 

@@ -161,6 +161,8 @@ def with_reference(
     ready = []
     for fold in folds:
         model = build_model(params)
+        if plan.fast:
+            accelerate(model)
         seed_everything(seed, workers=True, verbose=False)
         with boundary(f"the reference model on fold {fold.index + 1}"):
             model.fit(fold.train)

@@ -213,15 +213,16 @@ def test_a_fit_gives_the_lists_and_the_random_stream_of_rectools(
     np.testing.assert_allclose(ours["score"], expected["score"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_trial_has_the_metrics_of_one_without_fast_paths(name: str, folds: list[Fold]) -> None:
+def test_a_trial_has_the_metrics_of_one_without_fast_paths(name: str, loss: str, folds: list[Fold]) -> None:
     metrics = tuple(Metric.parse(label) for label in ("NDCG@10", "HitRate@10", "MAP@10", "MRR@10"))
     reported: dict[bool, list[Evaluation]] = {True: [], False: []}
     for fast, evaluations in reported.items():
         plan = Plan(metrics, "NDCG@10", "maximize", filter_viewed=True, fast=fast)
-        evaluate_fold(MODELS[name], folds[1], plan, SEED, evaluations.append)
+        evaluate_fold({**MODELS[name], **CHANGED, "loss": loss}, folds[1], plan, SEED, evaluations.append)
     for ours, expected in zip(reported[True], reported[False], strict=True):
-        assert ours.fast_paths == ("target-only softmax", "fused Adam")
+        assert ours.fast_paths == (f"target-only {loss}", "fused Adam")
         assert expected.fast_paths == ()
         assert ours.metrics == expected.metrics
         assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-5)
