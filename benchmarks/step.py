@@ -9,7 +9,8 @@ Four ways are measured, each in processes of its own, in rounds that take turns:
 - ours: the fast paths, with those settings, as a trial runs;
 - paths: the fast paths without the settings; not with --quick.
 
-A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer.
+A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer. On a
+CPU it is the process's own time on one thread, which other processes disturb less than the time of day.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
 stock_allocator / ours, `.../paths` stock / paths, `.../memory` ours / stock in peak memory (of the process on
 a CPU, allocated on a GPU), and `sasrec/recommend/beauty` stock / ours. Stock next action scores all positions
@@ -125,16 +126,17 @@ class Clock(Callback):
         batch: object,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        wait(str(pl_module.device))
-        self.times.append(time.perf_counter())
+        self.times.append(now(str(pl_module.device)))
         assert isinstance(outputs, Mapping), "Lightning's own form of a loss"
         self.losses.append(float(outputs["loss"]))
 
 
-def wait(device: str) -> None:
-    """Wait until all that was sent to a GPU is done."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+def now(device: str) -> float:
+    """Return seconds: of the process on a CPU; of the day on a GPU, when all that was sent to it is done."""
+    if not device.startswith("cuda"):
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -167,13 +169,11 @@ def recommended_in(model: TransformerModelBase[Any], dataset: Dataset, job: Job)
     users = dataset.user_id_map.external_ids[:USERS]
     context = None
     if model.require_recommend_context:
-        now = dataset.interactions.df[Columns.Datetime].max()
-        context = pd.DataFrame({Columns.User: users, Columns.Datetime: now, Columns.Weight: 1.0})
-    wait(job.device)
-    began = time.perf_counter()
+        latest = dataset.interactions.df[Columns.Datetime].max()
+        context = pd.DataFrame({Columns.User: users, Columns.Datetime: latest, Columns.Weight: 1.0})
+    began = now(job.device)
     model.recommend(users=users, dataset=dataset, k=10, filter_viewed=True, context=context)
-    wait(job.device)
-    return time.perf_counter() - began
+    return now(job.device) - began
 
 
 def build(job: Job) -> TransformerModelBase[Any]:
@@ -238,6 +238,8 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for case in dict.fromkeys(run["case"] for run in runs):
         of = by_way(runs, case)
+        if not {"stock", "stock_allocator", "ours"} <= of.keys():
+            continue  # broken off
 
         def ratio(over: str, under: str, what: str, of: dict[str, list[dict[str, Any]]] = of) -> float:
             top, bottom = (median(float(run[what]) for run in of[way]) for way in (over, under))
@@ -278,7 +280,7 @@ def table(runs: list[dict[str, Any]], found: dict[str, float]) -> str:
     lines = [
         f"{'step, ms':<32}" + "".join(f"{name:>16}" for name in (*WAYS, "ratio", *names)) + "  loss differs"
     ]
-    for case in dict.fromkeys(run["case"] for run in runs):
+    for case in [name for name in found if f"{name}/memory" in found]:
         of = by_way(runs, case)
         steps = [f"{1000 * median(run['step'] for run in of[way]):.1f}" if way in of else "" for way in WAYS]
         ratios = [f"{value:.2f}" for value in (found[case], *(found[f"{case}/{name}"] for name in names))]
@@ -302,15 +304,18 @@ def main() -> None:
         print(json.dumps(measure(Job(**json.loads(args.job)))))
         return
     facts, runs = machine(), []
-    for number in range(1 if args.quick else 3):
-        for job in jobs(args):
-            measured = measured_apart("benchmarks.step", asdict(job), job.environment)
-            runs.append({"case": job.case, "way": job.way, "round": number, **measured})
-            print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
-    found = figures(runs)
-    print(table(runs, found))
-    name = "step" if args.device == "cpu" else f"step_{args.device}"
-    print(write_results(name, {"machine": facts, "quick": args.quick, "figures": found, "runs": runs}))
+    try:
+        for number in range(1 if args.quick else 3):
+            for job in jobs(args):
+                measured = measured_apart("benchmarks.step", asdict(job), job.environment)
+                runs.append({"case": job.case, "way": job.way, "round": number, **measured})
+                print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
+    finally:  # what was measured before a Ctrl-C is kept
+        found = figures(runs)
+        print(table(runs, found))
+        name = "step" if args.device == "cpu" else f"step_{args.device}"
+        results = {"machine": facts, "quick": args.quick, "figures": found, "runs": runs}
+        print(write_results(name, results))
 
 
 if __name__ == "__main__":
