@@ -300,7 +300,9 @@ def summarise(runs: list[dict[str, Any]], n_configurations: int) -> dict[str, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--configurations", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=3)
@@ -323,9 +325,13 @@ def main() -> None:
     path = write_results(
         "study", {"machine": machine(), "settings": settings, "figures": figures, "runs": runs}
     )
-    print(f"{'way':12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference in {OBJECTIVE}")
+    print(
+        f"{'way':12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference in {OBJECTIVE}"
+    )
     for way in WAYS:
-        cells = (f"{figures[f'{way}/{key}']:g}" for key in ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb"))
+        cells = (
+            f"{figures[f'{way}/{key}']:g}" for key in ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb")
+        )
         seconds, per_hour, cpu, peak = cells
         difference = figures[f"{way}/largest_difference"]
         print(f"{way:12}{seconds:>9}{per_hour:>10}{cpu:>8}{peak:>9}  {difference:g}")

@@ -24,6 +24,8 @@ prediction" objective, https://arxiv.org/abs/2205.04507
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
@@ -114,6 +116,9 @@ class NextActionLightningModule(TransformerLightningModule):
     `TransformerLightningModule`. The results are those of slicing the backbone's output for all positions,
     at `1 / session_max_len` of the time and memory for logits.
     """
+
+    #: For `tuner.training`, whose fast paths then apply here too; a subclass must declare its own.
+    scored_positions: ClassVar[str] = "last"
 
     def get_batch_logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Score candidate items at the last position.

@@ -185,7 +185,7 @@ def test_plan_of_a_study() -> None:
                 "report": ["NDCG@10", {"NDCG@5": {"divide_by_achievable": True}}],
             },
             "space": "search_spaces.guide",
-            "training": {"epochs": 9, "evaluate_every": 3, "patience": 2},
+            "training": {"epochs": 9, "evaluate_every": 3, "patience": 2, "fast": False},
         }
     )
     assert Plan.of(study) == Plan(
@@ -195,7 +195,14 @@ def test_plan_of_a_study() -> None:
         filter_viewed=False,
         evaluate_every=3,
         patience=2,
+        fast=False,
     )
+
+
+def test_an_evaluation_tells_the_fast_paths_of_its_fit(folds: list[Fold], curve: list[Evaluation]) -> None:
+    assert {point.fast_paths for point in curve} == {("target-only softmax", "fused Adam")}
+    for params, plan in ((SASREC, plan_of(fast=False)), ({"cls": "PopularModel"}, plan_of())):
+        assert {point.fast_paths for point in evaluate(params, folds[0], plan)} == {()}
 
 
 # ####  --------------  Parameters  --------------  #### #

@@ -69,6 +69,7 @@ class Shop:
                 train_loss=1 / epoch if epochs else None,
                 fit_seconds=60.0,
                 n_parameters=1_234_567 if epochs else None,
+                fast_paths=("target-only softmax", "fused Adam") if epochs else (),
             )
             for fold, value in enumerate(folds)
             for epoch in range(min(epochs, 1), epochs + 1)
@@ -443,7 +444,7 @@ def test_show_tells_outcome_folds_curve_seeds_and_log(board, folder):
     assert f"  {NDCG} by fold: 0.25  0.75\n" in text
     assert f"  {RECALL} by fold: 0.1  0.1\n" in text
     assert "best epoch: 2 of 2" in text
-    assert "1.23 M parameters, fitted in 2 min 00 s" in text
+    assert "1.23 M parameters, fitted in 2 min 00 s\nfast paths: target-only softmax, fused Adam\n" in text
     assert f"seeds by fold: {record.seeds[0]}, {record.seeds[1]}\n" in text
     assert f"log: {folder / 'logs/trial-0001.log'}" in text
     curve = [line.split() for line in text.splitlines()[-4:]]

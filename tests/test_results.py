@@ -91,12 +91,15 @@ def test_other_metrics_are_those_of_the_chosen_epoch():
 
 def test_time_is_that_of_all_training_not_of_the_best_epoch():
     evaluations = [
-        Evaluation(fold, epoch, {NDCG: 1 / epoch}, fit_seconds=10.0 * epoch + fold, n_parameters=7)
+        Evaluation(
+            fold, epoch, {NDCG: 1 / epoch}, fit_seconds=10.0 * epoch + fold, n_parameters=7, fast_paths=("a",)
+        )
         for fold in range(2)
         for epoch in (1, 2, 3)
     ]
     summary = summarise(evaluations, NDCG, "maximize")
     assert (summary.epoch, summary.epochs_run, summary.fit_seconds, summary.n_parameters) == (1, 3, 61.0, 7)
+    assert summary.fast_paths == ("a",)
 
 
 def test_a_model_without_epochs_is_judged_at_epoch_0():
@@ -150,6 +153,7 @@ counts = st.integers(0, 10**9)
         fit_seconds=finite,
         evaluate_seconds=finite,
         n_parameters=st.none() | counts,
+        fast_paths=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     )
 )
 def test_an_evaluation_survives_json(evaluation):
@@ -167,10 +171,18 @@ def test_an_evaluation_survives_json(evaluation):
         epochs_run=counts,
         fit_seconds=finite,
         n_parameters=st.none() | counts,
+        fast_paths=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     )
 )
 def test_a_summary_survives_json(summary):
     assert Summary.from_plain(json.loads(json.dumps(summary.to_plain()))) == summary
+
+
+def test_records_of_before_there_were_fast_paths_are_read():
+    for record in (Evaluation(0, 1, {NDCG: 0.1}), Summary(1, 0.1, 0.0, {NDCG: 0.1})):
+        plain = record.to_plain()
+        del plain["fast_paths"]
+        assert type(record).from_plain(plain) == record
 
 
 # --- seeds --------------------------------------------------------------------------------------

@@ -169,8 +169,8 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "space": {"use": "search_spaces.guide", "set": {}},
         "baselines": (),
         "search": {"trials": 20, "time_budget": None, "sampler": {"use": "tpe", "options": {}}, "seed": 60},
-        "training": {"epochs": 10, "evaluate_every": 1, "patience": None},
         "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
+        "training": {"epochs": 10, "evaluate_every": 1, "patience": None, "fast": True},
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
@@ -293,7 +293,7 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, patience",
+            "valid: epochs, evaluate_every, fast, patience",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

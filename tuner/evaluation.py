@@ -1,9 +1,9 @@
 """One fold of one trial: fit, recommend, measure. Knows nothing of Ray.
 
-Exactness: with the same params and seed, on CPU, the metrics equal those of
-`rectools.model_selection.cross_validate` to the last digit, whether they are taken after every epoch
-or only at the end. Evaluating in the middle of a fit draws random numbers and switches the modules'
-mode; both are put back (`_undisturbed`).
+Exactness: with the same params and seed, on CPU, and without the fast paths of `tuner.training`, the
+metrics equal those of `rectools.model_selection.cross_validate` to the last digit, whether they are taken
+after every epoch or only at the end; with the fast paths, losses agree up to rounding. Evaluating in the
+middle of a fit draws random numbers and switches the modules' mode; both are put back (`_undisturbed`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tuner.models import build_model
 from tuner.results import Direction, Evaluation, Users, is_better
 from tuner.space import Value
 from tuner.spec import Metric, Study
+from tuner.training import FastPaths, accelerate
 
 __all__ = [
     "Plan",
@@ -71,6 +72,8 @@ class Plan:
         Epochs between evaluations; the last epoch is always evaluated.
     patience
         Stop training after so many evaluations without a better objective.
+    fast
+        Fit by the fast paths of `tuner.training`.
     """
 
     metrics: tuple[Metric, ...]
@@ -79,6 +82,7 @@ class Plan:
     filter_viewed: bool
     evaluate_every: int = 1
     patience: int | None = None
+    fast: bool = True
 
     @classmethod
     def of(cls, study: Study) -> Plan:
@@ -90,6 +94,7 @@ class Plan:
             filter_viewed=study.folds.filter_viewed,
             evaluate_every=study.training.evaluate_every,
             patience=study.training.patience,
+            fast=study.training.fast,
         )
 
     @property
@@ -142,7 +147,8 @@ def evaluate_fold(
         If RecTools or a user's class fails, or a loss or metric is not finite; the cause is chained.
     """
     model = build_model(params)
-    measure = _Measure(model, fold, plan, report)
+    paths = accelerate(model) if plan.fast else FastPaths()
+    measure = _Measure(model, fold, plan, report, paths)
     if isinstance(model, TransformerModelBase):
         # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
@@ -184,6 +190,8 @@ def with_reference(
     ready = []
     for fold in folds:
         model = build_model(params)
+        if plan.fast:
+            accelerate(model)
         seed_everything(seed, workers=True, verbose=False)
         with boundary(f"the reference model on fold {fold.index + 1}"):
             model.fit(fold.train)
@@ -207,11 +215,19 @@ def boundary(where: str) -> Iterator[None]:
 class _Measure:
     """Takes the metrics of one fit at its evaluation points, and the time between them."""
 
-    def __init__(self, model: ModelBase[Any], fold: Fold, plan: Plan, report: Report) -> None:
+    def __init__(
+        self,
+        model: ModelBase[Any],
+        fold: Fold,
+        plan: Plan,
+        report: Report,
+        paths: FastPaths,
+    ) -> None:
         self.model = model
         self.fold = fold
         self.plan = plan
         self.report = report
+        self.paths = paths
         self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
         self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
@@ -283,6 +299,7 @@ class _Measure:
                 n_parameters=count_parameters(self.model),
                 peak_memory=peak_memory(),
                 peak_gpu_memory=peak_gpu_memory(),
+                fast_paths=self.paths.applied,
             )
         )
         self._away += time.perf_counter() - began

@@ -102,6 +102,8 @@ class Evaluation:
     peak_memory, peak_gpu_memory
         The most bytes at once since the fold's fit began: of the worker process, and of tensors on its
         GPU; None where that was not measured.
+    fast_paths
+        Names of the fast paths that the fit took.
     """
 
     fold: int
@@ -113,15 +115,16 @@ class Evaluation:
     n_parameters: int | None = None
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
+    fast_paths: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return asdict(self)
+        return {**asdict(self), "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
         """Read what `to_plain` gave."""
-        return cls(**plain)
+        return cls(**{**plain, "fast_paths": tuple(plain.get("fast_paths", ()))})
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Summary:
         The most epochs that a fold was trained for.
     fit_seconds
         Over all folds, without evaluations.
-    n_parameters
+    n_parameters, fast_paths
         See `Evaluation`.
     peak_memory, peak_gpu_memory
         See `Evaluation`; of the fold that needed most.
@@ -158,15 +161,18 @@ class Summary:
     n_parameters: int | None = None
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
+    fast_paths: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {**asdict(self), "folds": [dict(fold) for fold in self.folds]}
+        folds = [dict(fold) for fold in self.folds]
+        return {**asdict(self), "folds": folds, "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Summary:
         """Read what `to_plain` gave."""
-        return cls(**{**plain, "folds": tuple(plain["folds"])})
+        fast_paths = tuple(plain.get("fast_paths", ()))
+        return cls(**{**plain, "folds": tuple(plain["folds"]), "fast_paths": fast_paths})
 
 
 @dataclass(frozen=True)
@@ -288,6 +294,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         n_parameters=chosen[0].n_parameters,
         peak_memory=_most(evaluation.peak_memory for evaluation in last),
         peak_gpu_memory=_most(evaluation.peak_gpu_memory for evaluation in last),
+        fast_paths=chosen[0].fast_paths,
     )
 
 

@@ -1,6 +1,7 @@
 """The main law: a trial's metrics are those of `rectools.model_selection.cross_validate`, to the last digit.
 
-For the same params and seed, on CPU, whether a fold is measured after every epoch or only at the end.
+For the same params and seed, on CPU, without the fast paths (whose own laws are in `test_training`), whether
+a fold is measured after every epoch or only at the end.
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def prepare_on(interactions: pd.DataFrame, features: pd.DataFrame | None, case: 
         objective="NDCG@10",
         direction="maximize",
         filter_viewed=case.filter_viewed,
+        fast=False,
     )
     folds = with_reference(make_folds(dataset, section), {"cls": "PopularModel"}, plan, seed=0)
     return Prepared(dataset, folds, plan)
@@ -194,10 +196,16 @@ def prepare(interactions: pd.DataFrame, item_features: pd.DataFrame) -> Prepare:
 
 
 def evaluate(
-    params: dict[str, Any], prepared: Prepared, fold: int, *, evaluate_every: int = 1, seed: int = SEED
+    params: dict[str, Any],
+    prepared: Prepared,
+    fold: int,
+    *,
+    evaluate_every: int = 1,
+    seed: int = SEED,
+    fast: bool = False,
 ) -> list[Evaluation]:
     reported: list[Evaluation] = []
-    plan = replace(prepared.plan, evaluate_every=evaluate_every)
+    plan = replace(prepared.plan, evaluate_every=evaluate_every, fast=fast)
     evaluate_fold(params, prepared.folds[fold], plan, seed, reported.append)
     return reported
 
@@ -281,6 +289,16 @@ def test_metrics_are_those_of_cross_validate(name: str, fold: int, prepare: Prep
     assert [evaluation.epoch for evaluation in at_the_end] == [3]
     assert dict(every_epoch[-1].metrics) == expected
     assert dict(at_the_end[-1].metrics) == expected
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("name", CASES)
+def test_metrics_by_the_fast_paths_are_the_same_here(name: str, fold: int, prepare: Prepare, run) -> None:
+    """Losses are the same up to rounding, which leaves the lists of these data as they were."""
+    case = CASES[name]
+    every_epoch = evaluate(case.params, prepare(case), fold, fast=True)
+    assert all(evaluation.fast_paths for evaluation in every_epoch)
+    assert [point.metrics for point in every_epoch] == [point.metrics for point in run(name, fold, 1)]
 
 
 @pytest.mark.parametrize("name", CLASSIC)

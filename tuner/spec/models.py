@@ -330,11 +330,15 @@ class Training(_Section):
         Epochs between evaluations; the last epoch is always evaluated.
     patience
         Stop a fold's training after so many evaluations without a better objective; null: never.
+    fast
+        Train by the fast paths, whose results are RecTools' own up to rounding; false: by RecTools' code
+        alone.
     """
 
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     patience: int | None = Field(default=None, ge=1)
+    fast: bool = True
 
 
 class Halving(_Section):

@@ -1,0 +1,65 @@
+"""What benchmarks share: measurements in processes of their own, facts of the machine, results in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RESULTS", "machine", "measured_apart", "write_results"]
+
+RESULTS = Path(__file__).parent / "results"
+_LIBRARIES = ("rectools", "torch", "pytorch-lightning", "numpy", "pandas")
+
+
+def measured_apart(module: str, job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run ``python -m MODULE --job JSON`` in a new process and return the JSON of its last line.
+
+    A process of its own has its own peak of memory, and an allocator in its first state.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, "--job", json.dumps(job)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{job} failed:\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def machine() -> dict[str, Any]:
+    """Return what a time depends on."""
+    facts: dict[str, Any] = {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+    }
+    return facts | {name: version(name) for name in _LIBRARIES}
+
+
+def write_results(name: str, results: Mapping[str, Any]) -> Path:
+    """Write ``results/NAME.json`` and return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the system tells."""
+    facts = Path("/proc/cpuinfo")
+    if not facts.exists():
+        return platform.processor()
+    names = [line for line in facts.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+    return names[0].split(":")[1].strip() if names else platform.machine()

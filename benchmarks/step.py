@@ -1,0 +1,322 @@
+"""One training step and one recommendation: ours against RecTools.
+
+    python -m benchmarks.step [--device cpu|cuda] [--data DIR] [--quick] [--only MODEL/LOSS/DATA ...]
+
+Four ways are measured, each in processes of its own, in rounds that take turns:
+
+- stock: RecTools' model;
+- stock_allocator: the same with the allocator settings that our workers set;
+- ours: the fast paths, with those settings, as a trial runs;
+- paths: the fast paths without the settings; not with --quick.
+
+A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer. On a
+CPU it is the process's own time on one thread, which other processes disturb less than the time of day.
+The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
+stock_allocator / ours, `.../paths` stock / paths, `.../memory` ours / stock in peak memory (of the process on
+a CPU, allocated on a GPU), and `sasrec/recommend/beauty` stock / ours. Stock next action scores all positions
+and keeps the last, as RecTools' guide does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.models import BERT4RecModel, HSTUModel, SASRecModel
+from rectools.models.nn.transformers.base import TransformerModelBase
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+
+from benchmarks.measuring import machine, measured_apart, write_results
+from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
+from tuner.training import accelerate
+
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+WAYS = ("stock", "stock_allocator", "ours", "paths")
+MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
+LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
+WARM_UP = 2
+USERS = 2000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data, and the model's size on it."""
+
+    folder: str | None
+    session_max_len: int
+    n_factors: int
+
+
+SOURCES = {
+    "cpu": {
+        "beauty": Source("amazon-beauty-5core", 50, 64),
+        "retail": Source("online-retail-uci", 100, 64),
+    },
+    "cuda": {"synthetic": Source(None, 100, 256)},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process of measurements."""
+
+    model: str
+    loss: str
+    source: str
+    way: str
+    device: str
+    data: str
+    steps: int
+
+    @property
+    def case(self) -> str:
+        """Name of what is compared between ways."""
+        return f"{self.model}/{self.loss}/{self.source}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the process."""
+        threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" else {}
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}
+        return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours"} else {})
+
+
+class AllPositionsNextAction(TransformerLightningModule):
+    """Next action as in RecTools' guide: the last of the logits of all positions."""
+
+    def get_batch_logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return super().get_batch_logits(batch)[:, -1:]
+
+
+class Clock(Callback):
+    """Times at which batches end, and their losses."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.losses: list[float] = []
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Clock:
+        return self
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002  # Lightning's signature
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: object,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        self.times.append(now(str(pl_module.device)))
+        assert isinstance(outputs, Mapping), "Lightning's own form of a loss"
+        self.losses.append(float(outputs["loss"]))
+
+
+def now(device: str) -> float:
+    """Return seconds: of the process on a CPU; of the day on a GPU, when all that was sent to it is done."""
+    if not device.startswith("cuda"):
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Fit for a few steps and recommend, in this process."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    if job.device == "cpu":
+        torch.set_num_threads(1)
+    dataset = load(job)
+    model, clock = build(job), Clock()
+    model._trainer.callbacks.append(clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
+    model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
+    paths = accelerate(model) if job.way in {"ours", "paths"} else None
+    seed_everything(60, workers=True, verbose=False)
+    model.fit(dataset)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if job.device == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    return {
+        "step": median(np.diff(clock.times)[WARM_UP - 1 :].tolist()),
+        "losses": clock.losses,
+        "recommend": recommended_in(model, dataset, job),
+        "peak": peak,
+        "paths": list(paths.applied) if paths else [],
+        "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
+    }
+
+
+def recommended_in(model: TransformerModelBase[Any], dataset: Dataset, job: Job) -> float:
+    """Return the seconds that lists of 10 for some users take."""
+    users = dataset.user_id_map.external_ids[:USERS]
+    context = None
+    if model.require_recommend_context:
+        latest = dataset.interactions.df[Columns.Datetime].max()
+        context = pd.DataFrame({Columns.User: users, Columns.Datetime: latest, Columns.Weight: 1.0})
+    began = now(job.device)
+    model.recommend(users=users, dataset=dataset, k=10, filter_viewed=True, context=context)
+    return now(job.device) - began
+
+
+def build(job: Job) -> TransformerModelBase[Any]:
+    """Return the model of a job."""
+    source = SOURCES[job.device][job.source]
+    modules: dict[str, Any] = {}
+    if job.model == "next_action":
+        stock = job.way.startswith("stock")
+        modules["data_preparator_type"] = NextActionDataPreparator
+        modules["lightning_module_type"] = AllPositionsNextAction if stock else NextActionLightningModule
+    model: TransformerModelBase[Any] = MODELS[job.model](
+        n_blocks=2,
+        n_heads=2,
+        n_factors=source.n_factors,
+        session_max_len=source.session_max_len,
+        batch_size=128,
+        loss=job.loss,
+        n_negatives=LOSSES[job.loss],
+        epochs=1,
+        **modules,
+    )
+    return model
+
+
+def load(job: Job) -> Dataset:
+    """Return the data of a job; for a GPU, sessions like those of a large catalogue, drawn at random."""
+    source = SOURCES[job.device][job.source]
+    if source.folder is not None:
+        return Dataset.construct(pd.read_parquet(Path(job.data) / source.folder / "interactions.parquet"))
+    rng = np.random.default_rng(60)
+    n_items, lengths = 15_706, rng.geometric(1 / 40, 20_000) + 2
+    popularity = 1 / np.arange(1, n_items + 1)
+    drawn = rng.choice(n_items, lengths.sum(), p=popularity / popularity.sum())
+    drawn[:n_items] = np.arange(n_items)
+    return Dataset.construct(
+        pd.DataFrame(
+            {
+                Columns.User: np.repeat(np.arange(len(lengths)), lengths),
+                Columns.Item: drawn,
+                Columns.Weight: 1.0,
+                Columns.Datetime: pd.Timestamp("2024-01-01")
+                + pd.to_timedelta(np.arange(len(drawn)), unit="s"),
+            }
+        )
+    )
+
+
+def jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield one round's jobs, the ways of a case one after another."""
+    steps = 3 if args.quick else 8
+    for source in SOURCES[args.device]:
+        for model in MODELS:
+            for loss in LOSSES:
+                for way in WAYS[:-1] if args.quick else WAYS:
+                    job = Job(model, loss, source, way, args.device, str(args.data), steps)
+                    if not args.only or job.case in args.only:
+                        yield job
+
+
+def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the ratios, by name."""
+    found: dict[str, float] = {}
+    for case in dict.fromkeys(run["case"] for run in runs):
+        of = by_way(runs, case)
+        if not {"stock", "stock_allocator", "ours"} <= of.keys():
+            continue  # broken off
+
+        def ratio(over: str, under: str, what: str, of: dict[str, list[dict[str, Any]]] = of) -> float:
+            top, bottom = (median(float(run[what]) for run in of[way]) for way in (over, under))
+            return round(top / bottom, 3)
+
+        model, loss, source = case.split("/")
+        found[case] = ratio("stock", "ours", "step")
+        found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
+        if "paths" in of:
+            found[f"{case}/paths"] = ratio("stock", "paths", "step")
+        found[f"{case}/memory"] = ratio("ours", "stock", "peak")
+        found[f"{case}/spread"] = round(max(map(spread, of.values())), 3)
+        found[f"{case}/loss_difference"] = max(
+            abs(a - b) / abs(b)
+            for mine in of["ours"]
+            for a, b in zip(mine["losses"], of["stock"][0]["losses"], strict=True)
+        )
+        if loss == "softmax":
+            found[f"{model}/recommend/{source}"] = ratio("stock", "ours", "recommend")
+    return found
+
+
+def by_way(runs: list[dict[str, Any]], case: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the runs of a case, by way, in the order of `WAYS`."""
+    mine = [run for run in runs if run["case"] == case]
+    return {way: found for way in WAYS if (found := [run for run in mine if run["way"] == way])}
+
+
+def spread(runs: list[dict[str, Any]]) -> float:
+    """Return how far the rounds of one way lie apart, relative to their median."""
+    steps = [float(run["step"]) for run in runs]
+    return (max(steps) - min(steps)) / median(steps)
+
+
+def table(runs: list[dict[str, Any]], found: dict[str, float]) -> str:
+    """Return what was found, for people: medians in ms, and ratios."""
+    names = ("allocator", "memory", "spread")
+    lines = [
+        f"{'step, ms':<32}" + "".join(f"{name:>16}" for name in (*WAYS, "ratio", *names)) + "  loss differs"
+    ]
+    for case in [name for name in found if f"{name}/memory" in found]:
+        of = by_way(runs, case)
+        steps = [f"{1000 * median(run['step'] for run in of[way]):.1f}" if way in of else "" for way in WAYS]
+        ratios = [f"{value:.2f}" for value in (found[case], *(found[f"{case}/{name}"] for name in names))]
+        cells = "".join(f"{cell:>16}" for cell in (*steps, *ratios))
+        lines.append(f"{case:<32}{cells}  {found[f'{case}/loss_difference']:.1e}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure all, print the table and write the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=tuple(SOURCES), default="cpu")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--quick", action="store_true", help="one round of few steps")
+    parser.add_argument("--only", nargs="*", default=(), help="cases such as sasrec/softmax/beauty")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        print(json.dumps(measure(Job(**json.loads(args.job)))))
+        return
+    facts, runs = machine(), []
+    try:
+        for number in range(1 if args.quick else 3):
+            for job in jobs(args):
+                measured = measured_apart("benchmarks.step", asdict(job), job.environment)
+                runs.append({"case": job.case, "way": job.way, "round": number, **measured})
+                print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
+    finally:  # what was measured before a Ctrl-C is kept
+        found = figures(runs)
+        print(table(runs, found))
+        name = "step" if args.device == "cpu" else f"step_{args.device}"
+        results = {"machine": facts, "quick": args.quick, "figures": found, "runs": runs}
+        print(write_results(name, results))
+
+
+if __name__ == "__main__":
+    main()

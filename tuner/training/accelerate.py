@@ -1,0 +1,83 @@
+"""The way in: a Lightning callback puts the fast paths into a module for the time of a fit."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rectools.models.base import ModelBase
+from rectools.models.nn.transformers.base import TransformerModelBase
+
+from tuner.training.eligible import allows_fused_adam, allows_target_only_step
+from tuner.training.step import target_only_step
+
+__all__ = ["FastPaths", "accelerate"]
+
+
+def accelerate(model: ModelBase[Any]) -> FastPaths:
+    """Let a model's fits take every fast path that gives RecTools' own results.
+
+    A class of the user's that overrides what a path replaces keeps its own. Before and after a fit the
+    model is RecTools' plain model.
+
+    Parameters
+    ----------
+    model
+        Any RecTools model, not yet fitted; other than a transformer it is left alone.
+
+    Returns
+    -------
+    FastPaths
+        Tells which paths the last fit took.
+    """
+    paths = FastPaths()
+    if isinstance(model, TransformerModelBase):
+        # To the trainer that RecTools made, so that the model's params stay those of a plain model.
+        model._trainer.callbacks.append(paths)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+    return paths
+
+
+class FastPaths(Callback):
+    """Takes the fast paths within each fit of a model, and leaves the module as it was.
+
+    Attributes
+    ----------
+    applied
+        Names of the paths that the last fit took, for people.
+    """
+
+    def __init__(self) -> None:
+        self.applied: tuple[str, ...] = ()
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> FastPaths:
+        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        return self
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace what is RecTools' own, before the first step."""
+        self.applied = ()
+        if allows_target_only_step(pl_module, trainer):
+            pl_module.training_step = MethodType(target_only_step, pl_module)  # type: ignore[method-assign]  # for the time of the fit
+            self.applied += (f"target-only {pl_module.loss}",)
+        if allows_fused_adam(pl_module, trainer):
+            _set_fused(trainer, fused=True)
+            self.applied += ("fused Adam",)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave RecTools' plain module behind."""
+        if vars(pl_module).get("training_step") == MethodType(target_only_step, pl_module):
+            del pl_module.training_step
+        if "fused Adam" in self.applied:
+            _set_fused(trainer, fused=None)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
+        """Leave a plain module behind also where a fit breaks off."""
+        self.on_fit_end(trainer, pl_module)
+
+
+def _set_fused(trainer: Trainer, *, fused: bool | None) -> None:
+    """Switch Adam's kernels: all parameters in one, or torch's own choice (None)."""
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            group["fused"] = fused

@@ -1,0 +1,98 @@
+"""Which fast paths a module allows: only where each method they replace is RecTools' own."""
+
+from __future__ import annotations
+
+from inspect import getattr_static
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
+from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
+from typing_extensions import TypeIs
+
+__all__ = ["allows_fused_adam", "allows_target_only_step", "scores_last_only"]
+
+#: Methods of `TransformerLightningModule` that a loss consists of; the first is its calculator.
+_LOSSES = {
+    "softmax": ("_calc_softmax_loss",),
+    "BCE": ("_calc_bce_loss",),
+    "gBCE": ("_calc_gbce_loss", "_get_reduced_overconfidence_logits", "_calc_bce_loss"),
+    "sampled_softmax": ("_calc_sampled_softmax_loss", "_calc_softmax_loss"),
+}
+_SIMILARITY = ("forward", "_get_full_catalog_logits", "_get_pos_neg_logits", "_get_embeddings_norm")
+
+
+def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs[TransformerLightningModule]:
+    """Whether the module's training step does what `target_only_step` does, and nothing else.
+
+    Mixed precision is left alone: it rounds inside of what is replaced.
+    """
+    return (
+        isinstance(module, TransformerLightningModule)
+        and trainer.precision in {"32-true", "64-true"}
+        and _is_own(module, TransformerLightningModule, "training_step")
+        and (scores_last_only(module) or _is_own(module, TransformerLightningModule, "get_batch_logits"))
+        and _calculates_loss(module)
+        and isinstance(module.torch_model, TransformerTorchBackbone)
+        and _is_called_as(module.torch_model, TransformerTorchBackbone, "forward")
+        and isinstance(module.torch_model.similarity_module, DistanceSimilarityModule)
+        and _is_called_as(module.torch_model.similarity_module, DistanceSimilarityModule, *_SIMILARITY)
+    )
+
+
+def scores_last_only(module: LightningModule) -> bool:
+    """Whether the module's class declares that its scores are those of the last position.
+
+    A class that overrides `get_batch_logits` to score the last position, in the way of RecTools' own for
+    all positions, says so by ``scored_positions = "last"`` in its body. The word does not pass to
+    subclasses: they may override anything.
+    """
+    own = vars(type(module))
+    return (
+        own.get("scored_positions") == "last"
+        and "get_batch_logits" in own
+        and "get_batch_logits" not in vars(module)
+    )
+
+
+def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
+    """Whether the optimizer is the one that RecTools makes, still unused, and this torch has it fused."""
+    return (
+        isinstance(module, TransformerLightningModule)
+        and _is_own(module, TransformerLightningModule, "configure_optimizers")
+        and trainer.precision in {"32-true", "64-true"}
+        and all(
+            type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
+        )
+        and _has_fused_adam(module)
+    )
+
+
+def _has_fused_adam(module: TransformerLightningModule) -> bool:
+    try:
+        torch.optim.Adam(module.torch_model.parameters(), fused=True)
+    except RuntimeError:  # torch before 2.4 on a CPU, or another device
+        return False
+    return True
+
+
+def _calculates_loss(module: TransformerLightningModule) -> bool:
+    methods = _LOSSES.get(module.loss)
+    return (
+        methods is not None
+        and module.loss_calculator == getattr(module, methods[0])
+        and module._requires_negatives == (module.loss != "softmax")  # noqa: SLF001  # RecTools' step reads it
+        and _is_own(module, TransformerLightningModule, *methods)
+    )
+
+
+def _is_called_as(module: torch.nn.Module, cls: type[torch.nn.Module], *names: str) -> bool:
+    """Whether a call of the module runs these methods of the class, and no hook."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)  # noqa: SLF001  # torch has no public way to see them
+    return not any(hooks) and _is_own(module, cls, "__call__", *names)
+
+
+def _is_own(instance: object, cls: type, *names: str) -> bool:
+    """Whether these attributes of the instance are the class's: no subclass or instance has its own."""
+    return all(getattr_static(instance, name) is getattr_static(cls, name) for name in names)
