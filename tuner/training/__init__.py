@@ -1,0 +1,1 @@
+"""Fast paths of a fit that change none of its results."""
