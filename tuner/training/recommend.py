@@ -70,7 +70,7 @@ def can_rank(module: type[object], similarity: type[object]) -> bool:
     )
 
 
-def recommend_u2i(
+def recommend_u2i(  # noqa: PLR0917  # RecTools' order
     model: TransformerModelBase[Any],
     viewed: Latest[sparse.csr_matrix],
     user_ids: Ids,
@@ -96,7 +96,7 @@ def recommend_u2i(
         Each of shape (n_recommendations,), users in the order of `user_ids`, best items first.
     """
     module = model.lightning_model
-    similarity = model.torch_model.similarity_module
+    similarity: Any = model.torch_model.similarity_module
     if not can_rank(type(module), type(similarity)):  # a backbone may bring a module of its own
         return type(model)._recommend_u2i(  # noqa: SLF001  # what this function stands in for
             model, user_ids, dataset, k, filter_viewed, sorted_item_ids_to_recommend
@@ -176,7 +176,7 @@ def _score(
 
 
 def _normalise(embs: torch.Tensor) -> torch.Tensor:
-    norms = torch.norm(embs, p=2, dim=1).unsqueeze(dim=1)
+    norms: torch.Tensor = torch.norm(embs, p=2, dim=1).unsqueeze(dim=1)
     return embs / norms.clamp_min(_EPSILON)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Sequences(TorchDataset[BatchElement]):
         """Yield what each index yields, all lists made at once."""
         items, weights, starts = self.items.tolist(), self.weights.tolist(), self.starts.tolist()
         extras = {name: values.tolist() for name, values in self.extras.items()}
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in pairwise(starts):
             of_user = {name: values[start:end] for name, values in extras.items()}
             yield items[start:end], weights[start:end], of_user
 
