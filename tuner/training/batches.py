@@ -17,6 +17,7 @@ from rectools.models.nn.transformers.constants import MASKING_VALUE
 from rectools.models.nn.transformers.data_preparator import TransformerDataPreparatorBase
 from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 
+from tuner.training.draws import draw_masks, replacements
 from tuner.training.sequences import Sequences
 
 __all__ = ["Batch", "recommend_batches", "train_batches"]
@@ -24,10 +25,6 @@ __all__ = ["Batch", "recommend_batches", "train_batches"]
 Batch = dict[str, torch.Tensor]
 Array = npt.NDArray[Any]
 Preparator = TypeVar("Preparator", bound=TransformerDataPreparatorBase)
-
-#: Shares of the masked positions up to which an item is replaced by MASK, and by a random item: 80 % and
-#: 10 % in Devlin et al., "BERT", https://arxiv.org/abs/1810.04805, section 3.1.
-_MASK_BELOW, _RANDOM_BELOW = 0.8, 0.9
 
 
 def train_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, Sequences], Batch] | None:
@@ -105,13 +102,14 @@ def masked_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
         - "x", "y", "yw", shape (batch_size, session_max_len);
         - "negatives", shape (batch_size, session_max_len, n_negatives), for losses that need them.
     """
-    probabilities, random_items = _draw_masks(preparator, batch.lengths)
-    is_hidden = probabilities < preparator.mask_prob
-    is_mask, is_random = _replacements(probabilities, preparator.mask_prob)
-    hidden = np.where(is_hidden & is_mask, preparator.extra_token_ids[MASKING_VALUE], batch.items)
-    hidden[is_hidden & is_random] = random_items
-    targets = np.where(is_hidden, batch.items, 0)
-    width, lengths = preparator.session_max_len, batch.lengths
+    width, lengths, mask_prob = preparator.session_max_len, batch.lengths, preparator.mask_prob
+    numbers, random_items = draw_masks(
+        lengths, mask_prob, low=preparator.n_item_extra_tokens, high=preparator.item_id_map.size
+    )
+    is_mask, is_random = replacements(numbers, mask_prob)
+    hidden = np.where(is_mask, preparator.extra_token_ids[MASKING_VALUE], batch.items)
+    hidden[is_random] = random_items
+    targets = np.where(numbers < mask_prob, batch.items, 0)
     batch_dict = {
         "x": torch.from_numpy(_pad_left(hidden, lengths, width, np.int64)),
         "y": torch.from_numpy(_pad_left(targets, lengths, width, np.int64)),
@@ -148,32 +146,6 @@ def masked_recommend_batch(preparator: BERT4RecDataPreparator, batch: Sequences)
     x[:, :-1] = _newest(batch.items, batch.lengths, preparator.session_max_len - 1)
     x[:, -1] = preparator.extra_token_ids[MASKING_VALUE]
     return {"x": torch.from_numpy(x)}
-
-
-def _draw_masks(preparator: BERT4RecDataPreparator, lengths: Array) -> tuple[Array, Array]:
-    """Draw a number for each position, and the random items, session by session.
-
-    RecTools draws a session's random items after its numbers and before the next session's, from one
-    stream. So each session has its own two draws; the second is skipped where nothing is replaced.
-    """
-    probabilities: list[Array] = []
-    items: list[Array] = []
-    for length in lengths.tolist():
-        drawn = np.random.rand(length)  # noqa: NPY002  # the generator that RecTools draws from
-        probabilities.append(drawn)
-        n_random = np.count_nonzero(_replacements(drawn, preparator.mask_prob)[1])
-        if n_random:
-            low, high = preparator.n_item_extra_tokens, preparator.item_id_map.size
-            items.append(np.random.randint(low, high, size=n_random))  # noqa: NPY002  # as above
-    return np.concatenate(probabilities), np.concatenate([*items, np.empty(0, dtype=np.int64)])
-
-
-def _replacements(probabilities: Array, mask_prob: float) -> tuple[Array, Array]:
-    """Tell which hidden positions become MASK, and which a random item."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # mask_prob 0 hides nothing
-        shares = probabilities / mask_prob
-    is_mask = shares < _MASK_BELOW
-    return is_mask, ~is_mask & (shares < _RANDOM_BELOW)
 
 
 def _add_negatives(batch_dict: Batch, preparator: TransformerDataPreparatorBase) -> None:
