@@ -165,6 +165,20 @@ def test_draws_are_those_of_rectools(
     assert fast_after[2:] == after[2:]
 
 
+def test_draws_from_another_generator_are_its_own() -> None:
+    before = np.random.get_bit_generator()
+    draws = []
+    try:
+        for draw in (draws_of_rectools, draw_masks):
+            np.random.set_bit_generator(np.random.PCG64(5))
+            draws.append([list(drawn) for drawn in draw(np.array([50, 60, 70]), 0.9, 2, 90)])
+            draws.append(np.random.rand())  # noqa: NPY002  # as above
+    finally:
+        np.random.set_bit_generator(before)
+    assert draws[:2] == draws[2:]
+    assert len(draws[0][1]) > 4
+
+
 # ####  --------------  What is remembered  --------------  #### #
 
 

@@ -88,7 +88,8 @@ def restore_data(model: TransformerModelBase[Any]) -> None:
     """Leave a plain RecTools model, and let go of the data that was kept for it."""
     for owner, names in ((model.data_preparator, (*_LOADERS, _TRANSFORM)), (model, (_RECOMMEND,))):
         for name in names:
-            vars(owner).pop(name, None)
+            if getattr(vars(owner).get(name), "func", None) in _REPLACEMENTS:
+                delattr(owner, name)
 
 
 def _is_stock(owner: object, name: str, base: type) -> bool:
@@ -179,3 +180,6 @@ def _loader(
 def _listed(own: Callable[[list[BatchElement]], Batch], batch: Sequence[BatchElement]) -> Batch:
     """Give a preparator's own rule the list that it expects."""
     return own(list(batch))
+
+
+_REPLACEMENTS = (_train_loader, _val_loader, _recommend_loader, _transform, recommend_u2i)
