@@ -15,7 +15,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -114,7 +114,7 @@ def without_encoder(model: Model, recommend: Callable[[], object]) -> Callable[[
     embed = type(module)._get_user_item_embeddings  # noqa: SLF001  # where RecTools runs the encoder
     embeddings: list[object] = []
 
-    def kept(loader: Any, device: str | None) -> object:
+    def kept(loader: Iterable[object], device: str | None) -> object:
         if not embeddings:
             embeddings.append(embed(module, loader, device))
         else:

@@ -18,10 +18,12 @@ from rectools.models.nn.transformers.data_preparator import SequenceDataset
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
+from rectools.models.rank import Distance, TorchRanker
+from scipy import sparse
 
 from tuner.training.data import accelerate_data
 from tuner.training.draws import draw_masks
-from tuner.training.recommend import Latest
+from tuner.training.recommend import Latest, rank
 from tuner.training.sequences import Sequences
 
 pytestmark = [
@@ -224,6 +226,29 @@ def test_recommend_data_is_kept_between_calls(dataset: Dataset) -> None:
     first, second = (preparator.get_dataloader_recommend(kept, size).dataset for size in (4, 9))
     assert isinstance(first, Sequences)
     assert first is second
+
+
+# ####  --------------  Ranking  --------------  #### #
+
+
+@pytest.mark.parametrize("distance", [Distance.DOT, Distance.COSINE])
+@pytest.mark.parametrize("k", [7, 900])
+@pytest.mark.parametrize("n_users", [1, 128, 300])  # part of a batch, a whole one, and two and a part
+def test_ranking_is_that_of_torch_ranker(distance: Distance, k: int, n_users: int) -> None:
+    generator = np.random.default_rng(n_users)
+    users = generator.normal(size=(n_users, 16)).round(1).astype(np.float32)
+    items = generator.normal(size=(700, 16)).round(1).astype(np.float32)
+    users[::9], items[5], items[50:90] = 0, 0, items[300:340]  # norms of zero, and many equal scores
+    users[::7] *= 1e-9
+    hidden = sparse.random(n_users, 700, 0.1, "csr", np.float32, random_state=1)
+    for pairs in (hidden, None):
+        ranker = TorchRanker(distance, "cpu", torch.from_numpy(users), torch.from_numpy(items))
+        expected = ranker.rank(np.arange(n_users), k, filter_pairs_csr=pairs)
+        rows, columns, scores = rank(torch.from_numpy(users), torch.from_numpy(items), distance, k, pairs)
+        assert np.array_equal(rows, expected[0])
+        assert np.array_equal(columns, expected[1])
+        assert np.array_equal(scores, expected[2])
+        assert scores.dtype == np.float32
 
 
 # ####  --------------  Users' own classes  --------------  #### #
