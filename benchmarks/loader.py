@@ -2,7 +2,8 @@
 
     python -m benchmarks.loader --data FOLDER_OF_DATA_SETS
 
-Stock and fast take turns; figures are ratios of medians. Writes results/loader.json beside this file.
+Stock and fast take turns; figures are ratios of medians of CPU time, which other work on the machine
+changes less than the time of day. Writes results/loader.json beside this file.
 """
 
 from __future__ import annotations
@@ -57,7 +58,12 @@ def main() -> None:
                 key = f"{task}/{name}"
                 runs[key] = take_turns(model, run, arguments.rounds)
                 print_row(key, runs[key])
-    result = {"machine": machine(), "figures": figures(runs), "runs": runs}
+                write(runs)
+
+
+def write(runs: Runs) -> None:
+    """Write what has been measured so far."""
+    result = {"machine": machine(), "figures": figures(runs), "cpu_seconds": runs}
     path = Path(__file__).parent / "results" / "loader.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
@@ -134,7 +140,7 @@ def without_encoder(model: Model, recommend: Callable[[], object]) -> Callable[[
 def take_turns(
     model: Model, ready: Callable[[], Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
-    """Time stock and fast in turns, in seconds; the first round warms up and is left out."""
+    """Time stock and fast in turns, in CPU seconds; the first round warms up and is left out."""
     seconds: dict[str, list[float]] = {"stock": [], "fast": []}
     for number in range(rounds + 1):
         for path, taken in seconds.items():
@@ -143,10 +149,10 @@ def take_turns(
             run = ready()
             seed_everything(number, verbose=False)
             gc.collect()
-            began = time.perf_counter()
+            began = time.process_time()
             run()
             if number:
-                taken.append(round(time.perf_counter() - began, 6))
+                taken.append(round(time.process_time() - began, 6))
             restore_data(model)
     return seconds
 

@@ -259,6 +259,14 @@ class OwnLoader(SASRecDataPreparator):
         return "mine"
 
 
+class OwnLoaders(OwnLoader):
+    def get_dataloader_val(self):
+        return "mine"
+
+    def get_dataloader_recommend(self, dataset, batch_size):
+        return "mine"
+
+
 class OwnBatches(SASRecDataPreparator):
     def _collate_fn_train(self, batch):
         assert type(batch) is list
@@ -299,6 +307,11 @@ def test_an_own_loader_is_kept() -> None:
     model = SASRecModel(**TINY, data_preparator_type=OwnLoader)
     assert accelerate_data(model) == ALL
     assert model.data_preparator.get_dataloader_train() == "mine"
+
+
+def test_paths_that_nothing_takes_are_not_named() -> None:
+    model = SASRecModel(**TINY, data_preparator_type=OwnLoaders)
+    assert accelerate_data(model) == without("flat sequences", "vectorised batches")
 
 
 @pytest.mark.parametrize(("model_type", "own"), [(SASRecModel, OwnBatches), (BERT4RecModel, OwnMask)])

@@ -35,8 +35,9 @@ __all__ = ["accelerate_data", "restore_data"]
 MakeBatch = Callable[[Any, Sequences], Batch]
 Preparator = TransformerDataPreparatorBase
 
-#: Methods of the data preparator that are replaced where a class has left them as they are.
-_LOADERS = ("get_dataloader_train", "get_dataloader_val", "get_dataloader_recommend")
+# Methods that are replaced where a class has left them as they are: four of the data preparator, one of
+# the model.
+_TRAIN, _VAL, _RECOMMEND_DATA = "get_dataloader_train", "get_dataloader_val", "get_dataloader_recommend"
 _TRANSFORM = "transform_dataset_u2i"
 _RECOMMEND = "_recommend_u2i"
 #: Of a shorter sequence RecTools can make no such batch, and says so; of others, any length will do.
@@ -61,17 +62,18 @@ def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
         Names of the fast paths that this model's classes allow.
     """
     preparator = model.data_preparator
-    applied = []
     loaders: dict[str, Callable[..., Any]] = {
-        "get_dataloader_train": partial(_train_loader, preparator),
-        "get_dataloader_val": partial(_val_loader, preparator),
-        "get_dataloader_recommend": partial(_recommend_loader, preparator, Latest()),
+        _TRAIN: partial(_train_loader, preparator),
+        _VAL: partial(_val_loader, preparator),
+        _RECOMMEND_DATA: partial(_recommend_loader, preparator, Latest()),
     }
-    for name in _LOADERS:
-        if _is_stock(preparator, name, TransformerDataPreparatorBase):
-            setattr(preparator, name, loaders[name])
-            applied.append("flat sequences")
-    if train_batches(preparator) or recommend_batches(preparator):
+    stock = [name for name in loaders if _is_stock(preparator, name, TransformerDataPreparatorBase)]
+    for name in stock:
+        setattr(preparator, name, loaders[name])
+    applied = ["flat sequences"] if stock else []
+    if (_TRAIN in stock and train_batches(preparator)) or (
+        _RECOMMEND_DATA in stock and recommend_batches(preparator)
+    ):
         applied.append("vectorised batches")
     if _is_stock(preparator, _TRANSFORM, TransformerDataPreparatorBase):
         setattr(preparator, _TRANSFORM, partial(_transform, preparator, Latest()))
@@ -81,14 +83,14 @@ def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
     ):
         setattr(model, _RECOMMEND, partial(recommend_u2i, model, Latest[sparse.csr_matrix]()))
         applied.append("sparse-mask ranking")
-    return tuple(dict.fromkeys(applied))
+    return tuple(applied)
 
 
 def restore_data(model: TransformerModelBase[Any]) -> None:
     """Leave a plain RecTools model, and let go of the data that was kept for it."""
-    for owner, names in ((model.data_preparator, (*_LOADERS, _TRANSFORM)), (model, (_RECOMMEND,))):
-        for name in names:
-            if getattr(vars(owner).get(name), "func", None) in _REPLACEMENTS:
+    for owner in (model, model.data_preparator):
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, partial) and value.func in _REPLACEMENTS:
                 delattr(owner, name)
 
 
