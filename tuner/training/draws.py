@@ -60,7 +60,8 @@ def draw_masks(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[A
     if before["bit_generator"] != "MT19937" or high - low > _WORD:  # then numbers and items take other words
         return _draw_one_by_one(lengths, mask_prob, low, high)
     n_numbers = int(lengths.sum())
-    n_words = 2 * n_numbers + int(mask_prob * n_numbers / 4) + 64  # random items take a fifth at most, mostly
+    # A tenth of the hidden positions get random items, each of less than two words on average.
+    n_words = 2 * n_numbers + int(mask_prob * n_numbers / 4) + 64
     while True:
         words = np.random.randint(_WORD, size=n_words, dtype=np.uint32)  # noqa: NPY002  # as above
         np.random.set_state(before)  # noqa: NPY002  # as above
