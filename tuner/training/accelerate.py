@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
+from tuner.training.data import accelerate_data, restore_data
 from tuner.training.eligible import allows_fused_adam, allows_target_only_step
 from tuner.training.step import target_only_step
 
@@ -16,10 +17,10 @@ __all__ = ["FastPaths", "accelerate"]
 
 
 def accelerate(model: ModelBase[Any]) -> FastPaths:
-    """Let a model's fits take every fast path that gives RecTools' own results.
+    """Let a model's fits and recommendations take every fast path that gives RecTools' own results.
 
-    A class of the user's that overrides what a path replaces keeps its own. Before and after a fit the
-    model is RecTools' plain model.
+    A class of the user's that overrides what a path replaces keeps its own. Saved, pickled or copied, the
+    model is RecTools' plain model; `FastPaths.leave` makes it that again itself.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ def accelerate(model: ModelBase[Any]) -> FastPaths:
     """
     paths = FastPaths()
     if isinstance(model, TransformerModelBase):
+        paths.data = accelerate_data(model)
         # To the trainer that RecTools made, so that the model's params stay those of a plain model.
         model._trainer.callbacks.append(paths)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
     return paths
@@ -43,32 +45,45 @@ class FastPaths(Callback):
 
     Attributes
     ----------
-    applied
-        Names of the paths that the last fit took, for people.
+    data
+        Names of the paths that load data and recommend.
+    step
+        Names of those that the last fit took in its steps.
     """
 
     def __init__(self) -> None:
-        self.applied: tuple[str, ...] = ()
+        self.data: tuple[str, ...] = ()
+        self.step: tuple[str, ...] = ()
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """All of them, for people."""
+        return self.data + self.step
 
     def __deepcopy__(self, _memo: dict[int, object]) -> FastPaths:
         """RecTools copies its trainer at each fit; the copy must report to the same place."""
         return self
 
+    def leave(self, model: ModelBase[Any]) -> None:
+        """Make a model RecTools' plain one, and let go of the data kept for its recommendations."""
+        if isinstance(model, TransformerModelBase):
+            restore_data(model)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace what is RecTools' own, before the first step."""
-        self.applied = ()
+        self.step = ()
         if allows_target_only_step(pl_module, trainer):
             pl_module.training_step = MethodType(target_only_step, pl_module)  # type: ignore[method-assign]  # for the time of the fit
-            self.applied += (f"target-only {pl_module.loss}",)
+            self.step += (f"target-only {pl_module.loss}",)
         if allows_fused_adam(pl_module, trainer):
             _set_fused(trainer, fused=True)
-            self.applied += ("fused Adam",)
+            self.step += ("fused Adam",)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave RecTools' plain module behind."""
         if vars(pl_module).get("training_step") == MethodType(target_only_step, pl_module):
             del pl_module.training_step
-        if "fused Adam" in self.applied:
+        if "fused Adam" in self.step:
             _set_fused(trainer, fused=None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature

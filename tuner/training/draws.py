@@ -1,0 +1,148 @@
+"""The random draws of BERT4Rec's masking, for a whole batch at a time.
+
+RecTools draws session by session from NumPy's global generator: one number for each position, then the
+random items of that session, and only then the next session's numbers. Which words of the Mersenne Twister
+a session gets so depends on all draws before it. Here the words of a batch are read in one go and dealt
+out as NumPy would: two words make a number, and a random item takes words until one is small enough.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["draw_masks", "replacements"]
+
+Array = npt.NDArray[Any]
+
+#: Shares of the hidden positions up to which an item is replaced by MASK, and by a random item: 80 % and
+#: 10 % in Devlin et al., "BERT", https://arxiv.org/abs/1810.04805, section 3.1.
+_MASK_BELOW, _RANDOM_BELOW = 0.8, 0.9
+_WORD = 2**32
+
+
+def replacements(numbers: Array, mask_prob: float) -> tuple[Array, Array]:
+    """Tell which positions become MASK and which a random item, by their numbers.
+
+    Returns
+    -------
+    (is_mask, is_random)
+        Booleans in the shape of `numbers`.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # mask_prob 0 hides nothing
+        shares = numbers / mask_prob
+    is_mask = (numbers < mask_prob) & (shares < _MASK_BELOW)
+    return is_mask, (numbers < mask_prob) & ~is_mask & (shares < _RANDOM_BELOW)
+
+
+def draw_masks(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array]:
+    """Draw what RecTools draws for the sessions of a batch, and leave NumPy's generator as it does.
+
+    Parameters
+    ----------
+    lengths : shape (n_sessions,)
+        Of the sessions, each at least 1.
+    mask_prob
+        Share of positions to hide.
+    low, high
+        Random items are from `low` up to, and without, `high`.
+
+    Returns
+    -------
+    (numbers, items)
+        Numbers in [0, 1) for all positions, one session after the other, shape (sum of lengths,); and an
+        item for each position that is replaced by one, in the same order.
+    """
+    before = np.random.get_state(legacy=False)  # noqa: NPY002  # the generator that RecTools draws from
+    if before["bit_generator"] != "MT19937" or high - low > _WORD:  # then numbers and items take other words
+        return _draw_one_by_one(lengths, mask_prob, low, high)
+    n_numbers = int(lengths.sum())
+    # A tenth of the hidden positions get random items, each of less than two words on average.
+    n_words = 2 * n_numbers + int(mask_prob * n_numbers / 4) + 64
+    while True:
+        words = np.random.randint(_WORD, size=n_words, dtype=np.uint32)  # noqa: NPY002  # as above
+        np.random.set_state(before)  # noqa: NPY002  # as above
+        try:
+            numbers, items, n_used = _deal(words, lengths, mask_prob, low, high)
+        except IndexError:  # more random items than usual, or more words that are too large
+            n_words *= 2
+            continue
+        np.random.randint(_WORD, size=n_used, dtype=np.uint32)  # noqa: NPY002  # as above
+        return numbers, items
+
+
+def _deal(words: Array, lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array, int]:
+    """Return numbers, items and how many words they took; IndexError if there are too few words."""
+    hits = _random_positions(words, mask_prob)  # at any word: which count is found session by session
+    hit_lists = [hits[hits % 2 == offset].tolist() for offset in (0, 1)]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    start_list = starts.tolist()
+    taken = np.zeros(len(lengths) + 1, dtype=np.int64)  # by the items of the session before
+    items: list[int] = []
+    session, shift = 0, 0
+    while True:  # once for each session with random items
+        begin = 2 * start_list[session] + shift
+        mine = hit_lists[begin % 2]
+        first = bisect_left(mine, begin)
+        if first == len(mine) or (mine[first] - shift) // 2 >= start_list[-1]:
+            break
+        session = bisect_right(start_list, (mine[first] - shift) // 2)
+        end = 2 * start_list[session] + shift
+        n_items = bisect_left(mine, end, first) - first
+        drawn, n_taken = _items(words, end, n_items, low, high)
+        items += drawn
+        taken[session] = n_taken
+        shift += n_taken
+        if session == len(lengths):
+            break
+    positions = 2 * np.arange(starts[-1]) + np.repeat(np.cumsum(taken[:-1]), lengths)
+    return _numbers(words, positions), np.array(items, dtype=np.int64), 2 * start_list[-1] + shift
+
+
+def _random_positions(words: Array, mask_prob: float) -> Array:
+    """Return the words at which a number would start that asks for a random item, in order.
+
+    A number is within 2^-27 of the share of its first word, so few words need a closer look.
+    """
+    lowest, highest = (int(share * mask_prob * _WORD) for share in (_MASK_BELOW, _RANDOM_BELOW))
+    near = np.flatnonzero((words[:-1] >= max(lowest - 64, 0)) & (words[:-1] <= min(highest + 64, _WORD - 1)))
+    return near[replacements(_numbers(words, near), mask_prob)[1]]
+
+
+def _numbers(words: Array, positions: Array) -> Array:
+    """Return the numbers in [0, 1) that start at some words: 53 bits of two words each.
+
+    As `genrand_res53` of Matsumoto and Nishimura's mt19937ar.c.
+    """
+    numbers: Array = ((words[positions] >> 5) * 67108864.0 + (words[positions + 1] >> 6)) / 9007199254740992.0
+    return numbers
+
+
+def _items(words: Array, start: int, n_items: int, low: int, high: int) -> tuple[list[int], int]:
+    """Draw integers by masked rejection, as NumPy's legacy `randint`, and say how many words they took."""
+    largest = high - 1 - low
+    if largest == 0:
+        return [low] * n_items, 0
+    mask = (1 << largest.bit_length()) - 1
+    items: list[int] = []
+    position = start
+    while len(items) < n_items:
+        value = int(words[position]) & mask
+        position += 1
+        if value <= largest:
+            items.append(low + value)
+    return items, position - start
+
+
+def _draw_one_by_one(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array]:
+    numbers: list[Array] = []
+    items: list[Array] = [np.empty(0, dtype=np.int64)]
+    for length in lengths.tolist():
+        numbers.append(np.random.rand(length))  # noqa: NPY002  # the generator that RecTools draws from
+        n_items = np.count_nonzero(replacements(numbers[-1], mask_prob)[1])
+        if n_items:
+            items.append(np.random.randint(low, high, size=n_items))  # noqa: NPY002  # as above
+    return np.concatenate(numbers), np.concatenate(items)
