@@ -33,6 +33,7 @@ from tuner.prepare import Prepared, prepare
 from tuner.space import Choice, Space, Value, short_name
 from tuner.space.tree import sample
 from tuner.spec import Study
+from tuner.training import accelerate
 
 __all__ = [
     "Checked",
@@ -212,6 +213,8 @@ def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, F
 def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
     """Build the model, fit it on one batch and recommend."""
     model = build_model(params)
+    if plan.fast:
+        accelerate(model)  # as trials do
     if isinstance(model, TransformerModelBase):
         trainer = model._trainer  # noqa: SLF001  # there is no public way to shorten an epoch
         trainer.limit_train_batches = 1

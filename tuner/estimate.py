@@ -47,7 +47,7 @@ DRAWS = 300
 #: Training steps that are timed, after a first one, and seconds after which fewer will do.
 STEPS, ENOUGH_SECONDS = 4, 3.0
 #: Test users that the timed recommendation is for.
-USERS = 500
+USERS = 256
 
 Flat = dict[str, Value]
 
@@ -268,5 +268,5 @@ class _Steps(Callback):
             torch.cuda.synchronize()
         self.began.append(time.perf_counter())
         spent = self.began[-1] - self.began[0]
-        if batch_idx == STEPS or (batch_idx and spent > ENOUGH_SECONDS):
+        if batch_idx == STEPS or spent > ENOUGH_SECONDS:
             trainer.should_stop = True
