@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -343,3 +344,13 @@ def test_every_empty_fold_is_told(shop: pd.DataFrame) -> None:
     ]
     assert "of 0 train and 0 test interactions" in first.rule
     assert f"of 0 train and {len(shop)} test interactions" in third.rule
+
+
+def test_a_fold_travels_without_what_can_be_derived(shop: pd.DataFrame) -> None:
+    fold = folds_of(shop, Folds(split="last_n", size=1))[0]
+    before = len(pickle.dumps(fold))
+    seen, catalog = fold.seen, fold.catalog
+    assert len(pickle.dumps(fold)) == before
+    arrived = pickle.loads(pickle.dumps(fold))
+    pd.testing.assert_frame_equal(arrived.seen, seen)
+    assert arrived.catalog.tolist() == catalog.tolist()

@@ -162,9 +162,8 @@ def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
     rest = [user for user in frame[Columns.User].unique() if user not in set(internal)]
     kept = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
     train = fold.train.filter_interactions(np.flatnonzero(kept.to_numpy()))
-    seen = train.get_raw_interactions()
     test = fold.test[fold.test[Columns.User].isin(users)]
-    return replace(fold, train=train, test=test, users=users, seen=seen, catalog=seen[Columns.Item].unique())
+    return replace(fold, train=train, test=test, users=users)
 
 
 def _options(space: Space, flat: Mapping[str, Value]) -> set[tuple[str, str]]:

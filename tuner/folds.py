@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,6 @@ class Fold:
         Test interactions with external ids, as `rectools.metrics` takes them.
     users
         Users of the test interactions, each once, in order of appearance.
-    seen
-        Train interactions with external ids (`prev_interactions` of the metrics).
-    catalog
-        Items of the train interactions, each once.
     facts
         Sizes and borders, for people.
     reference
@@ -55,10 +52,23 @@ class Fold:
     train: Dataset
     test: pd.DataFrame
     users: AnyIds
-    seen: pd.DataFrame
-    catalog: AnyIds
     facts: dict[str, object]
     reference: pd.DataFrame | None = None
+
+    @cached_property
+    def seen(self) -> pd.DataFrame:
+        """Train interactions with external ids: `prev_interactions` of the metrics."""
+        return self.train.get_raw_interactions()
+
+    @cached_property
+    def catalog(self) -> AnyIds:
+        """Items of the train interactions, each once."""
+        catalog: AnyIds = self.seen[Columns.Item].unique()
+        return catalog
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to workers without what they can derive, which with ids as text is the larger part."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
@@ -150,14 +160,11 @@ def _fold(dataset: Dataset, index: int, train: Rows, test: Rows, facts: dict[str
     frame = dataset.interactions.df.loc[test].copy()
     frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User].to_numpy())
     frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item].to_numpy())
-    seen = train_dataset.get_raw_interactions()
     return Fold(
         index=index,
         train=train_dataset,
         test=frame,
         users=frame[Columns.User].unique(),
-        seen=seen,
-        catalog=seen[Columns.Item].unique(),
         facts=dict(_plain_facts(facts)),
     )
 
