@@ -28,6 +28,7 @@ from rectools.metrics.base import MetricAtK
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
+from tuner.checkpoints import Checkpoint
 from tuner.errors import TrialError
 from tuner.folds import Fold
 from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
@@ -111,10 +112,17 @@ def evaluate_folds(
     report: Report,
     *,
     report_users: ReportUsers | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Evaluate a trial on all folds, oldest first; see `evaluate_fold`."""
-    for fold, seed in zip(folds, seeds, strict=True):
-        evaluate_fold(params, fold, plan, seed, report, report_users=report_users)
+    """Evaluate a trial on all folds, oldest first; see `evaluate_fold`.
+
+    A trial that goes on from a checkpoint reports first what it had reported before.
+    """
+    begun = checkpoint.fold if checkpoint is not None else 0
+    if checkpoint is not None:
+        _report_again(checkpoint, report, report_users)
+    for fold, seed in list(zip(folds, seeds, strict=True))[begun:]:
+        evaluate_fold(params, fold, plan, seed, report, report_users=report_users, checkpoint=checkpoint)
 
 
 def evaluate_fold(
@@ -125,6 +133,7 @@ def evaluate_fold(
     report: Report,
     *,
     report_users: ReportUsers | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Fit one model on one fold and report its metrics at each evaluation point.
 
@@ -140,6 +149,8 @@ def evaluate_fold(
         Called with each evaluation as it is made, within the fit for all epochs but the last.
     report_users
         Called at the fold's end with the objective's per-user values, if it is a mean over users.
+    checkpoint
+        Of the trial: where to go on from, and where to keep the state of the fit.
 
     Raises
     ------
@@ -148,19 +159,24 @@ def evaluate_fold(
     """
     model = build_model(params)
     paths = accelerate(model) if plan.fast else FastPaths()
-    measure = _Measure(model, fold, plan, report, paths)
+    measure = _Measure(model, fold, plan, report, paths=paths, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
         # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
-        callbacks.append(_EpochEvaluations(model, measure))
+        callbacks.append(_EpochEvaluations(model, measure, checkpoint))
+        if checkpoint is not None:
+            model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"):
         measure.start()
         model.fit(fold.train)
         measure.finish()
     paths.leave(model)
-    if report_users is not None and measure.users:
-        report_users(measure.by_user())
+    users = measure.by_user()
+    if report_users is not None and users is not None:
+        report_users(users)
+    if checkpoint is not None:
+        checkpoint.fold_ended(users)
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
@@ -213,6 +229,16 @@ def boundary(where: str) -> Iterator[None]:
         raise TrialError(f"{where}: {type(error).__name__}: {reason}") from error
 
 
+def _report_again(checkpoint: Checkpoint, report: Report, report_users: ReportUsers | None) -> None:
+    ended = {users.fold: users for users in checkpoint.users if users.fold < checkpoint.fold}
+    for fold in range(checkpoint.fold + 1):
+        for evaluation in checkpoint.evaluations:
+            if evaluation.fold == fold:
+                report(evaluation)
+        if report_users is not None and fold in ended:
+            report_users(ended[fold])
+
+
 class _Measure:
     """Takes the metrics of one fit at its evaluation points, and the time between them."""
 
@@ -222,7 +248,9 @@ class _Measure:
         fold: Fold,
         plan: Plan,
         report: Report,
+        *,
         paths: FastPaths,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self.model = model
         self.fold = fold
@@ -239,6 +267,10 @@ class _Measure:
         self.waited = 0
         self._started = 0.0
         self._evaluating = 0.0
+        self._before = 0.0  # the fit was cut off, it took so long
+        self._made = checkpoint.evaluations if checkpoint is not None else []
+        if checkpoint is not None and checkpoint.epoch:
+            self._go_on_from(checkpoint)
         self._away = 0.0  # from the fit: evaluations, and reports, which within Ray wait for the driver
 
     def start(self) -> None:
@@ -261,8 +293,10 @@ class _Measure:
         if self.measured != self.epoch or not self.epoch:
             self.take()
 
-    def by_user(self) -> Users:
-        """Return the objective's values by user, of all evaluations."""
+    def by_user(self) -> Users | None:
+        """Return the objective's values by user, of all evaluations; None if it is no mean over users."""
+        if not self.users:
+            return None
         return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
 
     def take(self) -> None:
@@ -286,24 +320,35 @@ class _Measure:
         if self.per_user:
             self.users[self.epoch] = self._objective_by_user(recommended)
         self._evaluating += time.perf_counter() - began
-        fit_seconds = began - self._started - self._away
+        fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
         self._be_patient(metrics[self.plan.objective])
-        self.report(
-            Evaluation(
-                fold=self.fold.index,
-                epoch=self.epoch,
-                metrics=metrics,
-                train_loss=self.train_loss,
-                fit_seconds=round(fit_seconds, 4),
-                evaluate_seconds=round(self._evaluating, 4),
-                n_parameters=count_parameters(self.model),
-                peak_memory=peak_memory(),
-                peak_gpu_memory=peak_gpu_memory(),
-                fast_paths=self.paths.applied,
-            )
+        evaluation = Evaluation(
+            fold=self.fold.index,
+            epoch=self.epoch,
+            metrics=metrics,
+            train_loss=self.train_loss,
+            fit_seconds=round(fit_seconds, 4),
+            evaluate_seconds=round(self._evaluating, 4),
+            n_parameters=count_parameters(self.model),
+            peak_memory=peak_memory(),
+            peak_gpu_memory=peak_gpu_memory(),
+            fast_paths=self.paths.applied,
         )
+        self._made.append(evaluation)
+        self.report(evaluation)
         self._away += time.perf_counter() - began
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Know what the fit had measured when it was cut off."""
+        mine = [evaluation for evaluation in checkpoint.evaluations if evaluation.fold == self.fold.index]
+        for evaluation in mine:
+            self._be_patient(evaluation.metrics[self.plan.objective])
+            self.measured = evaluation.epoch
+            self._before, self._evaluating = evaluation.fit_seconds, evaluation.evaluate_seconds
+        if checkpoint.users and checkpoint.users[-1].fold == self.fold.index:
+            users = checkpoint.users.pop()
+            self.users = dict(zip(users.epochs, users.values, strict=True))
 
     def _objective_by_user(self, recommended: pd.DataFrame) -> NDArray[np.float32]:
         """Return the objective's values, shape (n_users,), in the order of the fold's users."""
@@ -328,18 +373,42 @@ class _Measure:
 class _EpochEvaluations(Callback):
     """Evaluates within a Lightning fit, at the end of epochs."""
 
-    def __init__(self, model: TransformerModelBase[Any], measure: _Measure) -> None:
+    def __init__(
+        self, model: TransformerModelBase[Any], measure: _Measure, checkpoint: Checkpoint | None
+    ) -> None:
         self.model = model
         self.measure = measure
+        self.checkpoint = checkpoint
+        self._generators = checkpoint.generators if checkpoint is not None and checkpoint.epoch else None
 
     def __deepcopy__(self, _memo: dict[int, object]) -> _EpochEvaluations:
         """RecTools copies its trainer at each fit; the copy must report to the same place."""
         return self
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let patience end a fit before the minimal epochs that RecTools sets."""
         if self.measure.plan.patience is not None:
             trainer.fit_loop.min_epochs = 1
+        if self._generators is not None:
+            pl_module.is_fitted = True  # type: ignore[assignment]  # RecTools' flag: its weights are not to be drawn anew
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """Draw the numbers that come after those of a fit that was cut off."""
+        if self._generators is not None:
+            pl_module.is_fitted = False  # type: ignore[assignment]  # as above
+            self._generators.restore()
+            self._generators = None
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002  # Lightning's signature
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Keep in the fit's checkpoint what has been measured."""
+        if self.checkpoint is not None:
+            epoch = trainer.current_epoch + 1
+            self.checkpoint.describe(checkpoint, epoch=epoch, users=self.measure.by_user())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch; evaluate where one is due."""
@@ -351,6 +420,8 @@ class _EpochEvaluations(Callback):
             self.measure.take()
         if self.measure.out_of_patience:
             trainer.should_stop = True
+        elif self.checkpoint is not None and self.checkpoint.is_due:
+            self.checkpoint.epoch_ended(trainer)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.locks import hold_lock
 from tuner.logs import logs_to
-from tuner.per_user import read_users, write_users
+from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.shipping import own_modules
 from tuner.space import Choice, space_to_plain
@@ -217,6 +217,7 @@ def _searcher(
         Budget(study.search.trials, budget_ends),
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
+        drop_checkpoint=partial(drop_checkpoint, folder),
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -258,7 +259,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
         run_trial,
         folds=prepared.folds,
         plan=prepared.plan,
-        logs=str(folder / "logs"),
+        folder=str(folder),
         threads=max(1, int(resources.cpus_per_trial)),
     )
     share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}

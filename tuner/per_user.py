@@ -1,6 +1,7 @@
-"""Per-user values of the objective: one small file for each fold of each trial.
+"""Files of a trial in the study's folder, beside its log: per-user values, and its checkpoint.
 
-They are what the race compares, and too many for the store: NumPy archives in the study's folder.
+The per-user values of the objective, one small NumPy archive for each fold, are what the race compares, and
+too many for the store.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from tuner.results import Users
 
-__all__ = ["read_users", "write_users"]
+__all__ = ["checkpoint_path", "drop_checkpoint", "read_users", "write_users"]
 
 FOLDER = "users"
 
@@ -48,3 +49,14 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
                 yield Users(fold, tuple(archive["epochs"].tolist()), archive["values"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             continue
+
+
+def checkpoint_path(folder: Path, number: int) -> Path:
+    """Return where a trial that is running keeps what it goes on from if it is cut off."""
+    return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
+
+
+def drop_checkpoint(folder: Path, number: int) -> None:
+    """Remove the checkpoint of a trial that has ended."""
+    for path in (checkpoint_path(folder, number), checkpoint_path(folder, number).with_suffix(".tmp")):
+        path.unlink(missing_ok=True)

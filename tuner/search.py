@@ -107,6 +107,8 @@ class StudySearcher(Searcher):
         Tells which trials to stop early.
     keep_users
         Function of a trial's number and the per-user values of a fold that keeps them.
+    drop_checkpoint
+        Function of the number of a trial that has ended; what it would have gone on from is not needed.
     n_folds
         Seeds that a trial needs.
     objective, direction
@@ -129,6 +131,7 @@ class StudySearcher(Searcher):
         *,
         referee: Referee,
         keep_users: Callable[[int, Users], None],
+        drop_checkpoint: Callable[[int], None],
         n_folds: int,
         objective: str,
         direction: Direction,
@@ -146,6 +149,7 @@ class StudySearcher(Searcher):
         self._budget = budget
         self._referee = referee
         self._keep_users = keep_users
+        self._drop_checkpoint = drop_checkpoint
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
@@ -275,6 +279,7 @@ class StudySearcher(Searcher):
 
     def _complete(self, live: _Live, seconds: float) -> None:
         live.told = True
+        self._drop_checkpoint(live.job.number)
         summary = summarise(live.evaluations, self._objective, self._direction)
         self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
@@ -284,6 +289,7 @@ class StudySearcher(Searcher):
 
     def _prune(self, live: _Live, stop: Stop) -> None:
         live.told = True
+        self._drop_checkpoint(live.job.number)
         seconds = time.perf_counter() - live.began
         self._store.prune(live.job.number, stop=stop, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
@@ -292,6 +298,7 @@ class StudySearcher(Searcher):
 
     def _fail(self, live: _Live, failure: Failure, seconds: float) -> None:
         live.told = True
+        self._drop_checkpoint(live.job.number)
         log = _log_name(live.job)
         self._store.fail(live.job.number, failure=failure, seconds=seconds, log=log)
         self._kinds.append(failure.kind)

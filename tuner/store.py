@@ -5,6 +5,7 @@ A study's folder holds
     journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures
     study.yaml      the study as it was first run
     logs/           one file per trial
+    checkpoints/    what running trials go on from if they are cut off
     users/          per-user values of the objective
     tensorboard/    one run per trial
     .lock           who is running it

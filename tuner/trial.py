@@ -17,20 +17,25 @@ from typing import Any
 import torch
 from ray import tune
 
+from tuner.checkpoints import read_checkpoint
 from tuner.errors import TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
 from tuner.logs import logs_to
 from tuner.memory import keep_freed_memory, return_freed_memory
+from tuner.per_user import checkpoint_path
 from tuner.results import DONE, EVALUATION, FAILED, USERS, Evaluation, Failure, Job, Users
 
 __all__ = ["run_trial"]
 
 logger = logging.getLogger(__name__)
 
+#: Work that a trial may lose when it is cut off, beside what leads to its next evaluation.
+CHECKPOINT_SECONDS = 30.0
+
 
 def run_trial(
-    config: Mapping[str, Any], *, folds: Sequence[Fold], plan: Plan, logs: str, threads: int
+    config: Mapping[str, Any], *, folds: Sequence[Fold], plan: Plan, folder: str, threads: int
 ) -> None:
     """Run one trial; the function that Ray Tune calls.
 
@@ -40,8 +45,8 @@ def run_trial(
         ``{"job": Job}``.
     folds, plan
         From the object store, shared by all trials of a node.
-    logs
-        Folder for the trial's log.
+    folder
+        Of the study, for the trial's log and its checkpoint.
     threads
         For torch; the trial's share of CPUs.
     """
@@ -56,9 +61,18 @@ def run_trial(
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    with _trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
+    checkpoint = read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS)
+    with _trial_log(Path(folder) / "logs" / f"trial-{job.number:04d}.log", job):
         try:
-            evaluate_folds(job.params, folds, plan, job.seeds, report, report_users=report_users)
+            evaluate_folds(
+                job.params,
+                folds,
+                plan,
+                job.seeds,
+                report,
+                report_users=report_users,
+                checkpoint=checkpoint,
+            )
         except TrialError as error:
             logger.exception("trial %d failed", job.number)
             outcome = {FAILED: Failure(error.message, _kind(error))}

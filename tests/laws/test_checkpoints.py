@@ -1,0 +1,151 @@
+"""A trial that was cut off and goes on from its checkpoint is the trial that was never cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.integration.conftest import write_interactions
+from tuner.checkpoints import Checkpoint, read_checkpoint
+from tuner.data import Source
+from tuner.evaluation import Plan, evaluate_folds
+from tuner.folds import Fold, development_dataset, make_folds
+from tuner.results import Evaluation, Users
+from tuner.spec import Data, Folds, Metric
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+SMALL = {
+    "n_factors": 8,
+    "n_heads": 2,
+    "n_blocks": 1,
+    "session_max_len": 8,
+    "batch_size": 32,
+    "dropout_rate": 0.2,
+    "epochs": 4,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "sasrec": {"cls": "SASRecModel", **SMALL},
+    "bert4rec": {"cls": "BERT4RecModel", **SMALL, "loss": "gBCE", "n_negatives": 8},
+    "hstu": {
+        "cls": "HSTUModel",
+        **SMALL,
+        "relative_time_attention": False,
+        "loss": "sampled_softmax",
+        "n_negatives": 8,
+    },
+    "popular": {"cls": "PopularModel"},
+}
+PLAN = Plan((Metric("NDCG", 10), Metric("HitRate", 10)), "NDCG@10", "maximize", filter_viewed=False)
+SEEDS = (11, 12)
+
+
+class PulledPlugError(BaseException):
+    """As sudden as SIGKILL: no `except Exception` sees it."""
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> list[Fold]:
+    path = tmp_path_factory.mktemp("checkpoints") / "clicks.csv"
+    write_interactions(path)
+    frame = pd.read_csv(path, parse_dates=["datetime"]).assign(weight=1.0)
+    section = Folds(split="last_n", size=1, n_folds=2, filter_viewed=False)
+    dataset = development_dataset(Source(frame, None, "", 0, 0), Data(interactions=str(path)), section)
+    return make_folds(dataset, section)
+
+
+def run(
+    params: dict[str, Any],
+    folds: list[Fold],
+    checkpoint: Checkpoint | None,
+    plan: Plan,
+    stop_after: int = 999,
+) -> list[Evaluation | Users]:
+    """Evaluate a trial, and pull the plug at one of its reports."""
+    made: list[Evaluation | Users] = []
+
+    def report(what: Evaluation | Users) -> None:
+        made.append(what)
+        if len(made) == stop_after:
+            raise PulledPlugError
+
+    with suppress(PulledPlugError):
+        evaluate_folds(params, folds, plan, SEEDS, report, report_users=report, checkpoint=checkpoint)
+    return made
+
+
+def comparable(made: list[Evaluation | Users]) -> list[object]:
+    """Leave out what depends on the machine."""
+    return [
+        replace(one, fit_seconds=0, evaluate_seconds=0, peak_memory=None)
+        if isinstance(one, Evaluation)
+        else (one.fold, one.epochs, one.values.tolist())
+        for one in made
+    ]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_trial_goes_on_wherever_it_was_cut_off(
+    name: str, fast: bool, folds: list[Fold], tmp_path: Path
+) -> None:
+    plan = replace(PLAN, fast=fast)
+    whole = run(MODELS[name], folds, None, plan)
+    assert len(whole) == (4 if name == "popular" else 10)
+    for cut in range(1, len(whole)):
+        path = tmp_path / f"{cut}.ckpt"
+        run(MODELS[name], folds, read_checkpoint(path, every=0), plan, stop_after=cut)
+        again = read_checkpoint(path, every=0)
+        known = len(again.evaluations)
+        assert known >= cut - 3, (
+            "no more than the evaluation under way, and the users of a fold, are done again"
+        )
+        assert comparable(run(MODELS[name], folds, again, plan)) == comparable(whole), cut
+
+
+def test_a_trial_may_be_cut_off_again_and_again(folds: list[Fold], tmp_path: Path) -> None:
+    whole = run(MODELS["sasrec"], folds, None, PLAN)
+    path = tmp_path / "trial.ckpt"
+    for cut in range(2, len(whole)):
+        run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN, stop_after=cut)
+    assert comparable(run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN)) == comparable(whole)
+
+
+def test_patience_remembers(folds: list[Fold], tmp_path: Path) -> None:
+    plan = replace(PLAN, patience=1)
+    params = {**MODELS["sasrec"], "epochs": 8, "lr": 1e-6}
+    whole = run(params, folds, None, plan)
+    assert len(whole) < 18, "patience ends a fold early"
+    for cut in range(1, len(whole)):
+        path = tmp_path / f"{cut}.ckpt"
+        run(params, folds, read_checkpoint(path, every=0), plan, stop_after=cut)
+        assert comparable(run(params, folds, read_checkpoint(path, every=0), plan)) == comparable(whole)
+
+
+def test_states_are_kept_only_as_often_as_asked(folds: list[Fold], tmp_path: Path) -> None:
+    path = tmp_path / "trial.ckpt"
+    run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=3)
+    assert not path.exists()
+    run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=6)
+    again = read_checkpoint(path, every=3600)
+    assert (again.fold, again.epoch, len(again.evaluations)) == (1, 0, 4), "the end of a fold is always kept"
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"{}"])
+def test_a_damaged_checkpoint_is_as_none(
+    damage: Callable[[bytes], bytes], folds: list[Fold], tmp_path: Path
+) -> None:
+    path = tmp_path / "trial.ckpt"
+    run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN, stop_after=3)
+    path.write_bytes(damage(path.read_bytes()))
+    assert read_checkpoint(path, every=0).evaluations == []
+    whole = run(MODELS["sasrec"], folds, None, PLAN)
+    assert comparable(run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN)) == comparable(whole)
+    assert np.isfinite([e.train_loss for e in whole if isinstance(e, Evaluation)]).all()
