@@ -3,11 +3,12 @@
     python -m benchmarks.estimates [--data DIR] [--steps N] [--quick]
 
 The smallest and the largest configuration are those that `tuner.estimate` finds. A process of its own makes
-the estimates as `tuner check` does. Another one then runs each configuration for one epoch as a trial does, on
-the fold that was estimated, which it reads from a file as a worker takes it from the object store: its
+the estimates as `tuner check` does. Another one then runs each configuration for one epoch as a trial does,
+on the fold that was estimated, which it reads from a file as a worker takes it from the object store: its
 `fit_seconds` and `peak_memory` are what a run records. Where the estimate says that an epoch takes more than
-three minutes, only some steps are run, and the time of a step, its batch included, stands for that of the epoch:
-the first two steps warm up and the median of the others counts. `.../steps` is then their number, else 0.
+three minutes, only some steps are run, and the time of a step, its batch included, stands for that of the
+epoch: the first two steps warm up and the median of the others counts. `.../steps` is then their number,
+else 0.
 
 `smallest/seconds` and the others are estimated / measured; within 0.5 to 2 is the target.
 """
@@ -123,6 +124,28 @@ def run_steps(params: dict[str, Any], fold: Fold, plan: Plan, steps: int) -> dic
     return {"epoch_seconds": step * n_batches, "peak_memory": peak_memory()}
 
 
+def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Return estimated / measured."""
+    found: dict[str, float] = {}
+    for run in runs:
+        for name, key in (("seconds", "epoch_seconds"), ("memory", "peak_memory")):
+            found[f"{run['size']}/{name}"] = round(run["estimated"][key] / run["measured"][key], 3)
+        found[f"{run['size']}/steps"] = run["steps"]
+    return found
+
+
+def table(runs: list[dict[str, Any]], found: dict[str, float]) -> str:
+    """Return both, and their ratios, for people."""
+    lines = [f"{'estimated / measured':<22}{'epoch, s':>18}{'ratio':>8}{'peak, GB':>16}{'ratio':>8}"]
+    for run in runs:
+        size, guess, real = run["size"], run["estimated"], run["measured"]
+        seconds = f"{guess['epoch_seconds']:.1f} / {real['epoch_seconds']:.1f}"
+        memory = f"{guess['peak_memory'] / 1e9:.2f} / {real['peak_memory'] / 1e9:.2f}"
+        ratios = found[f"{size}/seconds"], found[f"{size}/memory"]
+        lines.append(f"{size:<22}{seconds:>18}{ratios[0]:>8.2f}{memory:>16}{ratios[1]:>8.2f}")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Estimate, run, print the table and write the results."""
     parser = command_line(__doc__)
@@ -134,10 +157,6 @@ def main() -> None:
         print(json.dumps(run_one(**job) if "size" in job else estimate_all(**job)))
         return
     facts, runs = machine(), []
-    found: dict[str, float] = {}
-    print(
-        f"{'':<12}{'estimated':>14}{'measured':>14}{'ratio':>8}{'GB estimated':>16}{'measured':>10}{'ratio':>8}"
-    )
     with tempfile.TemporaryDirectory() as folder:
         job = {"data": str(arguments.data.resolve()), "folder": folder}
         estimated = measured_apart("benchmarks.estimates", job, environment())
@@ -147,17 +166,9 @@ def main() -> None:
             job = {"folder": folder, "size": size, "steps": steps}
             print(f"{size}: an epoch of about {guess['epoch_seconds']:.0f} s", file=sys.stderr, flush=True)
             measured = measured_apart("benchmarks.estimates", job, environment())
-            seconds, memory = (guess[key] / measured[key] for key in ("epoch_seconds", "peak_memory"))
-            found |= {
-                f"{size}/seconds": round(seconds, 3),
-                f"{size}/memory": round(memory, 3),
-                f"{size}/steps": steps,
-            }
             runs.append({"size": size, "estimated": guess, "measured": measured, "steps": steps})
-            print(
-                f"{size:<12}{guess['epoch_seconds']:>12.1f} s{measured['epoch_seconds']:>12.1f} s{seconds:>8.2f}"
-                f"{guess['peak_memory'] / 1e9:>16.2f}{measured['peak_memory'] / 1e9:>10.2f}{memory:>8.2f}"
-            )
+    found = figures(runs)
+    print(table(runs, found))
     results = {"machine": facts, "quick": arguments.quick, "figures": found, "runs": runs}
     print(write_results("estimates", results))
 

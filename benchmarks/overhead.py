@@ -10,8 +10,8 @@
 A figure is wall time over ideal time, which is the sleeping alone, divided by two slots. The wall time is
 from the moment at which the first trial runs in its worker to the moment at which the driver has noted the
 end of the last one: for the tuner, from the store, the first of (time of the end - the trial's seconds) to
-the last time of an end; for plain Ray, from the begin that the function reports to the last `on_trial_complete`.
-Ray's own start is in none of them. `.../asked` counts from the moment at which the driver asks for the first
+the last time of an end; for plain Ray, from the begin that the function reports to the last
+`on_trial_complete`. Ray's own start is in none of them. `.../asked` counts from the moment at which the driver asks for the first
 trial, so it includes the start of the workers, which is paid once in a search.
 """
 
@@ -132,10 +132,10 @@ def run_ray(folder: Path, seconds: int, n_trials: int, *, reuse: bool) -> dict[s
             self.asked: list[float] = []
             self.ended: list[float] = []
 
-        def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401, ARG002  # Ray's signature
+        def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002  # Ray's signature
             self.asked.append(time.time())
 
-        def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401, ARG002  # as above
+        def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002  # as above
             self.ended.append(time.time())
 
     times = Times()

@@ -1,4 +1,4 @@
-"""Getting data ready for trials as they grow: seconds and memory per million interactions, ours against stock.
+"""Data made ready for trials as they grow: seconds and memory per million interactions, ours and stock.
 
     python -m benchmarks.scale [--data DIR] [--rounds N] [--quick]
 
@@ -9,10 +9,10 @@ split the newest 28 days twice and build the loader of training batches for each
 - stock: pandas, `Dataset.construct`, the same splitter, `filter_interactions` for the data set of each fold,
   and the test interactions with their external ids, as in `cross_validate`; then a plain SASRec.
 
-`x16/prepare` is ours in seconds per million, `x16/stock` RecTools', `x16/ratio` stock / ours; `x16/loader` and
-`x16/stock_loader` are the part of the loaders. `x16/memory` and `x16/stock_memory` are GB per million: the peak
-of the process less what it held after its imports; `x16/memory_ratio` is ours / stock. Ours also checks the
-data and takes their fingerprint.
+`x16/prepare` is ours in seconds per million, `x16/stock` RecTools', `x16/ratio` stock / ours; `x16/loader`
+and `x16/stock_loader` are the part of the loaders. `x16/memory` and `x16/stock_memory` are GB per million:
+the peak of the process less what it held after its imports; `x16/memory_ratio` is ours / stock. Ours also
+checks the data and takes their fingerprint.
 """
 
 from __future__ import annotations

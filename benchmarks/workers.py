@@ -2,9 +2,9 @@
 
     python -m benchmarks.workers [--trials N] [--quick]
 
-Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds, between
-the very steps that `tuner.trial` puts around it: freed memory is kept, its log is a file, the clean-up follows.
-The environment is a worker's. Resident memory is read after each clean-up.
+Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds,
+between the very steps that `tuner.trial` puts around it: freed memory is kept, its log is a file, the
+clean-up follows. The environment is a worker's. Resident memory is read after each clean-up.
 
 `growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
 `first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
