@@ -11,7 +11,7 @@ A figure is wall time over ideal time, which is the sleeping alone, divided by t
 from the moment at which the first trial runs in its worker to the moment at which the driver has noted the
 end of the last one: for the tuner, from the store, the first of (time of the end - the trial's seconds) to
 the last time of an end; for plain Ray, from the begin that the function reports to the last
-`on_trial_complete`. Ray's own start is in none of them. `.../asked` counts from the moment at which the driver
+`on_trial_complete`. Ray's own start is in none of them. `.../asked` counts from when the driver
 asks for the first trial, so it includes the start of the workers, which is paid once in a search.
 """
 

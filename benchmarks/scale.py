@@ -126,7 +126,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
         def per_million(way: str, key: str, copies: int = copies) -> float:
             mine = [run for run in runs if (run["way"], run["copies"]) == (way, copies)]
-            return median(run[key] for run in mine) / (mine[0]["interactions"] / 1e6)
+            return float(median(run[key] for run in mine)) / (mine[0]["interactions"] / 1e6)
 
         seconds, stock_seconds = (per_million(way, "seconds") for way in WAYS)
         memory, stock_memory = (per_million(way, "peak") / 1e9 for way in WAYS)
