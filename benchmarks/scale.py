@@ -9,10 +9,9 @@ split the newest 28 days twice and build the loader of training batches for each
 - stock: pandas, `Dataset.construct`, the same splitter, `filter_interactions` for the data set of each fold,
   and the test interactions with their external ids, as in `cross_validate`; then a plain SASRec.
 
-`x16/prepare` is ours in seconds per million, `x16/stock` RecTools', `x16/ratio` stock / ours; `x16/loader`
-and `x16/stock_loader` are the part of the loaders. `x16/memory` and `x16/stock_memory` are GB per million:
-the peak of the process less what it held after its imports; `x16/memory_ratio` is ours / stock. Ours also
-checks the data and takes their fingerprint.
+`prepare_s_per_million/x16` is ours, `stock_s_per_million/x16` RecTools', `ratio/x16` stock / ours; the
+`loader` figures are the loaders' part of each. Memory is GB per million: the peak of the process less what it
+held after its imports; `memory_ratio` is ours / stock. Ours also checks the data and takes their fingerprint.
 """
 
 from __future__ import annotations
@@ -131,16 +130,16 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         seconds, stock_seconds = (per_million(way, "seconds") for way in WAYS)
         memory, stock_memory = (per_million(way, "peak") / 1e9 for way in WAYS)
         row = {
-            "prepare": seconds,
-            "stock": stock_seconds,
+            "prepare_s_per_million": seconds,
+            "stock_s_per_million": stock_seconds,
             "ratio": stock_seconds / seconds,
-            "loader": per_million("ours", "loader"),
-            "stock_loader": per_million("stock", "loader"),
-            "memory": memory,
-            "stock_memory": stock_memory,
+            "loader_s_per_million": per_million("ours", "loader"),
+            "stock_loader_s_per_million": per_million("stock", "loader"),
+            "memory_gb_per_million": memory,
+            "stock_memory_gb_per_million": stock_memory,
             "memory_ratio": memory / stock_memory,
         }
-        found |= {f"x{copies}/{name}": round(value, 3) for name, value in row.items()}
+        found |= {f"{name}/x{copies}": round(value, 3) for name, value in row.items()}
     return found
 
 

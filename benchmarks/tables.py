@@ -28,16 +28,7 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
-    "scale": (
-        "prepare",
-        "stock",
-        "ratio",
-        "loader",
-        "stock_loader",
-        "memory",
-        "stock_memory",
-        "memory_ratio",
-    ),
+    "scale": ("x1", "x4", "x16"),
     "estimates": ("seconds", "memory", "steps"),
 }
 #: The lowest and the highest value that is wanted, by benchmark and figure.
