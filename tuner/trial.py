@@ -47,6 +47,8 @@ def run_trial(
     """
     job: Job = config["job"]
     began = time.perf_counter()
+    if not gc.get_freeze_count():
+        gc.freeze()  # what the libraries brought stays; looking through it costs each clean-up 0.25 s
 
     def report(evaluation: Evaluation) -> None:
         tune.report({EVALUATION: evaluation})
@@ -56,8 +58,6 @@ def run_trial(
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    if not gc.get_freeze_count():
-        gc.freeze()  # what the libraries brought stays; looking through it costs each clean-up 0.25 s
     with _trial_log(Path(logs) / f"trial-{job.number:04d}.log", job):
         try:
             evaluate_folds(job.params, folds, plan, job.seeds, report, report_users=report_users)
