@@ -95,9 +95,10 @@ def _machine(result: Mapping[str, Any]) -> str:
     facts = result["machine"]
     load = facts["load"][0]
     quick = " A quick run." if result.get("quick") else ""
+    settings = "".join(f"; {value} {name}" for name, value in result.get("settings", {}).items())
     return (
         f"{facts['processor']}, {facts['cores']} cores, load {load:g} at its begin; "
-        f"RecTools {facts['rectools']}, torch {facts['torch']}.{quick}"
+        f"RecTools {facts['rectools']}, torch {facts['torch']}{settings}.{quick}"
     )
 
 
