@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+DATA ?= ../shared/data
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
@@ -14,7 +15,7 @@ CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv quickstart test check clean
+.PHONY: help venv quickstart test check bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +34,17 @@ check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.dev  ## measure everything anew: an hour and a half on two quiet cores
+	$(BIN)/python -m benchmarks.step --data $(DATA)
+	$(BIN)/python -m benchmarks.loader --data $(DATA)
+	$(BIN)/python -m benchmarks.study --rounds 1
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scale --data $(DATA)
+	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.estimates --data $(DATA)
+	$(BIN)/python -m benchmarks.tables
 
 clean:  ## remove the environment, caches and builds; studies stay
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

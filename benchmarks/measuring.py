@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-__all__ = ["RESULTS", "machine", "measured_apart", "write_results"]
+__all__ = [
+    "DATA",
+    "RESULTS",
+    "command_line",
+    "environment",
+    "machine",
+    "measured_apart",
+    "middle_and_spread",
+    "write_results",
+]
 
+DATA = Path(__file__).parents[2] / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("rectools", "torch", "pytorch-lightning", "numpy", "pandas")
+
+
+def command_line(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with what all benchmarks take; `--job` is theirs, for their own processes."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="less of everything, to see that it works")
+    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
+    return parser
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a program that is measured: it finds this checkout, and computes alone."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def middle_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the median with the lowest and the highest value, for people."""
+    middle, low, high = (f"{value:.{digits}f}" for value in (median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def measured_apart(module: str, job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         )
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
-            _fit(prepared, searcher, folder)
+            _fit(prepared, searcher, folder, slots)
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
@@ -247,7 +247,7 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     return referee
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
+def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -271,6 +271,9 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
+                # Without it Tune starts one worker at a time, and drops it when an earlier one is free first:
+                # trials shorter than a worker's start would run one by one.
+                max_concurrent_trials=slots,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,
                 trial_dirname_creator=_tune_name,

@@ -1,0 +1,187 @@
+"""Data made ready for trials as they grow: seconds and memory per million interactions, ours and stock.
+
+    python -m benchmarks.scale [--data DIR] [--rounds N] [--quick]
+
+Online Retail is repeated 1, 4 and 16 times, each time with new users. Both ways begin with the Parquet file,
+split the newest 28 days twice and build the loader of training batches for each fold:
+
+- ours: `load_source`, `development_dataset`, `make_folds`, then a SASRec with the fast paths;
+- stock: pandas, `Dataset.construct`, the same splitter, `filter_interactions` for the data set of each fold,
+  and the test interactions with their external ids, as in `cross_validate`; then a plain SASRec.
+
+`prepare_s_per_million/x16` is ours, `stock_s_per_million/x16` RecTools', `ratio/x16` stock / ours; the
+`loader` figures are the loaders' part of each. Memory is GB per million: the peak of the process less what it
+held after its imports; `memory_ratio` is ours / stock. Ours also checks the data and takes their fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measuring import (
+    DATA,
+    command_line,
+    environment,
+    machine,
+    measured_apart,
+    middle_and_spread,
+    write_results,
+)
+
+if TYPE_CHECKING:
+    from rectools.dataset import Dataset
+
+WAYS = ("ours", "stock")
+COPIES = (1, 4, 16)
+N_FOLDS, SIZE = 2, "28D"
+
+
+def repeat_users(source: Path, target: Path, copies: int) -> None:
+    """Write the interactions so many times, each time of new users."""
+    import pandas as pd
+
+    frame = pd.read_parquet(source)
+    parts = [frame.assign(user_id=frame["user_id"].astype(str) + f"-{copy}") for copy in range(copies)]
+    pd.concat(parts, ignore_index=True).to_parquet(target, index=False)
+
+
+def ours(path: str) -> Iterable[Dataset]:
+    """Return the train data set of each fold, as a search makes them."""
+    from tuner.data import load_source
+    from tuner.folds import development_dataset, make_folds
+    from tuner.spec import Data, Folds
+
+    data = Data(interactions=path)
+    folds = Folds(split="time_range", size=SIZE, n_folds=N_FOLDS, holdout=0)
+    return [fold.train for fold in make_folds(development_dataset(load_source(data), data, folds), folds)]
+
+
+def stock(path: str) -> Iterable[Dataset]:
+    """Return the train data set of each fold, made by RecTools."""
+    import pandas as pd
+    from rectools import Columns
+    from rectools.dataset import Dataset
+    from rectools.model_selection import TimeRangeSplitter
+
+    dataset = Dataset.construct(pd.read_parquet(path))
+    splitter = TimeRangeSplitter(SIZE, N_FOLDS)
+    folds = []
+    for train, test, _ in splitter.split(dataset.interactions, collect_fold_stats=True):
+        part = dataset.filter_interactions(
+            row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
+        )
+        tested = dataset.interactions.df.loc[test].copy()
+        tested[Columns.User] = dataset.user_id_map.convert_to_external(tested[Columns.User].to_numpy())
+        tested[Columns.Item] = dataset.item_id_map.convert_to_external(tested[Columns.Item].to_numpy())
+        folds.append((part, part.get_raw_interactions(), tested))
+    return [part for part, _, _ in folds]
+
+
+def build_loaders(datasets: Iterable[Dataset], *, fast: bool) -> None:
+    """Build what gives the training batches of each fold."""
+    from rectools.models import SASRecModel
+
+    from tuner.training import accelerate
+
+    for dataset in datasets:
+        model = SASRecModel(session_max_len=100)
+        if fast:
+            accelerate(model)
+        model.data_preparator.process_dataset_train(dataset)
+        model.data_preparator.get_dataloader_train()
+
+
+def measure(way: str, path: str) -> dict[str, float]:
+    """Do one way's work in this process."""
+    import torch
+    from rectools.models import SASRecModel  # noqa: F401  # its import is not measured
+
+    from tuner.evaluation import evaluate_fold  # noqa: F401  # as above
+    from tuner.memory import peak_memory, reset_peak
+
+    torch.set_num_threads(1)
+    make: Callable[[str], Iterable[Dataset]] = ours if way == "ours" else stock
+    reset_peak()
+    before = peak_memory()
+    began = time.perf_counter()
+    datasets = make(path)
+    prepared = time.perf_counter()
+    build_loaders(datasets, fast=way == "ours")
+    done = time.perf_counter()
+    return {"seconds": done - began, "loader": done - prepared, "peak": peak_memory() - before}
+
+
+def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the medians per million interactions, and ratios of them."""
+    found: dict[str, float] = {}
+    for copies in dict.fromkeys(run["copies"] for run in runs):
+
+        def per_million(way: str, key: str, copies: int = copies) -> float:
+            mine = [run for run in runs if (run["way"], run["copies"]) == (way, copies)]
+            return float(median(run[key] for run in mine)) / (mine[0]["interactions"] / 1e6)
+
+        seconds, stock_seconds = (per_million(way, "seconds") for way in WAYS)
+        memory, stock_memory = (per_million(way, "peak") / 1e9 for way in WAYS)
+        row = {
+            "prepare_s_per_million": seconds,
+            "stock_s_per_million": stock_seconds,
+            "ratio": stock_seconds / seconds,
+            "loader_s_per_million": per_million("ours", "loader"),
+            "stock_loader_s_per_million": per_million("stock", "loader"),
+            "memory_gb_per_million": memory,
+            "stock_memory_gb_per_million": stock_memory,
+            "memory_ratio": memory / stock_memory,
+        }
+        found |= {f"{name}/x{copies}": round(value, 3) for name, value in row.items()}
+    return found
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Return what was measured, for people: medians, and from the lowest to the highest."""
+    lines = [f"{'data':<6}{'way':<8}{'seconds':>24}{'of these loaders':>24}{'peak GB':>22}"]
+    for copies, way in dict.fromkeys((run["copies"], run["way"]) for run in runs):
+        mine = [run for run in runs if (run["copies"], run["way"]) == (copies, way)]
+        seconds, loader = (middle_and_spread([run[key] for run in mine]) for key in ("seconds", "loader"))
+        peak = middle_and_spread([run["peak"] / 1e9 for run in mine])
+        lines.append(f"x{copies:<5}{way:<8}{seconds:>24}{loader:>24}{peak:>22}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure both ways in turns, print the table and write the results."""
+    import pyarrow.parquet
+
+    parser = command_line(__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.job:
+        print(json.dumps(measure(**arguments.job)))
+        return
+    facts, runs = machine(), []
+    source = arguments.data / "online-retail-uci" / "interactions.parquet"
+    with tempfile.TemporaryDirectory() as name:
+        for copies in COPIES[:1] if arguments.quick else COPIES:
+            path = Path(name) / f"x{copies}.parquet"
+            repeat_users(source, path, copies)
+            size = {"copies": copies, "interactions": pyarrow.parquet.read_metadata(path).num_rows}
+            for number in range(1 if arguments.quick else arguments.rounds):
+                for way in WAYS:
+                    job = {"way": way, "path": str(path)}
+                    measured = measured_apart("benchmarks.scale", job, environment())
+                    runs.append({"way": way, **size, "round": number, **measured})
+                    print(f"x{copies} {way}: {measured['seconds']:.1f} s", file=sys.stderr, flush=True)
+    print(table(runs))
+    results = {"machine": facts, "quick": arguments.quick, "figures": figures(runs), "runs": runs}
+    print(write_results("scale", results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Write the figures of `results/*.json` into README.md, so that none is typed by hand.
+
+    python -m benchmarks.tables
+
+A line `<!-- table NAME -->` in README.md begins a table, `<!-- end -->` ends it; what stands between them is
+replaced. A figure `a/b` stands in row `a` and column `b` where `b` is one of the benchmark's columns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import RESULTS
+
+__all__ = ["TARGETS", "fill", "table"]
+
+README = Path(__file__).parent / "README.md"
+_TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+#: Last parts of names that are columns, by benchmark.
+COLUMNS = {
+    "step": ("allocator", "paths", "memory", "spread", "loss_difference"),
+    "loader": ("beauty", "retail"),
+    "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
+    "overhead": ("asked",),
+    "scale": ("x1", "x4", "x16"),
+    "estimates": ("seconds", "memory", "steps"),
+}
+#: The lowest and the highest value that is wanted, by benchmark and figure.
+TARGETS = {
+    "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
+    "startup": {"first_report_s": (0.0, 15.0)},
+    "estimates": {
+        f"{size}/{what}": (0.5, 2.0) for size in ("smallest", "largest") for what in ("seconds", "memory")
+    },
+}
+
+
+def main() -> None:
+    """Rewrite README.md."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def fill(text: str) -> str:
+    """Return the text with the table of each result between its markers."""
+    return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2])}{found[3]}", text)
+
+
+def _section(name: str) -> str:
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return "Not measured yet.\n"
+    return table(name, json.loads(path.read_text(encoding="utf-8")))
+
+
+def table(name: str, result: Mapping[str, Any]) -> str:
+    """Return a result as Markdown: its figures, its targets, its machine."""
+    columns = COLUMNS.get(name, ())
+    rows: dict[str, dict[str, float]] = {}
+    for key, value in result["figures"].items():
+        row, _, last = key.rpartition("/")
+        row, column = (row, last) if row and last in columns else (key, "")
+        rows.setdefault(row, {})[column] = value
+    shown = [column for column in ("", *columns) if any(column in row for row in rows.values())]
+    lines = [
+        f"| figure | {' | '.join(column or 'value' for column in shown)} |",
+        f"|---|{'---:|' * len(shown)}",
+    ]
+    for row, values in rows.items():
+        cells = (_shown(values[column]) if column in values else "" for column in shown)
+        lines.append(f"| `{row}` | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_judged(name, result["figures"]), _machine(result)]) + "\n"
+
+
+def _judged(name: str, figures: Mapping[str, float]) -> list[str]:
+    """Return a line for each target that was measured."""
+    lines = [
+        f"- target {f'{low:g} to {high:g}' if low else f'at most {high:g}'} for `{key}`: "
+        f"{'met' if low <= figures[key] <= high else 'missed'} with {_shown(figures[key])}"
+        for key, (low, high) in TARGETS.get(name, {}).items()
+        if key in figures
+    ]
+    return [*lines, ""] if lines else []
+
+
+def _machine(result: Mapping[str, Any]) -> str:
+    facts = result["machine"]
+    load = facts["load"][0]
+    quick = " A quick run." if result.get("quick") else ""
+    settings = "".join(f"; {value} {name}" for name, value in result.get("settings", {}).items())
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, load {load:g} at its begin; "
+        f"RecTools {facts['rectools']}, torch {facts['torch']}{settings}.{quick}"
+    )
+
+
+def _shown(value: float) -> str:
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:g}"
+
+
+if __name__ == "__main__":
+    main()

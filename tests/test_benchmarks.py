@@ -1,0 +1,53 @@
+"""The benchmarks can be started, and what they found is what README shows. None is run here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tables
+from benchmarks.measuring import RESULTS
+
+FOLDER = Path(tables.__file__).parent
+NO_COMMANDS = {"__init__", "measuring", "small_study"}
+COMMANDS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_benchmark_says_what_it_measures(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    assert f"python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_result_names_its_machine_and_its_figures(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert result["machine"]["cores"] >= 1
+    assert result["figures"]
+    assert all(type(value) in {int, float} for value in result["figures"].values())
+
+
+def test_readme_shows_the_results() -> None:
+    text = tables.README.read_text()
+    assert tables.fill(text) == text, "run `python -m benchmarks.tables`"
+    for path in RESULTS.glob("*.json"):
+        assert f"<!-- table {path.stem} -->" in text
+
+
+def test_a_table_puts_figures_in_columns_and_judges_targets() -> None:
+    machine = {"processor": "P", "cores": 2, "load": [0.5, 0, 0], "rectools": "1", "torch": "2"}
+    figures = {"overhead_1s": 1.2, "overhead_1s/asked": 1.5, "overhead_5s": 1.01, "ray_1s": 3}
+    lines = tables.table("overhead", {"machine": machine, "figures": figures}).splitlines()
+    assert lines[:3] == ["| figure | value | asked |", "|---|---:|---:|", "| `overhead_1s` | 1.2 | 1.5 |"]
+    assert "- target at most 1.1 for `overhead_1s`: missed with 1.2" in lines
+    assert "- target at most 1.05 for `overhead_5s`: met with 1.01" in lines
