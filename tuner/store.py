@@ -17,7 +17,6 @@ baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `s
 from __future__ import annotations
 
 import json
-import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,13 +26,11 @@ from pathlib import Path
 
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.locks import JournalLock
+from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.records import (
     EVALUATION_KEY,
     INFEASIBLE,
@@ -54,9 +51,6 @@ __all__ = ["Asked", "StudyStore", "open_store", "read_records", "store_exists"]
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
-logger = logging.getLogger(__name__)
-
-JOURNAL = "journal.log"
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
 #: Points in a row that may be known before another sampler is asked; and then, in a space without end.
@@ -90,30 +84,6 @@ def _accept(params_of: Mapping[str, Value]) -> None:
     """Refuse nothing."""
 
 
-def _storage(folder: Path) -> JournalStorage:
-    backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=JournalLock(folder / ".journal.lock"))
-    try:
-        return JournalStorage(backend)
-    except (ValueError, KeyError, TypeError) as error:
-        rule = f"must be a journal of Optuna, but cannot be read: {type(error).__name__}: {error}"
-        hint = "a file of another origin, or damaged by hand or disk; restore it from a backup"
-        raise StoreError(str(folder / JOURNAL), [Problem("", rule, hint)]) from error
-
-
-def _mend_tail(journal: Path) -> None:
-    """Cut off a last line that a killed writer left half written; nothing built on it."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            logger.warning(
-                "%s: cut off a record of %d bytes that was not written whole", journal, len(content) - whole
-            )
-            file.truncate(whole)
-
-
 def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -145,8 +115,7 @@ def open_store(
         If the folder holds a study with other facts, naming each difference.
     """
     _quiet_optuna()
-    _mend_tail(folder / JOURNAL)
-    storage = _storage(folder)
+    storage = open_journal(folder)
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     known = study.user_attrs.get("facts")
     if known is None:
@@ -369,8 +338,15 @@ class StudyStore:
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
 
-def read_records(folder: Path) -> StoredStudy:
+def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     """Read a study, also while it runs.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    curves
+        Whether the records are to have their evaluations; a long study is read faster without.
 
     Raises
     ------
@@ -382,18 +358,16 @@ def read_records(folder: Path) -> StoredStudy:
         raise StoreError(
             str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
         )
-    _quiet_optuna()
-    storage = _storage(folder)
-    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
-    if not names:
+    studies = read_journal(folder / JOURNAL, curves=curves)
+    if not studies:
         raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
-    study = optuna.load_study(study_name=names[0], storage=storage)
+    study = studies[0]
     return StoredStudy(
-        name=study.study_name,
-        direction="maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize",
-        facts=study.user_attrs.get("facts", {}),
-        versions=study.user_attrs.get("versions", {}),
-        records=[record_of(trial) for trial in study.get_trials(deepcopy=False)],
+        name=study.name,
+        direction="maximize" if study.directions[0] == StudyDirection.MAXIMIZE else "minimize",
+        facts=study.attributes.get("facts", {}),
+        versions=study.attributes.get("versions", {}),
+        records=[record_of(trial) for trial in study.trials],
     )
 
 
