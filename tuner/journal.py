@@ -150,35 +150,57 @@ def read_journal(path: Path, *, curves: bool = True) -> list[JournalStudy]:
     StoreError
         If it is no journal or damaged, naming the line.
     """
-    studies: dict[int, JournalStudy] = {}
-    trials: list[FrozenTrial] = []  # of all studies, as the journal counts them
-    n_studies = 0
-    number = 0
+    replay = _Replay()
+    line = 0
     try:
-        for number, log in _logs(path, curves=curves):
-            operation = log["op_code"]
-            if operation == _TRIAL_ATTR:
-                if (trial := _unfinished(trials, log)) is not None:
-                    trial.user_attrs.update(log["user_attr"])
-            elif operation == _TRIAL_STATE:
-                if (trial := _unfinished(trials, log)) is not None:
-                    _set_state(trial, log)
-            elif operation == _CREATE_TRIAL:
-                if (study := studies.get(log["study_id"])) is not None:
-                    trials.append(_new_trial(log, number=len(study.trials), trial_id=len(trials)))
-                    study.trials.append(trials[-1])
-            elif operation == _CREATE_STUDY:
-                if log["study_name"] not in {study.name for study in studies.values()}:
-                    studies[n_studies] = JournalStudy(log["study_name"], log["directions"])
-                    n_studies += 1
-            elif operation == _STUDY_ATTR:
-                if (study := studies.get(log["study_id"])) is not None:
-                    study.attributes.update(log["user_attr"])
-            elif operation == _DELETE_STUDY:
-                studies.pop(log["study_id"], None)
+        for line, log in _logs(path, curves=curves):  # noqa: B007  # the handler names it
+            replay.apply(log)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(path, number, error) from error
-    return list(studies.values())
+        raise _unreadable(path, line, error) from error
+    return list(replay.studies.values())
+
+
+class _Replay:
+    """What a journal comes to, up to some line."""
+
+    def __init__(self) -> None:
+        self.studies: dict[int, JournalStudy] = {}
+        self._n_studies = 0
+        self._trials: list[FrozenTrial] = []  # of all studies, as the journal counts them
+
+    def apply(self, log: Mapping[str, Any]) -> None:
+        """Take one more record."""
+        operation = log["op_code"]
+        if operation in {_TRIAL_ATTR, _TRIAL_STATE}:
+            self._change_trial(log)
+        elif operation == _CREATE_STUDY:
+            self._create_study(log)
+        elif operation == _DELETE_STUDY:
+            self.studies.pop(log["study_id"], None)
+        elif (study := self.studies.get(log["study_id"])) is None:
+            pass
+        elif operation == _STUDY_ATTR:
+            study.attributes.update(log["user_attr"])
+        elif operation == _CREATE_TRIAL:
+            trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials))
+            self._trials.append(trial)
+            study.trials.append(trial)
+
+    def _create_study(self, log: Mapping[str, Any]) -> None:
+        if log["study_name"] not in {study.name for study in self.studies.values()}:
+            self.studies[self._n_studies] = JournalStudy(log["study_name"], log["directions"])
+            self._n_studies += 1
+
+    def _change_trial(self, log: Mapping[str, Any]) -> None:
+        """Change a trial; one that has ended stays as it is."""
+        trial_id = log["trial_id"]
+        if trial_id >= len(self._trials) or self._trials[trial_id].state.is_finished():
+            return
+        trial = self._trials[trial_id]
+        if log["op_code"] == _TRIAL_ATTR:
+            trial.user_attrs.update(log["user_attr"])
+        else:
+            _set_state(trial, log)
 
 
 def _logs(path: Path, *, curves: bool) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -194,14 +216,6 @@ def _logs(path: Path, *, curves: bool) -> Iterator[tuple[int, dict[str, Any]]]:
             except ValueError as error:
                 raise _unreadable(path, number, error) from error
             yield number, log
-
-
-def _unfinished(trials: Sequence[FrozenTrial], log: Mapping[str, Any]) -> FrozenTrial | None:
-    """Return the trial that a record changes; None if there is none or it has ended, and nothing changes."""
-    trial_id = log["trial_id"]
-    if trial_id >= len(trials) or trials[trial_id].state.is_finished():
-        return None
-    return trials[trial_id]
 
 
 def _set_state(trial: FrozenTrial, log: Mapping[str, Any]) -> None:

@@ -64,9 +64,9 @@ class BoundedTPESampler(TPESampler):
     """TPE over a bounded history, so that a suggestion takes no longer however long the study is.
 
     Optuna's own goes through all trials several times for each group of params: half a second a suggestion
-    at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees the
-    best, of which at most 25 make its density of good points in any case, and the newest, which its weights
-    favour among the others; and always those that run, which its constant liar keeps away from.
+    at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees
+    the best, of which at most 25 make its density of good points in any case, and the newest, which its
+    weights favour among the others; and always those that run, which its constant liar keeps away from.
     """
 
     _excerpt: tuple[int, Study] | None = None
@@ -108,8 +108,8 @@ def _excerpt(study: Study) -> Study:
     if len(told) <= HISTORY:
         return study
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
-    complete = (trial for trial in told if trial.state == TrialState.COMPLETE)
-    best = {trial.number for trial in choose(HISTORY // 2, complete, key=lambda trial: trial.value)}
+    values = ((trial.value, trial.number) for trial in told if trial.state == TrialState.COMPLETE)
+    best = {number for _, number in choose(HISTORY // 2, values)}
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])
     return _Excerpt(study, [t for t in trials if t.number in seen or t.state == TrialState.RUNNING])
