@@ -1,9 +1,10 @@
-"""The study store: the one source of truth, an Optuna study in the study's folder.
+"""The study store: the one source of truth, an Optuna study in the study's folder or in a database.
 
 A study's folder holds
 
-    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures
-    study.yaml      the study as it was first run
+    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
+                    absent where the study names a database
+    study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     users/          per-user values of the objective
     tensorboard/    one run per trial
