@@ -34,6 +34,11 @@ COLUMNS = {
 #: The lowest and the highest value that is wanted, by benchmark and figure.
 TARGETS = {
     "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
+    "scale_store": {
+        "trials_per_s": (10.0, float("inf")),
+        "slowdown": (0.0, 1.5),
+        "leaderboard_s": (0.0, 2.0),
+    },
     "startup": {"first_report_s": (0.0, 15.0)},
     "estimates": {
         f"{size}/{what}": (0.5, 2.0) for size in ("smallest", "largest") for what in ("seconds", "memory")
@@ -83,12 +88,18 @@ def table(name: str, result: Mapping[str, Any]) -> str:
 def _judged(name: str, figures: Mapping[str, float]) -> list[str]:
     """Return a line for each target that was measured."""
     lines = [
-        f"- target {f'{low:g} to {high:g}' if low else f'at most {high:g}'} for `{key}`: "
+        f"- target {_wanted(low, high)} for `{key}`: "
         f"{'met' if low <= figures[key] <= high else 'missed'} with {_shown(figures[key])}"
         for key, (low, high) in TARGETS.get(name, {}).items()
         if key in figures
     ]
     return [*lines, ""] if lines else []
+
+
+def _wanted(low: float, high: float) -> str:
+    if high == float("inf"):
+        return f"at least {low:g}"
+    return f"{low:g} to {high:g}" if low else f"at most {high:g}"
 
 
 def _machine(result: Mapping[str, Any]) -> str:

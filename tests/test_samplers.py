@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import optuna
 import pytest
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
 
+from tuner import samplers
 from tuner.errors import StudyError
-from tuner.samplers import NAMED, make_sampler
+from tuner.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler
 from tuner.spec import Sampler
 from tuner.spec.models import SAMPLERS
 
@@ -36,9 +41,9 @@ def test_a_sampler_is_seeded_and_suggests(name: str) -> None:
 def test_options_reach_the_sampler() -> None:
     made = make_sampler(Sampler(use="tpe", options={"n_startup_trials": 3, "seed": 9}), seed=1)
     assert made._n_startup_trials == 3  # type: ignore[attr-defined]
-    with pytest.raises(StudyError, match="must be an option of TPESampler"):
+    with pytest.raises(StudyError, match="must be an option of BoundedTPESampler"):
         make_sampler(Sampler(use="tpe", options={"n_startup": 3}), seed=1)
-    with pytest.raises(StudyError, match=r"TPESampler cannot be made: ValueError"):
+    with pytest.raises(StudyError, match=r"BoundedTPESampler cannot be made: ValueError"):
         make_sampler(Sampler(use="tpe", options={"multivariate": False, "group": True}), seed=1)
 
 
@@ -53,3 +58,76 @@ def test_options_reach_the_sampler() -> None:
 def test_what_is_no_sampler_is_refused(path: str, why: str) -> None:
     with pytest.raises(StudyError, match=f"search.sampler: {why}"):
         make_sampler(Sampler(use=path), seed=1)
+
+
+# ####  --------------  TPE over a bounded history  --------------  #### #
+
+OPTIONS = {"multivariate": True, "group": True, "constant_liar": True}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def run(study: optuna.Study, n_trials: int) -> None:
+    """Tell conditional trials of all states; every seventh keeps running."""
+    for _ in range(n_trials):
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b":
+            x += trial.suggest_int("n", 1, 50) / 50
+        trial.report(x, 1)
+        if trial.number % 7 == 3:
+            continue
+        states = {0: TrialState.PRUNED, 1: TrialState.FAIL}
+        state = states.get(trial.number % 5)
+        study.tell(trial, None if state else math.sin(5 * x), state=state)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_history_within_the_bound_gives_exactly_the_suggestions_of_optuna(monkeypatch) -> None:
+    monkeypatch.setattr(samplers, "HISTORY", 60)
+    ours = optuna.create_study(sampler=make_sampler(Sampler(use="tpe"), 3))
+    theirs = optuna.create_study(sampler=TPESampler(seed=3, **OPTIONS))
+    assert isinstance(ours.sampler, BoundedTPESampler)
+
+    def told(study: optuna.Study) -> int:
+        return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+    while told(ours) <= 60:  # the trial that is asked next is suggested from at most 60
+        for study in (ours, theirs):
+            run(study, 1)
+    assert len(ours.trials) > 80
+    assert [trial.params for trial in ours.trials] == [trial.params for trial in theirs.trials]
+    for study in (ours, theirs):
+        run(study, 10)
+    assert [trial.params for trial in ours.trials] != [trial.params for trial in theirs.trials]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(direction: str) -> None:
+    study = optuna.create_study(direction=direction, sampler=make_sampler(Sampler(use="tpe"), 3))
+    distribution = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    n_told = 2 * HISTORY
+    for number in range(n_told):
+        x = (number * 617 % n_told) / n_told
+        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=x))
+    running = study.ask().number
+    pruned = study.ask()
+    pruned.report(0.5, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+
+    seen = samplers._excerpt(study)._get_trials()
+
+    told = [trial for trial in seen if trial.state != TrialState.RUNNING]
+    assert [trial.number for trial in seen] == sorted(trial.number for trial in seen)
+    assert len(told) == HISTORY
+    assert [trial.number for trial in seen if trial.state == TrialState.RUNNING] == [running]
+    ranked = sorted(study.trials[:n_told], key=lambda t: t.value, reverse=direction == "maximize")
+    best = {trial.number for trial in ranked[: HISTORY // 2]}
+    newest = [trial.number for trial in study.trials if trial.number not in best | {running}]
+    assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
+    assert pruned.number in newest[-HISTORY // 2 :]
+    assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1

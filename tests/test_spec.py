@@ -146,6 +146,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
     plain = study.model_dump(exclude={"metrics"})
     assert plain == {
         "study": "shop",
+        "storage": None,
         "data": {
             "interactions": "events.csv",
             "columns": {"user": "user_id", "item": "item_id", "datetime": "datetime", "weight": None},

@@ -192,7 +192,7 @@ def _folder(arguments: argparse.Namespace) -> Path:
 def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.leaderboard import load_leaderboard, render
 
-    board = load_leaderboard(_folder(arguments), sort=arguments.sort)
+    board = load_leaderboard(_folder(arguments), sort=arguments.sort, curves=False)
     print(render(board, arguments.format, top=arguments.top, width=_width()))
 
 

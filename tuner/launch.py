@@ -19,7 +19,6 @@ import yaml
 
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
-from tuner.locks import hold_lock
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
@@ -27,7 +26,7 @@ from tuner.shipping import own_modules
 from tuner.space import Choice, space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
-from tuner.store import StudyStore, open_store
+from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store
 from tuner.tensorboard import TensorBoardWriter
 
 if TYPE_CHECKING:
@@ -93,8 +92,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     """
     console = console or stderr_console()
     folder = study_folder(study, output)
-    with hold_lock(folder), logs_to(folder / "logs" / "driver.log"):
-        from tuner.prepare import prepare  # noqa: PLC0415  # torch; the folder's lock comes first
+    with hold_study(folder, study.study, study.storage), logs_to(folder / "logs" / "driver.log"):
+        from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
         store = open_store(
@@ -104,6 +103,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             sampler=study.search.sampler,
             seed=study.search.seed,
             facts=prepared.facts,
+            storage=study.storage,
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
@@ -140,7 +140,7 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    (folder / "study.yaml").write_text(
+    (folder / STUDY_FILE).write_text(
         yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
 

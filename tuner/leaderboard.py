@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.locks import lock_holder
 from tuner.quantities import aligned, count, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord
 from tuner.results import Direction
 from tuner.space.names import short_name
-from tuner.store import read_records
+from tuner.store import read_records, study_holder
 
 __all__ = ["FORMATS", "Leaderboard", "Row", "load_leaderboard", "rank", "render"]
 
@@ -82,7 +81,7 @@ class Leaderboard:
         return list(dict.fromkeys([self.objective, *labels]))
 
 
-def load_leaderboard(folder: Path, *, sort: str | None = None) -> Leaderboard:
+def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = True) -> Leaderboard:
     """Read a study's folder and rank its trials.
 
     Parameters
@@ -91,13 +90,15 @@ def load_leaderboard(folder: Path, *, sort: str | None = None) -> Leaderboard:
         Of the study.
     sort
         Another metric to rank by, best first as the objective's direction says.
+    curves
+        Whether the records are to have their evaluations, which no format shows.
 
     Raises
     ------
     StoreError
         If there is no study, or no such metric.
     """
-    return rank(read_records(folder), running=lock_holder(folder) is not None, sort=sort)
+    return rank(read_records(folder, curves=curves), running=study_holder(folder) is not None, sort=sort)
 
 
 def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Leaderboard:

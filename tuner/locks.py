@@ -38,9 +38,9 @@ class JournalLock(BaseJournalFileLock):
         self._descriptor = None
 
 
-def lock_holder(folder: Path) -> str | None:
+def lock_holder(folder: Path, name: str = ".lock") -> str | None:
     """Return who runs the study in this folder at the moment, None if nobody does."""
-    path = folder / ".lock"
+    path = folder / name
     if not path.exists():
         return None
     with path.open("r") as file:
@@ -61,8 +61,15 @@ def _take(file: IO[str]) -> None:
 
 
 @contextmanager
-def hold_lock(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path, name: str = ".lock", *, source: str | None = None) -> Iterator[None]:
     """Hold the study's folder for this process.
+
+    Parameters
+    ----------
+    folder, name
+        Where the lock's file stands.
+    source
+        What is held, as messages call it; by default the folder.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         If another process runs the study, saying which.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with (folder / name).open("a+") as file:
         try:
             _take(file)
         except OSError as error:
@@ -78,7 +85,8 @@ def hold_lock(folder: Path) -> Iterator[None]:
             holder = file.read().strip() or "another process"
             hint = "wait for it, or end it; `tuner leaderboard` works meanwhile"
             raise StoreError(
-                str(folder), [Problem("", f"must be free, but {holder} is running this study", hint)]
+                source or str(folder),
+                [Problem("", f"must be free, but {holder} is running this study", hint)],
             ) from error
         file.seek(0)
         file.truncate()

@@ -1,9 +1,10 @@
-"""The study store: the one source of truth, an Optuna study in the study's folder.
+"""The study store: the one source of truth, an Optuna study in the study's folder or in a database.
 
 A study's folder holds
 
-    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures
-    study.yaml      the study as it was first run
+    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
+                    absent where the study names a database
+    study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
     users/          per-user values of the objective
@@ -18,23 +19,24 @@ baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `s
 from __future__ import annotations
 
 import json
-import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import optuna
+import yaml
 from optuna.samplers import RandomSampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.database import database_holder, hold_database, open_database
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.locks import JournalLock
+from tuner.journal import JOURNAL, open_journal, read_journal
+from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
     EVALUATION_KEY,
     INFEASIBLE,
@@ -50,14 +52,23 @@ from tuner.samplers import exhaustive_sampler, make_sampler
 from tuner.space import Space, Value
 from tuner.spec import Sampler
 
-__all__ = ["Asked", "StudyStore", "open_store", "read_records", "store_exists"]
+__all__ = [
+    "STUDY_FILE",
+    "Asked",
+    "StudyStore",
+    "hold_study",
+    "open_store",
+    "read_records",
+    "store_exists",
+    "study_holder",
+]
+
+#: The study as it was first run, in its folder.
+STUDY_FILE = "study.yaml"
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
-logger = logging.getLogger(__name__)
-
-JOURNAL = "journal.log"
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
 #: Points in a row that may be known before another sampler is asked; and then, in a space without end.
@@ -91,41 +102,62 @@ def _accept(params_of: Mapping[str, Value]) -> None:
     """Refuse nothing."""
 
 
-def _storage(folder: Path) -> JournalStorage:
-    backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=JournalLock(folder / ".journal.lock"))
-    try:
-        return JournalStorage(backend)
-    except (ValueError, KeyError, TypeError) as error:
-        rule = f"must be a journal of Optuna, but cannot be read: {type(error).__name__}: {error}"
-        hint = "a file of another origin, or damaged by hand or disk; restore it from a backup"
-        raise StoreError(str(folder / JOURNAL), [Problem("", rule, hint)]) from error
-
-
-def _mend_tail(journal: Path) -> None:
-    """Cut off a last line that a killed writer left half written; nothing built on it."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            logger.warning(
-                "%s: cut off a record of %d bytes that was not written whole", journal, len(content) - whole
-            )
-            file.truncate(whole)
-
-
 def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def store_exists(folder: Path) -> bool:
-    """Whether the folder holds a study."""
-    return (folder / JOURNAL).exists()
+    """Whether the folder holds a study, or says in which database it stands."""
+    return (folder / JOURNAL).exists() or _stored_at(folder)[1] is not None
+
+
+def _stored_at(folder: Path) -> tuple[str, str | None]:
+    """Return the name and the database's URL of the study that was run in a folder; None for a journal."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return folder.name, None
+    plain = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both loaders are safe
+    return plain["study"], plain.get("storage")
+
+
+@contextmanager
+def hold_study(folder: Path, name: str, storage: str | None = None) -> Iterator[None]:
+    """Hold a study for this process: its folder, and the database if it stands in one.
+
+    Parameters
+    ----------
+    folder, name
+        Of the study.
+    storage
+        URL of the database; None for a journal.
+
+    Raises
+    ------
+    StoreError
+        If another process runs it, saying which, or the database cannot be reached.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(hold_lock(folder))
+        if storage is not None:
+            stack.enter_context(hold_database(storage, folder, name))
+        yield
+
+
+def study_holder(folder: Path) -> str | None:
+    """Return who runs the study of a folder at the moment, None if nobody does."""
+    name, storage = _stored_at(folder)
+    return lock_holder(folder) if storage is None else database_holder(storage, folder, name)
 
 
 def open_store(
-    folder: Path, *, name: str, direction: Direction, sampler: Sampler, seed: int, facts: Mapping[str, object]
+    folder: Path,
+    *,
+    name: str,
+    direction: Direction,
+    sampler: Sampler,
+    seed: int,
+    facts: Mapping[str, object],
+    storage: str | None = None,
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -139,16 +171,19 @@ def open_store(
         What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
     facts
         What must not change between runs of one study, such as the fingerprint of its data.
+    storage
+        URL of a database; None for a journal in the folder.
 
     Raises
     ------
     StoreError
-        If the folder holds a study with other facts, naming each difference.
+        If the folder holds a study with other facts, naming each difference, or in another storage; or if
+        the storage cannot be used.
     """
     _quiet_optuna()
-    _mend_tail(folder / JOURNAL)
-    storage = _storage(folder)
-    study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    _check_place(folder, storage)
+    opened = open_journal(folder) if storage is None else open_database(storage, folder)
+    study = optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
     known = study.user_attrs.get("facts")
     if known is None:
         study.set_user_attr("facts", dict(facts))
@@ -170,6 +205,17 @@ def open_store(
     done = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
     return StudyStore(study, seed)
+
+
+def _check_place(folder: Path, storage: str | None) -> None:
+    """Refuse to begin anew elsewhere what was begun in this folder."""
+    if not store_exists(folder):
+        return
+    before = _stored_at(folder)[1]
+    if before != storage:
+        rule = f"must stay as it was when the study began: {before!r}, but got {storage!r}"
+        hint = "give the study another name to begin anew, or another --output"
+        raise StoreError(str(folder), [Problem("storage", rule, hint)])
 
 
 class StudyStore:
@@ -370,8 +416,15 @@ class StudyStore:
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
 
-def read_records(folder: Path) -> StoredStudy:
+def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     """Read a study, also while it runs.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    curves
+        Whether the records are to have their evaluations; a long study is read faster without.
 
     Raises
     ------
@@ -383,18 +436,35 @@ def read_records(folder: Path) -> StoredStudy:
         raise StoreError(
             str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
         )
-    _quiet_optuna()
-    storage = _storage(folder)
-    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
-    if not names:
+    name, storage = _stored_at(folder)
+    if storage is None:
+        return _from_journal(folder, curves=curves)
+    try:
+        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
+    except KeyError as error:
+        raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
+    records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
+    return _stored(study.study_name, study.direction, study.user_attrs, records)
+
+
+def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
+    studies = read_journal(folder / JOURNAL, curves=curves)
+    if not studies:
         raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
-    study = optuna.load_study(study_name=names[0], storage=storage)
+    study = studies[0]
+    records = [record_of(trial) for trial in study.trials]
+    return _stored(study.name, study.directions[0], study.attributes, records)
+
+
+def _stored(
+    name: str, direction: int, attributes: Mapping[str, Any], records: list[TrialRecord]
+) -> StoredStudy:
     return StoredStudy(
-        name=study.study_name,
-        direction="maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize",
-        facts=study.user_attrs.get("facts", {}),
-        versions=study.user_attrs.get("versions", {}),
-        records=[record_of(trial) for trial in study.get_trials(deepcopy=False)],
+        name=name,
+        direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
+        facts=attributes.get("facts", {}),
+        versions=attributes.get("versions", {}),
+        records=records,
     )
 
 

@@ -437,9 +437,14 @@ class Study(_Section):
     ----------
     study
         Its name; the results stand in a folder of that name.
+    storage
+        URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
+        folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
+        password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
     """
 
     study: str
+    storage: str | None = None
     data: Data
     folds: Folds
     metrics: Metrics
@@ -460,6 +465,23 @@ class Study(_Section):
             msg = f"must be letters, digits, '.', '_' or '-', at most 80, but got {name!r}"
             raise ValueError(msg)
         return name
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, url: str | None) -> str | None:
+        # No message repeats the URL: it may hold a password.
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+            msg = "must be a URL that begins with sqlite:/// or postgresql+psycopg://, but does not"
+            raise ValueError(msg)
+        user, _, query = rest.rpartition("@")[0], *rest.partition("?")[1:]
+        passwords = [user.partition(":")[2], *re.findall(r"password=([^&]*)", query)]
+        if any(password and not re.fullmatch(r"\$\{\w+\}", password) for password in passwords):
+            msg = "must hold no password, which results would keep; write ${PGPASSWORD} in its place"
+            raise ValueError(msg)
+        return url
 
     @field_validator("baselines")
     @classmethod

@@ -1,0 +1,156 @@
+"""A search of ten thousand trials that do nothing: what choosing and storing them costs.
+
+A loop plays Ray Tune: it asks the searcher for a trial, reports made-up metrics, ends it. Searcher, referee,
+sampler, store, journal and leaderboard are the real ones.
+
+    python -m benchmarks.scale_store [--trials 10000]
+
+Prints a table and writes benchmarks/results/scale_store.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.measuring import machine, write_results
+from search_spaces.guide import space
+from tuner.models import trial_params, why_infeasible
+from tuner.results import DONE, EVALUATION, Evaluation
+from tuner.search import Budget, StudySearcher
+from tuner.space import Value
+from tuner.spec import Halving, Race, Sampler
+from tuner.stopping import Referee
+from tuner.store import open_store
+
+OBJECTIVE, N_FOLDS, EPOCHS, SEED = "NDCG@10", 2, 3, 60
+REPORTED = ("HitRate@10", "MAP@10", "CoveredUsers@10")
+#: Trials whose times are averaged for one figure.
+SPAN = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=10_000)
+    n_trials = parser.parse_args().trials
+    load = machine()["load"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        raw = search(folder, n_trials)
+        raw["leaderboard_s"] = [time_leaderboard(folder) for _ in range(3)]
+        journal = (folder / "journal.log").stat().st_size
+    figures = summarise(raw, n_trials) | {"journal_mb": round(journal / 1e6, 1)}
+    raw |= {key: by_span(raw[key]) for key in ("trial_s", "suggest_s")}
+    facts = {**machine(), "load": load}
+    result = {"machine": facts, "settings": {"trials": n_trials}, "figures": figures, "runs": raw}
+    write_results("scale_store", result)
+    print("\n".join(f"{name:<18}{value:>10}" for name, value in figures.items()))
+
+
+def search(folder: Path, n_trials: int) -> dict[str, Any]:
+    """Run all trials one after the other; return the seconds of each, and of its suggestion."""
+    store = open_store(
+        folder,
+        name="scale",
+        direction="maximize",
+        sampler=Sampler(use="tpe"),
+        seed=SEED,
+        facts={"objective": OBJECTIVE},
+    )
+    searcher = StudySearcher(
+        store,
+        space,
+        Budget(n_trials),
+        referee=Referee(Halving(), Race(), epochs=EPOCHS, n_folds=N_FOLDS, direction="maximize"),
+        keep_users=lambda *_: None,
+        drop_checkpoint=lambda _: None,
+        n_folds=N_FOLDS,
+        objective=OBJECTIVE,
+        direction="maximize",
+        concurrency=1,
+        finish=partial(trial_params, epochs=EPOCHS),
+        refuse=why_infeasible,
+    )
+    trials, suggestions = [], []
+    began = time.perf_counter()
+    while True:
+        start = time.perf_counter()
+        found = searcher.suggest(str(len(trials)))
+        suggested = time.perf_counter()
+        if not isinstance(found, dict):
+            break
+        play(searcher, str(len(trials)), found["job"].params)
+        trials.append(round(time.perf_counter() - start, 5))
+        suggestions.append(round(suggested - start, 5))
+        if len(trials) % 1000 == 0:
+            print(f"{len(trials):>6} trials, {time.perf_counter() - began:7.1f} s", file=sys.stderr)
+    return {
+        "trial_s": trials,
+        "suggest_s": suggestions,
+        "driver_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def play(searcher: StudySearcher, trial_id: str, params: Mapping[str, Value]) -> None:
+    """Report what a trial with these params would, until its end or until it is stopped."""
+    for fold in range(N_FOLDS):
+        for epoch in range(1, EPOCHS + 1):
+            value = worth(params) * (1 - 0.5**epoch) + 0.001 * fold
+            metrics = {OBJECTIVE: value, **dict.fromkeys(REPORTED, 0.123456789)}
+            evaluation = Evaluation(fold, epoch, metrics, 2.5 / epoch, 1.5, 0.5, 1_000_000, 10**9)
+            if searcher.take(trial_id, {EVALUATION: evaluation}):
+                return searcher.on_trial_complete(trial_id)
+    searcher.take(trial_id, {DONE: 3.0})
+    return searcher.on_trial_complete(trial_id)
+
+
+def worth(params: Mapping[str, Value]) -> float:
+    """Return a made-up objective that a sampler can learn."""
+    rate = math.log10(float(str(params["lr"]))) + 2.8
+    return float(math.exp(-(rate**2)) * (1 - abs(float(str(params["dropout_rate"])) - 0.2)) / 10)
+
+
+def time_leaderboard(folder: Path) -> float:
+    """Return the seconds of `tuner leaderboard`, from its start to its end."""
+    command = [sys.executable, "-m", "tuner.cli", "leaderboard", str(folder)]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return round(time.perf_counter() - start, 3)
+
+
+def summarise(raw: Mapping[str, Any], n_trials: int) -> dict[str, float]:
+    """Return the figures that the raw times come to."""
+    trials, suggestions = raw["trial_s"], raw["suggest_s"]
+
+    def suggest_ms(at: int) -> float:
+        span = suggestions[max(0, at - SPAN) : at]
+        return round(1000 * sum(span) / len(span), 1)
+
+    return {
+        "n_trials": len(trials),
+        "trials_per_s": round(len(trials) / sum(trials), 1),
+        "slowdown": round(sum(trials[-1000:]) / sum(trials[:1000]), 2),
+        "leaderboard_s": round(median(raw["leaderboard_s"]), 2),
+        "suggest_ms_1k": suggest_ms(min(1000, n_trials)),
+        "suggest_ms_10k": suggest_ms(n_trials),
+        "driver_memory_mb": raw["driver_memory_mb"],
+    }
+
+
+def by_span(seconds: Sequence[float]) -> list[float]:
+    """Return the seconds of each span of trials: ten thousand raw numbers tell nobody more."""
+    return [round(sum(seconds[start : start + SPAN]), 3) for start in range(0, len(seconds), SPAN)]
+
+
+if __name__ == "__main__":
+    main()
