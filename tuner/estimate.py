@@ -32,6 +32,7 @@ from tuner.memory import (
     return_freed_memory,
 )
 from tuner.models import build_model, complete_params, trial_params
+from tuner.precision import products_in, set_precision
 from tuner.prepare import Prepared
 from tuner.quantities import aligned, count, duration, short, size
 from tuner.signatures import model_class
@@ -131,13 +132,14 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     if not isinstance(model, TransformerModelBase):
         msg = f"must be a model that is trained by steps, but is {params.get('cls')}"
         raise TrialError(msg)
+    precision = set_precision(model, plan.precision)
     if plan.fast:
         accelerate(model)
     steps = _Steps()
     model._trainer.callbacks.append(steps)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
     model._trainer.fit_loop.max_epochs = 1  # noqa: SLF001  # as above
     seed_everything(60, workers=True, verbose=False)
-    with boundary("a few batches"):
+    with boundary("a few batches"), products_in(precision):
         model.fit(fold.train)
         began = time.perf_counter()
         few = replace(fold, users=fold.users[:USERS])

@@ -104,6 +104,8 @@ class Evaluation:
         GPU; None where that was not measured.
     fast_paths
         Names of the fast paths that the fit took.
+    precision
+        Arithmetic of the fit: ``float32``, ``tf32`` or ``bf16``.
     """
 
     fold: int
@@ -116,6 +118,7 @@ class Evaluation:
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -145,7 +148,7 @@ class Summary:
         The most epochs that a fold was trained for.
     fit_seconds
         Over all folds, without evaluations.
-    n_parameters, fast_paths
+    n_parameters, fast_paths, precision
         See `Evaluation`.
     peak_memory, peak_gpu_memory
         See `Evaluation`; of the fold that needed most.
@@ -162,6 +165,7 @@ class Summary:
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -295,6 +299,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         peak_memory=_most(evaluation.peak_memory for evaluation in last),
         peak_gpu_memory=_most(evaluation.peak_gpu_memory for evaluation in last),
         fast_paths=chosen[0].fast_paths,
+        precision=chosen[0].precision,
     )
 
 

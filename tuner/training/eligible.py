@@ -61,7 +61,7 @@ def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
     return (
         isinstance(module, TransformerLightningModule)
         and _is_own(module, TransformerLightningModule, "configure_optimizers")
-        and trainer.precision in {"32-true", "64-true"}
+        and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # in which its numbers are not rounded
         and all(
             type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
         )
