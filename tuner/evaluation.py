@@ -154,7 +154,7 @@ def evaluate_fold(
     model = build_model(params)
     precision = set_precision(model, plan.precision)
     paths = accelerate(model) if plan.fast else FastPaths()
-    measure = _Measure(model, fold, plan, report, paths, precision)
+    measure = _Measure(model, fold, plan, report, paths=paths, precision=precision)
     if isinstance(model, TransformerModelBase):
         # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
@@ -230,6 +230,7 @@ class _Measure:
         fold: Fold,
         plan: Plan,
         report: Report,
+        *,
         paths: FastPaths,
         precision: Precision,
     ) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.precision import MixedPrecision
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
@@ -40,7 +41,7 @@ def set_precision(model: ModelBase[Any], precision: Precision) -> Precision:
     if not isinstance(model, TransformerModelBase):
         return "float32"
     if precision == "bf16":
-        trainer = model._trainer  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+        trainer: Trainer = model._trainer  # noqa: SLF001  # Lightning sets it; there is no public way in
         if trainer.precision != "32-true":
             own = trainer.precision
             msg = f"training.precision is bf16, so get_trainer_func must leave 32-true, but has {own}"
