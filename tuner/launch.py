@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -108,7 +109,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
         if study.search.trials > store.n_searched() or store.n_waiting() or store.cut_off():
-            _search(prepared, store, folder, console)
+            _search(_with_gpu_share(prepared, console), store, folder, console)
         else:
             console.print("nothing left to do: the budget is spent; --trials N raises it")
     return load_leaderboard(folder)
@@ -172,6 +173,18 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
         )
+
+
+def _with_gpu_share(prepared: Prepared, console: Console) -> Prepared:
+    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
+    if prepared.study.resources.gpus_per_trial != "auto":
+        return prepared
+    from tuner.estimate import measure_gpu_share  # noqa: PLC0415  # torch
+
+    share, why = measure_gpu_share(prepared)
+    console.print(f"gpus_per_trial: {share:g}; {why}")
+    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
+    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
 
 
 def _progress(
@@ -261,7 +274,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
         logs=str(folder / "logs"),
         threads=max(1, int(resources.cpus_per_trial)),
     )
-    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpu_share}
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -343,7 +356,7 @@ def _slots(study: Study, offered: Mapping[str, float]) -> int:
     StudyError
         If not even one does.
     """
-    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpus_per_trial}
+    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
     problems = [
         Problem(
             f"resources.{kind.lower()}s_per_trial",

@@ -431,8 +431,17 @@ class Resources(_Section):
     """
 
     cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
+    gpus_per_trial: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
+        Discriminator(lambda share: "auto" if share == "auto" else "share"),
+    ] = 0.0
     concurrency: int | None = Field(default=None, ge=1)
+
+    @property
+    def gpu_share(self) -> float:
+        """The share of a GPU as a number; ``auto`` must have been measured and replaced by then."""
+        assert self.gpus_per_trial != "auto", "the share is measured before it is used"
+        return self.gpus_per_trial
 
     @field_validator("cpus_per_trial", "gpus_per_trial")
     @classmethod
