@@ -220,10 +220,14 @@ def _searcher(
     slots: int,
     budget_ends: float | None,
 ) -> StudySearcher:
+    from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
+    from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
+    large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
+    large.recall(store.records())
     return StudySearcher(
         store,
         prepared.space,
@@ -236,6 +240,8 @@ def _searcher(
         concurrency=slots,
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
+        large=large,
+        timeout=study.training.timeout,
         observers=observers,
     )
 
@@ -263,7 +269,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.search import StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.search import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     resources = prepared.study.resources
@@ -273,6 +279,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
         plan=prepared.plan,
         logs=str(folder / "logs"),
         threads=max(1, int(resources.cpus_per_trial)),
+        timeout=prepared.study.training.timeout,
     )
     share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpu_share}
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
@@ -282,6 +289,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
             tune.with_resources(trainable, share),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=NoteLostWorkers(searcher),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,

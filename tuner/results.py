@@ -22,6 +22,8 @@ __all__ = [
     "DONE",
     "EVALUATION",
     "FAILED",
+    "OUT_OF_MEMORY",
+    "TIMEOUT",
     "USERS",
     "Direction",
     "Evaluation",
@@ -41,6 +43,10 @@ Direction = Literal["maximize", "minimize"]
 #: would take dicts apart. EVALUATION comes many times; USERS after each fold, if the objective is a mean over
 #: users; DONE once, at the end, with FAILED if it failed.
 EVALUATION, USERS, DONE, FAILED = "evaluation", "users", "done_in", "failure"
+
+
+#: Kinds of failure that are no error of the model's or the user's code.
+OUT_OF_MEMORY, TIMEOUT = "oom", "timeout"
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,15 @@ class Failure:
     cause
         One line for people.
     kind
-        Class of the root cause; failures of one kind are told as one.
+        Class of the root cause, ``oom`` or ``timeout``; failures of one kind are told as one.
+    peak_memory, peak_gpu_memory
+        For want of memory: the most bytes at once up to the failure; see `Evaluation`.
     """
 
     cause: str
     kind: str
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
 
 @dataclass(frozen=True)
