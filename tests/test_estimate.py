@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.integration.conftest import STUDY, write_interactions
-from tuner.estimate import Estimate, draw_estimates, estimate, estimates, training_work
+from tuner.errors import StudyError
+from tuner.estimate import (
+    CONTEXT_BYTES,
+    Estimate,
+    draw_estimates,
+    estimate,
+    estimates,
+    gpu_share,
+    measure_gpu_share,
+)
 from tuner.evaluation import evaluate_fold
 from tuner.models import trial_params
 from tuner.prepare import Prepared, prepare
 from tuner.results import Evaluation
-from tuner.spec import Study
+from tuner.spec import Resources, Study
 
 SPACE = (
     "space={set: {cls: SASRecModel, n_factors: [8, 64], n_heads: 2, session_max_len: [8, 32], "
@@ -26,30 +36,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     write_interactions(folder / "clicks.csv")
     (folder / "study.yaml").write_text(STUDY)
     return prepare(Study.load(folder / "study.yaml", [SPACE]), lambda _: None)
-
-
-def complete(**changes: object) -> dict[str, object]:
-    return {
-        "session_max_len": 50,
-        "n_factors": 64,
-        "n_blocks": 2,
-        "batch_size": 128,
-        "loss": "softmax",
-        "n_negatives": 1,
-    } | changes
-
-
-@pytest.mark.parametrize(
-    "larger",
-    [{"session_max_len": 100}, {"n_factors": 128}, {"n_blocks": 3}, {"batch_size": 256}],
-)
-def test_more_of_anything_is_more_work(larger: dict[str, object]) -> None:
-    assert training_work(complete(**larger), 1000) > training_work(complete(), 1000)
-
-
-def test_only_a_loss_over_the_catalog_grows_with_it() -> None:
-    sampled = complete(loss="gBCE", n_negatives=64)
-    assert training_work(sampled, 10_000) == training_work(sampled, 100) < training_work(complete(), 10_000)
 
 
 def test_the_smallest_the_median_and_the_largest_are_measured(prepared: Prepared) -> None:
@@ -97,3 +83,49 @@ def test_the_table_says_what_a_search_takes(prepared: Prepared) -> None:
     assert "SASRecModel n_factors=8" in text
     assert "GPU" not in text, "an empty column is left out"
     assert text.endswith("10 trials of the median kind, 1 at once on this machine: about 10 min 00 s")
+
+
+GB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("peak", "total", "n_trials"),
+    [
+        (GB, 80 * GB, 8),
+        (8 * GB, 80 * GB, 6),
+        (12 * GB, 80 * GB, 4),
+        (30 * GB, 80 * GB, 2),
+        (60 * GB, 80 * GB, 1),
+    ],
+)
+def test_as_many_trials_share_a_gpu_as_have_room(peak: int, total: int, n_trials: int) -> None:
+    share = gpu_share(peak, total)
+    assert int(1 / share) == n_trials
+    assert n_trials * (1.25 * peak + CONTEXT_BYTES) + CONTEXT_BYTES <= total
+    # Ray counts in ten-thousandths of a GPU and rounds to the nearest.
+    assert n_trials * round(share * 10_000) <= 10_000
+
+
+def test_a_configuration_beyond_the_gpu_has_it_alone() -> None:
+    assert gpu_share(200 * GB, 80 * GB) == 1
+
+
+def test_without_a_gpu_auto_says_what_to_write(prepared: Prepared) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(StudyError, match=r"without a GPU, but got 'auto'\n.*write 0 to train on CPUs"):
+        measure_gpu_share(prepared)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_small_models_share_a_gpu(prepared: Prepared) -> None:
+    share, why = measure_gpu_share(prepared)
+    assert share < 1
+    assert "n_factors=64" in why
+
+
+def test_an_estimate_knows_the_share_that_auto_will_have(prepared: Prepared) -> None:
+    auto = prepared.study.model_copy(update={"resources": Resources(gpus_per_trial="auto")})
+    one = Estimate("median", {"cls": "SASRecModel"}, 1, 2**30, None, 2.0, 0.5, 60.0)
+    assert "at once" in draw_estimates([one], auto)

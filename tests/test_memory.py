@@ -6,6 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from tuner.errors import TrialError
+from tuner.evaluation import boundary
+from tuner.memory import is_out_of_memory
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets the high-water mark be set back")
 BEFORE_AND_AFTER = """
@@ -61,3 +66,46 @@ def test_freed_memory_is_kept_warm_until_it_is_returned() -> None:
     kept, after = numbers(KEPT)
     assert kept < 100, "ten blocks of 16,384 pages each, without a fresh one"
     assert after > 20 * max(kept, 1), "once returned, pages are fresh again"
+
+
+def too_large() -> None:
+    torch.empty(2**50)
+
+
+def no_room() -> None:
+    raise MemoryError
+
+
+def no_room_on_the_gpu() -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def no_room_for_cublas() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize("fail", [too_large, no_room, no_room_on_the_gpu, no_room_for_cublas])
+def test_want_of_memory_is_told_through_what_it_was_wrapped_in(fail) -> None:
+    def wrapped() -> None:
+        with boundary("fold 1"):
+            try:
+                fail()
+            except Exception as error:
+                raise ValueError("the layer failed") from error
+
+    with pytest.raises(TrialError) as caught:
+        wrapped()
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("error", [ValueError("no memory of that"), RuntimeError("shapes differ"), None])
+def test_other_errors_are_not(error: Exception | None) -> None:
+    assert not is_out_of_memory(error)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_want_of_gpu_memory() -> None:
+    with pytest.raises(torch.cuda.OutOfMemoryError) as caught:
+        torch.empty(2**50, device="cuda")
+    assert is_out_of_memory(caught.value)

@@ -171,7 +171,14 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "baselines": (),
         "search": {"trials": 20, "time_budget": None, "sampler": {"use": "tpe", "options": {}}, "seed": 60},
         "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
-        "training": {"epochs": 10, "evaluate_every": 1, "patience": None, "fast": True},
+        "training": {
+            "epochs": 10,
+            "evaluate_every": 1,
+            "patience": None,
+            "fast": True,
+            "precision": "float32",
+            "timeout": None,
+        },
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
@@ -294,7 +301,7 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, fast, patience",
+            "valid: epochs, evaluate_every, fast, patience, precision, timeout",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (
@@ -495,6 +502,13 @@ def test_a_study_is_frozen():
         ),
         ({"training__epochs": 0}, "training.epochs", "must be at least 1, but got 0", None),
         ({"training__patience": 0}, "training.patience", "must be at least 1, but got 0", None),
+        (
+            {"training__precision": "fp16"},
+            "training.precision",
+            "must be one of float32, tf32, bf16, but got 'fp16'",
+            "did you mean 'bf16'?",
+        ),
+        ({"training__timeout": 0}, "training.timeout", "must be above 0, but got 0", None),
         ({"training": None}, "training", "must be a mapping of keys, but got None", None),
         ({"resources__cpus_per_trial": 0}, "resources.cpus_per_trial", "must be above 0.0, but got 0", None),
         (
@@ -507,6 +521,12 @@ def test_a_study_is_frozen():
             {"resources__gpus_per_trial": "all"},
             "resources.gpus_per_trial",
             "must be a number, but got 'all'",
+            None,
+        ),
+        (
+            {"resources__gpus_per_trial": -1},
+            "resources.gpus_per_trial",
+            "must be at least 0.0, but got -1",
             None,
         ),
         ({"resources__concurrency": 0}, "resources.concurrency", "must be at least 1, but got 0", None),

@@ -11,16 +11,17 @@ import math
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from statistics import median
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.errors import TrialError
+from tuner.errors import Problem, StudyError, TrialError
 from tuner.evaluation import Plan, boundary, count_parameters, recommend
 from tuner.feasibility import infeasible
 from tuner.folds import Fold
@@ -31,21 +32,33 @@ from tuner.memory import (
     reset_peak,
     return_freed_memory,
 )
-from tuner.models import build_model, complete_params, trial_params
+from tuner.models import build_model, trial_params
+from tuner.precision import products_in, set_precision
 from tuner.prepare import Prepared
 from tuner.quantities import aligned, count, duration, short, size
-from tuner.signatures import model_class
 from tuner.space import Space, Value
 from tuner.space.tree import sample
 from tuner.spec import Resources, Study
 from tuner.training import accelerate
+from tuner.work import work_of
 
-__all__ = ["Estimate", "draw_estimates", "estimate", "estimates", "training_work"]
+__all__ = [
+    "Estimate",
+    "draw_estimates",
+    "estimate",
+    "estimates",
+    "gpu_share",
+    "measure_gpu_share",
+]
 
 #: Random points among which the smallest and the largest are looked for.
 DRAWS = 300
 #: Training steps that are timed, after a first one, and seconds after which fewer will do.
 STEPS, ENOUGH_SECONDS = 4, 3.0
+#: How many trials may share a GPU.
+PACKINGS = (1, 2, 3, 4, 6, 8)
+#: What a process takes of a GPU before its first tensor: CUDA's context and the libraries' kernels.
+CONTEXT_BYTES = 600 * 2**20
 #: Test users that the timed recommendation is for.
 USERS = 256
 
@@ -87,7 +100,7 @@ class Estimate:
 def estimates(prepared: Prepared) -> list[Estimate]:
     """Measure the smallest, the median and the largest configuration of a study's space on its newest fold.
 
-    Configurations are ordered by `training_work`. Empty if no model of the space is trained by steps.
+    Configurations are ordered by `tuner.work`. Empty if no model of the space is trained by steps.
     """
     fold = prepared.folds[-1]
     training = prepared.study.training
@@ -95,19 +108,84 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     if not points:
         return []
     chosen = {"smallest": points[0], "median": points[len(points) // 2], "largest": points[-1]}
-    keep_freed_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(prepared.study.resources.cpus_per_trial)))
-    try:
+    with _as_a_worker(prepared.study.resources):
         measured = {
             size: estimate(trial_params(params, training.epochs), fold, prepared.plan)
             for size, params in chosen.items()
         }
-    finally:
-        torch.set_num_threads(threads)
     return [
         replace(one, size=size, trial_seconds=_trial_seconds(one, prepared)) for size, one in measured.items()
     ]
+
+
+@contextmanager
+def _as_a_worker(resources: Resources) -> Iterator[None]:
+    """Give this process the threads and the allocator of a trial's worker."""
+    keep_freed_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def gpu_share(peak_bytes: int, total_bytes: int) -> float:
+    """Return the smallest share of a GPU, of 1, 1/2, 1/3, 1/4, 1/6 and 1/8, with which trials have room.
+
+    A trial is given a quarter more than its measured peak, and its process and that of the driver
+    `CONTEXT_BYTES` each.
+
+    Parameters
+    ----------
+    peak_bytes
+        The most that tensors of the largest configuration take at once.
+    total_bytes
+        Memory of the GPU.
+
+    Returns
+    -------
+    float
+        Rounded down to the four digits that Ray counts in, or the last of six trials would not fit. 1 also
+        where the peak is above what there is.
+    """
+    need = 1.25 * peak_bytes + CONTEXT_BYTES
+    n_trials = max((n for n in PACKINGS if n * need + CONTEXT_BYTES <= total_bytes), default=1)
+    return math.floor(10_000 / n_trials) / 10_000
+
+
+def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
+    """Measure the largest configuration of the space and the baselines on this machine's first GPU.
+
+    Returns
+    -------
+    (share, why)
+        For ``gpus_per_trial``, and a line for people. 0 where no model is trained by steps.
+
+    Raises
+    ------
+    StudyError
+        If there is no GPU here.
+    TrialError
+        If the configuration cannot be trained, as where the GPU is too small for it.
+    """
+    if not torch.cuda.is_available():
+        rule = "must be a number where the search is started on a machine without a GPU, but got 'auto'"
+        hint = "write 0 to train on CPUs, or a share such as 0.25 for workers that have GPUs"
+        raise StudyError(prepared.study.study, [Problem("resources.gpus_per_trial", rule, hint)])
+    fold = prepared.folds[-1]
+    n_items = len(fold.catalog)
+    points = _by_work(prepared.space, n_items, seed=prepared.study.search.seed)
+    points = _ordered([*points, *(baseline.params for baseline in prepared.baselines)], n_items)
+    if not points:
+        return 0.0, "no model of the study is trained on a GPU"
+    largest = points[-1]
+    with _as_a_worker(prepared.study.resources):
+        peak = estimate(trial_params(largest, 1), fold, prepared.plan).peak_gpu_memory
+    total = torch.cuda.get_device_properties(0).total_memory
+    assert peak is not None, "there is a GPU"
+    why = f"the largest configuration took {size(peak)} of {size(total)} ({_which(largest)})"
+    return gpu_share(peak, total), why
 
 
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
@@ -131,13 +209,14 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     if not isinstance(model, TransformerModelBase):
         msg = f"must be a model that is trained by steps, but is {params.get('cls')}"
         raise TrialError(msg)
+    precision = set_precision(model, plan.precision)
     if plan.fast:
         accelerate(model)
     steps = _Steps()
     model._trainer.callbacks.append(steps)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
     model._trainer.fit_loop.max_epochs = 1  # noqa: SLF001  # as above
     seed_everything(60, workers=True, verbose=False)
-    with boundary("a few batches"):
+    with boundary("a few batches"), products_in(precision):
         model.fit(fold.train)
         began = time.perf_counter()
         few = replace(fold, users=fold.users[:USERS])
@@ -170,7 +249,7 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
         ]
         for one in found
     ]
-    n_trials, at_once = study.search.trials, _at_once(study.resources)
+    n_trials, at_once = study.search.trials, _at_once(study.resources, _share(found, study.resources))
     median_seconds = next(one.trial_seconds for one in found if one.size == "median")
     whole = duration(math.ceil(n_trials / at_once) * median_seconds)
     return (
@@ -180,11 +259,19 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
     )
 
 
-def _at_once(resources: Resources) -> int:
-    """Return how many trials this machine has room for."""
+def _share(found: Sequence[Estimate], resources: Resources) -> float:
+    """Return a trial's share of a GPU; with ``auto`` the one that these estimates speak for."""
+    if resources.gpus_per_trial != "auto":
+        return resources.gpu_share
+    peak = max((one.peak_gpu_memory or 0 for one in found), default=0)
+    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory) if peak else 0.0
+
+
+def _at_once(resources: Resources, share: float) -> int:
+    """Return how many trials this machine has room for, each with a share of a GPU."""
     fits = (os.cpu_count() or 1) / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        fits = min(fits, torch.cuda.device_count() / resources.gpus_per_trial)
+    if share:
+        fits = min(fits, torch.cuda.device_count() / share)
     return max(1, min(int(fits), resources.concurrency or int(fits)))
 
 
@@ -196,39 +283,17 @@ def _which(params: Mapping[str, Value]) -> str:
     )
 
 
-def training_work(params: Mapping[str, Value], n_items: int) -> float:
-    """Return roughly the multiplications of one training step, to order configurations by.
-
-    For B sessions of length L, N blocks of width d and C candidate items for each position:
-    ``B * L * (N * (12 * d^2 + 2 * L * d) + C * d)``.
-
-    Parameters
-    ----------
-    params
-        Complete flat params of a transformer.
-    n_items
-        Candidates of a loss over the whole catalog; others have their negatives and the target.
-    """
-    named: dict[str, Any] = dict(params)
-    length, width = int(named["session_max_len"]), int(named["n_factors"])
-    candidates = n_items if named["loss"] == "softmax" else 1 + int(named["n_negatives"])
-    encoder = int(named["n_blocks"]) * (12 * width**2 + 2 * length * width)
-    return float(int(named["batch_size"]) * length * (encoder + candidates * width))
-
-
 def _by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
     """Return random configurations of transformers that can work, in the order of their work."""
     generator = random.Random(seed)
-    defaults: dict[Value, Flat] = {}
-    found: list[tuple[float, Flat]] = []
-    for flat in (sample(space, generator) for _ in range(DRAWS)):
-        cls = model_class(flat["cls"])
-        if cls is None or not issubclass(cls, TransformerModelBase) or infeasible(flat):
-            continue
-        if flat["cls"] not in defaults:
-            defaults[flat["cls"]] = complete_params({"cls": flat["cls"]})
-        found.append((training_work({**defaults[flat["cls"]], **flat}, n_items), flat))
-    found.sort(key=lambda pair: pair[0])
+    drawn = (sample(space, generator) for _ in range(DRAWS))
+    return _ordered((flat for flat in drawn if not infeasible(flat)), n_items)
+
+
+def _ordered(points: Iterable[Flat], n_items: int) -> list[Flat]:
+    """Return those that are trained by steps, in the order of their work."""
+    found = [(work.amount, flat) for flat in points if (work := work_of(flat, n_items)) is not None]
+    found.sort(key=itemgetter(0))
     return [flat for _, flat in found]
 
 

@@ -33,9 +33,10 @@ from tuner.errors import TrialError
 from tuner.folds import Fold
 from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
 from tuner.models import build_model
+from tuner.precision import products_in, set_precision
 from tuner.results import Direction, Evaluation, Users, is_better
 from tuner.space import Value
-from tuner.spec import Metric, Study
+from tuner.spec import Metric, Precision, Study
 from tuner.training import FastPaths, accelerate
 
 __all__ = [
@@ -75,6 +76,8 @@ class Plan:
         Stop training after so many evaluations without a better objective.
     fast
         Fit by the fast paths of `tuner.training`.
+    precision
+        Arithmetic of the fits; see `tuner.precision`.
     """
 
     metrics: tuple[Metric, ...]
@@ -84,6 +87,7 @@ class Plan:
     evaluate_every: int = 1
     patience: int | None = None
     fast: bool = True
+    precision: Precision = "float32"
 
     @classmethod
     def of(cls, study: Study) -> Plan:
@@ -96,6 +100,7 @@ class Plan:
             evaluate_every=study.training.evaluate_every,
             patience=study.training.patience,
             fast=study.training.fast,
+            precision=study.training.precision,
         )
 
     @property
@@ -158,8 +163,9 @@ def evaluate_fold(
         If RecTools or a user's class fails, or a loss or metric is not finite; the cause is chained.
     """
     model = build_model(params)
+    precision = set_precision(model, plan.precision)
     paths = accelerate(model) if plan.fast else FastPaths()
-    measure = _Measure(model, fold, plan, report, paths=paths, checkpoint=checkpoint)
+    measure = _Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
         # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
@@ -167,7 +173,7 @@ def evaluate_fold(
         if checkpoint is not None:
             model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
     seed_everything(seed, workers=True, verbose=False)
-    with boundary(f"fold {fold.index + 1}"):
+    with boundary(f"fold {fold.index + 1}"), products_in(precision):
         measure.start()
         model.fit(fold.train)
         measure.finish()
@@ -188,14 +194,15 @@ def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool)
         Up to `k` rows per user: user_id, item_id, score, rank.
     """
     context = get_context(fold.test) if model.require_recommend_context else None
-    return model.recommend(
-        users=fold.users,
-        dataset=fold.train,
-        k=k,
-        filter_viewed=filter_viewed,
-        on_unsupported_targets="ignore",
-        context=context,
-    )
+    with products_in("float32"):
+        return model.recommend(
+            users=fold.users,
+            dataset=fold.train,
+            k=k,
+            filter_viewed=filter_viewed,
+            on_unsupported_targets="ignore",
+            context=context,
+        )
 
 
 def with_reference(
@@ -207,10 +214,11 @@ def with_reference(
     ready = []
     for fold in folds:
         model = build_model(params)
+        precision = set_precision(model, plan.precision)
         if plan.fast:
             accelerate(model)
         seed_everything(seed, workers=True, verbose=False)
-        with boundary(f"the reference model on fold {fold.index + 1}"):
+        with boundary(f"the reference model on fold {fold.index + 1}"), products_in(precision):
             model.fit(fold.train)
             recommended = recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
         ready.append(replace(fold, reference=recommended))
@@ -251,12 +259,14 @@ class _Measure:
         *,
         paths: FastPaths,
         checkpoint: Checkpoint | None,
+        precision: Precision,
     ) -> None:
         self.model = model
         self.fold = fold
         self.plan = plan
         self.report = report
         self.paths = paths
+        self.precision = precision
         self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
         self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
@@ -334,6 +344,7 @@ class _Measure:
             peak_memory=peak_memory(),
             peak_gpu_memory=peak_gpu_memory(),
             fast_paths=self.paths.applied,
+            precision=self.precision,
         )
         self._made.append(evaluation)
         self.report(evaluation)

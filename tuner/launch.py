@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -108,7 +109,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
         if study.search.trials > store.n_searched() or store.n_waiting() or store.cut_off():
-            _search(prepared, store, folder, console)
+            _search(_with_gpu_share(prepared, console), store, folder, console)
         else:
             console.print("nothing left to do: the budget is spent; --trials N raises it")
     return load_leaderboard(folder)
@@ -174,6 +175,18 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         )
 
 
+def _with_gpu_share(prepared: Prepared, console: Console) -> Prepared:
+    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
+    if prepared.study.resources.gpus_per_trial != "auto":
+        return prepared
+    from tuner.estimate import measure_gpu_share  # noqa: PLC0415  # torch
+
+    share, why = measure_gpu_share(prepared)
+    console.print(f"gpus_per_trial: {share:g}; {why}")
+    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
+    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
+
+
 def _progress(
     prepared: Prepared,
     store: StudyStore,
@@ -207,10 +220,14 @@ def _searcher(
     slots: int,
     budget_ends: float | None,
 ) -> StudySearcher:
+    from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
+    from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
+    large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
+    large.recall(store.records())
     return StudySearcher(
         store,
         prepared.space,
@@ -224,6 +241,8 @@ def _searcher(
         concurrency=slots,
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
+        large=large,
+        timeout=study.training.timeout,
         observers=observers,
     )
 
@@ -251,7 +270,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.search import StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.search import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     resources = prepared.study.resources
@@ -261,8 +280,9 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         plan=prepared.plan,
         folder=str(folder),
         threads=max(1, int(resources.cpus_per_trial)),
+        timeout=prepared.study.training.timeout,
     )
-    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpu_share}
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -270,6 +290,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
             tune.with_resources(trainable, share),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=NoteLostWorkers(searcher),
                 num_samples=-1,
                 # Without it Tune starts one worker at a time, and drops it when an earlier one is free first:
                 # trials shorter than a worker's start would run one by one.
@@ -347,7 +368,7 @@ def _slots(study: Study, offered: Mapping[str, float]) -> int:
     StudyError
         If not even one does.
     """
-    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpus_per_trial}
+    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
     problems = [
         Problem(
             f"resources.{kind.lower()}s_per_trial",

@@ -199,6 +199,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "epochs_run": summary.epochs_run if summary else None,
             "parameters": summary.n_parameters if summary else None,
             "fit_seconds": round(summary.fit_seconds, 3) if summary else None,
+            "precision": summary.precision if summary else None,
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
@@ -266,6 +267,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
     state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
+    if summary and summary.precision != "float32":
+        state += f", {summary.precision}"
     return [*values, state, note]
 
 

@@ -1,4 +1,4 @@
-"""Memory of this process: its peak, and how the allocator treats what was freed.
+"""Memory of this process: its peak, its end, and how the allocator treats what was freed.
 
 On Linux the kernel's high-water mark can be set back, so that each fold of each trial is measured by
 itself, also in a worker that ran others before. Elsewhere the mark only grows.
@@ -13,8 +13,20 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["keep_freed_memory", "peak_gpu_memory", "peak_memory", "reset_peak", "return_freed_memory"]
+__all__ = [
+    "is_out_of_memory",
+    "keep_freed_memory",
+    "oom_kills",
+    "peak_gpu_memory",
+    "peak_memory",
+    "reset_peak",
+    "return_freed_memory",
+]
 
+#: In torch's words, where it has no class for it: of the CPU's allocator, of CUDA's and of its libraries'.
+_NO_ROOM = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+
+_VMSTAT = Path("/proc/vmstat")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # of proc(5), clear_refs
 
@@ -49,6 +61,26 @@ def peak_memory() -> int:
 def peak_gpu_memory() -> int | None:
     """Return the most bytes of GPU memory that tensors of this process took at once; None without a GPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that there was no memory left."""
+    while error is not None:
+        if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+            return True
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def oom_kills() -> int:
+    """Return how many processes of this host the kernel has killed for want of memory; 0 if unknown."""
+    try:
+        lines = _VMSTAT.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def keep_freed_memory() -> None:

@@ -157,6 +157,7 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "objective options": dict(study.metrics.objective.options),
         "direction": study.metrics.direction,
         "epochs": study.training.epochs,
+        "precision": study.training.precision,
         "seed": study.search.seed,
         **{f"space {parameter.name}": repr(parameter.domain) for parameter in space.parameters},
     }

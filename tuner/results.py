@@ -22,6 +22,8 @@ __all__ = [
     "DONE",
     "EVALUATION",
     "FAILED",
+    "OUT_OF_MEMORY",
+    "TIMEOUT",
     "USERS",
     "Direction",
     "Evaluation",
@@ -41,6 +43,10 @@ Direction = Literal["maximize", "minimize"]
 #: would take dicts apart. EVALUATION comes many times; USERS after each fold, if the objective is a mean over
 #: users; DONE once, at the end, with FAILED if it failed.
 EVALUATION, USERS, DONE, FAILED = "evaluation", "users", "done_in", "failure"
+
+
+#: Kinds of failure that are no error of the model's or the user's code.
+OUT_OF_MEMORY, TIMEOUT = "oom", "timeout"
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,15 @@ class Failure:
     cause
         One line for people.
     kind
-        Class of the root cause; failures of one kind are told as one.
+        Class of the root cause, ``oom`` or ``timeout``; failures of one kind are told as one.
+    peak_memory, peak_gpu_memory
+        For want of memory: the most bytes at once up to the failure; see `Evaluation`.
     """
 
     cause: str
     kind: str
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,8 @@ class Evaluation:
         GPU; None where that was not measured.
     fast_paths
         Names of the fast paths that the fit took.
+    precision
+        Arithmetic of the fit: ``float32``, ``tf32`` or ``bf16``.
     """
 
     fold: int
@@ -116,6 +128,7 @@ class Evaluation:
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -145,7 +158,7 @@ class Summary:
         The most epochs that a fold was trained for.
     fit_seconds
         Over all folds, without evaluations.
-    n_parameters, fast_paths
+    n_parameters, fast_paths, precision
         See `Evaluation`.
     peak_memory, peak_gpu_memory
         See `Evaluation`; of the fold that needed most.
@@ -162,6 +175,7 @@ class Summary:
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -295,6 +309,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         peak_memory=_most(evaluation.peak_memory for evaluation in last),
         peak_gpu_memory=_most(evaluation.peak_gpu_memory for evaluation in last),
         fast_paths=chosen[0].fast_paths,
+        precision=chosen[0].precision,
     )
 
 

@@ -9,16 +9,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from tuner.alone import LargeTrials
+from tuner.memory import oom_kills
+from tuner.quantities import duration, size
 from tuner.results import (
     DONE,
     EVALUATION,
     FAILED,
+    OUT_OF_MEMORY,
+    TIMEOUT,
     USERS,
     Direction,
     Evaluation,
@@ -33,12 +40,18 @@ from tuner.space import Space, Value
 from tuner.stopping import Referee
 from tuner.store import Asked, StudyStore
 
-__all__ = ["Budget", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+__all__ = ["Budget", "NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
 
 logger = logging.getLogger(__name__)
 
 #: Times a trial is begun when its worker dies under it.
 MAX_ATTEMPTS = 3
+#: What Ray says of a worker that its memory monitor has killed.
+KILLED_BY_RAY = "running low on memory"
 #: Failures in a row, from the first trial on, after which a search is given up.
 HOPELESS = 3
 
@@ -90,8 +103,20 @@ class _Live:
     job: Job
     began: float
     baseline: bool
+    alone: bool
     evaluations: list[Evaluation] = field(default_factory=list)
     told: bool = False
+    oom_kills: int = field(default_factory=oom_kills)
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A trial that is to run next, perhaps alone: no other runs until it has ended."""
+
+    asked: Asked
+    again: bool
+    alone: bool
 
 
 class StudySearcher(Searcher):
@@ -119,6 +144,10 @@ class StudySearcher(Searcher):
         From suggested params to full params.
     refuse
         From full params to why they cannot work, None if they may.
+    large
+        Knows which trials are to run alone.
+    timeout
+        Seconds after which a trial's worker ends itself.
     observers
         Are told of every event, in order.
     """
@@ -138,6 +167,8 @@ class StudySearcher(Searcher):
         concurrency: int,
         finish: Callable[[Mapping[str, Value]], dict[str, Value]],
         refuse: Callable[[Mapping[str, Value]], str | None],
+        large: LargeTrials,
+        timeout: float | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__()
@@ -156,7 +187,10 @@ class StudySearcher(Searcher):
         self._concurrency = concurrency
         self._finish = finish
         self._refuse = refuse
+        self._large = large
+        self._timeout = timeout
         self._observers = observers
+        self._held: list[_Turn] = []
         self._live: dict[str, _Live] = {}
         self._again = store.cut_off()
         self._waiting = store.n_waiting()
@@ -176,18 +210,27 @@ class StudySearcher(Searcher):
         """Return the next trial, None to wait, or FINISHED."""
         if self.ending or not self._more():
             return None if self._live and not self.ending else Searcher.FINISHED
-        if len(self._live) >= self._concurrency:
+        if len(self._live) >= self._concurrency or any(live.alone for live in self._live.values()):
             return None
-        asked, again = self._ask()
-        if asked is None:
+        turn = self._next()
+        if turn is None:
             self.exhausted = True
             return None if self._live else Searcher.FINISHED
+        if turn.alone and self._live:
+            self._held.insert(0, turn)
+            return None
+        return {"job": self._start(trial_id, turn)}
+
+    def _start(self, trial_id: str, turn: _Turn) -> Job:
+        asked = turn.asked
         job = Job(asked.number, asked.params, asked.seeds, _label(asked))
-        self._live[trial_id] = _Live(job, time.perf_counter(), baseline=asked.name is not None)
+        self._live[trial_id] = _Live(
+            job, time.perf_counter(), baseline=asked.name is not None, alone=turn.alone
+        )
         self._referee.begins(job.number)
         for observer in self._observers:
-            observer.started(job, again=again)
-        return {"job": job}
+            observer.started(job, again=turn.again)
+        return job
 
     def take(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Write what a trial reports, once for each report; tell whether it is to stop there.
@@ -205,7 +248,9 @@ class StudySearcher(Searcher):
             stop = self._referee.fold_ended(live.job.number, result[USERS])
         elif DONE in result:
             failure: Failure | None = result.get(FAILED)
-            if failure is not None:
+            if failure is not None and failure.kind == OUT_OF_MEMORY:
+                self._out_of_memory(live, failure, result[DONE])
+            elif failure is not None:
                 self._fail(live, failure, result[DONE])
             else:
                 self._complete(live, result[DONE])
@@ -218,6 +263,11 @@ class StudySearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: `StopWhenAsked` has brought the result to `take`."""
 
+    def lost(self, trial_id: str, words: str) -> None:
+        """Note what Ray says of a worker that it has lost, just before `on_trial_complete`."""
+        if trial_id in self._live:
+            self._live[trial_id].lost = words
+
     def on_trial_complete(
         self,
         trial_id: str,
@@ -228,13 +278,21 @@ class StudySearcher(Searcher):
         live = self._live.pop(trial_id, None)
         if live is None or live.told or not error:
             return
-        number = live.job.number
-        if self._store.attempts(number) < MAX_ATTEMPTS:
+        number, seconds = live.job.number, time.perf_counter() - live.began
+        if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
+            limit = duration(self._timeout)
+            cause = f"took longer than training.timeout, {limit}; its log ends with where it was"
+            self._fail(live, Failure(cause, TIMEOUT), seconds)
+        elif KILLED_BY_RAY in live.lost or oom_kills() > live.oom_kills:
+            self._out_of_memory(
+                live, Failure("its worker was killed for want of memory", OUT_OF_MEMORY), seconds
+            )
+        elif self._store.attempts(number) < MAX_ATTEMPTS:
             logger.warning("trial %d lost its worker and is begun again", number)
             self._again.append(number)
         else:
             cause = f"its worker died {MAX_ATTEMPTS} times; out of memory is the usual reason"
-            self._fail(live, Failure(cause, "WorkerDied"), time.perf_counter() - live.began)
+            self._fail(live, Failure(cause, "WorkerDied"), seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """Go empty into Tune's snapshot, which nothing reads back."""
@@ -255,7 +313,13 @@ class StudySearcher(Searcher):
 
     def _more(self) -> bool:
         sampled = self._searched < self._budget.trials and not self.exhausted
-        return bool(self._again or self._waiting or sampled)
+        return bool(self._held or self._again or self._waiting or sampled)
+
+    def _next(self) -> _Turn | None:
+        if self._held:
+            return self._held.pop(0)
+        asked, again = self._ask()
+        return None if asked is None else _Turn(asked, again, alone=self._large.holds(asked.params))
 
     def _ask(self) -> tuple[Asked | None, bool]:
         if self._again:
@@ -295,6 +359,30 @@ class StudySearcher(Searcher):
         self._kinds.append(None)
         for observer in self._observers:
             observer.stopped(live.job, stop, seconds)
+
+    def _out_of_memory(self, live: _Live, failure: Failure, seconds: float) -> None:
+        """Give the trial the machine to itself; if it had that already, it has failed."""
+        params = live.job.params
+        self._large.ran_out(params)
+        if not live.alone:
+            live.told = True
+            logger.warning("trial %d is begun again alone: %s", live.job.number, failure.cause)
+            asked = self._store.ask_again(live.job.number, self._space, self._n_folds, self._finish)
+            self._held.append(_Turn(asked, again=True, alone=True))
+            return
+        peak = max([failure.peak_memory or 0, *(e.peak_memory or 0 for e in live.evaluations)])
+        gpu = max([failure.peak_gpu_memory or 0, *(e.peak_gpu_memory or 0 for e in live.evaluations)])
+        needs = [
+            f"{how} {size(amount)}"
+            for how, amount in (
+                ("estimated at", self._large.estimate(params)),
+                ("its process had", peak),
+                ("its tensors on the GPU had", gpu),
+            )
+            if amount
+        ]
+        cause = f"{failure.cause}; alone on the machine ({', '.join(needs)})"
+        self._fail(live, replace(failure, cause=cause), seconds)
 
     def _fail(self, live: _Live, failure: Failure, seconds: float) -> None:
         live.told = True
@@ -339,6 +427,23 @@ class StopWhenAsked(Stopper):
     def stop_all(self) -> bool:
         """Whether to stop everything now."""
         return self._searcher.interrupted or self._searcher.hopeless is not None
+
+
+class NoteLostWorkers(FIFOScheduler):
+    """Tells the search why Ray has lost a worker; Tune's searchers learn only that it has."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's own
+        self._searcher = searcher
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002  # Ray's signature
+        """Pass on what Ray wrote of the error."""
+        if trial.error_file is not None:
+            self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> NoteLostWorkers:
+        """Keep telling the one searcher when Tune copies its configuration."""
+        return self
 
 
 def _label(asked: Asked) -> str:

@@ -87,6 +87,8 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
         lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
     lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{_peaks(summary)}")
+    if summary.precision != "float32":
+        lines.append(f"precision: {summary.precision}")
     if summary.fast_paths:
         lines.append(f"fast paths: {', '.join(summary.fast_paths)}")
     return lines

@@ -6,13 +6,14 @@ lives on for the next trial. Only what kills the process reaches Ray as an error
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from ray import tune
@@ -22,9 +23,15 @@ from tuner.errors import TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
 from tuner.logs import logs_to
-from tuner.memory import keep_freed_memory, return_freed_memory
+from tuner.memory import (
+    is_out_of_memory,
+    keep_freed_memory,
+    peak_gpu_memory,
+    peak_memory,
+    return_freed_memory,
+)
 from tuner.per_user import checkpoint_path
-from tuner.results import DONE, EVALUATION, FAILED, USERS, Evaluation, Failure, Job, Users
+from tuner.results import DONE, EVALUATION, FAILED, OUT_OF_MEMORY, USERS, Evaluation, Failure, Job, Users
 
 __all__ = ["run_trial"]
 
@@ -35,7 +42,13 @@ CHECKPOINT_SECONDS = 30.0
 
 
 def run_trial(
-    config: Mapping[str, Any], *, folds: Sequence[Fold], plan: Plan, folder: str, threads: int
+    config: Mapping[str, Any],
+    *,
+    folds: Sequence[Fold],
+    plan: Plan,
+    folder: str,
+    threads: int,
+    timeout: float | None = None,
 ) -> None:
     """Run one trial; the function that Ray Tune calls.
 
@@ -49,6 +62,8 @@ def run_trial(
         Of the study, for the trial's log and its checkpoint.
     threads
         For torch; the trial's share of CPUs.
+    timeout
+        Seconds after which the worker ends itself.
     """
     job: Job = config["job"]
     began = time.perf_counter()
@@ -64,7 +79,7 @@ def run_trial(
     torch.set_num_threads(threads)
     keep_freed_memory()
     checkpoint = read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS)
-    with _trial_log(Path(folder) / "logs" / f"trial-{job.number:04d}.log", job):
+    with _trial_log(Path(folder) / "logs" / f"trial-{job.number:04d}.log", job, timeout):
         try:
             evaluate_folds(
                 job.params,
@@ -77,12 +92,18 @@ def run_trial(
             )
         except TrialError as error:
             logger.exception("trial %d failed", job.number)
-            outcome = {FAILED: Failure(error.message, _kind(error))}
+            outcome = {FAILED: _failure(error)}
         else:
             outcome = {}
         finally:
             _clean_up()
     tune.report({**outcome, DONE: time.perf_counter() - began})
+
+
+def _failure(error: TrialError) -> Failure:
+    if is_out_of_memory(error):
+        return Failure(error.message, OUT_OF_MEMORY, peak_memory(), peak_gpu_memory())
+    return Failure(error.message, _kind(error))
 
 
 def _kind(error: TrialError) -> str:
@@ -97,8 +118,25 @@ def _clean_up() -> None:
 
 
 @contextmanager
-def _trial_log(path: Path, job: Job) -> Iterator[None]:
-    """Keep all that the libraries and the user's modules say during a trial in one file."""
+def _trial_log(path: Path, job: Job, timeout: float | None) -> Iterator[None]:
+    """Keep all that the libraries and the user's modules say during a trial in one file.
+
+    If the trial takes longer than `timeout` seconds, that is where it hangs, and then the process ends.
+    """
     with logs_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         file.write(f"trial {job.number}: {job.label}\nparams: {job.params}\nseeds: {list(job.seeds)}\n")
+        with _ended_after(timeout, file):
+            yield
+
+
+@contextmanager
+def _ended_after(timeout: float | None, log: TextIO) -> Iterator[None]:
+    """End this process if what it does takes too long, also within C code that lets no other thread run."""
+    if timeout is None:
         yield
+        return
+    faulthandler.dump_traceback_later(timeout, exit=True, file=log)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from pytorch_lightning import seed_everything
 from rectools.models import load_model
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 
 from search_spaces.albert import AlbertLayers, AlbertSumConstructor
 from tuner.evaluation import Plan, evaluate_fold, recommend
@@ -18,7 +20,7 @@ from tuner.models import build_model
 from tuner.spec import Metric
 from tuner.training import accelerate
 from tuner.training.eligible import allows_target_only_step
-from tuner.training.step import TARGETS, target_only_step
+from tuner.training.step import TARGETS, TargetsAhead, target_only_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +148,59 @@ def test_the_targets_may_come_with_the_batch(loss: str, folds: list[Fold]) -> No
     assert_same_step(model.lightning_model, batch, ours={**batch, TARGETS: targets})
     fewer, _ = step(model.lightning_model, target_only_step, {**batch, TARGETS: targets[1:]})
     assert fewer != step(model.lightning_model, target_only_step, batch)[0], "they are used"
+
+
+class Onlooker(SASRecTransformerLayers):
+    """A user's layers, which are given the batch."""
+
+    keys: ClassVar[set[str]] = set()
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.keys.update(kwargs.get("batch") or {})
+        return super().forward(*args, **kwargs)
+
+
+@pytest.mark.parametrize("layers", [SASRecTransformerLayers, Onlooker])
+def test_targets_found_ahead_change_nothing_that_others_see(
+    layers: type, folds: list[Fold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done for a GPU, done on a CPU."""
+
+    def weights() -> dict[str, torch.Tensor]:
+        seed_everything(SEED, verbose=False)
+        model = build_model({**SASREC, "loss": "softmax", "transformer_layers_type": layers})
+        accelerate(model)
+        model.fit(folds[0].train)
+        assert not {"training_step", "on_before_batch_transfer"} & set(vars(model.lightning_model))
+        return model.torch_model.state_dict()
+
+    found = []
+    find = TargetsAhead.find
+    expected = weights()
+    module = sys.modules["tuner.training.accelerate"]  # the package's attribute is the function of that name
+    monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
+    monkeypatch.setattr(TargetsAhead, "find", lambda *args: found.append(find(*args)) or found[-1])
+    ours = weights()
+    assert found, "they were found ahead"
+    assert all(TARGETS not in batch for batch in found)
+    assert all(torch.equal(values, expected[name]) for name, values in ours.items())
+    assert layers is not Onlooker or "x" in Onlooker.keys
+    assert TARGETS not in Onlooker.keys
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_batches_are_pinned_and_targets_found_ahead(
+    folds: list[Fold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    find = TargetsAhead.find
+    monkeypatch.setattr(TargetsAhead, "find", lambda *args: found.append(find(*args)) or found[-1])
+    model = build_model({**SASREC, "loss": "softmax"})
+    accelerate(model)
+    model.fit(folds[0].train)
+    assert found
+    assert all(batch["y"].is_pinned() for batch in found)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -219,6 +219,8 @@ def _problem(detail: ErrorDetails) -> Problem:
     where = detail["loc"]
     if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
         where = (where[0], *where[2:])
+    if where[-1] == "share":  # likewise, of a GPU
+        where = where[:-1]
     kind, value = detail["type"], detail["input"]
     hint = None
     if kind == "extra_forbidden":

@@ -319,6 +319,10 @@ class Search(_Section):
     seed: int = Field(default=60, ge=0, lt=2**32)
 
 
+#: Arithmetic of a fit.
+Precision = Literal["float32", "tf32", "bf16"]
+
+
 class Training(_Section):
     """How a transformer model is trained in a trial.
 
@@ -333,12 +337,20 @@ class Training(_Section):
     fast
         Train by the fast paths, whose results are RecTools' own up to rounding; false: by RecTools' code
         alone.
+    precision
+        ``float32``; or ``tf32``, which has no effect without a GPU; or ``bf16``, mixed as Lightning has it.
+        The latter two are faster on a GPU and change the numbers.
+    timeout
+        The longest that a trial may take over all its folds; one that takes longer, as where a module hangs,
+        is failed and its worker ended. null: no limit.
     """
 
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     patience: int | None = Field(default=None, ge=1)
     fast: bool = True
+    precision: Precision = "float32"
+    timeout: Annotated[float | None, BeforeValidator(_seconds)] = None
 
 
 class Halving(_Section):
@@ -412,19 +424,29 @@ class Resources(_Section):
     Attributes
     ----------
     cpus_per_trial, gpus_per_trial
-        Shares for Ray; a fraction of a GPU packs several trials on one.
+        Shares for Ray; a fraction of a GPU packs several trials on one. ``gpus_per_trial: auto`` measures
+        the largest configuration on this machine's GPU and takes the smallest share that has room for it.
     concurrency
         Trials at once; null: as many as fit.
     """
 
     cpus_per_trial: float = Field(default=1, gt=0)
-    gpus_per_trial: float = Field(default=0, ge=0)
+    gpus_per_trial: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
+        Discriminator(lambda share: "auto" if share == "auto" else "share"),
+    ] = 0.0
     concurrency: int | None = Field(default=None, ge=1)
+
+    @property
+    def gpu_share(self) -> float:
+        """The share of a GPU as a number; ``auto`` must have been measured and replaced by then."""
+        assert self.gpus_per_trial != "auto", "the share is measured before it is used"
+        return self.gpus_per_trial
 
     @field_validator("cpus_per_trial", "gpus_per_trial")
     @classmethod
-    def _check_share(cls, share: float) -> float:
-        if share > 1 and share != int(share):
+    def _check_share(cls, share: float | str) -> float | str:
+        if isinstance(share, float) and share > 1 and share != int(share):
             msg = f"must be a fraction up to 1 or a whole number, but got {share:g}"
             raise ValueError(msg)
         return share

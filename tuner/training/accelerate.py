@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -9,9 +10,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.training.data import accelerate_data, restore_data
-from tuner.training.eligible import allows_fused_adam, allows_target_only_step
-from tuner.training.step import target_only_step
+from tuner.training.data import accelerate_data, on_gpu, restore_data
+from tuner.training.eligible import allows_fused_adam, allows_target_only_step, sends_batches_plainly
+from tuner.training.step import TargetsAhead, target_only_step
 
 __all__ = ["FastPaths", "accelerate"]
 
@@ -54,6 +55,7 @@ class FastPaths(Callback):
     def __init__(self) -> None:
         self.data: tuple[str, ...] = ()
         self.step: tuple[str, ...] = ()
+        self._placed: dict[str, Callable[..., Any]] = {}
 
     @property
     def applied(self) -> tuple[str, ...]:
@@ -71,9 +73,14 @@ class FastPaths(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replace what is RecTools' own, before the first step."""
-        self.step = ()
+        self.step, self._placed = (), {}
         if allows_target_only_step(pl_module, trainer):
-            pl_module.training_step = MethodType(target_only_step, pl_module)  # type: ignore[method-assign]  # for the time of the fit
+            self._placed = {"training_step": MethodType(target_only_step, pl_module)}
+            if on_gpu(trainer) and sends_batches_plainly(pl_module):
+                ahead = TargetsAhead(pl_module)
+                self._placed = {"training_step": ahead.step, "on_before_batch_transfer": ahead.find}
+            for name, ours in self._placed.items():
+                setattr(pl_module, name, ours)  # for the time of the fit
             self.step += (f"target-only {pl_module.loss}",)
         if allows_fused_adam(pl_module, trainer):
             _set_fused(trainer, fused=True)
@@ -81,8 +88,10 @@ class FastPaths(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave RecTools' plain module behind."""
-        if vars(pl_module).get("training_step") == MethodType(target_only_step, pl_module):
-            del pl_module.training_step
+        for name, ours in self._placed.items():
+            if vars(pl_module).get(name) == ours:
+                delattr(pl_module, name)
+        self._placed = {}
         if "fused Adam" in self.step:
             _set_fused(trainer, fused=None)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pytorch_lightning import Trainer
 from rectools import ExternalIds
 from rectools.dataset import Dataset
 from rectools.models.nn.transformers.base import TransformerModelBase
@@ -30,7 +31,7 @@ from tuner.training.batches import (
 from tuner.training.recommend import Latest, can_rank, recommend_u2i
 from tuner.training.sequences import BatchElement, Sequences
 
-__all__ = ["accelerate_data", "restore_data"]
+__all__ = ["accelerate_data", "on_gpu", "restore_data"]
 
 MakeBatch = Callable[[Any, Sequences], Batch]
 Preparator = TransformerDataPreparatorBase
@@ -62,10 +63,11 @@ def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
         Names of the fast paths that this model's classes allow.
     """
     preparator = model.data_preparator
+    pin = on_gpu(model._trainer)  # noqa: SLF001  # Lightning sets it; there is no public way in
     loaders: dict[str, Callable[..., Any]] = {
-        _TRAIN: partial(_train_loader, preparator),
-        _VAL: partial(_val_loader, preparator),
-        _RECOMMEND_DATA: partial(_recommend_loader, preparator, Latest()),
+        _TRAIN: partial(_train_loader, preparator, pin),
+        _VAL: partial(_val_loader, preparator, pin),
+        _RECOMMEND_DATA: partial(_recommend_loader, preparator, pin, Latest()),
     }
     stock = [name for name in loaders if _is_stock(preparator, name, TransformerDataPreparatorBase)]
     for name in stock:
@@ -94,23 +96,29 @@ def restore_data(model: TransformerModelBase[Any]) -> None:
                 delattr(owner, name)
 
 
+def on_gpu(trainer: Trainer) -> bool:
+    """Whether a trainer trains on an NVIDIA GPU."""
+    return trainer.strategy.root_device.type == "cuda"
+
+
 def _is_stock(owner: object, name: str, base: type) -> bool:
     """Whether an object's method is the one that RecTools wrote."""
     return name not in vars(owner) and getattr(type(owner), name) is getattr(base, name)
 
 
-def _train_loader(preparator: Preparator) -> DataLoader[BatchElement]:
+def _train_loader(preparator: Preparator, pin: bool) -> DataLoader[BatchElement]:
     return _loader(
         preparator,
         _sequences(preparator.train_dataset.interactions.df),
         own=preparator._collate_fn_train,  # noqa: SLF001  # RecTools' hook
         fast=train_batches(preparator),
         batch_size=preparator.batch_size,
+        pin=pin,
         shuffle=preparator.shuffle_train,
     )
 
 
-def _val_loader(preparator: Preparator) -> DataLoader[BatchElement] | None:
+def _val_loader(preparator: Preparator, pin: bool) -> DataLoader[BatchElement] | None:
     if preparator.val_interactions is None:
         return None
     return _loader(
@@ -118,11 +126,16 @@ def _val_loader(preparator: Preparator) -> DataLoader[BatchElement] | None:
         _sequences(preparator.val_interactions),
         own=preparator._collate_fn_val,  # noqa: SLF001  # RecTools' hook
         batch_size=preparator.batch_size,
+        pin=pin,
     )
 
 
 def _recommend_loader(
-    preparator: Preparator, latest: Latest[SequenceDataset | Sequences], dataset: Dataset, batch_size: int
+    preparator: Preparator,
+    pin: bool,
+    latest: Latest[SequenceDataset | Sequences],
+    dataset: Dataset,
+    batch_size: int,
 ) -> DataLoader[BatchElement]:
     return _loader(
         preparator,
@@ -130,6 +143,7 @@ def _recommend_loader(
         own=preparator._collate_fn_recommend,  # noqa: SLF001  # RecTools' hook
         fast=recommend_batches(preparator),
         batch_size=batch_size,
+        pin=pin,
     )
 
 
@@ -162,9 +176,13 @@ def _loader(
     own: Callable[[list[BatchElement]], Batch],
     fast: MakeBatch | None = None,
     batch_size: int,
+    pin: bool,
     shuffle: bool = False,
 ) -> DataLoader[BatchElement]:
-    """Return a loader with RecTools' settings, so that it draws the same order and seeds."""
+    """Return a loader with RecTools' settings, so that it draws the same order and seeds.
+
+    With `pin`, batches lie in memory from which Lightning copies to a GPU without waiting.
+    """
     collate: Callable[[Any], Batch] = partial(_listed, own)
     if fast is not None and isinstance(sequences, Sequences):
         shortest = sequences.lengths.min(initial=np.iinfo(np.int64).max)
@@ -176,6 +194,7 @@ def _loader(
         collate_fn=collate,
         num_workers=preparator.dataloader_num_workers,
         shuffle=shuffle,
+        pin_memory=pin,
     )
 
 

@@ -11,7 +11,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
 from typing_extensions import TypeIs
 
-__all__ = ["allows_fused_adam", "allows_target_only_step", "scores_last_only"]
+__all__ = ["allows_fused_adam", "allows_target_only_step", "scores_last_only", "sends_batches_plainly"]
 
 #: Methods of `TransformerLightningModule` that a loss consists of; the first is its calculator.
 _LOSSES = {
@@ -56,12 +56,18 @@ def scores_last_only(module: LightningModule) -> bool:
     )
 
 
+def sends_batches_plainly(module: LightningModule) -> bool:
+    """Whether nothing of the user's looks at a batch on its way to a GPU."""
+    hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+    return _is_own(module, LightningModule, *hooks)
+
+
 def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
     """Whether the optimizer is the one that RecTools makes, still unused, and this torch has it fused."""
     return (
         isinstance(module, TransformerLightningModule)
         and _is_own(module, TransformerLightningModule, "configure_optimizers")
-        and trainer.precision in {"32-true", "64-true"}
+        and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # in which its numbers are not rounded
         and all(
             type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
         )

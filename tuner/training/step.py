@@ -15,13 +15,46 @@ from tuner.training.eligible import scores_last_only
 from tuner.training.linear import linear_cross_entropy
 from tuner.training.sampled import candidate_scores
 
-__all__ = ["TARGETS", "target_only_step"]
+__all__ = ["TARGETS", "TargetsAhead", "target_only_step"]
 
 Batch = dict[str, torch.Tensor]
 
-#: Key of a batch that holds the flat positions of the targets in "y", shape (n_targets,), if the collate
-#: function sends them. On a GPU it spares the wait for their number.
+#: Key of a batch that holds the flat positions of the targets in "y", shape (n_targets,), where they are
+#: known. On a GPU it spares the wait for their number.
 TARGETS = "targets"
+
+
+class TargetsAhead:
+    """Finds the targets of each batch before it goes to a GPU, so that no step waits for their number.
+
+    They are kept beside the batch: neither a user's code nor Lightning finds a key in it that RecTools does
+    not put there.
+
+    Parameters
+    ----------
+    module
+        One that `allows_target_only_step`.
+    """
+
+    def __init__(self, module: TransformerLightningModule) -> None:
+        self._module = module
+        self._targets: torch.Tensor
+
+    def find(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
+        """Send the positions of the targets ahead of a batch, which is left as it is."""
+        targets = _target_positions(batch["y"])
+        if batch["y"].is_pinned():
+            targets = targets.pin_memory()
+        self._targets = targets.to(self._module.device, non_blocking=True)
+        return batch
+
+    def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Take a step with the latest batch; see `target_only_step`."""
+        return target_only_step(self._module, {**batch, TARGETS: self._targets}, batch_idx)
+
+
+def _target_positions(y: torch.Tensor) -> torch.Tensor:
+    return y.flatten().nonzero().squeeze(1)
 
 
 def target_only_step(module: TransformerLightningModule, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG001  # a training step's signature
@@ -42,12 +75,14 @@ def target_only_step(module: TransformerLightningModule, batch: Batch, batch_idx
 
 
 def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
+    known = batch.get(TARGETS)
+    batch = {key: values for key, values in batch.items() if key != TARGETS}
     y, w = batch["y"], batch["yw"]
     table = module.torch_model.item_model.get_all_embeddings()  # (n_items, n_factors)
     sessions = module.torch_model.encode_sessions(batch, table)
     if scores_last_only(module):
         sessions = sessions[:, -1:]
-    targets = batch[TARGETS] if TARGETS in batch else y.flatten().nonzero().squeeze(1)
+    targets = _target_positions(y) if known is None else known
     if sessions.shape[:2] != y.shape or not len(targets):
         # What RecTools makes of it: targets of another shape are broadcast, no target at all gives nan.
         return _loss_at_all_positions(module, batch, sessions, table)
