@@ -61,6 +61,22 @@ def test_parameters_and_memory_are_those_of_a_run(prepared: Prepared) -> None:
     assert made[-1].peak_memory / 2 < guess.peak_memory < made[-1].peak_memory * 2
 
 
+def test_a_long_step_is_measured_by_parts_of_its_batch(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = estimates(prepared)[-1].params
+    params = {**trial_params(largest, 1), "batch_size": 256, "session_max_len": 64, "n_factors": 256}
+    whole = estimate(params, prepared.folds[-1], prepared.plan)
+    monkeypatch.setattr("tuner.estimate.LONG_STEP", 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    parts = estimate(params, prepared.folds[-1], prepared.plan)
+    assert parts.n_parameters == whole.n_parameters
+    assert parts.params == whole.params
+    assert whole.peak_memory / 1.5 < parts.peak_memory < whole.peak_memory * 1.5
+    few = {**params, "batch_size": 4}
+    assert estimate(few, prepared.folds[-1], prepared.plan).epoch_seconds > 0, "too few to divide"
+
+
 def test_a_space_without_a_transformer_has_no_steps_to_measure(tmp_path: Path) -> None:
     write_interactions(tmp_path / "clicks.csv")
     (tmp_path / "study.yaml").write_text(STUDY)

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: Users whose data a trial run uses.
-SLICE_USERS = 150
+SLICE_USERS = 64
 #: Random points that are looked through for pairs of options; a pair that none has is too rare to matter.
 DRAWS = 3000
 

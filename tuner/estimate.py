@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from statistics import median
+from typing import Any, TypeAlias
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
@@ -32,7 +33,7 @@ from tuner.memory import (
     reset_peak,
     return_freed_memory,
 )
-from tuner.models import build_model, trial_params
+from tuner.models import build_model, complete_params, trial_params
 from tuner.precision import products_in, set_precision
 from tuner.prepare import Prepared
 from tuner.quantities import aligned, count, duration, short, size
@@ -55,6 +56,8 @@ __all__ = [
 DRAWS = 300
 #: Training steps that are timed, after a first one, and seconds after which fewer will do.
 STEPS, ENOUGH_SECONDS = 4, 3.0
+#: Multiplications of a step (`tuner.work`) from which parts of its batch are measured on a CPU.
+LONG_STEP = 3e10
 #: How many trials may share a GPU.
 PACKINGS = (1, 2, 3, 4, 6, 8)
 #: What a process takes of a GPU before its first tensor: CUDA's context and the libraries' kernels.
@@ -63,6 +66,7 @@ CONTEXT_BYTES = 600 * 2**20
 USERS = 256
 
 Flat = dict[str, Value]
+Transformer: TypeAlias = TransformerModelBase[Any]
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,34 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     TrialError
         If it fails.
     """
+    fitted = _fit_in_parts(params, fold, plan) if _is_long(params, fold) else _fit(params, fold, plan)
+    with boundary("recommend"):
+        began = time.perf_counter()
+        few = replace(fold, users=fold.users[:USERS])
+        recommend(fitted.model, few, plan.k, filter_viewed=plan.filter_viewed)
+        seconds = time.perf_counter() - began
+    return Estimate(
+        size="",
+        params=dict(params),
+        n_parameters=count_parameters(fitted.model) or 0,
+        peak_memory=max(fitted.peak_memory, peak_memory()),
+        peak_gpu_memory=peak_gpu_memory(),
+        epoch_seconds=fitted.epoch_seconds,
+        evaluation_seconds=seconds * len(fold.users) / len(few.users),
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model after a few steps, the seconds of an epoch of such, and the peak of the process in bytes."""
+
+    model: Transformer
+    epoch_seconds: float
+    peak_memory: int
+
+
+def _fit(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
+    """Train a model for a few steps."""
     return_freed_memory()
     reset_peak()
     model = build_model(params)
@@ -218,19 +250,29 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     seed_everything(60, workers=True, verbose=False)
     with boundary("a few batches"), products_in(precision):
         model.fit(fold.train)
-        began = time.perf_counter()
-        few = replace(fold, users=fold.users[:USERS])
-        recommend(model, few, plan.k, filter_viewed=plan.filter_viewed)
-        seconds = time.perf_counter() - began
-    return Estimate(
-        size="",
-        params=dict(params),
-        n_parameters=count_parameters(model) or 0,
-        peak_memory=peak_memory(),
-        peak_gpu_memory=peak_gpu_memory(),
-        epoch_seconds=steps.seconds * steps.n_batches,
-        evaluation_seconds=seconds * len(fold.users) / len(few.users),
-    )
+    return _Fitted(model, steps.seconds * steps.n_batches, peak_memory())
+
+
+def _is_long(params: Mapping[str, Value], fold: Fold) -> bool:
+    """Tell whether one step would keep a CPU busy for longer than a check may take."""
+    work = work_of(params, len(fold.catalog))
+    return work is not None and work.amount > LONG_STEP and not torch.cuda.is_available()
+
+
+def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
+    """Train with an eighth and then a quarter of the batch instead of the whole.
+
+    Where steps are long an epoch of smaller batches takes as long. Memory grows with the batch by a line,
+    which the two measure.
+    """
+    batch = int(str(complete_params(params)["batch_size"]))
+    eighth, quarter = batch // 8, batch // 4
+    if not eighth:
+        return _fit(params, fold, plan)
+    less = _fit({**params, "batch_size": eighth}, fold, plan).peak_memory
+    fitted = _fit({**params, "batch_size": quarter}, fold, plan)
+    for_each = max(0, fitted.peak_memory - less) / (quarter - eighth)
+    return replace(fitted, peak_memory=fitted.peak_memory + round(for_each * (batch - quarter)))
 
 
 def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
