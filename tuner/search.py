@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
 
 logger = logging.getLogger(__name__)
+
+_Done, _Not = TypeVar("_Done"), TypeVar("_Not")
 
 #: Workers that may die under a trial in one run.
 MAX_DEATHS = 3
@@ -215,20 +218,17 @@ class StudySearcher(Searcher):
         """Whether running trials are to stop now."""
         return self.interrupted or self.hopeless is not None or self.error is not None
 
-    @contextmanager
-    def _remembering(self) -> Iterator[None]:
-        """End the search at an error and keep it: Tune would pass on its text, in an error of its own."""
+    def _or_end(self, act: Callable[[], _Done], otherwise: _Not) -> _Done | _Not:
+        """Act; an error ends the search and is kept, where Tune would pass on its text in one of its own."""
         try:
-            yield
+            return act()
         except Exception as error:  # noqa: BLE001  # as above; `launch` raises it
             self.error = self.error or error
+            return otherwise
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """Return the next trial, None to wait, or FINISHED."""
-        next_one: dict[str, Any] | str | None = Searcher.FINISHED
-        with self._remembering():
-            next_one = self._suggest(trial_id)
-        return next_one
+        return self._or_end(partial(self._suggest, trial_id), Searcher.FINISHED)
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.ending or not self._more():
@@ -263,10 +263,7 @@ class StudySearcher(Searcher):
         live = self._live.get(trial_id)
         if live is None or live.told or self.error is not None:
             return self.error is not None
-        stops = True
-        with self._remembering():
-            stops = self._take(live, result)
-        return stops
+        return self._or_end(partial(self._take, live, result), otherwise=True)
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
         stop: Stop | None = None
@@ -307,8 +304,8 @@ class StudySearcher(Searcher):
         live = self._live.pop(trial_id, None)
         if live is None or live.told or not error or self.error is not None:
             return
-        with self._remembering():
-            self._lost_worker(live, time.perf_counter() - live.began)
+        seconds = time.perf_counter() - live.began
+        self._or_end(partial(self._lost_worker, live, seconds), None)
 
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
