@@ -6,6 +6,7 @@ too many for the store.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import zipfile
@@ -40,10 +41,11 @@ def write_users(folder: Path, number: int, users: Users) -> None:
     """
     path = folder / FOLDER / f"trial-{number:04d}-fold-{users.fold + 1}.npz"
     unfinished = path.with_suffix(".tmp")
+    archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
+    np.savez_compressed(archive, epochs=np.array(users.epochs), values=users.values)
     try:
         path.parent.mkdir(exist_ok=True)
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, epochs=np.array(users.epochs), values=users.values)
+        unfinished.write_bytes(archive.getvalue())
         os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
     except OSError as error:
         logger.warning("%s cannot be written, so a later run will not race with it: %s", path, error)

@@ -51,7 +51,8 @@ __all__ = ["Budget", "NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearc
 
 logger = logging.getLogger(__name__)
 
-_Done, _Not = TypeVar("_Done"), TypeVar("_Not")
+_Done = TypeVar("_Done")
+_Not = TypeVar("_Not")
 
 #: Workers that may die under a trial in one run.
 MAX_DEATHS = 3
