@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,16 +156,18 @@ def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-@pytest.mark.parametrize(("process_name", "words"), [("raylet", "raylet"), ("gcs_server", "control service")])
-def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(
-    small: Small, process_name: str, words: str
-) -> None:
+def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Small) -> None:
+    """Its control service dies here; that of its raylet is among the random kills."""
     process = small.start("run", "study.yaml", "--trials", "30")
     wait_for(small, process, 1)
-    (victim,) = [pid for pid in session(process.pid) if name(pid) == process_name]
+    (victim,) = [pid for pid in session(process.pid) if name(pid) == "gcs_server"]
     os.kill(victim, signal.SIGKILL)
 
     stderr = ended_with(RAY_DIED, process)
 
-    assert f"Ray's {words} (process {victim}) has died under the search" in stderr
+    assert f"Ray's control service (process {victim}) has died under the search" in stderr
     assert stderr.endswith("\n  the same command goes on; nothing finished is lost\n")
+    deadline = time.monotonic() + 60
+    while left := [name(pid) for pid in session(process.pid)]:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.1)
