@@ -13,6 +13,8 @@ import os
 import pickle
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,9 +92,8 @@ class Checkpoint:
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Keep the state of a fit; its callbacks let `describe` add to Lightning's checkpoint."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(self._unfinished)
-        self._keep()
+        with self._kept():
+            trainer.save_checkpoint(self._unfinished)
 
     def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
         """Add to Lightning's checkpoint what has been measured.
@@ -115,9 +116,8 @@ class Checkpoint:
         self.fold, self.epoch = self.fold + 1, 0
         content: dict[str, Any] = {}
         self.describe(content, epoch=0, users=None)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, self._unfinished)
-        self._keep()
+        with self._kept():
+            torch.save(content, self._unfinished)
 
     @property
     def lightning(self) -> str | None:
@@ -128,9 +128,18 @@ class Checkpoint:
     def _unfinished(self) -> Path:
         return self.path.with_suffix(".tmp")
 
-    def _keep(self) -> None:
-        os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Put what is written in place of the last state. If it cannot be written that one stays."""
         self._kept_at = time.monotonic()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            yield
+            os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+        except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
+            logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
+            with suppress(OSError):
+                self._unfinished.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, every: float) -> Checkpoint:

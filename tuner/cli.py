@@ -1,7 +1,7 @@
 """The command line: parse, call one function, turn errors into messages and exit codes.
 
 Exit codes: 0 done; 1 the search failed; 2 something in the command, study or data must be mended;
-130 interrupted.
+75 Ray has died, run it again; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION = "Search hyperparameters and modules of RecTools models."
-_EPILOG = "Exit codes: 0 done, 1 the search failed, 2 mend the command, study or data, 130 interrupted."
+_EPILOG = (
+    "Exit codes: 0 done, 1 the search failed, 2 mend the command, study or data, "
+    "75 Ray has died, run it again, 130 interrupted."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

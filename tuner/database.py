@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tuner.errors import Problem, StoreError
+from tuner.errors import Problem, SearchError, StoreError
 from tuner.locks import hold_lock, lock_holder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-__all__ = ["database_holder", "hold_database", "open_database"]
+__all__ = ["database_holder", "hold_database", "open_database", "told_if_database_lost"]
 
 #: Seconds to wait for an answer when a connection is made.
 CONNECT_TIMEOUT = 10
@@ -178,14 +178,48 @@ def _told(url: str, full: URL | None) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError, ImportError, RuntimeError, ValueError) as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        for secret in _secrets(url, full):
-            cause = cause.replace(secret, "***")
+        cause = _cause(error, url, full)
         missing = isinstance(error, ImportError)
         hint = "pip install 'rectools-tuner[postgres]'" if missing else "is it running, and the URL right?"
         raise StoreError(
             url, [Problem("storage", f"must be a database to work in, but {cause}", hint)]
         ) from None
+
+
+@contextmanager
+def told_if_database_lost(url: str, folder: Path, goes_on: str) -> Iterator[None]:
+    """Tell that a database which could be used no longer can.
+
+    Parameters
+    ----------
+    url, folder
+        As `open_database` takes them.
+    goes_on
+        How the search can be continued.
+
+    Raises
+    ------
+    SearchError
+        With the cause in one line, without the password.
+    """
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # as in `open_database`
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # as in `open_database`
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = _cause(error, url, _filled(url, folder))
+        hint = f"see that it runs and has room; {goes_on}"
+        raise SearchError(f"{url} can no longer be used: {cause}", hint=hint) from None
+
+
+def _cause(error: Exception, url: str, full: URL | None) -> str:
+    """Return what the driver says, in one line and without secrets; Optuna and SQLAlchemy say less."""
+    told = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    cause = str(getattr(told, "orig", None) or told).strip().splitlines()[0]
+    for secret in _secrets(url, full):
+        cause = cause.replace(secret, "***")
+    return cause
 
 
 def _secrets(url: str, full: URL | None) -> list[str]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from tuner.shipping import own_modules
 from tuner.space import Choice, space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
-from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store
+from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
+from tuner.watchdog import watch_ray
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -87,13 +88,17 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     UserError
         If the study, the data or the space cannot be used; before Ray starts.
     SearchError
-        If the first trials all fail in one way.
+        If the first trials all fail in one way, or the store is lost.
     InterruptedSearchError
         On Ctrl-C.
     """
     console = console or stderr_console()
     folder = study_folder(study, output)
-    with hold_study(folder, study.study, study.storage), logs_to(folder / "logs" / "driver.log"):
+    with (
+        told_if_lost(folder, study.storage),
+        hold_study(folder, study.study, study.storage),
+        logs_to(folder / "logs" / "driver.log"),
+    ):
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
@@ -141,9 +146,9 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    (folder / STUDY_FILE).write_text(
-        yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    unfinished = folder / f".{STUDY_FILE}.tmp"  # so that a full disk leaves the one before as it is
+    unfinished.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
 
 
 def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Console) -> None:
@@ -164,6 +169,8 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             _fit(prepared, searcher, folder, slots)
+    if searcher.error is not None:
+        raise searcher.error
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
@@ -328,7 +335,8 @@ def _ray(prepared: Prepared) -> Iterator[int]:
             runtime_env=_runtime_env(prepared),
         )
     try:
-        yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
+        with watch_ray() if started else nullcontext():
+            yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
     finally:
         if started:
             ray.shutdown()

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["logs_to"]
+
+
+class _Forgiving(io.FileIO):
+    """A file that passes over what a full disk does not take: a lost line of a log is no reason to fail."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _opened(path: Path) -> TextIO:
+    """Open a log to append lines; where that is impossible, they go nowhere."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        raw = _Forgiving(path, "a")
+    except OSError:
+        raw = _Forgiving(os.devnull, "a")
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", line_buffering=True)
 
 
 @contextmanager
@@ -26,10 +51,9 @@ def logs_to(path: Path) -> Iterator[TextIO]:
     TextIO
         The open file, for what else belongs there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    with path.open("a", encoding="utf-8", buffering=1) as file, warnings.catch_warnings():
+    with _opened(path) as file, warnings.catch_warnings():
         handler = logging.StreamHandler(file)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.handlers, root.level = [handler], logging.INFO

@@ -6,9 +6,12 @@ too many for the store.
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,15 @@ from tuner.results import Users
 
 __all__ = ["checkpoint_path", "drop_checkpoint", "read_users", "write_users"]
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "users"
 
 
 def write_users(folder: Path, number: int, users: Users) -> None:
     """Keep the values of one fold of a trial, in place of those of an earlier attempt.
+
+    If they cannot be written a warning is logged: a search can do without.
 
     Parameters
     ----------
@@ -33,11 +40,17 @@ def write_users(folder: Path, number: int, users: Users) -> None:
         The values.
     """
     path = folder / FOLDER / f"trial-{number:04d}-fold-{users.fold + 1}.npz"
-    path.parent.mkdir(exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    with unfinished.open("wb") as file:
-        np.savez_compressed(file, epochs=np.array(users.epochs), values=users.values)
-    os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
+    archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
+    np.savez_compressed(archive, epochs=np.array(users.epochs), values=users.values)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        unfinished.write_bytes(archive.getvalue())
+        os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
+    except OSError as error:
+        logger.warning("%s cannot be written, so a later run will not race with it: %s", path, error)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def read_users(folder: Path, number: int) -> Iterator[Users]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
@@ -48,8 +51,11 @@ __all__ = ["Budget", "NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearc
 
 logger = logging.getLogger(__name__)
 
-#: Times a trial is begun when its worker dies under it.
-MAX_ATTEMPTS = 3
+_Done = TypeVar("_Done")
+_Not = TypeVar("_Not")
+
+#: Workers that may die under a trial in one run.
+MAX_DEATHS = 3
 #: What Ray says of a worker that its memory monitor has killed.
 KILLED_BY_RAY = "running low on memory"
 #: Failures in a row, from the first trial on, after which a search is given up.
@@ -175,6 +181,7 @@ class StudySearcher(Searcher):
         self.hopeless: str | None = None
         self.interrupted = False
         self.exhausted = False
+        self.error: Exception | None = None
         self._store = store
         self._space = space
         self._budget = budget
@@ -192,6 +199,7 @@ class StudySearcher(Searcher):
         self._observers = observers
         self._held: list[_Turn] = []
         self._live: dict[str, _Live] = {}
+        self._deaths: Counter[int] = Counter()
         self._again = store.cut_off()
         self._waiting = store.n_waiting()
         self._searched = store.n_searched()
@@ -204,10 +212,26 @@ class StudySearcher(Searcher):
     @property
     def ending(self) -> bool:
         """Whether running trials are to stop at their next evaluation."""
-        return self.interrupted or self.hopeless is not None or self._budget.time_is_up
+        return self.at_once or self._budget.time_is_up
+
+    @property
+    def at_once(self) -> bool:
+        """Whether running trials are to stop now."""
+        return self.interrupted or self.hopeless is not None or self.error is not None
+
+    def _or_end(self, act: Callable[[], _Done], otherwise: _Not) -> _Done | _Not:
+        """Act; an error ends the search and is kept, where Tune would pass on its text in one of its own."""
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001  # as above; `launch` raises it
+            self.error = self.error or error
+            return otherwise
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """Return the next trial, None to wait, or FINISHED."""
+        return self._or_end(partial(self._suggest, trial_id), Searcher.FINISHED)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.ending or not self._more():
             return None if self._live and not self.ending else Searcher.FINISHED
         if len(self._live) >= self._concurrency or any(live.alone for live in self._live.values()):
@@ -238,8 +262,11 @@ class StudySearcher(Searcher):
         The last report ends the trial.
         """
         live = self._live.get(trial_id)
-        if live is None or live.told:
-            return False
+        if live is None or live.told or self.error is not None:
+            return self.error is not None
+        return self._or_end(partial(self._take, live, result), otherwise=True)
+
+    def _take(self, live: _Live, result: dict[str, Any]) -> bool:
         stop: Stop | None = None
         if EVALUATION in result:
             stop = self._evaluated(live, result[EVALUATION])
@@ -276,9 +303,14 @@ class StudySearcher(Searcher):
     ) -> None:
         """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
         live = self._live.pop(trial_id, None)
-        if live is None or live.told or not error:
+        if live is None or live.told or not error or self.error is not None:
             return
-        number, seconds = live.job.number, time.perf_counter() - live.began
+        seconds = time.perf_counter() - live.began
+        self._or_end(partial(self._lost_worker, live, seconds), None)
+
+    def _lost_worker(self, live: _Live, seconds: float) -> None:
+        number = live.job.number
+        self._deaths[number] += 1
         if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
             limit = duration(self._timeout)
             cause = f"took longer than training.timeout, {limit}; its log ends with where it was"
@@ -287,11 +319,11 @@ class StudySearcher(Searcher):
             self._out_of_memory(
                 live, Failure("its worker was killed for want of memory", OUT_OF_MEMORY), seconds
             )
-        elif self._store.attempts(number) < MAX_ATTEMPTS:
+        elif self._deaths[number] < MAX_DEATHS:
             logger.warning("trial %d lost its worker and is begun again", number)
             self._again.append(number)
         else:
-            cause = f"its worker died {MAX_ATTEMPTS} times; out of memory is the usual reason"
+            cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -426,7 +458,7 @@ class StopWhenAsked(Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything now."""
-        return self._searcher.interrupted or self._searcher.hopeless is not None
+        return self._searcher.at_once
 
 
 class NoteLostWorkers(FIFOScheduler):
@@ -439,7 +471,8 @@ class NoteLostWorkers(FIFOScheduler):
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002  # Ray's signature
         """Pass on what Ray wrote of the error."""
         if trial.error_file is not None:
-            self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
+            with suppress(OSError):  # a full disk has no room for it
+                self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
 
     def __deepcopy__(self, _memo: dict[int, object]) -> NoteLostWorkers:
         """Keep telling the one searcher when Tune copies its configuration."""

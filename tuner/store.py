@@ -33,7 +33,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tuner.database import database_holder, hold_database, open_database
+from tuner.database import database_holder, hold_database, open_database, told_if_database_lost
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.locks import hold_lock, lock_holder
@@ -61,10 +61,13 @@ __all__ = [
     "read_records",
     "store_exists",
     "study_holder",
+    "told_if_lost",
 ]
 
 #: The study as it was first run, in its folder.
 STUDY_FILE = "study.yaml"
+
+GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
@@ -141,6 +144,33 @@ def hold_study(folder: Path, name: str, storage: str | None = None) -> Iterator[
         if storage is not None:
             stack.enter_context(hold_database(storage, folder, name))
         yield
+
+
+@contextmanager
+def told_if_lost(folder: Path, storage: str | None = None) -> Iterator[None]:
+    """Tell in one clear error that a study can no longer be written: a full disk, a database that is gone.
+
+    Parameters
+    ----------
+    folder, storage
+        As `hold_study` takes them.
+
+    Raises
+    ------
+    SearchError
+        Naming the file or the database, and the cause.
+    """
+    with ExitStack() as stack:
+        if storage is not None:
+            stack.enter_context(told_if_database_lost(storage, folder, GOES_ON))
+        try:
+            yield
+        except OSError as error:
+            path = Path(error.filename) if isinstance(error.filename, str) else None
+            if path is None or not path.is_relative_to(folder):
+                raise
+            hint = f"make room there, or mend what is wrong; {GOES_ON}"
+            raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def study_holder(folder: Path) -> str | None:

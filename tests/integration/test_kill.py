@@ -13,13 +13,13 @@ import pytest
 
 from tests.integration.conftest import Small
 from tuner.records import TrialRecord
-from tuner.store import read_records
+from tuner.store import read_records, store_exists
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def ended(small: Small) -> list[TrialRecord]:
-    if not (small.results / "journal.log").exists():
+    if not store_exists(small.results):
         return []
     return [r for r in read_records(small.results).records if r.state in {"complete", "failed"}]
 

