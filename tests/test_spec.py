@@ -169,7 +169,17 @@ def test_a_minimal_study_has_these_defaults(study_file):
         },
         "space": {"use": "search_spaces.guide", "set": {}},
         "baselines": (),
-        "search": {"trials": 20, "time_budget": None, "sampler": {"use": "tpe", "options": {}}, "seed": 60},
+        "search": {
+            "trials": 20,
+            "time_budget": None,
+            "cpu_hours": None,
+            "gpu_hours": None,
+            "target": None,
+            "plateau": None,
+            "grace": 600,
+            "sampler": {"use": "tpe", "options": {}},
+            "seed": 60,
+        },
         "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
         "training": {
             "epochs": 10,

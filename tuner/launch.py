@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuner.budgets import Budget, End
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
@@ -108,10 +108,14 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
-        if study.search.trials > store.n_searched() or store.n_waiting() or store.cut_off():
-            _search(_with_gpu_share(prepared, console), store, folder, console)
+        budget = Budget(
+            study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
+        )
+        budget.remember(store.records())
+        if (end := _end(budget, store)) is None:
+            _search(_with_gpu_share(prepared, console), store, budget, folder, console)
         else:
-            console.print("nothing left to do: the budget is spent; --trials N raises it")
+            console.print(f"nothing left to do: {end}")
     return load_leaderboard(folder)
 
 
@@ -146,29 +150,35 @@ def _snapshot(study: Study, folder: Path) -> None:
     )
 
 
-def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Console) -> None:
+def _end(budget: Budget, store: StudyStore) -> End | None:
+    """Return why nothing more is to run, None if something is."""
+    unfinished = store.n_waiting() or store.cut_off()
+    return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
+
+
+def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(_ray(prepared))
-        budget = study.search.time_budget  # Ray's start is not the search's
-        budget_ends = None if budget is None else time.monotonic() + budget
-        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget_ends)
+        budget.start()  # Ray's start is not the search's
+        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(
-            prepared, store, folder, progress, tensorboard, slots=slots, budget_ends=budget_ends
-        )
+        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             _fit(prepared, searcher, folder, slots)
+            searcher.close()
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
     if searcher.exhausted:
         console.print("every point of the space has been tried: the search ends before its budget")
+    elif not searcher.interrupted and (end := _end(budget, store)) is not None:
+        console.print(f"the search ends: {end}")
     if searcher.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
@@ -215,14 +225,14 @@ def _progress(
 def _searcher(
     prepared: Prepared,
     store: StudyStore,
+    budget: Budget,
     folder: Path,
     *observers: Progress | TensorBoardWriter,
     slots: int,
-    budget_ends: float | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
-    from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
+    from tuner.search import StudySearcher  # noqa: PLC0415  # ray
     from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
@@ -231,7 +241,8 @@ def _searcher(
     return StudySearcher(
         store,
         prepared.space,
-        Budget(study.search.trials, budget_ends),
+        budget,
+        share=_share(study),
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
@@ -282,7 +293,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
-    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpu_share}
+    share = _share(prepared.study)
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -360,6 +371,11 @@ def _quiet_loggers() -> None:
             ray_logger.propagate = True
 
 
+def _share(study: Study) -> dict[str, float]:
+    """Return what one trial holds, as Ray names it."""
+    return {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
+
+
 def _slots(study: Study, offered: Mapping[str, float]) -> int:
     """Return how many trials fit at once.
 
@@ -368,7 +384,7 @@ def _slots(study: Study, offered: Mapping[str, float]) -> int:
     StudyError
         If not even one does.
     """
-    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
+    wanted = _share(study)
     problems = [
         Problem(
             f"resources.{kind.lower()}s_per_trial",

@@ -28,6 +28,7 @@ __all__ = [
     "Direction",
     "Evaluation",
     "Failure",
+    "Held",
     "Job",
     "Stop",
     "Summary",
@@ -89,6 +90,23 @@ class Failure:
     kind: str
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What trials have held of the machines: wall time by the share that each had.
+
+    Attributes
+    ----------
+    cpu_seconds, gpu_seconds
+        Seconds of one CPU, and of one GPU.
+    """
+
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+    def __add__(self, other: Held) -> Held:
+        return Held(self.cpu_seconds + other.cpu_seconds, self.gpu_seconds + other.gpu_seconds)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`. Everything that people look at is a function of these.
+`attempts`, `held:N` (of attempt N). Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
     EVALUATION_KEY,
+    HELD_KEY,
     INFEASIBLE,
     REPEATS,
     StoredStudy,
@@ -47,7 +48,7 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Direction, Evaluation, Failure, Stop, Summary, fold_seed
+from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler, make_sampler
 from tuner.space import Space, Value
 from tuner.spec import Sampler
@@ -233,6 +234,7 @@ class StudyStore:
         self.study = study
         self._seed = seed
         self._ids: dict[int, int] = {}
+        self._attempts: dict[int, int] = {}
         self._known = {
             _key(trial): trial.number
             for trial in study.get_trials(deepcopy=False)
@@ -367,6 +369,7 @@ class StudyStore:
             trial.set_user_attr("seeds", seeds)
         attempts = attributes.get("attempts", 0) + 1
         trial.set_user_attr("attempts", attempts)
+        self._attempts[trial.number] = attempts
         return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
@@ -388,6 +391,10 @@ class StudyStore:
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
         storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+
+    def note_held(self, number: int, held: Held) -> None:
+        """Write what this attempt at a running trial has held so far, in place of what was written before."""
+        self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
 
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""

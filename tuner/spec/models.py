@@ -30,6 +30,7 @@ __all__ = [
     "Folds",
     "Halving",
     "Metrics",
+    "Plateau",
     "Race",
     "Resources",
     "Sampler",
@@ -297,16 +298,47 @@ class Sampler(_Section):
         return name
 
 
+class Plateau(_Section):
+    """End a search that no longer finds better trials.
+
+    Attributes
+    ----------
+    trials
+        Trials of the sampler's in a row, complete or stopped early, without a better best one among them.
+    min_improvement
+        In units of the objective; a smaller improvement is none.
+    """
+
+    trials: int = Field(ge=1)
+    min_improvement: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_trials(cls, plain: object) -> object:
+        return {"trials": plain} if isinstance(plain, int) else plain
+
+
 class Search(_Section):
-    """How long and how to search.
+    """How long and how to search. Whichever budget comes first ends a search; a later run may have more.
 
     Attributes
     ----------
     trials
         Trials that the sampler chooses; baselines come on top.
     time_budget
-        No trial starts after it; running ones stop at their next evaluation and go on when the study
-        is run again.
+        Of one run. No trial starts after it; running ones stop at their next evaluation and go on when the
+        study is run again.
+    cpu_hours, gpu_hours
+        Over all runs: wall time of trials by the share of CPUs and GPUs that each holds. When they are up,
+        it is as with `time_budget`.
+    target
+        End when a complete trial's objective is as good; running trials are finished.
+    plateau
+        End after so many trials without a better one, as 30 or ``{trials: 30, min_improvement: 0.001}``;
+        running trials are finished.
+    grace
+        How long running trials have to come to their next evaluation when time or hours are up. Then they
+        are ended; what they did since their last checkpoint is done again.
     sampler
         A name, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
@@ -315,6 +347,11 @@ class Search(_Section):
 
     trials: int = Field(default=20, ge=0)
     time_budget: Annotated[float | None, BeforeValidator(_seconds)] = None
+    cpu_hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+    target: float | None = None
+    plateau: Plateau | None = None
+    grace: Annotated[float, BeforeValidator(_seconds)] = 600.0
     sampler: Sampler = Sampler()
     seed: int = Field(default=60, ge=0, lt=2**32)
 
@@ -478,7 +515,16 @@ class Study(_Section):
     search: Search = Search()
     training: Training = Training()
     stopping: Stopping = Stopping()
-    resources: Resources = Resources()
+    resources: Resources = Field(default=Resources(), validate_default=True)
+
+    @field_validator("resources")
+    @classmethod
+    def _check_hours(cls, resources: Resources, info: ValidationInfo) -> Resources:
+        search = info.data.get("search")
+        if search is not None and search.gpu_hours is not None and resources.gpus_per_trial == 0:
+            msg = "must give trials a GPU where search.gpu_hours is a budget, but gpus_per_trial is 0"
+            raise ValueError(msg)
+        return resources
 
     @field_validator("study")
     @classmethod

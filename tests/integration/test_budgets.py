@@ -1,0 +1,70 @@
+"""Budgets and constraints in a real search: what ends it, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.conftest import Small
+from tuner.store import read_records
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def run(small: Small, *changes: str) -> str:
+    """Run the study, one trial at a time; return what it said."""
+    overrides = [word for change in (*changes, "resources.concurrency=1") for word in ("--set", change)]
+    done = small.tuner("run", "study.yaml", *overrides)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def states(small: Small) -> list[str]:
+    return [record.state for record in read_records(small.results).records]
+
+
+def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plateau(small: Small) -> None:
+    cheap = ("baselines=[popular]", "training.epochs=1")
+    said = run(small, *cheap, "search={trials: 9, target: 0.0001}")
+    assert states(small) == ["complete"], "the baseline has reached it; the sampler chose nothing"
+    assert "the search ends: trial 0 has NDCG@10 0." in said
+    assert "and 0.0001 was wanted (search.target); to go on, --set search.target=..." in said
+
+    said = run(small, *cheap, "search={trials: 9, plateau: {trials: 1, min_improvement: 10}}")
+    assert states(small) == ["complete"] * 3, "one sets the level, the next is no better"
+    assert "the search ends: the last 1 trials have brought no better one (search.plateau)" in said
+    for record in read_records(small.results).records:
+        assert record.held.cpu_seconds > record.summary.fit_seconds
+        assert record.held.gpu_seconds == 0
+
+
+def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
+    own_module(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers\n\n"
+        "class Slow(PreLNTransformerLayers):\n"
+        "    def forward(self, *args, **kwargs):\n"
+        "        if not Path(__file__).with_name('quick').exists():\n"
+        "            time.sleep(1000)\n"
+        "        return super().forward(*args, **kwargs)\n"
+    )
+    params = "cls: SASRecModel, n_factors: 8, session_max_len: 8, transformer_layers_type: mine.Slow"
+    slow = f"baselines=[{{name: slow, params: {{{params}}}}}]", "training.epochs=1"
+    said = run(small, *slow, "search={trials: 0, time_budget: 8s, grace: 1s}")
+
+    assert "the search ends: 8.0 s are over (search.time_budget); the same command goes on" in said
+    (record,) = read_records(small.results).records
+    assert (record.state, record.evaluations) == ("running", ())
+    held = record.held.cpu_seconds
+    assert held > 0
+
+    (small.folder / "quick").touch()
+    said = run(small, *slow, "search={trials: 0, time_budget: 2h}")
+    assert "trial 0 slow was cut off and begins again" in said
+    (record,) = read_records(small.results).records
+    assert record.state == "complete"
+    assert record.held.cpu_seconds > held, "what the first attempt has held counts as well"
