@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.tune.search import Searcher
 
+from tuner.alone import LargeTrials
 from tuner.budgets import Budget, reaches, stale
 from tuner.errors import StudyError
 from tuner.records import TrialRecord
-from tuner.results import Direction, Held, Summary
-from tuner.spec import Plateau, Search, study_from_mapping
+from tuner.results import DONE, EVALUATION, Direction, Evaluation, Held, Summary
+from tuner.search import StopWhenAsked, StudySearcher
+from tuner.space import Float, Space
+from tuner.spec import Plateau, Sampler, Search, study_from_mapping
+from tuner.stopping import Referee
+from tuner.store import StudyStore, open_store
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 values = st.one_of(st.none(), st.floats(-10, 10))
 directions = st.sampled_from(["maximize", "minimize"])
@@ -189,6 +198,122 @@ def test_what_earlier_runs_recorded_counts_in_the_order_in_which_trials_ended() 
     assert key(rule.no_more(9)) == "search.plateau"
     assert rule.time_is_up(Held(0, 3600 - 6 * 30 - 1)) is None
     assert key(rule.time_is_up(Held(0, 3600 - 6 * 30))) == "search.gpu_hours"
+
+
+# ####  --------------  What trials hold  --------------  #### #
+
+SPACE = Space({"cls": "SASRecModel", "lr": Float(0.001, 0.1, log=True)})
+
+
+def searcher_of(store: StudyStore, space: Space, search: Search, referee: Referee) -> StudySearcher:
+    """The real searcher, of trials that hold two CPUs and a quarter of a GPU."""
+    rule = Budget(search, objective="NDCG@10", direction="maximize")
+    rule.remember(store.records())
+    return StudySearcher(
+        store,
+        space,
+        rule,
+        share={"CPU": 2, "GPU": 0.25},
+        referee=referee,
+        keep_users=lambda *_: None,
+        drop_checkpoint=lambda _: None,
+        constraints=search.constraints,
+        n_folds=2,
+        objective="NDCG@10",
+        direction="maximize",
+        concurrency=1,
+        finish=dict,
+        refuse=lambda _: None,
+        large=LargeTrials(lambda _: None),
+    )
+
+
+def open_small(folder: Path) -> StudyStore:
+    facts = {"objective": "NDCG@10"}
+    return open_store(
+        folder, name="shop", direction="maximize", sampler=Sampler(use="random"), seed=5, facts=facts
+    )
+
+
+def search_of(store: StudyStore, **search: object) -> StudySearcher:
+    referee = Referee(None, None, epochs=2, n_folds=2, direction="maximize")
+    return searcher_of(store, SPACE, Search(**search), referee)
+
+
+def held(store: StudyStore) -> Held:
+    (record,) = store.records()
+    assert record.held.cpu_seconds == pytest.approx(8 * record.held.gpu_seconds)
+    return record.held
+
+
+def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
+    store = open_small(tmp_path)
+    first = search_of(store, trials=1)
+    assert isinstance(first.suggest("a"), dict)
+    first.take("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert held(store) == Held(), "it is written when an attempt ends, and now and then"
+    first.close()
+    before = held(store)
+    assert before.cpu_seconds > 0
+
+    again = search_of(open_small(tmp_path), trials=1)
+    assert isinstance(again.suggest("b"), dict)
+    again.lost("b", "")
+    again.on_trial_complete("b", error=True)
+    after = held(store)
+    assert after.cpu_seconds > before.cpu_seconds
+
+    assert isinstance(again.suggest("c"), dict)
+    for fold in (0, 1):
+        again.take("c", {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
+    again.take("c", {DONE: 1.0})
+    ended = held(store)
+    again.on_trial_complete("c")
+    assert held(store) == ended
+    assert ended.cpu_seconds > after.cpu_seconds
+
+
+def test_a_long_trial_writes_what_it_holds_before_it_ends(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tuner.search.NOTE_HELD_SECONDS", 0.0)
+    store = open_small(tmp_path)
+    searcher = search_of(store, trials=1)
+    searcher.suggest("a")
+    noted = []
+    for epoch in (1, 2):
+        searcher.take("a", {EVALUATION: Evaluation(0, epoch, {"NDCG@10": 0.5})})
+        noted.append(held(store).cpu_seconds)
+    assert 0 < noted[0] < noted[1]
+
+
+def test_when_hours_are_up_a_trial_stops_at_its_next_evaluation_and_none_begins(tmp_path: Path) -> None:
+    store = open_small(tmp_path)
+    searcher = search_of(store, trials=2, gpu_hours=1e-9, grace=1e9)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.take("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert searcher.suggest("b") == Searcher.FINISHED
+    assert not searcher.ending_now
+    searcher.on_trial_complete("a")
+    assert store.cut_off() == [0]
+    assert search_of(open_small(tmp_path), trials=2, gpu_hours=1e-9).suggest("c") == Searcher.FINISHED
+    assert isinstance(search_of(open_small(tmp_path), trials=2, gpu_hours=9).suggest("d"), dict)
+
+
+def test_after_the_grace_trials_end_where_they_are(tmp_path: Path) -> None:
+    searcher = search_of(open_small(tmp_path), trials=2, cpu_hours=1e-9, grace=1e-9)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.ending
+    assert StopWhenAsked(searcher).stop_all()
+
+
+def test_on_a_plateau_what_runs_is_finished_and_nothing_begins(tmp_path: Path) -> None:
+    searcher = search_of(open_small(tmp_path), trials=9, plateau=1)
+    for trial_id in ("a", "b"):
+        assert isinstance(searcher.suggest(trial_id), dict)
+        for fold in (0, 1):
+            assert not searcher.take(trial_id, {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
+        searcher.take(trial_id, {DONE: 1.0})
+        searcher.on_trial_complete(trial_id)
+    assert searcher.suggest("c") == Searcher.FINISHED
 
 
 # ####  --------------  In the study file  --------------  #### #

@@ -177,6 +177,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "target": None,
             "plateau": None,
             "grace": 600,
+            "constraints": (),
             "sampler": {"use": "tpe", "options": {}},
             "seed": 60,
         },

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tuner.constraints import broken
 from tuner.quantities import duration, number
 from tuner.records import TrialRecord
 from tuner.results import Direction, Held, is_better
@@ -120,7 +121,9 @@ class Budget:
         for record in sorted(records, key=lambda record: (record.ended or datetime.max, record.number)):
             self.use(record.held)
             if record.state in {"complete", "pruned"}:
-                value = record.summary.mean if record.summary else None
+                summary = record.summary
+                counts = summary and not broken(self._search.constraints, summary)
+                value = summary.mean if summary and counts else None
                 self.ended(record.number, value, baseline=record.name is not None)
 
     def use(self, held: Held) -> None:
@@ -128,7 +131,7 @@ class Budget:
         self._held += held
 
     def ended(self, number: int, value: float | None, *, baseline: bool) -> None:
-        """Take the objective of a trial that ended, None if it was stopped early."""
+        """Take the objective of a trial that ended, None if it was stopped early or breaks a constraint."""
         if not baseline:
             self._values.append(value)
         if value is not None and (self._best is None or is_better(value, self._best[0], self._direction)):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tuner.budgets import Budget, End
+from tuner.constraints import broken
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
@@ -216,6 +217,7 @@ def _progress(
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
+        constraints=study.search.constraints,
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
@@ -246,6 +248,7 @@ def _searcher(
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
+        constraints=study.search.constraints,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -272,7 +275,7 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     for record in store.records():
         curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
         referee.remember(record.number, curve, read_users(folder, record.number))
-        if record.summary is not None:
+        if record.summary is not None and not broken(study.search.constraints, record.summary):
             referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
     return referee
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuner.constraints import Constraint, broken
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.quantities import aligned, count, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord
@@ -37,12 +38,15 @@ class Row:
         The params that vary between trials, as this one has them.
     state
         As in the record; ``cut off`` for one that nobody runs any more.
+    breaks
+        The constraints that it does not keep to; then it stands below all that do.
     """
 
     rank: int | None
     record: TrialRecord
     differs: Mapping[str, Any]
     state: str
+    breaks: tuple[Constraint, ...] = ()
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -71,8 +75,9 @@ class Leaderboard:
 
     @property
     def best(self) -> Row | None:
-        """The first row with a result."""
-        return self.rows[0] if self.rows and self.rows[0].rank == 1 else None
+        """The first row with a result that keeps to all constraints."""
+        first = self.rows[0] if self.rows else None
+        return first if first is not None and first.rank == 1 and not first.breaks else None
 
     @property
     def metrics(self) -> list[str]:
@@ -132,13 +137,17 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         for record in stored.records
         if record.state == "complete" and record.summary and metric in record.summary.metrics
     ]
-    done.sort(
-        key=lambda record: (-value(record) if direction == "maximize" else value(record), record.number)
-    )
+    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
+    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
+
+    def place_of(record: TrialRecord) -> tuple[bool, float]:
+        return bool(breaks[record.number]), -value(record) if direction == "maximize" else value(record)
+
+    done.sort(key=lambda record: (place_of(record), record.number))
     rows: list[Row] = []
     for place, record in enumerate(done, 1):
-        tied = rows[-1].rank if rows and value(rows[-1].record) == value(record) else place
-        rows.append(_row(record, tied, varying, running=running))
+        tied = rows[-1].rank if rows and place_of(rows[-1].record) == place_of(record) else place
+        rows.append(_row(record, tied, varying, running=running, breaks=breaks[record.number]))
     ranked = {record.number for record in done}
     rest = sorted(
         (r for r in stored.records if r.number not in ranked and r.state not in NO_TRIALS),
@@ -164,10 +173,17 @@ def short_key(key: str) -> str:
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
-def _row(record: TrialRecord, place: int | None, varying: Sequence[str], *, running: bool) -> Row:
+def _row(
+    record: TrialRecord,
+    place: int | None,
+    varying: Sequence[str],
+    *,
+    running: bool,
+    breaks: tuple[Constraint, ...] = (),
+) -> Row:
     differs = {key: record.params[key] for key in varying if key in record.params}
     state = "cut off" if record.state == "running" and not running else record.state
-    return Row(place, record, differs, state)
+    return Row(place, record, differs, state, breaks)
 
 
 # --- formats -----------------------------------------------------------------------------------
@@ -200,6 +216,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "parameters": summary.n_parameters if summary else None,
             "fit_seconds": round(summary.fit_seconds, 3) if summary else None,
             "precision": summary.precision if summary else None,
+            "breaks": "; ".join(map(str, row.breaks)) or None,
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
@@ -269,6 +286,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
     if summary and summary.precision != "float32":
         state += f", {summary.precision}"
+    if row.breaks:
+        state += f", breaks {' and '.join(map(str, row.breaks))}"
     return [*values, state, note]
 
 

@@ -43,6 +43,12 @@ class _Exhaustive(BruteForceSampler):
     def after_trial(self, *_: object) -> None:
         """Leave the end to the search."""
 
+    @staticmethod
+    def _populate_tree(tree: Any, trials: list[FrozenTrial], params: dict[str, Any]) -> None:  # noqa: ANN401  # a private class of Optuna's
+        """Pass over baselines outside the space: a trial without params would stand for all of it."""
+        inside = [trial for trial in trials if trial.params]
+        BruteForceSampler._populate_tree(tree, inside, params)  # noqa: SLF001  # our base class
+
 
 class _Excerpt(Study):
     """A study of which a sampler sees some trials only."""
@@ -108,7 +114,10 @@ def _excerpt(study: Study) -> Study:
     if len(told) <= HISTORY:
         return study
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
-    values = ((trial.value, trial.number) for trial in told if trial.state == TrialState.COMPLETE)
+    complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
+    if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
+        complete = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
+    values = ((trial.value, trial.number) for trial in complete)
     best = {number for _, number in choose(HISTORY // 2, values)}
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])

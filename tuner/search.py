@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
 from tuner.quantities import duration, size
 from tuner.results import (
@@ -121,6 +122,8 @@ class StudySearcher(Searcher):
         Function of a trial's number and the per-user values of a fold that keeps them.
     drop_checkpoint
         Function of the number of a trial that has ended; what it would have gone on from is not needed.
+    constraints
+        A trial that breaks one is never the best.
     n_folds
         Seeds that a trial needs.
     objective, direction
@@ -149,6 +152,7 @@ class StudySearcher(Searcher):
         referee: Referee,
         keep_users: Callable[[int, Users], None],
         drop_checkpoint: Callable[[int], None],
+        constraints: Sequence[Constraint] = (),
         n_folds: int,
         objective: str,
         direction: Direction,
@@ -170,6 +174,7 @@ class StudySearcher(Searcher):
         self._referee = referee
         self._keep_users = keep_users
         self._drop_checkpoint = drop_checkpoint
+        self._constraints = constraints
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
@@ -371,8 +376,10 @@ class StudySearcher(Searcher):
         summary = summarise(live.evaluations, self._objective, self._direction)
         self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
-        self._referee.completed(live.job.number, value=summary.mean, epoch=summary.epoch)
-        self._budget.ended(live.job.number, summary.mean, baseline=live.baseline)
+        feasible = not broken(self._constraints, summary)
+        if feasible:
+            self._referee.completed(live.job.number, value=summary.mean, epoch=summary.epoch)
+        self._budget.ended(live.job.number, summary.mean if feasible else None, baseline=live.baseline)
         for observer in self._observers:
             observer.finished(live.job, summary, seconds)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tuner.constraints import quantities
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.quantities import count, duration, number, size
@@ -37,6 +38,9 @@ def show_trial(folder: Path, which: str) -> str:
         f"trial {record.number}  {record.label}  {row.state}" + (f"  rank {row.rank}" if row.rank else "")
     ]
     lines += _outcome(board, record)
+    if record.summary is not None:
+        taken = quantities(record.summary)
+        lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
@@ -56,7 +60,12 @@ def find_row(board: Leaderboard, which: str) -> Row:
     if which == "best":
         if board.best is not None:
             return board.best
-        raise StoreError(board.study, [Problem("TRIAL", "must be a trial, but none is complete yet")])
+        none = (
+            "no complete one keeps to all constraints"
+            if board.rows[:1] and board.rows[0].breaks
+            else ("none is complete yet")
+        )
+        raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}")])
     for row in board.rows:
         if which in {str(row.record.number), row.record.name}:
             return row

@@ -33,6 +33,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.constraints import Constraint
 from tuner.database import database_holder, hold_database, open_database
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.journal import JOURNAL, open_journal, read_journal
@@ -233,6 +234,8 @@ class StudyStore:
     def __init__(self, study: optuna.Study, seed: int) -> None:
         self.study = study
         self._seed = seed
+        facts = study.user_attrs.get("facts", {})
+        self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
         self._known = {
@@ -334,6 +337,8 @@ class StudyStore:
         trial.set_user_attr(REPEATS, known)
         before = self.study.get_trials(deepcopy=False)[known]
         if before.state == TrialState.COMPLETE:
+            for key, value in before.constraints.items():
+                trial.set_constraint(key, value)
             self.study.tell(trial, before.value)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
@@ -399,7 +404,16 @@ class StudyStore:
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
+        self._set_constraints(number, summary)
         self.study.tell(number, summary.mean)
+
+    def _set_constraints(self, number: int, summary: Summary) -> None:
+        """Tell Optuna's sampler, once, by how much a trial leaves its bounds."""
+        known = self._frozen(number).constraints if self._constraints else {}
+        for constraint in self._constraints:
+            if str(constraint) not in known:  # a driver killed just before it told the trial has written some
+                trial = Trial(self.study, self._ids[number])
+                trial.set_constraint(str(constraint), constraint.excess(summary))
 
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.leaderboard import load_leaderboard
 from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -68,3 +69,24 @@ def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
     (record,) = read_records(small.results).records
     assert record.state == "complete"
     assert record.held.cpu_seconds > held, "what the first attempt has held counts as well"
+
+
+def test_trials_that_break_a_constraint_are_told_so_and_never_the_best(small: Small) -> None:
+    said = run(
+        small,
+        "baselines=[popular]",
+        "training.epochs=1",
+        "space.set.n_factors=[4, 64]",
+        "search={trials: 4, constraints: ['parameters <= 3000'], sampler: random}",
+    )
+    board = load_leaderboard(small.results)
+    assert [row.state for row in board.rows] == ["complete"] * 5
+    assert [row.rank for row in board.rows] == [1, 2, 3, 4, 5]
+    breaks = [bool(row.breaks) for row in board.rows]
+    assert breaks == [row.record.params.get("n_factors") == 64 for row in board.rows]
+    assert breaks == sorted(breaks)
+    assert any(breaks), "the seed gives some of both"
+    assert said.count("(breaks parameters <= 3000)") == sum(breaks)
+    assert f"best: trial {board.best.record.number} " in said
+    shown = small.tuner("show", "studies/small", str(board.rows[-1].record.number)).stdout
+    assert "breaks parameters <= 3000: it has " in shown

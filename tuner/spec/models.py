@@ -13,12 +13,14 @@ from pydantic import (
     Discriminator,
     Field,
     InstanceOf,
+    PlainSerializer,
     Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from tuner.constraints import QUANTITIES, Constraint
 from tuner.errors import did_you_mean
 from tuner.space import Space
 from tuner.spec.metrics import Metric
@@ -318,6 +320,9 @@ class Plateau(_Section):
         return {"trials": plain} if isinstance(plain, int) else plain
 
 
+ConstraintField = Annotated[InstanceOf[Constraint], BeforeValidator(Constraint.parse), PlainSerializer(str)]
+
+
 class Search(_Section):
     """How long and how to search. Whichever budget comes first ends a search; a later run may have more.
 
@@ -339,6 +344,10 @@ class Search(_Section):
     grace
         How long running trials have to come to their next evaluation when time or hours are up. Then they
         are ended; what they did since their last checkpoint is done again.
+    constraints
+        What a trial must keep to, as ``parameters <= 5e6`` or ``CoveredUsers@10 >= 0.99``: a metric of the
+        study, or one of `tuner.constraints.QUANTITIES`. A trial that does not is complete, ranked below those
+        that do, and never the best. Must stay as they were when the study began.
     sampler
         A name, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
@@ -352,6 +361,7 @@ class Search(_Section):
     target: float | None = None
     plateau: Plateau | None = None
     grace: Annotated[float, BeforeValidator(_seconds)] = 600.0
+    constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
     seed: int = Field(default=60, ge=0, lt=2**32)
 
@@ -516,6 +526,20 @@ class Study(_Section):
     training: Training = Training()
     stopping: Stopping = Stopping()
     resources: Resources = Field(default=Resources(), validate_default=True)
+
+    @field_validator("search")
+    @classmethod
+    def _check_constraints(cls, search: Search, info: ValidationInfo) -> Search:
+        metrics = info.data.get("metrics")
+        valid = [*(metric.label for metric in metrics.all), *QUANTITIES] if metrics is not None else []
+        for constraint in search.constraints if valid else ():
+            if constraint.name not in valid:
+                msg = (
+                    f"constraints must bound a metric of the study, or {', '.join(QUANTITIES)}, but got "
+                    f"'{constraint}'; {did_you_mean(constraint.name, valid)}"
+                )
+                raise ValueError(msg)
+        return search
 
     @field_validator("resources")
     @classmethod
