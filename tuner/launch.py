@@ -141,6 +141,7 @@ def _snapshot(study: Study, folder: Path) -> None:
         "objective": metrics.objective.plain(),
         "direction": metrics.direction,
         "report": [metric.plain() for metric in metrics.report],
+        "further_objectives": metrics.further_objectives,
         "reference": metrics.reference,
     }
     space = study.space

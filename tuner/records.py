@@ -20,6 +20,7 @@ __all__ = [
     "REPEATS",
     "StoredStudy",
     "TrialRecord",
+    "further_objectives",
     "is_trial",
     "params_of",
     "record_of",
@@ -121,6 +122,12 @@ class StoredStudy:
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
+
+
+def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
+    """Return the objectives of a study beside the first, with their directions."""
+    further: Mapping[str, Direction] = facts.get("further objectives", {})
+    return further
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:

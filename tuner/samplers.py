@@ -72,7 +72,8 @@ class BoundedTPESampler(TPESampler):
     Optuna's own goes through all trials several times for each group of params: half a second a suggestion
     at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees
     the best, of which at most 25 make its density of good points in any case, and the newest, which its
-    weights favour among the others; and always those that run, which its constant liar keeps away from.
+    weights favour among the others; and always those that run, which its constant liar keeps away from. With
+    several objectives there is no such order of the best, and no bound.
     """
 
     _excerpt: tuple[int, Study] | None = None
@@ -100,7 +101,7 @@ class BoundedTPESampler(TPESampler):
 
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
         """Return what is seen of a study while one trial is suggested."""
-        if trial.number < HISTORY:
+        if trial.number < HISTORY or len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
             self._excerpt = (trial.number, _excerpt(study))

@@ -35,7 +35,9 @@ def show_trial(folder: Path, which: str) -> str:
     row = find_row(board, which)
     record = row.record
     lines = [
-        f"trial {record.number}  {record.label}  {row.state}" + (f"  rank {row.rank}" if row.rank else "")
+        f"trial {record.number}  {record.label}  {row.state}"
+        + (f"  rank {row.rank}" if row.rank else "")
+        + (f"  front {row.front}" if row.front else "")
     ]
     lines += _outcome(board, record)
     if record.summary is not None:

@@ -33,7 +33,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tuner.constraints import Constraint
+from tuner.constraints import Constraint, quantities
 from tuner.database import database_holder, hold_database, open_database
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.journal import JOURNAL, open_journal, read_journal
@@ -45,6 +45,7 @@ from tuner.records import (
     REPEATS,
     StoredStudy,
     TrialRecord,
+    further_objectives,
     is_trial,
     params_of,
     record_of,
@@ -172,7 +173,8 @@ def open_store(
     sampler, seed
         What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
     facts
-        What must not change between runs of one study, such as the fingerprint of its data.
+        What must not change between runs of one study, such as the fingerprint of its data. The store itself
+        reads ``further objectives`` and ``constraints``.
     storage
         URL of a database; None for a journal in the folder.
 
@@ -185,7 +187,8 @@ def open_store(
     _quiet_optuna()
     _check_place(folder, storage)
     opened = open_journal(folder) if storage is None else open_database(storage, folder)
-    study = optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
+    directions = [direction, *further_objectives(facts).values()]
+    study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
     known = study.user_attrs.get("facts")
     if known is None:
         study.set_user_attr("facts", dict(facts))
@@ -235,6 +238,7 @@ class StudyStore:
         self.study = study
         self._seed = seed
         facts = study.user_attrs.get("facts", {})
+        self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
@@ -339,7 +343,7 @@ class StudyStore:
         if before.state == TrialState.COMPLETE:
             for key, value in before.constraints.items():
                 trial.set_constraint(key, value)
-            self.study.tell(trial, before.value)
+            self.study.tell(trial, before.values)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
 
@@ -395,7 +399,10 @@ class StudyStore:
         key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
-        storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+        if (
+            not self._further
+        ):  # Optuna has no curves of several objectives, and its samplers would not expect one
+            storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
 
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
@@ -405,7 +412,8 @@ class StudyStore:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
         self._set_constraints(number, summary)
-        self.study.tell(number, summary.mean)
+        taken = quantities(summary)
+        self.study.tell(number, [summary.mean, *(taken[name] for name in self._further)])
 
     def _set_constraints(self, number: int, summary: Summary) -> None:
         """Tell Optuna's sampler, once, by how much a trial leaves its bounds."""
@@ -465,7 +473,7 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     except KeyError as error:
         raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
     records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
-    return _stored(study.study_name, study.direction, study.user_attrs, records)
+    return _stored(study.study_name, study.directions[0], study.user_attrs, records)
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:

@@ -1,4 +1,4 @@
-"""Budgets and constraints in a real search: what ends it, and how it goes on."""
+"""Budgets, constraints and several objectives in a real search."""
 
 from __future__ import annotations
 
@@ -71,22 +71,27 @@ def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
     assert record.held.cpu_seconds > held, "what the first attempt has held counts as well"
 
 
-def test_trials_that_break_a_constraint_are_told_so_and_never_the_best(small: Small) -> None:
+def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Small) -> None:
     said = run(
         small,
         "baselines=[popular]",
         "training.epochs=1",
         "space.set.n_factors=[4, 64]",
-        "search={trials: 4, constraints: ['parameters <= 3000'], sampler: random}",
+        "search={trials: 4, constraints: ['parameters <= 3000'], seed: 1}",
+        "metrics.further_objectives={parameters: minimize, recommend_seconds: minimize}",
     )
     board = load_leaderboard(small.results)
     assert [row.state for row in board.rows] == ["complete"] * 5
-    assert [row.rank for row in board.rows] == [1, 2, 3, 4, 5]
     breaks = [bool(row.breaks) for row in board.rows]
     assert breaks == [row.record.params.get("n_factors") == 64 for row in board.rows]
     assert breaks == sorted(breaks)
     assert any(breaks), "the seed gives some of both"
     assert said.count("(breaks parameters <= 3000)") == sum(breaks)
     assert f"best: trial {board.best.record.number} " in said
+    front = [row.record.number for row in board.rows if row.front == 1]
+    assert f"front, beaten by none in all objectives: trials {', '.join(map(str, front))}\n" in said
+    popular = next(row for row in board.rows if row.record.name == "popular")
+    assert popular.front == 1, "none has fewer parameters"
+    assert all(row.record.summary.recommend_seconds > 0 for row in board.rows)
     shown = small.tuner("show", "studies/small", str(board.rows[-1].record.number)).stdout
     assert "breaks parameters <= 3000: it has " in shown

@@ -157,6 +157,10 @@ class Metrics(_Section):
         ``maximize`` or ``minimize``; never guessed from the name.
     report
         Further metrics for the leaderboard.
+    further_objectives
+        Metrics of the report, or of `tuner.constraints.QUANTITIES`, each with its direction, as ``parameters:
+        minimize``. The sampler then looks for the Pareto front of all objectives. The epoch of a trial,
+        patience, early stopping, target and plateau look at `objective` alone.
     reference
         Name of the baseline whose recommendations Intersection compares with.
     """
@@ -164,6 +168,7 @@ class Metrics(_Section):
     objective: MetricField
     direction: Literal["maximize", "minimize"]
     report: tuple[MetricField, ...] = Field(default=(), strict=False)
+    further_objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
     reference: str | None = Field(default=None, validate_default=True)
 
     @property
@@ -185,6 +190,20 @@ class Metrics(_Section):
                 msg = f"must measure a metric one way, but {metric.label} stands there with different options"
                 raise ValueError(msg)
         return report
+
+    @field_validator("further_objectives")
+    @classmethod
+    def _check_further(cls, further: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        report = info.data.get("report")
+        valid = [*(metric.label for metric in report), *QUANTITIES] if report is not None else [*further]
+        for name in further:
+            if name not in valid:
+                msg = (
+                    f"must name metrics of the report, or {', '.join(QUANTITIES)}, but got {name!r}; "
+                    f"{did_you_mean(name, valid)}"
+                )
+                raise ValueError(msg)
+        return further
 
     @field_validator("reference")
     @classmethod
@@ -448,6 +467,9 @@ def _rule(plain: object) -> object:
 class Stopping(_Section):
     """Which trials are stopped early; baselines never are.
 
+    The rules look at the first objective alone. With several they are off unless the study asks for them:
+    a trial that they stop may be one of the Pareto front.
+
     Attributes
     ----------
     halving, race
@@ -524,13 +546,16 @@ class Study(_Section):
     baselines: tuple[Baseline, ...] = Field(default=(), strict=False)
     search: Search = Search()
     training: Training = Training()
-    stopping: Stopping = Stopping()
+    stopping: Stopping = Field(default=None, validate_default=True)
     resources: Resources = Field(default=Resources(), validate_default=True)
 
     @field_validator("search")
     @classmethod
-    def _check_constraints(cls, search: Search, info: ValidationInfo) -> Search:
+    def _check_search(cls, search: Search, info: ValidationInfo) -> Search:
         metrics = info.data.get("metrics")
+        if metrics is not None and metrics.further_objectives and search.sampler.use == "cmaes":
+            msg = "sampler must be one for several objectives, as tpe, gp, nsga2 or nsga3, but got 'cmaes'"
+            raise ValueError(msg)
         valid = [*(metric.label for metric in metrics.all), *QUANTITIES] if metrics is not None else []
         for constraint in search.constraints if valid else ():
             if constraint.name not in valid:
@@ -540,6 +565,12 @@ class Study(_Section):
                 )
                 raise ValueError(msg)
         return search
+
+    @field_validator("stopping", mode="before")
+    @classmethod
+    def _read_default(cls, plain: object, info: ValidationInfo) -> object:
+        metrics = info.data.get("metrics")
+        return (metrics is None or not metrics.further_objectives) if plain is None else plain
 
     @field_validator("resources")
     @classmethod
