@@ -117,7 +117,7 @@ def test_baselines_are_no_part_of_a_plateau() -> None:
     rule.ended(5, 0.3, baseline=False)
     rule.ended(6, None, baseline=False)
     assert key(rule.no_more(6)) == "search.plateau"
-    assert "the last 2 trials have brought no better one" in str(rule.no_more(6))
+    assert "no better trial among the last 2 (search.plateau)" in str(rule.no_more(6))
 
 
 # ####  --------------  Trials, time and hours  --------------  #### #

@@ -159,7 +159,7 @@ def test_optuna_has_the_values_and_its_best_trial_keeps_to_all(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("use", ["tpe", "gp", "nsga2", "random", "brute_force"])
-def test_samplers_take_them_also_of_baselines_and_repeats(tmp_path: Path, use: str) -> None:
+def test_samplers_take_them_also_of_baselines(tmp_path: Path, use: str) -> None:
     store = opened(tmp_path, SMALL, COVERED, use=use)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     finite = Space({"cls": "SASRecModel", "n_blocks": Int(1, 8), "n_factors": Int(1, 3)})
@@ -171,9 +171,22 @@ def test_samplers_take_them_also_of_baselines_and_repeats(tmp_path: Path, use: s
         store.complete(asked.number, done, seconds=1, log="")
     told = store.study.get_trials(states=[TrialState.COMPLETE])
     assert all(trial.constraints.keys() == {SMALL, COVERED} for trial in told)
-    for trial in told:
-        if (known := trial.user_attrs.get("repeats")) is not None:
-            assert trial.constraints == store.study.trials[known].constraints
+
+
+def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -> None:
+    store = opened(tmp_path, SMALL)
+    few = Space({"cls": "SASRecModel", "n_blocks": Int(1, 3)})
+    while (asked := store.ask(few, 1, dict)) is not None:
+        n_parameters = 500 * int(str(asked.params["n_blocks"]))
+        store.complete(asked.number, summary(n_parameters=n_parameters), seconds=1, log="")
+    trials = store.study.get_trials()
+    repeats = [trial for trial in trials if "repeats" in trial.user_attrs]
+    assert len(trials) - len(repeats) == 3
+    assert {trial.params["n_blocks"]: trial.constraints[SMALL] for trial in repeats} == {
+        1: -500,
+        2: 0,
+        3: 500,
+    }
 
 
 def test_a_trial_that_was_half_told_when_its_driver_died_is_told_again(tmp_path: Path, recwarn) -> None:

@@ -19,7 +19,7 @@ from tuner.pareto import fronts
 from tuner.results import Direction, Evaluation, Stop, Summary, summarise
 from tuner.space import Int, Space
 from tuner.spec import Sampler, Stopping, Study, study_from_mapping
-from tuner.store import StudyStore, open_store, read_records
+from tuner.store import STUDY_FILE, StudyStore, open_store, read_records
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -76,7 +76,7 @@ STUDY = {
     "metrics": {
         "objective": NDCG,
         "direction": "maximize",
-        "report": [NOVEL],
+        "report": [NOVEL, NDCG],
         "further_objectives": FURTHER,
     },
     "space": "search_spaces.guide",
@@ -102,6 +102,7 @@ def test_with_several_objectives_trials_are_stopped_early_only_where_that_is_ask
     [
         ({"Serendipity@5": "maximize"}, "did you mean 'Serendipity@10'?"),
         ({NDCG: "maximize"}, "must name metrics of the report"),
+        ({"HitRate@10": "maximize"}, "must name metrics of the report"),
         ({"params": "minimize"}, "did you mean 'parameters'?"),
         ({"parameters": "min"}, "must be one of maximize, minimize, but got 'min'"),
         (["parameters"], "must be"),
@@ -124,12 +125,17 @@ def test_a_sampler_of_one_objective_is_refused() -> None:
 
 
 def opened(
-    folder: Path, *constraints: str, use: str = "random", further: dict[str, Direction] = FURTHER
+    folder: Path,
+    *constraints: str,
+    use: str = "random",
+    further: dict[str, Direction] = FURTHER,
+    storage: str | None = None,
 ) -> StudyStore:
     folder.mkdir(exist_ok=True)
     facts = {"objective": NDCG, "further objectives": further, "constraints": sorted(constraints)}
+    sampler = Sampler(use=use)
     return open_store(
-        folder, name="shop", direction="maximize", sampler=Sampler(use=use), seed=5, facts=facts
+        folder, name="shop", direction="maximize", sampler=sampler, seed=5, facts=facts, storage=storage
     )
 
 
@@ -147,8 +153,11 @@ def run(store: StudyStore, value: float, novel: float, n_parameters: int) -> Non
     store.complete(asked.number, summary(value, novel, n_parameters), seconds=1, log="")
 
 
-def test_optuna_has_all_objectives_and_finds_the_same_front(tmp_path: Path) -> None:
-    store = opened(tmp_path, use="brute_force")  # repeats none, so that numbers are those of the calls
+@pytest.mark.parametrize("storage", [None, "sqlite:///trials.db"])
+def test_optuna_has_all_objectives_and_finds_the_same_front(tmp_path: Path, storage: str | None) -> None:
+    (tmp_path / STUDY_FILE).write_text(json.dumps({"study": "shop", "storage": storage}))
+    # This sampler repeats no point, so that the numbers are those of the calls.
+    store = opened(tmp_path, use="brute_force", storage=storage)
     assert store.study.directions == [
         StudyDirection.MAXIMIZE,
         StudyDirection.MAXIMIZE,
@@ -159,7 +168,7 @@ def test_optuna_has_all_objectives_and_finds_the_same_front(tmp_path: Path) -> N
     assert store.study.trials[2].values == [0.1, 0.9, 90]
     front = {row.record.number for row in load_leaderboard(tmp_path).front}
     assert front == {trial.number for trial in store.study.best_trials} == {0, 2, 3}
-    again = opened(tmp_path)
+    again = opened(tmp_path, storage=storage)
     assert again.study.directions == store.study.directions
     assert again.n_searched() == 5
 
@@ -185,11 +194,10 @@ def test_samplers_go_on_beside_baselines_repeats_and_stopped_trials(tmp_path: Pa
             store.prune(asked.number, stop=stop, seconds=1, log="")
         else:
             store.complete(asked.number, summary(blocks / 10, -blocks / 10, 500 * blocks), seconds=1, log="")
+    assert all(len(trial.values) == 3 for trial in store.study.get_trials(states=[TrialState.COMPLETE]))
     records = read_records(tmp_path).records
     points = [tuple(sorted(record.params.items())) for record in records if record.state != "repeated"]
     assert len(points) == len(set(points)) == 24
-    for trial in store.study.get_trials(states=[TrialState.COMPLETE]):
-        assert len(trial.values) == 3
 
 
 # ####  --------------  On the leaderboard  --------------  #### #

@@ -186,7 +186,7 @@ class Budget:
         waited = stale(self._values, rule.min_improvement, self._direction)
         if waited < rule.trials:
             return None
-        reason = f"the last {waited} trials have brought no better one"
+        reason = f"no better trial among the last {waited}"
         return End("search.plateau", reason, _raise("plateau", "more trials, or null"))
 
     def _time_end(self) -> End | None:

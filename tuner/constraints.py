@@ -14,7 +14,7 @@ __all__ = ["QUANTITIES", "Constraint", "broken", "quantities"]
 
 #: What a trial has beside its metrics, and its unit.
 QUANTITIES: dict[str, str] = {
-    "parameters": "trainable parameters",
+    "parameters": "trainable parameters; 0 for a model that is not trained by steps, as EASE",
     "fit_seconds": "seconds, over all folds, without evaluations",
     "recommend_seconds": "seconds that recommending to the test users of a fold takes, mean over folds",
     "peak_memory": "bytes of the worker process",

@@ -399,9 +399,8 @@ class StudyStore:
         key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
-        if (
-            not self._further
-        ):  # Optuna has no curves of several objectives, and its samplers would not expect one
+        # Optuna has no curves of several objectives, and TPE stumbles over a stopped trial that has one.
+        if not self._further:
             storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
 
     def note_held(self, number: int, held: Held) -> None:

@@ -34,7 +34,7 @@ def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plat
 
     said = run(small, *cheap, "search={trials: 9, plateau: {trials: 1, min_improvement: 10}}")
     assert states(small) == ["complete"] * 3, "one sets the level, the next is no better"
-    assert "the search ends: the last 1 trials have brought no better one (search.plateau)" in said
+    assert "the search ends: no better trial among the last 1 (search.plateau)" in said
     for record in read_records(small.results).records:
         assert record.held.cpu_seconds > record.summary.fit_seconds
         assert record.held.gpu_seconds == 0

@@ -194,9 +194,9 @@ class Metrics(_Section):
     @field_validator("further_objectives")
     @classmethod
     def _check_further(cls, further: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        report = info.data.get("report")
-        valid = [*(metric.label for metric in report), *QUANTITIES] if report is not None else [*further]
-        for name in further:
+        first, report = info.data.get("objective"), info.data.get("report", ())
+        valid = [*(metric.label for metric in report if metric != first), *QUANTITIES]
+        for name in further if "report" in info.data else ():
             if name not in valid:
                 msg = (
                     f"must name metrics of the report, or {', '.join(QUANTITIES)}, but got {name!r}; "
