@@ -13,9 +13,11 @@ from ray.tune.search import Searcher
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget, reaches, stale
 from tuner.errors import StudyError
+from tuner.launch import _end
 from tuner.records import TrialRecord
 from tuner.results import DONE, EVALUATION, Direction, Evaluation, Held, Summary
 from tuner.search import StopWhenAsked, StudySearcher
+from tuner.show import show_trial
 from tuner.space import Float, Space
 from tuner.spec import Plateau, Sampler, Search, study_from_mapping
 from tuner.stopping import Referee
@@ -314,6 +316,29 @@ def test_on_a_plateau_what_runs_is_finished_and_nothing_begins(tmp_path: Path) -
         searcher.take(trial_id, {DONE: 1.0})
         searcher.on_trial_complete(trial_id)
     assert searcher.suggest("c") == Searcher.FINISHED
+
+
+def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(tmp_path: Path) -> None:
+    store = open_small(tmp_path)
+
+    def end(**search: object) -> str | None:
+        rule = budget(**search)
+        rule.remember(store.records())
+        return key(_end(rule, store))
+
+    assert end(trials=0) == "search.trials"
+    store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
+    assert end(trials=0) is None, "the baseline waits"
+    number = store.ask(SPACE, 2, dict).number
+    store.note_held(number, Held(7200, 1800))
+    assert end(trials=0) is None, "it was cut off"
+    assert end(trials=0, cpu_hours=2) == "search.cpu_hours", "and may not go on"
+    assert end(trials=0, cpu_hours=2.1, gpu_hours=0.6) is None
+    done = Summary(epoch=1, mean=0.5, std=0.0, metrics={"NDCG@10": 0.5})
+    store.complete(number, done, seconds=1, log="")
+    assert end(trials=1) is None
+    assert end(trials=1, target=0.5) == "search.target"
+    assert "held 2 h 00 min of a CPU and 30 min 00 s of a GPU" in show_trial(tmp_path, "popular")
 
 
 # ####  --------------  In the study file  --------------  #### #

@@ -43,6 +43,9 @@ def show_trial(folder: Path, which: str) -> str:
     if record.summary is not None:
         taken = quantities(record.summary)
         lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
+    held = record.held
+    if held.cpu_seconds or held.gpu_seconds:
+        lines.append(f"held {duration(held.cpu_seconds)} of a CPU and {duration(held.gpu_seconds)} of a GPU")
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
@@ -97,7 +100,9 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     if summary.epochs_run:
         lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
-    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{_peaks(summary)}")
+    wait = summary.recommend_seconds
+    recommended = "" if wait is None else f", recommended in {duration(wait)} a fold"
+    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{recommended}{_peaks(summary)}")
     if summary.precision != "float32":
         lines.append(f"precision: {summary.precision}")
     if summary.fast_paths:
