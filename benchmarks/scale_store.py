@@ -25,11 +25,13 @@ from typing import Any
 
 from benchmarks.measuring import machine, write_results
 from search_spaces.guide import space
+from tuner.alone import LargeTrials
+from tuner.budgets import Budget
 from tuner.models import trial_params, why_infeasible
 from tuner.results import DONE, EVALUATION, Evaluation
-from tuner.search import Budget, StudySearcher
+from tuner.search import StudySearcher
 from tuner.space import Value
-from tuner.spec import Halving, Race, Sampler
+from tuner.spec import Halving, Race, Sampler, Search
 from tuner.stopping import Referee
 from tuner.store import open_store
 
@@ -72,7 +74,8 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
     searcher = StudySearcher(
         store,
         space,
-        Budget(n_trials),
+        Budget(Search(trials=n_trials), objective=OBJECTIVE, direction="maximize"),
+        share={"CPU": 1, "GPU": 0},
         referee=Referee(Halving(), Race(), epochs=EPOCHS, n_folds=N_FOLDS, direction="maximize"),
         keep_users=lambda *_: None,
         drop_checkpoint=lambda _: None,
@@ -82,6 +85,7 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
         concurrency=1,
         finish=partial(trial_params, epochs=EPOCHS),
         refuse=why_infeasible,
+        large=LargeTrials(lambda _: None),
     )
     trials, suggestions = [], []
     began = time.perf_counter()

@@ -152,6 +152,7 @@ counts = st.integers(0, 10**9)
         train_loss=st.none() | finite,
         fit_seconds=finite,
         evaluate_seconds=finite,
+        recommend_seconds=st.none() | finite,
         n_parameters=st.none() | counts,
         fast_paths=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     )

@@ -131,3 +131,15 @@ def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(di
     assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
     assert pruned.number in newest[-HISTORY // 2 :]
     assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_outside_the_space_hides_none_of_its_points() -> None:
+    study = optuna.create_study(sampler=make_sampler(Sampler(use="brute_force"), 3))
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    found = []
+    for _ in range(6):
+        trial = study.ask()
+        found.append((trial.suggest_int("x", 1, 3), trial.suggest_categorical("y", ["a", "b"])))
+        study.tell(trial, 0.1)
+    assert len(set(found)) == 6

@@ -168,6 +168,9 @@ def _summary(board: Leaderboard, folder: Path) -> None:
             f"\nbest: trial {best.record.number} {best.record.label}, {board.objective} {value}",
             file=sys.stderr,
         )
+    if board.further:
+        numbers = ", ".join(str(row.record.number) for row in board.front)
+        print(f"front, beaten by none in all objectives: trials {numbers or 'none yet'}", file=sys.stderr)
     print(
         f"results: {where}\n"
         f"  tuner leaderboard {where}\n"

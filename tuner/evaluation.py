@@ -313,6 +313,7 @@ class _Measure:
         """Recommend, measure and report."""
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
+        recommend_seconds = time.perf_counter() - began
         values = calc_metrics(
             self.metrics,
             reco=recommended,
@@ -345,6 +346,7 @@ class _Measure:
             peak_gpu_memory=peak_gpu_memory(),
             fast_paths=self.paths.applied,
             precision=self.precision,
+            recommend_seconds=round(recommend_seconds, 4),
         )
         self._made.append(evaluation)
         self.report(evaluation)

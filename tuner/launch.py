@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuner.budgets import Budget, End
+from tuner.constraints import broken
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
@@ -113,10 +114,14 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
-        if study.search.trials > store.n_searched() or store.n_waiting() or store.cut_off():
-            _search(_with_gpu_share(prepared, console), store, folder, console)
+        budget = Budget(
+            study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
+        )
+        budget.remember(store.records())
+        if (end := _end(budget, store)) is None:
+            _search(_with_gpu_share(prepared, console), store, budget, folder, console)
         else:
-            console.print("nothing left to do: the budget is spent; --trials N raises it")
+            console.print(f"nothing left to do: {end}")
     return load_leaderboard(folder)
 
 
@@ -141,6 +146,7 @@ def _snapshot(study: Study, folder: Path) -> None:
         "objective": metrics.objective.plain(),
         "direction": metrics.direction,
         "report": [metric.plain() for metric in metrics.report],
+        "further_objectives": metrics.further_objectives,
         "reference": metrics.reference,
     }
     space = study.space
@@ -151,24 +157,28 @@ def _snapshot(study: Study, folder: Path) -> None:
     os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
 
 
-def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Console) -> None:
+def _end(budget: Budget, store: StudyStore) -> End | None:
+    """Return why nothing more is to run, None if something is."""
+    unfinished = store.n_waiting() or store.cut_off()
+    return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
+
+
+def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(_ray(prepared))
-        budget = study.search.time_budget  # Ray's start is not the search's
-        budget_ends = None if budget is None else time.monotonic() + budget
-        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget_ends)
+        budget.start()  # Ray's start is not the search's
+        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(
-            prepared, store, folder, progress, tensorboard, slots=slots, budget_ends=budget_ends
-        )
+        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             _fit(prepared, searcher, folder, slots)
+            searcher.close()
     if searcher.error is not None:
         raise searcher.error
     if searcher.hopeless is not None:
@@ -176,6 +186,8 @@ def _search(prepared: Prepared, store: StudyStore, folder: Path, console: Consol
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
     if searcher.exhausted:
         console.print("every point of the space has been tried: the search ends before its budget")
+    elif not searcher.interrupted and (end := _end(budget, store)) is not None:
+        console.print(f"the search ends: {end}")
     if searcher.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
@@ -213,6 +225,7 @@ def _progress(
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
+        constraints=study.search.constraints,
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
@@ -222,14 +235,14 @@ def _progress(
 def _searcher(
     prepared: Prepared,
     store: StudyStore,
+    budget: Budget,
     folder: Path,
     *observers: Progress | TensorBoardWriter,
     slots: int,
-    budget_ends: float | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
-    from tuner.search import Budget, StudySearcher  # noqa: PLC0415  # ray
+    from tuner.search import StudySearcher  # noqa: PLC0415  # ray
     from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
@@ -238,10 +251,12 @@ def _searcher(
     return StudySearcher(
         store,
         prepared.space,
-        Budget(study.search.trials, budget_ends),
+        budget,
+        share=_share(study),
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
+        constraints=study.search.constraints,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -268,7 +283,7 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     for record in store.records():
         curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
         referee.remember(record.number, curve, read_users(folder, record.number))
-        if record.summary is not None:
+        if record.summary is not None and not broken(study.search.constraints, record.summary):
             referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
     return referee
 
@@ -289,7 +304,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
-    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpu_share}
+    share = _share(prepared.study)
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -368,6 +383,11 @@ def _quiet_loggers() -> None:
             ray_logger.propagate = True
 
 
+def _share(study: Study) -> dict[str, float]:
+    """Return what one trial holds, as Ray names it."""
+    return {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
+
+
 def _slots(study: Study, offered: Mapping[str, float]) -> int:
     """Return how many trials fit at once.
 
@@ -376,7 +396,7 @@ def _slots(study: Study, offered: Mapping[str, float]) -> int:
     StudyError
         If not even one does.
     """
-    wanted = {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
+    wanted = _share(study)
     problems = [
         Problem(
             f"resources.{kind.lower()}s_per_trial",

@@ -9,13 +9,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tuner.constraints import QUANTITIES, Constraint, broken, quantities
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.pareto import fronts
 from tuner.quantities import aligned, count, duration, number, short
-from tuner.records import NO_TRIALS, StoredStudy, TrialRecord
+from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
 from tuner.results import Direction
 from tuner.space.names import short_name
 from tuner.store import read_records, study_holder
@@ -37,12 +39,18 @@ class Row:
         The params that vary between trials, as this one has them.
     state
         As in the record; ``cut off`` for one that nobody runs any more.
+    breaks
+        The constraints that it does not keep to; then it stands below all that do.
+    front
+        With several objectives the Pareto front, from 1, of a trial that keeps to all constraints.
     """
 
     rank: int | None
     record: TrialRecord
     differs: Mapping[str, Any]
     state: str
+    breaks: tuple[Constraint, ...] = ()
+    front: int | None = None
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -59,20 +67,31 @@ class Leaderboard:
     study
         Its name.
     objective, direction
-        What ranks.
+        What ranks; with further objectives, within a Pareto front.
     rows
         Best first.
+    further
+        Objectives beside the first, with their directions.
     """
 
     study: str
     objective: str
     direction: Direction
     rows: tuple[Row, ...]
+    further: Mapping[str, Direction] = field(default_factory=dict)
 
     @property
     def best(self) -> Row | None:
-        """The first row with a result."""
-        return self.rows[0] if self.rows and self.rows[0].rank == 1 else None
+        """The first row with a result that keeps to all constraints."""
+        first = self.rows[0] if self.rows else None
+        return first if first is not None and first.rank == 1 and not first.breaks else None
+
+    @property
+    def front(self) -> tuple[Row, ...]:
+        """With several objectives the rows that no other beats in all of them; else the best."""
+        if self.further:
+            return tuple(row for row in self.rows if row.front == 1)
+        return () if self.best is None else (self.best,)
 
     @property
     def metrics(self) -> list[str]:
@@ -132,20 +151,29 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         for record in stored.records
         if record.state == "complete" and record.summary and metric in record.summary.metrics
     ]
-    done.sort(
-        key=lambda record: (-value(record) if direction == "maximize" else value(record), record.number)
-    )
+    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
+    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
+
+    further = further_objectives(stored.facts)
+    front = _fronts([record for record in done if not breaks[record.number]], objective, direction, further)
+
+    def place_of(record: TrialRecord) -> tuple[bool, int, float]:
+        at = 0 if sort else front.get(record.number, 0)
+        return bool(breaks[record.number]), at, -value(record) if direction == "maximize" else value(record)
+
+    done.sort(key=lambda record: (place_of(record), record.number))
     rows: list[Row] = []
     for place, record in enumerate(done, 1):
-        tied = rows[-1].rank if rows and value(rows[-1].record) == value(record) else place
-        rows.append(_row(record, tied, varying, running=running))
+        tied = rows[-1].rank if rows and place_of(rows[-1].record) == place_of(record) else place
+        row = _row(record, tied, varying, running=running)
+        rows.append(replace(row, breaks=breaks[record.number], front=front.get(record.number)))
     ranked = {record.number for record in done}
     rest = sorted(
         (r for r in stored.records if r.number not in ranked and r.state not in NO_TRIALS),
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
     rows.extend(_row(record, None, varying, running=running) for record in rest)
-    return Leaderboard(stored.name, objective, direction, tuple(rows))
+    return Leaderboard(stored.name, objective, direction, tuple(rows), further)
 
 
 _ORDER = {"complete": -1, "running": 0, "waiting": 1, "pruned": 2, "failed": 3}
@@ -164,6 +192,18 @@ def short_key(key: str) -> str:
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
+def _fronts(
+    records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
+) -> dict[int, int]:
+    """Return the Pareto front of each complete trial by its number; none where there is one objective."""
+    if not further:
+        return {}
+    taken = [quantities(record.summary) for record in records if record.summary]
+    points = [[one[name] for name in (objective, *further)] for one in taken]
+    found = fronts(points, [direction, *further.values()])
+    return dict(zip((record.number for record in records), found, strict=True))
+
+
 def _row(record: TrialRecord, place: int | None, varying: Sequence[str], *, running: bool) -> Row:
     differs = {key: record.params[key] for key in varying if key in record.params}
     state = "cut off" if record.state == "running" and not running else record.state
@@ -180,6 +220,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
         record, summary = row.record, row.record.summary
         flat: dict[str, Any] = {
             "rank": row.rank,
+            **({"front": row.front} if board.further else {}),
             "trial": record.number,
             "name": record.name,
             "model": short_name(record.params.get("cls", "")),
@@ -199,7 +240,9 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "epochs_run": summary.epochs_run if summary else None,
             "parameters": summary.n_parameters if summary else None,
             "fit_seconds": round(summary.fit_seconds, 3) if summary else None,
+            **{name: quantities(summary)[name] if summary else None for name in _unlisted(board)},
             "precision": summary.precision if summary else None,
+            "breaks": "; ".join(map(str, row.breaks)) or None,
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
@@ -211,7 +254,8 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
 
 def _json(board: Leaderboard) -> str:
     head = {"study": board.study, "objective": board.objective, "direction": board.direction}
-    return json.dumps(head | {"rows": _plain(board)}, indent=2)
+    further = {"further_objectives": dict(board.further)} if board.further else {}
+    return json.dumps(head | further | {"rows": _plain(board)}, indent=2)
 
 
 def _csv(board: Leaderboard) -> str:
@@ -225,6 +269,13 @@ def _csv(board: Leaderboard) -> str:
         flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
         writer.writerow(flat | {key: _exact(value) for key, value in row["params"].items()})
     return out.getvalue().rstrip("\n")
+
+
+def _unlisted(board: Leaderboard) -> list[str]:
+    """Return the objectives that have no column otherwise."""
+    return [
+        name for name in board.further if name in QUANTITIES and name not in {"parameters", "fit_seconds"}
+    ]
 
 
 def _exact(value: object) -> object:
@@ -246,15 +297,17 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     n_folds = max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
-    header = ["rank", "trial", "model", f"{board.objective} mean", "std", *folds, *others]
-    header += ["epoch", "params", "fit", "state", "what distinguishes it"]
+    front = ["front"] if board.further else []
+    header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *others]
+    header += ["epoch", "params", "fit", *_unlisted(board), "state", "what distinguishes it"]
     return header, [_cells(board, row, others, len(folds)) for row in board.rows]
 
 
 def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) -> list[str]:
     record, summary = row.record, row.record.summary
     model = short_name(record.params.get("cls", "")).removesuffix("Model")
-    values = [str(row.rank or ""), str(record.number), f"{record.name} ({model})" if record.name else model]
+    values = [str(row.rank or ""), *([str(row.front or "")] if board.further else []), str(record.number)]
+    values += [f"{record.name} ({model})" if record.name else model]
     values += [number(summary.mean), number(summary.std)] if summary else ["", ""]
     values += [number(summary.folds[fold][board.objective]) if summary else "" for fold in range(n_folds)]
     values += [number(row.metrics.get(label)) for label in others]
@@ -264,11 +317,14 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
         count(summary.n_parameters) if summary else "",
         duration(summary.fit_seconds) if summary else "",
     ]
+    values += [number(quantities(summary)[name]) if summary else "" for name in _unlisted(board)]
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
     state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
     if summary and summary.precision != "float32":
         state += f", {summary.precision}"
+    if row.breaks:
+        state += f", breaks {' and '.join(map(str, row.breaks))}"
     return [*values, state, note]
 
 
@@ -308,7 +364,7 @@ def render(
     width
         Characters in a line of the table, for a terminal; the rest of a line is left out.
     """
-    shown = Leaderboard(board.study, board.objective, board.direction, board.rows[:top])
+    shown = replace(board, rows=board.rows[:top])
     text = FORMATS[fmt](shown)
     if fmt != "table" or width is None:
         return text

@@ -148,6 +148,7 @@ def _fold_line(fold: Fold) -> str:
 
 
 def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
+    constraints, further = study.search.constraints, study.metrics.further_objectives
     settings = {"min_user_interactions", "min_item_interactions", "duplicates", "numeric_features"}
     return {
         "data": source.fingerprint,
@@ -159,5 +160,7 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "epochs": study.training.epochs,
         "precision": study.training.precision,
         "seed": study.search.seed,
+        **({"further objectives": further} if further else {}),
+        **({"constraints": sorted(map(str, constraints))} if constraints else {}),
         **{f"space {parameter.name}": repr(parameter.domain) for parameter in space.parameters},
     }

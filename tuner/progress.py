@@ -6,7 +6,7 @@ Everything goes to stderr; stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tuner.constraints import Constraint, broken
 from tuner.quantities import duration, number
 from tuner.results import Direction, Evaluation, Job, Stop, Summary, is_better
 
@@ -64,6 +65,8 @@ class Progress:
         Of a trial.
     objective, direction
         What decides.
+    constraints
+        A trial that breaks one is never the best.
     concurrency
         Trials at once, for the time left.
     folder
@@ -81,6 +84,7 @@ class Progress:
         n_folds: int,
         objective: str,
         direction: Direction,
+        constraints: Sequence[Constraint] = (),
         concurrency: int,
         folder: str,
         ends_at: float | None = None,
@@ -91,6 +95,7 @@ class Progress:
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
+        self._constraints = constraints
         self._concurrency = concurrency
         self._folder = folder
         self._ends_at = ends_at
@@ -126,13 +131,17 @@ class Progress:
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Say how a trial ended."""
         self._end(job, seconds)
-        best = self._best is None or is_better(summary.mean, self._best.summary.mean, self._direction)
+        breaks = broken(self._constraints, summary)
+        best = not breaks and (
+            self._best is None or is_better(summary.mean, self._best.summary.mean, self._direction)
+        )
         if best:
             self._best = _Best(job, summary)
         epoch = f", epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
         value = f"{self._objective} {number(summary.mean)}"
         spread = f" ± {number(summary.std)}" if self._n_folds > 1 else ""
-        self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark="best" if best else "")
+        mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
+        self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Say that a trial was stopped early, where and why."""

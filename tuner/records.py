@@ -9,16 +9,18 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Stop, Summary
+from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
     "EVALUATION_KEY",
+    "HELD_KEY",
     "INFEASIBLE",
     "NO_TRIALS",
     "REPEATS",
     "StoredStudy",
     "TrialRecord",
+    "further_objectives",
     "is_trial",
     "params_of",
     "record_of",
@@ -30,6 +32,8 @@ INFEASIBLE = "Infeasible"
 REPEATS = "repeats"
 #: Begin of the attribute that holds an evaluation; fold and epoch follow.
 EVALUATION_KEY = "evaluation:"
+#: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
+HELD_KEY = "held:"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated"})
@@ -70,6 +74,8 @@ class TrialRecord:
         Path of its log, from the study's folder.
     seconds
         From its start to its end.
+    held
+        Of the machines, over all attempts; for a trial that runs, up to a minute ago.
     started, ended
         Local time.
     """
@@ -85,6 +91,7 @@ class TrialRecord:
     seeds: tuple[int, ...] = ()
     log: str | None = None
     seconds: float | None = None
+    held: Held = field(default_factory=Held)
     started: datetime | None = None
     ended: datetime | None = None
 
@@ -117,12 +124,19 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
 
 
+def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
+    """Return the objectives of a study beside the first, with their directions."""
+    further: Mapping[str, Direction] = facts.get("further objectives", {})
+    return further
+
+
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return an Optuna trial of ours as a record."""
     attributes = trial.user_attrs
     evaluations = [
         Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(EVALUATION_KEY)
     ]
+    held = [Held(**value) for key, value in attributes.items() if key.startswith(HELD_KEY)]
     summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
     return TrialRecord(
         number=trial.number,
@@ -136,6 +150,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         seeds=tuple(attributes.get("seeds", ())),
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
+        held=sum(held, Held()),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )

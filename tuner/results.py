@@ -28,6 +28,7 @@ __all__ = [
     "Direction",
     "Evaluation",
     "Failure",
+    "Held",
     "Job",
     "Stop",
     "Summary",
@@ -92,6 +93,23 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What trials have held of the machines: wall time by the share that each had.
+
+    Attributes
+    ----------
+    cpu_seconds, gpu_seconds
+        Seconds of one CPU, and of one GPU.
+    """
+
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+    def __add__(self, other: Held) -> Held:
+        return Held(self.cpu_seconds + other.cpu_seconds, self.gpu_seconds + other.gpu_seconds)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Metrics of one fold at one epoch.
 
@@ -107,6 +125,8 @@ class Evaluation:
         Mean training loss of the epoch, if the model logs one.
     fit_seconds, evaluate_seconds
         Time since the fold's fit began, without and only of the evaluations.
+    recommend_seconds
+        Time of this evaluation's recommendations to all test users; None where that was not measured.
     n_parameters
         Trainable parameters; None where the notion does not apply.
     peak_memory, peak_gpu_memory
@@ -129,6 +149,7 @@ class Evaluation:
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
     precision: str = "float32"
+    recommend_seconds: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -162,6 +183,8 @@ class Summary:
         See `Evaluation`.
     peak_memory, peak_gpu_memory
         See `Evaluation`; of the fold that needed most.
+    recommend_seconds
+        See `Evaluation`; mean over folds, at `epoch`.
     """
 
     epoch: int
@@ -176,6 +199,7 @@ class Summary:
     peak_gpu_memory: int | None = None
     fast_paths: tuple[str, ...] = ()
     precision: str = "float32"
+    recommend_seconds: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
@@ -297,6 +321,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
     chosen = [by_epoch[best] for by_epoch in ordered]
     last = [by_epoch[max(by_epoch)] for by_epoch in ordered]
     values = [evaluation.metrics[objective] for evaluation in chosen]
+    waits = [one.recommend_seconds for one in chosen if one.recommend_seconds is not None]
     return Summary(
         epoch=best,
         mean=fmean(values),
@@ -310,6 +335,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         peak_gpu_memory=_most(evaluation.peak_gpu_memory for evaluation in last),
         fast_paths=chosen[0].fast_paths,
         precision=chosen[0].precision,
+        recommend_seconds=fmean(waits) if waits else None,
     )
 
 

@@ -43,6 +43,12 @@ class _Exhaustive(BruteForceSampler):
     def after_trial(self, *_: object) -> None:
         """Leave the end to the search."""
 
+    @staticmethod
+    def _populate_tree(tree: Any, trials: list[FrozenTrial], params: dict[str, Any]) -> None:  # noqa: ANN401  # a private class of Optuna's
+        """Pass over baselines outside the space: a trial without params would stand for all of it."""
+        inside = [trial for trial in trials if trial.params]
+        BruteForceSampler._populate_tree(tree, inside, params)  # noqa: SLF001  # our base class
+
 
 class _Excerpt(Study):
     """A study of which a sampler sees some trials only."""
@@ -66,7 +72,8 @@ class BoundedTPESampler(TPESampler):
     Optuna's own goes through all trials several times for each group of params: half a second a suggestion
     at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees
     the best, of which at most 25 make its density of good points in any case, and the newest, which its
-    weights favour among the others; and always those that run, which its constant liar keeps away from.
+    weights favour among the others; and always those that run, which its constant liar keeps away from. With
+    several objectives there is no such order of the best, and no bound.
     """
 
     _excerpt: tuple[int, Study] | None = None
@@ -94,7 +101,7 @@ class BoundedTPESampler(TPESampler):
 
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
         """Return what is seen of a study while one trial is suggested."""
-        if trial.number < HISTORY:
+        if trial.number < HISTORY or len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
             self._excerpt = (trial.number, _excerpt(study))
@@ -108,7 +115,10 @@ def _excerpt(study: Study) -> Study:
     if len(told) <= HISTORY:
         return study
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
-    values = ((trial.value, trial.number) for trial in told if trial.state == TrialState.COMPLETE)
+    complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
+    if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
+        complete = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
+    values = ((trial.value, trial.number) for trial in complete)
     best = {number for _, number in choose(HISTORY // 2, values)}
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])

@@ -21,6 +21,8 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
+from tuner.budgets import Budget
+from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
 from tuner.quantities import duration, size
 from tuner.results import (
@@ -33,6 +35,7 @@ from tuner.results import (
     Direction,
     Evaluation,
     Failure,
+    Held,
     Job,
     Stop,
     Summary,
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-__all__ = ["Budget", "NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
+__all__ = ["NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,29 +61,10 @@ _Not = TypeVar("_Not")
 MAX_DEATHS = 3
 #: What Ray says of a worker that its memory monitor has killed.
 KILLED_BY_RAY = "running low on memory"
+#: Seconds of a trial that count for no budget when the driver is killed, beside those to its next evaluation.
+NOTE_HELD_SECONDS = 60.0
 #: Failures in a row, from the first trial on, after which a search is given up.
 HOPELESS = 3
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a search ends.
-
-    Attributes
-    ----------
-    trials
-        That the sampler chooses; over all runs of the study.
-    deadline
-        On the clock of `time.monotonic`; None for no end.
-    """
-
-    trials: int
-    deadline: float | None = None
-
-    @property
-    def time_is_up(self) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
 
 
 class Observer(Protocol):
@@ -112,6 +96,8 @@ class _Live:
     alone: bool
     evaluations: list[Evaluation] = field(default_factory=list)
     told: bool = False
+    charged: bool = False
+    noted: float = 0.0  # seconds that the store knows of
     oom_kills: int = field(default_factory=oom_kills)
     lost: str = ""
 
@@ -133,13 +119,17 @@ class StudySearcher(Searcher):
     store, space
         What is known, and what may be tried.
     budget
-        When to end.
+        When to end; knows what earlier runs have had.
+    share
+        CPUs and GPUs that a trial holds, as Ray names them.
     referee
         Tells which trials to stop early.
     keep_users
         Function of a trial's number and the per-user values of a fold that keeps them.
     drop_checkpoint
         Function of the number of a trial that has ended; what it would have gone on from is not needed.
+    constraints
+        A trial that breaks one is never the best.
     n_folds
         Seeds that a trial needs.
     objective, direction
@@ -164,9 +154,11 @@ class StudySearcher(Searcher):
         space: Space,
         budget: Budget,
         *,
+        share: Mapping[str, float],
         referee: Referee,
         keep_users: Callable[[int, Users], None],
         drop_checkpoint: Callable[[int], None],
+        constraints: Sequence[Constraint] = (),
         n_folds: int,
         objective: str,
         direction: Direction,
@@ -185,9 +177,11 @@ class StudySearcher(Searcher):
         self._store = store
         self._space = space
         self._budget = budget
+        self._share = share
         self._referee = referee
         self._keep_users = keep_users
         self._drop_checkpoint = drop_checkpoint
+        self._constraints = constraints
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
@@ -212,11 +206,18 @@ class StudySearcher(Searcher):
     @property
     def ending(self) -> bool:
         """Whether running trials are to stop at their next evaluation."""
-        return self.at_once or self._budget.time_is_up
+        if self._ended:
+            return True
+        running = [self._held_by(live) for live in self._live.values() if not live.charged]
+        return self._budget.time_is_up(sum(running, Held())) is not None
 
     @property
-    def at_once(self) -> bool:
-        """Whether running trials are to stop now."""
+    def ending_now(self) -> bool:
+        """Whether running trials are to stop where they are."""
+        return self._ended or (self.ending and self._budget.grace_is_over)
+
+    @property
+    def _ended(self) -> bool:
         return self.interrupted or self.hopeless is not None or self.error is not None
 
     def _or_end(self, act: Callable[[], _Done], otherwise: _Not) -> _Done | _Not:
@@ -303,7 +304,10 @@ class StudySearcher(Searcher):
     ) -> None:
         """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
         live = self._live.pop(trial_id, None)
-        if live is None or live.told or not error or self.error is not None:
+        if live is None:
+            return
+        self._or_end(partial(self._charge, live), None)
+        if live.told or not error or self.error is not None:
             return
         seconds = time.perf_counter() - live.began
         self._or_end(partial(self._lost_worker, live, seconds), None)
@@ -326,6 +330,11 @@ class StudySearcher(Searcher):
             cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
 
+    def close(self) -> None:
+        """Let go of the trials that have been ended where they were."""
+        for trial_id in list(self._live):
+            self.on_trial_complete(trial_id)
+
     def __getstate__(self) -> dict[str, Any]:
         """Go empty into Tune's snapshot, which nothing reads back."""
         return {}
@@ -344,7 +353,7 @@ class StudySearcher(Searcher):
         """Do nothing, as `save`."""
 
     def _more(self) -> bool:
-        sampled = self._searched < self._budget.trials and not self.exhausted
+        sampled = not self.exhausted and self._budget.no_more(self._searched) is None
         return bool(self._held or self._again or self._waiting or sampled)
 
     def _next(self) -> _Turn | None:
@@ -368,23 +377,47 @@ class StudySearcher(Searcher):
         live.evaluations.append(evaluation)
         number = live.job.number
         self._store.report(number, evaluation, self._objective, int(str(live.job.params.get("epochs", 0))))
+        if time.perf_counter() - live.began >= live.noted + NOTE_HELD_SECONDS:
+            self._note_held(live)
         for observer in self._observers:
             observer.evaluated(live.job, evaluation)
         value = evaluation.metrics[self._objective]
         return self._referee.evaluated(number, fold=evaluation.fold, epoch=evaluation.epoch, value=value)
 
+    def _held_by(self, live: _Live) -> Held:
+        seconds = time.perf_counter() - live.began
+        return Held(seconds * self._share["CPU"], seconds * self._share["GPU"])
+
+    def _note_held(self, live: _Live) -> Held:
+        held = self._held_by(live)
+        live.noted = time.perf_counter() - live.began
+        self._store.note_held(live.job.number, held)
+        return held
+
+    def _charge(self, live: _Live) -> None:
+        """Settle, once, what this attempt has held; before its trial is told, for the store to take it."""
+        if not live.charged:
+            live.charged = True
+            self._budget.use(self._note_held(live))
+
     def _complete(self, live: _Live, seconds: float) -> None:
         live.told = True
+        self._charge(live)
         self._drop_checkpoint(live.job.number)
         summary = summarise(live.evaluations, self._objective, self._direction)
         self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
-        self._referee.completed(live.job.number, value=summary.mean, epoch=summary.epoch)
+        feasible = not broken(self._constraints, summary)
+        if feasible:
+            self._referee.completed(live.job.number, value=summary.mean, epoch=summary.epoch)
+        self._budget.ended(live.job.number, summary.mean if feasible else None, baseline=live.baseline)
         for observer in self._observers:
             observer.finished(live.job, summary, seconds)
 
     def _prune(self, live: _Live, stop: Stop) -> None:
         live.told = True
+        self._charge(live)
+        self._budget.ended(live.job.number, None, baseline=live.baseline)
         self._drop_checkpoint(live.job.number)
         seconds = time.perf_counter() - live.began
         self._store.prune(live.job.number, stop=stop, seconds=seconds, log=_log_name(live.job))
@@ -395,6 +428,7 @@ class StudySearcher(Searcher):
     def _out_of_memory(self, live: _Live, failure: Failure, seconds: float) -> None:
         """Give the trial the machine to itself; if it had that already, it has failed."""
         params = live.job.params
+        self._charge(live)
         self._large.ran_out(params)
         if not live.alone:
             live.told = True
@@ -418,6 +452,7 @@ class StudySearcher(Searcher):
 
     def _fail(self, live: _Live, failure: Failure, seconds: float) -> None:
         live.told = True
+        self._charge(live)
         self._drop_checkpoint(live.job.number)
         log = _log_name(live.job)
         self._store.fail(live.job.number, failure=failure, seconds=seconds, log=log)
@@ -442,7 +477,8 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
 class StopWhenAsked(Stopper):
     """Brings each result to the search, before Tune's other parts see it, and stops the trials that it says.
 
-    All trials end when the search is ending: on Ctrl-C at once, else at their next evaluation.
+    All trials end when the search is ending: on Ctrl-C at once, else at their next evaluation, or when their
+    grace is over.
     """
 
     def __init__(self, searcher: StudySearcher) -> None:
@@ -458,7 +494,7 @@ class StopWhenAsked(Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything now."""
-        return self._searcher.at_once
+        return self._searcher.ending_now
 
 
 class NoteLostWorkers(FIFOScheduler):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tuner.constraints import quantities
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.quantities import count, duration, number, size
@@ -34,9 +35,17 @@ def show_trial(folder: Path, which: str) -> str:
     row = find_row(board, which)
     record = row.record
     lines = [
-        f"trial {record.number}  {record.label}  {row.state}" + (f"  rank {row.rank}" if row.rank else "")
+        f"trial {record.number}  {record.label}  {row.state}"
+        + (f"  rank {row.rank}" if row.rank else "")
+        + (f"  front {row.front}" if row.front else "")
     ]
     lines += _outcome(board, record)
+    if record.summary is not None:
+        taken = quantities(record.summary)
+        lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
+    held = record.held
+    if held.cpu_seconds or held.gpu_seconds:
+        lines.append(f"held {duration(held.cpu_seconds)} of a CPU and {duration(held.gpu_seconds)} of a GPU")
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
@@ -56,7 +65,12 @@ def find_row(board: Leaderboard, which: str) -> Row:
     if which == "best":
         if board.best is not None:
             return board.best
-        raise StoreError(board.study, [Problem("TRIAL", "must be a trial, but none is complete yet")])
+        none = (
+            "no complete one keeps to all constraints"
+            if board.rows[:1] and board.rows[0].breaks
+            else ("none is complete yet")
+        )
+        raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}")])
     for row in board.rows:
         if which in {str(row.record.number), row.record.name}:
             return row
@@ -86,7 +100,9 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     if summary.epochs_run:
         lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
-    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{_peaks(summary)}")
+    wait = summary.recommend_seconds
+    recommended = "" if wait is None else f", recommended in {duration(wait)} a fold"
+    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{recommended}{_peaks(summary)}")
     if summary.precision != "float32":
         lines.append(f"precision: {summary.precision}")
     if summary.fast_paths:

@@ -13,7 +13,7 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`. Everything that people look at is a function of these.
+`attempts`, `held:N` (of attempt N). Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.constraints import Constraint, quantities
 from tuner.database import database_holder, hold_database, open_database, told_if_database_lost
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
     EVALUATION_KEY,
+    HELD_KEY,
     INFEASIBLE,
     REPEATS,
     StoredStudy,
     TrialRecord,
+    further_objectives,
     is_trial,
     params_of,
     record_of,
 )
-from tuner.results import Direction, Evaluation, Failure, Stop, Summary, fold_seed
+from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler, make_sampler
 from tuner.space import Space, Value
 from tuner.spec import Sampler
@@ -200,7 +203,8 @@ def open_store(
     sampler, seed
         What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
     facts
-        What must not change between runs of one study, such as the fingerprint of its data.
+        What must not change between runs of one study, such as the fingerprint of its data. The store itself
+        reads ``further objectives`` and ``constraints``.
     storage
         URL of a database; None for a journal in the folder.
 
@@ -213,7 +217,8 @@ def open_store(
     _quiet_optuna()
     _check_place(folder, storage)
     opened = open_journal(folder) if storage is None else open_database(storage, folder)
-    study = optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
+    directions = [direction, *further_objectives(facts).values()]
+    study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
     known = study.user_attrs.get("facts")
     if known is None:
         study.set_user_attr("facts", dict(facts))
@@ -262,7 +267,11 @@ class StudyStore:
     def __init__(self, study: optuna.Study, seed: int) -> None:
         self.study = study
         self._seed = seed
+        facts = study.user_attrs.get("facts", {})
+        self._further = tuple(further_objectives(facts))
+        self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
+        self._attempts: dict[int, int] = {}
         self._known = {
             _key(trial): trial.number
             for trial in study.get_trials(deepcopy=False)
@@ -362,7 +371,9 @@ class StudyStore:
         trial.set_user_attr(REPEATS, known)
         before = self.study.get_trials(deepcopy=False)[known]
         if before.state == TrialState.COMPLETE:
-            self.study.tell(trial, before.value)
+            for key, value in before.constraints.items():
+                trial.set_constraint(key, value)
+            self.study.tell(trial, before.values)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
 
@@ -397,6 +408,7 @@ class StudyStore:
             trial.set_user_attr("seeds", seeds)
         attempts = attributes.get("attempts", 0) + 1
         trial.set_user_attr("attempts", attempts)
+        self._attempts[trial.number] = attempts
         return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
@@ -417,12 +429,28 @@ class StudyStore:
         key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
-        storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+        # Optuna has no curves of several objectives, and TPE stumbles over a stopped trial that has one.
+        if not self._further:
+            storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+
+    def note_held(self, number: int, held: Held) -> None:
+        """Write what this attempt at a running trial has held so far, in place of what was written before."""
+        self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
 
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
-        self.study.tell(number, summary.mean)
+        self._set_constraints(number, summary)
+        taken = quantities(summary)
+        self.study.tell(number, [summary.mean, *(taken[name] for name in self._further)])
+
+    def _set_constraints(self, number: int, summary: Summary) -> None:
+        """Tell Optuna's sampler, once, by how much a trial leaves its bounds."""
+        known = self._frozen(number).constraints if self._constraints else {}
+        for constraint in self._constraints:
+            if str(constraint) not in known:  # a driver killed just before it told the trial has written some
+                trial = Trial(self.study, self._ids[number])
+                trial.set_constraint(str(constraint), constraint.excess(summary))
 
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""
@@ -474,7 +502,7 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     except KeyError as error:
         raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
     records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
-    return _stored(study.study_name, study.direction, study.user_attrs, records)
+    return _stored(study.study_name, study.directions[0], study.user_attrs, records)
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:

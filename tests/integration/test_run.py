@@ -27,6 +27,7 @@ CALM = [
     r"fold \d: .*",
     r"holdout: .*",
     r"search: \d+ trials? at once; results in .*",
+    r"the search ends: \d+ trials are done .*",
     r"\d\d:\d\d:\d\d +\d+/\d+  trial \d+ \w+: NDCG@10 [\d.e-]+ ± [\d.e-]+.*",
     r"best: trial \d+ \w+, NDCG@10 [\d.]+",
     r"results: .*",

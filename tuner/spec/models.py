@@ -13,12 +13,14 @@ from pydantic import (
     Discriminator,
     Field,
     InstanceOf,
+    PlainSerializer,
     Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from tuner.constraints import QUANTITIES, Constraint
 from tuner.errors import did_you_mean
 from tuner.space import Space
 from tuner.spec.metrics import Metric
@@ -30,6 +32,7 @@ __all__ = [
     "Folds",
     "Halving",
     "Metrics",
+    "Plateau",
     "Race",
     "Resources",
     "Sampler",
@@ -154,6 +157,10 @@ class Metrics(_Section):
         ``maximize`` or ``minimize``; never guessed from the name.
     report
         Further metrics for the leaderboard.
+    further_objectives
+        Metrics of the report, or of `tuner.constraints.QUANTITIES`, each with its direction, as ``parameters:
+        minimize``. The sampler then looks for the Pareto front of all objectives. The epoch of a trial,
+        patience, early stopping, target and plateau look at `objective` alone.
     reference
         Name of the baseline whose recommendations Intersection compares with.
     """
@@ -161,6 +168,7 @@ class Metrics(_Section):
     objective: MetricField
     direction: Literal["maximize", "minimize"]
     report: tuple[MetricField, ...] = Field(default=(), strict=False)
+    further_objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
     reference: str | None = Field(default=None, validate_default=True)
 
     @property
@@ -182,6 +190,20 @@ class Metrics(_Section):
                 msg = f"must measure a metric one way, but {metric.label} stands there with different options"
                 raise ValueError(msg)
         return report
+
+    @field_validator("further_objectives")
+    @classmethod
+    def _check_further(cls, further: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        first, report = info.data.get("objective"), info.data.get("report", ())
+        valid = [*(metric.label for metric in report if metric != first), *QUANTITIES]
+        for name in further if "report" in info.data else ():
+            if name not in valid:
+                msg = (
+                    f"must name metrics of the report, or {', '.join(QUANTITIES)}, but got {name!r}; "
+                    f"{did_you_mean(name, valid)}"
+                )
+                raise ValueError(msg)
+        return further
 
     @field_validator("reference")
     @classmethod
@@ -297,16 +319,54 @@ class Sampler(_Section):
         return name
 
 
+class Plateau(_Section):
+    """End a search that no longer finds better trials.
+
+    Attributes
+    ----------
+    trials
+        Trials of the sampler's in a row, complete or stopped early, without a better best one among them.
+    min_improvement
+        In units of the objective; a smaller improvement is none.
+    """
+
+    trials: int = Field(ge=1)
+    min_improvement: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_trials(cls, plain: object) -> object:
+        return {"trials": plain} if isinstance(plain, int) else plain
+
+
+ConstraintField = Annotated[InstanceOf[Constraint], BeforeValidator(Constraint.parse), PlainSerializer(str)]
+
+
 class Search(_Section):
-    """How long and how to search.
+    """How long and how to search. Whichever budget comes first ends a search; a later run may have more.
 
     Attributes
     ----------
     trials
         Trials that the sampler chooses; baselines come on top.
     time_budget
-        No trial starts after it; running ones stop at their next evaluation and go on when the study
-        is run again.
+        Of one run. No trial starts after it; running ones stop at their next evaluation and go on when the
+        study is run again.
+    cpu_hours, gpu_hours
+        Over all runs: wall time of trials by the share of CPUs and GPUs that each holds. When they are up,
+        it is as with `time_budget`.
+    target
+        End when a complete trial's objective is as good; running trials are finished.
+    plateau
+        End after so many trials without a better one, as 30 or ``{trials: 30, min_improvement: 0.001}``;
+        running trials are finished.
+    grace
+        How long running trials have to come to their next evaluation when time or hours are up. Then they
+        are ended; what they did since their last checkpoint is done again.
+    constraints
+        What a trial must keep to, as ``parameters <= 5e6`` or ``CoveredUsers@10 >= 0.99``: a metric of the
+        study, or one of `tuner.constraints.QUANTITIES`. A trial that does not is complete, ranked below those
+        that do, and never the best. Must stay as they were when the study began.
     sampler
         A name, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
@@ -315,6 +375,12 @@ class Search(_Section):
 
     trials: int = Field(default=20, ge=0)
     time_budget: Annotated[float | None, BeforeValidator(_seconds)] = None
+    cpu_hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+    target: float | None = None
+    plateau: Plateau | None = None
+    grace: Annotated[float, BeforeValidator(_seconds)] = 600.0
+    constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
     seed: int = Field(default=60, ge=0, lt=2**32)
 
@@ -401,6 +467,9 @@ def _rule(plain: object) -> object:
 class Stopping(_Section):
     """Which trials are stopped early; baselines never are.
 
+    The rules look at the first objective alone. With several they are off unless the study asks for them:
+    a trial that they stop may be one of the Pareto front.
+
     Attributes
     ----------
     halving, race
@@ -477,8 +546,40 @@ class Study(_Section):
     baselines: tuple[Baseline, ...] = Field(default=(), strict=False)
     search: Search = Search()
     training: Training = Training()
-    stopping: Stopping = Stopping()
-    resources: Resources = Resources()
+    stopping: Stopping = Field(default=None, validate_default=True)
+    resources: Resources = Field(default=Resources(), validate_default=True)
+
+    @field_validator("search")
+    @classmethod
+    def _check_search(cls, search: Search, info: ValidationInfo) -> Search:
+        metrics = info.data.get("metrics")
+        if metrics is not None and metrics.further_objectives and search.sampler.use == "cmaes":
+            msg = "sampler must be one for several objectives, as tpe, gp, nsga2 or nsga3, but got 'cmaes'"
+            raise ValueError(msg)
+        valid = [*(metric.label for metric in metrics.all), *QUANTITIES] if metrics is not None else []
+        for constraint in search.constraints if valid else ():
+            if constraint.name not in valid:
+                msg = (
+                    f"constraints must bound a metric of the study, or {', '.join(QUANTITIES)}, but got "
+                    f"'{constraint}'; {did_you_mean(constraint.name, valid)}"
+                )
+                raise ValueError(msg)
+        return search
+
+    @field_validator("stopping", mode="before")
+    @classmethod
+    def _read_default(cls, plain: object, info: ValidationInfo) -> object:
+        metrics = info.data.get("metrics")
+        return (metrics is None or not metrics.further_objectives) if plain is None else plain
+
+    @field_validator("resources")
+    @classmethod
+    def _check_hours(cls, resources: Resources, info: ValidationInfo) -> Resources:
+        search = info.data.get("search")
+        if search is not None and search.gpu_hours is not None and resources.gpus_per_trial == 0:
+            msg = "must give trials a GPU where search.gpu_hours is a budget, but gpus_per_trial is 0"
+            raise ValueError(msg)
+        return resources
 
     @field_validator("study")
     @classmethod
