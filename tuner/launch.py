@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tuner.errors import Problem, SearchError, StudyError
+from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
@@ -105,6 +106,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             seed=study.search.seed,
             facts=prepared.facts,
             storage=study.storage,
+            grow=_growth(prepared, folder, console),
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
@@ -126,6 +128,15 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:
+    """Return how the study goes on if its space is another than before."""
+    from tuner.models import point_of  # noqa: PLC0415  # torch
+
+    study, space = prepared.study, prepared.space
+    encode = partial(point_of, space=space, epochs=study.training.epochs)
+    return Growth(folder, study.storage, space, encode, console.print)
 
 
 def _snapshot(study: Study, folder: Path) -> None:

@@ -182,7 +182,9 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
             continue
         try:
             build_model(params)
-            resolved.append(NamedParams(baseline.name, params, point_of(params, space, study.training.epochs)))
+            resolved.append(
+                NamedParams(baseline.name, params, point_of(params, space, study.training.epochs))
+            )
         except TrialError as error:
             problems.append(Problem(where, f"{baseline.name}: {error.message}"))
     names = [baseline.name for baseline in study.baselines]

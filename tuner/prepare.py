@@ -12,6 +12,7 @@ from tuner.data import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
 from tuner.folds import Fold, development_dataset, make_folds
+from tuner.growth import SPACE_FACT
 from tuner.models import NamedParams, reference_params, resolve_baselines
 from tuner.samplers import make_sampler
 from tuner.signatures import space_problems
@@ -159,5 +160,5 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "epochs": study.training.epochs,
         "precision": study.training.precision,
         "seed": study.search.seed,
-        **{f"space {parameter.name}": repr(parameter.domain) for parameter in space.parameters},
+        **{f"{SPACE_FACT}{parameter.name}": repr(parameter.domain) for parameter in space.parameters},
     }

@@ -35,6 +35,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.database import database_holder, hold_database, open_database
 from tuner.errors import Problem, SearchError, StoreError
+from tuner.growth import SPACE_FACT
 from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
@@ -68,6 +69,7 @@ STUDY_FILE = "study.yaml"
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
+Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
@@ -158,6 +160,7 @@ def open_store(
     seed: int,
     facts: Mapping[str, object],
     storage: str | None = None,
+    grow: Grow | None = None,
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -173,6 +176,8 @@ def open_store(
         What must not change between runs of one study, such as the fingerprint of its data.
     storage
         URL of a database; None for a journal in the folder.
+    grow
+        Puts a study in which only the space is another in its place; None: it is refused.
 
     Raises
     ------
@@ -190,18 +195,21 @@ def open_store(
         study.set_user_attr("versions", _versions())
     else:
         plain = json.loads(json.dumps(facts))
+        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
+        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
         problems = [
             Problem(
                 key,
                 f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
             )
-            for key in {**known, **plain}
-            if known.get(key) != plain.get(key)
+            for key in refused
         ]
         if problems:
             hint = "give the study another name to begin anew, or another --output"
             problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
             raise StoreError(str(folder), problems)
+        if differ and grow is not None:
+            study = grow(study, plain)
     done = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
     return StudyStore(study, seed)
