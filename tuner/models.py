@@ -182,9 +182,8 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
             continue
         try:
             build_model(params)
-            resolved.append(
-                NamedParams(baseline.name, params, point_of(params, space, study.training.epochs))
-            )
+            point = point_of(params, space, study.training.epochs)
+            resolved.append(NamedParams(baseline.name, params, point))
         except TrialError as error:
             problems.append(Problem(where, f"{baseline.name}: {error.message}"))
     names = [baseline.name for baseline in study.baselines]
@@ -250,10 +249,11 @@ def point_of(params: Mapping[str, Value], space: Space, epochs: int) -> Flat | N
         return space.encode(full, given)
     if params["cls"] not in options(space, "cls"):
         return None
-    known = complete = complete_params(full)
+    complete = complete_params(full)
+    known = dict(complete)
     for parameter in space.parameters:
         if "_kwargs." in parameter.key and parameter.key not in known and parameter.active(known):
-            known = known | {parameter.key: value for value in kwarg_default(parameter.key, complete)}
+            known.update((parameter.key, value) for value in kwarg_default(parameter.key, complete))
     try:
         defaults = complete_params(given)
     except TrialError:  # a model with params that have no default
