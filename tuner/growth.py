@@ -84,14 +84,14 @@ class Growth:
             See `open_store`; of the new space.
         """
         before = old.get_trials(deepcopy=False)
+        changes = ", ".join(_changes(old.user_attrs["facts"], facts, before, self.space))
         after = [self._moved(trial) for trial in before]
         if self.storage is None:
             new, kept = _replace_journal(old, self.folder, facts, after)
         else:
             new, kept = _replace_in_database(old, self.storage, self.folder, facts, after)
-        changes = ", ".join(_changes(old.user_attrs["facts"], facts, before, self.space))
-        left = sum(map(_has_point, before)) - sum(map(_has_point, after))
-        outside = f", {left} of them now outside the space" if left > 0 else ""
+        left = sum(_has_point(one) and not _has_point(same) for one, same in zip(before, after, strict=True))
+        outside = f", {left} of them now outside the space" if left else ""
         self.say(
             f"space: {changes or 'other conditions'}; {sum(map(is_trial, before))} trials go on{outside}; "
             f"the study as it was: {kept}"
@@ -163,7 +163,7 @@ def _replace_in_database(
     _copy(old, unfinished, database, facts, trials)
     backup = next(free for number in count(1) if (free := f"{name} {number}") not in known)
     _rename(database, {name: backup, unfinished: name})
-    return optuna.load_study(study_name=name, storage=open_database(storage, folder)), f"study {backup!r}"
+    return optuna.load_study(study_name=name, storage=database), f"study {backup!r}"
 
 
 def _copy(
