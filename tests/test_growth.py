@@ -327,67 +327,70 @@ def test_growth_changes_no_param_that_a_trial_had(grown: Space, seed: int) -> No
 
 # ####  --------------  Killed  --------------  #### #
 
-#: Grows a study, and dies by SIGKILL at some step: an opened, renamed or removed file of its folder, or a
-#: statement to a database.
+#: Grows a study, and dies by SIGKILL when it is about to do something for the nth time: to a file of its
+#: folder, or to its database.
 DYING = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
 from tests.test_growth import GROWN, Place, opened
 
-folder, storage, left = Path(sys.argv[1]), sys.argv[2] or None, int(sys.argv[3])
+folder, storage, what, left = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
 
-def step(*_):
+def about_to(do):
     global left
-    left -= 1
+    left -= do.startswith(what)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 def audit(name, arguments):
-    if name in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(folder) in str(arguments[0]):
-        step()
+    if name.startswith(("open", "os.")) and arguments and str(folder) in str(arguments[0]):
+        about_to(f"{name} {Path(arguments[0]).name}")
 
-if storage is None:
-    sys.addaudithook(audit)
-else:
-    event.listen(Engine, "before_cursor_execute", step)
-    event.listen(Engine, "commit", step)
+sys.addaudithook(audit)
+event.listen(Engine, "before_cursor_execute", lambda _connection, _cursor, statement, *_: about_to(statement))
 opened(Place(folder, storage), GROWN)
-print(left)
 """
-ENOUGH = 10**6
-
-
-def dies(place: Place, at: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", DYING, str(place.folder), place.storage or "", str(at)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+RENAME = "UPDATE studies SET study_name"
+DEATHS = {
+    True: [
+        ("os.mkdir .growing", 1),
+        ("open journal.log", 4),
+        ("open journal.log", 20),
+        ("open journal.1.log", 1),
+        ("os.rename journal.1.log", 1),
+        ("os.rename journal.log", 1),
+    ],
+    False: [
+        ("INSERT INTO studies", 1),
+        ("INSERT INTO study_user_attributes", 2),
+        ("INSERT INTO trials", 1),
+        ("INSERT INTO trials", 6),
+        ("DELETE", 2),
+        (RENAME, 1),
+        (RENAME, 2),
+    ],
+}
 
 
 @pytest.mark.slow
 def test_growth_that_is_killed_at_any_step_begins_again(place: Place) -> None:
-    store = told(place)
-    before, n_copies = store.study.trials, len(names_of(place)) + 1
-    killed = 0
-    share, at = 0.02, 1
-    while True:
-        died = dies(place, at)
-        if died.returncode == 0:
-            break
-        killed += 1
-        assert died.returncode == -signal.SIGKILL
-        same_but_for_points(before, optuna.load_study(study_name="shop", storage=storage_of(place)).trials)
-        at = max(at + 1, int(at * (1 + share)))
-    assert killed > 5
+    before = told(place).study.trials
+    storages = len(names_of(place))
+    for what, nth in DEATHS[place.storage is None]:
+        died = subprocess.run(
+            [sys.executable, "-c", DYING, str(place.folder), place.storage or "", what, str(nth)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert died.returncode == -signal.SIGKILL, (what, nth, died.stderr)
+        assert read_records(place.folder).facts == facts_of(SPACE)
+        same_but_for_points(before, opened(place, SPACE).study.trials)
     after = opened(place, GROWN)
     same_but_for_points(before, after.study.trials)
-    assert after.study.trials[7].params["dropout_rate"] == 0.2
-    assert len(names_of(place)) >= n_copies
-
-
-def storage_of(place: Place) -> Any:
-    return open_journal(place.folder) if place.storage is None else open_database(place.storage, place.folder)
+    assert after.study.trials[7].params["dropout_rate"] == DEFAULTS["dropout_rate"]
+    kept = storages + (2 if place.storage is None else 1)  # one journal died between its backup and its end
+    assert len(names_of(place)) == kept
+    assert [trial.params for trial in backup_of(place, 1)] == [trial.params for trial in before]
