@@ -213,7 +213,9 @@ def test_a_study_grows_again_and_no_backup_is_overwritten(place: Place) -> None:
     store = told(place)
     first, records = store.study.trials, store.records()
     second = opened(place, GROWN).study.trials
-    third = opened(place, Space({**DOMAINS, **MORE, "n_heads": Choice(1, 2, relations=[Divides("n_factors")])}))
+    third = opened(
+        place, Space({**DOMAINS, **MORE, "n_heads": Choice(1, 2, relations=[Divides("n_factors")])})
+    )
     same_but_for_points(first, third.study.trials)
     assert len(names_of(place)) == 3
     assert [trial.params for trial in backup_of(place, 1)] == [trial.params for trial in first]

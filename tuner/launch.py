@@ -94,6 +94,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     """
     console = console or stderr_console()
     folder = study_folder(study, output)
+    _refuse_itself(study, folder)
     with hold_study(folder, study.study, study.storage), logs_to(folder / "logs" / "driver.log"):
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
@@ -110,6 +111,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+        _warm_start(prepared, store, console)
         if study.search.trials > store.n_searched() or store.n_waiting() or store.cut_off():
             _search(_with_gpu_share(prepared, console), store, folder, console)
         else:
@@ -128,6 +130,22 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _refuse_itself(study: Study, folder: Path) -> None:
+    """Refuse a study that is to learn from itself; it goes on with its own trials in any case."""
+    for index, path in enumerate(study.search.warm_start):
+        if Path(path).resolve() == folder:
+            rule = f"must be the folder of another study, but got {path!r}"
+            hint = "a study goes on with its own trials by itself"
+            raise StudyError(study.study, [Problem(f"search.warm_start[{index}]", rule, hint)])
+
+
+def _warm_start(prepared: Prepared, store: StudyStore, console: Console) -> None:
+    from tuner.warm import warm_start  # noqa: PLC0415  # torch
+
+    for earlier in prepared.earlier:
+        console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
 
 
 def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:

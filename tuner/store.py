@@ -13,7 +13,7 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`. Everything that people look at is a function of these.
+`attempts`, `warm` and `hint` (see `tuner.warm`). Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -92,12 +92,15 @@ class Asked:
         Of a baseline; None for a trial that the sampler chose.
     seeds
         One per fold.
+    queued
+        Whether it stood in the queue: a baseline, or a hint of an earlier study.
     """
 
     number: int
     params: dict[str, Value]
     name: str | None
     seeds: tuple[int, ...]
+    queued: bool = field(default=False, compare=False)
 
 
 def _accept(params_of: Mapping[str, Value]) -> None:
@@ -118,8 +121,13 @@ def _stored_at(folder: Path) -> tuple[str, str | None]:
     path = folder / STUDY_FILE
     if not path.exists():
         return folder.name, None
-    plain = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both loaders are safe
-    return plain["study"], plain.get("storage")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
+        return plain["study"], plain.get("storage")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        rule = f"must hold the study as it was run, but cannot be read: {type(error).__name__}"
+        raise StoreError(str(path), [Problem("", rule, "restore the file, or run the study anew")]) from error
 
 
 @contextmanager
@@ -262,7 +270,7 @@ class StudyStore:
         return [trial.number for trial in running]
 
     def n_waiting(self) -> int:
-        """Return how many queued baselines have not begun."""
+        """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def n_searched(self) -> int:
@@ -273,7 +281,7 @@ class StudyStore:
         )
 
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
-        """Begin the next trial: the next queued baseline, or a point that no trial has had.
+        """Begin the next trial: the next queued one, or a point that no trial has had.
 
         A point that was tried before is told with its known result, which is no trial, and another one is
         asked for; after a few of those the sampler is passed over for one that finds new points.
@@ -305,7 +313,7 @@ class StudyStore:
             with self._sampler(space, n_repeated):
                 trial = self.study.ask()
                 params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
-            if params is not None:  # no baseline: a point of the sampler's
+            if params is not None:  # not queued: a point of the sampler's
                 known = self._known.get(_key(trial))
                 if known is not None:
                     self._repeat(trial, params, known)
@@ -318,7 +326,7 @@ class StudyStore:
                     self._refuse(trial, params, reason)
                     n_refused += 1
                     continue
-            return self._begin(trial, space, n_folds, finish)
+            return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose cannot work; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
