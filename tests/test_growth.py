@@ -292,7 +292,7 @@ def test_other_data_or_folds_are_refused_also_beside_another_space(fact: str, pl
 def growths(draw: st.DrawFn) -> Space:
     """Draw a space that has every point of `SPACE`, and more."""
     losses = {"softmax": {}, "BCE": NEGATIVES, "gBCE": {"n_negatives": Int(1, draw(st.integers(99, 500)))}}
-    news = {name: NEGATIVES for name in draw(st.sets(st.sampled_from(["sampled_softmax", "mine", "other"])))}
+    news = dict.fromkeys(draw(st.sets(st.sampled_from(["sampled_softmax", "mine", "other"]))), NEGATIVES)
     order = draw(st.permutations([*losses.items(), *news.items()]))
     domains = {
         **DOMAINS,

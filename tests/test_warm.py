@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
-from tests.test_store import FACTS, N_FOLDS, evaluations_of, finish, opened
+from tests.test_store import FACTS, N_FOLDS, finish, opened
 from tests.test_store_contract import Place
 from tuner.errors import StudyError
 from tuner.leaderboard import load_leaderboard
 from tuner.records import HINT, WARM
 from tuner.results import Evaluation, Failure, summarise
-from tuner.space import Choice, Float, Int, Space, Value
+from tuner.space import Float, Int, Space, Value
 from tuner.spec import Sampler, Study, study_from_mapping
 from tuner.store import Asked, StudyStore, read_records
 from tuner.warm import HINTS, Earlier, read_earlier, warm_start
@@ -104,7 +103,7 @@ def test_results_measured_alike_are_told_and_are_no_trials_of_the_study(earlier:
     store = place.opened(facts=facts_of(SPACE))
     said = warm_start(store, read(earlier, SPACE), SPACE, 10)
 
-    assert said == "warm start from earlier: 8 results are told to the sampler; 1 lie outside this space"
+    assert said == "warm start from earlier: 8 results are told to the sampler; 1 outside this space"
     warm = store.study.trials
     assert {t.state for t in warm} == {TrialState.COMPLETE}
     assert [t.value for t in warm] == [lr_of(record) for record in complete_of(earlier)]
@@ -159,7 +158,7 @@ def test_what_a_space_has_more_is_at_its_default_and_what_lies_outside_is_left(
     assert 0 < len(inside) < N_EARLIER
     said = warm_start(store, read(earlier, OTHER), OTHER, 10)
     assert said.endswith(
-        f"{len(inside)} results are told to the sampler; {9 - len(inside)} lie outside this space"
+        f"{len(inside)} results are told to the sampler; {9 - len(inside)} outside this space"
     )
     assert [trial.params["lr"] for trial in store.study.trials] == [lr_of(record) for record in inside]
     assert {trial.params["dropout_rate"] for trial in store.study.trials} == {0.2}
@@ -186,8 +185,8 @@ def test_the_best_of_another_measurement_run_first(earlier: Path, place: Place) 
     said = warm_start(store, read(earlier, SPACE, data="xyz", epochs=5), SPACE, 10)
 
     assert said == (
-        f"warm start from earlier: measured otherwise (data, epochs), so its best {HINTS} configurations only "
-        "run first; 1 lie outside this space"
+        "warm start from earlier: measured otherwise (data, epochs): "
+        f"its best {HINTS} configurations run first; 1 outside this space"
     )
     best = complete_of(earlier)[:HINTS]
     assert (store.n_waiting(), store.n_searched()) == (HINTS, HINTS)

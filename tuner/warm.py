@@ -9,7 +9,7 @@ Measured otherwise, they are hints: the best few of them are the first configura
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,12 +156,14 @@ def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -
         for origin in [trial.user_attrs.get(WARM) or trial.user_attrs.get(HINT)]
         if origin and origin["folder"] == str(earlier.folder)
     }
-    outside = f"; {earlier.n_outside} of its trials lie outside the space" if earlier.n_outside else ""
+    source = f"warm start from {earlier.folder.name}"
+    if not earlier.trials:
+        return f"{source}: none of its {earlier.n_outside} complete trials lies in this space"
+    outside = f"; {earlier.n_outside} outside this space" if earlier.n_outside else ""
     if earlier.differs:
         n_hints = _queue(store, earlier, known, space, budget)
-        how = (
-            f"measured otherwise ({', '.join(earlier.differs)}): its best {n_hints} configurations run first"
-        )
+        differs = ", ".join(earlier.differs)
+        how = f"measured otherwise ({differs}): its best {n_hints} configurations run first"
     else:
         new = [trial for trial in earlier.trials if trial.number not in known]
         for trial in new:
@@ -175,7 +177,7 @@ def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -
                 )
             )
         how = f"{len(earlier.trials)} results are told to the sampler"
-    return f"warm start from {earlier.folder.name}: {how}{outside}"
+    return f"{source}: {how}{outside}"
 
 
 def _queue(store: StudyStore, earlier: Earlier, known: set[int], space: Space, budget: int) -> int:
