@@ -4,6 +4,7 @@ A study's folder holds
 
     journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
                     absent where the study names a database
+    journal.N.log   what it was before the space changed for the Nth time; see `tuner.growth`
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
@@ -31,7 +32,7 @@ import optuna
 import yaml
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.database import database_holder, hold_database, open_database
 from tuner.errors import Problem, SearchError, StoreError
@@ -42,6 +43,7 @@ from tuner.records import (
     EVALUATION_KEY,
     INFEASIBLE,
     REPEATS,
+    WARM,
     StoredStudy,
     TrialRecord,
     is_trial,
@@ -263,6 +265,19 @@ class StudyStore:
         for name, params, point in baselines:
             if name not in known:
                 self.study.enqueue_trial(point or {}, user_attrs={"name": name, "params": params})
+
+    def add_result(
+        self, point: Mapping[str, Value], space: Space, summary: Summary, *, origin: Mapping[str, object]
+    ) -> None:
+        """Tell the sampler what a point was worth elsewhere; see `tuner.warm`."""
+        self.study.add_trial(
+            create_trial(
+                value=summary.mean,
+                params=dict(point),
+                distributions=space.distributions(point),
+                user_attrs={"params": space.decode(point), WARM: dict(origin)},
+            )
+        )
 
     def cut_off(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""

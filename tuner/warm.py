@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 
 from tuner.errors import Problem, StoreError, StudyError, TrialError
 from tuner.growth import SPACE_FACT
 from tuner.models import point_of
 from tuner.records import HINT, WARM, StoredStudy
+from tuner.results import Summary
 from tuner.space import Space, Value
 from tuner.spec import Study
 from tuner.store import StudyStore, read_records
@@ -40,13 +41,13 @@ class EarlierTrial:
         In the earlier study.
     point
         Dimension names and values.
-    value
-        Its objective.
+    summary
+        What it was worth.
     """
 
     number: int
     point: dict[str, Value]
-    value: float
+    summary: Summary
 
 
 @dataclass(frozen=True)
@@ -110,18 +111,18 @@ def _earlier(
 ) -> Earlier:
     epochs = int(stored.facts.get("epochs", study.training.epochs))
     complete = [
-        (record, record.summary.mean)
+        (record, record.summary)
         for record in stored.records
         if record.state == "complete" and record.summary is not None
     ]
-    complete.sort(key=lambda pair: pair[1], reverse=stored.direction == "maximize")
+    complete.sort(key=lambda pair: pair[1].mean, reverse=stored.direction == "maximize")
     trials = []
-    for record, value in complete:
+    for record, summary in complete:
         point = None
         with suppress(TrialError):  # a module of the user's that is gone
             point = point_of(record.params, space, epochs)
         if point is not None:
-            trials.append(EarlierTrial(record.number, point, value))
+            trials.append(EarlierTrial(record.number, point, summary))
     plain = json.loads(json.dumps(facts))
     differs = [
         key
@@ -167,15 +168,7 @@ def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -
     else:
         new = [trial for trial in earlier.trials if trial.number not in known]
         for trial in new:
-            attributes = {"params": space.decode(trial.point), WARM: _origin(earlier, trial)}
-            store.study.add_trial(
-                create_trial(
-                    value=trial.value,
-                    params=dict(trial.point),
-                    distributions=space.distributions(trial.point),
-                    user_attrs=attributes,
-                )
-            )
+            store.add_result(trial.point, space, trial.summary, origin=_origin(earlier, trial))
         how = f"{len(earlier.trials)} results are told to the sampler"
     return f"{source}: {how}{outside}"
 
