@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.test_store_contract import place, postgres  # noqa: F401  # fixtures: every storage
+
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
 
 

@@ -17,6 +17,7 @@ from tuner.models import (
     NamedParams,
     build_model,
     complete_params,
+    point_of,
     reference_params,
     resolve_baselines,
     trial_params,
@@ -412,3 +413,53 @@ def test_models_work_on_shared_read_only_data(
     else:
         assert shared == own
     assert shared.metrics["NDCG@10"] > 0
+
+
+# ####  --------------  Points of a trial  --------------  #### #
+
+TRIAL = {"cls": "SASRecModel", "n_blocks": 2, "transformer_layers_type": PRE_LN, "epochs": 7}
+OF_THE_TRIAL: dict[str, Any] = {
+    "cls": "SASRecModel",
+    "n_blocks": Choice(1, 2),
+    "transformer_layers_type": Choice(PRE_LN, ALBERT_LAYERS),
+}
+WITH_KWARGS = Choice({PRE_LN: {"ff_factors_multiplier": Choice(2, 4)}, ALBERT_LAYERS: {}})
+FF_FACTORS = "transformer_layers_kwargs.ff_factors_multiplier@PreLNTransformerLayers"
+
+
+@pytest.mark.parametrize(
+    ("domains", "more"),
+    [
+        ({}, {}),
+        ({"dropout_rate": Float(0.1, 0.5)}, {"dropout_rate": 0.2}),  # RecTools' default
+        ({"dropout_rate": 0.2}, {}),
+        ({"epochs": Choice(7, 9)}, {"epochs": 7}),  # the study's, which the trial had
+        ({"transformer_layers_type": WITH_KWARGS}, {FF_FACTORS: 4}),  # of the module's signature
+    ],
+)
+def test_what_a_trial_does_not_say_is_at_its_default(domains: dict[str, Any], more: dict[str, Any]) -> None:
+    point = point_of(TRIAL, Space({**OF_THE_TRIAL, **domains}), epochs=7)
+    assert point == {"n_blocks": 2, "transformer_layers_type": PRE_LN, **more}
+
+
+@pytest.mark.parametrize(
+    "domains",
+    [
+        {"dropout_rate": Float(0.3, 0.5)},
+        {"dropout_rate": 0.3},
+        {"n_blocks": Choice(3, 4)},
+        {"cls": "BERT4RecModel"},
+        {"epochs": Choice(8, 9)},
+    ],
+)
+def test_a_trial_that_says_otherwise_lies_outside(domains: dict[str, Any]) -> None:
+    assert point_of(TRIAL, Space({**OF_THE_TRIAL, **domains}), epochs=7) is None
+    assert point_of(TRIAL, Space(OF_THE_TRIAL), epochs=3) is None, "of a study of other epochs"
+
+
+def test_a_module_that_is_gone_is_told_where_it_must_be_asked() -> None:
+    gone = {**TRIAL, "transformer_layers_type": "nowhere.Layers"}
+    wider = Space({**OF_THE_TRIAL, "transformer_layers_type": Choice("nowhere.Layers", PRE_LN)})
+    assert point_of(gone, wider, epochs=7) == {"n_blocks": 2, "transformer_layers_type": "nowhere.Layers"}
+    with pytest.raises(TrialError, match="the model cannot be built"):
+        point_of(gone, Space({**wider.domains, "dropout_rate": Float(0.1, 0.5)}), epochs=7)

@@ -50,6 +50,7 @@ LIGHTFM = pytest.param("search_spaces.classic:with_lightfm", marks=needs_lightfm
 PATHS = [f"search_spaces.{module}:{name}" for module, names in SHIPPED.items() for name in names]
 ALL = [LIGHTFM if "lightfm" in path else path for path in PATHS]
 
+EPOCHS = 3  # RecTools' default
 _BRANCH = {6: {"transformer_layers_kwargs.session_max_len": 6}}
 #: What makes training quick; the number of options is as before or one.
 TINY: dict[str, Any] = {
@@ -221,7 +222,7 @@ def test_baselines_of_transformers_are_points_of_their_space(path: str):
         if params["cls"] not in TRANSFORMERS:
             continue
         full = models._with_fixed(params, space)
-        point = models._point(full, space)
+        point = models.point_of(full, space, EPOCHS)
         assert point is not None, params
         assert full.items() <= space.decode(point).items()
 
@@ -235,7 +236,7 @@ def test_a_bare_model_and_its_point_have_the_same_modules(path: str):
     space = load_space(path)
     for cls in TRANSFORMERS & set(options(space, "cls")):
         bare = models._with_fixed({"cls": cls}, space)
-        point = models._point(bare, space)
+        point = models.point_of(bare, space, EPOCHS)
         assert point is not None, cls
         of_the_point, of_itself = build_model(space.decode(point)), build_model(bare)
         for make in MADE_WITHOUT_DATA:
@@ -250,7 +251,7 @@ def plain_state(module: torch.nn.Module) -> dict[str, Any]:
 
 def test_a_bare_hstu_is_the_point_with_cosines_and_scaled_positions():
     space = load_space("search_spaces.hstu:ids_only")
-    point = models._point(models._with_fixed({"cls": "HSTUModel"}, space), space)
+    point = models.point_of(models._with_fixed({"cls": "HSTUModel"}, space), space, EPOCHS)
     assert point is not None
     flat = space.decode(point)
     assert flat["similarity_module_kwargs.distance"] == "cosine"

@@ -20,6 +20,7 @@ import yaml
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
 from tuner.errors import Problem, SearchError, StudyError
+from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
@@ -95,6 +96,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     """
     console = console or stderr_console()
     folder = study_folder(study, output)
+    _refuse_itself(study, folder)
     with (
         told_if_lost(folder, study.storage),
         hold_study(folder, study.study, study.storage),
@@ -111,9 +113,11 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             seed=study.search.seed,
             facts=prepared.facts,
             storage=study.storage,
+            grow=_growth(prepared, folder, console),
         )
         _snapshot(study, folder)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+        _warm_start(prepared, store, console)
         budget = Budget(
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -136,6 +140,31 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _refuse_itself(study: Study, folder: Path) -> None:
+    """Refuse a study that is to learn from itself; it goes on with its own trials in any case."""
+    for index, path in enumerate(study.search.warm_start):
+        if Path(path).resolve() == folder:
+            rule = f"must be the folder of another study, but got {path!r}"
+            hint = "a study goes on with its own trials by itself"
+            raise StudyError(study.study, [Problem(f"search.warm_start[{index}]", rule, hint)])
+
+
+def _warm_start(prepared: Prepared, store: StudyStore, console: Console) -> None:
+    from tuner.warm import warm_start  # noqa: PLC0415  # torch
+
+    for earlier in prepared.earlier:
+        console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
+
+
+def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:
+    """Return how the study goes on if its space is another than before."""
+    from tuner.models import point_of  # noqa: PLC0415  # torch
+
+    study, space = prepared.study, prepared.space
+    encode = partial(point_of, space=space, epochs=study.training.epochs)
+    return Growth(folder, study.storage, space, encode, console.print)
 
 
 def _snapshot(study: Study, folder: Path) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "build_model",
     "complete_params",
     "kwarg_default",
+    "point_of",
     "reference_params",
     "resolve_baselines",
     "trial_params",
@@ -180,7 +181,9 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
             )
             continue
         try:
-            resolved.append(NamedParams(baseline.name, params, _point(params, space)))
+            build_model(params)
+            point = point_of(params, space, study.training.epochs)
+            resolved.append(NamedParams(baseline.name, params, point))
         except TrialError as error:
             problems.append(Problem(where, f"{baseline.name}: {error.message}"))
     names = [baseline.name for baseline in study.baselines]
@@ -221,23 +224,42 @@ def _with_fixed(params: Flat, space: Space) -> Flat:
     return merged
 
 
-def _point(params: Flat, space: Space) -> Flat | None:
-    """Return the params as a point of the space; None if they lie outside."""
-    complete = complete_params(params)  # also builds it: what cannot be built is found here
+def point_of(params: Mapping[str, Value], space: Space, epochs: int) -> Flat | None:
+    """Return the params as a point of the space; None if they lie outside.
+
+    What they do not say has the value that the model and its modules have by default.
+
+    Parameters
+    ----------
+    params
+        Flat params of a model, or of a trial.
+    space
+        Where the point is to lie.
+    epochs
+        Of the study, for a transformer that does not say its own.
+
+    Raises
+    ------
+    TrialError
+        If they say too little, and the model cannot be built, which would say the rest.
+    """
+    full = trial_params(params, epochs)
+    given = trial_params({"cls": params["cls"]}, epochs)
+    with suppress(SpaceError):
+        return space.encode(full, given)
     if params["cls"] not in options(space, "cls"):
         return None
+    complete = complete_params(full)
+    known = dict(complete)
+    for parameter in space.parameters:
+        if "_kwargs." in parameter.key and parameter.key not in known and parameter.active(known):
+            known.update((parameter.key, value) for value in kwarg_default(parameter.key, complete))
     try:
-        defaults = complete_params({"cls": params["cls"]})
+        defaults = complete_params(given)
     except TrialError:  # a model with params that have no default
-        defaults = {}
-    implied = {key: value for key, value in complete.items() if key not in params}
-    kwargs = {
-        parameter.key: default
-        for parameter in space.parameters
-        if "_kwargs." in parameter.key and parameter.key not in complete
-        for default in kwarg_default(parameter.key, complete)
-    }
+        defaults = given
+    implied = {key: value for key, value in known.items() if key not in params}
     try:
-        return space.encode(complete | kwargs, {**defaults, **implied, **kwargs})
+        return space.encode(known, {**defaults, **implied})
     except SpaceError:
         return None

@@ -12,11 +12,13 @@ from tuner.data import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
 from tuner.folds import Fold, development_dataset, make_folds
+from tuner.growth import SPACE_FACT
 from tuner.models import NamedParams, reference_params, resolve_baselines
 from tuner.samplers import make_sampler
 from tuner.signatures import space_problems
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.spec import SpaceSection, Study
+from tuner.warm import Earlier, read_earlier
 
 __all__ = ["Prepared", "prepare", "study_space"]
 
@@ -38,7 +40,10 @@ class Prepared:
     plan
         What is measured on each.
     facts
-        What decides whether two trials can be compared; must not change between runs of a study.
+        What decides whether two trials can be compared; must not change between runs of a study, but for
+        its space.
+    earlier
+        What the earlier studies that it names bring.
     """
 
     study: Study
@@ -47,6 +52,7 @@ class Prepared:
     folds: Sequence[Fold]
     plan: Plan
     facts: Mapping[str, object]
+    earlier: Sequence[Earlier]
 
 
 def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
@@ -62,7 +68,8 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     Raises
     ------
     UserError
-        With every problem of the first kind found: data, then space, then baselines, then folds.
+        With every problem of the first kind found: data, then space, then baselines, then folds, then earlier
+        studies.
     """
     source = load_source(study.data)
     say(f"data: {source.describe(study.data.duplicates)}")
@@ -77,7 +84,9 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         say(f"holdout: {_holdout_words(study)} set aside; no trial sees that")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
-    return Prepared(study, space, baselines, folds, plan, _facts(study, source, space))
+    facts = _facts(study, source, space)
+    earlier = read_earlier(study, space, facts)
+    return Prepared(study, space, baselines, folds, plan, facts, earlier)
 
 
 def study_space(study: Study) -> Space:
@@ -162,5 +171,5 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "seed": study.search.seed,
         **({"further objectives": further} if further else {}),
         **({"constraints": sorted(map(str, constraints))} if constraints else {}),
-        **{f"space {parameter.name}": repr(parameter.domain) for parameter in space.parameters},
+        **{f"{SPACE_FACT}{parameter.name}": repr(parameter.domain) for parameter in space.parameters},
     }

@@ -15,9 +15,11 @@ from tuner.space import Value
 __all__ = [
     "EVALUATION_KEY",
     "HELD_KEY",
+    "HINT",
     "INFEASIBLE",
     "NO_TRIALS",
     "REPEATS",
+    "WARM",
     "StoredStudy",
     "TrialRecord",
     "further_objectives",
@@ -30,13 +32,16 @@ __all__ = [
 INFEASIBLE = "Infeasible"
 #: Attribute of a point that was tried before: the number of that trial.
 REPEATS = "repeats"
+#: Attributes of a result that an earlier study brought, and of a configuration that it made run first: from
+#: which folder, and which trial.
+WARM, HINT = "warm", "hint"
 #: Begin of the attribute that holds an evaluation; fold and epoch follow.
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
 
 #: States of points that are no trials.
-NO_TRIALS = frozenset({"infeasible", "repeated"})
+NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -55,7 +60,8 @@ class TrialRecord:
     ----------
     number, state
         State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``; or, for
-        points that are no trials, ``infeasible`` if it was refused and ``repeated`` if it was tried before.
+        points that are no trials, ``infeasible`` if it was refused, ``repeated`` if it was tried before and
+        ``warm`` if an earlier study brought it.
     name
         Of a baseline; None for a trial that the sampler chose.
     params
@@ -163,12 +169,14 @@ def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def is_trial(trial: FrozenTrial) -> bool:
-    """Whether it is a trial: no point that was refused, or was tried before."""
+    """Whether it is a trial: no point that was refused, was tried before, or is an earlier study's."""
     return _state(trial) not in NO_TRIALS
 
 
 def _state(trial: FrozenTrial) -> str:
     if REPEATS in trial.user_attrs:
         return "repeated"
+    if WARM in trial.user_attrs:
+        return "warm"
     refused = trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE
     return "infeasible" if refused else STATES[trial.state]

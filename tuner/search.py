@@ -367,7 +367,7 @@ class StudySearcher(Searcher):
             number = self._again.pop(0)
             return self._store.ask_again(number, self._space, self._n_folds, self._finish), True
         asked = self._store.ask(self._space, self._n_folds, self._finish, self._refuse)
-        if asked is not None and asked.name is not None:
+        if asked is not None and asked.queued:
             self._waiting -= 1
         elif asked is not None:
             self._searched += 1

@@ -4,6 +4,7 @@ A study's folder holds
 
     journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
                     absent where the study names a database
+    journal.N.log   what it was before the space changed for the Nth time; see `tuner.growth`
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
@@ -13,7 +14,8 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` (of attempt N). Everything that people look at is a function of these.
+`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
+function of these.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,12 @@ import optuna
 import yaml
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.constraints import Constraint, quantities
 from tuner.database import database_holder, hold_database, open_database, told_if_database_lost
 from tuner.errors import Problem, SearchError, StoreError
+from tuner.growth import SPACE_FACT
 from tuner.journal import JOURNAL, open_journal, read_journal
 from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
@@ -43,6 +46,7 @@ from tuner.records import (
     HELD_KEY,
     INFEASIBLE,
     REPEATS,
+    WARM,
     StoredStudy,
     TrialRecord,
     further_objectives,
@@ -74,6 +78,7 @@ GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
+Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
@@ -96,12 +101,15 @@ class Asked:
         Of a baseline; None for a trial that the sampler chose.
     seeds
         One per fold.
+    queued
+        Whether it stood in the queue: a baseline, or a hint of an earlier study.
     """
 
     number: int
     params: dict[str, Value]
     name: str | None
     seeds: tuple[int, ...]
+    queued: bool = field(default=False, compare=False)
 
 
 def _accept(params_of: Mapping[str, Value]) -> None:
@@ -122,8 +130,13 @@ def _stored_at(folder: Path) -> tuple[str, str | None]:
     path = folder / STUDY_FILE
     if not path.exists():
         return folder.name, None
-    plain = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both loaders are safe
-    return plain["study"], plain.get("storage")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
+        return plain["study"], plain.get("storage")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        rule = f"must hold the study as it was run, but cannot be read: {type(error).__name__}"
+        raise StoreError(str(path), [Problem("", rule, "restore the file, or run the study anew")]) from error
 
 
 @contextmanager
@@ -191,6 +204,7 @@ def open_store(
     seed: int,
     facts: Mapping[str, object],
     storage: str | None = None,
+    grow: Grow | None = None,
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -207,6 +221,8 @@ def open_store(
         reads ``further objectives`` and ``constraints``.
     storage
         URL of a database; None for a journal in the folder.
+    grow
+        Puts a study in which only the space is another in its place; None: it is refused.
 
     Raises
     ------
@@ -225,18 +241,21 @@ def open_store(
         study.set_user_attr("versions", _versions())
     else:
         plain = json.loads(json.dumps(facts))
+        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
+        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
         problems = [
             Problem(
                 key,
                 f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
             )
-            for key in {**known, **plain}
-            if known.get(key) != plain.get(key)
+            for key in refused
         ]
         if problems:
             hint = "give the study another name to begin anew, or another --output"
             problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
             raise StoreError(str(folder), problems)
+        if differ and grow is not None:
+            study = grow(study, plain)
     done = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
     return StudyStore(study, seed)
@@ -287,13 +306,27 @@ class StudyStore:
             if name not in known:
                 self.study.enqueue_trial(point or {}, user_attrs={"name": name, "params": params})
 
+    def add_result(
+        self, point: Mapping[str, Value], space: Space, summary: Summary, *, origin: Mapping[str, object]
+    ) -> None:
+        """Tell the sampler what a point was worth elsewhere; see `tuner.warm`."""
+        self.study.add_trial(
+            create_trial(
+                values=self._values(summary),
+                params=dict(point),
+                distributions=space.distributions(point),
+                user_attrs={"params": space.decode(point), WARM: dict(origin)},
+                constraints=self._excesses(summary),
+            )
+        )
+
     def cut_off(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [trial.number for trial in running]
 
     def n_waiting(self) -> int:
-        """Return how many queued baselines have not begun."""
+        """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def n_searched(self) -> int:
@@ -304,7 +337,7 @@ class StudyStore:
         )
 
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
-        """Begin the next trial: the next queued baseline, or a point that no trial has had.
+        """Begin the next trial: the next queued one, or a point that no trial has had.
 
         A point that was tried before is told with its known result, which is no trial, and another one is
         asked for; after a few of those the sampler is passed over for one that finds new points.
@@ -336,7 +369,7 @@ class StudyStore:
             with self._sampler(space, n_repeated):
                 trial = self.study.ask()
                 params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
-            if params is not None:  # no baseline: a point of the sampler's
+            if params is not None:  # not queued: a point of the sampler's
                 known = self._known.get(_key(trial))
                 if known is not None:
                     self._repeat(trial, params, known)
@@ -349,7 +382,7 @@ class StudyStore:
                     self._refuse(trial, params, reason)
                     n_refused += 1
                     continue
-            return self._begin(trial, space, n_folds, finish)
+            return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose cannot work; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
@@ -440,17 +473,19 @@ class StudyStore:
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
-        self._set_constraints(number, summary)
-        taken = quantities(summary)
-        self.study.tell(number, [summary.mean, *(taken[name] for name in self._further)])
-
-    def _set_constraints(self, number: int, summary: Summary) -> None:
-        """Tell Optuna's sampler, once, by how much a trial leaves its bounds."""
         known = self._frozen(number).constraints if self._constraints else {}
-        for constraint in self._constraints:
-            if str(constraint) not in known:  # a driver killed just before it told the trial has written some
-                trial = Trial(self.study, self._ids[number])
-                trial.set_constraint(str(constraint), constraint.excess(summary))
+        for key, excess in self._excesses(summary).items():
+            if key not in known:  # a driver killed just before it told the trial has written some
+                Trial(self.study, self._ids[number]).set_constraint(key, excess)
+        self.study.tell(number, self._values(summary))
+
+    def _values(self, summary: Summary) -> list[float]:
+        taken = quantities(summary)
+        return [summary.mean, *(taken[name] for name in self._further)]
+
+    def _excesses(self, summary: Summary) -> dict[str, float]:
+        """Return by how much a trial leaves each of its bounds."""
+        return {str(constraint): constraint.excess(summary) for constraint in self._constraints}
 
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""

@@ -16,7 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.domains import Choice, Domain, Source, as_domain
@@ -108,6 +113,19 @@ class Space:
         if problems:
             raise SpaceError("point", problems)
         return flat
+
+    def distributions(self, point: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+        """Return the distribution of each dimension of a point."""
+        found: dict[str, BaseDistribution] = {}
+
+        def note(name: str, domain: Domain) -> Value:
+            distribution = domain.distribution()
+            assert distribution is not None, "a dimension has one"
+            found[name] = distribution
+            return _from_point(domain, point[name])
+
+        self.walk(note)
+        return found
 
     def encode(self, flat: Mapping[str, Value], defaults: Mapping[str, Value] | None = None) -> Flat:
         """Return the point (dimension names and values) that decodes to the given flat params.

@@ -170,22 +170,22 @@ def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _located(plain: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Let relative data paths be found from the study file's folder too."""
+    """Let relative paths be found from the study file's folder too."""
     located = dict(plain)
-    data = located.get("data")
-    if folder is None or not isinstance(data, dict):
-        return located
-    located["data"] = dict(data)
-    for key in ("interactions", "item_features"):
-        path = data.get(key)
-        if (
-            isinstance(path, str)
-            and "://" not in path
-            and not Path(path).exists()
-            and (folder / path).exists()
-        ):
-            located["data"][key] = str(folder / path)
+    for name, keys in (("data", ("interactions", "item_features")), ("search", ("warm_start",))):
+        section = located.get(name)
+        if folder is not None and isinstance(section, dict):
+            found = {key: _found(section[key], folder) for key in keys if key in section}
+            located[name] = {**section, **found}
     return located
+
+
+def _found(path: object, folder: Path) -> object:
+    """Return a relative path that only the study file's folder has as one from there; also a list of them."""
+    if isinstance(path, list):
+        return [_found(one, folder) for one in path]
+    elsewhere = isinstance(path, str) and "://" not in path and not Path(path).exists()
+    return str(folder / str(path)) if elsewhere and (folder / str(path)).exists() else path
 
 
 def _space_problems(section: object) -> list[Problem]:

@@ -285,6 +285,11 @@ def _seconds(plain: object) -> object:
     )
 
 
+def _several(plain: object) -> object:
+    """Read one path as a list of one."""
+    return [str(plain)] if isinstance(plain, (str, Path)) else plain
+
+
 #: Samplers that have a name.
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
 
@@ -371,6 +376,9 @@ class Search(_Section):
         A name, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
         Of the sampler, and the root of every trial's seeds.
+    warm_start
+        Folders of earlier studies, or one: what is known of this study's space from them, the search begins
+        with. See `tuner.warm`.
     """
 
     trials: int = Field(default=20, ge=0)
@@ -383,6 +391,7 @@ class Search(_Section):
     constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
     seed: int = Field(default=60, ge=0, lt=2**32)
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(default=(), strict=False)
 
 
 #: Arithmetic of a fit.
