@@ -192,7 +192,8 @@ def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -
 def test_a_trial_that_was_half_told_when_its_driver_died_is_told_again(tmp_path: Path, recwarn) -> None:
     store = opened(tmp_path, SMALL)
     asked = store.ask(SPACE, 1, dict)
-    store._set_constraints(asked.number, summary(n_parameters=1200))
+    half_told = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
+    half_told.set_constraint(SMALL, 200)
     again = opened(tmp_path, SMALL)
     assert again.cut_off() == [asked.number]
     again.ask_again(asked.number, SPACE, 1, dict)
