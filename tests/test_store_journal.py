@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +14,11 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.test_store import BASELINES, ask, ask_again, evaluations_of, opened, report_all
-from tuner.errors import StoreError
+from tuner.errors import SearchError, StoreError
 from tuner.journal import open_journal, read_journal
 from tuner.records import record_of
 from tuner.results import Failure, Stop
-from tuner.store import StudyStore, read_records
+from tuner.store import StudyStore, read_records, told_if_lost
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -132,3 +135,41 @@ def test_garbage_is_told_with_its_line(garbage: bytes, place: str, tmp_path: Pat
         with pytest.raises(StoreError, match=rf"journal\.log: .*\n.*, but line {at + 1} cannot be read"):
             read(tmp_path)
     assert journal.read_bytes() == damaged
+
+
+# ####  --------------  A full disk  --------------  #### #
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size in bytes: what lies beyond is refused, as by a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 1, 40, 500])
+def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path: Path) -> None:
+    store = eventful(tmp_path)
+    journal = tmp_path / "journal.log"
+    begun = journal.read_bytes()
+    with (
+        largest_file(len(begun) + room),
+        pytest.raises(SearchError, match=rf"{journal} cannot be written: File too large") as raised,
+        told_if_lost(tmp_path),
+    ):
+        store.complete(2, report_all(store, 2), seconds=1, log="z")
+    assert raised.value.exit_code == 1
+    content = journal.read_bytes()
+    assert content.startswith(begun)
+    assert content.endswith(b"\n")
+    assert read_records(tmp_path).records[2].state == "running"
+
+    again = opened(tmp_path)
+    assert 2 in again.cut_off()
+    ask_again(again, 2)
+    again.complete(2, report_all(again, 2), seconds=1, log="z")
+    assert list(read_records(tmp_path).records[2].evaluations) == evaluations_of(2)

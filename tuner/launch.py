@@ -93,6 +93,11 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         If the first trials all fail in one way, or the store is lost.
     InterruptedSearchError
         On Ctrl-C.
+
+    Notes
+    -----
+    A Ray that was started here and dies under the search ends this process, with exit code 75; see
+    `tuner.watchdog`.
     """
     console = console or stderr_console()
     folder = study_folder(study, output)
@@ -206,10 +211,12 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
         searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
-            _fit(prepared, searcher, folder, slots)
-            searcher.close()
-    if searcher.error is not None:
-        raise searcher.error
+            try:
+                _fit(prepared, searcher, folder, slots)
+                searcher.close()
+            finally:  # what failed first is told, whatever Tune made of it
+                if searcher.error is not None:
+                    raise searcher.error
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)

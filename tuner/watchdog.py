@@ -17,6 +17,8 @@ __all__ = ["RAY_DIED", "watch_ray"]
 
 #: Exit code: run it again. EX_TEMPFAIL of BSD's sysexits.h.
 RAY_DIED = 75
+#: For a terminal, where the live table hides it.
+_SHOW_CURSOR = "\033[?25h"
 #: Seconds between looks.
 _EVERY = 0.2
 #: Those without which Ray cannot go on, by Ray's names.
@@ -46,6 +48,8 @@ def _watch(leaving: threading.Event) -> None:
     while not leaving.wait(_EVERY):
         for words, process in processes.items():
             if process.poll() is not None:
+                if sys.stderr.isatty():
+                    sys.stderr.write(_SHOW_CURSOR)
                 sys.stderr.write(
                     f"\nRay's {words} (process {process.pid}) has died under the search, "
                     "perhaps for want of memory\n  the same command goes on; nothing finished is lost\n"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.leaderboard import load_leaderboard
 from tuner.records import TrialRecord
 from tuner.results import OUT_OF_MEMORY, TIMEOUT
-from tuner.store import read_records
+from tuner.store import STUDY_FILE, read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -36,6 +40,33 @@ def n_begun(small: Small, record: TrialRecord) -> int:
     return (small.results / str(record.log)).read_text().count(f"trial {record.number}: {record.name}\n")
 
 
+def check_failed(small: Small, record: TrialRecord, cause: str) -> None:
+    """Hold a trial to have failed by its own fault: with its cause, a log, and no second attempt."""
+    assert (record.state, record.failure.cause) == ("failed", cause)
+    assert n_begun(small, record) == 1, "an error of the user's is not tried again"
+    assert "Traceback" in (small.results / str(record.log)).read_text()
+
+
+@contextmanager
+def reading(small: Small) -> Iterator[list[str]]:
+    """Load the leaderboard in a loop meanwhile, which always can be; give the states that it had."""
+    states: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.02):
+            if (small.results / STUDY_FILE).exists():
+                states.extend(row.state for row in load_leaderboard(small.results).rows)
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        try:
+            yield states
+        finally:
+            done.set()
+        reader.result()
+
+
 def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
     small: Small, own_module: Callable[[str], None]
 ) -> None:
@@ -55,9 +86,13 @@ def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
         "    pass\n\n"
         "class Broken(PreLNTransformerLayers):\n"
         "    def forward(self, *args, **kwargs):\n"
-        "        raise RuntimeError('flux capacitor missing')\n"
+        "        raise RuntimeError('flux capacitor missing')\n\n"
+        "class Diverging(PreLNTransformerLayers):\n"
+        "    def forward(self, *args, **kwargs):\n"
+        "        return super().forward(*args, **kwargs) * float('nan')\n"
     )
-    records = run(small, baselines("Hungry", "Calm", "Broken"))
+    with reading(small) as states:
+        records = run(small, baselines("Hungry", "Calm", "Broken", "Diverging"))
 
     hungry = records["hungry"]
     assert hungry.state == "failed"
@@ -67,8 +102,13 @@ def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
     assert hungry.failure.peak_memory > 100 * 2**20, "a process with torch in it"
     assert n_begun(small, hungry) == 2
     assert (records["popular"].state, records["calm"].state) == ("complete", "complete")
-    assert records["broken"].failure.kind == "RuntimeError"
-    assert n_begun(small, records["broken"]) == 1, "an error of the user's is not tried again"
+    assert [records[name].failure.kind for name in ("broken", "diverging")] == ["RuntimeError", "TrialError"]
+    check_failed(small, records["broken"], "fold 1: RuntimeError: flux capacitor missing")
+    assert "mine.py" in (small.results / records["broken"].log).read_text()
+    check_failed(
+        small, records["diverging"], "fold 1: the training loss must be finite, but is nan in epoch 1"
+    )
+    assert {"running", "failed"} <= set(states), "the leaderboard was read while trials ran and failed"
 
 
 def test_a_trial_that_found_no_memory_beside_others_runs_alone(
