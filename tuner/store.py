@@ -411,11 +411,15 @@ class StudyStore:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
         self._set_constraints(number, summary)
+        self.study.tell(number, self._values(summary))
+
+    def _values(self, summary: Summary) -> list[float]:
+        """Return a complete trial's objectives, the first one first."""
         taken = quantities(summary)
-        self.study.tell(number, [summary.mean, *(taken[name] for name in self._further)])
+        return [summary.mean, *(taken[name] for name in self._further)]
 
     def _set_constraints(self, number: int, summary: Summary) -> None:
-        """Tell Optuna's sampler, once, by how much a trial leaves its bounds."""
+        """Let the sampler know, once, by how much a trial leaves its bounds."""
         known = self._frozen(number).constraints if self._constraints else {}
         for constraint in self._constraints:
             if str(constraint) not in known:  # a driver killed just before it told the trial has written some
