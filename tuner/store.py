@@ -480,6 +480,7 @@ class StudyStore:
         self.study.tell(number, self._values(summary))
 
     def _values(self, summary: Summary) -> list[float]:
+        """Return a complete trial's objectives, the first one first."""
         taken = quantities(summary)
         return [summary.mean, *(taken[name] for name in self._further)]
 
