@@ -169,7 +169,13 @@ def test_a_minimal_study_has_these_defaults(study_file):
         },
         "space": {"use": "search_spaces.guide", "set": {}},
         "baselines": (),
-        "search": {"trials": 20, "time_budget": None, "sampler": {"use": "tpe", "options": {}}, "seed": 60},
+        "search": {
+            "trials": 20,
+            "time_budget": None,
+            "sampler": {"use": "tpe", "options": {}},
+            "seed": 60,
+            "warm_start": (),
+        },
         "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
         "training": {
             "epochs": 10,
