@@ -180,6 +180,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "constraints": (),
             "sampler": {"use": "tpe", "options": {}},
             "seed": 60,
+            "warm_start": (),
         },
         "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
         "training": {
