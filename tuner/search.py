@@ -304,7 +304,7 @@ class StudySearcher(Searcher):
     ) -> None:
         """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
         live = self._live.pop(trial_id, None)
-        if live is None:
+        if live is None or self.error is not None:
             return
         self._or_end(partial(self._charge, live), None)
         if live.told or not error or self.error is not None:
