@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from subprocess import Popen
 from typing import Any
 
 __all__ = ["RAY_DIED", "watch_ray"]
 
 #: Exit code: run it again. EX_TEMPFAIL of BSD's sysexits.h.
 RAY_DIED = 75
-#: For a terminal, where the live table hides it.
-_SHOW_CURSOR = "\033[?25h"
 #: Seconds between looks.
 _EVERY = 0.2
 #: Those without which Ray cannot go on, by Ray's names.
@@ -42,18 +41,32 @@ def _watch(leaving: threading.Event) -> None:
     from ray._private import worker  # noqa: PLC0415  # ray; it has no public name for its processes
 
     node: Any = worker._global_node  # noqa: SLF001  # as above
-    processes = {
-        words: info.process for name, words in _VITAL.items() for info in node.all_processes.get(name, ())
-    }
+    processes = {name: [info.process for info in infos] for name, infos in node.all_processes.items()}
     while not leaving.wait(_EVERY):
-        for words, process in processes.items():
-            if process.poll() is not None:
-                if sys.stderr.isatty():
-                    sys.stderr.write(_SHOW_CURSOR)
-                sys.stderr.write(
-                    f"\nRay's {words} (process {process.pid}) has died under the search, "
-                    "perhaps for want of memory\n  the same command goes on; nothing finished is lost\n"
-                )
-                sys.stderr.flush()
-                node.kill_all_processes(check_alive=False, allow_graceful=False)
-                os._exit(RAY_DIED)  # the main thread may stand in Ray's code, which never returns
+        for name, words in _VITAL.items():
+            for process in processes.get(name, ()):
+                if process.poll() is not None:
+                    _say(f"Ray's {words} (process {process.pid})")
+                    _kill([other for group in processes.values() for other in group])
+                    os._exit(RAY_DIED)  # the main thread may stand in Ray's code, which never returns
+
+
+def _say(who: str) -> None:
+    show_cursor = "\033[?25h" if sys.stderr.isatty() else ""  # the live table hides it
+    sys.stderr.write(
+        f"{show_cursor}\n{who} has died under the search, perhaps for want of memory\n"
+        "  the same command goes on; nothing finished is lost\n"
+    )
+    sys.stderr.flush()
+
+
+def _kill(processes: Iterable[Popen[bytes]]) -> None:
+    """Kill what is left of a Ray: its agents would stay for minutes, and its workers go on meanwhile."""
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  # Ray brings it, without annotations
+
+    for process in (process for process in processes if process.poll() is None):
+        with suppress(psutil.NoSuchProcess):
+            started = psutil.Process(process.pid)
+            for one in (*started.children(recursive=True), started):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()

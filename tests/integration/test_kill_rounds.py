@@ -1,6 +1,7 @@
 """Kill whatever runs at random moments, again and again: every trial is there once, as if nothing had been.
 
-By default a few rounds. `TUNER_KILL_ROUNDS=20` is the whole test, `TUNER_KILL_SEED` another course of it.
+By default one round for each kind of process. `TUNER_KILL_ROUNDS=20` is the whole test, `TUNER_KILL_SEED`
+another course of it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
 ]
 
-ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TUNER_KILL_SEED", "60"))
 TRIALS = 30
-#: Lines that the journal has at the end, about; kills are spread over most of them.
-LINES = 600
+KINDS = ("driver", "worker", "raylet", "group")
+#: Of the journal, over which the kills are spread; in the end it has more.
+LINES = 450
 
 STUDY = """
 study: small
@@ -92,13 +94,12 @@ class Course:
             )
         self.sessions.append(self.driver.pid)
 
-    def kill_something(self) -> None:
-        """Wait for a random moment, and kill one kind of process."""
-        kind = self.random.choice(["driver", "worker", "raylet", "group"])
+    def kill(self, kind: str) -> None:
+        """Wait for a random moment, and kill a process of this kind."""
         if self.random.random() < 0.2:
             time.sleep(self.random.uniform(0, 5))  # while it starts, perhaps
         else:
-            self.await_lines(self.random.randint(1, LINES * 4 // 3 // ROUNDS))
+            self.await_lines(self.random.randint(1, LINES // ROUNDS))
         victims = self.await_victims(kind)
         if not victims or not self.runs:
             return
@@ -160,15 +161,18 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     print(f"seed {SEED}, {ROUNDS} rounds")
     began = time.monotonic()
     course = Course(small, random.Random(SEED))
+    kinds: list[str] = []
     for _ in range(ROUNDS):
+        kinds = kinds or course.random.sample(KINDS, len(KINDS))
         if not course.runs:
             course.start()
-        course.kill_something()
+        course.kill(kinds.pop())
     if not course.runs:
         course.start()
     assert course.driver is not None
     assert course.driver.wait(900) == 0, course.said
 
+    assert course.kills.total() == ROUNDS, "the study was over before"
     assert "Traceback" not in course.said
     records = check_complete(small, TRIALS)
     again = course.said.count("was cut off and begins again")
