@@ -1,90 +1,43 @@
-"""The study store: the one source of truth, an Optuna study in the study's folder or in a database.
-
-A study's folder holds
-
-    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
-                    absent where the study names a database
-    journal.N.log   what it was before the space changed for the Nth time; see `tuner.growth`
-    study.yaml      the study as it was first run, with the database's URL
-    logs/           one file per trial
-    checkpoints/    what running trials go on from if they are cut off
-    users/          per-user values of the objective
-    tensorboard/    one run per trial
-    .lock           who is running it
-
-Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
-baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
-function of these.
-"""
+"""The trials of a study, from their first word to their last; each is told once."""
 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 import optuna
-import yaml
 from optuna.samplers import RandomSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.constraints import Constraint, quantities
-from tuner.database import database_holder, hold_database, open_database, told_if_database_lost
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.growth import SPACE_FACT
-from tuner.journal import JOURNAL, open_journal, read_journal
-from tuner.locks import hold_lock, lock_holder
 from tuner.records import (
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
     REPEATS,
     WARM,
-    StoredStudy,
     TrialRecord,
     further_objectives,
     is_trial,
     params_of,
     record_of,
 )
-from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary, fold_seed
-from tuner.samplers import exhaustive_sampler, make_sampler
+from tuner.results import Evaluation, Failure, Held, Stop, Summary, fold_seed
+from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
-from tuner.spec import Sampler
 
-__all__ = [
-    "STUDY_FILE",
-    "Asked",
-    "StudyStore",
-    "hold_study",
-    "open_store",
-    "read_records",
-    "store_exists",
-    "study_holder",
-    "told_if_lost",
-]
-
-#: The study as it was first run, in its folder.
-STUDY_FILE = "study.yaml"
-
-GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
+__all__ = ["Asked", "StudyStore"]
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
-Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
 #: Points in a row that may be refused; with so many, a space is nearly all impossible.
 MOST_REFUSED = 200
 #: Points in a row that may be known before another sampler is asked; and then, in a space without end.
 MOST_REPEATED, MOST_DRAWN = 10, 100
-_RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -114,162 +67,6 @@ class Asked:
 
 def _accept(params_of: Mapping[str, Value]) -> None:
     """Refuse nothing."""
-
-
-def _quiet_optuna() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def store_exists(folder: Path) -> bool:
-    """Whether the folder holds a study, or says in which database it stands."""
-    return (folder / JOURNAL).exists() or _stored_at(folder)[1] is not None
-
-
-def _stored_at(folder: Path) -> tuple[str, str | None]:
-    """Return the name and the database's URL of the study that was run in a folder; None for a journal."""
-    path = folder / STUDY_FILE
-    if not path.exists():
-        return folder.name, None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
-        return plain["study"], plain.get("storage")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        rule = f"must hold the study as it was run, but cannot be read: {type(error).__name__}"
-        raise StoreError(str(path), [Problem("", rule, "restore the file, or run the study anew")]) from error
-
-
-@contextmanager
-def hold_study(folder: Path, name: str, storage: str | None = None) -> Iterator[None]:
-    """Hold a study for this process: its folder, and the database if it stands in one.
-
-    Parameters
-    ----------
-    folder, name
-        Of the study.
-    storage
-        URL of the database; None for a journal.
-
-    Raises
-    ------
-    StoreError
-        If another process runs it, saying which, or the database cannot be reached.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(hold_lock(folder))
-        if storage is not None:
-            stack.enter_context(hold_database(storage, folder, name))
-        yield
-
-
-@contextmanager
-def told_if_lost(folder: Path, storage: str | None = None) -> Iterator[None]:
-    """Tell in one clear error that a study can no longer be written: a full disk, a database that is gone.
-
-    Parameters
-    ----------
-    folder, storage
-        As `hold_study` takes them.
-
-    Raises
-    ------
-    SearchError
-        Naming the file or the database, and the cause.
-    """
-    with ExitStack() as stack:
-        if storage is not None:
-            stack.enter_context(told_if_database_lost(storage, folder, GOES_ON))
-        try:
-            yield
-        except OSError as error:
-            path = Path(error.filename) if isinstance(error.filename, str) else None
-            if path is None or not path.is_relative_to(folder):
-                raise
-            hint = f"make room there, or mend what is wrong; {GOES_ON}"
-            raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
-
-
-def study_holder(folder: Path) -> str | None:
-    """Return who runs the study of a folder at the moment, None if nobody does."""
-    name, storage = _stored_at(folder)
-    return lock_holder(folder) if storage is None else database_holder(storage, folder, name)
-
-
-def open_store(
-    folder: Path,
-    *,
-    name: str,
-    direction: Direction,
-    sampler: Sampler,
-    seed: int,
-    facts: Mapping[str, object],
-    storage: str | None = None,
-    grow: Grow | None = None,
-) -> StudyStore:
-    """Open the store of a study, making it if there is none.
-
-    Parameters
-    ----------
-    folder
-        Of the study.
-    name, direction
-        Of the Optuna study.
-    sampler, seed
-        What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
-    facts
-        What must not change between runs of one study, such as the fingerprint of its data. The store itself
-        reads ``further objectives`` and ``constraints``.
-    storage
-        URL of a database; None for a journal in the folder.
-    grow
-        Puts a study in which only the space is another in its place; None: it is refused.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a study with other facts, naming each difference, or in another storage; or if
-        the storage cannot be used.
-    """
-    _quiet_optuna()
-    _check_place(folder, storage)
-    opened = open_journal(folder) if storage is None else open_database(storage, folder)
-    directions = [direction, *further_objectives(facts).values()]
-    study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
-    known = study.user_attrs.get("facts")
-    if known is None:
-        study.set_user_attr("facts", dict(facts))
-        study.set_user_attr("versions", _versions())
-    else:
-        plain = json.loads(json.dumps(facts))
-        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
-        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
-        problems = [
-            Problem(
-                key,
-                f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
-            )
-            for key in refused
-        ]
-        if problems:
-            hint = "give the study another name to begin anew, or another --output"
-            problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
-            raise StoreError(str(folder), problems)
-        if differ and grow is not None:
-            study = grow(study, plain)
-    done = len(study.get_trials(deepcopy=False))
-    study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
-    return StudyStore(study, seed)
-
-
-def _check_place(folder: Path, storage: str | None) -> None:
-    """Refuse to begin anew elsewhere what was begun in this folder."""
-    if not store_exists(folder):
-        return
-    before = _stored_at(folder)[1]
-    if before != storage:
-        rule = f"must stay as it was when the study began: {before!r}, but got {storage!r}"
-        hint = "give the study another name to begin anew, or another --output"
-        raise StoreError(str(folder), [Problem("storage", rule, hint)])
 
 
 class StudyStore:
@@ -510,66 +307,6 @@ class StudyStore:
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
 
-def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
-    """Read a study, also while it runs.
-
-    Parameters
-    ----------
-    folder
-        Of the study.
-    curves
-        Whether the records are to have their evaluations; a long study is read faster without.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds none.
-    """
-    if not store_exists(folder):
-        rule = "must be the folder of a study, but it has no journal.log"
-        raise StoreError(
-            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
-        )
-    name, storage = _stored_at(folder)
-    if storage is None:
-        return _from_journal(folder, curves=curves)
-    try:
-        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
-    except KeyError as error:
-        raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
-    records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
-    return _stored(study.study_name, study.directions[0], study.user_attrs, records)
-
-
-def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
-    studies = read_journal(folder / JOURNAL, curves=curves)
-    if not studies:
-        raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
-    study = studies[0]
-    records = [record_of(trial) for trial in study.trials]
-    return _stored(study.name, study.directions[0], study.attributes, records)
-
-
-def _stored(
-    name: str, direction: int, attributes: Mapping[str, Any], records: list[TrialRecord]
-) -> StoredStudy:
-    return StoredStudy(
-        name=name,
-        direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
-        facts=attributes.get("facts", {}),
-        versions=attributes.get("versions", {}),
-        records=records,
-    )
-
-
 def _key(trial: Trial | FrozenTrial) -> str:
     """Return a point in a form that can be looked up."""
     return json.dumps(trial.params, sort_keys=True)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

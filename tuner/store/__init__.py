@@ -1,0 +1,38 @@
+"""The study store: the one source of truth, an Optuna study in the study's folder or in a database.
+
+A study's folder holds
+
+    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
+                    absent where the study names a database
+    journal.N.log   what it was before the space changed for the Nth time; see `tuner.growth`
+    study.yaml      the study as it was first run, with the database's URL
+    logs/           one file per trial
+    checkpoints/    what running trials go on from if they are cut off
+    users/          per-user values of the objective
+    tensorboard/    one run per trial
+    .lock           who is running it
+
+Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
+baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
+`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
+function of these.
+"""
+
+from __future__ import annotations
+
+from tuner.store.folder import STUDY_FILE, hold_study, store_exists, study_holder, told_if_lost
+from tuner.store.opening import open_store
+from tuner.store.reading import read_records
+from tuner.store.trials import Asked, StudyStore
+
+__all__ = [
+    "STUDY_FILE",
+    "Asked",
+    "StudyStore",
+    "hold_study",
+    "open_store",
+    "read_records",
+    "store_exists",
+    "study_holder",
+    "told_if_lost",
+]

@@ -1,0 +1,108 @@
+"""Opens the store of a study to write in it: a new one, one that goes on, or one whose space has grown."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tuner.database import open_database
+from tuner.errors import Problem, StoreError
+from tuner.growth import SPACE_FACT
+from tuner.journal import open_journal
+from tuner.records import further_objectives
+from tuner.results import Direction, fold_seed
+from tuner.samplers import make_sampler
+from tuner.spec import Sampler
+from tuner.store.folder import check_place
+from tuner.store.trials import StudyStore
+
+__all__ = ["open_store"]
+
+Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
+
+_RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
+
+
+def open_store(
+    folder: Path,
+    *,
+    name: str,
+    direction: Direction,
+    sampler: Sampler,
+    seed: int,
+    facts: Mapping[str, object],
+    storage: str | None = None,
+    grow: Grow | None = None,
+) -> StudyStore:
+    """Open the store of a study, making it if there is none.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    name, direction
+        Of the Optuna study.
+    sampler, seed
+        What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
+    facts
+        What must not change between runs of one study, such as the fingerprint of its data. The store itself
+        reads ``further objectives`` and ``constraints``.
+    storage
+        URL of a database; None for a journal in the folder.
+    grow
+        Puts a study in which only the space is another in its place; None: it is refused.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a study with other facts, naming each difference, or in another storage; or if
+        the storage cannot be used.
+    """
+    _quiet_optuna()
+    check_place(folder, storage)
+    opened = open_journal(folder) if storage is None else open_database(storage, folder)
+    directions = [direction, *further_objectives(facts).values()]
+    study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
+    known = study.user_attrs.get("facts")
+    if known is None:
+        study.set_user_attr("facts", dict(facts))
+        study.set_user_attr("versions", _versions())
+    else:
+        plain = json.loads(json.dumps(facts))
+        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
+        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
+        problems = [
+            Problem(
+                key,
+                f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
+            )
+            for key in refused
+        ]
+        if problems:
+            hint = "give the study another name to begin anew, or another --output"
+            problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
+            raise StoreError(str(folder), problems)
+        if differ and grow is not None:
+            study = grow(study, plain)
+    done = len(study.get_trials(deepcopy=False))
+    study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
+    return StudyStore(study, seed)
+
+
+def _quiet_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
