@@ -131,11 +131,11 @@ def main() -> None:
     if arguments.job:
         print(json.dumps(measure(**arguments.job)))
         return
-    from tuner.launch import _ALLOCATOR
+    from tuner.ray_session import ALLOCATOR
 
     facts = machine()
     job = {"n_trials": 12 if arguments.quick else arguments.trials}
-    run: dict[str, Any] = measured_apart("benchmarks.workers", job, environment() | _ALLOCATOR)
+    run: dict[str, Any] = measured_apart("benchmarks.workers", job, environment() | ALLOCATOR)
     found = figures(run["memory_mb"])
     for name, value in found.items():
         print(f"{name:<28}{value:>10}")

@@ -8,6 +8,7 @@ the data (`tuner.estimate`).
 
 from __future__ import annotations
 
+import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from tuner.feasibility import infeasible
 from tuner.folds import Fold
 from tuner.models import build_model, trial_params
 from tuner.prepare import Prepared, prepare
+from tuner.quantities import size
 from tuner.space import Choice, Space, Value, short_name
 from tuner.space.tree import sample
 from tuner.spec import Study
@@ -100,6 +102,8 @@ def check(study: Study, say: Callable[[str], None]) -> Checked:
                 f"fold {fold.index + 1}: {len(fold.users):,} test users tell models apart that differ by "
                 f"{difference:.4f} in {label} or more"
             )
+    shared = len(pickle.dumps(prepared.folds, protocol=5))  # as Ray's object store has them
+    say(f"folds in memory: {size(shared)}, one copy on each node for all its trials")
     return _try_space(prepared)
 
 

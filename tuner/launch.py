@@ -1,14 +1,12 @@
-"""`run(study)`: the one place that starts Ray."""
+"""`run(study)`: from a study to a leaderboard, by Ray Tune."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,13 +23,12 @@ from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.shipping import own_modules
-from tuner.space import Choice, space_to_plain
+from tuner.ray_session import ray_session, trial_share
+from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
-from tuner.watchdog import watch_ray
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -43,23 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
 DEFAULT_OUTPUT = Path("studies")
-
-#: For glibc in workers: keep freed memory instead of giving it back to the kernel at each training step.
-#: Numbers are unchanged; fresh pages cost many times what warm ones do.
-_ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-}
-#: Keep Ray and Tune from saying or writing what nobody asked for, and leave Ctrl-C to us.
-_QUIET_RAY = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-}
 
 
 class InterruptedSearchError(SearchError):
@@ -201,7 +181,7 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
-        slots = stack.enter_context(_ray(prepared))
+        slots = stack.enter_context(ray_session(prepared))
         budget.start()  # Ray's start is not the search's
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
@@ -288,7 +268,7 @@ def _searcher(
         store,
         prepared.space,
         budget,
-        share=_share(study),
+        share=trial_share(study),
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
@@ -340,7 +320,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
-    share = _share(prepared.study)
+    share = trial_share(prepared.study)
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -367,84 +347,6 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
 
 def _tune_name(trial: Trial) -> str:
     return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
-
-
-@contextmanager
-def _ray(prepared: Prepared) -> Iterator[int]:
-    """Start Ray on this machine unless it runs; give the number of trials at once."""
-    os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
-    import ray  # noqa: PLC0415  # ray
-
-    _quiet_loggers()
-    started = not ray.is_initialized()
-    if started:
-        ray.init(
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=_runtime_env(prepared),
-        )
-    try:
-        with watch_ray() if started else nullcontext():
-            yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _runtime_env(prepared: Prepared) -> dict[str, object]:
-    """Return what workers need: settings, where modules are on this machine, and the user's own modules.
-
-    Workers of other hosts see none of the user's folders, so the modules that the study names are sent to
-    them. Where it names none, nothing is sent, and no time is spent.
-    """
-    installed = (sys.prefix, sys.base_prefix)
-    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
-    path = os.pathsep.join(dict.fromkeys(folders))
-    domains = [parameter.domain for parameter in prepared.space.parameters]
-    options = [domain.options if isinstance(domain, Choice) else domain.only() for domain in domains]
-    given = [tuple(baseline.params.values()) for baseline in prepared.baselines]
-    shipped = own_modules([*options, *given])
-    sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
-    return {"env_vars": {**_ALLOCATOR, "PYTHONPATH": path}, **sent}
-
-
-def _quiet_loggers() -> None:
-    """Let Ray's loggers speak to the driver's log like all others, not to the console."""
-    for name in ["ray", *logging.root.manager.loggerDict]:
-        if name == "ray" or name.startswith("ray."):
-            ray_logger = logging.getLogger(name)
-            ray_logger.handlers.clear()
-            ray_logger.propagate = True
-
-
-def _share(study: Study) -> dict[str, float]:
-    """Return what one trial holds, as Ray names it."""
-    return {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
-
-
-def _slots(study: Study, offered: Mapping[str, float]) -> int:
-    """Return how many trials fit at once.
-
-    Raises
-    ------
-    StudyError
-        If not even one does.
-    """
-    wanted = _share(study)
-    problems = [
-        Problem(
-            f"resources.{kind.lower()}s_per_trial",
-            f"must be at most what there is, but got {amount:g} and there are {offered.get(kind, 0):g}",
-        )
-        for kind, amount in wanted.items()
-        if amount > offered.get(kind, 0)
-    ]
-    if problems:
-        raise StudyError(study.study, problems)
-    fits = min(int(offered[kind] / amount + 1e-9) for kind, amount in wanted.items() if amount)
-    return min(fits, study.resources.concurrency or fits)
 
 
 @contextmanager
