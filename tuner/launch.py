@@ -29,7 +29,7 @@ from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
-from tuner.watchdog import watch_ray
+from tuner.watchdog import RAY_DIED, watch_ray
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tuner.prepare import Prepared
     from tuner.search import StudySearcher
 
-__all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
+__all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "RayStartError", "run", "shown", "study_folder"]
 
 DEFAULT_OUTPUT = Path("studies")
 
@@ -66,6 +66,12 @@ class InterruptedSearchError(SearchError):
     exit_code = 130
 
 
+class RayStartError(SearchError):
+    """Ray did not come up; nothing has been run."""
+
+    exit_code = RAY_DIED
+
+
 def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console | None = None) -> Leaderboard:
     """Search until the budget is spent; go on where an earlier run of the same study ended.
 
@@ -91,6 +97,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         If the first trials all fail in one way, or the store is lost.
     InterruptedSearchError
         On Ctrl-C.
+    RayStartError
+        If Ray does not come up.
 
     Notes
     -----
@@ -334,13 +342,18 @@ def _ray(prepared: Prepared) -> Iterator[int]:
     _quiet_loggers()
     started = not ray.is_initialized()
     if started:
-        ray.init(
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=_runtime_env(prepared),
-        )
+        runtime_env = _runtime_env(prepared)
+        try:
+            ray.init(
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=runtime_env,
+            )
+        except Exception as error:  # Ray has no class for it
+            hint = "is the machine overloaded, or out of memory? the same command tries again"
+            raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
     try:
         with watch_ray() if started else nullcontext():
             yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own
