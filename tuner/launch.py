@@ -73,6 +73,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         If the first trials all fail in one way, or the store is lost.
     InterruptedSearchError
         On Ctrl-C.
+    RayStartError
+        If Ray does not come up.
 
     Notes
     -----

@@ -10,16 +10,16 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.errors import Problem, StudyError
+from tuner.errors import Problem, SearchError, StudyError
 from tuner.shipping import own_modules
 from tuner.space import Choice
-from tuner.watchdog import watch_ray
+from tuner.watchdog import RAY_DIED, watch_ray
 
 if TYPE_CHECKING:
     from tuner.prepare import Prepared
     from tuner.spec import Study
 
-__all__ = ["ALLOCATOR", "ray_session", "trial_share"]
+__all__ = ["ALLOCATOR", "RayStartError", "ray_session", "trial_share"]
 
 #: For glibc in workers: keep freed memory instead of giving it back to the kernel at each training step.
 #: Numbers are unchanged; fresh pages cost many times what warm ones do.
@@ -39,22 +39,41 @@ _QUIET_RAY = {
 }
 
 
+class RayStartError(SearchError):
+    """Ray did not come up; nothing has been run."""
+
+    exit_code = RAY_DIED
+
+
 @contextmanager
 def ray_session(prepared: Prepared) -> Iterator[int]:
-    """Start Ray on this machine unless it runs; give the number of trials at once."""
+    """Start Ray on this machine unless it runs; give the number of trials at once.
+
+    Raises
+    ------
+    RayStartError
+        If it does not come up.
+    StudyError
+        If there is no room for one trial.
+    """
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
     import ray  # noqa: PLC0415  # ray
 
     _quiet_loggers()
     started = not ray.is_initialized()
     if started:
-        ray.init(
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=_runtime_env(prepared),
-        )
+        runtime_env = _runtime_env(prepared)
+        try:
+            ray.init(
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=runtime_env,
+            )
+        except Exception as error:  # Ray has no class for it
+            hint = "is the machine overloaded, or out of memory? the same command tries again"
+            raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
     try:
         with watch_ray() if started else nullcontext():
             yield _slots(prepared.study, dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]  # Ray's own

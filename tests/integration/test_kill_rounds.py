@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Small
-from tests.integration.test_kill import busy_workers, check_complete
+from tests.integration.test_kill import check_complete, ended
+from tuner.records import TrialRecord
 from tuner.store import read_records
 from tuner.watchdog import RAY_DIED
 
@@ -71,6 +72,7 @@ class Course:
     driver: subprocess.Popen[bytes] | None = None
     sessions: list[int] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    finished: dict[int, TrialRecord] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:
@@ -112,6 +114,7 @@ class Course:
             assert self.driver is not None
             expected = {RAY_DIED, 0} if kind == "raylet" else {-signal.SIGKILL}  # 0: it had just ended
             assert self.driver.wait(180) in expected, self.said
+        self.finished |= {record.number: record for record in ended(self.small)}
 
     def await_lines(self, more: int) -> None:
         """Wait until the journal has grown by so many lines, or the run has ended."""
@@ -155,6 +158,20 @@ def name(pid: int) -> str:
     return ""
 
 
+def busy_workers(session: int) -> list[int]:
+    """Return the Ray workers of a session that run a trial; Ray names its processes after what they do."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            title = (entry / "cmdline").read_bytes()
+            trial = title.startswith(b"ray::ImplicitFunc")
+            if trial and os.getsid(int(entry.name)) == session:
+                found.append(int(entry.name))
+    return found
+
+
 @pytest.mark.timeout(600 + 150 * ROUNDS)
 def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, monkeypatch) -> None:
     (small.folder / "study.yaml").write_text(STUDY)
@@ -175,6 +192,8 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     assert course.kills.total() == ROUNDS, "the study was over before"
     assert "Traceback" not in course.said
     records = check_complete(small, TRIALS)
+    for number, record in course.finished.items():
+        assert records[number] == record, "what was finished stays as it was"
     again = course.said.count("was cut off and begins again")
     print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
     print(f"{time.monotonic() - began:.0f} s")
@@ -183,7 +202,7 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     while left := [pid for leader in course.sessions for pid in session(leader)]:
         assert time.monotonic() < deadline, f"left behind: {[(pid, name(pid)) for pid in left]}"
         time.sleep(0.1)
-    assert not list((small.results / "checkpoints").glob("*")), f"{len(records)} trials have ended"
+    assert not list((small.results / "checkpoints").glob("*")), "all trials have ended"
 
 
 def check_metrics(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
