@@ -265,7 +265,8 @@ def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitte
     Where steps are long an epoch of smaller batches takes as long. Memory grows with the batch by a line,
     which the two measure.
     """
-    batch = int(str(complete_params(params)["batch_size"]))
+    sessions = fold.train.user_id_map.external_ids.size
+    batch = min(int(str(complete_params(params)["batch_size"])), sessions)
     eighth, quarter = batch // 8, batch // 4
     if not eighth:
         return _fit(params, fold, plan)

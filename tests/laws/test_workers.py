@@ -43,6 +43,7 @@ class Mine(TransformerLightningModule):
 #: Evaluates the params and seeds of a recorded trial in a process that has run nothing before.
 FRESH = """
 import sys
+from pathlib import Path
 import torch
 from tuner.evaluation import evaluate_folds
 from tuner.prepare import prepare
@@ -50,7 +51,7 @@ from tuner.spec import Study
 from tuner.store import read_records
 
 torch.set_num_threads(1)
-(record,) = [r for r in read_records('studies/small').records if r.number == int(sys.argv[1])]
+(record,) = [r for r in read_records(Path('studies/small')).records if r.number == int(sys.argv[1])]
 prepared = prepare(Study.load('study.yaml'), lambda _: None)
 evaluate_folds(
     record.params, prepared.folds, prepared.plan, record.seeds,
@@ -68,7 +69,9 @@ def test_a_trial_in_a_used_worker_is_one_in_a_fresh_process(
     (small.folder / "study.yaml").write_text(kept)
     done = small.tuner("run", "study.yaml", "--set", "resources.concurrency=1", "--set", "search.trials=6")
     assert done.returncode == 0, done.stderr
-    records = [record for record in read_records(small.results).records if record.name is None]
+    searched = [record for record in read_records(small.results).records if record.name is None]
+    records = [record for record in searched if record.state == "complete"]
+    assert len(records) == 6
     logs = [(small.results / record.log).read_text() for record in records]
     workers = [set(re.findall(r"^worker (\d+)$", log, re.MULTILINE)) for log in logs]
     assert len(set.union(*workers)) == 1, "one worker ran them all"
