@@ -5,7 +5,8 @@
 
 Each configuration is evaluated as a trial is, in this process with one thread, and written to a file of its
 own in FOLDER; those that are there already are passed over, so that it can be cut off at any time, and a
-second process can meet the first with `--backwards`. `--pack` makes `benchmarks/tables/retail.npz` of them.
+second process can meet the first with `--backwards`. `--pack` makes
+`benchmarks/recorded/retail.npz` of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from benchmarks.measuring import DATA, machine
+from benchmarks.recording import RECORDED, Table, epochs_compared, save_table
 
 if TYPE_CHECKING:
     from tuner.evaluation import Plan
@@ -64,13 +66,19 @@ def main() -> None:
     parser.add_argument("--pack", action="store_true", help="make the table of what was recorded")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    record(arguments.folder, arguments.data, arguments.rows, backwards=arguments.backwards)
+    if arguments.pack:
+        table = pack(arguments.folder)
+        save_table(table, RECORDED)
+        print(f"{RECORDED}: {len(table)} configurations, {RECORDED.stat().st_size / 1e6:.1f} MB")
+    else:
+        record(arguments.folder, arguments.data, arguments.rows, backwards=arguments.backwards)
 
 
 def record(folder: Path, data: Path, n_rows: int, *, backwards: bool) -> None:
     """Evaluate every configuration that has no file yet."""
     import torch
 
+    from tuner.logs import logs_to
     from tuner.memory import keep_freed_memory
     from tuner.prepare import prepare
     from tuner.spec import study_from_mapping
@@ -85,15 +93,17 @@ def record(folder: Path, data: Path, n_rows: int, *, backwards: bool) -> None:
         path = folder / f"row-{number:04d}.npz"
         if path.exists():
             continue
-        began = time.perf_counter()
         params = prepared.space.decode(drawn[number])
-        recorded = evaluate(params, prepared.folds, prepared.plan, study.training.epochs, study.search.seed)
+        with logs_to(folder / "libraries.log"):
+            recorded = evaluate(
+                params, prepared.folds, prepared.plan, study.training.epochs, study.search.seed
+            )
         unfinished = path.with_suffix(f".{os.getpid()}")
         with unfinished.open("wb") as file:
             np.savez_compressed(file, point=json.dumps(drawn[number]), **recorded)
         unfinished.replace(path)
         best = recorded["values"].mean(axis=0).max()
-        print(f"{number:>4} {time.perf_counter() - began:6.1f} s {best:.4f}", flush=True)
+        print(f"{number:>4} {recorded['seconds'].max():6.1f} s {best:.4f}", flush=True)
 
 
 def points(space: Space, n_points: int, seed: int) -> Iterator[dict[str, Value]]:
@@ -146,6 +156,23 @@ def evaluate(
         "seconds": np.reshape(seconds, shape),
         **{f"users_{one.fold}": one.values for one in users},
     }
+
+
+def pack(folder: Path) -> Table:
+    """Make a table of all recordings in a folder, which keeps of the users what a race looks at."""
+    points, values, seconds, users = [], [], [], []
+    fold_sizes: list[int] = []
+    for path in sorted(folder.glob("row-*.npz")):
+        with np.load(path) as raw:
+            by_fold = [raw[f"users_{fold}"] for fold in range(len(raw["values"]) - 1)]
+            points.append(json.loads(str(raw["point"])))
+            values.append(raw["values"].astype(np.float32))
+            seconds.append(raw["seconds"].astype(np.float32))
+        epochs = np.array(epochs_compared(values[-1])) - 1
+        users.append(np.concatenate(by_fold, axis=1)[epochs].astype(np.float16))
+        fold_sizes = [one.shape[1] for one in by_fold]
+    facts = {"study": STUDY, "data": "UCI Online Retail, CC BY 4.0", "machine": machine()}
+    return Table(points, np.stack(values), np.stack(seconds), np.stack(users), fold_sizes, facts)
 
 
 if __name__ == "__main__":
