@@ -10,8 +10,7 @@ of them in the median: the table makes its lead no larger than it is.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -33,7 +32,7 @@ from tuner.spec import Sampler, Stopping
 from tuner.stopping import Referee
 from tuner.store import StudyStore
 
-__all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Replayed", "Stock", "replay"]
+__all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
 
 OBJECTIVE = "objective"
 
@@ -48,26 +47,15 @@ class Contender(Protocol):
         """Take a report of a trial; tell whether it is to stop there."""
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """A search that was replayed.
+def replay(table: Table, contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
+    """Let a contender search until no row is left.
 
-    Attributes
-    ----------
-    complete
-        Of each complete trial, in order: worker-seconds spent until then, and its row.
-    spent
-        Worker-seconds of the whole search.
+    Yields
+    ------
+    tuple
+        Of each complete trial, in order: worker-seconds spent by all workers until then, and its row.
     """
-
-    complete: Sequence[tuple[float, int]]
-    spent: float
-
-
-def replay(table: Table, contender: Contender, n_workers: int) -> Replayed:
-    """Let a contender search until no row is left; worker-seconds are the clock's, times the workers."""
     left = len(table)
-    complete: list[tuple[float, int]] = []
     events: list[tuple[float, int, int, int, float]] = []  # at, worker, row, index of the report, begun
     moments: dict[int, Sequence[float]] = {}
 
@@ -78,19 +66,18 @@ def replay(table: Table, contender: Contender, n_workers: int) -> Replayed:
     for worker in range(min(n_workers, left)):
         left -= 1
         begin(worker, 0.0)
-    now = 0.0
     while events:
         now, worker, row, index, begun = heapq.heappop(events)
         stops = contender.report(row, index)
-        if index + 1 < len(moments[row]) and not stops:
-            heapq.heappush(events, (begun + moments[row][index + 1], worker, row, index + 1, begun))
+        index += 1
+        if index < len(moments[row]) and not stops:
+            heapq.heappush(events, (begun + moments[row][index], worker, row, index, begun))
             continue
-        if index + 1 == len(moments[row]):
-            complete.append((now * n_workers, row))
+        if index == len(moments[row]):
+            yield now * n_workers, row
         if left:
             left -= 1
             begin(worker, now)
-    return Replayed(complete, now * n_workers)
 
 
 class RandomOrder:

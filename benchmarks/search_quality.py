@@ -4,15 +4,14 @@
 
 Nothing is trained: `benchmarks/recorded/retail.npz` has what each of its configurations gave at every epoch
 of every fold, and when (see `benchmarks.record_table`). Each contender searches it once with each seed, with
-a virtual clock and so many workers, until every configuration has run or was stopped (see
-`benchmarks.replay`).
+a virtual clock and so many workers, until the best configuration is complete or all have run or were stopped
+(see `benchmarks.replay`).
 
 It has *reached* the best once a trial with all its folds is within 1 % of the table's best validation score.
 Compute is in worker-seconds, as a share of what running the whole table takes. `missed` is the share of the
 seeds in which it never reached it, which count as infinite compute; `regret` the mean of how far below the
-table's best its own best is at the end; `total` what it spent until then. `compute_vs_random` and the others
-are ratios of medians and of 90th percentiles over the seeds, `ours` over the other; `stock` is the better one
-of Ray's two ways.
+table's best its own best is at the end. `compute_vs_random` and the others are ratios of medians and of 90th
+percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways.
 
 Prints a table and writes benchmarks/results/search_quality.json.
 """
@@ -69,24 +68,18 @@ STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
 
 @dataclass(frozen=True)
 class Outcome:
-    """One search over the whole table.
+    """What one search came to.
 
     Attributes
     ----------
     reached
         Compute until a complete trial was close to the best, as a share of the whole table's; inf: never.
-    total
-        Compute of the whole search, likewise.
     regret
-        How far below the table's best its own best was, as a share.
-    complete
-        Trials that were not stopped.
+        How far below the table's best its own best was at the end, as a share.
     """
 
     reached: float
-    total: float
     regret: float
-    complete: int
 
 
 def main() -> None:
@@ -133,14 +126,14 @@ def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
     """Let a contender search a table."""
     done = replay(table, contender, n_workers)
     best, whole = float(table.scores.max()), float(table.seconds[:, -1, -1].sum())
-    reached = (at for at, row in done.complete if table.scores[row] >= (1 - CLOSE) * best)
-    found = max(float(table.scores[row]) for _, row in done.complete)
-    return Outcome(
-        reached=round(next(reached, math.inf) / whole, 5),
-        total=round(done.spent / whole, 5),
-        regret=round((best - found) / best, 6),
-        complete=len(done.complete),
-    )
+    reached, found = math.inf, 0.0
+    for spent, row in replay(table, contender, n_workers):
+        found = max(found, float(table.scores[row]))
+        if found >= (1 - CLOSE) * best:
+            reached = min(reached, spent / whole)
+        if found == best:
+            break
+    return Outcome(round(reached, 5), round((best - found) / best, 6))
 
 
 def figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
@@ -157,7 +150,6 @@ def figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
         shares = {label: quantile(outcomes, at) for label, at in QUANTILES.items()}
         found |= {f"{name}/{label}": round(value, 3) for label, value in shares.items() if value < math.inf}
         found[f"{name}/missed"], found[f"{name}/regret"] = missed(outcomes), regret(outcomes)
-        found[f"{name}/total"] = round(float(np.mean([one.total for one in outcomes])), 3)
     return found
 
 
