@@ -124,7 +124,6 @@ def search(job: tuple[str, int], n_workers: int) -> Outcome:
 
 def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
     """Let a contender search a table."""
-    done = replay(table, contender, n_workers)
     best, whole = float(table.scores.max()), float(table.seconds[:, -1, -1].sum())
     reached, found = math.inf, 0.0
     for spent, row in replay(table, contender, n_workers):
