@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDY", "points"]
 
-#: The guide's space, narrowed so that one core does a configuration in about 5 seconds.
+#: The guide's space, narrowed so that one core does a configuration in about 6 seconds.
 STUDY: dict[str, Any] = {
     "study": "retail",
     "data": {"min_user_interactions": 100, "min_item_interactions": 50},

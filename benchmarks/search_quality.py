@@ -11,7 +11,8 @@ It has *reached* the best once a trial with all its folds is within 1 % of the t
 Compute is in worker-seconds, as a share of what running the whole table takes. `missed` is the share of the
 seeds in which it never reached it, which count as infinite compute; `regret` the mean of how far below the
 table's best its own best is at the end. `compute_vs_random` and the others are ratios of medians and of 90th
-percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways.
+percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways. With rules
+switched off, ours is searched with the first 30 seeds.
 
 Prints a table and writes benchmarks/results/search_quality.json.
 """
@@ -22,9 +23,8 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import product
 from multiprocessing import get_context
 
 import numpy as np
@@ -64,6 +64,8 @@ CONTENDERS: dict[str, Make] = {
     "ours, random with both rules": _ours(Halving(), Race(), sampler="random"),
 }
 STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
+#: Seeds of the contenders of which no ratio is wanted.
+FEWER_SEEDS = 30
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Outcome:
     reached: float
     regret: float
 
+    def to_plain(self) -> dict[str, float | None]:
+        """Return it as JSON types, which know no infinity."""
+        return {"reached": self.reached if self.reached < math.inf else None, "regret": self.regret}
+
 
 def main() -> None:
     parser = command_line(__doc__)
@@ -91,7 +97,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = range(4 if arguments.quick else arguments.seeds)
     facts, table = machine(), load_table()
-    jobs = list(product(arguments.only, seeds))
+    jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         outcomes = list(pool.map(partial(search, n_workers=arguments.workers), jobs))
     runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
@@ -101,9 +107,14 @@ def main() -> None:
     print("\n".join(f"{name:<42}{value:>10g}" for name, value in found.items()))
     if arguments.only == list(CONTENDERS):
         settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
-        raw = {name: [asdict(one) for one in outcomes] for name, outcomes in runs.items()}
+        raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
         result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
         print(write_results("search_quality", {**result, "runs": raw}))
+
+
+def n_seeds(name: str) -> float:
+    """Return the most seeds that a contender searches with."""
+    return math.inf if name in {"ours", "random", *STOCK} else FEWER_SEEDS
 
 
 @cache
