@@ -30,6 +30,7 @@ COLUMNS = {
     "overhead": ("asked",),
     "scale": ("x1", "x4", "x16"),
     "estimates": ("seconds", "memory", "steps"),
+    "search_quality": ("p10", "p25", "median", "p75", "p90", "missed", "regret"),
 }
 #: The lowest and the highest value that is wanted, by benchmark and figure.
 TARGETS = {
@@ -38,6 +39,14 @@ TARGETS = {
         "trials_per_s": (10.0, float("inf")),
         "slowdown": (0.0, 1.5),
         "leaderboard_s": (0.0, 2.0),
+    },
+    "search_quality": {
+        "compute_vs_random": (0.0, 0.25),
+        "compute_vs_random_p90": (0.0, 0.333),
+        "compute_vs_stock": (0.0, 0.75),
+        "compute_vs_stock_p90": (0.0, 0.75),
+        "missed": (0.0, 0.02),
+        "regret": (0.0, 0.001),
     },
     "startup": {"first_report_s": (0.0, 15.0)},
     "estimates": {

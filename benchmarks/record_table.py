@@ -1,0 +1,180 @@
+"""Record the table that `search_quality` replays: random configurations, every fold, every epoch.
+
+    python -m benchmarks.record_table FOLDER [--data DIR] [--rows N] [--begin ROW]
+    python -m benchmarks.record_table FOLDER --pack
+
+Each configuration is evaluated as a trial is, in this process with one thread, and written to a file of its
+own in FOLDER; those that are there already are passed over, so that it can be cut off at any time, and a
+second process can begin in the middle with `--begin`. `--pack` makes
+`benchmarks/recorded/retail.npz` of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.samplers import RandomSampler
+
+from benchmarks.measuring import DATA, machine
+from benchmarks.recording import RECORDED, Table, epochs_compared, save_table
+
+if TYPE_CHECKING:
+    from tuner.evaluation import Plan
+    from tuner.folds import Fold
+    from tuner.space import Space, Value
+
+__all__ = ["STUDY", "points"]
+
+#: The guide's space, narrowed so that one core does a configuration in about 6 seconds.
+STUDY: dict[str, Any] = {
+    "study": "retail",
+    "data": {"min_user_interactions": 100, "min_item_interactions": 50},
+    "folds": {"split": "time_range", "size": "28D", "n_folds": 3, "holdout": 1, "filter_viewed": False},
+    "metrics": {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction": "maximize"},
+    "space": {
+        "use": "search_spaces.guide",
+        "set": {
+            "n_factors": [16, 32, 64],
+            "n_blocks": {"int": [1, 2]},
+            "session_max_len": [10, 20],
+            "batch_size": [32, 64, 128],
+            "item_net_constructor_kwargs.emb_factors": [8, 16, 32],
+        },
+    },
+    "search": {"seed": 60},
+    "training": {"epochs": 8},
+}
+N_ROWS = 220
+
+
+def main() -> None:
+    """Record configurations, or pack what was recorded."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="of the raw recordings")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--rows", type=int, default=N_ROWS, help="configurations")
+    parser.add_argument("--begin", type=int, default=0, help="row to begin with; those before it come last")
+    parser.add_argument("--pack", action="store_true", help="make the table of what was recorded")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.pack:
+        table = pack(arguments.folder)
+        save_table(table, RECORDED)
+        print(f"{RECORDED}: {len(table)} configurations, {RECORDED.stat().st_size / 1e6:.1f} MB")
+    else:
+        record(arguments.folder, arguments.data, arguments.rows, arguments.begin)
+
+
+def record(folder: Path, data: Path, n_rows: int, begin: int) -> None:
+    """Evaluate every configuration that has no file yet."""
+    import torch
+
+    from tuner.logs import logs_to
+    from tuner.memory import keep_freed_memory
+    from tuner.prepare import prepare
+    from tuner.spec import study_from_mapping
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    interactions = str(data / "online-retail-uci" / "interactions.parquet")
+    study = study_from_mapping({**STUDY, "data": {"interactions": interactions, **STUDY["data"]}})
+    prepared = prepare(study, print)
+    drawn = list(points(prepared.space, n_rows, study.search.seed))
+    for number in [*range(begin, n_rows), *range(begin)]:
+        path = folder / f"row-{number:04d}.npz"
+        if path.exists():
+            continue
+        params = prepared.space.decode(drawn[number])
+        with logs_to(folder / "libraries.log"):
+            recorded = evaluate(
+                params, prepared.folds, prepared.plan, study.training.epochs, study.search.seed
+            )
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, point=json.dumps(drawn[number]), **recorded)
+        unfinished.replace(path)
+        best = recorded["values"].mean(axis=0).max()
+        print(f"{number:>4} {recorded['seconds'].max():6.1f} s {best:.4f}", flush=True)
+
+
+def points(space: Space, n_points: int, seed: int) -> Iterator[dict[str, Value]]:
+    """Draw different points that can work, uniformly as Optuna's `RandomSampler` does."""
+    from tuner.models import why_infeasible
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=RandomSampler(seed=seed))
+    seen: set[str] = set()
+    while len(seen) < n_points:
+        trial = study.ask()
+        params = space.suggest(trial)
+        key = json.dumps(trial.params, sort_keys=True)
+        if key not in seen and why_infeasible(params) is None:
+            seen.add(key)
+            yield trial.params
+
+
+def evaluate(
+    params: dict[str, Value], folds: Sequence[Fold], plan: Plan, epochs: int, seed: int
+) -> dict[str, Any]:
+    """Evaluate a configuration as a trial does; return what is kept of it, as arrays.
+
+    Returns
+    -------
+    dict
+        `values` and `seconds` of shape (n_folds, n_epochs): the objective, and the processor time since the
+        trial began, which another program on the machine prolongs less than the time on the clock; and
+        `users_F` of shape (n_epochs, n_users) for each fold F.
+    """
+    from tuner.evaluation import evaluate_folds
+    from tuner.models import trial_params
+    from tuner.results import Evaluation, Users, fold_seed
+
+    full = trial_params(params, epochs)
+    seeds = [fold_seed(seed, full, fold.index) for fold in folds]
+    values: list[float] = []
+    seconds: list[float] = []
+    users: list[Users] = []
+    began = time.process_time()
+
+    def report(evaluation: Evaluation) -> None:
+        values.append(evaluation.metrics[plan.objective])
+        seconds.append(time.process_time() - began)
+
+    evaluate_folds(full, folds, plan, seeds, report, report_users=users.append)
+    shape = (len(folds), epochs)
+    return {
+        "values": np.reshape(values, shape),
+        "seconds": np.reshape(seconds, shape),
+        **{f"users_{one.fold}": one.values for one in users},
+    }
+
+
+def pack(folder: Path) -> Table:
+    """Make a table of all recordings in a folder, which keeps of the users what a race looks at."""
+    points, values, seconds, users = [], [], [], []
+    fold_sizes: list[int] = []
+    for path in sorted(folder.glob("row-*.npz")):
+        with np.load(path) as raw:
+            by_fold = [raw[f"users_{fold}"] for fold in range(len(raw["values"]) - 1)]
+            points.append(json.loads(str(raw["point"])))
+            values.append(raw["values"].astype(np.float32))
+            seconds.append(raw["seconds"].astype(np.float32))
+        epochs = np.array(epochs_compared(values[-1])) - 1
+        users.append(np.concatenate(by_fold, axis=1)[epochs].astype(np.float16))
+        fold_sizes = [one.shape[1] for one in by_fold]
+    facts = {"study": STUDY, "data": "UCI Online Retail, CC BY 4.0", "machine": machine()}
+    return Table(points, np.stack(values), np.stack(seconds), np.stack(users), fold_sizes, facts)
+
+
+if __name__ == "__main__":
+    main()

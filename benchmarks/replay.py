@@ -1,0 +1,354 @@
+"""Searches over a recorded table, with a virtual clock: nothing is trained.
+
+The table is finite, and a search may come to any of its rows once. A sampler suggests in the real space; what
+runs is the recorded configuration nearest to its suggestion that has not run, and that is what it learns
+from. It is so for every contender that has a sampler (`OverTable`); random search is a random order of the
+rows. So each of them, had it the time, would run every row, and random search finds the best one after half
+of them in the median: the table makes its lead no larger than it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.recording import Table
+from tuner.alone import LargeTrials
+from tuner.results import DONE, EVALUATION, USERS, Evaluation
+from tuner.samplers import make_sampler
+from tuner.search import Budget, StudySearcher
+from tuner.space import Choice, Domain, Space, Value
+from tuner.spec import Sampler, Stopping
+from tuner.stopping import Referee
+from tuner.store import StudyStore
+
+__all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
+
+OBJECTIVE = "objective"
+
+
+class Contender(Protocol):
+    """A search over a table."""
+
+    def begin(self) -> tuple[int, Sequence[float]]:
+        """Choose a row that has not run; tell it, and the seconds after which its trial reports."""
+
+    def report(self, row: int, index: int) -> bool:
+        """Take a report of a trial; tell whether it is to stop there."""
+
+
+def replay(table: Table, contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
+    """Let a contender search until no row is left.
+
+    Yields
+    ------
+    tuple
+        Of each complete trial, in order: worker-seconds spent by all workers until then, and its row.
+    """
+    left = len(table)
+    events: list[tuple[float, int, int, int, float]] = []  # at, worker, row, index of the report, begun
+    moments: dict[int, Sequence[float]] = {}
+
+    def begin(worker: int, now: float) -> None:
+        row, moments[row] = contender.begin()
+        heapq.heappush(events, (now + moments[row][0], worker, row, 0, now))
+
+    for worker in range(min(n_workers, left)):
+        left -= 1
+        begin(worker, 0.0)
+    while events:
+        now, worker, row, index, begun = heapq.heappop(events)
+        stops = contender.report(row, index)
+        index += 1
+        if index < len(moments[row]) and not stops:
+            heapq.heappush(events, (begun + moments[row][index], worker, row, index, begun))
+            continue
+        if index == len(moments[row]):
+            yield now * n_workers, row
+        if left:
+            left -= 1
+            begin(worker, now)
+
+
+class RandomOrder:
+    """Random search without stopping."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self._order = iter(np.random.default_rng(seed).permutation(len(table)).tolist())
+        self._table = table
+
+    def begin(self) -> tuple[int, Sequence[float]]:
+        """Choose the next row."""
+        row = next(self._order)
+        return row, self._table.seconds[row].ravel().tolist()
+
+    def report(self, row: int, index: int) -> bool:  # noqa: ARG002  # a contender's signature
+        """Go on."""
+        return False
+
+
+class OverTable(BaseSampler):
+    """Gives, for what another sampler suggests, the nearest point of a table that has not been given.
+
+    Near is what differs in few dimensions: a point's distance is the sum over the dimensions of 1 where
+    options differ, or where one of the two does not have the dimension, and else of the difference as a share
+    of the range, on its log scale where it has one.
+
+    Attributes
+    ----------
+    row
+        That was given last.
+    """
+
+    def __init__(self, sampler: BaseSampler, table: Table, space: Space) -> None:
+        self.row = -1
+        self._sampler = sampler
+        self._points = table.points
+        self._space = space
+        self._distributions = _distributions(table, space)
+        self._encoded = np.array([self._encode(point) for point in table.points])
+        self._categorical = np.array(
+            [isinstance(one, CategoricalDistribution) for one in self._distributions.values()]
+        )
+        self._given = np.zeros(len(table), dtype=bool)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002  # Optuna's signature
+        """Return all dimensions: a row has its own, whatever the sampler chooses together."""
+        return self._distributions
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002  # Optuna's signature
+    ) -> dict[str, Any]:
+        """Return the nearest point that has not been given."""
+        distances = self.distances(self._suggestion(study, trial))
+        self.row = int(np.where(self._given, np.inf, distances).argmin())
+        self._given[self.row] = True
+        return dict(self._points[self.row])
+
+    def sample_independent(
+        self,
+        study: Study,  # noqa: ARG002  # Optuna's signature
+        trial: FrozenTrial,  # noqa: ARG002
+        param_name: str,
+        param_distribution: BaseDistribution,  # noqa: ARG002
+    ) -> Any:  # noqa: ANN401
+        """Refuse: a row of the table has all its dimensions."""
+        msg = f"the table must be of this space, but row {self.row} has no {param_name}"
+        raise ValueError(msg)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Let the sampler learn."""
+        self._sampler.after_trial(study, trial, state, values)
+
+    def distances(self, point: Mapping[str, Value]) -> NDArray[np.float64]:
+        """Return how far each row is from a point, shape (n_rows,)."""
+        wanted = np.array(self._encode(point))
+        apart = np.abs(self._encoded - wanted)
+        apart = np.where(self._categorical, np.where(np.isnan(apart), apart, apart > 0), apart)
+        absent = np.isnan(self._encoded) & np.isnan(wanted)
+        total: NDArray[np.float64] = np.where(absent, 0.0, np.nan_to_num(apart, nan=1.0)).sum(axis=1)
+        return total
+
+    def _suggestion(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        """Let the sampler choose a point of the space."""
+        together = self._sampler.infer_relative_search_space(study, trial)
+        relative = self._sampler.sample_relative(study, trial, together)
+        point: dict[str, Value] = {}
+
+        def choose(name: str, domain: Domain) -> Value:
+            distribution = domain.distribution()
+            assert distribution is not None, "a walk asks only where there is a choice"
+            if name not in relative:
+                relative[name] = self._sampler.sample_independent(study, trial, name, distribution)
+            point[name] = relative[name]
+            return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
+
+        self._space.walk(choose)
+        return point
+
+    def _encode(self, point: Mapping[str, Value]) -> list[float]:
+        """Return a number for each dimension: an option's index, or the place in the range; nan: absent."""
+        return [
+            _place(point[name], distribution) if name in point else np.nan
+            for name, distribution in self._distributions.items()
+        ]
+
+
+def _distributions(table: Table, space: Space) -> dict[str, BaseDistribution]:
+    """Return the dimensions that the rows of a table have."""
+    found: dict[str, BaseDistribution] = {}
+
+    def note(point: Mapping[str, Value]) -> None:
+        def read(name: str, domain: Domain) -> Value:
+            distribution = domain.distribution()
+            assert distribution is not None, "a walk asks only where there is a choice"
+            found[name] = distribution
+            return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
+
+        space.walk(read)
+
+    for point in table.points:
+        note(point)
+    return found
+
+
+def _place(value: Value, distribution: BaseDistribution) -> float:
+    internal: Any = distribution.to_internal_repr(value)
+    if isinstance(distribution, CategoricalDistribution):
+        return float(internal)
+    bounds: Any = distribution
+    scale = np.log if bounds.log else float
+    low, high = scale(bounds.low), scale(bounds.high)
+    return float((scale(internal) - low) / (high - low))
+
+
+class Ours:
+    """Searcher, store, sampler and referee of this project, as a run has them, without Ray.
+
+    Parameters
+    ----------
+    stopping
+        Which rules stop trials.
+    sampler
+        What chooses.
+    """
+
+    def __init__(
+        self, table: Table, space: Space, seed: int, *, stopping: Stopping, sampler: Sampler | None = None
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._table = table
+        self._over = OverTable(make_sampler(sampler or Sampler(), seed), table, space)
+        self._searcher = StudySearcher(
+            StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
+            space,
+            Budget(len(table)),
+            referee=Referee(
+                stopping.halving,
+                stopping.race,
+                epochs=table.n_epochs,
+                n_folds=table.n_folds,
+                direction="maximize",
+            ),
+            keep_users=lambda *_: None,
+            drop_checkpoint=lambda _: None,
+            n_folds=table.n_folds,
+            objective=OBJECTIVE,
+            direction="maximize",
+            concurrency=len(table),
+            finish=lambda params: {**params, "epochs": table.n_epochs},
+            refuse=lambda _: None,
+            large=LargeTrials(lambda _: None),
+        )
+        self._n_begun = 0
+        self._trials: dict[int, str] = {}  # row -> id
+
+    def begin(self) -> tuple[int, Sequence[float]]:
+        """Ask the searcher."""
+        trial = str(self._n_begun)
+        self._n_begun += 1
+        found = self._searcher.suggest(trial)
+        assert isinstance(found, dict), "there is a row left, and room"
+        row = self._over.row
+        self._trials[row] = trial
+        return row, self._table.seconds[row].ravel().tolist()
+
+    def report(self, row: int, index: int) -> bool:
+        """Report an evaluation, what follows the last one of a fold, and the end."""
+        trial, table = self._trials[row], self._table
+        fold, epoch = divmod(index, table.n_epochs)
+        value = float(table.values[row, fold, epoch])
+        evaluation = Evaluation(fold, epoch + 1, {OBJECTIVE: value})
+        stops = self._searcher.take(trial, {EVALUATION: evaluation})
+        if not stops and epoch + 1 == table.n_epochs:
+            if fold + 1 == table.n_folds:
+                self._searcher.take(trial, {DONE: 0.0})
+            else:
+                stops = self._searcher.take(trial, {USERS: table.users_of(row, fold)})
+        if stops or index + 1 == table.n_epochs * table.n_folds:
+            self._searcher.on_trial_complete(trial)
+        return stops
+
+
+class Stock:
+    """Ray Tune's `OptunaSearch` and `ASHAScheduler`, with their defaults but for `reduction_factor`.
+
+    Parameters
+    ----------
+    lockstep
+        All folds of a trial are trained side by side, an epoch of each before the next: a report is the mean
+        over all folds, after so many epochs. Else one fold after the other: a report is the mean over the
+        folds so far, and the iterations go on counting from fold to fold. In both cases it is that of the
+        best epoch so far, so that the last report is what the trial is worth.
+    reduction_factor
+        Of the scheduler.
+    """
+
+    def __init__(
+        self, table: Table, space: Space, seed: int, *, lockstep: bool, reduction_factor: float = 4
+    ) -> None:
+        from ray.tune.schedulers import ASHAScheduler
+        from ray.tune.search.optuna import OptunaSearch
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._seconds, self._values = _lockstep(table) if lockstep else _fold_by_fold(table)
+        self._over = OverTable(TPESampler(seed=seed), table, space)
+
+        def suggest(trial: optuna.Trial) -> None:
+            space.suggest(trial)
+
+        self._search = OptunaSearch(suggest, metric=OBJECTIVE, mode="max", sampler=self._over)
+        self._scheduler = ASHAScheduler(
+            metric=OBJECTIVE, mode="max", max_t=self._values.shape[1], reduction_factor=reduction_factor
+        )
+        self._n_begun = 0
+        self._trials: dict[int, Any] = {}  # row -> what Ray's objects need to know of a trial
+
+    def begin(self) -> tuple[int, Sequence[float]]:
+        """Ask Ray's searcher."""
+        trial = SimpleNamespace(trial_id=str(self._n_begun))
+        self._n_begun += 1
+        self._search.suggest(trial.trial_id)
+        row = self._over.row
+        self._trials[row] = trial
+        self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # the scheduler looks at neither
+        return row, self._seconds[row].tolist()
+
+    def report(self, row: int, index: int) -> bool:
+        """Report as Tune does: to the scheduler, and the last result to the searcher."""
+        trial = self._trials[row]
+        result = {"training_iteration": index + 1, OBJECTIVE: float(self._values[row, index])}
+        stops = self._scheduler.on_trial_result(None, trial, result) == "STOP"
+        if stops or index + 1 == self._values.shape[1]:
+            self._search.on_trial_complete(trial.trial_id, result)
+        return stops
+
+
+def _fold_by_fold(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return seconds and values of the reports, both of shape (n_rows, n_folds * n_epochs)."""
+    so_far = np.cumsum(table.values, axis=1) / np.arange(1, table.n_folds + 1)[:, None]
+    values = np.maximum.accumulate(so_far, axis=2)
+    return table.seconds.reshape(len(table), -1), values.reshape(len(table), -1)
+
+
+def _lockstep(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return seconds and values of the reports, both of shape (n_rows, n_epochs)."""
+    flat = table.seconds.reshape(len(table), -1)
+    taken = np.diff(flat, axis=1, prepend=0).reshape(table.seconds.shape)
+    values = np.maximum.accumulate(table.values.mean(axis=1), axis=1)
+    return np.cumsum(taken.sum(axis=1), axis=1), values
