@@ -24,11 +24,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.recording import Table
 from tuner.alone import LargeTrials
+from tuner.budgets import Budget
 from tuner.results import DONE, EVALUATION, USERS, Evaluation
 from tuner.samplers import make_sampler
-from tuner.search import Budget, StudySearcher
+from tuner.search import StudySearcher
 from tuner.space import Choice, Domain, Space, Value
-from tuner.spec import Sampler, Stopping
+from tuner.spec import Sampler, Search, Stopping
 from tuner.stopping import Referee
 from tuner.store import StudyStore
 
@@ -237,7 +238,8 @@ class Ours:
         self._searcher = StudySearcher(
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
             space,
-            Budget(len(table)),
+            Budget(Search(trials=len(table)), objective=OBJECTIVE, direction="maximize"),
+            share={"CPU": 1, "GPU": 0},
             referee=Referee(
                 stopping.halving,
                 stopping.race,

@@ -32,8 +32,17 @@ COLUMNS = {
     "estimates": ("seconds", "memory", "steps"),
     "search_quality": ("p10", "p25", "median", "p75", "p90", "missed", "regret"),
 }
+_STEP_SOFTMAX = {"sasrec": (8.0, 3.5), "bert4rec": (10.0, 4.0), "hstu": (8.0, 3.5), "next_action": (6.0, 3.0)}
+_STEP_NEGATIVES = (4.0, 3.0)  # on Beauty, on Retail; for gBCE and sampled_softmax
 #: The lowest and the highest value that is wanted, by benchmark and figure.
 TARGETS = {
+    "step": {
+        f"{model}/{loss}/{data}": ((softmax if loss == "softmax" else _STEP_NEGATIVES)[at], float("inf"))
+        for model, softmax in _STEP_SOFTMAX.items()
+        for loss in ("softmax", "gBCE", "sampled_softmax")
+        for at, data in enumerate(("beauty", "retail"))
+    }
+    | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX},
     "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
     "scale_store": {
         "trials_per_s": (10.0, float("inf")),
