@@ -1,0 +1,187 @@
+"""Takes the metrics of one fit at its evaluation points."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rectools.metrics
+from numpy.typing import NDArray
+from rectools.metrics import calc_metrics
+from rectools.metrics.base import MetricAtK
+from rectools.models.base import ModelBase
+
+from tuner.checkpoints import Checkpoint
+from tuner.errors import TrialError
+from tuner.evaluation.fits import count_parameters, recommend
+from tuner.evaluation.plan import Plan
+from tuner.folds import Fold
+from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
+from tuner.results import Evaluation, Users, is_better
+from tuner.spec import Metric, Precision
+from tuner.training import FastPaths
+
+__all__ = ["Measure", "Report"]
+
+Report = Callable[[Evaluation], None]
+
+#: RecTools takes reference recommendations by name, and adds the name to the metric's.
+_REFERENCE = "reference"
+
+
+class Measure:
+    """Takes the metrics of one fit at its evaluation points, and the time between them.
+
+    Parameters
+    ----------
+    model, fold, plan
+        What is fitted, on what, and what is measured.
+    report
+        Called with each evaluation.
+    paths, precision
+        By which the model is fitted, for the evaluations to say so.
+    checkpoint
+        Of the trial: where to go on from.
+    """
+
+    def __init__(
+        self,
+        model: ModelBase[Any],
+        fold: Fold,
+        plan: Plan,
+        report: Report,
+        *,
+        paths: FastPaths,
+        checkpoint: Checkpoint | None,
+        precision: Precision,
+    ) -> None:
+        self.model = model
+        self.fold = fold
+        self.plan = plan
+        self.report = report
+        self.paths = paths
+        self.precision = precision
+        self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
+        self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
+        self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
+        self.epoch = 0
+        self.measured: int | None = None
+        self.train_loss: float | None = None
+        self.best: float | None = None
+        self.waited = 0
+        self._started = 0.0
+        self._evaluating = 0.0
+        self._before = 0.0  # the fit was cut off, it took so long
+        self._made = checkpoint.evaluations if checkpoint is not None else []
+        if checkpoint is not None and checkpoint.epoch:
+            self._go_on_from(checkpoint)
+        self._away = 0.0  # from the fit: evaluations, and reports, which within Ray wait for the driver
+
+    def start(self) -> None:
+        """Begin to take time and memory."""
+        reset_peak()
+        self._started = time.perf_counter()
+
+    def epoch_done(self, epoch: int, train_loss: float | None) -> None:
+        """Note a finished epoch."""
+        if train_loss is not None and not math.isfinite(train_loss):
+            msg = f"the training loss must be finite, but is {train_loss} in epoch {epoch}"
+            raise TrialError(msg, hint="a lower lr, or a larger mask_prob, often helps")
+        self.epoch, self.train_loss = epoch, train_loss
+
+    def due(self, epochs: int) -> bool:
+        """Whether to evaluate within the fit; the last epoch is evaluated after it."""
+        return self.epoch < epochs and self.epoch % self.plan.evaluate_every == 0
+
+    def finish(self) -> None:
+        """Evaluate the fitted model, unless its last epoch has been measured."""
+        if self.measured != self.epoch or not self.epoch:
+            self.take()
+
+    def by_user(self) -> Users | None:
+        """Return the objective's values by user, of all evaluations; None if it is no mean over users."""
+        if not self.users:
+            return None
+        return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
+
+    def take(self) -> None:
+        """Recommend, measure and report."""
+        began = time.perf_counter()
+        recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
+        recommend_seconds = time.perf_counter() - began
+        values = calc_metrics(
+            self.metrics,
+            reco=recommended,
+            interactions=self.fold.test,
+            prev_interactions=self.fold.seen,
+            catalog=self.fold.catalog,
+            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
+        )
+        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
+        metrics = {label: float(values[name]) for label, name in named.items()}
+        for label, value in metrics.items():
+            if not math.isfinite(value):
+                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
+                raise TrialError(msg)
+        if self.per_user:
+            self.users[self.epoch] = self._objective_by_user(recommended)
+        self._evaluating += time.perf_counter() - began
+        fit_seconds = self._before + began - self._started - self._away
+        self.measured = self.epoch
+        self._be_patient(metrics[self.plan.objective])
+        evaluation = Evaluation(
+            fold=self.fold.index,
+            epoch=self.epoch,
+            metrics=metrics,
+            train_loss=self.train_loss,
+            fit_seconds=round(fit_seconds, 4),
+            evaluate_seconds=round(self._evaluating, 4),
+            n_parameters=count_parameters(self.model),
+            peak_memory=peak_memory(),
+            peak_gpu_memory=peak_gpu_memory(),
+            fast_paths=self.paths.applied,
+            precision=self.precision,
+            recommend_seconds=round(recommend_seconds, 4),
+        )
+        self._made.append(evaluation)
+        self.report(evaluation)
+        self._away += time.perf_counter() - began
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Know what the fit had measured when it was cut off."""
+        mine = [evaluation for evaluation in checkpoint.evaluations if evaluation.fold == self.fold.index]
+        for evaluation in mine:
+            self._be_patient(evaluation.metrics[self.plan.objective])
+            self.measured = evaluation.epoch
+            self._before, self._evaluating = evaluation.fit_seconds, evaluation.evaluate_seconds
+        if checkpoint.users and checkpoint.users[-1].fold == self.fold.index:
+            users = checkpoint.users.pop()
+            self.users = dict(zip(users.epochs, users.values, strict=True))
+
+    def _objective_by_user(self, recommended: pd.DataFrame) -> NDArray[np.float32]:
+        """Return the objective's values, shape (n_users,), in the order of the fold's users."""
+        measure: Any = self.metrics[
+            self.plan.objective
+        ]  # one of those with `calc_per_user`: `Metric.per_user`
+        values: pd.Series[float] = measure.calc_per_user(recommended, self.fold.test)
+        return values.reindex(self.fold.users).to_numpy(dtype=np.float32)
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether training should stop here."""
+        return self.plan.patience is not None and self.waited >= self.plan.patience
+
+    def _be_patient(self, value: float) -> None:
+        if self.best is None or is_better(value, self.best, self.plan.direction):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+
+
+def _build(metric: Metric) -> MetricAtK:
+    made: MetricAtK = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
+    return made
