@@ -40,6 +40,7 @@ def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plat
         assert record.held.gpu_seconds == 0
 
 
+@pytest.mark.long
 def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
     small: Small, own_module: Callable[[str], None]
 ) -> None:

@@ -72,16 +72,13 @@ def test_a_full_disk_ends_the_search_and_with_room_it_goes_on(small: Small, tiny
     journal = tiny_disk / "small" / "journal.log"
     assert f"{journal} cannot be written: No space left on device\n" in stderr
     assert f"  make room there, or mend what is wrong; {GOES_ON}\n" in stderr
-    full = small.tuner("run", "study.yaml", "--trials", "6")
-    assert (full.returncode, "Traceback" in full.stderr) == (1, False), full.stderr
-    assert "cannot be written: No space left on device" in full.stderr
-
     filler.unlink()
     again = small.tuner("run", "study.yaml", "--trials", "6")
     assert again.returncode == 0, again.stderr
     check_complete(small, 6)
 
 
+@pytest.mark.long
 def test_no_room_for_all_but_the_store_is_a_warning(small: Small, tiny_disk: Path) -> None:
     small.results.mkdir(parents=True)
     for folder in ("checkpoints", "tensorboard", "users"):

@@ -98,6 +98,7 @@ def test_a_fourth_alternative_and_twenty_more_trials(small: Small) -> None:
     assert not (small.results / "journal.2.log").exists()
 
 
+@pytest.mark.long
 def test_an_earlier_study_warms_a_later_one(small: Small) -> None:
     write(small)
     assert small.tuner("run", "study.yaml").returncode == 0

@@ -63,6 +63,7 @@ def test_a_second_driver_is_refused(small: Small) -> None:
     assert process.returncode == 0, stderr
 
 
+@pytest.mark.long
 def test_a_time_budget_ends_the_run_and_a_later_one_goes_on(small: Small) -> None:
     short = small.tuner("run", "study.yaml", "--trials", "200", "--time-budget", "12s")
     assert short.returncode == 0, short.stderr
