@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,22 +78,27 @@ def open_store(
         plain = json.loads(json.dumps(facts))
         differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
         refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
-        problems = [
-            Problem(
-                key,
-                f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
-            )
-            for key in refused
-        ]
-        if problems:
-            hint = "give the study another name to begin anew, or another --output"
-            problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
-            raise StoreError(str(folder), problems)
+        _refuse(folder, refused, known, plain)
         if differ and grow is not None:
             study = grow(study, plain)
     done = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
     return StudyStore(study, seed)
+
+
+def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+    """Refuse to go on where these facts of a study are not what they were."""
+    problems = [
+        Problem(
+            key,
+            f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
+        )
+        for key in keys
+    ]
+    if problems:
+        hint = "give the study another name to begin anew, or another --output"
+        problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
+        raise StoreError(str(folder), problems)
 
 
 def _quiet_optuna() -> None:
