@@ -42,3 +42,15 @@ def test_what_is_installed_and_what_is_ours_is_not_sent(own: Path) -> None:
         "0.5",
     )
     assert own_modules([values, "tuner.launch.run", "__main__.Mine", "nowhere.Mine"]) == []
+
+
+def test_what_another_environment_lends_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lent = tmp_path / "site-packages"
+    lent.mkdir()
+    (lent / "lent_module.py").write_text("class Part: pass\n")
+    monkeypatch.syspath_prepend(str(lent))
+    importlib.import_module("lent_module")
+    try:
+        assert own_modules(["lent_module.Part"]) == []
+    finally:
+        del sys.modules["lent_module"]

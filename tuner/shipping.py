@@ -60,6 +60,8 @@ def _place(module: ModuleType | None) -> str | None:
 def _installed() -> set[str]:
     paths = sysconfig.get_paths()
     return {
+        # Of environments that this one builds upon, through a `.pth` file or PYTHONPATH.
+        *(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}),
         *site.getsitepackages(),
         site.getusersitepackages(),
         *(paths[k] for k in ("stdlib", "purelib", "platlib")),
