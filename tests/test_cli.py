@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner import cli
-from tuner.cli import main
+from tuner.cli import leaderboard, main
 from tuner.errors import SearchError, TunerError
 from tuner.results import Evaluation, summarise
 from tuner.space import Space
@@ -257,7 +256,7 @@ def test_an_error_becomes_a_message_and_an_exit_code(monkeypatch, capsys, error,
     def command(_arguments):
         raise error
 
-    monkeypatch.setattr(cli, "_leaderboard", command)
+    monkeypatch.setattr(leaderboard, "_leaderboard", command)
     assert call("leaderboard", "shop") == code
     assert capsys.readouterr() == ("", message)
 
@@ -266,7 +265,7 @@ def test_an_error_that_is_no_message_for_users_is_not_hidden(monkeypatch):
     def command(_arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_leaderboard", command)
+    monkeypatch.setattr(leaderboard, "_leaderboard", command)
     with pytest.raises(ZeroDivisionError):
         call("leaderboard", "shop")
 

@@ -1,0 +1,68 @@
+"""The command line: parse, call one function, turn errors into messages and exit codes.
+
+Exit codes: 0 done; 1 the search failed; 2 something in the command, study or data must be mended;
+75 Ray has died, run it again; 130 interrupted.
+
+Each command has a module here, with `add(commands)` that describes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tuner.cli import check, leaderboard, run, show, space
+
+__all__ = ["main"]
+
+_DESCRIPTION = "Search hyperparameters and modules of RecTools models."
+_EPILOG = (
+    "Exit codes: 0 done, 1 the search failed, 2 mend the command, study or data, "
+    "75 Ray has died, run it again, 130 interrupted."
+)
+_COMMANDS = (
+    run,
+    leaderboard,
+    show,
+    check,
+    space,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    from tuner.errors import TunerError
+
+    try:
+        arguments.command(arguments)
+        sys.stdout.flush()
+    except TunerError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tuner", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"tuner {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rectools-tuner")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,53 @@
+"""`tuner check`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuner.cli.arguments import Commands, add_study_file
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    check = commands.add_parser(
+        "check",
+        help="find what cannot work, before anything is spent",
+        description="Check a study with its data, and run every alternative of its space for one batch on a "
+        "slice of them. Without Ray.",
+    )
+    add_study_file(check)
+    check.set_defaults(command=_check)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from tuner.spec import Study
+
+    study = Study.load(arguments.study, arguments.set)
+    import tempfile
+
+    from tuner.errors import SpaceError
+    from tuner.logs import logs_to
+    from tuner.progress import stderr_console
+    from tuner.quantities import duration
+
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
+        from tuner.check import check
+
+        checked = check(study, stderr_console().print)
+    for region, share in checked.regions:
+        print(f"impossible, and never tried ({share:.0%} of random points): {region}", file=sys.stderr)
+    if checked.problems:
+        raise SpaceError(study.study, checked.problems)
+    print(
+        f"{study.study}: {checked.n_points} configurations with {checked.n_options} options in "
+        f"{checked.n_pairs} pairs were built, trained for a batch and recommended: "
+        f"none failed ({duration(checked.seconds)})"
+    )
+    if checked.estimates:
+        from tuner.estimate import draw_estimates
+
+        print(draw_estimates(checked.estimates, study))

@@ -1,0 +1,70 @@
+"""`tuner run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner.cli.arguments import Commands, add_study_file, terminal_width
+
+if TYPE_CHECKING:
+    from tuner.leaderboard import Leaderboard
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    run = commands.add_parser(
+        "run", help="run a study, or go on with it", description="Run a study, or go on with it."
+    )
+    add_study_file(run)
+    run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
+    run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
+    run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    run.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from tuner.spec import Study
+
+    overrides = list(arguments.set)
+    if arguments.trials is not None:
+        overrides.append(f"search.trials={arguments.trials}")
+    if arguments.time_budget is not None:
+        overrides.append(f"search.time_budget={arguments.time_budget}")
+    study = Study.load(arguments.study, overrides)
+    from tuner.launch import run, study_folder
+
+    board = run(study, arguments.output)
+    _summary(board, study_folder(study, arguments.output))
+
+
+def _summary(board: Leaderboard, folder: Path) -> None:
+    """Print the best rows to stdout, and where to go on to stderr."""
+    from tuner.launch import shown
+    from tuner.leaderboard import render
+    from tuner.quantities import number
+
+    print(render(board, top=10, width=terminal_width()))
+    sys.stdout.flush()
+    where = shown(folder)
+    best = board.best
+    if best is not None and best.record.summary is not None:
+        value = number(best.record.summary.mean)
+        print(
+            f"\nbest: trial {best.record.number} {best.record.label}, {board.objective} {value}",
+            file=sys.stderr,
+        )
+    if board.further:
+        numbers = ", ".join(str(row.record.number) for row in board.front)
+        print(f"front, beaten by none in all objectives: trials {numbers or 'none yet'}", file=sys.stderr)
+    print(
+        f"results: {where}\n"
+        f"  tuner leaderboard {where}\n"
+        f"  tuner show {where} best\n"
+        f"  tensorboard --logdir {where}/tensorboard",
+        file=sys.stderr,
+    )

@@ -1,0 +1,27 @@
+"""`tuner show`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tuner.cli.arguments import Commands, add_results, results_folder
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    show = commands.add_parser(
+        "show",
+        help="print one trial",
+        description="Print one trial: params as RecTools takes them, curve, folds, seeds, log.",
+    )
+    add_results(show)
+    show.add_argument("trial", metavar="TRIAL", help="its number, the name of a baseline, or best")
+    show.set_defaults(command=_show)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from tuner.show import show_trial
+
+    print(show_trial(results_folder(arguments), arguments.trial))

@@ -1,0 +1,35 @@
+"""`tuner space`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tuner.cli.arguments import Commands, positive
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    space = commands.add_parser(
+        "space",
+        help="print a space as a tree",
+        description="Print a space as a tree, with its conditions, its size and a few samples.",
+    )
+    space.add_argument("space", metavar="SPACE|STUDY.yaml", help="import path, or a study")
+    space.add_argument("--samples", type=positive, default=3, metavar="N", help="default: 3")
+    space.set_defaults(command=_space)
+
+
+def _space(arguments: argparse.Namespace) -> None:
+    from tuner.space import load_space
+    from tuner.space.tree import draw_tree
+
+    if arguments.space.endswith((".yaml", ".yml")):
+        from tuner.prepare import study_space
+        from tuner.spec import Study
+
+        space = study_space(Study.load(arguments.space))
+    else:
+        space = load_space(arguments.space)
+    print(draw_tree(space, samples=arguments.samples))
