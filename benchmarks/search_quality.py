@@ -30,8 +30,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from benchmarks.measuring import command_line, machine, write_results
-from benchmarks.record_table import STUDY
-from benchmarks.recording import Table, load_table
+from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
 from tuner.prepare import study_space
 from tuner.space import Space
@@ -93,13 +92,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--workers", type=int, default=4, help="of the virtual cluster")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of this machine")
+    parser.add_argument("--table", default="retail", help="that is searched, of benchmarks/recorded")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     arguments = parser.parse_args()
     seeds = range(4 if arguments.quick else arguments.seeds)
-    facts, table = machine(), load_table()
+    facts, table = machine(), _table(arguments.table)
     jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        outcomes = list(pool.map(partial(search, n_workers=arguments.workers), jobs))
+        outcomes = list(pool.map(partial(search, name=arguments.table, n_workers=arguments.workers), jobs))
     runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
     for (name, _), outcome in zip(jobs, outcomes, strict=True):
         runs[name].append(outcome)
@@ -117,27 +117,34 @@ def n_seeds(name: str) -> float:
     return math.inf if name in {"ours", "random", *STOCK} else FEWER_SEEDS
 
 
+def search_space(table: Table) -> Space:
+    """Return the space that a table was drawn from."""
+    study = table.facts["study"]
+    data = {"interactions": "not read", **study["data"]}
+    return study_space(study_from_mapping({**study, "data": data}))
+
+
 @cache
-def search_space() -> Space:
-    """Return the space that the table was drawn from."""
-    data = {"interactions": "not read", **STUDY["data"]}
-    return study_space(study_from_mapping({**STUDY, "data": data}))
+def _table(name: str) -> Table:
+    return load_table(table_path(name))
 
 
-_table = cache(load_table)
+@cache
+def _space(name: str) -> Space:
+    return search_space(_table(name))
 
 
-def search(job: tuple[str, int], n_workers: int) -> Outcome:
-    """Let the contender of a name search the recorded table with a seed."""
-    name, seed = job
-    return outcome_of(_table(), CONTENDERS[name](_table(), search_space(), seed), n_workers)
+def search(job: tuple[str, int], name: str, n_workers: int) -> Outcome:
+    """Let a contender search the recorded table of a name with a seed."""
+    contender, seed = job
+    return outcome_of(_table(name), CONTENDERS[contender](_table(name), _space(name), seed), n_workers)
 
 
 def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
     """Let a contender search a table."""
     best, whole = float(table.scores.max()), float(table.seconds[:, -1, -1].sum())
     reached, found = math.inf, 0.0
-    for spent, row in replay(table, contender, n_workers):
+    for spent, row in replay(contender, n_workers):
         found = max(found, float(table.scores[row]))
         if found >= (1 - CLOSE) * best:
             reached = min(reached, spent / whole)

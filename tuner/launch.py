@@ -175,7 +175,7 @@ def _snapshot(study: Study, folder: Path) -> None:
 
 def _end(budget: Budget, store: StudyStore) -> End | None:
     """Return why nothing more is to run, None if something is."""
-    unfinished = store.n_waiting() or store.cut_off()
+    unfinished = store.n_waiting() or store.cut_off() or store.resting()
     return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
@@ -247,6 +247,7 @@ def _progress(
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
+        resting=store.resting(),
     )
 
 

@@ -6,7 +6,7 @@ Everything goes to stderr; stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -73,6 +73,8 @@ class Progress:
         Of the study, as the user would type it.
     ends_at
         End of the time budget on the clock of `time.monotonic`; None for none.
+    resting
+        Numbers of the trials that rest from an earlier run.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Progress:
         concurrency: int,
         folder: str,
         ends_at: float | None = None,
+        resting: Collection[int] = (),
     ) -> None:
         self._console = console
         self._total = total
@@ -101,6 +104,7 @@ class Progress:
         self._ends_at = ends_at
         self._counts = _Counts()
         self._running: dict[int, _Running] = {}
+        self._resting = set(resting)
         self._best: _Best | None = None
         self._live = (
             Live(get_renderable=self.render, console=console, refresh_per_second=4, transient=True)
@@ -119,6 +123,7 @@ class Progress:
 
     def started(self, job: Job, *, again: bool) -> None:
         """Show that a trial runs; say it only where that is news."""
+        self._resting.discard(job.number)
         self._running[job.number] = _Running(job, time.monotonic(), int(str(job.params.get("epochs", 0))))
         if again:
             self._say(f"{_name(job)} was cut off and begins again")
@@ -143,6 +148,11 @@ class Progress:
         mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
+    def rested(self, job: Job) -> None:
+        """Count a trial that rests; it is no news."""
+        self._running.pop(job.number, None)
+        self._resting.add(job.number)
+
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Say that a trial was stopped early, where and why."""
         self._end(job, seconds)
@@ -162,6 +172,7 @@ class Progress:
         parts += [f"{counts.stopped} stopped early"] if counts.stopped else []
         parts += [f"{counts.failed} failed"] if counts.failed else []
         parts += [f"{len(self._running)} running"]
+        parts += [f"{len(self._resting)} resting"] if self._resting else []
         left = self._time_left()
         parts += [f"about {duration(left)} left"] if left is not None else []
         lines: list[Text | Table] = [Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")]
@@ -195,6 +206,7 @@ class Progress:
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)
+        self._resting.discard(job.number)
         if seconds is not None:
             self._counts.done += 1
             self._counts.seconds.append(seconds)

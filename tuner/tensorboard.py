@@ -103,6 +103,13 @@ class TensorBoardWriter:
         self._write(job, _session_end("STATUS_SUCCESS"))
         self._end(job.number)
 
+    def rested(self, job: Job) -> None:
+        """Write that the trial rests, and close its run; taken up again, it is written anew."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("resting", "not among the best so far; it may be taken up again"))
+        self._end(job.number)
+
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
         """Write where and why as text, and end the run; its curves stay."""
         from tensorboard.plugins.text.summary_v2 import text_pb

@@ -78,7 +78,8 @@ def run_trial(
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    checkpoint = read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS)
+    path = checkpoint_path(Path(folder), job.number)
+    checkpoint = read_checkpoint(path, CHECKPOINT_SECONDS, job.rests_at)
     with _trial_log(Path(folder) / "logs" / f"trial-{job.number:04d}.log", job, timeout):
         try:
             evaluate_folds(

@@ -100,7 +100,7 @@ class Measure:
     def finish(self) -> None:
         """Evaluate the fitted model, unless its last epoch has been measured."""
         if self.measured != self.epoch or not self.epoch:
-            self.take()
+            self.tell(self.take())
 
     def by_user(self) -> Users | None:
         """Return the objective's values by user, of all evaluations; None if it is no mean over users."""
@@ -108,8 +108,8 @@ class Measure:
             return None
         return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
 
-    def take(self) -> None:
-        """Recommend, measure and report."""
+    def take(self) -> Evaluation:
+        """Recommend and measure."""
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
@@ -148,6 +148,12 @@ class Measure:
             recommend_seconds=round(recommend_seconds, 4),
         )
         self._made.append(evaluation)
+        self._away += time.perf_counter() - began
+        return evaluation
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Report what `take` returned; within Ray the trial may end in it."""
+        began = time.perf_counter()
         self.report(evaluation)
         self._away += time.perf_counter() - began
 
