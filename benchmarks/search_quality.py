@@ -19,6 +19,7 @@ Prints a table and writes benchmarks/results/search_quality.json.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from benchmarks.measuring import command_line, machine, write_results
+from benchmarks.measuring import RESULTS, command_line, machine, write_results
 from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
 from tuner.prepare import study_space
@@ -86,6 +87,12 @@ class Outcome:
         """Return it as JSON types, which know no infinity."""
         return {"reached": self.reached if self.reached < math.inf else None, "regret": self.regret}
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, float | None]) -> Outcome:
+        """Read what `to_plain` gave."""
+        reached = plain["reached"]
+        return cls(math.inf if reached is None else reached, plain["regret"] or 0.0)
+
 
 def main() -> None:
     parser = command_line(__doc__)
@@ -94,22 +101,43 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of this machine")
     parser.add_argument("--table", default="retail", help="that is searched, of benchmarks/recorded")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        choices=CONTENDERS,
+        default=[],
+        metavar="NAME",
+        help="take their runs over from the last result: nothing is random but for the seed",
+    )
     arguments = parser.parse_args()
     seeds = range(4 if arguments.quick else arguments.seeds)
     facts, table = machine(), _table(arguments.table)
+    settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
+    kept = last_runs(arguments.keep, settings) if arguments.keep else {}
     jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         outcomes = list(pool.map(partial(search, name=arguments.table, n_workers=arguments.workers), jobs))
     runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
+    runs |= kept
     for (name, _), outcome in zip(jobs, outcomes, strict=True):
         runs[name].append(outcome)
     found = figures(runs)
     print("\n".join(f"{name:<42}{value:>10g}" for name, value in found.items()))
-    if arguments.only == list(CONTENDERS):
-        settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
+    if {"ours", "random", *STOCK} <= runs.keys() and arguments.table == "retail":
+        if kept:
+            settings["of the contenders taken over from the run before"] = len(kept)
         raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
         result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
         print(write_results("search_quality", {**result, "runs": raw}))
+
+
+def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str, list[Outcome]]:
+    """Return the runs of some contenders in the last result, which must have been made alike."""
+    last = json.loads((RESULTS / "search_quality.json").read_text(encoding="utf-8"))
+    if any(last["settings"].get(key) != value for key, value in settings.items()):
+        msg = f"the last result must be of {settings}, but is of {last['settings']}"
+        raise SystemExit(msg)
+    return {name: [Outcome.from_plain(one) for one in last["runs"][name]] for name in names}
 
 
 def n_seeds(name: str) -> float:

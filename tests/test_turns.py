@@ -40,8 +40,8 @@ class Run:
     """A run of a study with virtual workers: a step is an evaluation."""
 
     folder: Path
-    halving: Halving | None = Halving()
-    search: Search = Search(trials=TRIALS)
+    halving: Halving | None = field(default_factory=Halving)
+    search: Search = field(default_factory=lambda: Search(trials=TRIALS))
     race: Race | None = None
     events: list[tuple[str, int]] = field(default_factory=list)
 
@@ -95,12 +95,13 @@ class Run:
         while len(self.live) < 2 and isinstance(found := self.searcher.suggest(str(self.n_asked)), dict):
             self.live[str(self.n_asked)] = (found["job"], 0)
             self.n_asked += 1
-        for trial_id, (job, made) in list(self.live.items()):
+        running = list(self.live.items())
+        for trial_id, (job, made) in running:
             self.live[trial_id] = (job, made + 1)
             if self._report(trial_id, job, made):
                 del self.live[trial_id]
                 self.searcher.on_trial_complete(trial_id)
-        return bool(self.live)
+        return bool(running)
 
     def _report(self, trial_id: str, job: Job, made: int) -> bool:
         fold, epoch = divmod(made, EPOCHS)
@@ -123,7 +124,12 @@ class Run:
 
 def opened(folder: Path) -> StudyStore:
     return open_store(
-        folder, name="small", direction="maximize", sampler=Sampler(use="random"), seed=3, facts={}
+        folder,
+        name="small",
+        direction="maximize",
+        sampler=Sampler(use="random"),
+        seed=3,
+        facts={"objective": "NDCG@10"},
     )
 
 

@@ -5,9 +5,10 @@ Two rules, each for what it can tell. Within the first fold and at its end, succ
 https://arxiv.org/abs/1810.05934): coarse, and where most is saved. A trial that is not among the best at a
 rung *rests* there: other trials come first, and it is taken up again as soon as it is among the best after
 all. When no new trial is to begin, those that rest are taken up, the best first, down to a wider share; only
-what is left then is stopped. So greed decides the order, and the wider share what is lost. After each fold, a race on users: all trials are judged on the
-same users of the same folds, so that their per-user values can be compared in pairs with those of the
-incumbent, the best trial so far; thousands of pairs have a power that a few folds lack.
+what is left then is stopped. So greed decides the order, and the wider share what is lost. After each fold, a
+race on users: all trials are judged on the same users of the same folds, so that their per-user values can be
+compared in pairs with those of the incumbent, the best trial so far; thousands of pairs have a power that a
+few folds lack.
 
 The rules are pure functions. `Referee` holds what they compare with, and is fed in the order of events:
 by a search, or by a replay of recorded curves.
