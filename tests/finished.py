@@ -68,19 +68,27 @@ def finished_shop(
     """Return a folder with ``shop.yaml``, its data, ``studies/shop`` what the run printed; change nothing."""
     folder = tmp_path_factory.mktemp("shop")
     write_shop(folder, interactions, item_features)
-    done = subprocess.run(
-        [sys.executable, "-m", "tuner.cli", "run", "shop.yaml", "--json-lines", "events.jsonl"],
+    with started(folder, "watch", "studies/shop") as watch:
+        with started(folder, "run", "shop.yaml", "--json-lines", "events.jsonl") as run:
+            out, err = run.communicate(timeout=240)
+        assert run.returncode == 0, err
+        watched = watch.communicate(timeout=60)[1]
+    for name, text in {"stdout": out, "stderr": err, "watched": watched}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `tuner` in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner.cli", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=240,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout").write_text(done.stdout, encoding="utf-8")
-    (folder / "stderr").write_text(done.stderr, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture

@@ -138,15 +138,16 @@ def _wait_for(folder: Path, say: Callable[[str], None]) -> None:
 
 
 def _has_trials(folder: Path) -> bool:
-    """Whether the folder has a study that can be read: its first moments are the run's own."""
+    """Whether the folder has a study with trials; until it has, a run may still be writing its beginning."""
     if not store_exists(folder):
         return False
     try:
-        return "objective" in read_records(folder, curves=False).facts
+        stored = read_records(folder, curves=False)
     except StoreError:
         if study_holder(folder) is None:
             raise
         return False
+    return bool(stored.records) or (study_holder(folder) is None and "objective" in stored.facts)
 
 
 def _facts(stored: StoredStudy, folder: Path) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _facts(stored: StoredStudy, folder: Path) -> dict[str, Any]:
     return {
         "total": None if study is None else max(study.search.trials, len(trials) - baselines) + baselines,
         "already": sum(record.state in ENDED for record in trials),
-        "n_folds": max((len(record.seeds) for record in trials), default=1),
+        "n_folds": study.folds.n_folds if study else max((len(one.seeds) for one in trials), default=1),
         "objective": str(stored.facts["objective"]),
         "direction": stored.direction,
         "constraints": [Constraint.parse(text) for text in stored.facts.get("constraints", ())],
