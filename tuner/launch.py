@@ -17,6 +17,7 @@ import yaml
 
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
+from tuner.dashboard import DashboardNotes
 from tuner.errors import Problem, SearchError, StudyError, TunerError
 from tuner.events import Events
 from tuner.growth import Growth
@@ -240,7 +241,10 @@ def _search(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        observers: list[Observer] = [progress, tensorboard, *([events] if events is not None else [])]
+        objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
+        notes = DashboardNotes(store.study, objectives, shown(folder))
+        observers: list[Observer] = [progress, tensorboard, notes]
+        observers += [events] if events is not None else []
         searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
