@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, leaderboard, run, show, space, watch
+from tuner.cli import check, final, leaderboard, run, show, space, watch
 
 __all__ = ["main"]
 
@@ -24,6 +24,7 @@ _EPILOG = (
 )
 _COMMANDS = (
     run,
+    final,
     leaderboard,
     show,
     watch,
