@@ -78,4 +78,5 @@ def _stored(
         facts=attributes.get("facts", {}),
         versions=attributes.get("versions", {}),
         records=records,
+        attributes={key: value for key, value in attributes.items() if key not in {"facts", "versions"}},
     )
