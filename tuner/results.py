@@ -136,6 +136,9 @@ class Evaluation:
         Names of the fast paths that the fit took.
     precision
         Arithmetic of the fit: ``float32``, ``tf32`` or ``bf16``.
+    threads
+        Of torch: sums depend on their number, so a trial that is run again needs as many. None where an
+        earlier version did not record it.
     """
 
     fold: int
@@ -150,6 +153,7 @@ class Evaluation:
     fast_paths: tuple[str, ...] = ()
     precision: str = "float32"
     recommend_seconds: float | None = None
+    threads: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""

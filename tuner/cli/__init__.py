@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, export, leaderboard, recommend, run, show, space
+from tuner.cli import check, export, leaderboard, recommend, reproduce, run, show, space
 
 __all__ = ["main"]
 
@@ -30,6 +30,7 @@ _COMMANDS = (
     space,
     export,
     recommend,
+    reproduce,
 )
 
 

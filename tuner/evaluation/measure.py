@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rectools.metrics
+import torch
 from numpy.typing import NDArray
 from rectools.metrics import calc_metrics
 from rectools.metrics.base import MetricAtK
@@ -146,6 +147,7 @@ class Measure:
             fast_paths=self.paths.applied,
             precision=self.precision,
             recommend_seconds=round(recommend_seconds, 4),
+            threads=torch.get_num_threads(),
         )
         self._made.append(evaluation)
         self.report(evaluation)

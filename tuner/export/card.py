@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tuner.export.fit import Fitted
+from tuner.judgement import Comparison, Final
 from tuner.leaderboard import Row
 from tuner.quantities import duration, number, size
 from tuner.records import NO_TRIALS, StoredStudy
@@ -46,7 +47,9 @@ class Data:
     folds: Sequence[str]
 
 
-def card(stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path) -> str:
+def card(
+    stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path, *, final: Final | None = None
+) -> str:
     """Return the card of an export in Markdown.
 
     Parameters
@@ -59,6 +62,8 @@ def card(stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path
         What it was fitted on.
     folder
         Of the export, with all files but the card.
+    final
+        The study's final judgement.
     """
     sections = [
         _head(stored, row, fitted, data),
@@ -66,6 +71,7 @@ def card(stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path
         "## Params\n\n```json\n" + json.dumps(fitted.params, indent=2) + "\n```",
         _data(data),
         _scores(stored, row),
+        *([_holdout(final, row)] if final is not None else []),
         _search(stored),
         _again(stored, row, fitted),
         _files(folder),
@@ -133,8 +139,40 @@ def _data(data: Data) -> str:
 def _scores(stored: StoredStudy, row: Row) -> str:
     summary = row.record.summary
     assert summary is not None, "only complete trials are exported"
-    lines = ["## Scores", "", *_validation(stored, summary)]
+    return "\n".join(["## Scores", "", *_validation(stored, summary)])
+
+
+def _holdout(final: Final, row: Row) -> str:
+    """Say how good the trial was on the holdout, with what certainty."""
+    judged = final.row(row.record.number)
+    if judged is None:
+        return "## Holdout\n\nThis trial is not among those that were judged on the holdout."
+    looks = "once" if final.look == 1 else f"{final.look} times"
+    header = ["metric", "holdout", "95 % interval", *(f"seed {seed}" for seed in judged.seeds)]
+    rows = []
+    for label, value in judged.metrics.items():
+        at = judged.intervals.get(label)
+        bounds = f"{number(at.low)} to {number(at.high)}" if at is not None else ""
+        rows.append([label, number(value), bounds, *(number(seed[label]) for seed in judged.by_seed)])
+    lines = [
+        f"## Holdout\n\nTrained on all before it with {len(judged.seeds)} seeds and judged on its "
+        f"{final.n_users:,} users. It had been looked at {looks}, this time included.",
+        "",
+        markdown_table(header, rows),
+        "",
+        f"- {final.objective} on the folds of the search was {number(judged.validation)}, so the optimism is "
+        f"{judged.optimism:+.4f}.",
+    ]
+    others = {"the best baseline": judged.against_baseline, "the next best": judged.against_next}
+    lines += [f"- {_against(name, one)}" for name, one in others.items() if one is not None]
     return "\n".join(lines)
+
+
+def _against(name: str, one: Comparison) -> str:
+    bounds = f"{one.interval.low:+.4f} to {one.interval.high:+.4f}"
+    told = "" if one.told_apart else "; the holdout cannot tell them apart"
+    p = f"p = {one.p_value:.3g}, corrected for {one.n_compared} comparisons"
+    return f"Against {name}, trial {one.other}: {one.difference:+.4f} ({bounds}), {p}{told}."
 
 
 def _validation(stored: StoredStudy, summary: Summary) -> Iterator[str]:

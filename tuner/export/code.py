@@ -27,8 +27,9 @@ from tuner.space import Value
 __all__ = ["Code", "code_of", "requirements"]
 
 OURS = ("search_spaces", "tuner")
-#: Packages that others bring for a GPU, in the versions that these name exactly.
-_BROUGHT_BY_TORCH = ("nvidia-", "triton", "cuda-")
+#: Packages without a pin: what torch brings for a GPU, in the versions that it names exactly, and what comes
+#: with a virtual environment, which need not be what other packages ask for.
+_UNPINNED = ("nvidia-", "triton", "cuda-", "setuptools", "pip", "wheel")
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _pinned(wanted: Mapping[str, str]) -> dict[str, str]:
     seen: set[tuple[str, str]] = set()
     while waiting:
         name, extra = waiting.pop(0)
-        if (name, extra) in seen or name.startswith(_BROUGHT_BY_TORCH):
+        if (name, extra) in seen or name.startswith(_UNPINNED):
             continue
         seen.add((name, extra))
         try:

@@ -21,7 +21,9 @@ from tuner.export.card import Data, card
 from tuner.export.code import Code, code_of, requirements
 from tuner.export.fit import Fitted, fit_trial
 from tuner.export.folder import check_target, folder_size, made_whole
+from tuner.final import final_of
 from tuner.folds import before_holdout, development_dataset, make_folds
+from tuner.judgement import Final
 from tuner.leaderboard import Row, rank
 from tuner.prepare import fold_line, holdout_words
 from tuner.records import StoredStudy
@@ -82,7 +84,8 @@ def export(
     folder
         Of its results.
     which
-        The trial's number, a baseline's name, or ``best``.
+        The trial's number, a baseline's name, or ``best``: the first of the final judgement, or, without
+        one, of the leaderboard.
     target
         Folder to write; it appears as a whole.
     say
@@ -106,7 +109,8 @@ def export(
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    row = _complete_row(stored, which)
+    final = final_of(stored)
+    row = _complete_row(stored, final, which)
     record, summary = row.record, row.record.summary
     assert summary is not None, "just checked"
     source = load_source(study.data)
@@ -126,12 +130,15 @@ def export(
     )
     with made_whole(target) as made:
         write_model(made, fitted, dataset, source, study)
-        (made / "README.md").write_text(card(stored, row, fitted, data, made), encoding="utf-8")
+        (made / "README.md").write_text(card(stored, row, fitted, data, made, final=final), encoding="utf-8")
     n_bytes = folder_size(target)
     return Made(target, row, fitted, n_bytes)
 
 
-def _complete_row(stored: StoredStudy, which: str) -> Row:
+def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
+    """Return a trial's row; the best one is the first on the holdout, if that was judged on."""
+    if which == "best" and final is not None and final.rows:
+        which = str(final.rows[0].number)
     row = find_row(rank(stored, running=False), which)
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.state}"
