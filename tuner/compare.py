@@ -166,8 +166,8 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
 def paired_difference(study: Compared, row: Row, other: Compared, against: Row) -> Paired | None:
     """Compare two trials user by user, each at its own epoch.
 
-    The interval is that of a mean of independent pairs. None where one of the studies has no values by user of
-    some fold, as of an objective that is no mean over users.
+    The interval is that of a mean of independent pairs. None where one of the studies has no values by user
+    of some fold, as of an objective that is no mean over users.
     """
     mine, its = _values(study, row), _values(other, against)
     if not mine or mine.keys() != its.keys() or any(mine[f].shape != its[f].shape for f in mine):

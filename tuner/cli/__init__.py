@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, compare, export, leaderboard, recommend, reproduce, run, show, space
+from tuner.cli import check, compare, export, init, leaderboard, recommend, reproduce, run, show, space
 
 __all__ = ["main"]
 
@@ -32,6 +32,7 @@ _COMMANDS = (
     recommend,
     reproduce,
     compare,
+    init,
 )
 
 
