@@ -13,7 +13,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, final, leaderboard, run, show, space, watch
+from tuner.cli import (
+    check,
+    compare,
+    export,
+    final,
+    init,
+    leaderboard,
+    recommend,
+    reproduce,
+    run,
+    show,
+    space,
+    watch,
+)
 
 __all__ = ["main"]
 
@@ -30,6 +43,11 @@ _COMMANDS = (
     watch,
     check,
     space,
+    export,
+    recommend,
+    reproduce,
+    compare,
+    init,
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rectools.metrics
+import torch
 from numpy.typing import NDArray
 from rectools.metrics import calc_metrics
 from rectools.metrics.base import MetricAtK
@@ -171,6 +172,7 @@ class Measure:
             recommend_seconds=round(recommend_seconds, 4),
             learning_rate=self.learning_rate,
             epoch_seconds=None if self.epoch_seconds is None else round(self.epoch_seconds, 4),
+            threads=torch.get_num_threads(),
         )
         self._made.append(evaluation)
         self.report(evaluation)
