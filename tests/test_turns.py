@@ -14,7 +14,7 @@ from tuner.alone import LargeTrials
 from tuner.budgets import Budget
 from tuner.leaderboard import load_leaderboard, render
 from tuner.records import TrialRecord
-from tuner.results import DONE, EVALUATION, USERS, Evaluation, Job, Users
+from tuner.results import DONE, EVALUATION, USERS, Evaluation, Job, Rest, Users
 from tuner.search import StudySearcher
 from tuner.show import show_trial
 from tuner.space import Float, Space
@@ -78,7 +78,7 @@ class Run:
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
 
-    def rested(self, job: Job) -> None:
+    def rested(self, job: Job, _rest: Rest) -> None:
         self.events.append(("rested", job.number))
 
     def finished(self, job: Job, *_: object) -> None:

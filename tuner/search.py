@@ -81,7 +81,7 @@ class Observer(Protocol):
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Note that a trial made all its evaluations."""
 
-    def rested(self, job: Job) -> None:
+    def rested(self, job: Job, rest: Rest) -> None:
         """Note that a trial rests; it may be started again."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
@@ -401,9 +401,10 @@ class StudySearcher(Searcher):
     def _rest(self, live: _Live, rest: Rest) -> None:
         live.told = True
         self._charge(live)
-        self._turns.rest(live.job.number, replace(rest, seconds=round(_seconds(live), 3)))
+        rest = replace(rest, seconds=round(_seconds(live), 3))
+        self._turns.rest(live.job.number, rest)
         for observer in self._observers:
-            observer.rested(live.job)
+            observer.rested(live.job, rest)
 
     def _prune(self, live: _Live, stop: Stop) -> None:
         live.told = True
