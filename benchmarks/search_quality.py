@@ -14,7 +14,8 @@ table's best its own best is at the end. `compute_vs_random` and the others are 
 percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways. With rules
 switched off, ours is searched with the first 30 seeds.
 
-Prints a table and writes benchmarks/results/search_quality.json.
+Prints a table and writes benchmarks/results/search_quality.json, and draws search_quality.svg beside it. With
+`--only`, `--keep` takes the runs of other contenders over from the last result.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import numpy as np
 from benchmarks.measuring import RESULTS, command_line, machine, write_results
 from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
+from benchmarks.shares import draw
 from tuner.prepare import study_space
 from tuner.space import Space
 from tuner.spec import Halving, Race, Sampler, Stopping, study_from_mapping
@@ -129,6 +131,8 @@ def main() -> None:
         raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
         result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
         print(write_results("search_quality", {**result, "runs": raw}))
+        drawn = {name: [one.reached for one in outcomes] for name, outcomes in runs.items()}
+        (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
 
 
 def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str, list[Outcome]]:

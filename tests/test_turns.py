@@ -191,7 +191,7 @@ def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:
         run.step()
     number, rest = next(iter(resting.items()))
     assert (rest.fold, rest.epoch, rest.rung) == (0, 1, 1)
-    assert "resting, fold 1, epoch 1" in render(load_leaderboard(tmp_path), "text")
+    assert "resting, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
     assert "rests after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 
