@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
     from rich.console import Console
 
+    from tuner.observer import Observer
     from tuner.prepare import Prepared
-    from tuner.search import Observer, StudySearcher
+    from tuner.search import StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
@@ -373,7 +374,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.search import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.stopper import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     resources = prepared.study.resources

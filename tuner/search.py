@@ -10,20 +10,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from ray.tune import Stopper
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
 from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
+from tuner.observer import Observer
 from tuner.quantities import duration, size
 from tuner.results import (
     DONE,
@@ -39,7 +36,6 @@ from tuner.results import (
     Job,
     Rest,
     Stop,
-    Summary,
     Users,
     summarise,
 )
@@ -48,11 +44,7 @@ from tuner.stopping import Referee
 from tuner.store import Asked, StudyStore
 from tuner.turns import Turn, Turns
 
-if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
-    from ray.tune.experiment import Trial
-
-__all__ = ["NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
+__all__ = ["StudySearcher", "fail_alike"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,28 +59,6 @@ KILLED_BY_RAY = "running low on memory"
 NOTE_HELD_SECONDS = 60.0
 #: Failures in a row, from the first trial on, after which a search is given up.
 HOPELESS = 3
-
-
-class Observer(Protocol):
-    """Something that looks on: the live table, TensorBoard."""
-
-    def started(self, job: Job, *, again: bool) -> None:
-        """Note that a trial began, for the first time or `again` after it was cut off."""
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Note metrics of a fold at an epoch."""
-
-    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
-        """Note that a trial made all its evaluations."""
-
-    def rested(self, job: Job, rest: Rest) -> None:
-        """Note that a trial rests; it may be started again."""
-
-    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Note that a trial was stopped early."""
-
-    def failed(self, job: Job, cause: str, log: str) -> None:
-        """Note that a trial failed, and where its log stands."""
 
 
 @dataclass
@@ -463,47 +433,6 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
         For each ended trial the kind of its failure, None if it was complete.
     """
     return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
-
-
-class StopWhenAsked(Stopper):
-    """Brings each result to the search, before Tune's other parts see it, and stops the trials that it says.
-
-    All trials end when the search is ending: on Ctrl-C at once, else at their next evaluation, or when their
-    grace is over.
-    """
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether to stop this trial here."""
-        return self._searcher.take(trial_id, result)
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> StopWhenAsked:
-        """Keep asking the one searcher when Tune copies its configuration."""
-        return self
-
-    def stop_all(self) -> bool:
-        """Whether to stop everything now."""
-        return self._searcher.ending_now
-
-
-class NoteLostWorkers(FIFOScheduler):
-    """Tells the search why Ray has lost a worker; Tune's searchers learn only that it has."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Ray's own
-        self._searcher = searcher
-
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002  # Ray's signature
-        """Pass on what Ray wrote of the error."""
-        if trial.error_file is not None:
-            with suppress(OSError):  # a full disk has no room for it
-                self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> NoteLostWorkers:
-        """Keep telling the one searcher when Tune copies its configuration."""
-        return self
 
 
 def _live(
