@@ -20,17 +20,12 @@ def draw(reached: Mapping[str, Sequence[float]]) -> str:
     reached
         By contender: compute until the best was reached, as a share of the whole table's; inf: never.
     """
-    lines = [
-        line
-        for (name, values), colour in zip(reached.items(), COLOURS, strict=False)
-        for line in _steps(values, colour)
-    ]
+    colours = dict(zip(reached, COLOURS, strict=False))
+    lines = [line for name, colour in colours.items() for line in _steps(reached[name], colour)]
     names = [
         f'<text x="{WIDTH - RIGHT - 8}" y="{HEIGHT - BOTTOM - 12 - 16 * at}" fill="{colour}" '
         f'text-anchor="end">{name}</text>'
-        for at, (name, colour) in enumerate(
-            zip(reversed(reached), reversed(COLOURS[: len(reached)]), strict=True)
-        )
+        for at, (name, colour) in enumerate(reversed(colours.items()))
     ]
     ticks = [
         f'<text x="{_x(at):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{at:g}</text>'
