@@ -213,15 +213,19 @@ def _snapshot(study: Study, folder: Path) -> None:
 
 def _end(budget: Budget, store: StudyStore) -> End | None:
     """Return why nothing more is to run, None if something is."""
-    unfinished = store.n_waiting() or store.cut_off() or store.resting()
-    return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
+    return (None if _unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
+
+
+def _unfinished(store: StudyStore) -> int:
+    """Return how many trials wait, were cut off or rest."""
+    return store.n_waiting() + len(store.cut_off()) + len(store.resting())
 
 
 def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
     """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
     if study.final is None:
         return
-    unfinished = store.n_waiting() + len(store.cut_off())
+    unfinished = _unfinished(store)
     if unfinished:
         console.print(f"final: not yet; {unfinished} trials go on in the next run")
         return
