@@ -103,6 +103,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             grow=_growth(prepared, folder, console),
         )
         _snapshot(study, folder)
+        store.describe(prepared.description)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
         _warm_start(prepared, store, console)
         budget = Budget(

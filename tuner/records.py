@@ -13,6 +13,7 @@ from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
+    "ATTEMPT_KEY",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
@@ -20,6 +21,7 @@ __all__ = [
     "NO_TRIALS",
     "REPEATS",
     "WARM",
+    "Attempt",
     "StoredStudy",
     "TrialRecord",
     "further_objectives",
@@ -39,6 +41,8 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
+#: Begin of the attribute that says where an attempt at a trial ran, and since when; its number follows.
+ATTEMPT_KEY = "attempt:"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -50,6 +54,31 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One go at a trial, on one worker.
+
+    Attributes
+    ----------
+    began
+        As `time.time` counts.
+    host, pid
+        Of the worker.
+    seconds
+        That it took; for one that runs or was cut off, up to a minute less.
+    """
+
+    began: float
+    host: str
+    pid: int
+    seconds: float = 0.0
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people."""
+        return f"{self.host}, process {self.pid}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,8 @@ class TrialRecord:
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
     started, ended
         Local time.
+    attempts
+        Where it ran; none in a study that does not say.
     """
 
     number: int
@@ -100,6 +131,7 @@ class TrialRecord:
     held: Held = field(default_factory=Held)
     started: datetime | None = None
     ended: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def label(self) -> str:
@@ -121,6 +153,8 @@ class StoredStudy:
         Of the packages that it began with.
     records
         All trials, by number.
+    description
+        What its data and folds are, for people; empty in a study that does not say.
     """
 
     name: str
@@ -128,6 +162,7 @@ class StoredStudy:
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
+    description: Mapping[str, Any] = field(default_factory=dict)
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
@@ -159,7 +194,20 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         held=sum(held, Held()),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        attempts=_attempts(attributes),
     )
+
+
+def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    numbers = sorted(int(key.removeprefix(ATTEMPT_KEY)) for key in attributes if key.startswith(ATTEMPT_KEY))
+    found = []
+    for number in numbers:
+        noted = attributes[f"{ATTEMPT_KEY}{number}"]
+        held = Held(**attributes.get(f"{HELD_KEY}{number}", {}))
+        cpus, gpus = noted.get("cpus", 0), noted.get("gpus", 0)
+        seconds = held.cpu_seconds / cpus if cpus else held.gpu_seconds / gpus if gpus else 0.0
+        found.append(Attempt(noted["began"], noted["host"], noted["pid"], seconds))
+    return tuple(found)
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:

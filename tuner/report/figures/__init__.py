@@ -1,0 +1,37 @@
+"""The figures of the report, each a pure function from its material to a drawing, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tuner.report.figures.cost import compute, timeline
+from tuner.report.figures.curves import curves
+from tuner.report.figures.folds import folds
+from tuner.report.figures.history import history_by_time, history_by_trial
+from tuner.report.figures.importances import importances
+from tuner.report.figures.parallel import parallel
+from tuner.report.figures.slices import numbers, slices
+from tuner.report.figures.tradeoff import front, tradeoff
+from tuner.report.material import Material
+from tuner.report.svg import Figure
+
+__all__ = ["SECTIONS", "draw_all"]
+
+Draw = Callable[[Material], "Figure | None"]
+
+#: Sections of the page with figures: (anchor, title, figures).
+SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
+    ("folds", "Across folds", (folds,)),
+    ("search", "How the search went", (history_by_trial, history_by_time, curves)),
+    ("params", "What mattered", (importances, slices, numbers, parallel)),
+    ("tradeoffs", "Trade-offs", (tradeoff, front)),
+    ("cost", "Where time went", (compute, timeline)),
+)
+
+
+def draw_all(material: Material) -> dict[str, list[Figure]]:
+    """Return the figures that the study has something for, by section."""
+    return {
+        anchor: [figure for draw in draws if (figure := draw(material)) is not None]
+        for anchor, _, draws in SECTIONS
+    }
