@@ -153,8 +153,8 @@ class StoredStudy:
         Of the packages that it began with.
     records
         All trials, by number.
-    description
-        What its data and folds are, for people; empty in a study that does not say.
+    attributes
+        What else the store has of the study, as its final judgement.
     """
 
     name: str
@@ -162,7 +162,13 @@ class StoredStudy:
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
-    description: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the data and folds are, for people, by `tuner.prepare`; empty in a study that does not say."""
+        found: Mapping[str, Any] = self.attributes.get("description", {})
+        return found
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

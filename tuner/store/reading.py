@@ -83,5 +83,5 @@ def _stored(
         facts=attributes.get("facts", {}),
         versions=attributes.get("versions", {}),
         records=records,
-        description=attributes.get("description", {}),
+        attributes={key: value for key, value in attributes.items() if key not in {"facts", "versions"}},
     )
