@@ -168,9 +168,7 @@ def _searched(
                 for evaluation in _curve(fold, quality + 0.001 * fold, novelty, EPOCHS, rng)
             ]
             attributes = _complete(evaluations, params)
-            yield _trial(
-                attributes, place, seconds, state=TrialState.COMPLETE, further=further, **dimensions
-            )
+            yield _trial(attributes, place, seconds, state=TrialState.COMPLETE, further=further, **dimensions)
 
 
 def _quality(params: dict[str, Value], rng: np.random.Generator) -> float:
@@ -191,9 +189,7 @@ def _curve(
     ]
 
 
-def _evaluation(
-    fold: int, epoch: int, value: float, novelty: float, rng: np.random.Generator
-) -> Evaluation:
+def _evaluation(fold: int, epoch: int, value: float, novelty: float, rng: np.random.Generator) -> Evaluation:
     noisy = max(0.0, value + float(rng.normal(0, 0.0004)))
     metrics = {
         OBJECTIVE: noisy,
@@ -265,5 +261,3 @@ def _trial(
 
 def _further_value(summary: dict[str, Any], name: str) -> float:
     return float(summary["metrics"].get(name) or summary["n_parameters"] or 0)
-
-

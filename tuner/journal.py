@@ -188,9 +188,7 @@ class _Replay:
         elif operation == _STUDY_ATTR:
             study.attributes.update(log["user_attr"])
         elif operation == _CREATE_TRIAL:
-            trial = _new_trial(
-                log, number=len(study.trials), trial_id=len(self._trials), points=self._points
-            )
+            trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials), points=self._points)
             self._trials.append(trial)
             study.trials.append(trial)
 

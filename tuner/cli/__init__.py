@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, leaderboard, run, show, space
+from tuner.cli import check, leaderboard, report, run, show, space
 
 __all__ = ["main"]
 
@@ -26,6 +26,7 @@ _COMMANDS = (
     run,
     leaderboard,
     show,
+    report,
     check,
     space,
 )

@@ -75,20 +75,22 @@ def _dimension(key: str, records: Sequence[TrialRecord], material: Material) -> 
         module = key == "cls" or key.endswith(("_type", "_types")) or any(isinstance(v, str) for v in values)
         return Dimension(key, label, tuple(texts), partial=partial, module=module)
     low, high = float(min(plain)), float(max(plain))
-    log = low > 0 and (_is_log(key, material) or high / low >= _WIDE)
+    known = _is_log(key, material)
+    log = low > 0 and (high / low >= _WIDE if known is None else known)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return Dimension(key, label, low=low, high=high, log=log and low > 0, partial=partial)
+    return Dimension(key, label, low=low, high=high, log=log, partial=partial)
 
 
-def _is_log(key: str, material: Material) -> bool:
-    """Whether the space draws the param on a logarithmic scale."""
-    return any(
+def _is_log(key: str, material: Material) -> bool | None:
+    """Whether the space draws the param on a logarithmic scale; None where it does not say."""
+    found = [
         getattr(distribution, "log", False)
         for trial in material.points.values()
         for name, distribution in trial.distributions.items()
         if name.partition("@")[0] == key
-    )
+    ]
+    return any(found) if found else None
 
 
 def _text(key: str, value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,8 @@ from typing import Any
 import yaml
 from optuna.trial import FrozenTrial
 
+from tuner.final import final_of
+from tuner.judgement import Final
 from tuner.leaderboard import Leaderboard, Row, rank, varying_params
 from tuner.quantities import short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord
@@ -36,6 +39,8 @@ class Material:
         The study file as it was first run; empty where it is gone.
     points
         Optuna's params and distributions of each trial, by number.
+    final
+        The judgement on the holdout; None as long as there is none.
     running
         Whether somebody runs the study at the moment.
     made
@@ -47,8 +52,14 @@ class Material:
     board: Leaderboard
     study: Mapping[str, Any] = field(default_factory=dict)
     points: Mapping[int, FrozenTrial] = field(default_factory=dict)
+    final: Final | None = None
     running: bool = False
     made: datetime = field(default_factory=datetime.now)
+
+    @property
+    def folder_shown(self) -> str:
+        """The folder as a person would type it: the last two parts of its path say enough."""
+        return shlex.quote("/".join(self.folder.resolve().parts[-2:]))
 
     @property
     def objective(self) -> str:
@@ -127,6 +138,7 @@ def gather(folder: Path) -> Material:
         board=rank(stored, running=running),
         study=_study_file(folder),
         points=read_points(folder),
+        final=final_of(stored),
         running=running,
     )
 

@@ -79,11 +79,18 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 def duration_ticks(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
     """Return ticks of a scale in seconds, in the largest unit that fits."""
     unit, name = next(
-        ((size, word) for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if scale.high >= 1.5 * size),
+        ((size, word) for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if scale.high >= 2 * size),
         (1, "s"),
     )
-    ticks = Scale(scale.low / unit, scale.high / unit, 0, 1).ticks(about)
-    return [(tick * unit, f"{text} {name}") for tick, text in zip(ticks, tick_labels(ticks), strict=True)]
+    length = (scale.high - scale.low) / about
+    round_steps = [factor * size for size, factors in _CLOCK.items() for factor in factors]
+    step = next((one for one in round_steps if one >= length * 0.9), _round_step(length / 86400) * 86400)
+    first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
+    return [(at * step, f"{at * step / unit:g} {name}") for at in range(first, last + 1)]
+
+
+#: Round steps of a clock: unit in seconds -> how many of it.
+_CLOCK = {1: (1, 2, 5, 10, 15, 30), 60: (1, 2, 5, 10, 15, 30), 3600: (1, 2, 3, 6, 12), 86400: (1, 2, 5)}
 
 
 def _round_step(step: float) -> float:

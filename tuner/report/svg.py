@@ -15,7 +15,7 @@ from tuner.report.scales import Scale, tick_labels
 __all__ = ["Canvas", "Figure", "Frame", "clipped", "text_width"]
 
 #: A mean width of letters, as a share of their size; a little more than that of the fonts named below.
-_LETTER = 0.56
+_LETTER = 0.6
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 
 
@@ -61,9 +61,13 @@ def text_width(text: str, size: float = 12) -> float:
 
 
 def clipped(text: str, width: float, size: float = 12) -> str:
-    """Return a text short enough for a width."""
+    """Return a text short enough for a width; a trial's number at its end stays."""
     fits = max(2, int(width / (size * _LETTER)))
-    return text if len(text) <= fits else text[: fits - 1] + "…"
+    if len(text) <= fits:
+        return text
+    head, mark, trial = text.rpartition(" #")
+    kept = fits - len(trial) - 2
+    return f"{head[:kept]}…#{trial}" if mark and trial.isdigit() and kept > 0 else text[: fits - 1] + "…"
 
 
 @dataclass
@@ -181,9 +185,7 @@ class Canvas:
             if shape == "cross"
             else f"M{_plain(x)} {_plain(y - 2 * s)}v{_plain(4 * s)}"
         )
-        self.add(
-            "path", d=strokes, fill="none", stroke=fill, stroke_width=1.8, opacity=opacity, data_t=trial
-        )
+        self.add("path", d=strokes, fill="none", stroke=fill, stroke_width=1.8, opacity=opacity, data_t=trial)
 
     def rect(
         self,
@@ -217,9 +219,9 @@ class Canvas:
         colour: str = "muted",
         size: float = 12,
         bold: bool = False,
-        rotate: float | None = None,
+        halo: bool = False,
     ) -> None:
-        """Write words; `at` is the left end of their base line, or as `anchor` says."""
+        """Write words; `at` is the left end of their base line, or as `anchor` says; a halo parts them from marks."""
         self.add(
             "text",
             words or " ",
@@ -229,7 +231,9 @@ class Canvas:
             font_size=None if size == 12 else size,  # noqa: PLR2004  # that of the whole drawing
             text_anchor=anchor,
             font_weight=600 if bold else None,
-            transform=f"rotate({rotate:g} {_plain(at[0])} {_plain(at[1])})" if rotate else None,
+            stroke=paint("card") if halo else None,
+            stroke_width=3 if halo else None,
+            paint_order="stroke" if halo else None,
         )
 
     def axes(

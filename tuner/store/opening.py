@@ -27,7 +27,16 @@ __all__ = ["open_store"]
 
 Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
-_RECORDED_PACKAGES = ("rectools-tuner", "rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
+_RECORDED_PACKAGES = (
+    "rectools-tuner",
+    "rectools",
+    "ray",
+    "optuna",
+    "torch",
+    "pytorch-lightning",
+    "numpy",
+    "pandas",
+)
 
 
 def open_store(

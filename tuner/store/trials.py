@@ -273,7 +273,13 @@ class StudyStore:
         self, number: int, *, began: float, host: str, pid: int, share: Mapping[str, float]
     ) -> None:
         """Write where this attempt at a running trial runs, since when, and with which CPUs and GPUs."""
-        where = {"began": round(began, 3), "host": host, "pid": pid, "cpus": share["CPU"], "gpus": share["GPU"]}
+        where = {
+            "began": round(began, 3),
+            "host": host,
+            "pid": pid,
+            "cpus": share["CPU"],
+            "gpus": share["GPU"],
+        }
         self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": where})
 
     def note_held(self, number: int, held: Held) -> None:

@@ -9,6 +9,7 @@ from tuner.report.figures.curves import curves
 from tuner.report.figures.folds import folds
 from tuner.report.figures.history import history_by_time, history_by_trial
 from tuner.report.figures.importances import importances
+from tuner.report.figures.judged import judged
 from tuner.report.figures.parallel import parallel
 from tuner.report.figures.slices import numbers, slices
 from tuner.report.figures.tradeoff import front, tradeoff
@@ -21,6 +22,7 @@ Draw = Callable[[Material], "Figure | None"]
 
 #: Sections of the page with figures: (anchor, title, figures).
 SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
+    ("holdout", "On the holdout", (judged,)),
     ("folds", "Across folds", (folds,)),
     ("search", "How the search went", (history_by_trial, history_by_time, curves)),
     ("params", "What mattered", (importances, slices, numbers, parallel)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from tuner.quantities import duration
 from tuner.records import TrialRecord
@@ -17,10 +18,10 @@ __all__ = ["compute", "shares", "timeline"]
 #: Kinds of trials and their colours, in the order of the bars.
 KINDS = {
     "complete": "c0",
-    "baseline": "c2",
-    "stopped early": "c4",
+    "baseline": "base",
+    "stopped early": "c7",
     "failed": "bad",
-    "not finished": "c7",
+    "not finished": "faint",
 }
 _BAR = 24
 
@@ -104,13 +105,11 @@ def timeline(material: Material) -> Figure | None:
         return None
     lanes = _lanes(trial_stays)
     known = any(stay.worker for stay in trial_stays)
-    rows = max(len(lane) for lane in lanes.values())
     caption = (
-        f"{sum(map(len, lanes.values()))} trials at once at most"
+        f"At most {_at_once(trial_stays)} trials at once"
         + (f", on {len(lanes)} host{'s' if len(lanes) > 1 else ''}" if known else "")
         + f"; {duration(material.clock.total)} of search, pauses between runs left out."
     )
-    assert rows, "a host is named for its stays"
     return Figure(
         "timeline",
         "Timeline",
@@ -126,6 +125,12 @@ def timeline(material: Material) -> Figure | None:
 
 def _kind_at(stay: Stay) -> str:
     return kind_of(stay.record) if stay.last else "not finished"
+
+
+def _at_once(trial_stays: Sequence[Stay]) -> int:
+    """Return how many trials ran at once at most."""
+    steps = sorted((at, change) for stay in trial_stays for at, change in ((stay.begin, 1), (stay.end, -1)))
+    return max(accumulate(change for _, change in steps))
 
 
 def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:

@@ -29,7 +29,7 @@ def folds(material: Material) -> Figure | None:
     return Figure(
         "folds",
         f"{material.objective} in each fold, best rows first",
-        "The mean decides the rank. Rows whose folds overlap this widely may change places on other data.",
+        "The mean decides the rank. Where rows overlap, their order may be another on other data.",
         lambda width: _draw(material, rows, n_folds, width),
         legend=(*names, ("bar", "ink", "mean over folds")),
     )
@@ -37,7 +37,7 @@ def folds(material: Material) -> Figure | None:
 
 def _draw(material: Material, rows: list[Row], n_folds: int, width: int) -> str:
     narrow = width < 520  # noqa: PLR2004  # a phone
-    left = min(width * 0.36, max(text_width(label_of(row.record)) for row in rows) + 18)
+    left = min(width * 0.4, max(text_width(label_of(row.record)) for row in rows) + 18)
     frame = Frame(left, 8, width - (16 if narrow else 64), 8 + ROW * len(rows))
     values = [fold[material.objective] for row in rows for fold in row.record.summary.folds]  # type: ignore[union-attr]  # ranked rows have one
     scale = Scale(*span(values), frame.left, frame.right)

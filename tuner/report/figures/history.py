@@ -18,7 +18,7 @@ STATES = {
     "complete": ("dot", "c0", "complete"),
     "pruned": ("ring", "c7", "stopped early: best of fold 1 so far"),
     "failed": ("cross", "bad", "failed"),
-    "baseline": ("diamond", "c1", "baseline"),
+    "baseline": ("diamond", "base", "baseline"),
 }
 BEST = ("line", "best", "best so far")
 _HEIGHT = 300
@@ -46,7 +46,7 @@ def history_by_trial(material: Material) -> Figure | None:
     return Figure(
         "history-trials",
         "Optimization history by trial",
-        f"{_gain(material)} The dashed line is the best baseline.",
+        f"{_gain(material)} Dashed: the best baseline. What lies below the axis stands on it.",
         lambda width: _draw(material, points, ticks, "trial", width),
         half=True,
         legend=_legend(points),
@@ -124,7 +124,7 @@ def _draw(
     baseline = material.best_baseline
     if baseline is not None:
         at = y(material.value(baseline))
-        canvas.line((frame.left, at), (frame.right, at), colour="c1", dash="4 4")
+        canvas.line((frame.left, at), (frame.right, at), colour="base", dash="4 4")
     for point in points:
         shape, colour, _ = STATES[point.state]
         place = (x(point.x), frame.bottom - 4 if point.y is None else y(point.y))
@@ -157,8 +157,9 @@ def _best_line(
 
 
 def _window(material: Material, points: Sequence[_Point]) -> tuple[float, float]:
-    """Return the values to show: all complete ones; what was stopped far off sticks to the edge."""
-    done = [point.y for point in points if point.y is not None and point.state in {"complete", "baseline"}]
-    others = sorted(point.y for point in points if point.y is not None)
-    low, high = span(done or others)
+    """Return the values to show: complete trials and the best baseline; what lies far off sticks to the edge."""
+    done = [point.y for point in points if point.y is not None and point.state == "complete"]
+    baseline = material.best_baseline
+    done += [material.value(baseline)] if baseline is not None else []
+    low, high = span(done or [point.y for point in points if point.y is not None])
     return low, high + (high - low) * 0.06

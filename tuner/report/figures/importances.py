@@ -61,16 +61,17 @@ def weigh(material: Material) -> Importances:
     for number, value in values.items():
         point = material.points[number]
         study.add_trial(
-            optuna.trial.create_trial(
-                value=value, params=point.params, distributions=point.distributions
-            )
+            optuna.trial.create_trial(value=value, params=point.params, distributions=point.distributions)
         )
     with warnings.catch_warnings():  # of rare params, which weigh little in any case
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=n_top / len(values))
         found = evaluator.evaluate(study)
     total = sum(found.values())
-    shares = {name: weight / total for name, weight in found.items()} if total > 0 else {}
+    shares: dict[str, float] = {}
+    for name, weight in found.items() if total > 0 else ():
+        param = name.partition("[")[0]  # of a bound that names another param: one dimension for each value
+        shares[param] = shares.get(param, 0.0) + weight / total
     return Importances(dict(sorted(shares.items(), key=lambda item: -item[1])), len(values), n_top)
 
 
@@ -85,7 +86,9 @@ def _values(material: Material) -> dict[int, float]:
         return -value if material.maximize else value
 
     known = {
-        record.number: worst if (value := so_far(record, material.objective, maximize=material.maximize)) is None else value
+        record.number: worst
+        if (value := so_far(record, material.objective, maximize=material.maximize)) is None
+        else value
         for record in stopped
     }
     places += sorted(known, key=reached)
@@ -108,16 +111,16 @@ def importances(material: Material) -> Figure | None:
             f"Too few trials: {found.n_trials} can be compared, and at least {FEWEST} are needed, {TOP} of them "
             "complete, before importances say more than chance."
         )
-        return Figure("importances", "Which params decide", caption, lambda width: "", half=True)
+        return Figure("importances", "Which params decide", caption, lambda width: "")
     caption = (
         f"PED-ANOVA over {found.n_trials} complete and stopped trials; the shares add up to 100 %. A param that "
         "exists only beside some choice (named after @) counts where it applies."
     )
-    return Figure("importances", title, caption, lambda width: _draw(shown, width), half=True)
+    return Figure("importances", title, caption, lambda width: _draw(shown, width))
 
 
 def _draw(shown: list[tuple[str, float]], width: int) -> str:
-    row, left = 26, min(190.0, width * 0.46)
+    row, left = 26, min(290.0, width * 0.5)
     canvas = Canvas(width, row * len(shown) + 8, "Share of each param's importance")
     scale = Scale(0, max(share for _, share in shown), left, width - 48)
     for index, (name, share) in enumerate(shown):

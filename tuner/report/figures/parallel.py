@@ -27,12 +27,17 @@ def parallel(material: Material) -> Figure | None:
     done = [row for row in material.done if row.record.name is None]
     if len(found) < 2 or len(done) < 2:  # noqa: PLR2004  # something to go between
         return None
+    lower = any(one.partial for one in found)
     stopped = (("line", "faint", "stopped early"),) if len(records) > len(done) else ()
     return Figure(
         "parallel",
         "Parallel coordinates",
-        f"A line for each trial, darker the better it ranks. Lines on the lower rail are of trials to which the "
-        f"param {MISSING}: it exists only beside some choice.",
+        "A line for each trial, stronger the better it ranks."
+        + (
+            f" On the lower rail, n/a: the param {MISSING}, as it exists only beside some choice."
+            if lower
+            else ""
+        ),
         lambda width: _draw(material, found, records, done, width),
         legend=(("line", "best", "best"), ("line", "q5", "good"), ("line", "q1", "poor"), *stopped),
     )
@@ -177,8 +182,8 @@ def _rail(canvas: Canvas, x: float, label: str, step: float, *, lower: bool) -> 
     canvas.line((x, _TOP), (x, _TOP + _MAIN), colour="ink", width=1.2)
     if lower:
         canvas.line((x, _lower() - 7), (x, _lower() + 7), colour="ink", width=1.2)
-        canvas.text((x + 6, _lower() + 4), "n/a", size=11)
-    canvas.text((x - 30, 16), clipped(label, step - 4), colour="ink", bold=True)
+        _tag(canvas, x, _lower(), "n/a", step)
+    canvas.text((x - 30, 16), clipped(label, (step - 8) * 0.92), colour="ink", bold=True)
 
 
 def _tag(canvas: Canvas, x: float, y: float, words: str, step: float) -> None:

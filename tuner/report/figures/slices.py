@@ -56,9 +56,7 @@ def _value(record: TrialRecord, material: Material) -> float:
     return record.summary.metrics[material.objective]
 
 
-def _draw(
-    material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int
-) -> str:
+def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int) -> str:
     columns = 1 if width < 700 else 2  # noqa: PLR2004  # two panels need room
     each = (width - 28 * (columns - 1)) / columns
     ends = span([_value(record, material) for record in records])
@@ -87,8 +85,10 @@ def _panel(
     trials, ended = groups
     left, top, width = box
     middle = {option: median(_value(r, material) for r in found) for option, found in trials.items()}
-    options = sorted(middle, key=lambda o: -middle[o] if material.maximize else middle[o])
-    options += [option for option in ended if option not in middle]
+    options = [option for option in one.options if option in middle or option in ended]
+    if one.module:
+        options.sort(key=lambda o: (o not in middle, (-1 if material.maximize else 1) * middle.get(o, 0)))
+    options += [MISSING] if MISSING in middle or MISSING in ended else []
     frame = Frame(left + min(150, width * 0.36), top + _TITLE, left + width - 56, 0)
     bottom = frame.top + _ROW * len(options)
     x = Scale(*ends, frame.left + 6, frame.right - 6)
@@ -155,5 +155,3 @@ def _draw_numbers(
                     opacity=None if first else 0.6,
                 )
     return canvas.render()
-
-

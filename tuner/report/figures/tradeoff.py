@@ -14,7 +14,19 @@ from tuner.report.svg import Canvas, Figure, Frame, clipped, text_width, ticks_o
 __all__ = ["beyond_accuracy", "front", "tradeoff"]
 
 #: Metrics of RecTools that say how well hidden interactions are found; all others are shown against them.
-_ACCURACY = ("NDCG", "MAP", "MRR", "HitRate", "Recall", "Precision", "F1Beta", "Accuracy", "MCC", "PAP", "PartialAUC")
+_ACCURACY = (
+    "NDCG",
+    "MAP",
+    "MRR",
+    "HitRate",
+    "Recall",
+    "Precision",
+    "F1Beta",
+    "Accuracy",
+    "MCC",
+    "PAP",
+    "PartialAUC",
+)
 #: Those that a team asks for first.
 _FIRST = ("Serendipity", "AvgRecPopularity", "Intersection")
 _HEIGHT = 270
@@ -47,7 +59,7 @@ def tradeoff(material: Material) -> Figure | None:
     """Draw the objective against up to three metrics that are not about accuracy."""
     names = beyond_accuracy(material)[:3]
     panels = [_Panel(name, material.objective, _taken(material, name)) for name in names]
-    panels = [panel for panel in panels if len(panel.points) > 1]
+    panels = [panel for panel in panels if len({point[0] for point in panel.points}) > 1]
     if not panels:
         return None
     return Figure(
@@ -55,15 +67,13 @@ def tradeoff(material: Material) -> Figure | None:
         f"{material.objective} against what else matters",
         "Complete trials and baselines. The best row is marked; baselines are named.",
         lambda width: _draw(material, panels, width, fronts=False),
-        legend=(("dot", "c0", "trial"), ("diamond", "c1", "baseline"), ("dot", "best", "best")),
+        legend=(("dot", "c0", "trial"), ("diamond", "base", "baseline"), ("dot", "best", "best")),
     )
 
 
 def front(material: Material) -> Figure | None:
     """Draw the first objective against each further one, with the rows that no other beats."""
-    panels = [
-        _Panel(name, material.objective, _taken(material, name)) for name in material.board.further
-    ]
+    panels = [_Panel(name, material.objective, _taken(material, name)) for name in material.board.further]
     panels = [panel for panel in panels if panel.points]
     if not panels:
         return None
@@ -112,7 +122,7 @@ def _scatter(canvas: Canvas, material: Material, panel: _Panel, frame: Frame, *,
         place = (x(at_x), y(at_y))
         baseline = row.record.name is not None
         first = row.front == 1 if fronts else row is best
-        plain = "c7" if fronts else "c1" if baseline else "c0"
+        plain = "c7" if fronts else "base" if baseline else "c0"
         canvas.mark(
             "diamond" if baseline else "dot",
             place,
@@ -137,7 +147,7 @@ def _name(
     if left < frame.left or any(abs(y - v) < 13 and left < r and right > l for l, r, v in taken):  # noqa: E741  # left, right, vertical
         return
     taken.append((left, right, y))
-    canvas.text((left, y), text, size=11)
+    canvas.text((left, y), text, size=11, colour="ink", halo=True)
 
 
 def _front_line(canvas: Canvas, material: Material, panel: _Panel, scales: tuple[Scale, Scale]) -> None:
