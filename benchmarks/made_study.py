@@ -6,7 +6,7 @@ Its trials have what a real study's have: curves over two folds, stopped and fai
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from tuner.spec import Sampler
 from tuner.store import open_store
 
 OBJECTIVE, EPOCHS, N_FOLDS = "NDCG@10", 8, 2
-BEGIN = datetime(2026, 3, 2, 9, 0)  # noqa: DTZ001  # Optuna's times are local
+BEGIN = datetime(2026, 3, 2, 9, 0)  # Optuna's times are local
 NET_BLOCKS = "rectools.models.nn.transformers.net_blocks"
 SPACE = Space(
     {
@@ -63,8 +63,9 @@ def make_study(
     seed: int = 0,
     further: dict[str, Direction] | None = None,
     cause: str = "RuntimeError: the loss is not finite",
+    baselines: Mapping[str, float] = BASELINES,
 ) -> Path:
-    """Write a study of `n_trials` searched trials and three baselines into a folder; return the folder.
+    """Write a study of `n_trials` searched trials and its baselines into a folder; return the folder.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def make_study(
         Objectives beside the first.
     cause
         What failed trials say.
+    baselines
+        Value of the objective by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -96,7 +99,7 @@ def make_study(
     )
     store.describe(_description())
     rng = np.random.default_rng(seed)
-    made = [*_baselines(rng, further), *_searched(n_trials, rng, seed, further, cause)]
+    made = [*_baselines(baselines, rng, further), *_searched(n_trials, rng, seed, further, cause)]
     store.study.add_trials(made)
     return folder
 
@@ -121,8 +124,10 @@ def _description() -> dict[str, Any]:
     }
 
 
-def _baselines(rng: np.random.Generator, further: dict[str, Direction] | None) -> Iterator[FrozenTrial]:
-    for index, (name, value) in enumerate(BASELINES.items()):
+def _baselines(
+    baselines: Mapping[str, float], rng: np.random.Generator, further: dict[str, Direction] | None
+) -> Iterator[FrozenTrial]:
+    for index, (name, value) in enumerate(baselines.items()):
         params: dict[str, Value] = {"cls": f"{name.capitalize()}Model"}
         evaluations = [
             _evaluation(fold, 0, value + 0.001 * fold, 0.3 + 0.2 * index, rng) for fold in range(N_FOLDS)
@@ -144,10 +149,10 @@ def _searched(
         quality, novelty = _quality(params, rng), float(rng.uniform(0.2, 1.0))
         fate = float(rng.uniform())
         seconds = float(120 + 240 * rng.uniform())
-        if fate < 0.03:  # noqa: PLR2004  # a few
+        if fate < 0.03:  # a few
             attributes = _common(params) | {"failure": asdict(Failure(cause, "RuntimeError"))}
             yield _trial(attributes, place, seconds / 8, state=TrialState.FAIL, **dimensions)
-        elif fate < 0.5:  # noqa: PLR2004  # about half, the worse ones more often
+        elif fate < 0.5:  # about half, the worse ones more often
             epochs = int(rng.choice([2, 4, 6]))
             evaluations = _curve(0, quality * 0.9, novelty, epochs, rng)
             evidence = {
@@ -232,7 +237,7 @@ def _trial(
     *,
     state: TrialState,
     further: dict[str, Direction] | None = None,
-    **dimensions: Any,  # noqa: ANN401  # params and distributions, as Optuna takes them
+    **dimensions: Any,  # params and distributions, as Optuna takes them
 ) -> FrozenTrial:
     slots = 4
     begin = BEGIN + timedelta(seconds=75.0 * place)

@@ -16,8 +16,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     report = commands.add_parser(
         "report",
         help="write a study's report: one HTML file, Markdown, figures",
-        description="Write the report of a study, also while it runs: one HTML file that needs no network, a summary "
-        "in Markdown for a pull request, and its figures as SVG and PNG.",
+        description="Write the report of a study, also while it runs: one HTML file that needs no network, a "
+        "summary in Markdown for a pull request, and its figures as SVG and PNG.",
     )
     add_results(report)
     report.add_argument("--format", choices=("html", "md"), default="html")

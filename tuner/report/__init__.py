@@ -10,8 +10,8 @@
     page, markdown, export      the forms
     templates/  the page: HTML, style and script
 
-The page asks for nothing from a network, and its policy forbids it to. Whatever a user named is escaped where it
-is written: by Jinja2 in the page, by `svg.Canvas` in figures, by `markdown` in Markdown.
+The page asks for nothing from a network, and its policy forbids it to. Whatever a user named is escaped
+where it is written: by Jinja2 in the page, by `svg.Canvas` in figures, by `markdown` in Markdown.
 """
 
 from __future__ import annotations

@@ -126,14 +126,14 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
         words = (
             "it is the best baseline itself" if first.number == final.baseline else "no baseline was judged"
         )
-        return Tile("Against the best baseline", "–", words)
+        return Tile("Against the best baseline", "none", words)
     share = _share(compared.difference, other.metrics[final.objective])
     tone = "" if not compared.told_apart else "good" if _ahead(final, compared.difference) else "bad"
     return Tile(
         f"Against {other.label}, the best baseline",
-        f"{compared.difference:+.4f}" + (f" ({share})" if share else ""),
-        f"95 % interval {compared.interval.low:+.4f} to {compared.interval.high:+.4f}; p = {_p(compared.p_value)} "
-        f"after correction for {compared.n_compared} comparisons",
+        f"{compared.difference:+.4f}{share}",
+        f"95 % interval {compared.interval.low:+.4f} to {compared.interval.high:+.4f}; "
+        f"p = {_p(compared.p_value)} after correction for {compared.n_compared} comparisons",
         tone,
     )
 
@@ -148,7 +148,7 @@ def _judged_verdict(material: Material, final: Final, first: JudgedRow) -> str:
     other = final.row(compared.other)
     name = other.label if other is not None else f"trial {compared.other}"
     if compared.told_apart:
-        return f"{title} beats the best baseline, {name}, on users and days that no trial has seen."
+        return f"{title} beats the best baseline, {name}, on a holdout that no trial has seen."
     return f"{title} is first on the holdout, but cannot be told apart from the best baseline, {name}."
 
 
@@ -158,8 +158,8 @@ def _judged_notes(final: Final, first: JudgedRow) -> tuple[str, ...]:
     if final.look > 1:
         before = f" ({'; '.join(final.before)})" if final.before else ""
         notes.append(
-            f"This holdout had been looked at before: this is look {final.look}{before}. Each look makes it a little "
-            "less of a holdout."
+            f"This holdout had been looked at before: this is look {final.look}{before}. Each look makes it "
+            "a little less of one."
         )
     return tuple(notes)
 
@@ -182,7 +182,8 @@ def _validated(material: Material, best: Row) -> Answer:
         if n_searched
         else ""
     )
-    notes = [
+    notes = _front_note(material)
+    notes += [
         f"Validation only{why}. `tuner final {material.folder_shown}` judges the first rows on the holdout."
     ]
     return Answer(
@@ -195,6 +196,16 @@ def _validated(material: Material, best: Row) -> Answer:
     )
 
 
+def _front_note(material: Material) -> list[str]:
+    """Say that there are several answers where there are several objectives."""
+    if not material.board.further:
+        return []
+    return [
+        f"Several objectives: {len(material.board.front)} rows are beaten by none in all of them, and the "
+        f"first of them by {material.objective} stands here. See the Pareto front."
+    ]
+
+
 def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
     title = _title(material, best.record.number, label_of(best.record))
     baseline = material.best_baseline
@@ -204,28 +215,20 @@ def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
     if best is baseline:
         return _baseline_first(material, baseline)
     difference = material.value(best) - material.value(baseline)
-    share = _share(difference, material.value(baseline))
     paired = pair(material.folder, best.record, baseline.record)
+    has = f"{name} has {number(material.value(baseline))}"
+    apart = paired is not None and (paired.low > 0 if material.maximize else paired.high < 0)
     if paired is None:
-        sure, note = "", f"{name} has {number(material.value(baseline))}"
+        sure, note = "", has
     else:
-        apart = paired.low > 0 if material.maximize else paired.high < 0
-        sure = (
-            "; users of the validation folds tell them apart"
-            if apart
-            else "; users of the validation folds do not tell them apart"
-        )
+        sure = f"; users of the validation folds {'' if apart else 'do not '}tell them apart"
         note = (
-            f"{name} has {number(material.value(baseline))}; 95 % interval {paired.low:+.4f} to {paired.high:+.4f} "
-            f"over {paired.n_users:,} pairs of users, not corrected for choosing the best"
+            f"{has}; 95 % interval {paired.low:+.4f} to {paired.high:+.4f} over {paired.n_users:,} pairs of "
+            "users, not corrected for choosing the best"
         )
-    tile = Tile(
-        f"Against {name}, the best baseline",
-        f"{difference:+.4f}" + (f" ({share})" if share else ""),
-        note,
-        "good" if sure and "do not" not in sure else "",
-    )
-    return f"{title} is ahead of the best baseline, {name}, on validation{sure}.", [tile]
+    value = f"{difference:+.4f}{_share(difference, material.value(baseline))}"
+    verdict = f"{title} is ahead of the best baseline, {name}, on validation{sure}."
+    return verdict, [Tile(f"Against {name}, the best baseline", value, note, "good" if apart else "")]
 
 
 def _baseline_first(material: Material, baseline: Row) -> tuple[str, list[Tile]]:
@@ -267,7 +270,7 @@ def _interval(interval: Interval) -> str:
 
 
 def _share(difference: float, of: float) -> str:
-    return f"{difference / abs(of):+.1%}" if of else ""
+    return f" ({difference / abs(of):+.1%})" if of else ""
 
 
 def _ahead(final: Final, difference: float) -> bool:

@@ -1,4 +1,4 @@
-"""What the page's script needs: every trial in a few numbers, for tooltips and for the scatter of two metrics."""
+"""What the page's script needs: every trial in a few numbers, for tooltips and for any two metrics."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def explorer(material: Material) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``metrics`` (labels), ``sides`` (those to begin with), ``folds`` (how many), ``choices`` (labels of what
-        may colour), and ``trials`` by number: ``l`` label, ``s`` state, ``o`` objective as text, ``d`` what
-        distinguishes it, ``n`` why it ended; and of a complete one ``m``, its metrics: mean, then fold by fold,
-        and ``c``, its choices.
+        ``metrics`` (labels), ``sides`` (those to begin with), ``folds`` (how many), ``choices`` (labels of
+        what may colour), and ``trials`` by number: ``l`` label, ``s`` state, ``o`` objective as text, ``d``
+        what distinguishes it, ``n`` why it ended; and of a complete one ``m``, its metrics: mean, then fold
+        by fold, and ``c``, its choices.
     """
     metrics = [*material.board.metrics, *_measured(material)]
     beside = beyond_accuracy(material)

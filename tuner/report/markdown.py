@@ -86,8 +86,7 @@ def _facts(material: Material) -> list[str]:
             total = counter.total()
             parts = ", ".join(f"{kind} {value / total:.0%}" for kind, value in counter.most_common() if value)
             lines.append(f"- {name}: {parts}")
-    for failure in failures(material)[:3]:
-        lines.append(f"- Failed, {len(failure.numbers)}: {_plain(failure.cause[:200])}")
+    lines += [f"- Failed, {len(f.numbers)}: {_plain(f.cause[:200])}" for f in failures(material)[:3]]
     data = ", ".join(f"{name} {text}" for name, text in data_facts(material))
     lines += [f"- Data: {_plain(data)}"] if data else []
     folds = fold_facts(material)

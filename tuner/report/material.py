@@ -25,7 +25,7 @@ from tuner.store import STUDY_FILE, read_points, read_records, study_holder
 __all__ = ["Material", "gather", "label_of", "so_far"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
     """A study, as its report needs it.
 

@@ -37,7 +37,7 @@ class Paired:
 
 
 def pair(folder: Path, one: TrialRecord, other: TrialRecord) -> Paired | None:
-    """Compare two complete trials by the values that the study keeps for each user; None where it keeps none."""
+    """Compare two complete trials by the values that the study keeps of each user; None if it keeps none."""
     if one.summary is None or other.summary is None:
         return None
     values, others = (

@@ -67,8 +67,9 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     if not ticks:
         return []
     largest = max(abs(tick) for tick in ticks)
-    if largest >= 1e5 or 0 < largest < 1e-3:  # noqa: PLR2004  # longer than people read
-        return [_exponential(tick) for tick in ticks]
+    if largest >= 1e6 or 0 < largest < 1e-3:  # noqa: PLR2004  # longer than people read
+        written = ([_exponential(tick, digits) for tick in ticks] for digits in range(1, 16))
+        return next((words for words in written if len(set(words)) == len(ticks)), [repr(t) for t in ticks])
     step = min((abs(b - a) for a, b in pairwise(ticks)), default=largest) or 1.0
     if len(ticks) > 1 and largest / max(min(abs(t) for t in ticks if t) if any(ticks) else 1, 1e-12) >= 100:  # noqa: PLR2004  # two decades
         return [f"{tick:g}" for tick in ticks]
@@ -108,8 +109,8 @@ def _log_ticks(low: float, high: float, about: int) -> list[float]:
     return kept[:: math.ceil(len(kept) / about)]
 
 
-def _exponential(value: float) -> str:
+def _exponential(value: float, digits: int) -> str:
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa.rstrip('0').removesuffix('.')}e{int(exponent)}"

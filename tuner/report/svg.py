@@ -16,7 +16,7 @@ __all__ = ["Canvas", "Figure", "Frame", "clipped", "text_width"]
 
 #: A mean width of letters, as a share of their size; a little more than that of the fonts named below.
 _LETTER = 0.6
-FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,'Liberation Sans','DejaVu Sans',sans-serif"
+FONT = "system-ui,-apple-system,'Segoe UI',Roboto,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Canvas:
         bold: bool = False,
         halo: bool = False,
     ) -> None:
-        """Write words; `at` is the left end of their base line, or as `anchor` says; a halo parts them from marks."""
+        """Write words; `at` is the left end of their base line, or as `anchor` says."""
         self.add(
             "text",
             words or " ",
@@ -264,9 +264,10 @@ class Canvas:
 
     def render(self) -> str:
         """Return the drawing as SVG text."""
+        width, height = _plain(self.width), _plain(self.height)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_plain(self.width)} {_plain(self.height)}" '
-            f'width="{_plain(self.width)}" height="{_plain(self.height)}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img" '
             f'aria-label="{escape(self.label)}" font-family="{FONT}" font-size="12">'
             f"{''.join(self._parts)}</svg>"
         )

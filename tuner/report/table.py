@@ -1,4 +1,4 @@
-"""The leaderboard as the page shows it: cells that sort by their values, and all of a trial behind its row."""
+"""The leaderboard as the page shows it: cells that sort by value, and all of a trial behind its row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the report, each a pure function from its material to a drawing, in the order of the page."""
+"""The figures of the report in the order of the page, each a pure function of its material."""
 
 from __future__ import annotations
 

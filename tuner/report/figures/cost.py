@@ -34,7 +34,7 @@ def kind_of(record: TrialRecord) -> str:
 
 
 def shares(material: Material) -> dict[str, Counter[str]]:
-    """Return what each kind of trials took: trials, and hours of CPUs and GPUs, or of trials in old studies."""
+    """Return what each kind took: trials, and seconds of CPUs and GPUs; of trials in old studies."""
     found: dict[str, Counter[str]] = {name: Counter() for name in ("trials", "CPU", "GPU", "wall time")}
     for record in material.records:
         if record.state == "waiting":

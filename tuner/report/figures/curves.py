@@ -36,7 +36,7 @@ def curves(material: Material) -> Figure | None:
     return Figure(
         "curves",
         f"{material.objective} by epoch",
-        "The best rows in colour, all others grey. The epoch that counts is one for all folds: the ringed one.",
+        "The best rows in colour, all others grey. The epoch that counts is ringed; it is one for all folds.",
         lambda width: _draw(material, trained, top, n_folds, width),
         legend=(*legend, *((("cross", "ink", "stopped here"),) if stopped else ())),
     )
@@ -73,17 +73,17 @@ def _draw(
         chosen = {record.number for record in top}
         for number, by_fold in trained.items():
             if number not in chosen:
-                _curve(canvas, records[number], by_fold, fold, (x, y), "faint")
+                _curve(canvas, records[number], by_fold, (fold, x, y), "faint")
         for place, record in reversed(list(enumerate(top))):
             colour = CATEGORIES[place % len(CATEGORIES)]
-            _curve(canvas, record, trained[record.number], fold, (x, y), colour)
+            _curve(canvas, record, trained[record.number], (fold, x, y), colour)
     return canvas.render()
 
 
 def _curve(
-    canvas: Canvas, record: TrialRecord, by_fold: Curves, fold: int, scales: tuple[Scale, Scale], colour: str
+    canvas: Canvas, record: TrialRecord, by_fold: Curves, panel: tuple[int, Scale, Scale], colour: str
 ) -> None:
-    x, y = scales
+    fold, x, y = panel
     curve = by_fold.get(fold, ())
     if not curve:
         return

@@ -30,12 +30,12 @@ def folds(material: Material) -> Figure | None:
         "folds",
         f"{material.objective} in each fold, best rows first",
         "The mean decides the rank. Where rows overlap, their order may be another on other data.",
-        lambda width: _draw(material, rows, n_folds, width),
+        lambda width: _draw(material, rows, width),
         legend=(*names, ("bar", "ink", "mean over folds")),
     )
 
 
-def _draw(material: Material, rows: list[Row], n_folds: int, width: int) -> str:
+def _draw(material: Material, rows: list[Row], width: int) -> str:
     narrow = width < 520  # noqa: PLR2004  # a phone
     left = min(width * 0.4, max(text_width(label_of(row.record)) for row in rows) + 18)
     frame = Frame(left, 8, width - (16 if narrow else 64), 8 + ROW * len(rows))

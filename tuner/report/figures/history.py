@@ -157,7 +157,7 @@ def _best_line(
 
 
 def _window(material: Material, points: Sequence[_Point]) -> tuple[float, float]:
-    """Return the values to show: complete trials and the best baseline; what lies far off sticks to the edge."""
+    """Return the values to show: complete trials and the best baseline; the rest goes to the edge."""
     done = [point.y for point in points if point.y is not None and point.state == "complete"]
     baseline = material.best_baseline
     done += [material.value(baseline)] if baseline is not None else []

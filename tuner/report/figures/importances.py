@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tuner.leaderboard import short_key
 from tuner.report.material import Material, so_far
@@ -41,11 +42,12 @@ class Importances:
     n_top: int
 
 
+@lru_cache(maxsize=1)  # several figures and forms ask
 def weigh(material: Material) -> Importances:
     """Weigh the params of the space; with no shares where there are too few trials.
 
-    PED-ANOVA asks only which trials are among the best, so a stopped trial counts as well: as one that is not.
-    Left out it would hide what stopped trials had in common.
+    PED-ANOVA asks only which trials are among the best, so a stopped trial counts as well: as one that is
+    not. Left out it would hide what stopped trials had in common.
     """
     import optuna  # noqa: PLC0415  # its samplers take a while
 
@@ -108,13 +110,13 @@ def importances(material: Material) -> Figure | None:
     title = f"Which params decide who is among the best {found.n_top}"
     if not shown:
         caption = (
-            f"Too few trials: {found.n_trials} can be compared, and at least {FEWEST} are needed, {TOP} of them "
-            "complete, before importances say more than chance."
+            f"Too few trials: {found.n_trials} can be compared, and at least {FEWEST} are needed, {TOP} of "
+            "them complete, before importances say more than chance."
         )
-        return Figure("importances", "Which params decide", caption, lambda width: "")
+        return Figure("importances", "Which params decide", caption, lambda _: "")
     caption = (
-        f"PED-ANOVA over {found.n_trials} complete and stopped trials; the shares add up to 100 %. A param that "
-        "exists only beside some choice (named after @) counts where it applies."
+        f"PED-ANOVA over {found.n_trials} complete and stopped trials; the shares add up to 100 %. A param "
+        "that exists only beside some choice (named after @) counts where it applies."
     )
     return Figure("importances", title, caption, lambda width: _draw(shown, width))
 

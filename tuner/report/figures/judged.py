@@ -22,8 +22,8 @@ def judged(material: Material) -> Figure | None:
     return Figure(
         "holdout",
         f"{final.objective} on the holdout",
-        f"95 % intervals over {final.n_users:,} users and {n_seeds} seed{'s' if n_seeds != 1 else ''}. Rows with the "
-        "same letter cannot be told apart from the first of them.",
+        f"95 % intervals over {final.n_users:,} users and {n_seeds} seed{'s' if n_seeds != 1 else ''}. Rows "
+        "with the same letter cannot be told apart from the first of them.",
         lambda width: _draw(material, final, width),
         legend=(
             ("dot", "c0", "holdout"),

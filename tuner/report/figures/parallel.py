@@ -105,8 +105,8 @@ def _lines(
         ys = [one(record) for one in places]
         way = f"M{at[0]:.0f} {ys[0]:.1f}"
         for index in range(1, len(at)):
-            middle = (at[index - 1] + at[index]) / 2
-            way += f"C{middle:.0f} {ys[index - 1]:.1f} {middle:.0f} {ys[index]:.1f} {at[index]:.0f} {ys[index]:.1f}"
+            middle, before, here = (at[index - 1] + at[index]) / 2, ys[index - 1], ys[index]
+            way += f"C{middle:.0f} {before:.1f} {middle:.0f} {here:.1f} {at[index]:.0f} {here:.1f}"
         canvas.add(
             "path",
             d=way,

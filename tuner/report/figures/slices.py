@@ -27,8 +27,8 @@ def slices(material: Material) -> Figure | None:
     return Figure(
         "slices",
         "Each choice, option by option",
-        "Every complete trial is a dot, the bar is the median. Beside it: how many are complete, and how many "
-        "were stopped or failed before that. Options differ in what else was chosen with them.",
+        "Every complete trial is a dot, the bar is the median. Beside it: how many are complete, and how "
+        "many were stopped or failed before that. Options differ in what else was chosen with them.",
         lambda width: _draw(material, chosen, records, width),
     )
 
@@ -64,13 +64,13 @@ def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[Tri
     groups = [(one, by_option(one, records), by_option(one, others)) for one in chosen]
     heights = [0.0] * columns
     places = []
-    for one, trials, ended in groups:
+    for _, trials, ended in groups:
         column = heights.index(min(heights))
         places.append((column * (each + 28), heights[column]))
         heights[column] += _TITLE + _ROW * len({**trials, **ended}) + 22 + _GAP
     canvas = Canvas(width, max(heights) + 16, f"{material.objective} by each option of each choice")
     for (left, top), (one, trials, ended) in zip(places, groups, strict=True):
-        _panel(canvas, material, one, (trials, ended), ends, (left, top, each))
+        _panel(canvas, material, one, (trials, ended), ends=ends, box=(left, top, each))
     return canvas.render()
 
 
@@ -79,6 +79,7 @@ def _panel(
     material: Material,
     one: Dimension,
     groups: tuple[Mapping[str, list[TrialRecord]], Mapping[str, list[TrialRecord]]],
+    *,
     ends: tuple[float, float],
     box: tuple[float, float, float],
 ) -> None:

@@ -30,6 +30,7 @@ _ACCURACY = (
 #: Those that a team asks for first.
 _FIRST = ("Serendipity", "AvgRecPopularity", "Intersection")
 _HEIGHT = 270
+_LINE = 13
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _name(
     wide = text_width(text, 11)
     left = at[0] + 8 if at[0] + 8 + wide <= frame.right + 14 else at[0] - 8 - wide
     right, y = left + wide, at[1] + 4
-    if left < frame.left or any(abs(y - v) < 13 and left < r and right > l for l, r, v in taken):  # noqa: E741  # left, right, vertical
+    if left < frame.left or any(abs(y - v) < _LINE and left < r and right > l for l, r, v in taken):  # noqa: E741  # left, right, vertical
         return
     taken.append((left, right, y))
     canvas.text((left, y), text, size=11, colour="ink", halo=True)
