@@ -114,7 +114,7 @@ def _judged(material: Material, final: Final) -> Answer:
         _title(material, first.number, first.label),
         _judged_verdict(material, final, first),
         tuple(tiles),
-        _judged_notes(final, first),
+        _judged_notes(material, final, first),
         first.number,
     )
 
@@ -152,8 +152,8 @@ def _judged_verdict(material: Material, final: Final, first: JudgedRow) -> str:
     return f"{title} is first on the holdout, but cannot be told apart from the best baseline, {name}."
 
 
-def _judged_notes(final: Final, first: JudgedRow) -> tuple[str, ...]:
-    alike = [row.label + f" (trial {row.number})" for row in final.rows[1:] if row.group == first.group]
+def _judged_notes(material: Material, final: Final, first: JudgedRow) -> tuple[str, ...]:
+    alike = [_title(material, r.number, r.label) for r in final.rows[1:] if r.group == first.group]
     notes = [f"Cannot be told apart from the first: {', '.join(alike)}."] if alike else []
     if final.look > 1:
         before = f" ({'; '.join(final.before)})" if final.before else ""

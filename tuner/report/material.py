@@ -22,7 +22,7 @@ from tuner.report.clock import Clock, Stay, clock_of, stays
 from tuner.space.names import short_name
 from tuner.store import STUDY_FILE, read_points, read_records, study_holder
 
-__all__ = ["Material", "gather", "label_of", "so_far"]
+__all__ = ["Material", "gather", "label_of", "name_of", "so_far"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +144,12 @@ def gather(folder: Path) -> Material:
 
 
 def label_of(record: TrialRecord) -> str:
-    """Return a trial as a figure names it: a baseline's name, or model, modules and number."""
-    if record.name:
-        return record.name
+    """Return a trial as a figure names it: a baseline's name, or model, layers and number."""
+    return record.name or f"{name_of(record)} #{record.number}"
+
+
+def name_of(record: TrialRecord) -> str:
+    """Return the model of a trial and its layers in short."""
     model = short_name(record.params.get("cls", "?")).removesuffix("Model")
     layers = [
         short(value).removesuffix("TransformerLayers").removesuffix("Layers")
@@ -154,7 +157,7 @@ def label_of(record: TrialRecord) -> str:
         if key in {"transformer_layers_type"}
     ]
     words = [model, *(word for word in layers if word and word != model)]
-    return f"{' '.join(words)} #{record.number}"
+    return " ".join(words)
 
 
 def so_far(record: TrialRecord, objective: str, *, maximize: bool) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tuner.constraints import QUANTITIES, quantities
 from tuner.leaderboard import Row, what_distinguishes
 from tuner.quantities import count, duration, number
-from tuner.report.material import Material, label_of
+from tuner.report.material import Material, label_of, name_of
 
 __all__ = ["Cell", "Line", "Table", "table"]
 
@@ -29,8 +29,8 @@ class Line:
     ----------
     number, kind
         Of the trial; kind is ``baseline`` or its state.
-    label, rank
-        The trial as figures name it; its place, None where there is nothing to rank.
+    name, label, rank
+        The trial without and with its number; its place, None where there is nothing to rank.
     cells
         The columns after the label.
     differs
@@ -43,6 +43,7 @@ class Line:
 
     number: int
     kind: str
+    name: str
     label: str
     rank: int | None
     cells: Sequence[Cell]
@@ -102,6 +103,7 @@ def _line(material: Material, row: Row, n_folds: int, others: Sequence[str], unl
     return Line(
         number=record.number,
         kind="baseline" if record.name else record.state,
+        name=record.name or name_of(record),
         label=label_of(record),
         rank=row.rank,
         cells=cells,

@@ -26,6 +26,11 @@ KINDS = {
 _BAR = 24
 
 
+def _on(colour: str) -> str:
+    """Return the colour of words on a bar."""
+    return "ink" if colour == "faint" else "card"
+
+
 def kind_of(record: TrialRecord) -> str:
     """Return the kind of a trial that began."""
     if record.state == "complete":
@@ -71,11 +76,11 @@ def _legend(found: Mapping[str, Counter[str]]) -> tuple[tuple[str, str, str], ..
 def _words(material: Material) -> str:
     """Say what a complete and a stopped trial took on average."""
     parts = []
-    for kind, words in (("complete", "A complete trial"), ("stopped early", "one that was stopped")):
+    for kind, words in (("complete", "a complete trial"), ("stopped early", "one that was stopped")):
         seconds = [r.seconds for r in material.records if kind_of(r) == kind and r.seconds is not None]
         if seconds:
-            parts.append(f"{words} took {duration(sum(seconds) / len(seconds))} on average")
-    return ", ".join(parts) + "." if parts else "By the states that trials have come to."
+            parts.append(f"{words} {duration(sum(seconds) / len(seconds))}")
+    return f"On average {', '.join(parts)}." if parts else "By the states that trials have come to."
 
 
 def _draw_shares(found: Mapping[str, Counter[str]], width: int) -> str:
@@ -91,7 +96,7 @@ def _draw_shares(found: Mapping[str, Counter[str]], width: int) -> str:
             canvas.rect((x, y), (max(long - 1.5, 0.5), _BAR), colour=colour)
             words = f"{counter[kind] / total:.0%}"
             if long > text_width(words) + 8:
-                canvas.text((x + long / 2, y + 16), words, anchor="middle", colour="card", bold=True)
+                canvas.text((x + long / 2, y + 16), words, anchor="middle", colour=_on(colour), bold=True)
             x += long
         amount = f"{total:.0f}" if name == "trials" else duration(float(total))
         canvas.text((width, y + 16), amount, anchor="end")
@@ -176,4 +181,5 @@ def _stay(canvas: Canvas, material: Material, stay: Stay, x: Scale, lane: tuple[
     canvas.rect((begin, y), (end - begin - 1, high), colour=KINDS[_kind_at(stay)], trial=number, radius=2)
     if end - begin > text_width(str(number), 11) + 6 and high >= 12:  # noqa: PLR2004  # room for words
         middle = (begin + end) / 2
-        canvas.text((middle, y + high / 2 + 4), str(number), anchor="middle", colour="card", size=11)
+        colour = _on(KINDS[_kind_at(stay)])
+        canvas.text((middle, y + high / 2 + 4), str(number), anchor="middle", colour=colour, size=11)

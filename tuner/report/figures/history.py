@@ -159,7 +159,9 @@ def _best_line(
 def _window(material: Material, points: Sequence[_Point]) -> tuple[float, float]:
     """Return the values to show: complete trials and the best baseline; the rest goes to the edge."""
     done = [point.y for point in points if point.y is not None and point.state == "complete"]
+    if not done:
+        done = [point.y for point in points if point.y is not None]
     baseline = material.best_baseline
     done += [material.value(baseline)] if baseline is not None else []
-    low, high = span(done or [point.y for point in points if point.y is not None])
+    low, high = span(done)
     return low, high + (high - low) * 0.06
