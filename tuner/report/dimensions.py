@@ -10,7 +10,7 @@ from tuner.quantities import short
 from tuner.records import TrialRecord
 from tuner.report.material import Material
 
-__all__ = ["MISSING", "Dimension", "dimensions"]
+__all__ = ["MISSING", "Dimension", "by_option", "dimensions"]
 
 #: What stands for a param that does not apply to a trial.
 MISSING = "does not apply"

@@ -12,7 +12,7 @@ from html import escape
 
 from tuner.report.scales import Scale, tick_labels
 
-__all__ = ["Canvas", "Figure", "Frame", "clipped", "text_width"]
+__all__ = ["Canvas", "Figure", "Frame", "clipped", "paint", "text_width", "ticks_of"]
 
 #: A mean width of letters, as a share of their size; a little more than that of the fonts named below.
 _LETTER = 0.6

@@ -13,7 +13,7 @@ from tuner.report.material import Material
 from tuner.report.scales import Scale, duration_ticks
 from tuner.report.svg import Canvas, Figure, Frame, clipped, text_width
 
-__all__ = ["compute", "shares", "timeline"]
+__all__ = ["compute", "kind_of", "shares", "timeline"]
 
 #: Kinds of trials and their colours, in the order of the bars.
 KINDS = {
