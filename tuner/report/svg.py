@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 from tuner.report.scales import Scale, tick_labels
 
-__all__ = ["Canvas", "Figure", "Frame", "clipped", "paint", "text_width", "ticks_of"]
+__all__ = ["Canvas", "Figure", "Frame", "clipped", "text_width", "ticks_of"]
 
 #: A mean width of letters, as a share of their size; a little more than that of the fonts named below.
 _LETTER = 0.6
@@ -112,7 +113,7 @@ class Canvas:
             y1=start[1],
             x2=end[0],
             y2=end[1],
-            stroke=paint(colour),
+            stroke=_paint(colour),
             stroke_width=width,
             stroke_dasharray=dash,
         )
@@ -126,14 +127,15 @@ class Canvas:
         opacity: float | None = None,
         trial: int | None = None,
         dash: str | None = None,
+        smooth: bool = False,
     ) -> None:
-        """Draw a line through points."""
-        way = "M" + "L".join(f"{_plain(x)} {_plain(y)}" for x, y in points)
+        """Draw a line through points; a smooth one goes level through each."""
+        way = _smooth(points) if smooth else "M" + "L".join(f"{_plain(x)} {_plain(y)}" for x, y in points)
         self.add(
             "path",
             d=way,
             fill="none",
-            stroke=paint(colour),
+            stroke=_paint(colour),
             stroke_width=width,
             stroke_opacity=opacity,
             stroke_dasharray=dash,
@@ -153,7 +155,7 @@ class Canvas:
     ) -> None:
         """Draw a mark: ``dot``, ``ring``, ``diamond``, ``cross``, ``bar`` or ``square``."""
         x, y = at
-        fill, stroke = paint(colour), None
+        fill, stroke = _paint(colour), None
         if shape in {"dot", "ring"}:
             hollow = shape == "ring"
             self.add(
@@ -161,7 +163,7 @@ class Canvas:
                 cx=x,
                 cy=y,
                 r=size - (0.5 if hollow else 0),
-                fill=paint("card") if hollow else fill,
+                fill=_paint("card") if hollow else fill,
                 stroke=fill if hollow else stroke,
                 stroke_width=1.5 if hollow else None,
                 opacity=opacity,
@@ -205,7 +207,7 @@ class Canvas:
             width=max(size[0], 0.5),
             height=size[1],
             rx=radius,
-            fill=paint(colour),
+            fill=_paint(colour),
             fill_opacity=opacity,
             data_t=trial,
         )
@@ -227,11 +229,11 @@ class Canvas:
             words or " ",
             x=at[0],
             y=at[1],
-            fill=paint(colour),
+            fill=_paint(colour),
             font_size=None if size == 12 else size,  # noqa: PLR2004  # that of the whole drawing
             text_anchor=anchor,
             font_weight=600 if bold else None,
-            stroke=paint("card") if halo else None,
+            stroke=_paint("card") if halo else None,
             stroke_width=3 if halo else None,
             paint_order="stroke" if halo else None,
         )
@@ -262,6 +264,14 @@ class Canvas:
         if y_label:
             self.text((0, frame.top - 12), clipped(y_label, frame.right))
 
+    def value_axis(self, frame: Frame, ticks: Sequence[tuple[float, str]], label: str) -> None:
+        """Draw upright grid lines at the ticks (place, text), their texts and the axis' name, for rows."""
+        for at, words in ticks:
+            self.line((at, frame.top), (at, frame.bottom))
+            self.text((at, frame.bottom + 18), words, anchor="middle")
+        if label:
+            self.text(((frame.left + frame.right) / 2, frame.bottom + 36), label, anchor="middle")
+
     def render(self) -> str:
         """Return the drawing as SVG text."""
         width, height = _plain(self.width), _plain(self.height)
@@ -273,13 +283,22 @@ class Canvas:
         )
 
 
+def _smooth(points: Sequence[tuple[float, float]]) -> str:
+    """Return the way of a line of cubic curves, level at each of its points."""
+    way = f"M{_plain(points[0][0])} {_plain(points[0][1])}"
+    for (x, y), (to_x, to_y) in pairwise(points):
+        middle = _plain((x + to_x) / 2)
+        way += f"C{middle} {_plain(y)} {middle} {_plain(to_y)} {_plain(to_x)} {_plain(to_y)}"
+    return way
+
+
 def ticks_of(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
     """Return the ticks of a scale as `Canvas.axes` takes them."""
     ticks = scale.ticks(about)
     return [(scale(tick), words) for tick, words in zip(ticks, tick_labels(ticks), strict=True)]
 
 
-def paint(colour: str) -> str:
+def _paint(colour: str) -> str:
     """Return a colour of the palette as an attribute."""
     return f"var(--{colour})"
 

@@ -158,9 +158,8 @@ def _draw_timeline(material: Material, hosts: Mapping[str, Sequence[Sequence[Sta
     frame = Frame(left, 6, width - 12, 6 + (high + 4) * n_lanes + 8 * len(hosts))
     canvas = Canvas(width, frame.bottom + 30, "When each trial ran")
     x = Scale(0, material.clock.total, frame.left, frame.right)
-    for at, words in duration_ticks(x, 3 if width < 520 else 7):  # noqa: PLR2004  # a phone
-        canvas.line((x(at), frame.top), (x(at), frame.bottom))
-        canvas.text((x(at), frame.bottom + 18), words, anchor="middle")
+    ticks = duration_ticks(x, 3 if width < 520 else 7)  # noqa: PLR2004  # a phone
+    canvas.value_axis(frame, [(x(at), words) for at, words in ticks], "")
     y = frame.top
     for host, lanes in hosts.items():
         for slot, lane in enumerate(lanes, 1):

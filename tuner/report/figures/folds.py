@@ -42,10 +42,7 @@ def _draw(material: Material, rows: list[Row], width: int) -> str:
     values = [fold[material.objective] for row in rows for fold in row.record.summary.folds]  # type: ignore[union-attr]  # ranked rows have one
     scale = Scale(*span(values), frame.left, frame.right)
     canvas = Canvas(width, frame.bottom + 44, f"{material.objective} of each fold for the best rows")
-    for at, words in ticks_of(scale, 4 if narrow else 7):
-        canvas.line((at, frame.top), (at, frame.bottom))
-        canvas.text((at, frame.bottom + 18), words, anchor="middle")
-    canvas.text(((frame.left + frame.right) / 2, frame.bottom + 36), material.objective, anchor="middle")
+    canvas.value_axis(frame, ticks_of(scale, 4 if narrow else 7), material.objective)
     for index, row in enumerate(rows):
         y = frame.top + ROW * (index + 0.5)
         summary = row.record.summary

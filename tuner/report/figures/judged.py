@@ -45,10 +45,7 @@ def _draw(material: Material, final: Final, width: int) -> str:
         values += [row.metrics[final.objective], *((interval.low, interval.high) if interval else ())]
     x = Scale(*span(values), frame.left, frame.right)
     canvas = Canvas(width, frame.bottom + 44, f"{final.objective} on the holdout with intervals")
-    for at, words in ticks_of(x, 4 if narrow else 7):
-        canvas.line((at, frame.top), (at, frame.bottom))
-        canvas.text((at, frame.bottom + 18), words, anchor="middle")
-    canvas.text(((frame.left + frame.right) / 2, frame.bottom + 36), final.objective, anchor="middle")
+    canvas.value_axis(frame, ticks_of(x, 4 if narrow else 7), final.objective)
     for index, (row, name) in enumerate(zip(final.rows, names, strict=True)):
         y = frame.top + _ROW * (index + 0.5)
         value, interval = row.metrics[final.objective], row.intervals.get(final.objective)

@@ -11,7 +11,7 @@ from tuner.report.figures.importances import weigh
 from tuner.report.material import Material
 from tuner.report.palette import RAMP
 from tuner.report.scales import Scale, span, tick_labels
-from tuner.report.svg import Canvas, Figure, clipped, paint, text_width
+from tuner.report.svg import Canvas, Figure, clipped, text_width
 
 __all__ = ["parallel"]
 
@@ -102,20 +102,8 @@ def _lines(
         else:
             better = 1 - place / max(1, len(done) - 1)
             colour, width, opacity = RAMP[min(len(RAMP) - 1, int(better * len(RAMP)))], 1.5, 0.8
-        ys = [one(record) for one in places]
-        way = f"M{at[0]:.0f} {ys[0]:.1f}"
-        for index in range(1, len(at)):
-            middle, before, here = (at[index - 1] + at[index]) / 2, ys[index - 1], ys[index]
-            way += f"C{middle:.0f} {before:.1f} {middle:.0f} {here:.1f} {at[index]:.0f} {here:.1f}"
-        canvas.add(
-            "path",
-            d=way,
-            fill="none",
-            stroke=paint(colour),
-            stroke_width=width,
-            stroke_opacity=opacity,
-            data_t=record.number,
-        )
+        points = [(x, one(record)) for x, one in zip(at, places, strict=True)]
+        canvas.path(points, colour=colour, width=width, opacity=opacity, trial=record.number, smooth=True)
 
 
 def _axis(canvas: Canvas, one: Dimension, x: float, step: float) -> tuple[Place, Callable[[], None]]:
