@@ -13,7 +13,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, leaderboard, report, run, show, space
+from tuner.cli import (
+    check,
+    compare,
+    export,
+    final,
+    init,
+    leaderboard,
+    recommend,
+    report,
+    reproduce,
+    run,
+    show,
+    space,
+    watch,
+)
 
 __all__ = ["main"]
 
@@ -24,11 +38,18 @@ _EPILOG = (
 )
 _COMMANDS = (
     run,
+    final,
     leaderboard,
     show,
     report,
+    watch,
     check,
     space,
+    export,
+    recommend,
+    reproduce,
+    compare,
+    init,
 )
 
 

@@ -103,7 +103,7 @@ def reproduction(material: Material) -> list[str]:
     pins = " ".join(
         f"{name}=={version.partition('+')[0]}"
         for name, version in material.stored.versions.items()
-        if name not in {"python", "rectools-tuner"}
+        if name not in {"python", "processor"}
     )
     commands = [f"pip install {pins}"] if pins else []
     commands += [

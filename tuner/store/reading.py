@@ -16,7 +16,7 @@ from tuner.journal import JOURNAL, read_journal
 from tuner.records import StoredStudy, TrialRecord, record_of
 from tuner.store.folder import store_exists, stored_at
 
-__all__ = ["read_points", "read_records"]
+__all__ = ["check_exists", "read_points", "read_records"]
 
 
 def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
@@ -34,11 +34,7 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     StoreError
         If the folder holds none.
     """
-    if not store_exists(folder):
-        rule = "must be the folder of a study, but it has no journal.log"
-        raise StoreError(
-            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
-        )
+    check_exists(folder)
     name, storage = stored_at(folder)
     if storage is None:
         return _from_journal(folder, curves=curves)
@@ -63,6 +59,21 @@ def read_points(folder: Path) -> dict[int, FrozenTrial]:
         study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
         trials = study.get_trials(deepcopy=False)
     return {trial.number: trial for trial in trials}
+
+
+def check_exists(folder: Path) -> None:
+    """Refuse a folder without a study.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds none.
+    """
+    if not store_exists(folder):
+        rule = "must be the folder of a study, but it has no journal.log"
+        raise StoreError(
+            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
+        )
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
