@@ -108,6 +108,7 @@ def run(
             grow=_growth(prepared, folder, console),
         )
         _snapshot(study, folder)
+        store.describe(prepared.description)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
         _warm_start(prepared, store, console)
         budget = Budget(

@@ -13,6 +13,7 @@ from tuner.results import Direction, Evaluation, Failure, Held, Rest, Stop, Summ
 from tuner.space import Value
 
 __all__ = [
+    "ATTEMPT_KEY",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
@@ -21,6 +22,7 @@ __all__ = [
     "REPEATS",
     "RESTING",
     "WARM",
+    "Attempt",
     "StoredStudy",
     "TrialRecord",
     "further_objectives",
@@ -42,6 +44,8 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
+#: Begin of the attribute that says where an attempt at a trial ran, and since when; its number follows.
+ATTEMPT_KEY = "attempt:"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -53,6 +57,31 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One go at a trial, on one worker.
+
+    Attributes
+    ----------
+    began
+        As `time.time` counts.
+    host, pid
+        Of the worker.
+    seconds
+        That it took; for one that runs or was cut off, up to a minute less.
+    """
+
+    began: float
+    host: str
+    pid: int
+    seconds: float = 0.0
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people."""
+        return f"{self.host}, process {self.pid}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,8 @@ class TrialRecord:
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
     started, ended
         Local time.
+    attempts
+        Where it ran; none in a study that does not say.
     """
 
     number: int
@@ -106,6 +137,7 @@ class TrialRecord:
     held: Held = field(default_factory=Held)
     started: datetime | None = None
     ended: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def label(self) -> str:
@@ -137,6 +169,12 @@ class StoredStudy:
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the data and folds are, for people, by `tuner.prepare`; empty in a study that does not say."""
+        found: Mapping[str, Any] = self.attributes.get("description", {})
+        return found
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
@@ -170,7 +208,20 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         held=sum(held, Held()),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        attempts=_attempts(attributes),
     )
+
+
+def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    numbers = sorted(int(key.removeprefix(ATTEMPT_KEY)) for key in attributes if key.startswith(ATTEMPT_KEY))
+    found = []
+    for number in numbers:
+        noted = attributes[f"{ATTEMPT_KEY}{number}"]
+        held = Held(**attributes.get(f"{HELD_KEY}{number}", {}))
+        cpus, gpus = noted.get("cpus", 0), noted.get("gpus", 0)
+        seconds = held.cpu_seconds / cpus if cpus else held.gpu_seconds / gpus if gpus else 0.0
+        found.append(Attempt(noted["began"], noted["host"], noted["pid"], seconds))
+    return tuple(found)
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:

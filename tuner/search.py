@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from ray.tune.result import HOSTNAME, PID
 from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
@@ -74,6 +75,8 @@ class _Live:
     told: bool = False  # whether this attempt has ended for the store
     charged: bool = False
     noted: float = 0.0  # seconds that the store knows of
+    since: float = field(default_factory=time.time)
+    placed: bool = False  # whether the store knows where it runs
     oom_kills: int = field(default_factory=oom_kills)
     lost: str = ""
 
@@ -239,6 +242,7 @@ class StudySearcher(Searcher):
         return self._or_end(partial(self._take, live, result), otherwise=True)
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
+        self._note_worker(live, result)
         verdict: Stop | Rest | None = None
         if EVALUATION in result:
             verdict = self._evaluated(live, result[EVALUATION])
@@ -346,6 +350,14 @@ class StudySearcher(Searcher):
         live.noted = time.perf_counter() - live.began
         self._store.note_held(live.job.number, held)
         return held
+
+    def _note_worker(self, live: _Live, result: Mapping[str, Any]) -> None:
+        """Write, once, where an attempt runs, which Ray tells with each report."""
+        if live.placed:
+            return
+        live.placed = True
+        host, pid = str(result.get(HOSTNAME, "?")), int(result.get(PID, 0))
+        self._store.note_worker(live.job.number, began=live.since, host=host, pid=pid, share=self._share)
 
     def _charge(self, live: _Live) -> None:
         """Settle, once, what this attempt has held; before its trial is told, for the store to take it."""

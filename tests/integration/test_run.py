@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,8 +62,13 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
         board.best.record.number,
         board.best.record.summary.mean,
     )
-    for record in read_records(small.results).records:
+    stored = read_records(small.results)
+    assert [fold["test"] > 0 for fold in stored.description["folds"]] == [True] * 2
+    assert stored.description["data"]["users"] > 0
+    for record in stored.records:
         check_tensorboard(small, record)
+        assert [(one.host, one.pid > 0) for one in record.attempts] == [(socket.gethostname(), True)]
+        assert record.attempts[0].seconds > 0
         assert (small.results / record.log).read_text().startswith(f"trial {record.number}: ")
         assert record.evaluations[-1].metrics.keys() == {
             "NDCG@10",

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.constraints import Constraint, quantities
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.records import (
+    ATTEMPT_KEY,
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
@@ -276,6 +277,24 @@ class StudyStore:
         # Optuna has no curves of several objectives, and TPE stumbles over a stopped trial that has one.
         if not self._further:
             storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
+
+    def describe(self, description: Mapping[str, object]) -> None:
+        """Write what the study's data and folds are, for people, in place of what was written before."""
+        if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
+            self.study.set_user_attr("description", dict(description))
+
+    def note_worker(
+        self, number: int, *, began: float, host: str, pid: int, share: Mapping[str, float]
+    ) -> None:
+        """Write where this attempt at a running trial runs, since when, and with which CPUs and GPUs."""
+        where = {
+            "began": round(began, 3),
+            "host": host,
+            "pid": pid,
+            "cpus": share["CPU"],
+            "gpus": share["GPU"],
+        }
+        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": where})
 
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
