@@ -34,7 +34,7 @@ SASREC: dict[str, Any] = {
     "epochs": 1,
 }
 ADAM = "fused Adam"
-ENCODER = "encoder over tokens"
+ENCODER = "encoder at targets"
 
 
 def fitted(fold: Fold, **changes: Any) -> tuple[tuple[str, ...], Any]:

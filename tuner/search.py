@@ -282,7 +282,7 @@ class StudySearcher(Searcher):
                 self._fail(live, failure, result[DONE])
             else:
                 self._complete(live, result[DONE])
-            return False
+            return True  # so that Tune need not ask the worker once more to learn that there is nothing
         if stop is not None and not live.baseline:
             self._prune(live, stop)
             return True

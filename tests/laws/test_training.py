@@ -254,8 +254,8 @@ def fit_and_recommend(
 
 
 def paths(name: str, loss: str) -> tuple[str, ...]:
-    """Return the paths of a step: those models whose blocks see padding, or are HSTU's, encode as ever."""
-    encoder = () if name in {"hstu", "ligr", "alsasrec"} else ("encoder over tokens",)
+    """Return the paths of a step; HSTU's blocks encode as ever."""
+    encoder = () if name == "hstu" else ("encoder at targets",)
     return (f"target-only {loss}", *encoder, "fused Adam")
 
 

@@ -1,4 +1,4 @@
-"""What must hold for the encoder over tokens: it is RecTools' encoder, dropout and gradients included."""
+"""What must hold for the encoder at targets: it is RecTools' encoder, dropout and gradients included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 
 from search_spaces.albert import AlbertLayers
 from tests.laws.test_training import BERT4REC, SASREC, assert_same_step, begun, step
-from tuner.training.encoder import encode_at, encodes_tokens_only
+from tuner.training.encoder import encode_at, encodes_at_targets
 from tuner.training.step import target_only_step
 
 if TYPE_CHECKING:
@@ -52,14 +52,16 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "LiGR, relu": {**TASK, **LIGR, "transformer_layers_kwargs.ff_activation": "relu"},
     "albert": {**TASK, **ALBERT, "n_blocks": 3},
     "alsasrec": {**MASKED, **ALBERT},
+    "pre-LN that sees padding": {**SASREC, **LONG, "transformer_layers_type": PreLNTransformerLayers},
+    "LiGR that sees padding": {**SASREC, **LONG, **LIGR},
 }
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_tokens_are_encoded_as_in_a_padded_batch(name: str, folds: list[Fold]) -> None:
+def test_positions_are_encoded_as_in_a_padded_batch(name: str, folds: list[Fold]) -> None:
     model, batch = begun(ENCODERS[name], folds[0])
     module, x = model.lightning_model, batch["x"]
-    assert encodes_tokens_only(module.torch_model)
+    assert encodes_at_targets(module.torch_model)
     assert 0.2 < (x == 0).double().mean() < 0.8, "there is padding, and there are tokens"
     read = x.flatten().nonzero().squeeze(1)[1::2]
     table = module.double().torch_model.item_model.get_all_embeddings()
@@ -72,7 +74,7 @@ def test_tokens_are_encoded_as_in_a_padded_batch(name: str, folds: list[Fold]) -
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_step_over_tokens_has_the_loss_and_gradients_of_rectools(name: str, folds: list[Fold]) -> None:
+def test_a_step_at_targets_has_the_loss_and_gradients_of_rectools(name: str, folds: list[Fold]) -> None:
     model, batch = begun(ENCODERS[name], folds[0])
     assert_same_step(model.lightning_model, batch)
     assert_same_step(model.lightning_model.double(), batch)
@@ -93,7 +95,7 @@ def test_a_part_that_does_not_train_drops_nothing(folds: list[Fold]) -> None:
     first = model.torch_model.transformer_layers.transformer_blocks[0]
     first.multi_head_attn.eval()
     first.dropout_1.eval()
-    assert encodes_tokens_only(model.torch_model)
+    assert encodes_at_targets(model.torch_model)
     assert_same_step(model.lightning_model.double(), batch)
 
 
@@ -119,7 +121,6 @@ class OwnPositions(LearnableInversePositionalEncoding):
 
 NOT_ALLOWED: dict[str, dict[str, Any]] = {
     "HSTU": {**SASREC, **LONG, "cls": "HSTUModel"},
-    "pre-LN that sees padding": {**SASREC, **LONG, "transformer_layers_type": PreLNTransformerLayers},
     "a subclass of declared layers": {**TASK, **ALBERT, "transformer_layers_type": SubclassedLayers},
     "a subclass of RecTools' layers": {**MASKED, "transformer_layers_type": SubclassedSasrec},
     "another positional encoding": {**TASK, "pos_encoding_type": OwnPositions},
@@ -127,9 +128,9 @@ NOT_ALLOWED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", NOT_ALLOWED)
-def test_what_may_see_padding_or_do_more_is_encoded_as_ever(name: str, folds: list[Fold]) -> None:
+def test_what_may_do_more_is_encoded_as_ever(name: str, folds: list[Fold]) -> None:
     model, batch = begun(NOT_ALLOWED[name], folds[0])
-    assert not encodes_tokens_only(model.torch_model)
+    assert not encodes_at_targets(model.torch_model)
     assert_same_step(model.lightning_model.double(), batch)
 
 

@@ -113,22 +113,26 @@ class Measure:
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
+        by_user = self._objective_by_user(recommended) if self.per_user else None
+        known = set() if by_user is None else {self.plan.objective}
         values = calc_metrics(
-            self.metrics,
+            {label: metric for label, metric in self.metrics.items() if label not in known},
             reco=recommended,
             interactions=self.fold.test,
             prev_interactions=self.fold.seen,
             catalog=self.fold.catalog,
             ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
         )
+        if by_user is not None:  # RecTools takes the mean of just these
+            values[self.plan.objective] = by_user.mean()
         named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
         metrics = {label: float(values[name]) for label, name in named.items()}
         for label, value in metrics.items():
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
                 raise TrialError(msg)
-        if self.per_user:
-            self.users[self.epoch] = self._objective_by_user(recommended)
+        if by_user is not None:
+            self.users[self.epoch] = by_user.reindex(self.fold.users).to_numpy(dtype=np.float32)
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
@@ -162,13 +166,11 @@ class Measure:
             users = checkpoint.users.pop()
             self.users = dict(zip(users.epochs, users.values, strict=True))
 
-    def _objective_by_user(self, recommended: pd.DataFrame) -> NDArray[np.float32]:
-        """Return the objective's values, shape (n_users,), in the order of the fold's users."""
-        measure: Any = self.metrics[
-            self.plan.objective
-        ]  # one of those with `calc_per_user`: `Metric.per_user`
+    def _objective_by_user(self, recommended: pd.DataFrame) -> pd.Series[float]:
+        """Return the objective's value of each user of the fold."""
+        measure: Any = self.metrics[self.plan.objective]  # has `calc_per_user`: `Metric.per_user`
         values: pd.Series[float] = measure.calc_per_user(recommended, self.fold.test)
-        return values.reindex(self.fold.users).to_numpy(dtype=np.float32)
+        return values
 
     @property
     def out_of_patience(self) -> bool:

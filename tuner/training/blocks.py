@@ -1,8 +1,8 @@
-"""RecTools' transformer blocks for the tokens of a padded batch, without their padding.
+"""RecTools' transformer blocks at some positions of a padded batch, without all others.
 
 Norms, projections, gates and feed-forward layers work on one position at a time, so they are computed where
 they are needed and nowhere else. Attention itself stays in the padded shape. Dropout masks are drawn in the
-padded shape too, and then read at the tokens: each mask, and the random stream, are RecTools' own.
+padded shape too, and then read at these positions: each mask, and the random stream, are RecTools' own.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["BLOCKS", "Tokens", "draws_as_it_lies"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of a padded batch.
+    """The positions of a padded batch that attention looks at: all tokens, and padding where it is seen.
 
     Attributes
     ----------
     size, length
         Sessions of the batch, and positions of each.
     positions : torch.Tensor, shape (n_tokens,)
-        Flat positions of the batch that are no padding, ascending.
+        Flat positions, ascending; all others are as good as 0, or hidden by the mask.
     mask : torch.Tensor, shape (size or 1, 1, length or 1, length), optional
         Added to the scores of attention: -inf for what is hidden.
     """

@@ -1,11 +1,13 @@
-"""RecTools' session encoder at the positions that a step reads.
+"""RecTools' session encoder, for the positions that a step reads: the targets.
 
 RecTools encodes padded batches, of which 15 to 50 % are tokens, and of the last block's output a step reads
-the targets alone. Here the blocks run over tokens, and the last one over targets (see `blocks`). What is left
-out is not seen from where it is read:
+the targets alone. Here the last block runs over targets (see `blocks`), and what comes before it over tokens
+where these do not see padding:
 
 - the key padding mask gives padding a weight of 0 in attention; or
 - `SASRecTransformerLayers` set padding to 0 before each block, so that its keys and values are biases.
+
+Where tokens see padding, as in pre-LN layers without that mask, it is encoded like tokens.
 
 Results differ from RecTools' by the rounding of smaller matrix products. To cut off the padding that all
 sessions of a batch share would gain little: the longest session of 128 is mostly as long as allowed.
@@ -28,22 +30,20 @@ from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBa
 
 from tuner.training.blocks import BLOCKS, Tokens, draws_as_it_lies
 
-__all__ = ["encode_at", "encodes_tokens_only"]
+__all__ = ["encode_at", "encodes_at_targets"]
 
 
-def encodes_tokens_only(backbone: TransformerBackboneBase) -> bool:
+def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     """Whether `encode_at` gives what the backbone's `encode_sessions` does.
 
-    Its methods, positional encoding and blocks are RecTools' own, nobody listens in by a hook, and padding
-    is hidden from tokens. On a GPU it is left to RecTools: masks are drawn in another way there.
+    Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook. On a GPU
+    it is left to RecTools: masks are drawn in another way there.
     """
-    layers = backbone.transformer_layers
     return (
         getattr_static(backbone, "encode_sessions") is TransformerTorchBackbone.encode_sessions
         and type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding
         and type(backbone.emb_dropout) is torch.nn.Dropout
-        and len(_blocks(layers)) > 0
-        and (backbone.use_key_padding_mask or type(layers) is SASRecTransformerLayers)
+        and len(_blocks(backbone.transformer_layers)) > 0
         and not any(map(_does_more, backbone.modules()))
         and next(backbone.parameters()).device.type == "cpu"
         and draws_as_it_lies()
@@ -83,7 +83,7 @@ def encode_at(
     Parameters
     ----------
     backbone
-        One that `encodes_tokens_only`.
+        One that `encodes_at_targets`.
     x : shape (batch_size, session_max_len)
         Sessions of items, 0 for padding.
     table : shape (n_items, n_factors)
@@ -96,7 +96,7 @@ def encode_at(
     torch.Tensor, shape (n_read, n_factors)
         Encoded sessions.
     """
-    positions = x.flatten().nonzero().squeeze(1)
+    positions = _seen(backbone, x)
     tokens = Tokens(x.shape[0], x.shape[1], positions, _attention_mask(backbone, x, table.dtype))
     seqs = _embedded(backbone, x, table, positions)
     seqs = tokens.dropped(backbone.emb_dropout, seqs, positions)
@@ -107,6 +107,13 @@ def encode_at(
     if isinstance(backbone.transformer_layers, SASRecTransformerLayers):
         seqs = backbone.transformer_layers.last_layernorm(seqs)
     return seqs
+
+
+def _seen(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
+    """Return the flat positions that tokens may see, ascending."""
+    if backbone.use_key_padding_mask or isinstance(backbone.transformer_layers, SASRecTransformerLayers):
+        return x.flatten().nonzero().squeeze(1)
+    return torch.arange(x.numel(), device=x.device)
 
 
 def _attention_mask(
@@ -127,7 +134,7 @@ def _attention_mask(
 def _embedded(
     backbone: TransformerBackboneBase, x: torch.Tensor, table: torch.Tensor, positions: torch.Tensor
 ) -> torch.Tensor:
-    """Return the tokens' items with their positions, counted from the end, shape (n_tokens, n_factors)."""
+    """Return items with their positions, which count from the end, shape (n_positions, n_factors)."""
     encoding = backbone.pos_encoding_layer
     assert isinstance(encoding, LearnableInversePositionalEncoding)
     seqs = table.index_select(0, x.flatten()[positions])

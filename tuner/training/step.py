@@ -13,7 +13,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
 
 from tuner.training.eligible import scores_last_only
-from tuner.training.encoder import encode_at, encodes_tokens_only
+from tuner.training.encoder import encode_at, encodes_at_targets
 from tuner.training.linear import linear_cross_entropy
 from tuner.training.sampled import candidate_scores
 
@@ -108,7 +108,7 @@ def _encoded_at_targets(
     """Return the sessions at the targets, shape (n_targets, n_factors); None if all must be encoded."""
     x, y = batch["x"], batch["y"]
     length = 1 if scores_last_only(module) else x.shape[1]
-    if y.shape != (len(x), length) or not len(targets) or not encodes_tokens_only(module.torch_model):
+    if y.shape != (len(x), length) or not len(targets) or not encodes_at_targets(module.torch_model):
         return None
     read = targets if length > 1 else (targets + 1) * x.shape[1] - 1
     if not x.flatten()[read].all():  # a target at padding
