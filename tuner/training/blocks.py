@@ -77,9 +77,9 @@ class Tokens:
 def draws_as_it_lies() -> bool:
     """Whether this torch's dropout draws a mask in the order in which a tensor lies in memory."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         kept = functional.dropout(torch.ones(16, 8, 4).transpose(0, 1), 0.5) != 0
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         drawn = torch.empty(16 * 8, 4, dtype=torch.int32).bernoulli_(0.5) != 0
     return torch.equal(kept.transpose(0, 1), drawn.view(16, 8, 4))
 
