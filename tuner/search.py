@@ -257,7 +257,7 @@ class StudySearcher(Searcher):
                 self._fail(live, failure, result[DONE])
             else:
                 self._complete(live, result[DONE])
-            return False
+            return True  # so that Tune need not ask the worker once more to learn that there is nothing
         if live.baseline or verdict is None:
             return self.ending
         if isinstance(verdict, Rest):
