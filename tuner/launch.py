@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
     from rich.console import Console
 
+    from tuner.drivers import Hold
     from tuner.prepare import Prepared
+    from tuner.records import TrialRecord
     from tuner.search import StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
@@ -86,34 +88,51 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     _refuse_itself(study, folder)
     with (
         told_if_lost(folder, study.storage),
-        hold_study(folder, study.study, study.storage),
-        logs_to(folder / "logs" / "driver.log"),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
-        store = open_store(
-            folder,
-            name=study.study,
-            direction=study.metrics.direction,
-            sampler=study.search.sampler,
-            seed=study.search.seed,
-            facts=prepared.facts,
-            storage=study.storage,
-            grow=_growth(prepared, folder, console),
-        )
-        _snapshot(study, folder)
-        store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
-        _warm_start(prepared, store, console)
+        with hold.turn():
+            store = _opened(prepared, folder, hold, console)
         budget = Budget(
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         budget.remember(store.records())
         if (end := _end(budget, store)) is None:
-            _search(_with_gpu_share(prepared, console), store, budget, folder, console)
+            _search(_with_gpu_share(prepared, console), store, budget, folder, hold=hold, console=console)
         else:
             console.print(f"nothing left to do: {end}")
+        _say_who_goes_on(hold, console)
     return load_leaderboard(folder)
+
+
+def _opened(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
+    """Open the study's store, with its baselines and what earlier studies bring."""
+    study = prepared.study
+    store = open_store(
+        folder,
+        name=study.study,
+        direction=study.metrics.direction,
+        sampler=study.search.sampler,
+        seed=study.search.seed,
+        facts=prepared.facts,
+        storage=study.storage,
+        grow=_growth(prepared, folder, hold, console),
+        hold=hold,
+    )
+    _snapshot(study, folder)
+    store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+    _warm_start(prepared, store, console)
+    return store
+
+
+def _say_who_goes_on(hold: Hold, console: Console) -> None:
+    """Name those who still run a study that is done here."""
+    others = [driver.words for driver in hold.living() if driver != hold.driver]
+    if others:
+        console.print(f"still run by {', '.join(others)}")
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -145,13 +164,13 @@ def _warm_start(prepared: Prepared, store: StudyStore, console: Console) -> None
         console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
 
 
-def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:
+def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> Growth:
     """Return how the study goes on if its space is another than before."""
     from tuner.models import point_of  # noqa: PLC0415  # torch
 
     study, space = prepared.study, prepared.space
     encode = partial(point_of, space=space, epochs=study.training.epochs)
-    return Growth(folder, study.storage, space, encode, console.print)
+    return Growth(folder, study.storage, space, encode, console.print, hold.check)
 
 
 def _snapshot(study: Study, folder: Path) -> None:
@@ -168,7 +187,8 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    unfinished = folder / f".{STUDY_FILE}.tmp"  # so that a full disk leaves the one before as it is
+    # A file of its own first, so that a full disk leaves the one before as it is.
+    unfinished = folder / f".{STUDY_FILE}.{os.getpid()}.tmp"
     unfinished.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
 
@@ -179,7 +199,9 @@ def _end(budget: Budget, store: StudyStore) -> End | None:
     return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
-def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
+def _search(
+    prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, *, hold: Hold, console: Console
+) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
@@ -194,7 +216,7 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, slots)
+                _fit(prepared, searcher, folder, hold, slots)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -264,6 +286,7 @@ def _searcher(
     from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
+    referee = _referee(prepared, store, folder)
     large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
     large.recall(store.records())
     return StudySearcher(
@@ -271,7 +294,7 @@ def _searcher(
         prepared.space,
         budget,
         share=trial_share(study),
-        referee=_referee(prepared, store, folder),
+        referee=referee,
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
         constraints=study.search.constraints,
@@ -283,6 +306,7 @@ def _searcher(
         refuse=why_infeasible,
         large=large,
         timeout=study.training.timeout,
+        learn=partial(_remind, referee, study, folder),
         observers=observers,
     )
 
@@ -297,16 +321,21 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
         n_folds=len(prepared.folds),
         direction=study.metrics.direction,
     )
-    objective = study.metrics.objective.label
     for record in store.records():
-        curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
-        referee.remember(record.number, curve, read_users(folder, record.number))
-        if record.summary is not None and not broken(study.search.constraints, record.summary):
-            referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+        _remind(referee, study, folder, record)
     return referee
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) -> None:
+def _remind(referee: Referee, study: Study, folder: Path, record: TrialRecord) -> None:
+    """Tell the referee what an earlier run, or another driver, recorded of a trial."""
+    objective = study.metrics.objective.label
+    curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
+    referee.remember(record.number, curve, read_users(folder, record.number))
+    if record.summary is not None and not broken(study.search.constraints, record.summary):
+        referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+
+
+def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, hold: Hold, slots: int) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -323,8 +352,9 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         timeout=prepared.study.training.timeout,
     )
     share = trial_share(prepared.study)
-    scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
     try:
         tune.Tuner(
             tune.with_resources(trainable, share),
@@ -345,6 +375,8 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # others of a shared study have theirs there
+            scratch.parent.rmdir()
 
 
 def _tune_name(trial: Trial) -> str:

@@ -13,6 +13,7 @@ from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
+    "DRIVER",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
@@ -39,6 +40,9 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
+
+#: Attribute that says which driver has a trial, where several share a study.
+DRIVER = "driver"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -84,6 +88,8 @@ class TrialRecord:
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
     started, ended
         Local time.
+    driver
+        Which of the drivers that share the study runs it, or ran it last; see `tuner.drivers.Driver`.
     """
 
     number: int
@@ -100,6 +106,7 @@ class TrialRecord:
     held: Held = field(default_factory=Held)
     started: datetime | None = None
     ended: datetime | None = None
+    driver: str | None = None
 
     @property
     def label(self) -> str:
@@ -159,6 +166,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         held=sum(held, Held()),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        driver=attributes.get(DRIVER) or None,
     )
 
 

@@ -24,6 +24,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
     run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    run.add_argument(
+        "--share", action="store_true", help="run it beside others that share it too; in a database"
+    )
     run.set_defaults(command=_run)
 
 
@@ -35,6 +38,8 @@ def _run(arguments: argparse.Namespace) -> None:
         overrides.append(f"search.trials={arguments.trials}")
     if arguments.time_budget is not None:
         overrides.append(f"search.time_budget={arguments.time_budget}")
+    if arguments.share:
+        overrides.append("share=true")
     study = Study.load(arguments.study, overrides)
     from tuner.launch import run, study_folder
 

@@ -541,10 +541,13 @@ class Study(_Section):
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
         folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
         password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+    share
+        Whether several drivers may run the study at once and share its budgets; only in a database.
     """
 
     study: str
     storage: str | None = None
+    share: bool = False
     data: Data
     folds: Folds
     metrics: Metrics
@@ -614,6 +617,17 @@ class Study(_Section):
             msg = "must hold no password, which results would keep; write ${PGPASSWORD} in its place"
             raise ValueError(msg)
         return url
+
+    @field_validator("share")
+    @classmethod
+    def _check_share(cls, share: bool, info: ValidationInfo) -> bool:
+        if share and info.data.get("storage", "unusable") is None:
+            msg = (
+                "must stand beside a database, since a journal is written by one driver alone: add "
+                "storage: sqlite:///trials.db for drivers on this host, or one in PostgreSQL"
+            )
+            raise ValueError(msg)
+        return share
 
     @field_validator("baselines")
     @classmethod

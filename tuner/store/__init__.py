@@ -14,13 +14,20 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
-function of these.
+`attempts`, `held:N` (of attempt N), `driver` (which of those that share the study), `warm` and `hint` (see
+`tuner.warm`). Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
 
-from tuner.store.folder import STUDY_FILE, hold_study, store_exists, study_holder, told_if_lost
+from tuner.store.folder import (
+    STUDY_FILE,
+    hold_study,
+    store_exists,
+    study_drivers,
+    study_holder,
+    told_if_lost,
+)
 from tuner.store.opening import open_store
 from tuner.store.reading import read_records
 from tuner.store.trials import Asked, StudyStore
@@ -33,6 +40,7 @@ __all__ = [
     "open_store",
     "read_records",
     "store_exists",
+    "study_drivers",
     "study_holder",
     "told_if_lost",
 ]

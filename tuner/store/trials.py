@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
 import optuna
@@ -12,8 +12,10 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.constraints import Constraint, quantities
+from tuner.drivers import Hold
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.records import (
+    DRIVER,
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
@@ -28,6 +30,7 @@ from tuner.records import (
 from tuner.results import Evaluation, Failure, Held, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
+from tuner.store.sharing import News, forsaken, news_of, searched, waiting
 
 __all__ = ["Asked", "StudyStore"]
 
@@ -78,21 +81,25 @@ class StudyStore:
         The Optuna study; its storage is the truth.
     seed
         Root of the trials' seeds.
+    hold
+        What this process has of the study; None: nobody else writes it.
     """
 
-    def __init__(self, study: optuna.Study, seed: int) -> None:
+    def __init__(self, study: optuna.Study, seed: int, hold: Hold | None = None) -> None:
         self.study = study
+        self.shared = hold is not None and hold.shared
+        self._hold = hold
         self._seed = seed
         facts = study.user_attrs.get("facts", {})
         self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
-        self._known = {
-            _key(trial): trial.number
-            for trial in study.get_trials(deepcopy=False)
-            if trial.params and is_trial(trial)
-        }
+        self._known: dict[str, int] = {}
+        self._keyed: set[int] = set()
+        trials = study.get_trials(deepcopy=False)
+        self._note_points(trials)
+        self._ended = {t.number: record_of(t) for t in trials if t.state.is_finished()} if self.shared else {}
 
     def add_baselines(
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
@@ -120,18 +127,34 @@ class StudyStore:
     def cut_off(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running]
+        return forsaken(running, self._hold)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep other drivers of the study from beginning a trial meanwhile."""
+        return self._hold.turn() if self._hold is not None else nullcontext()
+
+    def news(self, here: Collection[int]) -> News:
+        """Return how a study that others run too stands; see `tuner.store.sharing.news_of`."""
+        assert self._hold is not None, "only who shares a study asks for news"
+        trials = self.study.get_trials(deepcopy=False)
+        self._note_points(trials)
+        return news_of(trials, self._hold, here, self._ended)
+
+    def _note_points(self, trials: Iterable[FrozenTrial]) -> None:
+        """Note which points are tried, for none to be tried twice."""
+        for trial in trials:
+            if trial.number not in self._keyed and trial.params:
+                self._keyed.add(trial.number)
+                if is_trial(trial):
+                    self._known[_key(trial)] = trial.number
 
     def n_waiting(self) -> int:
         """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        return waiting(self.study.get_trials(deepcopy=False))
 
     def n_searched(self) -> int:
         """Return how many trials the sampler has chosen, in whatever state."""
-        return sum(
-            "name" not in trial.user_attrs and is_trial(trial)
-            for trial in self.study.get_trials(deepcopy=False)
-        )
+        return searched(self.study.get_trials(deepcopy=False))
 
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
         """Begin the next trial: the next queued one, or a point that no trial has had.
@@ -220,6 +243,9 @@ class StudyStore:
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
+        driver = self._hold.driver.id if self._hold is not None and self.shared else ""
+        if attributes.get(DRIVER, "") != driver:
+            trial.set_user_attr(DRIVER, driver)
         self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
         params = params_of(attributes)
         if not params:
