@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> None:
         overrides.append(f"search.time_budget={arguments.time_budget}")
     if arguments.share:
         overrides.append("share=true")
-    study = Study.load(arguments.study, overrides)
+    study = Study.load(arguments.study, overrides, arguments.profile)
     from tuner.launch import run, study_folder
 
     board = run(study, arguments.output)

@@ -640,7 +640,9 @@ class Study(_Section):
         return baselines
 
     @classmethod
-    def load(cls, path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Study:
+    def load(
+        cls, path: str | Path, overrides: tuple[str, ...] | list[str] = (), profile: str | None = None
+    ) -> Study:
         """Read a study file.
 
         Parameters
@@ -650,6 +652,8 @@ class Study(_Section):
             file's own.
         overrides
             Changes as ``search.trials=100``; the value is YAML.
+        profile
+            Which of the file's `profiles` to lay over the study, before the overrides.
 
         Raises
         ------
@@ -658,4 +662,4 @@ class Study(_Section):
         """
         from tuner.spec.load import load_study  # noqa: PLC0415  # the reader builds on these models
 
-        return load_study(Path(path), overrides)
+        return load_study(Path(path), overrides, profile)
