@@ -27,6 +27,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--share", action="store_true", help="run it beside others that share it too; in a database"
     )
+    run.add_argument(
+        "--json-lines",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write each event as a line of JSON to FILE, or to stdout in place of the results",
+    )
     run.set_defaults(command=_run)
 
 
@@ -41,10 +48,13 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.share:
         overrides.append("share=true")
     study = Study.load(arguments.study, overrides, arguments.profile)
+    from tuner.events import events_to
     from tuner.launch import run, study_folder
 
-    board = run(study, arguments.output)
-    _summary(board, study_folder(study, arguments.output))
+    with events_to(arguments.json_lines) as events:
+        board = run(study, arguments.output, events=events)
+    if arguments.json_lines != "-":
+        _summary(board, study_folder(study, arguments.output))
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:
