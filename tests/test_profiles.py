@@ -70,7 +70,11 @@ def test_all_mistakes_are_named_at_once_in_profiles_that_are_not_used_too(tmp_pa
         (FILE, "clutser", "--profile: must be a profile of the study, but got 'clutser'"),
         (FILE, "clutser", "did you mean 'cluster'?"),
         (FILE.partition("profiles")[0], "cluster", "the study has no section profiles"),
-        (FILE.partition("profiles")[0] + "profiles: [1]", None, "profiles (line 10): must be a mapping of names"),
+        (
+            FILE.partition("profiles")[0] + "profiles: [1]",
+            None,
+            "profiles (line 10): must be a mapping of names",
+        ),
         (FILE + "  bad: 3\n", None, "profiles.bad (line 18): must be a mapping of sections, but got 3"),
         (FILE + "  bad: {serach: {trials: 3}}\n", None, "did you mean 'search'?"),
     ],

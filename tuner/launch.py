@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuner.access import check_from_every_node, check_here
+from tuner.artifacts import Artifacts, artifacts_at
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
@@ -22,6 +24,7 @@ from tuner.events import Events
 from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
+from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.ray_session import ray_session, trial_share, with_gpu_share
@@ -95,6 +98,7 @@ def run(
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
         logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
+        artifacts = _artifacts(study)
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
@@ -108,7 +112,9 @@ def run(
             events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
             shared = with_gpu_share(prepared, console.print)
-            how = _search(shared, store, budget, folder, hold=hold, console=console, events=events)
+            how = _search(
+                shared, store, budget, folder, hold=hold, artifacts=artifacts, console=console, events=events
+            )
         else:
             console.print(f"nothing left to do: {end}")
             how = (end.budget, str(end))
@@ -163,6 +169,15 @@ def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, obj
         "trials": total,
         "ended": already,
     }
+
+
+def _artifacts(study: Study) -> Artifacts | None:
+    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here."""
+    if study.artifacts is None:
+        return None
+    artifacts = artifacts_at(study.artifacts, study.study)
+    check_here(artifacts)
+    return artifacts
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -251,6 +266,7 @@ def _search(
     folder: Path,
     *,
     hold: Hold,
+    artifacts: Artifacts | None,
     console: Console,
     events: Events | None,
 ) -> tuple[str, str]:
@@ -258,6 +274,11 @@ def _search(
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(ray_session(prepared))
+        mirror = None if artifacts is None else Mirror(folder, artifacts)
+        if artifacts is not None and mirror is not None:
+            check_from_every_node(artifacts)
+            mirror.bring_users()
+            stack.callback(mirror.bring_logs)
         budget.start()  # Ray's start is not the search's
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
@@ -267,12 +288,12 @@ def _search(
         objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
         notes = DashboardNotes(store.study, objectives, shown(folder))
         observers: list[Observer] = [progress, tensorboard, notes]
-        observers += [events] if events is not None else []
-        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots)
+        observers += [one for one in (mirror, events) if one is not None]
+        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots, mirror=mirror)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, hold, slots)
+                _fit(prepared, searcher, folder, hold, slots, artifacts=artifacts)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -335,6 +356,7 @@ def _searcher(
     folder: Path,
     *observers: Observer,
     slots: int,
+    mirror: Mirror | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
@@ -352,7 +374,7 @@ def _searcher(
         share=trial_share(study),
         referee=referee,
         keep_users=partial(write_users, folder),
-        drop_checkpoint=partial(drop_checkpoint, folder),
+        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
         constraints=study.search.constraints,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
@@ -362,7 +384,7 @@ def _searcher(
         refuse=why_infeasible,
         large=large,
         timeout=study.training.timeout,
-        learn=partial(_remind, referee, study, folder),
+        learn=partial(_remind, referee, study, folder, mirror=mirror),
         observers=observers,
     )
 
@@ -382,8 +404,12 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     return referee
 
 
-def _remind(referee: Referee, study: Study, folder: Path, record: TrialRecord) -> None:
+def _remind(
+    referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
+) -> None:
     """Tell the referee what an earlier run, or another driver, recorded of a trial."""
+    if mirror is not None:
+        mirror.bring_users(record.number)
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
     referee.remember(record.number, curve, read_users(folder, record.number))
@@ -391,7 +417,15 @@ def _remind(referee: Referee, study: Study, folder: Path, record: TrialRecord) -
         referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, hold: Hold, slots: int) -> None:
+def _fit(
+    prepared: Prepared,
+    searcher: StudySearcher,
+    folder: Path,
+    hold: Hold,
+    slots: int,
+    *,
+    artifacts: Artifacts | None,
+) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -404,6 +438,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, hold: Hold, 
         folds=prepared.folds,
         plan=prepared.plan,
         folder=str(folder),
+        artifacts=artifacts,
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )

@@ -23,6 +23,7 @@ from tuner.results import Users
 __all__ = [
     "checkpoint_path",
     "drop_checkpoint",
+    "log_path",
     "read_final_users",
     "read_users",
     "write_final_users",
@@ -110,6 +111,11 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
 def checkpoint_path(folder: Path, number: int) -> Path:
     """Return where a trial that is running keeps what it goes on from if it is cut off."""
     return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
+
+
+def log_path(folder: Path, number: int) -> Path:
+    """Return where the log of a trial stands."""
+    return folder / "logs" / f"trial-{number:04d}.log"
 
 
 def drop_checkpoint(folder: Path, number: int) -> None:

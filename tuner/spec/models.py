@@ -569,6 +569,11 @@ class Study(_Section):
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
         folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
         password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+    artifacts
+        Where what trials leave beside the store is kept: logs, checkpoints, per-user values and TensorBoard's
+        files, in a folder of the study's name. An absolute path that all hosts share, or a URL such as
+        ``s3://bucket/prefix``; null: the study's folder, which is enough on one host. Credentials come from
+        the environment of each machine, or from its role.
     share
         Whether several drivers may run the study at once and share its budgets; only in a database.
     final
@@ -578,6 +583,7 @@ class Study(_Section):
 
     study: str
     storage: str | None = None
+    artifacts: str | None = None
     share: bool = False
     data: Data
     folds: Folds
@@ -658,6 +664,24 @@ class Study(_Section):
             msg = "must hold no password, which results would keep; write ${PGPASSWORD} in its place"
             raise ValueError(msg)
         return url
+
+    @field_validator("artifacts")
+    @classmethod
+    def _check_artifacts(cls, place: str | None) -> str | None:
+        # No message repeats a URL that may hold a secret.
+        if place is None:
+            return None
+        scheme, separator, rest = place.partition("://")
+        if not separator and not place.startswith("/"):
+            msg = f"must be an absolute path that all hosts share, or a URL, but got {place!r}"
+            raise ValueError(msg)
+        secret = "@" in rest.partition("/")[0] or re.search(
+            r"(secret|access)_?key|token|password", place, re.I
+        )
+        if separator and (secret or not scheme):
+            msg = "must hold no credentials, which results would keep; leave them to the environment"
+            raise ValueError(msg)
+        return place
 
     @field_validator("share")
     @classmethod
