@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ from tuner.access import check_here
 from tuner.artifacts import Artifacts, Folder, artifacts_at, try_out
 from tuner.errors import StoreError
 from tuner.mirror import Mirror
+from tuner.per_user import read_users
+from tuner.results import Users
 from tuner.spec import Study
 
 
@@ -87,19 +90,23 @@ def test_drivers_leave_each_other_what_the_race_needs(artifacts: Artifacts, tmp_
     from tests.test_tensorboard import POPULAR
 
     one, two = tmp_path / "one", tmp_path / "two"
-    for name in ("users/trial-0000-fold-1.npz", "tensorboard/0000-popular/events"):
-        (one / name).parent.mkdir(parents=True, exist_ok=True)
-        (one / name).write_bytes(name.encode())
+    events = one / "tensorboard" / "0000-popular" / "events"
+    events.parent.mkdir(parents=True)
+    events.write_bytes(b"curves")
+    users = Users(0, (1, 2), np.arange(6, dtype=np.float32).reshape(2, 3))
     artifacts.write("logs/trial-0000.log", b"said")
     artifacts.write("checkpoints/trial-0000.ckpt", b"half")
     job = POPULAR.__class__(0, POPULAR.params, POPULAR.seeds, "popular")
-    Mirror(one, artifacts).failed(job, "cause", "log")
+    mirror = Mirror(one, artifacts)
+    mirror.keep_users(0, users)
+    mirror.failed(job, "cause", "log")
     assert (one / "logs" / "trial-0000.log").read_bytes() == b"said"
     assert list(artifacts.names("tensorboard")) == ["tensorboard/0000-popular/events"]
     other = Mirror(two, artifacts)
     other.bring_users()
     other.bring_logs()
-    assert (two / "users" / "trial-0000-fold-1.npz").read_bytes() == b"users/trial-0000-fold-1.npz"
+    (brought,) = read_users(two, 0)
+    assert (brought.fold, brought.epochs, brought.values.tolist()) == (0, (1, 2), users.values.tolist())
     assert (two / "logs" / "trial-0000.log").exists()
     other.drop_checkpoint(0)
     assert list(artifacts.names("checkpoints")) == []

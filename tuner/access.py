@@ -38,11 +38,12 @@ def check_from_every_node(artifacts: Artifacts) -> None:
         Naming the place, and each node where it cannot be used with the cause.
     """
     seen = f".check/driver-{uuid.uuid4().hex}"
-    artifacts.write(seen, b"")
     try:
+        artifacts.write(seen, b"")
         problems = [_problem(f"on node {node}", cause) for node, cause in _causes(artifacts, seen)]
-    finally:
         artifacts.delete(seen)
+    except OSError as error:
+        problems = [_problem("here", str(error))]
     if problems:
         raise StoreError(artifacts.place, problems)
 

@@ -373,7 +373,7 @@ def _searcher(
         budget,
         share=trial_share(study),
         referee=referee,
-        keep_users=partial(write_users, folder),
+        keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
         drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
         constraints=study.search.constraints,
         n_folds=len(prepared.folds),
@@ -408,7 +408,7 @@ def _remind(
     referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
 ) -> None:
     """Tell the referee what an earlier run, or another driver, recorded of a trial."""
-    if mirror is not None:
+    if mirror is not None and record.summary is not None:  # what the race compares with
         mirror.bring_users(record.number)
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]

@@ -11,7 +11,8 @@ import logging
 from pathlib import Path
 
 from tuner.artifacts import Artifacts
-from tuner.results import Evaluation, Job, Stop, Summary
+from tuner.per_user import users_path, write_users
+from tuner.results import Evaluation, Job, Stop, Summary, Users
 
 __all__ = ["Mirror"]
 
@@ -51,6 +52,14 @@ class Mirror:
         """Copy what the trial has left."""
         self._copy(job.number)
 
+    def keep_users(self, number: int, users: Users) -> None:
+        """Keep the per-user values of a fold; before its trial's end is told, for others to race with."""
+        write_users(self._folder, number, users)
+        try:
+            self._leave(users_path(self._folder, number, users.fold))
+        except OSError as error:
+            logger.warning("per-user values of trial %d are not copied: %s", number, error)
+
     def bring_users(self, number: int | None = None) -> None:
         """Bring the per-user values of a trial, or of all, that another driver left and that lack here."""
         begin = "" if number is None else f"trial-{number:04d}-"
@@ -78,16 +87,15 @@ class Mirror:
             logger.warning("the checkpoint of trial %d cannot be removed: %s", number, error)
 
     def _copy(self, number: int) -> None:
-        own = [
-            *self._folder.glob(f"users/trial-{number:04d}-*"),
-            *self._folder.glob(f"tensorboard/{number:04d}-*/*"),
-        ]
         try:
             self._bring(f"logs/trial-{number:04d}.log")
-            for path in own:
-                self._artifacts.write(path.relative_to(self._folder).as_posix(), path.read_bytes())
+            for path in self._folder.glob(f"tensorboard/{number:04d}-*/*"):
+                self._leave(path)
         except OSError as error:
             logger.warning("the files of trial %d are not copied whole: %s", number, error)
+
+    def _leave(self, path: Path) -> None:
+        self._artifacts.write(path.relative_to(self._folder).as_posix(), path.read_bytes())
 
     def _bring(self, name: str) -> None:
         content = self._artifacts.read(name)

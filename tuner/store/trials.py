@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -14,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.constraints import Constraint, quantities
 from tuner.drivers import Hold
 from tuner.errors import Problem, SearchError, StoreError
+from tuner.journal import at_once
 from tuner.records import (
     DRIVER,
     EVALUATION_KEY,
@@ -66,6 +69,23 @@ class Asked:
     name: str | None
     seeds: tuple[int, ...]
     queued: bool = field(default=False, compare=False)
+
+
+_Args = ParamSpec("_Args")
+_Given = TypeVar("_Given")
+
+
+def _at_once(
+    method: Callable[Concatenate[StudyStore, _Args], _Given],
+) -> Callable[Concatenate[StudyStore, _Args], _Given]:
+    """Let all that a method writes reach the disk together."""
+
+    @wraps(method)
+    def written(self: StudyStore, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Given:
+        with at_once(self.study._storage):  # noqa: SLF001  # Optuna has no public way to its storage
+            return method(self, *args, **kwargs)
+
+    return written
 
 
 def _accept(params_of: Mapping[str, Value]) -> None:
@@ -156,6 +176,7 @@ class StudyStore:
         """Return how many trials the sampler has chosen, in whatever state."""
         return searched(self.study.get_trials(deepcopy=False))
 
+    @_at_once
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
         """Begin the next trial: the next queued one, or a point that no trial has had.
 
@@ -236,6 +257,7 @@ class StudyStore:
         self.study.tell(trial, state=TrialState.FAIL)
         self._known[_key(trial)] = trial.number
 
+    @_at_once
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin a cut-off trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
@@ -279,6 +301,7 @@ class StudyStore:
         """Return how often the trial was begun."""
         return int(self._frozen(number).user_attrs.get("attempts", 0))
 
+    @_at_once
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
         """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
@@ -293,6 +316,7 @@ class StudyStore:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
         self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
 
+    @_at_once
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
@@ -311,11 +335,13 @@ class StudyStore:
         """Return by how much a trial leaves each of its bounds."""
         return {str(constraint): constraint.excess(summary) for constraint in self._constraints}
 
+    @_at_once
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""
         self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
         self.study.tell(number, state=TrialState.FAIL)
 
+    @_at_once
     def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
         """Tell a trial that was stopped early; its curve stays."""
         self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())
