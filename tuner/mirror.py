@@ -89,8 +89,9 @@ class Mirror:
     def _copy(self, number: int) -> None:
         try:
             self._bring(f"logs/trial-{number:04d}.log")
-            for path in self._folder.glob(f"tensorboard/{number:04d}-*/*"):
-                self._leave(path)
+            for pattern in (f"{number:04d}-*/*", "events.*"):  # the run, and the layout of all
+                for path in self._folder.glob(f"tensorboard/{pattern}"):
+                    self._leave(path)
         except OSError as error:
             logger.warning("the files of trial %d are not copied whole: %s", number, error)
 
