@@ -121,7 +121,7 @@ def test_help_names_commands_and_exit_codes(capsys):
     assert call("--help") == 0
     out, err = capsys.readouterr()
     listed = [line.split()[0] for line in out.splitlines() if re.match(r" {4}\w", line)]
-    assert listed == ["run", "leaderboard", "show", "check", "space"]
+    assert listed == ["run", "leaderboard", "show", "check", "space", "submit", "attach", "fetch", "stop"]
     assert all(
         f"{code} {text}" in " ".join(out.split()) for code, text in [(0, "done"), (130, "interrupted")]
     )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tuner.budgets import Budget, End
+from tuner.capacity import Capacity, Share, Shares, cpu_share, trial_share
 from tuner.constraints import broken
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.growth import Growth
@@ -23,9 +24,9 @@ from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.ray_session import ray_session, trial_share
-from tuner.space import space_to_plain
-from tuner.spec import SpaceSection, Study
+from tuner.ray_session import ray_session
+from tuner.space import Choice, Value, space_to_plain
+from tuner.spec import Resources, SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
@@ -48,7 +49,13 @@ class InterruptedSearchError(SearchError):
     exit_code = 130
 
 
-def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console | None = None) -> Leaderboard:
+def run(
+    study: Study,
+    output: Path | str = DEFAULT_OUTPUT,
+    *,
+    console: Console | None = None,
+    address: str | None = None,
+) -> Leaderboard:
     """Search until the budget is spent; go on where an earlier run of the same study ended.
 
     Parameters
@@ -59,6 +66,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         Results stand in a folder of the study's name in this one.
     console
         Where to show progress; stderr by default.
+    address
+        Of a Ray that runs; see `tuner.ray_session.ray_session`.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         )
         budget.remember(store.records())
         if (end := _end(budget, store)) is None:
-            _search(_with_gpu_share(prepared, console), store, budget, folder, console)
+            _search(_with_gpu_share(prepared, console), store, budget, folder, console, address)
         else:
             console.print(f"nothing left to do: {end}")
     return load_leaderboard(folder)
@@ -179,22 +188,30 @@ def _end(budget: Budget, store: StudyStore) -> End | None:
     return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
-def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
+def _search(
+    prepared: Prepared,
+    store: StudyStore,
+    budget: Budget,
+    folder: Path,
+    console: Console,
+    address: str | None,
+) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""
     study = prepared.study
     with ExitStack() as stack:
-        slots = stack.enter_context(ray_session(prepared))
+        capacity = stack.enter_context(ray_session(prepared, address))
+        slots = capacity.slots(trial_share(study.resources))
         budget.start()  # Ray's start is not the search's
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
+        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, capacity=capacity)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, slots)
+                _fit(prepared, searcher, folder)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -256,7 +273,7 @@ def _searcher(
     budget: Budget,
     folder: Path,
     *observers: Progress | TensorBoardWriter,
-    slots: int,
+    capacity: Capacity,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
@@ -270,7 +287,7 @@ def _searcher(
         store,
         prepared.space,
         budget,
-        share=trial_share(study),
+        shares=_shares(prepared),
         referee=_referee(prepared, store, folder),
         keep_users=partial(write_users, folder),
         drop_checkpoint=partial(drop_checkpoint, folder),
@@ -278,7 +295,7 @@ def _searcher(
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
-        concurrency=slots,
+        capacity=capacity,
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
         large=large,
@@ -306,7 +323,30 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     return referee
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) -> None:
+def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
+    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    from tuner.models import trains_by_steps  # noqa: PLC0415  # torch
+
+    return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
+
+
+def _shares(prepared: Prepared) -> Shares:
+    resources = prepared.study.resources
+    of = partial(_share, resources)
+    domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
+    classes = domain.options if isinstance(domain, Choice) else [domain.only()]
+    return Shares(
+        of,
+        queued=_distinct(trial_share(resources), cpu_share(resources)),
+        sampled=_distinct(*(of({"cls": cls}) for cls in classes)),
+    )
+
+
+def _distinct(*shares: Share) -> list[Share]:
+    return [share for index, share in enumerate(shares) if share not in shares[:index]]
+
+
+def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -322,19 +362,19 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
-    share = trial_share(prepared.study)
+
+    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
+
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         tune.Tuner(
-            tune.with_resources(trainable, share),
+            tune.with_resources(trainable, bundle),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=NoteLostWorkers(searcher),
                 num_samples=-1,
-                # Without it Tune starts one worker at a time, and drops it when an earlier one is free first:
-                # trials shorter than a worker's start would run one by one.
-                max_concurrent_trials=slots,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,
                 trial_dirname_creator=_tune_name,

@@ -16,7 +16,7 @@ from typing import Any
 from tuner.constraints import QUANTITIES, Constraint, broken, quantities
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.pareto import fronts
-from tuner.quantities import aligned, count, duration, number, short
+from tuner.quantities import aligned, count, cut, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
 from tuner.results import Direction
 from tuner.space.names import short_name
@@ -366,6 +366,4 @@ def render(
     """
     shown = replace(board, rows=board.rows[:top])
     text = FORMATS[fmt](shown)
-    if fmt != "table" or width is None:
-        return text
-    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines())
+    return cut(text, width) if fmt == "table" else text

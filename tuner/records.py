@@ -9,10 +9,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
+from tuner.results import Attempt, Direction, Evaluation, Failure, Held, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
+    "ATTEMPT_KEY",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
@@ -39,6 +40,9 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
+
+#: Begin of the attribute that says where an attempt ran and what became of it; its number follows.
+ATTEMPT_KEY = "attempt:"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -82,6 +86,8 @@ class TrialRecord:
         From its start to its end.
     held
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
+    attempts
+        At it, oldest first; more than one where it was cut off.
     started, ended
         Local time.
     """
@@ -98,6 +104,7 @@ class TrialRecord:
     log: str | None = None
     seconds: float | None = None
     held: Held = field(default_factory=Held)
+    attempts: tuple[Attempt, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
 
@@ -157,9 +164,18 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
         held=sum(held, Held()),
+        attempts=_attempts(attributes),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+
+
+def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    """Return what is known of each attempt; a driver that was killed left nothing of one that had not begun."""
+    known = {key: value for key, value in attributes.items() if key.startswith(ATTEMPT_KEY)}
+    numbers = range(1, int(attributes.get("attempts", 0)) + 1)
+    found = [Attempt(**known.get(f"{ATTEMPT_KEY}{number}", {})) for number in numbers]
+    return tuple(found) if known else ()
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:

@@ -19,17 +19,20 @@ from numpy.typing import NDArray
 from tuner.space import Value
 
 __all__ = [
+    "BEGAN",
     "DONE",
     "EVALUATION",
     "FAILED",
     "OUT_OF_MEMORY",
     "TIMEOUT",
     "USERS",
+    "Attempt",
     "Direction",
     "Evaluation",
     "Failure",
     "Held",
     "Job",
+    "Place",
     "Stop",
     "Summary",
     "Users",
@@ -41,9 +44,9 @@ __all__ = [
 Direction = Literal["maximize", "minimize"]
 
 #: Keys of a trial's reports to the search. Their values are records, which Tune leaves whole; it
-#: would take dicts apart. EVALUATION comes many times; USERS after each fold, if the objective is a mean over
-#: users; DONE once, at the end, with FAILED if it failed.
-EVALUATION, USERS, DONE, FAILED = "evaluation", "users", "done_in", "failure"
+#: would take dicts apart. BEGAN comes first; EVALUATION many times; USERS after each fold, if the objective is a
+#: mean over users; DONE once, at the end, with FAILED if it failed.
+BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
 
 #: Kinds of failure that are no error of the model's or the user's code.
@@ -70,6 +73,44 @@ class Job:
     params: dict[str, Value]
     seeds: tuple[int, ...]
     label: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attempt at a trial runs.
+
+    Attributes
+    ----------
+    host
+        Name of the machine.
+    node
+        Ray's id of it; a machine that comes back has another one.
+    """
+
+    host: str
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a trial, as far as it is known; its number is its place among them, from 1.
+
+    Attributes
+    ----------
+    host
+        Where it ran; empty if it never began.
+    began
+        Seconds since 1970.
+    lost
+        Why it did not come to an end of its own; empty if it did, or runs.
+    by_machine
+        Whether that was the machine's fault: it died, was taken away, or its network was cut.
+    """
+
+    host: str = ""
+    began: float = 0.0
+    lost: str = ""
+    by_machine: bool = False
 
 
 @dataclass(frozen=True)

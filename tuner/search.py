@@ -22,21 +22,25 @@ from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.capacity import Capacity, Share, Shares
 from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
 from tuner.quantities import duration, size
 from tuner.results import (
+    BEGAN,
     DONE,
     EVALUATION,
     FAILED,
     OUT_OF_MEMORY,
     TIMEOUT,
     USERS,
+    Attempt,
     Direction,
     Evaluation,
     Failure,
     Held,
     Job,
+    Place,
     Stop,
     Summary,
     Users,
@@ -57,10 +61,22 @@ logger = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 _Not = TypeVar("_Not")
 
-#: Workers that may die under a trial in one run.
-MAX_DEATHS = 3
+#: Workers that may die under a trial in one run, by themselves and with their machines.
+MAX_DEATHS, MAX_LOST_MACHINES = 3, 10
 #: What Ray says of a worker that its memory monitor has killed.
 KILLED_BY_RAY = "running low on memory"
+#: What Ray says of a worker that was lost with its machine, or because it could no longer be reached.
+LOST_MACHINE = (
+    "node has died",
+    "node is dead",
+    "node was terminated",
+    "node died",
+    "preempt",
+    "is dead or unavailable",
+    "raylet",
+    "missing too many heartbeats",
+    "health check",
+)
 #: Seconds of a trial that count for no budget when the driver is killed, beside those to its next evaluation.
 NOTE_HELD_SECONDS = 60.0
 #: Failures in a row, from the first trial on, after which a search is given up.
@@ -94,6 +110,8 @@ class _Live:
     began: float
     baseline: bool
     alone: bool
+    share: Share
+    place: Place | None = None  # None while it waits for a machine
     evaluations: list[Evaluation] = field(default_factory=list)
     told: bool = False
     charged: bool = False
@@ -120,8 +138,8 @@ class StudySearcher(Searcher):
         What is known, and what may be tried.
     budget
         When to end; knows what earlier runs have had.
-    share
-        CPUs and GPUs that a trial holds, as Ray names them.
+    shares
+        What trials hold of the machines.
     referee
         Tells which trials to stop early.
     keep_users
@@ -134,8 +152,8 @@ class StudySearcher(Searcher):
         Seeds that a trial needs.
     objective, direction
         What decides.
-    concurrency
-        Trials at once.
+    capacity
+        Knows for how many trials there is room.
     finish
         From suggested params to full params.
     refuse
@@ -154,7 +172,7 @@ class StudySearcher(Searcher):
         space: Space,
         budget: Budget,
         *,
-        share: Mapping[str, float],
+        shares: Shares,
         referee: Referee,
         keep_users: Callable[[int, Users], None],
         drop_checkpoint: Callable[[int], None],
@@ -162,7 +180,7 @@ class StudySearcher(Searcher):
         n_folds: int,
         objective: str,
         direction: Direction,
-        concurrency: int,
+        capacity: Capacity,
         finish: Callable[[Mapping[str, Value]], dict[str, Value]],
         refuse: Callable[[Mapping[str, Value]], str | None],
         large: LargeTrials,
@@ -177,7 +195,7 @@ class StudySearcher(Searcher):
         self._store = store
         self._space = space
         self._budget = budget
-        self._share = share
+        self._shares = shares
         self._referee = referee
         self._keep_users = keep_users
         self._drop_checkpoint = drop_checkpoint
@@ -185,7 +203,7 @@ class StudySearcher(Searcher):
         self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
-        self._concurrency = concurrency
+        self._capacity = capacity
         self._finish = finish
         self._refuse = refuse
         self._large = large
@@ -194,6 +212,7 @@ class StudySearcher(Searcher):
         self._held: list[_Turn] = []
         self._live: dict[str, _Live] = {}
         self._deaths: Counter[int] = Counter()
+        self._lost_machines: Counter[int] = Counter()
         self._again = store.cut_off()
         self._waiting = store.n_waiting()
         self._searched = store.n_searched()
@@ -235,22 +254,35 @@ class StudySearcher(Searcher):
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.ending or not self._more():
             return None if self._live and not self.ending else Searcher.FINISHED
-        if len(self._live) >= self._concurrency or any(live.alone for live in self._live.values()):
+        if self._full() or any(live.alone for live in self._live.values()):
             return None
         turn = self._next()
         if turn is None:
             self.exhausted = True
             return None if self._live else Searcher.FINISHED
-        if turn.alone and self._live:
+        share = self._shares.of(turn.asked.params)
+        if (turn.alone and self._live) or not self._capacity.has_room(self._running(), share):
             self._held.insert(0, turn)
             return None
-        return {"job": self._start(trial_id, turn)}
+        return {"job": self._start(trial_id, turn, share)}
 
-    def _start(self, trial_id: str, turn: _Turn) -> Job:
+    def _running(self) -> list[Share]:
+        return [live.share for live in self._live.values()]
+
+    def _full(self) -> bool:
+        """Whether the next trial can have no room; asked before it is, so that it is chosen as late as may be."""
+        running = self._running()
+        if self._held:
+            possible: Sequence[Share] = [self._shares.of(self._held[0].asked.params)]
+        else:
+            possible = self._shares.queued if self._again or self._waiting else self._shares.sampled
+        return not any(self._capacity.has_room(running, share) for share in possible)
+
+    def _start(self, trial_id: str, turn: _Turn, share: Share) -> Job:
         asked = turn.asked
         job = Job(asked.number, asked.params, asked.seeds, _label(asked))
         self._live[trial_id] = _Live(
-            job, time.perf_counter(), baseline=asked.name is not None, alone=turn.alone
+            job, time.perf_counter(), baseline=asked.name is not None, alone=turn.alone, share=share
         )
         self._referee.begins(job.number)
         for observer in self._observers:
@@ -269,7 +301,9 @@ class StudySearcher(Searcher):
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
         stop: Stop | None = None
-        if EVALUATION in result:
+        if BEGAN in result:
+            self._placed(live, result[BEGAN])
+        elif EVALUATION in result:
             stop = self._evaluated(live, result[EVALUATION])
         elif USERS in result:
             self._keep_users(live.job.number, result[USERS])
@@ -287,6 +321,11 @@ class StudySearcher(Searcher):
             self._prune(live, stop)
             return True
         return self.ending
+
+    def _placed(self, live: _Live, place: Place) -> None:
+        """Note where a trial runs; from here on it holds what it was given."""
+        live.place, live.began = place, time.perf_counter()
+        self._store.note_attempt(live.job.number, Attempt(place.host, time.time()))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: `StopWhenAsked` has brought the result to `take`."""
@@ -314,6 +353,19 @@ class StudySearcher(Searcher):
 
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
+        by_machine = any(words in live.lost for words in LOST_MACHINE)
+        host = live.place.host if live.place is not None else ""
+        lost = "its machine was lost" if by_machine else "its worker died"
+        self._store.note_attempt(number, Attempt(host, time.time() - seconds, lost, by_machine))
+        if by_machine:
+            self._lost_machines[number] += 1
+            if self._lost_machines[number] < MAX_LOST_MACHINES:
+                logger.warning("trial %d lost its machine %s and is begun again", number, host)
+                self._again.append(number)
+            else:
+                cause = f"its machines were lost {MAX_LOST_MACHINES} times"
+                self._fail(live, Failure(cause, "MachineLost"), seconds)
+            return
         self._deaths[number] += 1
         if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
             limit = duration(self._timeout)
@@ -386,7 +438,7 @@ class StudySearcher(Searcher):
 
     def _held_by(self, live: _Live) -> Held:
         seconds = time.perf_counter() - live.began
-        return Held(seconds * self._share["CPU"], seconds * self._share["GPU"])
+        return Held(seconds * live.share.get("CPU", 0), seconds * live.share.get("GPU", 0))
 
     def _note_held(self, live: _Live) -> Held:
         held = self._held_by(live)

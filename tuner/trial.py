@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from ray import tune
+from ray import get_runtime_context, tune
 
 from tuner.checkpoints import read_checkpoint
 from tuner.errors import TrialError
@@ -31,7 +32,19 @@ from tuner.memory import (
     return_freed_memory,
 )
 from tuner.per_user import checkpoint_path
-from tuner.results import DONE, EVALUATION, FAILED, OUT_OF_MEMORY, USERS, Evaluation, Failure, Job, Users
+from tuner.results import (
+    BEGAN,
+    DONE,
+    EVALUATION,
+    FAILED,
+    OUT_OF_MEMORY,
+    USERS,
+    Evaluation,
+    Failure,
+    Job,
+    Place,
+    Users,
+)
 
 __all__ = ["run_trial"]
 
@@ -76,6 +89,7 @@ def run_trial(
     def report_users(users: Users) -> None:
         tune.report({USERS: users})
 
+    tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id())})
     torch.set_num_threads(threads)
     keep_freed_memory()
     checkpoint = read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS)

@@ -49,11 +49,14 @@ def main() -> None:
     for folder in plan["python"]:
         share(root, folder, folder)
     home = root / str(Path.home()).lstrip("/")
-    for name in (".bashrc", ".bash_profile", ".profile", ".bash_login"):
+    for name in (".bash_profile", ".profile", ".bash_login"):
         (home / name).unlink(missing_ok=True)
+    (home / ".bashrc").write_text("")
     subprocess.run(["rm", "-rf", home / ".ray", home / "tuner-env"], check=True)
     (root / "etc/hosts").write_text(plan["hosts"])
-    (root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /shared/wheels\n")
+    subprocess.run(["rm", "-rf", home / ".pip", root / "etc/pip.conf", root / "etc/xdg/pip"], check=True)
+    (home / ".config/pip").mkdir(parents=True, exist_ok=True)
+    (home / ".config/pip/pip.conf").write_text("[global]\nno-index = true\nfind-links = /shared/wheels\n")
     (root / "run/sshd").mkdir(mode=0o755)
     socket.sethostname(plan["name"])
     os.chroot(root)

@@ -28,7 +28,9 @@ def why_no_hosts() -> str | None:
     """Return why this machine cannot make hosts, None if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts are made from namespaces, which takes Linux and root"
-    missing = [name for name in ("ip", "ssh", "ssh-keygen", "rsync", "unshare", "nsenter") if not shutil.which(name)]
+    missing = [
+        name for name in ("ip", "ssh", "ssh-keygen", "rsync", "unshare", "nsenter") if not shutil.which(name)
+    ]
     missing += [] if Path("/usr/sbin/sshd").exists() else ["sshd"]
     if missing:
         return f"hosts need {', '.join(missing)}: apt-get install iproute2 openssh-server rsync"
@@ -159,6 +161,8 @@ set -e
 import site, pathlib
 pathlib.Path(site.getsitepackages()[0], "image.pth").write_text("\\n".join({paths}))
 END
+printf '#!%s\nfrom ray.scripts.scripts import main\nmain()\n' ~/tuner-env/bin/python >~/tuner-env/bin/ray
+chmod +x ~/tuner-env/bin/ray
 """
 
 

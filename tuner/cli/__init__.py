@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, leaderboard, run, show, space
+from tuner.cli import check, fetch, leaderboard, run, show, space, submit
 
 __all__ = ["main"]
 
@@ -28,6 +28,8 @@ _COMMANDS = (
     show,
     check,
     space,
+    submit,
+    fetch,
 )
 
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.constraints import Constraint, quantities
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.records import (
+    ATTEMPT_KEY,
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
@@ -25,7 +26,7 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Evaluation, Failure, Held, Stop, Summary, fold_seed
+from tuner.results import Attempt, Evaluation, Failure, Held, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
 
@@ -266,6 +267,10 @@ class StudyStore:
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
         self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
+
+    def note_attempt(self, number: int, attempt: Attempt) -> None:
+        """Write where this attempt at a running trial runs, or what became of it."""
+        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
 
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
