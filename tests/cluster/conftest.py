@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +41,14 @@ class Laptop:
     def command(self, name: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tuner.cli", name, *arguments, "--address", self.address]
 
-    def tuner(self, name: str, *arguments: str, timeout: float = 240, **more: str) -> subprocess.CompletedProcess[str]:
+    def tuner(
+        self, name: str, *arguments: str, timeout: float = 240, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         return self.run(self.command(name, *arguments), timeout=timeout, **more)
 
-    def run(self, command: list[str], *, timeout: float = 240, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: list[str], *, timeout: float = 240, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -122,7 +124,9 @@ class Cluster:
         return done
 
     def n_nodes(self) -> int:
-        said = self.hosts.run("head", "RAY_AUTH_MODE=token ~/tuner-env/bin/ray list nodes --filter state=ALIVE")
+        said = self.hosts.run(
+            "head", "RAY_AUTH_MODE=token ~/tuner-env/bin/ray list nodes --filter state=ALIVE"
+        )
         return said.count("ALIVE")
 
     def wait_nodes(self, number: int) -> None:
@@ -133,7 +137,9 @@ class Cluster:
 def laptop(tmp_path_factory) -> Laptop:
     home = tmp_path_factory.mktemp("home")
     (home / ".ray").mkdir()
-    token = subprocess.run(["openssl", "rand", "-hex", "32"], capture_output=True, text=True, check=True).stdout
+    token = subprocess.run(
+        ["openssl", "rand", "-hex", "32"], capture_output=True, text=True, check=True
+    ).stdout
     (home / ".ray" / "auth_token").write_text(token.strip())
     return Laptop(home, tmp_path_factory.mktemp("work"), 18265)
 
@@ -143,7 +149,9 @@ def cluster(hosts: Hosts, laptop: Laptop) -> Iterator[Cluster]:
     """The cluster, up from the first test that asks for it; and the tunnel to its dashboard."""
     config = laptop.home / "cluster.yaml"
     plain = local_config(hosts)
-    plain["file_mounts"] = {key: str(ROOT) if value == "." else value for key, value in plain["file_mounts"].items()}
+    plain["file_mounts"] = {
+        key: str(ROOT) if value == "." else value for key, value in plain["file_mounts"].items()
+    }
     plain["cluster_name"] = f"tuner-test-{os.getpid()}"
     config.write_text(yaml.safe_dump(plain, sort_keys=False))
     up = Cluster(hosts, laptop, config)

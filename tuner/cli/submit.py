@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import (
@@ -53,9 +54,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
+    import tempfile
+
     from tuner.cluster.address import connect
     from tuner.cluster.submit import DEFAULT_RESULTS, find_job, pack_checked, running_job, submit
     from tuner.errors import ClusterError
+    from tuner.logs import logs_to
     from tuner.spec import Study
 
     changes = overrides(arguments)
@@ -73,7 +77,8 @@ def _submit(arguments: argparse.Namespace) -> None:
             results = find_job(client, study.study).results  # where it was begun
         except ClusterError:
             results = DEFAULT_RESULTS
-    parcel = pack_checked(arguments.study, study)
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
+        parcel = pack_checked(arguments.study, study)
     print(f"sending {parcel}", file=sys.stderr)
     job = submit(client, study, parcel, overrides=changes, results=results)
     print(

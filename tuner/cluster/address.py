@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from pathlib import Path
@@ -45,6 +46,7 @@ def connect(address: str) -> JobSubmissionClient:
     try:
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # ray
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of each connection
         client = JobSubmissionClient(address)
     except Exception as error:  # Ray's own classes for this are private
         raise _told(address, error) from error

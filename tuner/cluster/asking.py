@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.archive import FETCHED, unpack_folder
+from tuner.cluster.archive import FETCHED, digest, unpack_folder
 from tuner.cluster.follow import end_of
 from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, Problem, StoreError

@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 
 from tuner.cluster.archive import digest, pack_folder
+from tuner.cluster.nodes import check_data, check_nodes
 from tuner.cluster.versions import check_versions
 from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import Problem, SearchError, StoreError, TunerError
+from tuner.spec import Study
 
 __all__ = ["main"]
 
@@ -60,10 +62,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from tuner.spec import Study  # noqa: PLC0415  # pydantic; the word that the job has begun comes first
-
     check_versions(arguments.client, "the cluster")
     study = Study.load(arguments.study, arguments.set)
+    check_data(study)
+    _check_cluster(study)
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna
     from tuner.leaderboard import render  # noqa: PLC0415  # as above
 
@@ -71,6 +73,18 @@ def _run(arguments: argparse.Namespace) -> None:
     _result(render(board, top=10))
     if board.best is None:
         raise SearchError("no trial is complete", hint="`tuner leaderboard` has the causes")
+
+
+def _check_cluster(study: Study) -> None:
+    """Find what the cluster has no room for or lacks, before the data are read; stay connected to it."""
+    from tuner.ray_session import join_cluster  # noqa: PLC0415  # ray
+
+    join_cluster(study)
+    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
+    from tuner.prepare import study_space  # noqa: PLC0415  # torch
+
+    space = study_space(study)
+    check_nodes(study.study, space, [baseline.params for baseline in resolve_baselines(study, space)])
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
