@@ -119,7 +119,7 @@ def run(
         )
         budget.remember(store.records())
         if (end := _end(budget, store)) is None:
-            _search(_with_gpu_share(prepared, console), store, budget, folder, console, address)
+            _search(_with_gpu_share(prepared, console), store, budget, folder, console, address=address)
         else:
             console.print(f"nothing left to do: {end}")
     return load_leaderboard(folder)
@@ -194,6 +194,7 @@ def _search(
     budget: Budget,
     folder: Path,
     console: Console,
+    *,
     address: str | None,
 ) -> None:
     """Run trials until the budget is spent or the search ends otherwise."""

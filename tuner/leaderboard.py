@@ -247,6 +247,9 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
             "log": record.log,
+            "host": record.attempts[-1].host if record.attempts else None,
+            "attempts": len(record.attempts) or None,
+            "lost_by_machines": sum(attempt.by_machine for attempt in record.attempts),
         }
         rows.append(flat | {"params": dict(record.params), "differs": dict(row.differs)})
     return rows
@@ -299,7 +302,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *others]
-    header += ["epoch", "params", "fit", *_unlisted(board), "state", "what distinguishes it"]
+    header += ["epoch", "params", "fit", *_unlisted(board), "state", "host", "what distinguishes it"]
     return header, [_cells(board, row, others, len(folds)) for row in board.rows]
 
 
@@ -325,7 +328,19 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
         state += f", {summary.precision}"
     if row.breaks:
         state += f", breaks {' and '.join(map(str, row.breaks))}"
-    return [*values, state, note]
+    return [*values, state + _cut_off(record), _host(board, record), note]
+
+
+def _cut_off(record: TrialRecord) -> str:
+    """Say that a trial was begun more than once."""
+    n = len(record.attempts)
+    return f", attempt {n}" if n > 1 else ""
+
+
+def _host(board: Leaderboard, record: TrialRecord) -> str:
+    """Return where a trial ran last, if they ran on several machines."""
+    hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts}
+    return record.attempts[-1].host if len(hosts - {""}) > 1 and record.attempts else ""
 
 
 def _markdown(board: Leaderboard) -> str:
@@ -336,7 +351,7 @@ def _markdown(board: Leaderboard) -> str:
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    return aligned(header, rows, text=("model", "state"))
+    return aligned(header, rows, text=("model", "state", "host"))
 
 
 #: Format -> how to write a leaderboard in it.

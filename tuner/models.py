@@ -157,7 +157,7 @@ def _handed_over(model: ModelBase[Any], owner: str) -> dict[str, Any]:
 
 
 def trains_by_steps(params: Mapping[str, Value]) -> bool:
-    """Whether flat params are of a model that torch trains, so that it may use a GPU; a classic model does not."""
+    """Whether flat params are of a model that torch trains, and not of a classic one that uses no GPU."""
     cls = model_class(params.get("cls"))
     return cls is None or not cls.__module__.startswith(_CLASSIC)
 

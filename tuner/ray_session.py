@@ -1,4 +1,4 @@
-"""Ray for one search: one of its own on this machine, or a cluster's; quiet, and with what there is room for."""
+"""Ray for one search: one of its own on this machine, or a cluster's; and what there is room for."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 #: Keep Ray and Tune from saying or writing what nobody asked for, leave Ctrl-C to us, and let as many trials
-#: wait for a worker as the search gives: Tune's own limit is one, so that trials shorter than a worker's start
-#: would run one by one.
+#: wait for a worker as the search gives: Tune's own limit is one, so that trials shorter than a worker's
+#: start would run one by one.
 _QUIET_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -114,7 +114,7 @@ def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
         )
     except Exception as error:  # Ray has no class for it
         if address is not None:
-            hint = "`--address auto` is for a node of a cluster; from elsewhere, `tuner submit` runs the study there"
+            hint = "`--address auto` is for a node of a cluster; from elsewhere there is `tuner submit`"
             raise RayStartError(f"no Ray can be joined at {address!r}: {error}", hint=hint) from error
         hint = "is the machine overloaded, or out of memory? the same command tries again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
@@ -155,7 +155,7 @@ def _capacity(study: Study) -> Capacity:
     problems = [
         Problem(
             _KEYS.get(name, "resources"),
-            f"must be what one node offers, but no node offers {name}: {wanted:g}; the largest has {largest:g}",
+            f"must fit on one node, but no node offers {name}: {wanted:g}; the largest has {largest:g}",
             "lower it, or add such a node" + (" type to the autoscaler" if capacity.coming else ""),
         )
         for name, wanted, largest in lacking(capacity.machines, trial_share(study.resources))

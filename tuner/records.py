@@ -171,7 +171,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 
 
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """Return what is known of each attempt; a driver that was killed left nothing of one that had not begun."""
+    """Return what is known of each attempt: nothing of one that had not begun when its driver was killed."""
     known = {key: value for key, value in attributes.items() if key.startswith(ATTEMPT_KEY)}
     numbers = range(1, int(attributes.get("attempts", 0)) + 1)
     found = [Attempt(**known.get(f"{ATTEMPT_KEY}{number}", {})) for number in numbers]

@@ -270,7 +270,7 @@ class StudySearcher(Searcher):
         return [live.share for live in self._live.values()]
 
     def _full(self) -> bool:
-        """Whether the next trial can have no room; asked before it is, so that it is chosen as late as may be."""
+        """Whether the next trial can have no room; known before it is chosen, which is as late as may be."""
         running = self._running()
         if self._held:
             possible: Sequence[Share] = [self._shares.of(self._held[0].asked.params)]
@@ -353,19 +353,10 @@ class StudySearcher(Searcher):
 
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
-        by_machine = any(words in live.lost for words in LOST_MACHINE)
-        host = live.place.host if live.place is not None else ""
-        lost = "its machine was lost" if by_machine else "its worker died"
-        self._store.note_attempt(number, Attempt(host, time.time() - seconds, lost, by_machine))
-        if by_machine:
-            self._lost_machines[number] += 1
-            if self._lost_machines[number] < MAX_LOST_MACHINES:
-                logger.warning("trial %d lost its machine %s and is begun again", number, host)
-                self._again.append(number)
-            else:
-                cause = f"its machines were lost {MAX_LOST_MACHINES} times"
-                self._fail(live, Failure(cause, "MachineLost"), seconds)
+        if any(words in live.lost for words in LOST_MACHINE):
+            self._lost_machine(live, seconds)
             return
+        self._cut_off(live, "its worker died")
         self._deaths[number] += 1
         if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
             limit = duration(self._timeout)
@@ -381,6 +372,24 @@ class StudySearcher(Searcher):
         else:
             cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
+
+    def _lost_machine(self, live: _Live, seconds: float) -> None:
+        """Begin a trial again that is not to blame: its machine died, was taken away or cannot be reached."""
+        number = live.job.number
+        self._cut_off(live, "its machine was lost", by_machine=True)
+        self._lost_machines[number] += 1
+        if self._lost_machines[number] < MAX_LOST_MACHINES:
+            logger.warning("trial %d lost its machine and is begun again", number)
+            self._again.append(number)
+        else:
+            cause = f"its machines were lost {MAX_LOST_MACHINES} times"
+            self._fail(live, Failure(cause, "MachineLost"), seconds)
+
+    def _cut_off(self, live: _Live, lost: str, *, by_machine: bool = False) -> None:
+        """Note why an attempt did not come to an end of its own."""
+        host = live.place.host if live.place is not None else ""
+        began = time.time() - (time.perf_counter() - live.began)
+        self._store.note_attempt(live.job.number, Attempt(host, began, lost, by_machine))
 
     def close(self) -> None:
         """Let go of the trials that have been ended where they were."""
@@ -484,6 +493,7 @@ class StudySearcher(Searcher):
         self._large.ran_out(params)
         if not live.alone:
             live.told = True
+            self._cut_off(live, failure.cause)
             logger.warning("trial %d is begun again alone: %s", live.job.number, failure.cause)
             asked = self._store.ask_again(live.job.number, self._space, self._n_folds, self._finish)
             self._held.append(_Turn(asked, again=True, alone=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ class Cluster:
         command = [str(Path(sys.executable).with_name("ray")), *arguments]
         # Its newer autoscaler starts one of two workers of a local provider, and stays there.
         done = self.laptop.run(command, timeout=timeout, RAY_UP_enable_autoscaler_v2="0")
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done
 
     def n_nodes(self) -> int:
@@ -131,6 +132,22 @@ class Cluster:
 
     def wait_nodes(self, number: int) -> None:
         wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=120)
+
+    def start_worker(self, name: str) -> None:
+        """Make a host that was started anew a node, by the commands of `cluster.yaml`."""
+        plain = yaml.safe_load(self.config.read_text())
+        home = self.hosts.shared / name
+        shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns(".venv", ".git", "data", "studies", "__pycache__")
+        shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
+        commands = [
+            f"cp -r /shared/{name}/. ~/",
+            *plain["setup_commands"],
+            *plain["worker_start_ray_commands"],
+        ]
+        head = next(iter(self.hosts.named.values())).address
+        for command in (f"cp -r /shared/{name}/. ~/", *commands):
+            self.hosts.run(name, f"export RAY_HEAD_IP={head}; {command}", timeout=300)
 
 
 @pytest.fixture(scope="session")

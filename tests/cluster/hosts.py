@@ -153,7 +153,7 @@ class Hosts:
         _ip("link", "set", self.named[name].link, "up")
 
 
-#: A virtual environment that sees the packages of the one which runs the tests, as an image made for it would.
+#: An environment that sees the packages of the one which runs the tests, as an image made for it would.
 _MAKE_ENVIRONMENT = """
 set -e
 {python} -m venv --without-pip ~/tuner-env

@@ -26,7 +26,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="of a Ray that runs: auto on a node of a cluster; default: a Ray of its own",
+        help="of a Ray that runs: auto on a node of a cluster; default: one of its own",
     )
     run.set_defaults(command=_run)
 

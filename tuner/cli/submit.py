@@ -39,7 +39,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     submit.add_argument(
         "--output",
         metavar="DIR",
-        help="folder on the cluster for results, shared by its nodes; default: ~/studies",
+        help="folder on the cluster for results; default: ~/studies",
     )
     submit.add_argument("--detach", action="store_true", help="do not follow it")
     submit.set_defaults(command=_submit)
@@ -101,11 +101,8 @@ def _follow(
 ) -> None:
     from tuner.cluster.follow import follow
 
-    where = (
-        ""
-        if arguments.address == arguments.default_address
-        else f" --address {shlex.quote(arguments.address)}"
-    )
+    given = f" --address {shlex.quote(arguments.address)}"
+    where = "" if arguments.address == arguments.default_address else given
     try:
         follow(client, job.job_id, from_start=from_start)
     except KeyboardInterrupt:
@@ -117,7 +114,7 @@ def _follow(
         raise
     print(
         f"results: {job.results}/{job.study} on the cluster\n"
-        f"  tuner leaderboard {job.study}{where or f' --address {arguments.address}'}\n"
+        f"  tuner leaderboard {job.study}{given}\n"
         f"  tuner fetch {job.study}{where}",
         file=sys.stderr,
     )

@@ -46,7 +46,9 @@ def connect(address: str) -> JobSubmissionClient:
     try:
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # ray
 
-        logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of each connection
+        for name in list(logging.root.manager.loggerDict):  # they tell of each connection and package
+            if name.startswith("ray"):
+                logging.getLogger(name).setLevel(logging.ERROR)
         client = JobSubmissionClient(address)
     except Exception as error:  # Ray's own classes for this are private
         raise _told(address, error) from error

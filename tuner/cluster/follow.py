@@ -24,6 +24,14 @@ _LAST_LINES = 20
 _POLL = 0.5
 
 
+class _FollowedError(SearchError):
+    """A job that was followed has failed; this process ends as its driver did."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
 @dataclass
 class Printer:
     """Takes a job's output in pieces; writes progress to stderr, and the result to stdout.
@@ -36,13 +44,15 @@ class Printer:
         Characters taken so far.
     before
         Lines that came before our own; told if ours never come.
+    begun
+        Whether they have.
     """
 
     skip: int = 0
     seen: int = 0
     before: list[str] = field(default_factory=list)
+    begun: bool = False
     _rest: str = ""
-    _begun: bool = False
     _in_result: bool = False
 
     def take(self, piece: str) -> None:
@@ -60,10 +70,10 @@ class Printer:
 
     def _line(self, line: str, *, quiet: bool) -> None:
         if line == BEGIN:
-            self._begun = True
+            self.begun = True
         elif line in {RESULT, RESULT_ENDS}:
             self._in_result = line == RESULT
-        elif not self._begun:
+        elif not self.begun:
             self.before.append(line)
         elif not quiet:
             print(line, file=sys.stdout if self._in_result else sys.stderr, flush=True)  # what it is for
@@ -130,19 +140,14 @@ def _judge(details: JobDetails, printer: Printer) -> None:
     if status == "SUCCEEDED":
         return
     if status == "STOPPED":
-        error = SearchError(
-            "the study was stopped; finished trials are kept", hint="`tuner submit` goes on with it"
-        )
-        error.exit_code = 130
-        raise error
+        hint = "`tuner submit` goes on with it"
+        raise _FollowedError("the study was stopped; finished trials are kept", exit_code=130, hint=hint)
     said = "\n".join(printer.before[-20:]) or details.message or ""
     if "No module named" in said and "tuner" in said:
-        hint = "install it in the cluster's Python: cluster.yaml shows how; its `python` has to be the first on the PATH"
+        hint = "install it there as cluster.yaml does; that `python` has to be the first on the PATH"
         raise SearchError("the cluster has no rectools-tuner: its `python` cannot import it", hint=hint)
     code = details.driver_exit_code
-    if not printer._begun or code is None or code < 0:  # noqa: SLF001  # of this module
+    if not printer.begun or code is None or code < 0:
         hint = "`tuner submit` of the same study goes on from what is stored"
         raise SearchError(f"the job's driver ended before its time: {details.message or status}", hint=hint)
-    error = SearchError(f"the study has failed on the cluster, with exit code {code}; its words stand above")
-    error.exit_code = code
-    raise error
+    raise _FollowedError(f"the study has ended there with exit code {code}; see above", exit_code=code)

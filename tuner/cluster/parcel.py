@@ -54,7 +54,8 @@ class Parcel:
             shutil.copyfile(source, target)
 
     def __str__(self) -> str:
-        return f"{len(self.files):,} file{'s' if len(self.files) != 1 else ''}, {size(self.n_bytes)}"
+        amount = size(self.n_bytes) if self.n_bytes >= 2**20 else f"{max(1, self.n_bytes // 1024)} kB"
+        return f"{len(self.files):,} file{'s' if len(self.files) != 1 else ''}, {amount}"
 
 
 def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:

@@ -42,7 +42,7 @@ def check_versions(client: Mapping[str, str], where: str) -> None:
     problems = [
         Problem(
             name,
-            f"must be one version here and where the study was submitted, but {theirs} was there and {ours} is here",
+            f"must be one version on both sides, but is {theirs} where it was submitted and {ours} here",
         )
         for name, theirs in client.items()
         if (ours := here.get(name, "none")) != theirs

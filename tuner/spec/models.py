@@ -511,8 +511,8 @@ class Resources(_Section):
     concurrency
         Trials at once; null: as many as fit, also where a cluster grows and shrinks.
 
-    Classic models, such as EASE and iALS, take CPUs alone: GPUs, accelerators and `custom` are for models that
-    train by steps.
+    Classic models, such as EASE and iALS, take CPUs alone: GPUs, accelerators and `custom` are for models
+    that train by steps.
     """
 
     cpus_per_trial: float = Field(default=1, gt=0)

@@ -14,8 +14,8 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` and `attempt:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
-function of these.
+`attempts`, `held:N` and `attempt:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that
+people look at is a function of these.
 """
 
 from __future__ import annotations
