@@ -9,6 +9,7 @@
     │   └── ClusterError       the cluster: its address, token, versions, nodes
     ├── TrialError             one trial failed in the model's or the user's code; the search goes on
     └── SearchError            the search as a whole cannot go on; exit code 1
+        └── InterruptedSearchError   the user ended it; exit code 130
 
 A `UserError` carries every problem found, not the first one.
 """
@@ -22,6 +23,7 @@ from difflib import get_close_matches
 __all__ = [
     "ClusterError",
     "DataError",
+    "InterruptedSearchError",
     "Problem",
     "SearchError",
     "SpaceError",
@@ -121,6 +123,12 @@ class TrialError(TunerError):
 
 class SearchError(TunerError):
     """The search cannot go on."""
+
+
+class InterruptedSearchError(SearchError):
+    """The user ended the search; all finished work is kept."""
+
+    exit_code = 130
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:

@@ -13,7 +13,22 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, fetch, leaderboard, run, show, space, submit
+from tuner.cli import (
+    check,
+    compare,
+    export,
+    fetch,
+    final,
+    init,
+    leaderboard,
+    recommend,
+    reproduce,
+    run,
+    show,
+    space,
+    submit,
+    watch,
+)
 
 __all__ = ["main"]
 
@@ -24,10 +39,17 @@ _EPILOG = (
 )
 _COMMANDS = (
     run,
+    final,
     leaderboard,
     show,
+    watch,
     check,
     space,
+    export,
+    recommend,
+    reproduce,
+    compare,
+    init,
     submit,
     fetch,
 )

@@ -24,6 +24,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_search_budgets(run)
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.add_argument(
+        "--json-lines",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write each event as a line of JSON to FILE, or to stdout in place of the results",
+    )
+    run.add_argument(
         "--address",
         metavar="ADDRESS",
         help="of a Ray that runs: auto on a node of a cluster; default: one of its own",
@@ -35,10 +42,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from tuner.spec import Study
 
     study = Study.load(arguments.study, overrides(arguments))
+    from tuner.events import events_to
     from tuner.launch import run, study_folder
 
-    board = run(study, arguments.output, address=arguments.address)
-    _summary(board, study_folder(study, arguments.output))
+    with events_to(arguments.json_lines) as events:
+        board = run(study, arguments.output, events=events, address=arguments.address)
+    if arguments.json_lines != "-":
+        _summary(board, study_folder(study, arguments.output))
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:
