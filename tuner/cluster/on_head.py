@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tuner.cluster.nodes import check_data, check_nodes
 from tuner.cluster.versions import check_versions
 from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import Problem, SearchError, StoreError, TunerError
+from tuner.logs import logs_to
 from tuner.spec import Study
 
 __all__ = ["main"]
@@ -83,8 +85,10 @@ def _check_cluster(study: Study) -> None:
     from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
     from tuner.prepare import study_space  # noqa: PLC0415  # torch
 
-    space = study_space(study)
-    check_nodes(study.study, space, [baseline.params for baseline in resolve_baselines(study, space)])
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
+        space = study_space(study)
+        baselines = resolve_baselines(study, space)
+    check_nodes(study.study, space, [baseline.params for baseline in baselines])
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
