@@ -56,7 +56,10 @@ ELSEWHERE = {
     "python -m benchmarks.": ("measures for minutes", "tests/test_benchmarks.py"),
     **dict.fromkeys(
         ("tuner submit", "tuner attach", "tuner fetch", "tuner leaderboard shop --address", "ray up"),
-        ("needs a cluster", "tests/cluster/test_study.py::test_submit_killed_client_attach_leaderboard_fetch"),
+        (
+            "needs a cluster",
+            "tests/cluster/test_study.py::test_submit_killed_client_attach_leaderboard_fetch",
+        ),
     ),
     "ray down": ("needs a cluster", None),
     "tuner stop": ("needs a cluster", "tests/cluster/test_study.py::test_stop_keeps_what_is_finished"),

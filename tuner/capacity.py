@@ -86,11 +86,15 @@ class Capacity:
         Kinds of nodes of an autoscaler, those that are there among them; none without one.
     most
         Trials at once at most, whatever there is room for; None: no such limit.
+    grows
+        Whether there is an autoscaler of which no more is known: one trial more than fits then waits, so that
+        it brings one machine after the other.
     """
 
     nodes: Callable[[], Sequence[Machines]]
     coming: Sequence[Machines] = field(default_factory=tuple)
     most: int | None = None
+    grows: bool = False
 
     @classmethod
     def of(cls, most: int) -> Capacity:
@@ -117,7 +121,10 @@ class Capacity:
             return True
         if self.most is not None and len(running) >= self.most:
             return False
-        if sum(other == share for other in running) >= self.slots(share):
+        alike = sum(other == share for other in running)
+        if self.grows:
+            return alike <= self.slots(share)
+        if alike >= self.slots(share):
             return False
         return any(self._holds(machines, [*running, share]) for machines in (self.nodes(), self.coming))
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.autoscaler import node_kinds
 from tuner.capacity import Capacity, Machines, lacking, trial_share
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.shipping import modules_of
@@ -81,7 +82,7 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
         _connect(_runtime_env(prepared), address)
     try:
         with watch_ray() if started and address is None else nullcontext():
-            yield _capacity(prepared.study)
+            yield _capacity(prepared.study, joined=not started or address is not None)
     finally:
         if started:
             ray.shutdown()
@@ -96,7 +97,7 @@ def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) 
         See `ray_session`.
     """
     _connect({"env_vars": ALLOCATOR, **(runtime_env or {})}, "auto")
-    return _capacity(study)
+    return _capacity(study, joined=True)
 
 
 def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
@@ -156,15 +157,18 @@ def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
     return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
 
 
-def _capacity(study: Study) -> Capacity:
-    """Return what there is room for.
+def _capacity(study: Study, *, joined: bool) -> Capacity:
+    """Return what there is room for; a Ray that was started here has no autoscaler.
 
     Raises
     ------
     StudyError
         If no node has room for a trial, and no node of the autoscaler's would.
     """
-    capacity = Capacity(partial(_nodes, _Seen()), _coming(), study.resources.concurrency)
+    kinds = node_kinds() if joined else ()
+    capacity = Capacity(
+        partial(_nodes, _Seen()), kinds or (), study.resources.concurrency, grows=kinds is None
+    )
     problems = [
         Problem(
             _KEYS.get(name, "resources"),
@@ -172,6 +176,7 @@ def _capacity(study: Study) -> Capacity:
             "lower it, or add such a node" + (" type to the autoscaler" if capacity.coming else ""),
         )
         for name, wanted, largest in lacking(capacity.machines, trial_share(study.resources))
+        if not capacity.grows
     ]
     if problems:
         raise StudyError(study.study, problems)
@@ -193,20 +198,3 @@ def _nodes(seen: _Seen) -> Sequence[Machines]:
         seen.nodes = [Machines(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
         seen.at = time.monotonic()
     return seen.nodes
-
-
-def _coming() -> tuple[Machines, ...]:
-    """Return the kinds of nodes that the cluster's autoscaler starts; none if it has no autoscaler."""
-    from ray._private.state import state  # noqa: PLC0415  # ray; it has no public name for this
-
-    config = state.get_cluster_config()
-    if config is None:
-        return ()
-    return tuple(
-        Machines({name: float(amount) for name, amount in group.resources.items()}, _count(group.max_count))
-        for group in config.node_group_configs
-    )
-
-
-def _count(most: int) -> int:
-    return 10_000 if most < 0 else most  # Ray's -1 is no limit

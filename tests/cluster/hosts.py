@@ -20,7 +20,7 @@ from pathlib import Path
 
 __all__ = ["Host", "Hosts", "hosts_up", "why_no_hosts"]
 
-_BRIDGE, _NETWORK, _PREFIX = "tnrbr0", "10.143.86", "tnr"
+_PREFIX = "tnr"
 _INIT = Path(__file__).with_name("host_init.py")
 
 
@@ -71,10 +71,23 @@ class Hosts:
         Of this set-up; ``shared`` in it is `/shared` on every host.
     named
         Hosts by name; the first is the head.
+    number
+        Of the set-up, where there are several at once.
     """
 
     folder: Path
     named: dict[str, Host] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def bridge(self) -> str:
+        """Name of the bridge that they stand on."""
+        return f"{_PREFIX}br{self.number}"
+
+    @property
+    def network(self) -> str:
+        """Begin of their addresses; this machine's ends in 1."""
+        return f"10.143.{86 + self.number}"
 
     @property
     def shared(self) -> Path:
@@ -187,10 +200,11 @@ def _ip(*arguments: str, check: bool = True) -> None:
 
 
 @contextmanager
-def hosts_up(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
+def hosts_up(folder: Path, names: Sequence[str], number: int = 0) -> Iterator[Hosts]:
     """Start hosts; end them and all that they run afterwards."""
-    addresses = {name: f"{_NETWORK}.{number}" for number, name in enumerate(names, 10)}
-    hosts = Hosts(folder, {name: Host(name, address) for name, address in addresses.items()})
+    hosts = Hosts(folder, number=number)
+    for last, name in enumerate(names, 10):
+        hosts.named[name] = Host(name, f"{hosts.network}.{last}")
     (hosts.shared / "ssh").mkdir(parents=True)
     (hosts.shared / "wheels").mkdir()
     for path in (hosts.key, hosts.shared / "ssh" / "host_key"):
@@ -198,11 +212,11 @@ def hosts_up(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
     shutil.copy(hosts.key.with_suffix(".pub"), hosts.shared / "ssh" / "key.pub")
     _unplug(hosts)  # what an earlier run may have left when it was killed
     try:
-        _ip("link", "add", _BRIDGE, "type", "bridge")
-        _ip("address", "add", f"{_NETWORK}.1/24", "dev", _BRIDGE)
-        _ip("link", "set", _BRIDGE, "up")
+        _ip("link", "add", hosts.bridge, "type", "bridge")
+        _ip("address", "add", f"{hosts.network}.1/24", "dev", hosts.bridge)
+        _ip("link", "set", hosts.bridge, "up")
         for host in hosts.named.values():
-            _plug_in(host)
+            _plug_in(host, hosts)
         for name in hosts.named:
             hosts.boot(name)
         yield hosts
@@ -213,19 +227,19 @@ def hosts_up(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
         _unplug(hosts)
 
 
-def _plug_in(host: Host) -> None:
+def _plug_in(host: Host, hosts: Hosts) -> None:
     inside = ("-n", host.link)
     _ip("netns", "add", host.link)
     _ip("link", "add", host.link, "type", "veth", "peer", "name", "eth0", "netns", host.link)
-    _ip("link", "set", host.link, "master", _BRIDGE, "up")
+    _ip("link", "set", host.link, "master", hosts.bridge, "up")
     _ip(*inside, "link", "set", "lo", "up")
     _ip(*inside, "address", "add", f"{host.address}/24", "dev", "eth0")
     _ip(*inside, "link", "set", "eth0", "up")
-    _ip(*inside, "route", "add", "default", "via", f"{_NETWORK}.1")
+    _ip(*inside, "route", "add", "default", "via", f"{hosts.network}.1")
 
 
 def _unplug(hosts: Hosts) -> None:
     for host in hosts.named.values():
         _ip("link", "delete", host.link, check=False)
         _ip("netns", "delete", host.link, check=False)
-    _ip("link", "delete", _BRIDGE, check=False)
+    _ip("link", "delete", hosts.bridge, check=False)
