@@ -27,8 +27,8 @@ CONFIG = {
     "file_mounts_sync_continuously": False,
     "rsync_exclude": [],
     "rsync_filter": [],
-    **dict.fromkeys(("initialization_commands", "setup_commands", "head_setup_commands"), []),
-    **dict.fromkeys(("worker_setup_commands", "head_start_ray_commands", "worker_start_ray_commands"), []),
+    **{f"{part}_commands": [] for part in ("initialization", "setup", "head_setup", "worker_setup")},
+    **{f"{part}_start_ray_commands": [] for part in ("head", "worker")},
 }
 
 
