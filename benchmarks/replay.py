@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.recording import Table
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.capacity import Capacity, Shares
 from tuner.results import DONE, EVALUATION, USERS, Evaluation
 from tuner.samplers import make_sampler
 from tuner.search import StudySearcher
@@ -247,7 +248,7 @@ class Ours:
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
             space,
             Budget(Search(trials=len(table)), objective=OBJECTIVE, direction="maximize"),
-            share={"CPU": 1, "GPU": 0},
+            shares=Shares.alike({"CPU": 1}),
             referee=Referee(
                 stopping.halving,
                 stopping.race,
@@ -260,7 +261,7 @@ class Ours:
             n_folds=table.n_folds,
             objective=OBJECTIVE,
             direction="maximize",
-            concurrency=len(table),
+            capacity=Capacity.of(len(table)),
             finish=lambda params: {**params, "epochs": table.n_epochs},
             refuse=lambda _: None,
             large=LargeTrials(lambda _: None),

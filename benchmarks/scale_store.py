@@ -27,6 +27,7 @@ from benchmarks.measuring import machine, write_results
 from search_spaces.guide import space
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.capacity import Capacity, Shares
 from tuner.models import trial_params, why_infeasible
 from tuner.results import DONE, EVALUATION, Evaluation
 from tuner.search import StudySearcher
@@ -75,14 +76,14 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
         store,
         space,
         Budget(Search(trials=n_trials), objective=OBJECTIVE, direction="maximize"),
-        share={"CPU": 1, "GPU": 0},
+        shares=Shares.alike({"CPU": 1}),
         referee=Referee(Halving(), Race(), epochs=EPOCHS, n_folds=N_FOLDS, direction="maximize"),
         keep_users=lambda *_: None,
         drop_checkpoint=lambda _: None,
         n_folds=N_FOLDS,
         objective=OBJECTIVE,
         direction="maximize",
-        concurrency=1,
+        capacity=Capacity.of(1),
         finish=partial(trial_params, epochs=EPOCHS),
         refuse=why_infeasible,
         large=LargeTrials(lambda _: None),

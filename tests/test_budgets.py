@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget, reaches, stale
+from tuner.capacity import Capacity, Shares
 from tuner.errors import StudyError
 from tuner.launch import _end
 from tuner.records import TrialRecord
@@ -216,7 +217,7 @@ def searcher_of(store: StudyStore, space: Space, search: Search, referee: Refere
         store,
         space,
         rule,
-        share={"CPU": 2, "GPU": 0.25},
+        shares=Shares.alike({"CPU": 2, "GPU": 0.25}),
         referee=referee,
         keep_users=lambda *_: None,
         drop_checkpoint=lambda _: None,
@@ -224,7 +225,7 @@ def searcher_of(store: StudyStore, space: Space, search: Search, referee: Refere
         n_folds=2,
         objective="NDCG@10",
         direction="maximize",
-        concurrency=1,
+        capacity=Capacity.of(1),
         finish=dict,
         refuse=lambda _: None,
         large=LargeTrials(lambda _: None),

@@ -134,6 +134,10 @@ def test_help_names_commands_and_exit_codes(capsys):
         "reproduce",
         "compare",
         "init",
+        "submit",
+        "attach",
+        "fetch",
+        "stop",
     ]
     assert all(
         f"{code} {text}" in " ".join(out.split()) for code, text in [(0, "done"), (130, "interrupted")]

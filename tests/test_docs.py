@@ -54,6 +54,19 @@ ELSEWHERE = {
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
     "python -m benchmarks.": ("measures for minutes", "tests/test_benchmarks.py"),
+    **dict.fromkeys(
+        ("tuner submit", "tuner attach", "tuner fetch", "tuner leaderboard shop --address", "ray up"),
+        (
+            "needs a cluster",
+            "tests/cluster/test_study.py::test_submit_killed_client_attach_leaderboard_fetch",
+        ),
+    ),
+    "ray down": ("needs a cluster", None),
+    "tuner stop": ("needs a cluster", "tests/cluster/test_study.py::test_stop_keeps_what_is_finished"),
+    "tuner run shop.yaml --address": ("needs a cluster", None),
+    "ray dashboard": ("an SSH tunnel", None),
+    "ray get-auth-token": ("writes to the home", None),
+    "bash examples/aws-profiles.sh": ("changes an AWS account", None),
     "tensorboard --logdir": ("a server", "tests/test_tensorboard.py"),
 }
 COMMANDS = {

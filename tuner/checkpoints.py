@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -132,7 +133,8 @@ class Checkpoint:
 
     @property
     def _unfinished(self) -> Path:
-        return self.path.with_suffix(".tmp")
+        # Of this process: one that was cut off with its machine may still be writing.
+        return self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.tmp")
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

@@ -5,7 +5,8 @@
     │   ├── StudyError         the study file
     │   ├── SpaceError         the search space
     │   ├── DataError          the interactions, the features or the folds made from them
-    │   └── StoreError         the study's folder or storage (busy, changed, unreadable)
+    │   ├── StoreError         the study's folder or storage (busy, changed, unreadable)
+    │   └── ClusterError       the cluster: its address, token, versions, nodes
     ├── TrialError             one trial failed in the model's or the user's code; the search goes on
     └── SearchError            the search as a whole cannot go on; exit code 1
         └── InterruptedSearchError   the user ended it; exit code 130
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 __all__ = [
+    "ClusterError",
     "DataError",
     "InterruptedSearchError",
     "Problem",
@@ -109,6 +111,10 @@ class DataError(UserError):
 
 class StoreError(UserError):
     """The study's folder or storage cannot be used."""
+
+
+class ClusterError(UserError):
+    """The cluster cannot be used: its address, token, versions or nodes."""
 
 
 class TrialError(TunerError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuner.capacity import trial_share
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.final.looks import Chosen, Fit, Look, Looks
 from tuner.final.words import look_words
@@ -16,7 +17,7 @@ from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.progress import stderr_console
 from tuner.quantities import duration, number
-from tuner.ray_session import ray_session, trial_share, with_gpu_share
+from tuner.ray_session import ray_session, with_gpu_share
 from tuner.records import TrialRecord
 from tuner.results import Job, fold_seed
 from tuner.spec import FinalJudgement, Study
@@ -174,7 +175,9 @@ def _fits(
         value = number(ended.fit.evaluation.metrics[objective])
         say(f"{at}: {objective} {value} in {duration(ended.seconds)}")
 
-    with ray_session(prepared) as slots:
+    with ray_session(prepared) as capacity:
+        share = trial_share(study.resources)
+        slots = capacity.slots(share)
         known = f", {len(fits)} are known" if fits else ""
         say(f"final: {len(chosen)} trials, {len(jobs)} fits{known}; {slots} at once")
         refit_all(
@@ -182,7 +185,7 @@ def _fits(
             prepared.folds[0],
             prepared.plan,
             looks.folder,
-            share=trial_share(study),
+            share=share,
             slots=slots,
             timeout=study.training.timeout,
             told=told,

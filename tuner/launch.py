@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tuner.access import check_from_every_node, check_here
 from tuner.artifacts import Artifacts, artifacts_at
 from tuner.budgets import Budget, End
+from tuner.capacity import Capacity, Share, Shares, cpu_share, trial_share
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
 from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
@@ -27,9 +28,9 @@ from tuner.logs import logs_to
 from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.ray_session import ray_session, trial_share, with_gpu_share
-from tuner.space import space_to_plain
-from tuner.spec import SpaceSection, Study
+from tuner.ray_session import ray_session, with_gpu_share
+from tuner.space import Choice, Value, space_to_plain
+from tuner.spec import Resources, SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
@@ -55,6 +56,7 @@ def run(
     *,
     console: Console | None = None,
     events: Events | None = None,
+    address: str | None = None,
 ) -> Leaderboard:
     """Search until the budget is spent; go on where an earlier run of the same study ended.
 
@@ -68,6 +70,8 @@ def run(
         Where to show progress; stderr by default.
     events
         Where to write what happens, for programs.
+    address
+        Of a Ray that runs; see `tuner.ray_session.ray_session`.
 
     Returns
     -------
@@ -114,7 +118,15 @@ def run(
         if (end := _end(budget, store)) is None:
             shared = with_gpu_share(prepared, console.print)
             how = _search(
-                shared, store, budget, folder, hold=hold, artifacts=artifacts, console=console, events=events
+                shared,
+                store,
+                budget,
+                folder,
+                hold=hold,
+                artifacts=artifacts,
+                console=console,
+                events=events,
+                address=address,
             )
         else:
             console.print(f"nothing left to do: {end}")
@@ -275,11 +287,13 @@ def _search(
     artifacts: Artifacts | None,
     console: Console,
     events: Events | None,
+    address: str | None,
 ) -> tuple[str, str]:
     """Run trials until the budget is spent or the search ends otherwise; return why: a key, and in words."""
     study = prepared.study
     with ExitStack() as stack:
-        slots = stack.enter_context(ray_session(prepared))
+        capacity = stack.enter_context(ray_session(prepared, address))
+        slots = capacity.slots(trial_share(study.resources))
         mirror = None if artifacts is None else Mirror(folder, artifacts)
         if artifacts is not None and mirror is not None:
             check_from_every_node(artifacts)
@@ -295,11 +309,11 @@ def _search(
         notes = DashboardNotes(store.study, objectives, shown(folder))
         observers: list[Observer] = [progress, tensorboard, notes]
         observers += [one for one in (mirror, events) if one is not None]
-        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots, mirror=mirror)
+        searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, hold, slots, artifacts=artifacts)
+                _fit(prepared, searcher, folder, hold, artifacts=artifacts)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -362,7 +376,7 @@ def _searcher(
     budget: Budget,
     folder: Path,
     *observers: Observer,
-    slots: int,
+    capacity: Capacity,
     mirror: Mirror | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
@@ -378,7 +392,7 @@ def _searcher(
         store,
         prepared.space,
         budget,
-        share=trial_share(study),
+        shares=_shares(prepared),
         referee=referee,
         keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
         drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
@@ -386,7 +400,7 @@ def _searcher(
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
-        concurrency=slots,
+        capacity=capacity,
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
         large=large,
@@ -411,6 +425,29 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     return referee
 
 
+def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
+    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    from tuner.models import trains_by_steps  # noqa: PLC0415  # torch
+
+    return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
+
+
+def _shares(prepared: Prepared) -> Shares:
+    resources = prepared.study.resources
+    of = partial(_share, resources)
+    domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
+    classes = domain.options if isinstance(domain, Choice) else [domain.only()]
+    return Shares(
+        of,
+        queued=_distinct(trial_share(resources), cpu_share(resources)),
+        sampled=_distinct(*(of({"cls": cls}) for cls in classes)),
+    )
+
+
+def _distinct(*shares: Share) -> list[Share]:
+    return [share for index, share in enumerate(shares) if share not in shares[:index]]
+
+
 def _remind(
     referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
 ) -> None:
@@ -429,7 +466,6 @@ def _fit(
     searcher: StudySearcher,
     folder: Path,
     hold: Hold,
-    slots: int,
     *,
     artifacts: Artifacts | None,
 ) -> None:
@@ -449,20 +485,20 @@ def _fit(
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
-    share = trial_share(prepared.study)
+
+    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
+
     scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
     for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
         shutil.rmtree(left, ignore_errors=True)
     try:
         tune.Tuner(
-            tune.with_resources(trainable, share),
+            tune.with_resources(trainable, bundle),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=NoteLostWorkers(searcher),
                 num_samples=-1,
-                # Without it Tune starts one worker at a time, and drops it when an earlier one is free first:
-                # trials shorter than a worker's start would run one by one.
-                max_concurrent_trials=slots,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,
                 trial_dirname_creator=_tune_name,

@@ -20,9 +20,9 @@ from tuner.final import final_of
 from tuner.final.words import bounds, final_lines, signed
 from tuner.judgement import Final, JudgedRow
 from tuner.pareto import fronts
-from tuner.quantities import aligned, count, duration, number, short
+from tuner.quantities import aligned, count, cut, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
-from tuner.results import Direction
+from tuner.results import RESTED, Direction
 from tuner.space.names import short_name
 from tuner.store import read_records, study_drivers
 
@@ -284,6 +284,9 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
             "log": record.log,
+            "host": record.attempts[-1].host if record.attempts else None,
+            "attempts": len(record.attempts) or None,
+            "lost_by_machines": sum(attempt.by_machine for attempt in record.attempts),
         }
         rows.append(flat | {"params": dict(record.params), "differs": dict(row.differs)})
     return rows
@@ -352,7 +355,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     front = ["front"] if board.further else []
     judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
-    header += ["epoch", "params", "fit", *_unlisted(board), "state", "what distinguishes it"]
+    header += ["epoch", "params", "fit", *_unlisted(board), "state", "host", "what distinguishes it"]
     return header, [_cells(board, row, others, len(folds)) for row in board.rows]
 
 
@@ -380,7 +383,19 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
         state += f", {summary.precision}"
     if row.breaks:
         state += f", breaks {' and '.join(map(str, row.breaks))}"
-    return [*values, state, note]
+    return [*values, state + _cut_off(record), _host(board, record), note]
+
+
+def _cut_off(record: TrialRecord) -> str:
+    """Say that a trial was begun more than once; one that rested only went on."""
+    n = sum(attempt.lost != RESTED for attempt in record.attempts)
+    return f", attempt {n}" if n > 1 else ""
+
+
+def _host(board: Leaderboard, record: TrialRecord) -> str:
+    """Return where a trial ran last, if they ran on several machines."""
+    hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts}
+    return record.attempts[-1].host if len(hosts - {""}) > 1 and record.attempts else ""
 
 
 def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
@@ -408,7 +423,7 @@ def _markdown(board: Leaderboard) -> str:
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    table = aligned(header, rows, text=("model", "95 %", "state"))
+    table = aligned(header, rows, text=("model", "95 %", "state", "host"))
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 
@@ -443,5 +458,4 @@ def render(
         return text
     lines = text.splitlines()
     header_and_rows = 1 + len(shown.rows)  # sentences below are not cut
-    cut = [line if len(line) <= width else line[: width - 1] + "…" for line in lines[:header_and_rows]]
-    return "\n".join([*cut, *lines[header_and_rows:]])
+    return "\n".join([cut("\n".join(lines[:header_and_rows]), width), *lines[header_and_rows:]])

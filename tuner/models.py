@@ -27,6 +27,7 @@ __all__ = [
     "point_of",
     "reference_params",
     "resolve_baselines",
+    "trains_by_steps",
     "trial_params",
     "why_infeasible",
 ]
@@ -49,6 +50,23 @@ CLASSIC_BASELINES: dict[str, Flat] = {
     "sasrec": {"cls": "SASRecModel"},
     "bert4rec": {"cls": "BERT4RecModel"},
 }
+
+
+#: Modules of RecTools with models that no GPU is used for.
+_CLASSIC = tuple(
+    f"rectools.models.{name}"
+    for name in (
+        "ease",
+        "implicit_als",
+        "implicit_bpr",
+        "implicit_knn",
+        "lightfm",
+        "popular",
+        "popular_in_category",
+        "pure_svd",
+        "random",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,12 @@ def _handed_over(model: ModelBase[Any], owner: str) -> dict[str, Any]:
         with suppress(Exception):  # a user's model may want more of its module than this stands in for
             getattr(model, _MAKERS[owner])()
     return seen
+
+
+def trains_by_steps(params: Mapping[str, Value]) -> bool:
+    """Whether flat params are of a model that torch trains, and not of a classic one that uses no GPU."""
+    cls = model_class(params.get("cls"))
+    return cls is None or not cls.__module__.startswith(_CLASSIC)
 
 
 def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:

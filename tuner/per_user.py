@@ -126,5 +126,6 @@ def log_path(folder: Path, number: int) -> Path:
 
 def drop_checkpoint(folder: Path, number: int) -> None:
     """Remove the checkpoint of a trial that has ended."""
-    for path in (checkpoint_path(folder, number), checkpoint_path(folder, number).with_suffix(".tmp")):
-        path.unlink(missing_ok=True)
+    path = checkpoint_path(folder, number)
+    for file in (path, *path.parent.glob(f"{path.stem}.*.tmp")):
+        file.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tuner.space.names import short_name
 
-__all__ = ["aligned", "count", "duration", "number", "short", "size"]
+__all__ = ["aligned", "count", "cut", "duration", "number", "short", "size"]
 
 
 def short(value: object) -> str:
@@ -89,3 +89,10 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Colle
         ]
         lines.append("  ".join([*parts, last.strip()]).rstrip())
     return "\n".join(lines)
+
+
+def cut(text: str, width: int | None) -> str:
+    """Return text with what goes beyond a terminal's width left out; None: all of it."""
+    if width is None:
+        return text
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))

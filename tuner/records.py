@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Held, Rest, Stop, Summary
+from tuner.results import Attempt, Direction, Evaluation, Failure, Held, Rest, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "REPEATS",
     "RESTING",
     "WARM",
-    "Attempt",
     "StoredStudy",
     "TrialRecord",
     "further_objectives",
@@ -45,11 +44,12 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
-#: Begin of the attribute that says where an attempt at a trial ran, and since when; its number follows.
+#: Begin of the attribute that says where an attempt ran and what became of it; its number follows.
 ATTEMPT_KEY = "attempt:"
 
 #: Attribute that says which driver has a trial, where several share a study.
 DRIVER = "driver"
+
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -61,31 +61,6 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One go at a trial, on one worker.
-
-    Attributes
-    ----------
-    began
-        As `time.time` counts.
-    host, pid
-        Of the worker.
-    seconds
-        That it took; for one that runs or was cut off, up to a minute less.
-    """
-
-    began: float
-    host: str
-    pid: int
-    seconds: float = 0.0
-
-    @property
-    def worker(self) -> str:
-        """The worker's name for people."""
-        return f"{self.host}, process {self.pid}"
 
 
 @dataclass(frozen=True)
@@ -120,10 +95,10 @@ class TrialRecord:
         From its start to its end.
     held
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
+    attempts
+        At it, oldest first; more than one where it was cut off.
     started, ended
         Local time.
-    attempts
-        Where it ran; none in a study that does not say.
     driver
         Which of the drivers that share the study runs it, or ran it last; see `tuner.drivers.Driver`.
     """
@@ -141,9 +116,9 @@ class TrialRecord:
     log: str | None = None
     seconds: float | None = None
     held: Held = field(default_factory=Held)
+    attempts: tuple[Attempt, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
-    attempts: tuple[Attempt, ...] = ()
     driver: str | None = None
 
     @property
@@ -213,22 +188,22 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
         held=sum(held, Held()),
+        attempts=_attempts(attributes),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        attempts=_attempts(attributes),
         driver=attributes.get(DRIVER) or None,
     )
 
 
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    numbers = sorted(int(key.removeprefix(ATTEMPT_KEY)) for key in attributes if key.startswith(ATTEMPT_KEY))
+    """Return what is known of each attempt, oldest first; nothing of one that no worker took up."""
     found = []
-    for number in numbers:
-        noted = attributes[f"{ATTEMPT_KEY}{number}"]
-        held = Held(**attributes.get(f"{HELD_KEY}{number}", {}))
-        cpus, gpus = noted.get("cpus", 0), noted.get("gpus", 0)
-        seconds = held.cpu_seconds / cpus if cpus else held.gpu_seconds / gpus if gpus else 0.0
-        found.append(Attempt(noted["began"], noted["host"], noted["pid"], seconds))
+    for number in range(1, int(attributes.get("attempts", 0)) + 1):
+        noted = attributes.get(f"{ATTEMPT_KEY}{number}")
+        if noted is not None:
+            attempt, held = Attempt(**noted), Held(**attributes.get(f"{HELD_KEY}{number}", {}))
+            took, of = (held.cpu_seconds, attempt.cpus) if attempt.cpus else (held.gpu_seconds, attempt.gpus)
+            found.append(replace(attempt, seconds=took / of if of else 0.0))
     return tuple(found)
 
 

@@ -19,17 +19,21 @@ from numpy.typing import NDArray
 from tuner.space import Value
 
 __all__ = [
+    "BEGAN",
     "DONE",
     "EVALUATION",
     "FAILED",
     "OUT_OF_MEMORY",
+    "RESTED",
     "TIMEOUT",
     "USERS",
+    "Attempt",
     "Direction",
     "Evaluation",
     "Failure",
     "Held",
     "Job",
+    "Place",
     "Rest",
     "Stop",
     "Summary",
@@ -42,10 +46,13 @@ __all__ = [
 Direction = Literal["maximize", "minimize"]
 
 #: Keys of a trial's reports to the search. Their values are records, which Tune leaves whole; it
-#: would take dicts apart. EVALUATION comes many times; USERS after each fold, if the objective is a mean over
-#: users; DONE once, at the end, with FAILED if it failed.
-EVALUATION, USERS, DONE, FAILED = "evaluation", "users", "done_in", "failure"
+#: would take dicts apart. BEGAN comes first; EVALUATION many times; USERS after each fold, if the objective
+#: is a mean over users; DONE once, at the end, with FAILED if it failed.
+BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
+
+#: Why an attempt ended that goes on later.
+RESTED = "rested"
 
 #: Kinds of failure that are no error of the model's or the user's code.
 OUT_OF_MEMORY, TIMEOUT = "oom", "timeout"
@@ -74,6 +81,62 @@ class Job:
     seeds: tuple[int, ...]
     label: str
     rests_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attempt at a trial runs.
+
+    Attributes
+    ----------
+    host
+        Name of the machine.
+    node
+        Ray's id of it; a machine that comes back has another one.
+    pid
+        Of the worker.
+    """
+
+    host: str
+    node: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a trial, as far as it is known; its number is its place among them, from 1.
+
+    Attributes
+    ----------
+    host
+        Where it ran; empty if it never began.
+    pid
+        Of the worker.
+    began
+        Seconds since 1970.
+    cpus, gpus
+        That it held.
+    lost
+        Why it did not come to an end of its own; empty if it did, or runs. A trial that rests has `RESTED`.
+    by_machine
+        Whether that was the machine's fault: it died, was taken away, or its network was cut.
+    seconds
+        That it took; for one that runs or was cut off, up to a minute less.
+    """
+
+    host: str = ""
+    pid: int = 0
+    began: float = 0.0
+    cpus: float = 0.0
+    gpus: float = 0.0
+    lost: str = ""
+    by_machine: bool = False
+    seconds: float = 0.0
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people."""
+        return f"{self.host}, process {self.pid}"
 
 
 @dataclass(frozen=True)

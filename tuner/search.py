@@ -14,28 +14,32 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from ray.tune.result import HOSTNAME, PID
 from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.capacity import Capacity, Share, Shares
 from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
 from tuner.observer import Observer
 from tuner.quantities import duration, size
 from tuner.records import TrialRecord
 from tuner.results import (
+    BEGAN,
     DONE,
     EVALUATION,
     FAILED,
     OUT_OF_MEMORY,
+    RESTED,
     TIMEOUT,
     USERS,
+    Attempt,
     Direction,
     Evaluation,
     Failure,
     Held,
     Job,
+    Place,
     Rest,
     Stop,
     Users,
@@ -53,10 +57,22 @@ logger = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 _Not = TypeVar("_Not")
 
-#: Workers that may die under a trial in one run.
-MAX_DEATHS = 3
+#: Workers that may die under a trial in one run, by themselves and with their machines.
+MAX_DEATHS, MAX_LOST_MACHINES = 3, 10
 #: What Ray says of a worker that its memory monitor has killed.
 KILLED_BY_RAY = "running low on memory"
+#: What Ray says of a worker that was lost with its machine, or because it could no longer be reached.
+LOST_MACHINE = (
+    "node has died",
+    "node is dead",
+    "node was terminated",
+    "node died",
+    "preempt",
+    "is dead or unavailable",
+    "raylet",
+    "missing too many heartbeats",
+    "health check",
+)
 #: Seconds of a trial that count for no budget when the driver is killed, beside those to its next evaluation.
 NOTE_HELD_SECONDS = 60.0
 #: Failures in a row, from the first trial on, after which a search is given up.
@@ -71,13 +87,13 @@ class _Live:
     began: float
     baseline: bool
     alone: bool
+    share: Share
+    place: Place | None = None  # None while it waits for a machine
     evaluations: list[Evaluation] = field(default_factory=list)
     earlier: float = 0.0  # seconds until it rested
     told: bool = False  # whether this attempt has ended for the store
     charged: bool = False
     noted: float = 0.0  # seconds that the store knows of
-    since: float = field(default_factory=time.time)
-    placed: bool = False  # whether the store knows where it runs
     oom_kills: int = field(default_factory=oom_kills)
     lost: str = ""
 
@@ -91,8 +107,8 @@ class StudySearcher(Searcher):
         What is known, and what may be tried.
     budget
         When to end; knows what earlier runs have had.
-    share
-        CPUs and GPUs that a trial holds, as Ray names them.
+    shares
+        What trials hold of the machines.
     referee
         Tells which trials to stop early.
     keep_users
@@ -105,8 +121,8 @@ class StudySearcher(Searcher):
         Seeds that a trial needs.
     objective, direction
         What decides.
-    concurrency
-        Trials at once.
+    capacity
+        Knows for how many trials there is room.
     finish
         From suggested params to full params.
     refuse
@@ -127,7 +143,7 @@ class StudySearcher(Searcher):
         space: Space,
         budget: Budget,
         *,
-        share: Mapping[str, float],
+        shares: Shares,
         referee: Referee,
         keep_users: Callable[[int, Users], None],
         drop_checkpoint: Callable[[int], None],
@@ -135,7 +151,7 @@ class StudySearcher(Searcher):
         n_folds: int,
         objective: str,
         direction: Direction,
-        concurrency: int,
+        capacity: Capacity,
         finish: Callable[[Mapping[str, Value]], dict[str, Value]],
         refuse: Callable[[Mapping[str, Value]], str | None],
         large: LargeTrials,
@@ -149,14 +165,14 @@ class StudySearcher(Searcher):
         self.error: Exception | None = None
         self._store = store
         self._budget = budget
-        self._share = share
+        self._shares = shares
         self._referee = referee
         self._keep_users = keep_users
         self._drop_checkpoint = drop_checkpoint
         self._constraints = constraints
         self._objective = objective
         self._direction = direction
-        self._concurrency = concurrency
+        self._capacity = capacity
         self._large = large
         self._timeout = timeout
         self._learn = learn
@@ -164,6 +180,7 @@ class StudySearcher(Searcher):
         self._turns = Turns(store, space, referee, large, n_folds=n_folds, finish=finish, refuse=refuse)
         self._live: dict[str, _Live] = {}
         self._deaths: Counter[int] = Counter()
+        self._lost_machines: Counter[int] = Counter()
         self._caught_up = time.perf_counter()
         self._kinds: list[str | None] = [
             record.failure.kind if record.failure else None
@@ -226,7 +243,7 @@ class StudySearcher(Searcher):
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.ending:
             return Searcher.FINISHED
-        if len(self._live) >= self._concurrency or any(live.alone for live in self._live.values()):
+        if self._full() or any(live.alone for live in self._live.values()):
             return None
         turn = self._turns.next(self._budget.no_more(self._turns.searched))
         if turn is None and self._live:
@@ -234,13 +251,23 @@ class StudySearcher(Searcher):
         if turn is None:
             self._dismiss()
             return Searcher.FINISHED
-        if turn.alone and self._live:
+        share = self._shares.of(turn.asked.params)
+        if (turn.alone and self._live) or not self._capacity.has_room(self._running(), share):
             self._turns.hold(turn)
             return None
-        return {"job": self._start(trial_id, turn)}
+        return {"job": self._start(trial_id, turn, share)}
 
-    def _start(self, trial_id: str, turn: Turn) -> Job:
-        live = _live(turn.asked, rests_at=self._referee.rests_at, alone=turn.alone, rested=turn.rested)
+    def _running(self) -> list[Share]:
+        return [live.share for live in self._live.values()]
+
+    def _full(self) -> bool:
+        """Whether the next trial can have no room; known before it is chosen, which is as late as may be."""
+        running = self._running()
+        possible = self._turns.possible(self._shares)
+        return not any(self._capacity.has_room(running, share) for share in possible)
+
+    def _start(self, trial_id: str, turn: Turn, share: Share) -> Job:
+        live = _live(turn.asked, share, rests_at=self._referee.rests_at, alone=turn.alone, rested=turn.rested)
         self._live[trial_id] = live
         if turn.rested is None:
             self._referee.begins(live.job.number)
@@ -251,7 +278,7 @@ class StudySearcher(Searcher):
     def _dismiss(self) -> None:
         """Tell the trials that rest and are not to be taken up any more."""
         for asked, rest, stop in self._turns.dismiss():
-            live = _live(asked, rested=rest)
+            live = _live(asked, {}, rested=rest)
             live.charged = True  # it did not run
             self._prune(live, stop)
 
@@ -266,9 +293,10 @@ class StudySearcher(Searcher):
         return self._or_end(partial(self._take, live, result), otherwise=True)
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
-        self._note_worker(live, result)
         verdict: Stop | Rest | None = None
-        if EVALUATION in result:
+        if BEGAN in result:
+            self._placed(live, result[BEGAN])
+        elif EVALUATION in result:
             verdict = self._evaluated(live, result[EVALUATION])
         elif USERS in result:
             self._keep_users(live.job.number, result[USERS])
@@ -289,6 +317,11 @@ class StudySearcher(Searcher):
         else:
             self._prune(live, verdict)
         return True
+
+    def _placed(self, live: _Live, place: Place) -> None:
+        """Note where a trial runs; from here on it holds what it was given."""
+        live.place, live.began = place, time.perf_counter()
+        self._store.note_attempt(live.job.number, _attempt(live))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: `StopWhenAsked` has brought the result to `take`."""
@@ -316,6 +349,10 @@ class StudySearcher(Searcher):
 
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
+        if any(words in live.lost for words in LOST_MACHINE):
+            self._lost_machine(live, seconds)
+            return
+        self._cut_off(live, "its worker died")
         self._deaths[number] += 1
         if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
             limit = duration(self._timeout)
@@ -331,6 +368,22 @@ class StudySearcher(Searcher):
         else:
             cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
+
+    def _lost_machine(self, live: _Live, seconds: float) -> None:
+        """Begin a trial again that is not to blame: its machine died, was taken away or cannot be reached."""
+        number = live.job.number
+        self._cut_off(live, "its machine was lost", by_machine=True)
+        self._lost_machines[number] += 1
+        if self._lost_machines[number] < MAX_LOST_MACHINES:
+            logger.warning("trial %d lost its machine and is begun again", number)
+            self._turns.begin_again(number)
+        else:
+            cause = f"its machines were lost {MAX_LOST_MACHINES} times"
+            self._fail(live, Failure(cause, "MachineLost"), seconds)
+
+    def _cut_off(self, live: _Live, lost: str, *, by_machine: bool = False) -> None:
+        """Note why an attempt did not come to an end of its own."""
+        self._store.note_attempt(live.job.number, replace(_attempt(live), lost=lost, by_machine=by_machine))
 
     def close(self) -> None:
         """Let go of the trials that have been ended where they were."""
@@ -369,21 +422,13 @@ class StudySearcher(Searcher):
 
     def _held_by(self, live: _Live) -> Held:
         seconds = time.perf_counter() - live.began
-        return Held(seconds * self._share["CPU"], seconds * self._share["GPU"])
+        return Held(seconds * live.share.get("CPU", 0), seconds * live.share.get("GPU", 0))
 
     def _note_held(self, live: _Live) -> Held:
         held = self._held_by(live)
         live.noted = time.perf_counter() - live.began
         self._store.note_held(live.job.number, held)
         return held
-
-    def _note_worker(self, live: _Live, result: Mapping[str, Any]) -> None:
-        """Write, once, where an attempt runs, which Ray tells with each report."""
-        if live.placed:
-            return
-        live.placed = True
-        host, pid = str(result.get(HOSTNAME, "?")), int(result.get(PID, 0))
-        self._store.note_worker(live.job.number, began=live.since, host=host, pid=pid, share=self._share)
 
     def _charge(self, live: _Live) -> None:
         """Settle, once, what this attempt has held; before its trial is told, for the store to take it."""
@@ -409,6 +454,7 @@ class StudySearcher(Searcher):
     def _rest(self, live: _Live, rest: Rest) -> None:
         live.told = True
         self._charge(live)
+        self._cut_off(live, RESTED)
         rest = replace(rest, seconds=round(_seconds(live), 3))
         self._turns.rest(live.job.number, rest)
         for observer in self._observers:
@@ -432,6 +478,7 @@ class StudySearcher(Searcher):
         self._large.ran_out(params)
         if not live.alone:
             live.told = True
+            self._cut_off(live, failure.cause)
             logger.warning("trial %d is begun again alone: %s", live.job.number, failure.cause)
             self._turns.begin_alone(live.job.number)
             return
@@ -473,15 +520,27 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
     return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
 
 
+def _attempt(live: _Live) -> Attempt:
+    """Return what is known of the attempt at a trial that is running."""
+    place = live.place or Place("")
+    began = time.time() - (time.perf_counter() - live.began)
+    return Attempt(place.host, place.pid, began, live.share.get("CPU", 0), live.share.get("GPU", 0))
+
+
 def _live(
-    asked: Asked, *, rests_at: tuple[int, ...] = (), alone: bool = False, rested: Rest | None = None
+    asked: Asked,
+    share: Share,
+    *,
+    rests_at: tuple[int, ...] = (),
+    alone: bool = False,
+    rested: Rest | None = None,
 ) -> _Live:
     """Return a trial as one that runs from now on."""
     baseline = asked.name is not None
     label = asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
     job = Job(asked.number, asked.params, asked.seeds, label, () if baseline else rests_at)
     earlier = 0.0 if rested is None else rested.seconds
-    return _Live(job, time.perf_counter(), baseline=baseline, alone=alone, earlier=earlier)
+    return _Live(job, time.perf_counter(), baseline=baseline, alone=alone, share=share, earlier=earlier)
 
 
 def _seconds(live: _Live) -> float:

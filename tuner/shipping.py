@@ -5,14 +5,31 @@ from __future__ import annotations
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["own_modules"]
+from tuner.space import Choice, Space
+
+__all__ = ["modules_of", "own_modules"]
 
 #: Ours stand on every host, whether installed or checked out.
 _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
+
+
+def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return the files and folders of the user's modules that a study names.
+
+    Parameters
+    ----------
+    space
+        Of the study.
+    given
+        Params that it gives beside the space, its baselines'.
+    """
+    domains = [parameter.domain for parameter in space.parameters]
+    options = [domain.options if isinstance(domain, Choice) else domain.only() for domain in domains]
+    return own_modules([*options, *(tuple(params.values()) for params in given)])
 
 
 def own_modules(values: Iterable[object]) -> list[str]:

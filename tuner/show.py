@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from tuner.constraints import quantities
@@ -53,6 +54,7 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
     lines += [f"log: {folder / record.log}"] if record.log else []
+    lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return "\n".join(lines)
 
@@ -112,6 +114,17 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
         lines.append(f"precision: {summary.precision}")
     if summary.fast_paths:
         lines.append(f"fast paths: {', '.join(summary.fast_paths)}")
+    return lines
+
+
+def _attempts(record: TrialRecord) -> list[str]:
+    """Say where a trial ran, and what cut it off before."""
+    lines: list[str] = []
+    for place, attempt in enumerate(record.attempts, 1):
+        where = f" on {attempt.host}" if attempt.host else ""
+        began = f", {datetime.fromtimestamp(attempt.began):%Y-%m-%d %H:%M:%S}" if attempt.began else ""
+        lost = attempt.lost or ("its driver ended" if place < len(record.attempts) else "")
+        lines.append(f"attempt {place}{where}{began}{f': {lost}' if lost else ''}")
     return lines
 
 

@@ -7,6 +7,8 @@ lives on for the next trial. Only what kills the process reaches Ray as an error
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ray import tune
+from ray import get_runtime_context, tune
 
 from tuner.artifacts import Artifacts
 from tuner.attempt import attempt
@@ -23,7 +25,7 @@ from tuner.checkpoints import Checkpoint, read_checkpoint
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
 from tuner.per_user import checkpoint_path, log_path
-from tuner.results import DONE, EVALUATION, FAILED, USERS, Evaluation, Job, Users
+from tuner.results import BEGAN, DONE, EVALUATION, FAILED, USERS, Evaluation, Job, Place, Users
 
 __all__ = ["run_trial"]
 
@@ -69,6 +71,7 @@ def run_trial(
     def report_users(users: Users) -> None:
         tune.report({USERS: users})
 
+    tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id(), os.getpid())})
     with _files(job, Path(folder), artifacts) as (log, checkpoint):
         work = partial(
             evaluate_folds,

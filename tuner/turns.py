@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuner.alone import LargeTrials
 from tuner.budgets import End
+from tuner.capacity import Share, Shares
 from tuner.results import Rest, Stop
 from tuner.space import Space, Value
 from tuner.stopping import Referee
@@ -106,6 +107,12 @@ class Turns:
         if number is None:
             return None
         return self._turn(self._ask_again(number), rested=self._resting.pop(number))
+
+    def possible(self, shares: Shares) -> Sequence[Share]:
+        """Return what the next turn may take of a node, as far as that is known before it is chosen."""
+        if self._held:
+            return [shares.of(self._held[0].asked.params)]
+        return shares.queued if self._again or self._waiting or self._resting else shares.sampled
 
     @property
     def kept(self) -> set[int]:

@@ -17,6 +17,7 @@ from tuner.cli import (
     check,
     compare,
     export,
+    fetch,
     final,
     init,
     leaderboard,
@@ -26,6 +27,7 @@ from tuner.cli import (
     run,
     show,
     space,
+    submit,
     watch,
 )
 
@@ -50,6 +52,8 @@ _COMMANDS = (
     reproduce,
     compare,
     init,
+    submit,
+    fetch,
 )
 
 

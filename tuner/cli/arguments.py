@@ -8,17 +8,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.cluster.address import DEFAULT_ADDRESS
+
 if TYPE_CHECKING:
     from tuner.spec import Study
 
 __all__ = [
     "Commands",
+    "add_address",
     "add_data",
     "add_results",
+    "add_search_budgets",
     "add_study_file",
+    "overrides",
     "positive",
     "results_folder",
     "study_as_run",
+    "study_name",
     "terminal_width",
 ]
 
@@ -33,6 +39,39 @@ def add_study_file(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
     )
     command.add_argument("--profile", metavar="NAME", help="use the study with this one of its profiles")
+
+
+def add_search_budgets(command: argparse.ArgumentParser) -> None:
+    """Let a command that searches change how much."""
+    command.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
+    command.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
+
+
+def overrides(arguments: argparse.Namespace) -> list[str]:
+    """Return all changes to the study, as ``--set`` takes them."""
+    changes = list(arguments.set)
+    if arguments.trials is not None:
+        changes.append(f"search.trials={arguments.trials}")
+    if arguments.time_budget is not None:
+        changes.append(f"search.time_budget={arguments.time_budget}")
+    return changes
+
+
+def add_address(command: argparse.ArgumentParser, *, default: str | None = DEFAULT_ADDRESS) -> None:
+    """Let a command take the address of a cluster."""
+    told = f"; default: {default}, where `ray dashboard cluster.yaml` opens it" if default else ""
+    command.add_argument("--address", default=default, metavar="URL", help=f"of a cluster's dashboard{told}")
+    command.set_defaults(default_address=default)
+
+
+def study_name(text: str) -> str:
+    """Return the name of a study, given it, the study's file, or its folder."""
+    path = Path(text)
+    if path.suffix not in {".yaml", ".yml"}:
+        return path.name
+    from tuner.spec import Study
+
+    return Study.load(path).study
 
 
 def add_results(command: argparse.ArgumentParser) -> None:

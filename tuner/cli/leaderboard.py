@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tuner.cli.arguments import Commands, add_results, positive, results_folder, terminal_width
+from tuner.cli.arguments import (
+    Commands,
+    add_address,
+    add_results,
+    positive,
+    results_folder,
+    study_name,
+    terminal_width,
+)
 
 __all__ = ["add"]
 
@@ -23,10 +31,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     board.add_argument(
         "--sort", metavar="METRIC", help="rank by another metric, in the objective's direction"
     )
+    add_address(board, default=None)
     board.set_defaults(command=_leaderboard)
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
+    if arguments.address is not None:
+        print(_from_cluster(arguments), end="")
+        return
     from tuner.leaderboard import load_leaderboard, render
 
     board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
@@ -34,3 +46,17 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     if board.run_by is not None:
         sys.stdout.flush()
         print(board.run_by, file=sys.stderr)
+
+
+def _from_cluster(arguments: argparse.Namespace) -> str:
+    from tuner.cluster.address import connect
+    from tuner.cluster.asking import ask
+    from tuner.cluster.submit import find_job
+    from tuner.quantities import cut
+
+    client = connect(arguments.address)
+    job = find_job(client, study_name(str(arguments.study)))
+    given = (("--format", arguments.format), ("--top", arguments.top), ("--sort", arguments.sort))
+    words = [str(word) for option, value in given if value is not None for word in (option, value)]
+    text = ask(client, "leaderboard", f"{job.results}/{job.study}", *words)
+    return cut(text, terminal_width()) if arguments.format == "table" else text

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cli.arguments import Commands, add_study_file, terminal_width
+from tuner.cli.arguments import Commands, add_search_budgets, add_study_file, overrides, terminal_width
 
 if TYPE_CHECKING:
     from tuner.leaderboard import Leaderboard
@@ -21,8 +21,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "run", help="run a study, or go on with it", description="Run a study, or go on with it."
     )
     add_study_file(run)
-    run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
-    run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
+    add_search_budgets(run)
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.add_argument(
         "--share", action="store_true", help="run it beside others that share it too; in a database"
@@ -34,25 +33,24 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="write each event as a line of JSON to FILE, or to stdout in place of the results",
     )
+    run.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="of a Ray that runs: auto on a node of a cluster; default: one of its own",
+    )
     run.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from tuner.spec import Study
 
-    overrides = list(arguments.set)
-    if arguments.trials is not None:
-        overrides.append(f"search.trials={arguments.trials}")
-    if arguments.time_budget is not None:
-        overrides.append(f"search.time_budget={arguments.time_budget}")
-    if arguments.share:
-        overrides.append("share=true")
-    study = Study.load(arguments.study, overrides, arguments.profile)
+    changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
+    study = Study.load(arguments.study, changes, arguments.profile)
     from tuner.events import events_to
     from tuner.launch import run, study_folder
 
     with events_to(arguments.json_lines) as events:
-        board = run(study, arguments.output, events=events)
+        board = run(study, arguments.output, events=events, address=arguments.address)
     if arguments.json_lines != "-":
         _summary(board, study_folder(study, arguments.output))
 

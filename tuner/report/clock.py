@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuner.records import Attempt, TrialRecord
+from tuner.records import TrialRecord
+from tuner.results import Attempt
 
 __all__ = ["Clock", "Stay", "clock_of", "stays"]
 

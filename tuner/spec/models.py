@@ -541,8 +541,15 @@ class Resources(_Section):
     cpus_per_trial, gpus_per_trial
         Shares for Ray; a fraction of a GPU packs several trials on one. ``gpus_per_trial: auto`` measures
         the largest configuration on this machine's GPU and takes the smallest share that has room for it.
+    custom
+        Further resources of Ray's that a trial on an accelerator takes, by name.
+    accelerator_type
+        The kind that it has to be, as Ray names it: ``A10G``, ``T4``, ``H100``.
     concurrency
-        Trials at once; null: as many as fit.
+        Trials at once; null: as many as fit, also where a cluster grows and shrinks.
+
+    Classic models, such as EASE and iALS, take CPUs alone: GPUs, accelerators and `custom` are for models
+    that train by steps.
     """
 
     cpus_per_trial: float = Field(default=1, gt=0)
@@ -550,6 +557,8 @@ class Resources(_Section):
         Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
         Discriminator(lambda share: "auto" if share == "auto" else "share"),
     ] = 0.0
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    accelerator_type: str | None = None
     concurrency: int | None = Field(default=None, ge=1)
 
     @property

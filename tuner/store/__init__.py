@@ -14,9 +14,9 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `attempt:N` (where and since when attempt N ran), `held:N` (what it held), `driver` (which of
-those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions` and
-`description`. Everything that people look at is a function of these.
+`attempts`, `attempt:N` (where attempt N ran, and what became of it), `held:N` (what it held), `driver` (which
+of those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions`
+and `description`. Everything that people look at is a function of these.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Evaluation, Failure, Held, Rest, Stop, Summary, fold_seed
+from tuner.results import Attempt, Evaluation, Failure, Held, Rest, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
 from tuner.store.sharing import News, forsaken, news_of, searched, waiting
@@ -334,22 +334,13 @@ class StudyStore:
         if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
             self.study.set_user_attr("description", dict(description))
 
-    def note_worker(
-        self, number: int, *, began: float, host: str, pid: int, share: Mapping[str, float]
-    ) -> None:
-        """Write where this attempt at a running trial runs, since when, and with which CPUs and GPUs."""
-        where = {
-            "began": round(began, 3),
-            "host": host,
-            "pid": pid,
-            "cpus": share["CPU"],
-            "gpus": share["GPU"],
-        }
-        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": where})
-
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
         self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
+
+    def note_attempt(self, number: int, attempt: Attempt) -> None:
+        """Write where this attempt at a running trial runs, or what became of it."""
+        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
 
     @_at_once
     def rest(self, number: int, rest: Rest) -> None:

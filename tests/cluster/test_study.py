@@ -1,0 +1,204 @@
+"""A study on a cluster that `ray up` makes from `cluster.yaml` on real hosts, with another provider."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Cluster
+from tests.cluster.hosts import wait_until
+from tests.integration.conftest import STUDY, write_interactions
+from tuner.leaderboard import load_leaderboard
+from tuner.records import TrialRecord
+from tuner.store import read_records
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(1500),
+]
+
+
+def write_study(cluster: Cluster, name: str, more: str = "") -> str:
+    """Write a study file of this name on the laptop."""
+    folder = cluster.laptop.folder
+    if not (folder / "clicks.csv").exists():
+        write_interactions(folder / "clicks.csv")
+    (folder / f"{name}.yaml").write_text(STUDY.replace("study: small", f"study: {name}") + more)
+    return f"{name}.yaml"
+
+
+def lines(log: Path, words: str) -> int:
+    return log.read_text(errors="replace").count(words)
+
+
+def test_submit_killed_client_attach_leaderboard_fetch(cluster: Cluster, tmp_path: Path) -> None:
+    laptop = cluster.laptop
+    study = write_study(cluster, "shop")
+    client = laptop.start("submit", study, "--output", "/shared/studies", log=tmp_path / "client.log")
+    wait_until(lambda: lines(tmp_path / "client.log", "NDCG@10"), "no trial ended", seconds=400)
+    os.killpg(client.pid, signal.SIGKILL)
+    client.wait()
+
+    attached = laptop.tuner("attach", "shop", timeout=600)
+    assert attached.returncode == 0, attached.stderr
+    assert "the search ends: 4 trials are done" in attached.stderr
+    assert attached.stdout.count("complete") == 6
+
+    board = laptop.tuner("leaderboard", "shop")
+    assert board.returncode == 0, board.stderr
+    assert board.stdout.splitlines()[0].startswith("rank")
+    assert board.stdout.count("complete") == 6
+
+    fetched = laptop.tuner("fetch", "shop")
+    assert fetched.returncode == 0, fetched.stderr
+    here = laptop.folder / "studies" / "shop"
+    records = read_records(here).records
+    assert [record.state for record in records] == ["complete"] * 6
+    assert len(list((here / "tensorboard").iterdir())) == 6
+    assert len(list((here / "logs").glob("trial-*.log"))) == 6
+    assert load_leaderboard(here).best is not None
+    hosts = {attempt.host for record in records for attempt in record.attempts}
+    assert hosts <= {"one", "two"}, "no trial runs on the head"
+
+    again = laptop.tuner("submit", study, "--trials", "5", timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("complete") == 7, "submitting a study that exists goes on with it"
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "words"),
+    [
+        ({"RAY_AUTH_TOKEN": "wrong"}, (), "refuses the one that there is here"),
+        ({"HOME": "/nonexistent"}, (), "but there is none here"),
+        ({}, ("--set", "resources.gpus_per_trial=2"), "no node offers GPU: 2; the largest has 0"),
+        ({}, ("--set", "data.interactions=/nowhere/clicks.csv"), "there is no /nowhere/clicks.csv"),
+    ],
+)
+def test_what_cannot_work_is_told_with_its_cure(cluster: Cluster, environment, arguments, words) -> None:
+    study = write_study(cluster, "wrong")
+    done = cluster.laptop.tuner("submit", study, *arguments, **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_another_version_on_the_laptop_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    study = write_study(cluster, "wrong")
+    metadata = tmp_path / "rectools-0.18.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: rectools\nVersion: 0.18.0\n")
+    path = f"{tmp_path}:{cluster.laptop.environment()['PYTHONPATH']}"
+    done = cluster.laptop.tuner("submit", study, PYTHONPATH=path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "rectools: must be one version" in done.stderr
+    assert "is 0.18.0 where it was submitted" in done.stderr
+
+
+def test_a_module_that_workers_lack_is_told(cluster: Cluster) -> None:
+    study = write_study(cluster, "wrong")
+    layers = "from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers as Own\n"
+    site = "~/tuner-env/lib/python3.*/site-packages"
+    cluster.hosts.run("head", f"echo '{layers}' >$(echo {site})/head_only.py")
+    (cluster.laptop.home / "elsewhere").mkdir(exist_ok=True)
+    own = cluster.laptop.home / "elsewhere" / "site-packages"  # installed here as on the head: it is not sent
+    own.mkdir(exist_ok=True)
+    (own / "head_only.py").write_text(layers)
+    path = f"{own}:{cluster.laptop.environment()['PYTHONPATH']}"
+    change = "space.set.transformer_layers_type=head_only.Own"
+    done = cluster.laptop.tuner("submit", study, "--set", "baselines=[]", "--set", change, PYTHONPATH=path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "one: must have the module 'head_only', as the head has" in done.stderr
+    assert "two: must have the module 'head_only', as the head has" in done.stderr
+
+
+def test_stop_keeps_what_is_finished(cluster: Cluster, tmp_path: Path) -> None:
+    study = write_study(cluster, "stopped")
+    log = tmp_path / "client.log"
+    client = cluster.laptop.start("submit", study, "--trials", "200", "--output", "/shared/studies", log=log)
+    wait_until(lambda: lines(log, "NDCG@10"), "no trial ended", seconds=400)
+    stopped = cluster.laptop.tuner("stop", "stopped")
+    assert stopped.returncode == 0, stopped.stderr
+    assert client.wait(timeout=120) == 130
+    board = cluster.laptop.tuner("leaderboard", "stopped")
+    assert "complete" in board.stdout
+
+
+def twenty() -> str:
+    """Twenty small models that differ in a number, so that a trial's metrics do not depend on the others'."""
+    params = "cls: SASRecModel, n_factors: 16, n_heads: 1, n_blocks: 1, session_max_len: 8, batch_size: 16"
+    models = [f"  - {{name: m{n}, params: {{{params}, lr: {0.0005 * (n + 1)}}}}}" for n in range(20)]
+    return "\n".join(models)
+
+
+def fixed_study(cluster: Cluster, name: str) -> str:
+    study = write_study(cluster, name)
+    path = cluster.laptop.folder / study
+    text = path.read_text().replace("baselines: [popular, sasrec]", f"baselines:\n{twenty()}")
+    path.write_text(
+        text.replace("reference: popular", "")
+        .replace(", Intersection@10", "")
+        .replace("epochs: 2", "epochs: 15")
+    )
+    return study
+
+
+def outcome(record: TrialRecord) -> tuple[str | None, object]:
+    assert record.summary is not None
+    return record.name, record.summary.folds
+
+
+def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    laptop, hosts = cluster.laptop, cluster.hosts
+    study = fixed_study(cluster, "faults")
+    log = tmp_path / "first.log"
+    arguments = (study, "--trials", "0", "--output", "/shared/studies")
+    client = laptop.start("submit", *arguments, log=log)
+    wait_until(lambda: lines(log, "NDCG@10") >= 2, "no trials ended", seconds=400)
+
+    hosts.kill("one")
+    wait_until(lambda: lines(log, "begins again"), "nobody noticed the lost host", seconds=120)
+    hosts.boot("one")
+    cluster.start_worker("one")
+    wait_until(lambda: lines(log, "NDCG@10") >= 5, "no trials ended", seconds=400)
+
+    hosts.cut("two")
+    cut_at = time.monotonic()
+    # The brackets keep the pattern from finding the shell that holds it.
+    hosts.run("head", "kill -9 $(pgrep -f '[p]ython -um tuner.cluster.on_head run')")
+    assert client.wait(timeout=200) == 1
+    assert "`tuner submit` of the same study goes on" in log.read_text()
+    again = laptop.start("submit", *arguments, log=tmp_path / "second.log")
+    time.sleep(max(0.0, 90 - (time.monotonic() - cut_at)))
+    hosts.mend("two")
+    assert again.wait(timeout=900) == 0, (tmp_path / "second.log").read_text()
+
+    fetched = laptop.tuner("fetch", "faults")
+    assert fetched.returncode == 0, fetched.stderr
+    records = read_records(laptop.folder / "studies" / "faults").records
+    assert [record.state for record in records] == ["complete"] * 20
+    assert len({record.name for record in records}) == 20
+    lost = [attempt for record in records for attempt in record.attempts if attempt.lost]
+    assert any(attempt.by_machine for attempt in lost), lost
+
+    alone = subprocess.run(
+        [*laptop.command("run", study)[:-2], "--trials", "0", "--output", "undisturbed"],
+        cwd=laptop.folder,
+        env=laptop.environment(),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert alone.returncode == 0, alone.stderr
+    undisturbed = read_records(laptop.folder / "undisturbed" / "faults").records
+    assert [outcome(record) for record in records] == [outcome(record) for record in undisturbed]

@@ -1,0 +1,64 @@
+"""`tuner fetch` and `tuner stop`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuner.cli.arguments import Commands, add_address, study_name
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the commands."""
+    fetch = commands.add_parser(
+        "fetch",
+        help="bring a study's results from a cluster",
+        description="Bring the folder of a study from a cluster, also while it runs: results, TensorBoard, "
+        "checkpoints and logs.",
+    )
+    fetch.add_argument("study", metavar="STUDY", help="its name, or its file")
+    add_address(fetch)
+    fetch.add_argument("--to", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    fetch.set_defaults(command=_fetch)
+    stop = commands.add_parser(
+        "stop",
+        help="end a study that runs on a cluster",
+        description="End a study that runs on a cluster. Finished trials are kept; `tuner submit` goes on.",
+    )
+    stop.add_argument("study", metavar="STUDY", help="its name, or its file")
+    add_address(stop)
+    stop.set_defaults(command=_stop)
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from tuner.cluster.address import connect
+    from tuner.cluster.asking import fetch
+    from tuner.cluster.submit import find_job
+    from tuner.quantities import size
+
+    client = connect(arguments.address)
+    job = find_job(client, study_name(arguments.study))
+    target = arguments.to / job.study
+    n_bytes = fetch(client, f"{job.results}/{job.study}", target.resolve())
+    print(target)
+    print(
+        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {target}/tensorboard",
+        file=sys.stderr,
+    )
+
+
+def _stop(arguments: argparse.Namespace) -> None:
+    from tuner.cluster.address import connect
+    from tuner.cluster.follow import end_of
+    from tuner.cluster.submit import find_job
+
+    client = connect(arguments.address)
+    job = find_job(client, study_name(arguments.study))
+    if job.running:
+        client.stop_job(job.job_id)
+        end_of(client, job.job_id)
+    said = "stopped; finished trials are kept" if job.running else "was not running"
+    print(f"{job.study}: {said}", file=sys.stderr)

@@ -1,0 +1,111 @@
+"""The way to a cluster: its Jobs API, and every way in which that fails told apart."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tuner.errors import ClusterError, Problem
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+__all__ = ["DEFAULT_ADDRESS", "connect"]
+
+#: Where `ray dashboard cluster.yaml` brings the head's port to.
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+#: Seconds for a connection; an address where nothing answers would take minutes.
+_PATIENCE = 5.0
+
+_TUNNEL = "is the cluster up, and the tunnel open? `ray dashboard cluster.yaml` opens it"
+_TOKEN = (
+    "give the cluster's token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token hold it; "  # noqa: S105  # words about it
+    "cluster.yaml has taken it from ~/.ray/auth_token of the machine that started the cluster"
+)
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """Connect to the Jobs API of a cluster.
+
+    Parameters
+    ----------
+    address
+        URL of its dashboard, as ``http://127.0.0.1:8265``.
+
+    Raises
+    ------
+    ClusterError
+        If it cannot be reached, refuses the token, or has another version of Ray.
+    """
+    _check_reachable(address)
+    _use_token()
+    try:
+        from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # ray
+
+        for name in list(logging.root.manager.loggerDict):  # they tell of each connection and package
+            if name.startswith("ray"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+        client = JobSubmissionClient(address)
+    except Exception as error:  # Ray's own classes for this are private
+        raise _told(address, error) from error
+    _check_version(address, client._server_ray_version)  # noqa: SLF001  # it has asked, and has no public name for it
+    return client
+
+
+def _check_reachable(address: str) -> None:
+    parts = urlsplit(address)
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port is None:
+        rule = f"must be the URL of a cluster's dashboard, as {DEFAULT_ADDRESS}, but got {address!r}"
+        raise ClusterError("--address", [Problem("", rule)])
+    try:
+        socket.create_connection((parts.hostname, port), timeout=_PATIENCE).close()
+    except OSError as error:
+        rule = f"must be a cluster that can be reached, but {error.strerror or error}"
+        raise ClusterError(address, [Problem("", rule, _TUNNEL)]) from error
+
+
+def _use_token() -> None:
+    """Let Ray's client send a token if there is one; by itself it does so only where it is told to."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if os.environ.get("RAY_AUTH_TOKEN") or file.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _told(address: str, error: Exception) -> ClusterError:
+    """Return an error of Ray's client in our words."""
+    text = str(error)
+    if isinstance(error, (ImportError, RuntimeError)) and "ray[default]" in text:
+        rule, hint = (
+            "takes the client of Ray's jobs, which is not installed",
+            "pip install 'rectools-tuner[cluster]'",
+        )
+    elif "Forbidden" in text or "nvalid authentication token" in text:
+        rule, hint = "must be opened with its token, but refuses the one that there is here", _TOKEN
+    elif type(error).__name__ == "AuthenticationError" or "authentication" in text.lower():
+        rule, hint = "must be opened with its token, but there is none here", _TOKEN
+    else:
+        rule, hint = (
+            f"must answer as a Ray cluster, but: {text.splitlines()[0] if text else error!r}",
+            _TUNNEL,
+        )
+    return ClusterError(address, [Problem("", rule, hint)])
+
+
+def _check_version(address: str, there: str | None) -> None:
+    from ray import __version__ as here  # noqa: PLC0415  # ray
+
+    if there != here:
+        rule = f"must have the Ray of this machine, {here}, but has {there}"
+        hint = (
+            f"pip install 'ray[default]=={there}' here, or start the cluster anew from this project's "
+            "cluster.yaml: both take their versions from constraints.txt"
+        )
+        raise ClusterError(address, [Problem("", rule, hint)])

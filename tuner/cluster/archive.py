@@ -1,0 +1,66 @@
+"""A study's folder as one file, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
+
+#: In a folder that was fetched: where it came from. Such a folder may be fetched again.
+FETCHED = ".fetched"
+#: In a study's folder, of use to its driver alone.
+_LEFT_OUT = {".lock", ".tune", FETCHED}
+
+
+def pack_folder(folder: Path, archive: Path) -> None:
+    """Pack a folder that may be written meanwhile: what vanishes is left out, what grows is cut."""
+    with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
+        _add(tar, folder, folder)
+
+
+def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
+    for entry in sorted(path.iterdir()):
+        if entry.name in _LEFT_OUT or entry.name.endswith(".tmp"):
+            continue
+        with suppress(FileNotFoundError):
+            if entry.is_dir():
+                _add(tar, entry, root)
+            else:
+                tar.add(entry, arcname=str(entry.relative_to(root)), recursive=False)
+
+
+def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
+    """Put what an archive holds in place of a folder, at once.
+
+    Parameters
+    ----------
+    archive
+        Stands in a folder of its own, on the disk of `target`.
+    target
+        What it is to be; what stood there is removed.
+    source
+        Where it comes from, for people.
+    """
+    folder, old = archive.with_name("new"), archive.with_name("old")
+    folder.mkdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
+    if target.exists():
+        os.replace(target, old)  # noqa: PTH105  # atomic by its documentation
+    os.replace(folder, target)  # noqa: PTH105  # as above
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            sha256.update(piece)
+    return sha256.hexdigest()

@@ -1,0 +1,126 @@
+"""What a cluster's jobs run on its head: `python -m tuner.cluster.on_head`.
+
+run STUDY.yaml      the search, with all nodes of the cluster
+leaderboard DIR     what `tuner leaderboard` prints
+pack DIR            the study's folder as an archive, kept until the job is stopped
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tuner.cluster.archive import digest, pack_folder
+from tuner.cluster.nodes import check_data, check_nodes
+from tuner.cluster.versions import check_versions
+from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
+from tuner.errors import Problem, SearchError, StoreError, TunerError
+from tuner.logs import logs_to
+from tuner.spec import Study
+
+__all__ = ["main"]
+
+#: Seconds after which an archive that nobody has fetched is removed.
+_KEPT = 3600
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one job; return its exit code, as `tuner` would."""
+    arguments = _parser().parse_args(argv)
+    _say(BEGIN)
+    try:
+        arguments.command(arguments)
+    except TunerError as error:
+        _say(str(error))
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tuner.cluster.on_head")
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run")
+    run.add_argument("study", type=Path)
+    run.add_argument("--set", action="append", default=[])
+    run.add_argument("--output", required=True)
+    run.add_argument("--client", type=json.loads, default={})
+    run.set_defaults(command=_run)
+    board = commands.add_parser("leaderboard")
+    board.add_argument("folder")
+    board.add_argument("--format", default="table")
+    board.add_argument("--top", type=int)
+    board.add_argument("--sort")
+    board.set_defaults(command=_leaderboard)
+    pack = commands.add_parser("pack")
+    pack.add_argument("folder")
+    pack.set_defaults(command=_pack)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    check_versions(arguments.client, "the cluster")
+    study = Study.load(arguments.study, arguments.set)
+    check_data(study)
+    _check_cluster(study)
+    from tuner.launch import run  # noqa: PLC0415  # ray, optuna
+    from tuner.leaderboard import render  # noqa: PLC0415  # as above
+
+    board = run(study, Path(arguments.output).expanduser(), address="auto")
+    _result(render(board, top=10))
+    if board.best is None:
+        raise SearchError("no trial is complete", hint="`tuner leaderboard` has the causes")
+
+
+def _check_cluster(study: Study) -> None:
+    """Find what the cluster has no room for or lacks, before the data are read; stay connected to it."""
+    from tuner.ray_session import join_cluster  # noqa: PLC0415  # ray
+
+    join_cluster(study)
+    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
+    from tuner.prepare import study_space  # noqa: PLC0415  # torch
+
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
+        space = study_space(study)
+        baselines = resolve_baselines(study, space)
+    check_nodes(study.study, space, [baseline.params for baseline in baselines])
+
+
+def _leaderboard(arguments: argparse.Namespace) -> None:
+    from tuner.leaderboard import load_leaderboard, render  # noqa: PLC0415  # as above
+
+    board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
+    _result(render(board, arguments.format, top=arguments.top))
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    folder = Path(arguments.folder).expanduser()
+    if not folder.is_dir():
+        raise StoreError(str(folder), [Problem("", "must be a folder on the head, but there is none")])
+    log = Path(os.readlink("/proc/self/fd/1"))  # noqa: PTH115  # this job's, in the one folder that Ray's API hands out
+    archive = log.with_name(f"{log.stem}.tar.gz")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        pack_folder(folder, archive)
+        _say(f"{PACKED} {archive.name} {archive.stat().st_size} {digest(archive)}")
+        time.sleep(_KEPT)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _result(text: str) -> None:
+    _say(f"{RESULT}\n{text}\n{RESULT_ENDS}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""A study as a job of a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner.cluster.parcel import Parcel, pack
+from tuner.cluster.versions import versions
+from tuner.errors import ClusterError, Problem
+from tuner.spec import Study
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+__all__ = ["DEFAULT_RESULTS", "Submitted", "find_job", "pack_checked", "running_job", "submit"]
+
+#: Where results stand on the head, unless told otherwise.
+DEFAULT_RESULTS = "~/studies"
+
+#: Metadata of a job: the study's name, and the folder of its results there.
+STUDY, RESULTS = "tuner_study", "tuner_results"
+#: Seconds that a search has to end calmly when it is stopped.
+_CALM_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that runs, ran or is to run a study.
+
+    Attributes
+    ----------
+    job_id
+        Ray's submission id.
+    study
+        Name of the study.
+    results
+        Folder on the head in which the study's folder stands.
+    running
+        Whether it has not ended.
+    started
+        Milliseconds since 1970; 0 before it has.
+    """
+
+    job_id: str
+    study: str
+    results: str
+    running: bool
+    started: int = 0
+
+
+def pack_checked(path: Path, study: Study) -> Parcel:
+    """Check a study as far as that goes without its data, and choose what to send.
+
+    Raises
+    ------
+    UserError
+        With what is wrong in the space, the baselines or the sampler, or with what is too large.
+    """
+    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
+    from tuner.prepare import study_space  # noqa: PLC0415  # torch
+    from tuner.samplers import make_sampler  # noqa: PLC0415  # optuna
+    from tuner.shipping import modules_of  # noqa: PLC0415  # with the space
+
+    space = study_space(study)
+    make_sampler(study.search.sampler, study.search.seed)
+    baselines = resolve_baselines(study, space)
+    return pack(path, study, modules_of(space, [baseline.params for baseline in baselines]))
+
+
+def submit(
+    client: JobSubmissionClient, study: Study, parcel: Parcel, *, overrides: Sequence[str], results: str
+) -> Submitted:
+    """Start a job that runs a study, or goes on with it.
+
+    Parameters
+    ----------
+    client
+        See `tuner.cluster.address.connect`.
+    study, parcel
+        See `pack_checked`.
+    overrides
+        The user's changes to the study file.
+    results
+        Folder on the head in which the study's folder is to stand.
+    """
+    words = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
+    words += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
+    words += ["--client", json.dumps(versions(), separators=(",", ":"))]
+    job_id = f"{study.study}-{uuid.uuid4().hex[:8]}"
+    with tempfile.TemporaryDirectory() as folder:
+        parcel.write(Path(folder))
+        os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the parcel is all that is to go
+        client.submit_job(
+            entrypoint=f"exec {shlex.join(words)}",
+            submission_id=job_id,
+            runtime_env={
+                "working_dir": folder,
+                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_CALM_SECONDS), "PYTHONWARNINGS": "ignore"},
+            },
+            metadata={STUDY: study.study, RESULTS: results},
+        )
+    return Submitted(job_id, study.study, results, running=True)
+
+
+def running_job(client: JobSubmissionClient, study: str) -> Submitted | None:
+    """Return the job that runs a study, None if none does."""
+    return next((job for job in _jobs(client) if job.study == study and job.running), None)
+
+
+def find_job(client: JobSubmissionClient, study: str) -> Submitted:
+    """Return the newest job of a study.
+
+    Raises
+    ------
+    ClusterError
+        If this cluster has had none, naming the studies that it had.
+    """
+    jobs = _jobs(client)
+    found = [job for job in jobs if job.study == study]
+    if not found:
+        known = ", ".join(sorted({job.study for job in jobs})) or "none"
+        rule = f"must be a study that was submitted to this cluster, but got {study!r}; it has had: {known}"
+        raise ClusterError(client.get_address(), [Problem("", rule, "`tuner submit STUDY.yaml` runs one")])
+    return next((job for job in found if job.running), found[-1])
+
+
+def _jobs(client: JobSubmissionClient) -> list[Submitted]:
+    """Return all jobs that ran a study, oldest first."""
+    jobs = [_read(details) for details in client.list_jobs()]
+    return sorted((job for job in jobs if job is not None), key=lambda job: job.started)
+
+
+def _read(details: JobDetails) -> Submitted | None:
+    told: Mapping[str, str] = details.metadata or {}
+    if STUDY not in told or details.submission_id is None:
+        return None
+    running = not details.status.is_terminal()
+    return Submitted(details.submission_id, told[STUDY], told[RESULTS], running, details.start_time or 0)

@@ -1,0 +1,12 @@
+"""Lines by which a client tells the parts of a job's output apart; Ray joins stdout and stderr in one log."""
+
+from __future__ import annotations
+
+__all__ = ["BEGIN", "PACKED", "RESULT", "RESULT_ENDS"]
+
+#: From here on the lines are ours; before it Ray speaks.
+BEGIN = "[tuner] begins"
+#: Around what `tuner run` writes to stdout.
+RESULT, RESULT_ENDS = "[tuner] result", "[tuner] result ends"
+#: Begin of the line that names an archive, its size in bytes and its SHA-256.
+PACKED = "[tuner] packed"
