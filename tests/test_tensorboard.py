@@ -506,9 +506,10 @@ def test_the_page_of_custom_scalars_opens_on_the_objective(served, tmp_path):
     _, address, page = served
     page.ask("Page.navigate", url=f"{address}?again#custom_scalars")
     charts = f'all(document.body, "{CHART}").length'
-    until(lambda: page.evaluate(charts) == 1)
+    until(lambda: "Matches (6)" in (page.evaluate("text(document.body)") or ""))
     (tmp_path / "custom_scalars.png").write_bytes(page.screenshot())  # for the eye
     assert page.evaluate(charts) == 1
+    assert "Matches (6)" in page.evaluate("text(document.body)")  # three trials, two folds
     assert {"objective", "NDCG@10", "training", "memory"} <= set(page.evaluate("text(document.body)").split())
     (first, *_) = json.load(urllib.request.urlopen(f"{address}data/plugin/custom_scalars/layout"))["category"]
     pattern = first["chart"][0]["multiline"]["tag"][0]
@@ -602,6 +603,8 @@ def test_five_hundred_trials_are_usable(tmp_path, browser):
         Page.opened(browser, tmp_path / "profile2", f"{address}#custom_scalars") as page,
     ):
         until(lambda: page.evaluate(f'all(document.body, "{CHART}").length') == 1)
-        until(lambda: page.evaluate('text(document.body).includes("0499-SASRecModel")'))
+        # Of more than 40 runs TensorBoard selects none at first; all 500 at once would be slow to draw.
+        listed = page.evaluate("text(document.body)")
         (tmp_path / "custom_scalars.png").write_bytes(page.screenshot())
-        assert page.evaluate('text(document.body).includes("0499-SASRecModel")')
+        assert "0499-SASRecModel" in listed
+        assert "Matches (0)" in listed
