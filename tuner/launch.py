@@ -7,7 +7,6 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,14 +17,14 @@ import yaml
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
-from tuner.errors import Problem, SearchError, StudyError, TunerError
+from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
 from tuner.events import Events
 from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.ray_session import ray_session, trial_share
+from tuner.ray_session import ray_session, trial_share, with_gpu_share
 from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
@@ -42,12 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
 DEFAULT_OUTPUT = Path("studies")
-
-
-class InterruptedSearchError(SearchError):
-    """The user ended the search; all finished work is kept."""
-
-    exit_code = 130
 
 
 def run(
@@ -123,13 +116,14 @@ def run(
         if events is not None:
             events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
-            shared = _with_gpu_share(prepared, console)
+            shared = with_gpu_share(prepared, console.print)
             how = _search(shared, store, budget, folder, console=console, events=events)
         else:
             console.print(f"nothing left to do: {end}")
             how = (end.budget, str(end))
         if events is not None:
             events.ended(*how)
+        _judge(study, store, folder, console)
     return load_leaderboard(folder)
 
 
@@ -222,6 +216,19 @@ def _end(budget: Budget, store: StudyStore) -> End | None:
     return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
+def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
+    """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
+    if study.final is None:
+        return
+    unfinished = store.n_waiting() + len(store.cut_off())
+    if unfinished:
+        console.print(f"final: not yet; {unfinished} trials go on in the next run")
+        return
+    from tuner.holdout import judge_study  # noqa: PLC0415  # torch
+
+    judge_study(study, folder, study.final, console)
+
+
 def _search(
     prepared: Prepared,
     store: StudyStore,
@@ -269,18 +276,6 @@ def _search(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
         )
     return how
-
-
-def _with_gpu_share(prepared: Prepared, console: Console) -> Prepared:
-    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
-    if prepared.study.resources.gpus_per_trial != "auto":
-        return prepared
-    from tuner.estimate import measure_gpu_share  # noqa: PLC0415  # torch
-
-    share, why = measure_gpu_share(prepared)
-    console.print(f"gpus_per_trial: {share:g}; {why}")
-    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
-    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
 
 
 def _progress(

@@ -121,6 +121,8 @@ class StoredStudy:
         Of the packages that it began with.
     records
         All trials, by number.
+    attributes
+        What else the store has of the study, as its final judgement.
     """
 
     name: str
@@ -128,6 +130,7 @@ class StoredStudy:
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

@@ -140,6 +140,9 @@ class Evaluation:
         Of the first group of the optimizer's params at the end of the epoch; None without an optimizer.
     epoch_seconds
         Time of the epoch's training, without its evaluation; None for a model that is not trained by epochs.
+    threads
+        Of torch: sums depend on their number, so a trial that is run again needs as many. None where an
+        earlier version did not record it.
     """
 
     fold: int
@@ -156,6 +159,7 @@ class Evaluation:
     recommend_seconds: float | None = None
     learning_rate: float | None = None
     epoch_seconds: float | None = None
+    threads: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
