@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
+from tuner.results import Direction, Evaluation, Failure, Held, Rest, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "INFEASIBLE",
     "NO_TRIALS",
     "REPEATS",
+    "RESTING",
     "WARM",
     "StoredStudy",
     "TrialRecord",
@@ -32,6 +33,8 @@ __all__ = [
 INFEASIBLE = "Infeasible"
 #: Attribute of a point that was tried before: the number of that trial.
 REPEATS = "repeats"
+#: Attribute of a running trial that rests: where. Null once it is taken up again.
+RESTING = "resting"
 #: Attributes of a result that an earlier study brought, and of a configuration that it made run first: from
 #: which folder, and which trial.
 WARM, HINT = "warm", "hint"
@@ -59,7 +62,7 @@ class TrialRecord:
     Attributes
     ----------
     number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``; or, for
+        State is ``complete``, ``failed``, ``running``, ``resting``, ``waiting``, ``pruned``; or, for
         points that are no trials, ``infeasible`` if it was refused, ``repeated`` if it was tried before and
         ``warm`` if an earlier study brought it.
     name
@@ -74,6 +77,8 @@ class TrialRecord:
         Of a failed trial.
     stop
         Of a pruned trial: where it was stopped, and why.
+    rest
+        Of a resting trial: where.
     seeds
         One per fold.
     log
@@ -94,6 +99,7 @@ class TrialRecord:
     summary: Summary | None = None
     failure: Failure | None = None
     stop: Stop | None = None
+    rest: Rest | None = None
     seeds: tuple[int, ...] = ()
     log: str | None = None
     seconds: float | None = None
@@ -147,15 +153,17 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     ]
     held = [Held(**value) for key, value in attributes.items() if key.startswith(HELD_KEY)]
     summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
+    state = _state(trial)
     return TrialRecord(
         number=trial.number,
-        state=_state(trial),
+        state=state,
         name=attributes.get("name"),
         params=params_of(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,
         stop=Stop.from_plain(stop) if stop else None,
+        rest=Rest(**attributes[RESTING]) if state == "resting" else None,
         seeds=tuple(attributes.get("seeds", ())),
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
@@ -181,5 +189,7 @@ def _state(trial: FrozenTrial) -> str:
         return "repeated"
     if WARM in trial.user_attrs:
         return "warm"
+    if trial.state == TrialState.RUNNING and trial.user_attrs.get(RESTING):
+        return "resting"
     refused = trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE
     return "infeasible" if refused else STATES[trial.state]

@@ -207,7 +207,7 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
 
 
 def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
-    rules = "stopping={halving: {rungs: [1], grace: 2}, race: {z: 0.5}}"
+    rules = "stopping={halving: {rungs: [1], keep: 0.5, resume: null}, race: {z: 0.5}}"
     done = small.tuner("run", "study.yaml", "--set", rules, "--set", "search.trials=8")
     assert done.returncode == 0, done.stderr
     records = read_records(small.results).records
