@@ -90,8 +90,10 @@ def tell_changes(
 
 def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
     job = _job(record)
-    known = {(one.fold, one.epoch) for one in old.evaluations} if old is not None else set()
-    if old is None or old.state != "running":
+    known = set()
+    if old is not None and old.state == "running":
+        known = {(one.fold, one.epoch) for one in old.evaluations}
+    else:  # new, or taken up again where it rested
         observer.started(job, again=False)
     for evaluation in record.evaluations:
         if (evaluation.fold, evaluation.epoch) not in known:
