@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -220,16 +219,16 @@ class _EventFile:
 class _Run(_EventFile):
     """The event file of one trial, in place of that of an earlier attempt.
 
-    A TensorBoard that has read the earlier one goes on in this one; the mark of a session's start makes it
-    drop what it had.
+    That one is emptied and not removed: a TensorBoard that has read it looks for the next file only where
+    its own is still there. The mark of a session's start then makes it drop what it had.
     """
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in folder.glob("events.out.tfevents.*"):
+            earlier.open("wb").close()
         super().__init__(folder)
         self._add(session_log=SessionLog(status=SessionLog.START), step=0)
 
