@@ -19,6 +19,7 @@ from tuner.budgets import Budget, End
 from tuner.constraints import broken
 from tuner.errors import Problem, SearchError, StudyError
 from tuner.growth import Growth
+from tuner.kept import KeptModels
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner.prepare import Prepared
-    from tuner.search import StudySearcher
+    from tuner.search import Observer, StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
@@ -190,7 +191,10 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
+        kept = KeptModels.of(study, folder, store.records())
+        if study.training.keep_checkpoints:
+            console.print(kept.promise(slots, len(prepared.folds)))
+        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, kept, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
@@ -255,7 +259,7 @@ def _searcher(
     store: StudyStore,
     budget: Budget,
     folder: Path,
-    *observers: Progress | TensorBoardWriter,
+    *observers: Observer,
     slots: int,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
@@ -321,6 +325,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         folder=str(folder),
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
+        keep_models=prepared.study.training.keep_checkpoints > 0,
     )
     share = trial_share(prepared.study)
     scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them

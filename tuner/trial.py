@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +23,7 @@ from tuner.checkpoints import read_checkpoint
 from tuner.errors import TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
+from tuner.kept import keep_model
 from tuner.logs import logs_to
 from tuner.memory import (
     is_out_of_memory,
@@ -49,6 +51,7 @@ def run_trial(
     folder: str,
     threads: int,
     timeout: float | None = None,
+    keep_models: bool = False,
 ) -> None:
     """Run one trial; the function that Ray Tune calls.
 
@@ -64,6 +67,8 @@ def run_trial(
         For torch; the trial's share of CPUs.
     timeout
         Seconds after which the worker ends itself.
+    keep_models
+        Whether to save the fitted model of each fold; the driver removes those that are not kept.
     """
     job: Job = config["job"]
     began = time.perf_counter()
@@ -89,6 +94,7 @@ def run_trial(
                 report,
                 report_users=report_users,
                 checkpoint=checkpoint,
+                keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
             )
         except TrialError as error:
             logger.exception("trial %d failed", job.number)

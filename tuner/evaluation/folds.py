@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pytorch_lightning import seed_everything
+from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.checkpoints import Checkpoint
@@ -23,6 +25,7 @@ from tuner.training import FastPaths, accelerate
 __all__ = ["evaluate_fold", "evaluate_folds", "with_reference"]
 
 ReportUsers = Callable[[Users], None]
+KeepModel = Callable[[int, ModelBase[Any]], None]
 
 
 def evaluate_folds(
@@ -34,6 +37,7 @@ def evaluate_folds(
     *,
     report_users: ReportUsers | None = None,
     checkpoint: Checkpoint | None = None,
+    keep_model: KeepModel | None = None,
 ) -> None:
     """Evaluate a trial on all folds, oldest first; see `evaluate_fold`.
 
@@ -43,7 +47,16 @@ def evaluate_folds(
     if checkpoint is not None:
         _report_again(checkpoint, report, report_users)
     for fold, seed in list(zip(folds, seeds, strict=True))[begun:]:
-        evaluate_fold(params, fold, plan, seed, report, report_users=report_users, checkpoint=checkpoint)
+        evaluate_fold(
+            params,
+            fold,
+            plan,
+            seed,
+            report,
+            report_users=report_users,
+            checkpoint=checkpoint,
+            keep_model=keep_model,
+        )
 
 
 def evaluate_fold(
@@ -55,6 +68,7 @@ def evaluate_fold(
     *,
     report_users: ReportUsers | None = None,
     checkpoint: Checkpoint | None = None,
+    keep_model: KeepModel | None = None,
 ) -> None:
     """Fit one model on one fold and report its metrics at each evaluation point.
 
@@ -72,6 +86,8 @@ def evaluate_fold(
         Called at the fold's end with the objective's per-user values, if it is a mean over users.
     checkpoint
         Of the trial: where to go on from, and where to keep the state of the fit.
+    keep_model
+        Called with the fold's index and its fitted model, which is RecTools' plain one.
 
     Raises
     ------
@@ -94,6 +110,8 @@ def evaluate_fold(
         model.fit(fold.train)
         measure.finish()
     paths.leave(model)
+    if keep_model is not None:
+        keep_model(fold.index, model)
     users = measure.by_user()
     if report_users is not None and users is not None:
         report_users(users)
