@@ -30,6 +30,15 @@ def test_the_best_are_kept_and_others_removed_as_they_fall_out(tmp_path):
     assert seen == [{0}, {0, 1}, {0, 2}, {0, 2}, {0, 4}]
 
 
+def test_a_better_trial_without_epochs_takes_no_place(tmp_path):
+    """EASE has no model that is saved: the best transformer stays."""
+    kept = KeptModels(tmp_path, 1, "maximize")
+    _write(tmp_path, 0)
+    kept.finished(_job(0), _summary(0.1), 1.0)
+    kept.finished(_job(1), summarise([Evaluation(0, 0, {"NDCG@10": 0.9})], "NDCG@10", "maximize"), 1.0)
+    assert _there(tmp_path) == {0}
+
+
 def test_the_smallest_are_the_best_where_the_study_says_so(tmp_path):
     kept = KeptModels(tmp_path, 1, "minimize")
     for number, value in enumerate([0.3, 0.1, 0.2]):

@@ -8,6 +8,7 @@
     │   └── StoreError         the study's folder or storage (busy, changed, unreadable)
     ├── TrialError             one trial failed in the model's or the user's code; the search goes on
     └── SearchError            the search as a whole cannot go on; exit code 1
+        └── InterruptedSearchError   the user ended it; exit code 130
 
 A `UserError` carries every problem found, not the first one.
 """
@@ -20,6 +21,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "DataError",
+    "InterruptedSearchError",
     "Problem",
     "SearchError",
     "SpaceError",
@@ -115,6 +117,12 @@ class TrialError(TunerError):
 
 class SearchError(TunerError):
     """The search cannot go on."""
+
+
+class InterruptedSearchError(SearchError):
+    """The user ended the search; all finished work is kept."""
+
+    exit_code = 130
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:

@@ -25,7 +25,15 @@ from tuner.spec import Data, Folds
 AnyIds = NDArray[Any]
 Rows = NDArray[np.int64]
 
-__all__ = ["Fold", "before_holdout", "development_dataset", "make_folds", "make_splitter"]
+__all__ = [
+    "Fold",
+    "before_holdout",
+    "development_dataset",
+    "holdout_fold",
+    "make_folds",
+    "make_splitter",
+    "split_holdout",
+]
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,10 @@ def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | floa
     return RandomSplitter(float(size), n_splits, random_state=folds.seed, **filters)
 
 
-def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
-    """Return the interactions that the search may see: all but the newest `holdout` folds."""
+def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split interactions into those that the search may see and the newest `holdout` folds."""
     if folds.holdout == 0:
-        return interactions
+        return interactions, interactions.iloc[:0]
     if folds.split == "random":
         size = float(folds.size) * folds.holdout
         _check_random(folds.model_copy(update={"n_folds": 1}), len(interactions), size)
@@ -107,12 +115,54 @@ def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
         splitter = make_splitter(folds, n_splits=folds.holdout)
     rows = Dataset.construct(interactions).interactions
     train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # all train rows, cold test users or not
-    return interactions.iloc[np.sort(train)]
+    before = np.zeros(len(interactions), dtype=bool)
+    before[train] = True
+    return interactions[before], interactions[~before]
+
+
+def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
+    """Return the interactions that the search may see: all but the newest `holdout` folds."""
+    return split_holdout(interactions, folds)[0]
 
 
 def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
     """Return everything before the holdout as a RecTools dataset."""
     return make_dataset(before_holdout(source.interactions, folds), source.item_features, data)
+
+
+def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
+    """Return the fold of the final judgement: trained on everything before the holdout, tested on it.
+
+    All of the holdout is one test, also where it is several folds. What is tested is filtered as in other
+    folds; the minimal counts are those of what is before, so an item with too few interactions there is cold.
+
+    Raises
+    ------
+    DataError
+        If there is no holdout, or nothing in it to test on.
+    """
+    if folds.holdout == 0:
+        rule = "must be at least 1 for a final judgement, but got 0: every interaction has been searched on"
+        hint = "begin a study under another name with `holdout: 1`"
+        raise DataError("folds", [Problem("folds.holdout", rule, hint)])
+    before, after = split_holdout(source.interactions, folds)
+    train = make_dataset(before, source.item_features, data)
+    seen = train.get_raw_interactions()
+    both = Dataset.construct(pd.concat([seen, after], ignore_index=True)).interactions
+    rows = np.arange(len(both.df))
+    _, test, facts = make_splitter(folds).filter(
+        both, collect_fold_stats=True, train_idx=rows[: len(seen)], test_idx=rows[len(seen) :], split_info={}
+    )
+    if len(test) == 0:
+        rule = (
+            f"must have interactions to test on, but of {len(after):,} none are left: they are of users or "
+            "items without train interactions, or repeat what the user has seen"
+        )
+        raise DataError("folds", [Problem("folds, holdout", rule)])
+    frame = after.iloc[test - len(seen)].copy()
+    days = after[Columns.Datetime]
+    facts |= {"start": days.min(), "end": days.max()}
+    return Fold(folds.n_folds, train, frame, frame[Columns.User].unique(), dict(_plain_facts(facts)))
 
 
 def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:

@@ -82,7 +82,7 @@ class KeptModels:
     folder
         Of the study.
     n_best
-        Trials whose models are kept.
+        Trials whose models are kept; those that are not trained by epochs do not count.
     direction
         Of the objective.
     constraints
@@ -138,6 +138,8 @@ class KeptModels:
         self._remove(job.number)
 
     def _note(self, number: int, summary: Summary) -> None:
+        if not summary.epochs_run:  # none of its models is saved
+            return
         worse = -summary.mean if self.direction == "maximize" else summary.mean
         self._ended[number] = (bool(broken(self.constraints, summary)), worse, number)
 

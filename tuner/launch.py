@@ -7,7 +7,6 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -17,14 +16,16 @@ import yaml
 
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
-from tuner.errors import Problem, SearchError, StudyError
+from tuner.dashboard import DashboardNotes
+from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
+from tuner.events import Events
 from tuner.growth import Growth
 from tuner.kept import KeptModels
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
-from tuner.ray_session import ray_session, trial_share
+from tuner.ray_session import ray_session, trial_share, with_gpu_share
 from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
@@ -43,13 +44,13 @@ __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_fo
 DEFAULT_OUTPUT = Path("studies")
 
 
-class InterruptedSearchError(SearchError):
-    """The user ended the search; all finished work is kept."""
-
-    exit_code = 130
-
-
-def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console | None = None) -> Leaderboard:
+def run(
+    study: Study,
+    output: Path | str = DEFAULT_OUTPUT,
+    *,
+    console: Console | None = None,
+    events: Events | None = None,
+) -> Leaderboard:
     """Search until the budget is spent; go on where an earlier run of the same study ended.
 
     Parameters
@@ -60,6 +61,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         Results stand in a folder of the study's name in this one.
     console
         Where to show progress; stderr by default.
+    events
+        Where to write what happens, for programs.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     folder = study_folder(study, output)
     _refuse_itself(study, folder)
     with (
+        _failure_told(events),
         told_if_lost(folder, study.storage),
         hold_study(folder, study.study, study.storage),
         logs_to(folder / "logs" / "driver.log"),
@@ -110,11 +114,44 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         budget.remember(store.records())
+        if events is not None:
+            events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
-            _search(_with_gpu_share(prepared, console), store, budget, folder, console)
+            shared = with_gpu_share(prepared, console.print)
+            how = _search(shared, store, budget, folder, console=console, events=events)
         else:
             console.print(f"nothing left to do: {end}")
+            how = (end.budget, str(end))
+        if events is not None:
+            events.ended(*how)
+        _judge(study, store, folder, console)
     return load_leaderboard(folder)
+
+
+@contextmanager
+def _failure_told(events: Events | None) -> Iterator[None]:
+    """Write as the last event how a run has failed."""
+    try:
+        yield
+    except TunerError as error:
+        if events is not None:
+            interrupted = isinstance(error, InterruptedSearchError)
+            events.ended("interrupted" if interrupted else "failed", str(error))
+        raise
+
+
+def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, object]:
+    """Return what the first event says of a study."""
+    study, (total, already) = prepared.study, _trials(prepared.study, store)
+    return {
+        "study": study.study,
+        "folder": str(folder),
+        "objective": study.metrics.objective.label,
+        "direction": study.metrics.direction,
+        "n_folds": len(prepared.folds),
+        "trials": total,
+        "ended": already,
+    }
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -180,8 +217,29 @@ def _end(budget: Budget, store: StudyStore) -> End | None:
     return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
-def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
-    """Run trials until the budget is spent or the search ends otherwise."""
+def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
+    """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
+    if study.final is None:
+        return
+    unfinished = store.n_waiting() + len(store.cut_off())
+    if unfinished:
+        console.print(f"final: not yet; {unfinished} trials go on in the next run")
+        return
+    from tuner.holdout import judge_study  # noqa: PLC0415  # torch
+
+    judge_study(study, folder, study.final, console)
+
+
+def _search(
+    prepared: Prepared,
+    store: StudyStore,
+    budget: Budget,
+    folder: Path,
+    *,
+    console: Console,
+    events: Events | None,
+) -> tuple[str, str]:
+    """Run trials until the budget is spent or the search ends otherwise; return why: a key, and in words."""
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(ray_session(prepared))
@@ -194,7 +252,11 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
         kept = KeptModels.of(study, folder, store.records())
         if study.training.keep_checkpoints:
             console.print(kept.promise(slots, len(prepared.folds)))
-        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, kept, slots=slots)
+        objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
+        notes = DashboardNotes(store.study, objectives, shown(folder))
+        observers: list[Observer] = [progress, tensorboard, notes, kept]
+        observers += [events] if events is not None else []
+        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
@@ -206,26 +268,18 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
+    how = ("ended", "the search has ended")
     if searcher.exhausted:
-        console.print("every point of the space has been tried: the search ends before its budget")
+        how = ("exhausted", "every point of the space has been tried: the search ends before its budget")
+        console.print(how[1])
     elif not searcher.interrupted and (end := _end(budget, store)) is not None:
-        console.print(f"the search ends: {end}")
+        how = (end.budget, f"the search ends: {end}")
+        console.print(how[1])
     if searcher.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
         )
-
-
-def _with_gpu_share(prepared: Prepared, console: Console) -> Prepared:
-    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
-    if prepared.study.resources.gpus_per_trial != "auto":
-        return prepared
-    from tuner.estimate import measure_gpu_share  # noqa: PLC0415  # torch
-
-    share, why = measure_gpu_share(prepared)
-    console.print(f"gpus_per_trial: {share:g}; {why}")
-    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
-    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
+    return how
 
 
 def _progress(
@@ -237,13 +291,11 @@ def _progress(
     folder: Path,
     ends_at: float | None,
 ) -> Progress:
-    study = prepared.study
-    records = store.records()
-    baselines = sum(record.name is not None for record in records)
-    return Progress(
+    study, (total, already) = prepared.study, _trials(prepared.study, store)
+    progress = Progress(
         console,
-        total=max(study.search.trials, store.n_searched()) + baselines,
-        already=sum(record.state in {"complete", "failed", "pruned"} for record in records),
+        total=total,
+        already=already,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -252,6 +304,16 @@ def _progress(
         folder=shown(folder),
         ends_at=ends_at,
     )
+    progress.remember(store.records())
+    return progress
+
+
+def _trials(study: Study, store: StudyStore) -> tuple[int, int]:
+    """Return how many trials and baselines there are to be, and how many of them have ended."""
+    records = store.records()
+    baselines = sum(record.name is not None for record in records)
+    ended = sum(record.state in {"complete", "failed", "pruned"} for record in records)
+    return max(study.search.trials, store.n_searched()) + baselines, ended
 
 
 def _searcher(

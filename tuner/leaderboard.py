@@ -15,6 +15,9 @@ from typing import Any
 
 from tuner.constraints import QUANTITIES, Constraint, broken, quantities
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.final import final_of
+from tuner.final.words import bounds, final_lines, signed
+from tuner.judgement import Final, JudgedRow
 from tuner.pareto import fronts
 from tuner.quantities import aligned, count, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
@@ -43,6 +46,8 @@ class Row:
         The constraints that it does not keep to; then it stands below all that do.
     front
         With several objectives the Pareto front, from 1, of a trial that keeps to all constraints.
+    judged
+        How it was judged on the holdout, if it was.
     """
 
     rank: int | None
@@ -51,6 +56,7 @@ class Row:
     state: str
     breaks: tuple[Constraint, ...] = ()
     front: int | None = None
+    judged: JudgedRow | None = None
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -72,6 +78,8 @@ class Leaderboard:
         Best first.
     further
         Objectives beside the first, with their directions.
+    final
+        The final judgement on the holdout, if there is one.
     """
 
     study: str
@@ -79,6 +87,7 @@ class Leaderboard:
     direction: Direction
     rows: tuple[Row, ...]
     further: Mapping[str, Direction] = field(default_factory=dict)
+    final: Final | None = None
 
     @property
     def best(self) -> Row | None:
@@ -173,7 +182,10 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
     rows.extend(_row(record, None, varying, running=running) for record in rest)
-    return Leaderboard(stored.name, objective, direction, tuple(rows), further)
+    final = final_of(stored)
+    if final is not None:
+        rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
+    return Leaderboard(stored.name, objective, direction, tuple(rows), further, final)
 
 
 _ORDER = {"complete": -1, "running": 0, "waiting": 1, "pruned": 2, "failed": 3}
@@ -235,6 +247,8 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             flat[f"{board.objective}/fold {fold + 1}"] = (
                 summary.folds[fold][board.objective] if summary else None
             )
+        if board.final is not None:
+            flat |= _plain_judged(board.objective, row.judged)
         flat |= {
             "epoch": summary.epoch if summary else None,
             "epochs_run": summary.epochs_run if summary else None,
@@ -252,10 +266,25 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
     return rows
 
 
+def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
+    """Return what the holdout says of a row."""
+    if judged is None:
+        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
+    interval = judged.intervals.get(objective)
+    return {
+        "holdout_mean": judged.metrics[objective],
+        "holdout_low": interval.low if interval else None,
+        "holdout_high": interval.high if interval else None,
+        "optimism": judged.optimism,
+        "group": judged.group,
+    }
+
+
 def _json(board: Leaderboard) -> str:
     head = {"study": board.study, "objective": board.objective, "direction": board.direction}
     further = {"further_objectives": dict(board.further)} if board.further else {}
-    return json.dumps(head | further | {"rows": _plain(board)}, indent=2)
+    final = {"final": board.final.to_plain()} if board.final else {}
+    return json.dumps(head | further | final | {"rows": _plain(board)}, indent=2)
 
 
 def _csv(board: Leaderboard) -> str:
@@ -298,7 +327,8 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
-    header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *others]
+    judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
+    header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
     header += ["epoch", "params", "fit", *_unlisted(board), "state", "what distinguishes it"]
     return header, [_cells(board, row, others, len(folds)) for row in board.rows]
 
@@ -310,6 +340,7 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     values += [f"{record.name} ({model})" if record.name else model]
     values += [number(summary.mean), number(summary.std)] if summary else ["", ""]
     values += [number(summary.folds[fold][board.objective]) if summary else "" for fold in range(n_folds)]
+    values += _judged_cells(board, row)
     values += [number(row.metrics.get(label)) for label in others]
     epoch = f"{summary.epoch}/{summary.epochs_run}" if summary and summary.epochs_run else ""
     values += [
@@ -328,15 +359,33 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     return [*values, state, note]
 
 
+def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
+    """Return what the holdout says of a row; no cells where it has not been looked at."""
+    judged = row.judged
+    if board.final is None:
+        return []
+    if judged is None:
+        return [""] * 4
+    return [
+        number(judged.metrics[board.objective]),
+        bounds(judged.intervals.get(board.objective)),
+        signed(judged.optimism),
+        str(judged.group),
+    ]
+
+
 def _markdown(board: Leaderboard) -> str:
     header, rows = cells(board)
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    said = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
+    return "\n".join([*table, *said])
 
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    return aligned(header, rows, text=("model", "state"))
+    table = aligned(header, rows, text=("model", "95 %", "state"))
+    return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 
 #: Format -> how to write a leaderboard in it.
@@ -368,4 +417,7 @@ def render(
     text = FORMATS[fmt](shown)
     if fmt != "table" or width is None:
         return text
-    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines())
+    lines = text.splitlines()
+    header_and_rows = 1 + len(shown.rows)  # sentences below are not cut
+    cut = [line if len(line) <= width else line[: width - 1] + "…" for line in lines[:header_and_rows]]
+    return "\n".join([*cut, *lines[header_and_rows:]])

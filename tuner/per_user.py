@@ -1,7 +1,7 @@
 """Files of a trial in the study's folder, beside its log: per-user values, and its checkpoint.
 
-The per-user values of the objective, one small NumPy archive for each fold, are what the race compares, and
-too many for the store.
+Per-user values are too many for the store. Those of the objective, one small NumPy archive for each fold, are
+what the race compares; those of all metrics on the holdout are what the final judgement rests on.
 """
 
 from __future__ import annotations
@@ -10,15 +10,24 @@ import io
 import logging
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.results import Users
 
-__all__ = ["checkpoint_path", "drop_checkpoint", "read_users", "write_users"]
+__all__ = [
+    "checkpoint_path",
+    "drop_checkpoint",
+    "read_final_users",
+    "read_users",
+    "write_final_users",
+    "write_users",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +49,51 @@ def write_users(folder: Path, number: int, users: Users) -> None:
         The values.
     """
     path = folder / FOLDER / f"trial-{number:04d}-fold-{users.fold + 1}.npz"
+    try:
+        _write(path, epochs=np.array(users.epochs), values=users.values)
+    except OSError as error:
+        logger.warning("%s cannot be written, so a later run will not race with it: %s", path, error)
+
+
+def _write(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays as one file, whole or not at all."""
     unfinished = path.with_suffix(".tmp")
     archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
-    np.savez_compressed(archive, epochs=np.array(users.epochs), values=users.values)
+    np.savez_compressed(archive, **arrays)
     try:
         path.parent.mkdir(exist_ok=True)
         unfinished.write_bytes(archive.getvalue())
         os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
-    except OSError as error:
-        logger.warning("%s cannot be written, so a later run will not race with it: %s", path, error)
+    except OSError:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_final_users(
+    folder: Path, number: int, seed: int, by_user: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """Keep the values on the holdout of a trial that was fitted with a seed, by metric.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written: without them nothing can be judged.
+    """
+    _write(_final_path(folder, number, seed), **by_user)
+
+
+def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[np.float32]] | None:
+    """Read what `write_final_users` kept; None if there is nothing that can be read."""
+    try:
+        with np.load(_final_path(folder, number, seed)) as archive:
+            return {label: archive[label] for label in archive.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _final_path(folder: Path, number: int, seed: int) -> Path:
+    return folder / FOLDER / f"final-{number:04d}-seed-{seed}.npz"
 
 
 def read_users(folder: Path, number: int) -> Iterator[Users]:

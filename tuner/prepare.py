@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tuner.data import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
-from tuner.folds import Fold, development_dataset, make_folds
+from tuner.folds import Fold, development_dataset, holdout_fold, make_folds
 from tuner.growth import SPACE_FACT
 from tuner.models import NamedParams, reference_params, resolve_baselines
 from tuner.samplers import make_sampler
@@ -20,7 +20,7 @@ from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.spec import SpaceSection, Study
 from tuner.warm import Earlier, read_earlier
 
-__all__ = ["Prepared", "fold_line", "holdout_words", "prepare", "study_space"]
+__all__ = ["Prepared", "fold_line", "holdout_words", "prepare", "prepare_final", "study_space"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,29 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     facts = _facts(study, source, space)
     earlier = read_earlier(study, space, facts)
     return Prepared(study, space, baselines, folds, plan, facts, earlier)
+
+
+def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
+    """Check a study again and make the one fold of its final judgement.
+
+    Parameters
+    ----------
+    study, say
+        See `prepare`.
+
+    Raises
+    ------
+    UserError
+        As `prepare`; also if the study has no holdout.
+    """
+    source = load_source(study.data)
+    space = study_space(study)
+    baselines = resolve_baselines(study, space)
+    fold = holdout_fold(source, study.data, study.folds)
+    say(f"holdout: {fold_line(fold)}")
+    plan = Plan.of(study)
+    folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
+    return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
 
 
 def study_space(study: Study) -> Space:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tuner.prepare import Prepared
     from tuner.spec import Study
 
-__all__ = ["ALLOCATOR", "RayStartError", "ray_session", "trial_share"]
+__all__ = ["ALLOCATOR", "RayStartError", "ray_session", "trial_share", "with_gpu_share"]
 
 #: For glibc in workers: keep freed memory instead of giving it back to the kernel at each training step.
 #: Numbers are unchanged; fresh pages cost many times what warm ones do.
@@ -111,6 +112,18 @@ def _quiet_loggers() -> None:
 def trial_share(study: Study) -> dict[str, float]:
     """Return what one trial holds, as Ray names it."""
     return {"CPU": study.resources.cpus_per_trial, "GPU": study.resources.gpu_share}
+
+
+def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
+    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
+    if prepared.study.resources.gpus_per_trial != "auto":
+        return prepared
+    from tuner.estimate import measure_gpu_share  # noqa: PLC0415  # torch
+
+    share, why = measure_gpu_share(prepared)
+    say(f"gpus_per_trial: {share:g}; {why}")
+    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
+    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
 
 
 def _slots(study: Study, offered: Mapping[str, float]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tuner.constraints import quantities
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.final.words import row_lines
 from tuner.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.quantities import count, duration, number, size
 from tuner.records import TrialRecord
@@ -43,6 +44,8 @@ def show_trial(folder: Path, which: str) -> str:
     if record.summary is not None:
         taken = quantities(record.summary)
         lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
+    if row.judged is not None and board.final is not None:
+        lines += row_lines(board.final, row.judged)
     held = record.held
     if held.cpu_seconds or held.gpu_seconds:
         lines.append(f"held {duration(held.cpu_seconds)} of a CPU and {duration(held.gpu_seconds)} of a GPU")

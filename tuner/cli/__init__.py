@@ -13,7 +13,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, compare, export, init, leaderboard, recommend, reproduce, run, show, space
+from tuner.cli import (
+    check,
+    compare,
+    export,
+    final,
+    init,
+    leaderboard,
+    recommend,
+    reproduce,
+    run,
+    show,
+    space,
+    watch,
+)
 
 __all__ = ["main"]
 
@@ -24,8 +37,10 @@ _EPILOG = (
 )
 _COMMANDS = (
     run,
+    final,
     leaderboard,
     show,
+    watch,
     check,
     space,
     export,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pytorch_lightning import seed_everything
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
@@ -26,6 +28,7 @@ __all__ = ["evaluate_fold", "evaluate_folds", "with_reference"]
 
 ReportUsers = Callable[[Users], None]
 KeepModel = Callable[[int, ModelBase[Any]], None]
+ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 
 
 def evaluate_folds(
@@ -67,6 +70,7 @@ def evaluate_fold(
     report: Report,
     *,
     report_users: ReportUsers | None = None,
+    report_all_users: ReportAllUsers | None = None,
     checkpoint: Checkpoint | None = None,
     keep_model: KeepModel | None = None,
 ) -> None:
@@ -84,6 +88,8 @@ def evaluate_fold(
         Called with each evaluation as it is made, within the fit for all epochs but the last.
     report_users
         Called at the fold's end with the objective's per-user values, if it is a mean over users.
+    report_all_users
+        Called at the fold's end with the values of each metric that is a mean over users, by label.
     checkpoint
         Of the trial: where to go on from, and where to keep the state of the fit.
     keep_model
@@ -115,6 +121,8 @@ def evaluate_fold(
     users = measure.by_user()
     if report_users is not None and users is not None:
         report_users(users)
+    if report_all_users is not None:
+        report_all_users(measure.all_by_user())
     if checkpoint is not None:
         checkpoint.fold_ended(users)
 

@@ -18,6 +18,7 @@ from rectools.models.base import ModelBase
 
 from tuner.checkpoints import Checkpoint
 from tuner.errors import TrialError
+from tuner.evaluation.by_user import values_by_user
 from tuner.evaluation.fits import count_parameters, recommend
 from tuner.evaluation.plan import Plan
 from tuner.folds import Fold
@@ -69,9 +70,13 @@ class Measure:
         self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
         self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
+        self.recommended: pd.DataFrame | None = None  # by the last evaluation
         self.epoch = 0
         self.measured: int | None = None
         self.train_loss: float | None = None
+        self.learning_rate: float | None = None
+        self.epoch_seconds: float | None = None
+        self._epoch_began = 0.0
         self.best: float | None = None
         self.waited = 0
         self._started = 0.0
@@ -87,8 +92,14 @@ class Measure:
         reset_peak()
         self._started = time.perf_counter()
 
-    def epoch_done(self, epoch: int, train_loss: float | None) -> None:
+    def epoch_began(self) -> None:
+        """Begin to take the time of an epoch."""
+        self._epoch_began = time.perf_counter()
+
+    def epoch_done(self, epoch: int, train_loss: float | None, learning_rate: float | None) -> None:
         """Note a finished epoch."""
+        self.epoch_seconds = time.perf_counter() - self._epoch_began
+        self.learning_rate = learning_rate
         if train_loss is not None and not math.isfinite(train_loss):
             msg = f"the training loss must be finite, but is {train_loss} in epoch {epoch}"
             raise TrialError(msg, hint="a lower lr, or a larger mask_prob, often helps")
@@ -109,6 +120,15 @@ class Measure:
             return None
         return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
 
+    def all_by_user(self) -> dict[str, NDArray[np.float32]]:
+        """Return, by label, the values of the last evaluation of each metric that is a mean over users."""
+        assert self.recommended is not None, "the fit has been evaluated"
+        values = {
+            label: values_by_user(metric, self.recommended, self.fold)
+            for label, metric in self.metrics.items()
+        }
+        return {label: found for label, found in values.items() if found is not None}
+
     def take(self) -> None:
         """Recommend, measure and report."""
         began = time.perf_counter()
@@ -128,8 +148,11 @@ class Measure:
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
                 raise TrialError(msg)
+        self.recommended = recommended
         if self.per_user:
-            self.users[self.epoch] = self._objective_by_user(recommended)
+            by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
+            assert by_user is not None, "a metric that is `per_user` has a value for each test user"
+            self.users[self.epoch] = by_user
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
@@ -147,6 +170,8 @@ class Measure:
             fast_paths=self.paths.applied,
             precision=self.precision,
             recommend_seconds=round(recommend_seconds, 4),
+            learning_rate=self.learning_rate,
+            epoch_seconds=None if self.epoch_seconds is None else round(self.epoch_seconds, 4),
             threads=torch.get_num_threads(),
         )
         self._made.append(evaluation)
@@ -163,14 +188,6 @@ class Measure:
         if checkpoint.users and checkpoint.users[-1].fold == self.fold.index:
             users = checkpoint.users.pop()
             self.users = dict(zip(users.epochs, users.values, strict=True))
-
-    def _objective_by_user(self, recommended: pd.DataFrame) -> NDArray[np.float32]:
-        """Return the objective's values, shape (n_users,), in the order of the fold's users."""
-        measure: Any = self.metrics[
-            self.plan.objective
-        ]  # one of those with `calc_per_user`: `Metric.per_user`
-        values: pd.Series[float] = measure.calc_per_user(recommended, self.fold.test)
-        return values.reindex(self.fold.users).to_numpy(dtype=np.float32)
 
     @property
     def out_of_patience(self) -> bool:

@@ -5,6 +5,7 @@ from tuner.spec.metrics import Metric
 from tuner.spec.models import (
     Baseline,
     Data,
+    FinalJudgement,
     Folds,
     Halving,
     Metrics,
@@ -23,6 +24,7 @@ from tuner.spec.models import (
 __all__ = [
     "Baseline",
     "Data",
+    "FinalJudgement",
     "Folds",
     "Halving",
     "Metric",

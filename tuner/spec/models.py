@@ -29,6 +29,7 @@ __all__ = [
     "SAMPLERS",
     "Baseline",
     "Data",
+    "FinalJudgement",
     "Folds",
     "Halving",
     "Metrics",
@@ -49,7 +50,17 @@ class _Section(BaseModel):
 
 
 class Columns(_Section):
-    """Names of the columns in the user's file; the defaults are RecTools' own."""
+    """Names of the columns in the user's file; the defaults are RecTools' own.
+
+    Attributes
+    ----------
+    user, item
+        Identifiers, of any type.
+    datetime
+        When it happened; see `Data`.
+    weight
+        How much an interaction counts; without one, each weighs 1.
+    """
 
     user: str = "user_id"
     item: str = "item_id"
@@ -100,6 +111,8 @@ class Folds(_Section):
         ``random``: a share `size` of all interactions.
     n_folds
         Folds that the search sees.
+    size
+        Of one fold's test data, as `split` counts it.
     holdout
         Further folds, the newest, that it never sees.
     filter_viewed
@@ -499,6 +512,21 @@ class Stopping(_Section):
         return plain
 
 
+class FinalJudgement(_Section):
+    """Which trials are judged on the holdout at the end of a run, and how often each is fitted.
+
+    Attributes
+    ----------
+    top
+        The best trials by validation; baselines come on top.
+    seeds
+        Fits of each, with different seeds.
+    """
+
+    top: int = Field(default=5, ge=1)
+    seeds: int = Field(default=3, ge=1)
+
+
 class Resources(_Section):
     """What one trial takes, and how many run at once.
 
@@ -544,6 +572,9 @@ class Study(_Section):
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
         folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
         password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+    final
+        Judge the best trials on the holdout when a run ends; null or false: `tuner final` does it when it is
+        asked to.
     """
 
     study: str
@@ -560,6 +591,7 @@ class Study(_Section):
     training: Training = Training()
     stopping: Stopping = Field(default=None, validate_default=True)
     resources: Resources = Field(default=Resources(), validate_default=True)
+    final: Annotated[FinalJudgement | None, BeforeValidator(_rule)] = None
 
     @field_validator("search")
     @classmethod
@@ -592,6 +624,15 @@ class Study(_Section):
             msg = "must give trials a GPU where search.gpu_hours is a budget, but gpus_per_trial is 0"
             raise ValueError(msg)
         return resources
+
+    @field_validator("final")
+    @classmethod
+    def _check_final(cls, final: FinalJudgement | None, info: ValidationInfo) -> FinalJudgement | None:
+        folds = info.data.get("folds")
+        if final is not None and folds is not None and folds.holdout == 0:
+            msg = "needs a holdout to judge on, but folds.holdout is 0"
+            raise ValueError(msg)
+        return final
 
     @field_validator("study")
     @classmethod
