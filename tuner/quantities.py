@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tuner.space.names import short_name
 
-__all__ = ["aligned", "count", "duration", "number", "short", "size"]
+__all__ = ["aligned", "count", "duration", "markdown_table", "number", "short", "size"]
 
 
 def short(value: object) -> str:
@@ -89,3 +89,9 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Colle
         ]
         lines.append("  ".join([*parts, last.strip()]).rstrip())
     return "\n".join(lines)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
