@@ -283,3 +283,19 @@ def _judge(folder: Path, *, number: int) -> None:
 def test_a_study_that_is_not_there_is_told(tmp_path, capsys):
     assert main(["export", str(tmp_path), "--to", str(tmp_path / "model")]) == 2
     assert "must be the folder of a study" in capsys.readouterr().err
+
+
+def test_a_model_that_looks_at_the_time_since_is_told_the_moment(interactions):
+    """By default that of the newest interaction, so that the same export recommends the same tomorrow."""
+    from rectools.dataset import Dataset
+
+    dataset = Dataset.construct(interactions)
+    params = {"cls": "HSTUModel", "epochs": 1, "n_factors": 8, "n_heads": 1, "n_blocks": 1}
+    model = model_from_params({**params, "session_max_len": 8, "relative_time_attention": True})
+    exported = serving.Exported(model.fit(dataset), dataset, {"filter_viewed": False})
+    newest = str(interactions["datetime"].max())
+    first, same, later = (
+        serving.recommend(exported, [100, 101], k=3, at=at) for at in (None, newest, "2030-01-01")
+    )
+    pd.testing.assert_frame_equal(first, same)
+    assert not first["score"].equals(later["score"])
