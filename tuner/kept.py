@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.constraints import Constraint, broken
-from tuner.results import Direction, Evaluation, Job, Stop, Summary
+from tuner.results import Direction, Evaluation, Job, Rest, Stop, Summary
 
 if TYPE_CHECKING:
     from rectools.models.base import ModelBase
@@ -121,6 +121,9 @@ class KeptModels:
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Do nothing, as `started`."""
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Leave what the trial has: it may go on."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's signature
         """Keep the trial's models if it is among the best, and remove those of the one that falls out."""

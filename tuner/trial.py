@@ -64,6 +64,7 @@ def run_trial(
     def report_users(users: Users) -> None:
         tune.report({USERS: users})
 
+    path = checkpoint_path(Path(folder), job.number)
     work = partial(
         evaluate_folds,
         job.params,
@@ -72,7 +73,7 @@ def run_trial(
         job.seeds,
         report,
         report_users=report_users,
-        checkpoint=read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS),
+        checkpoint=read_checkpoint(path, CHECKPOINT_SECONDS, job.rests_at),
         keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
     )
     log = Path(folder) / "logs" / f"trial-{job.number:04d}.log"
