@@ -193,6 +193,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "timeout": None,
         },
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
+        "final": None,
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
     assert (study.metrics.report, study.metrics.reference) == ((), None)
