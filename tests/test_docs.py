@@ -201,7 +201,7 @@ def load(text: str, folder: Path, base: Mapping[str, object]) -> Study:
     """Load a study as a page shows it: whole, a section of one, or params of a space."""
     plain = yaml.safe_load(text)
     if "study" not in plain:
-        part = plain if set(plain) <= set(Study.model_fields) else {"space": {"set": plain}}
+        part = plain if set(plain) <= {*Study.model_fields, "profiles"} else {"space": {"set": plain}}
         plain = merged(base, part)
     path = folder / "shown.yaml"
     path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")

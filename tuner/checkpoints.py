@@ -13,7 +13,7 @@ import os
 import pickle
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +76,8 @@ class Checkpoint:
         As they were at the end of that epoch.
     rests_at
         Epochs of the first fold at which a state is kept in any case: the trial may rest there.
+    on_kept
+        Is called when the file has been written.
     """
 
     path: Path
@@ -86,6 +88,7 @@ class Checkpoint:
     epoch: int = 0
     generators: Generators | None = None
     rests_at: tuple[int, ...] = ()
+    on_kept: Callable[[], None] = field(default=lambda: None)
     _kept_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -139,6 +142,7 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             yield
             os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+            self.on_kept()
         except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
             logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
             with suppress(OSError):

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import Problem, StoreError
 from tuner.locks import JournalLock
 from tuner.records import EVALUATION_KEY
 
-__all__ = ["JOURNAL", "JournalStudy", "open_journal", "read_journal"]
+__all__ = ["JOURNAL", "JournalStudy", "at_once", "open_journal", "read_journal"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class _Backend(JournalFileBackend):
         super().__init__(str(path), lock_obj=JournalLock(path.with_name(".journal.lock")))
         self.line = 0
         self._path = path
+        self._together = False
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the records from a line on."""
@@ -67,12 +70,37 @@ class _Backend(JournalFileBackend):
         OSError
             If they cannot be written, naming the file.
         """
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         try:
-            super().append_logs(logs)
+            with get_lock_file(self._lock), self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if not self._together:
+                    os.fsync(file.fileno())
         except OSError as error:
             with suppress(OSError):
                 _mend_tail(self._path)
             raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for the disk once for all records written meanwhile.
+
+        Each is handed to the system at once: others read it, and it stays if this process is killed.
+        """
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
+
+def at_once(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Return a context whose records come to the disk together, if they stand in a journal of ours."""
+    backend = getattr(storage, "_backend", None)
+    return backend.together() if isinstance(backend, _Backend) else nullcontext()
 
 
 def open_journal(folder: Path) -> JournalStorage:

@@ -4,8 +4,8 @@ A trial's worker saves the model of each fold as it ends, in `models/trial-N/fol
 folder, as `model.save` of RecTools writes it: fitted to the last epoch that the fold was trained for. When
 the trial has ended, the driver removes what is not among the best k of the whole study. So there are at most
 those of k trials, and of the trials under way; what a killed driver left behind goes when the study is run
-again. Only models that are trained by epochs are kept: the others are fitted again in no time, and may be
-large.
+again, as what several drivers at once, who each keep so many, have too much. Only models that are trained by
+epochs are kept: the others are fitted again in no time, and may be large.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuner.access import check_from_every_node, check_here
+from tuner.artifacts import Artifacts, artifacts_at
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
@@ -23,6 +25,7 @@ from tuner.growth import Growth
 from tuner.kept import KeptModels
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
+from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.ray_session import ray_session, trial_share, with_gpu_share
@@ -36,8 +39,10 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
     from rich.console import Console
 
+    from tuner.drivers import Hold
     from tuner.observer import Observer
     from tuner.prepare import Prepared
+    from tuner.records import TrialRecord
     from tuner.search import StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
@@ -92,26 +97,15 @@ def run(
     with (
         _failure_told(events),
         told_if_lost(folder, study.storage),
-        hold_study(folder, study.study, study.storage),
-        logs_to(folder / "logs" / "driver.log"),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
+        artifacts = _artifacts(study)
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
-        store = open_store(
-            folder,
-            name=study.study,
-            direction=study.metrics.direction,
-            sampler=study.search.sampler,
-            seed=study.search.seed,
-            facts=prepared.facts,
-            storage=study.storage,
-            grow=_growth(prepared, folder, console),
-        )
-        _snapshot(study, folder)
-        store.describe(prepared.description)
-        store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
-        _warm_start(prepared, store, console)
+        with hold.turn():
+            store = _opened(prepared, folder, hold, console)
         budget = Budget(
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -120,14 +114,38 @@ def run(
             events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
             shared = with_gpu_share(prepared, console.print)
-            how = _search(shared, store, budget, folder, console=console, events=events)
+            how = _search(
+                shared, store, budget, folder, hold=hold, artifacts=artifacts, console=console, events=events
+            )
         else:
             console.print(f"nothing left to do: {end}")
             how = (end.budget, str(end))
         if events is not None:
             events.ended(*how)
-        _judge(study, store, folder, console)
+        others = [driver.words for driver in hold.living() if driver != hold.driver]
+        _judge(study, store, folder, console, others)
     return load_leaderboard(folder)
+
+
+def _opened(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
+    """Open the study's store, with its baselines and what earlier studies bring."""
+    study = prepared.study
+    store = open_store(
+        folder,
+        name=study.study,
+        direction=study.metrics.direction,
+        sampler=study.search.sampler,
+        seed=study.search.seed,
+        facts=prepared.facts,
+        storage=study.storage,
+        grow=_growth(prepared, folder, hold, console),
+        hold=hold,
+    )
+    _snapshot(study, folder)
+    store.describe(prepared.description)
+    store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+    _warm_start(prepared, store, console)
+    return store
 
 
 @contextmanager
@@ -154,6 +172,15 @@ def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, obj
         "trials": total,
         "ended": already,
     }
+
+
+def _artifacts(study: Study) -> Artifacts | None:
+    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here."""
+    if study.artifacts is None:
+        return None
+    artifacts = artifacts_at(study.artifacts, study.study)
+    check_here(artifacts)
+    return artifacts
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -185,13 +212,13 @@ def _warm_start(prepared: Prepared, store: StudyStore, console: Console) -> None
         console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
 
 
-def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:
+def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> Growth:
     """Return how the study goes on if its space is another than before."""
     from tuner.models import point_of  # noqa: PLC0415  # torch
 
     study, space = prepared.study, prepared.space
     encode = partial(point_of, space=space, epochs=study.training.epochs)
-    return Growth(folder, study.storage, space, encode, console.print)
+    return Growth(folder, study.storage, space, encode, console.print, hold.check)
 
 
 def _snapshot(study: Study, folder: Path) -> None:
@@ -208,7 +235,8 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    unfinished = folder / f".{STUDY_FILE}.tmp"  # so that a full disk leaves the one before as it is
+    # A file of its own first, so that a full disk leaves the one before as it is.
+    unfinished = folder / f".{STUDY_FILE}.{os.getpid()}.tmp"
     unfinished.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
 
@@ -223,9 +251,11 @@ def _unfinished(store: StudyStore) -> int:
     return store.n_waiting() + len(store.cut_off()) + len(store.resting())
 
 
-def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
+def _judge(study: Study, store: StudyStore, folder: Path, console: Console, others: Sequence[str]) -> None:
     """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
-    if study.final is None:
+    if others:
+        console.print(f"still run by {', '.join(others)}")
+    if study.final is None or others:  # the last one judges
         return
     unfinished = _unfinished(store)
     if unfinished:
@@ -242,6 +272,8 @@ def _search(
     budget: Budget,
     folder: Path,
     *,
+    hold: Hold,
+    artifacts: Artifacts | None,
     console: Console,
     events: Events | None,
 ) -> tuple[str, str]:
@@ -249,6 +281,11 @@ def _search(
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(ray_session(prepared))
+        mirror = None if artifacts is None else Mirror(folder, artifacts)
+        if artifacts is not None and mirror is not None:
+            check_from_every_node(artifacts)
+            mirror.bring_users()
+            stack.callback(mirror.bring_logs)
         budget.start()  # Ray's start is not the search's
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
@@ -256,17 +293,19 @@ def _search(
         )
         stack.callback(tensorboard.close)
         kept = KeptModels.of(study, folder, store.records())
-        if study.training.keep_checkpoints:
+        if study.training.keep_checkpoints and artifacts is not None:
+            console.print("models: none are kept, since artifacts are not in the study's folder")
+        elif study.training.keep_checkpoints:
             console.print(kept.promise(slots, len(prepared.folds)))
         objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
         notes = DashboardNotes(store.study, objectives, shown(folder))
         observers: list[Observer] = [progress, tensorboard, notes, kept]
-        observers += [events] if events is not None else []
-        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots)
+        observers += [one for one in (mirror, events) if one is not None]
+        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots, mirror=mirror)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, slots)
+                _fit(prepared, searcher, folder, hold, slots, artifacts=artifacts)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -330,6 +369,7 @@ def _searcher(
     folder: Path,
     *observers: Observer,
     slots: int,
+    mirror: Mirror | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
@@ -337,6 +377,7 @@ def _searcher(
     from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
+    referee = _referee(prepared, store, folder)
     large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
     large.recall(store.records())
     return StudySearcher(
@@ -344,9 +385,9 @@ def _searcher(
         prepared.space,
         budget,
         share=trial_share(study),
-        referee=_referee(prepared, store, folder),
-        keep_users=partial(write_users, folder),
-        drop_checkpoint=partial(drop_checkpoint, folder),
+        referee=referee,
+        keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
+        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
         constraints=study.search.constraints,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
@@ -356,6 +397,7 @@ def _searcher(
         refuse=why_infeasible,
         large=large,
         timeout=study.training.timeout,
+        learn=partial(_remind, referee, study, folder, mirror=mirror),
         observers=observers,
     )
 
@@ -370,16 +412,33 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
         n_folds=len(prepared.folds),
         direction=study.metrics.direction,
     )
-    objective = study.metrics.objective.label
     for record in store.records():
-        curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
-        referee.remember(record.number, curve, read_users(folder, record.number))
-        if record.summary is not None and not broken(study.search.constraints, record.summary):
-            referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+        _remind(referee, study, folder, record)
     return referee
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) -> None:
+def _remind(
+    referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
+) -> None:
+    """Tell the referee what an earlier run, or another driver, recorded of a trial."""
+    if mirror is not None and record.summary is not None:  # what the race compares with
+        mirror.bring_users(record.number)
+    objective = study.metrics.objective.label
+    curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
+    referee.remember(record.number, curve, read_users(folder, record.number))
+    if record.summary is not None and not broken(study.search.constraints, record.summary):
+        referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+
+
+def _fit(
+    prepared: Prepared,
+    searcher: StudySearcher,
+    folder: Path,
+    hold: Hold,
+    slots: int,
+    *,
+    artifacts: Artifacts | None,
+) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -392,13 +451,15 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         folds=prepared.folds,
         plan=prepared.plan,
         folder=str(folder),
+        artifacts=artifacts,
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
-        keep_models=prepared.study.training.keep_checkpoints > 0,
+        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
     )
     share = trial_share(prepared.study)
-    scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
     try:
         tune.Tuner(
             tune.with_resources(trainable, share),
@@ -419,6 +480,8 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # others of a shared study have theirs there
+            scratch.parent.rmdir()
 
 
 def _tune_name(trial: Trial) -> str:

@@ -14,6 +14,7 @@ from tuner.space import Value
 
 __all__ = [
     "ATTEMPT_KEY",
+    "DRIVER",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
@@ -46,6 +47,9 @@ EVALUATION_KEY = "evaluation:"
 HELD_KEY = "held:"
 #: Begin of the attribute that says where an attempt at a trial ran, and since when; its number follows.
 ATTEMPT_KEY = "attempt:"
+
+#: Attribute that says which driver has a trial, where several share a study.
+DRIVER = "driver"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -120,6 +124,8 @@ class TrialRecord:
         Local time.
     attempts
         Where it ran; none in a study that does not say.
+    driver
+        Which of the drivers that share the study runs it, or ran it last; see `tuner.drivers.Driver`.
     """
 
     number: int
@@ -138,6 +144,7 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
+    driver: str | None = None
 
     @property
     def label(self) -> str:
@@ -209,6 +216,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         attempts=_attempts(attributes),
+        driver=attributes.get(DRIVER) or None,
     )
 
 

@@ -8,7 +8,8 @@ import inspect
 import warnings
 from collections.abc import Container, Mapping
 from copy import copy
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -57,7 +58,7 @@ class _Excerpt(Study):
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         self.__dict__.update(study.__dict__)
-        self._seen = trials
+        self.seen = trials
 
     def _get_trials(
         self,
@@ -65,7 +66,19 @@ class _Excerpt(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,  # noqa: ARG002  # as above
     ) -> list[FrozenTrial]:
-        return [trial for trial in self._seen if states is None or trial.state in states]
+        return [trial for trial in self.seen if states is None or trial.state in states]
+
+
+class _Seen(FrozenTrial):
+    """A finished trial whose attributes are looked up once: TPE reads them for each group of params."""
+
+    if not TYPE_CHECKING:  # plain attributes in the place of properties, of the same types
+        number = value = params = constraints = None
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        plain = {name: getattr(trial, name) for name in ("number", "value", "params", "constraints")}
+        self.__dict__.update(trial.__dict__ | plain)
+        self.of = trial
 
 
 class BoundedTPESampler(TPESampler):
@@ -82,10 +95,15 @@ class BoundedTPESampler(TPESampler):
     """
 
     _excerpt: tuple[int, Study] | None = None
+    _seen: Mapping[int, _Seen] = MappingProxyType({})
+    _grouped: frozenset[frozenset[str]] = frozenset()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the dimensions that are sampled together."""
-        return super().infer_relative_search_space(self._excerpt_of(study, trial), trial)
+        excerpt = self._excerpt_of(study, trial)
+        if isinstance(excerpt, _Excerpt) and self._group:
+            excerpt = self._not_grouped(excerpt)
+        return super().infer_relative_search_space(excerpt, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -104,13 +122,38 @@ class BoundedTPESampler(TPESampler):
         excerpt = self._excerpt_of(study, trial)
         return super().sample_independent(excerpt, trial, param_name, param_distribution)
 
+    def _not_grouped(self, excerpt: _Excerpt) -> _Excerpt:
+        """Return the first trials with names of params that have not been together: no others split groups.
+
+        Optuna keeps the groups from one suggestion to the next.
+        """
+        first: dict[frozenset[str], FrozenTrial] = {}
+        for trial in excerpt.seen:
+            names = frozenset(trial.params)
+            if trial.state in _TOLD and names not in self._grouped:
+                first.setdefault(names, trial)
+        self._grouped |= first.keys()
+        return _Excerpt(excerpt, list(first.values()))
+
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
         """Return what is seen of a study while one trial is suggested."""
         if len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
-            self._excerpt = (trial.number, _excerpt(study))
+            self._excerpt = (trial.number, self._looked_up(_excerpt(study)))
         return self._excerpt[1]
+
+    def _looked_up(self, excerpt: Study) -> Study:
+        """Return an excerpt whose finished trials are quick to read; most are those of the last one."""
+        if not isinstance(excerpt, _Excerpt):
+            return excerpt
+        seen = [self._known(trial) if trial.state in _TOLD else trial for trial in excerpt.seen]
+        self._seen = {trial.number: trial for trial in seen if isinstance(trial, _Seen)}
+        return _Excerpt(excerpt, seen)
+
+    def _known(self, trial: FrozenTrial) -> _Seen:
+        known = self._seen.get(trial.number)
+        return known if known is not None and known.of is trial else _Seen(trial)
 
 
 def _excerpt(study: Study) -> Study:

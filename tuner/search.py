@@ -23,6 +23,7 @@ from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
 from tuner.observer import Observer
 from tuner.quantities import duration, size
+from tuner.records import TrialRecord
 from tuner.results import (
     DONE,
     EVALUATION,
@@ -114,6 +115,8 @@ class StudySearcher(Searcher):
         Knows which trials are to run alone.
     timeout
         Seconds after which a trial's worker ends itself.
+    learn
+        Function that takes what another driver of the study has recorded of a trial.
     observers
         Are told of every event, in order.
     """
@@ -137,6 +140,7 @@ class StudySearcher(Searcher):
         refuse: Callable[[Mapping[str, Value]], str | None],
         large: LargeTrials,
         timeout: float | None = None,
+        learn: Callable[[TrialRecord], None] = lambda _: None,
         observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__()
@@ -155,10 +159,12 @@ class StudySearcher(Searcher):
         self._concurrency = concurrency
         self._large = large
         self._timeout = timeout
+        self._learn = learn
         self._observers = observers
         self._turns = Turns(store, space, referee, large, n_folds=n_folds, finish=finish, refuse=refuse)
         self._live: dict[str, _Live] = {}
         self._deaths: Counter[int] = Counter()
+        self._caught_up = time.perf_counter()
         self._kinds: list[str | None] = [
             record.failure.kind if record.failure else None
             for record in store.records()
@@ -197,7 +203,25 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """Return the next trial, None to wait, or FINISHED."""
-        return self._or_end(partial(self._suggest, trial_id), Searcher.FINISHED)
+        return self._or_end(partial(self._suggest_in_turn, trial_id), Searcher.FINISHED)
+
+    def _suggest_in_turn(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Suggest while no other driver of the study does, knowing what all of them have done."""
+        with self._store.turn():
+            self._catch_up()
+            return self._suggest(trial_id)
+
+    def _catch_up(self) -> None:
+        """Take what other drivers have done since the last time, if the study has any."""
+        if not self._store.shared:
+            return
+        running = {live.job.number for live in self._live.values() if not live.charged}
+        news = self._store.news(running | self._turns.kept)
+        self._turns.catch_up(news)
+        self._budget.renew(news.records)
+        self._caught_up = time.perf_counter()
+        for record in news.others:
+            self._learn(record)
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.ending:
@@ -336,6 +360,8 @@ class StudySearcher(Searcher):
         self._store.report(number, evaluation, self._objective, int(str(live.job.params.get("epochs", 0))))
         if time.perf_counter() - live.began >= live.noted + NOTE_HELD_SECONDS:
             self._note_held(live)
+        if time.perf_counter() - self._caught_up >= NOTE_HELD_SECONDS:  # hours that others have held
+            self._catch_up()
         for observer in self._observers:
             observer.evaluated(live.job, evaluation)
         value = evaluation.metrics[self._objective]

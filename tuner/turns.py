@@ -10,7 +10,7 @@ from tuner.budgets import End
 from tuner.results import Rest, Stop
 from tuner.space import Space, Value
 from tuner.stopping import Referee
-from tuner.store import Asked, StudyStore
+from tuner.store import Asked, News, StudyStore
 
 __all__ = ["Turn", "Turns"]
 
@@ -73,7 +73,8 @@ class Turns:
         self._again = store.cut_off()
         self._waiting = store.n_waiting()
         self._resting: dict[int, Rest] = {}
-        for number, rest in store.resting().items():
+        # Of a shared study what rests under a dead driver comes with the news of what was cut off.
+        for number, rest in ({} if store.shared else store.resting()).items():
             if referee.rests(number, rest.rung):
                 self._resting[number] = rest
             else:  # the rules are others by now: it goes on, and is judged by them
@@ -105,6 +106,15 @@ class Turns:
         if number is None:
             return None
         return self._turn(self._ask_again(number), rested=self._resting.pop(number))
+
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of the trials that are held here, or rest."""
+        return {turn.asked.number for turn in self._held} | self._resting.keys()
+
+    def catch_up(self, news: News) -> None:
+        """Take how a study that others run too stands by now."""
+        self._again, self._waiting, self.searched = list(news.cut_off), news.waiting, news.searched
 
     def hold(self, turn: Turn) -> None:
         """Let a turn that cannot be taken yet be the next."""

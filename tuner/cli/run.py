@@ -25,6 +25,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.add_argument(
+        "--share", action="store_true", help="run it beside others that share it too; in a database"
+    )
+    run.add_argument(
         "--json-lines",
         nargs="?",
         const="-",
@@ -42,7 +45,9 @@ def _run(arguments: argparse.Namespace) -> None:
         overrides.append(f"search.trials={arguments.trials}")
     if arguments.time_budget is not None:
         overrides.append(f"search.time_budget={arguments.time_budget}")
-    study = Study.load(arguments.study, overrides)
+    if arguments.share:
+        overrides.append("share=true")
+    study = Study.load(arguments.study, overrides, arguments.profile)
     from tuner.events import events_to
     from tuner.launch import run, study_folder
 

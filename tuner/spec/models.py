@@ -581,6 +581,13 @@ class Study(_Section):
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
         folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
         password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+    artifacts
+        Where what trials leave beside the store is kept: logs, checkpoints, per-user values and TensorBoard's
+        files, in a folder of the study's name. An absolute path that all hosts share, or a URL such as
+        ``s3://bucket/prefix``; null: the study's folder, which is enough on one host. Credentials come from
+        the environment of each machine, or from its role.
+    share
+        Whether several drivers may run the study at once and share its budgets; only in a database.
     final
         Judge the best trials on the holdout when a run ends; null or false: `tuner final` does it when it is
         asked to.
@@ -588,6 +595,8 @@ class Study(_Section):
 
     study: str
     storage: str | None = None
+    artifacts: str | None = None
+    share: bool = False
     data: Data
     folds: Folds
     metrics: Metrics
@@ -668,6 +677,35 @@ class Study(_Section):
             raise ValueError(msg)
         return url
 
+    @field_validator("artifacts")
+    @classmethod
+    def _check_artifacts(cls, place: str | None) -> str | None:
+        # No message repeats a URL that may hold a secret.
+        if place is None:
+            return None
+        scheme, separator, rest = place.partition("://")
+        if not separator and not place.startswith("/"):
+            msg = f"must be an absolute path that all hosts share, or a URL, but got {place!r}"
+            raise ValueError(msg)
+        secret = "@" in rest.partition("/")[0] or re.search(
+            r"(secret|access)_?key|token|password", place, re.I
+        )
+        if separator and (secret or not scheme):
+            msg = "must hold no credentials, which results would keep; leave them to the environment"
+            raise ValueError(msg)
+        return place
+
+    @field_validator("share")
+    @classmethod
+    def _check_share(cls, share: bool, info: ValidationInfo) -> bool:
+        if share and info.data.get("storage", "unusable") is None:
+            msg = (
+                "must stand beside a database, since a journal is written by one driver alone: add "
+                "storage: sqlite:///trials.db for drivers on this host, or one in PostgreSQL"
+            )
+            raise ValueError(msg)
+        return share
+
     @field_validator("baselines")
     @classmethod
     def _check_baselines(cls, baselines: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
@@ -679,7 +717,9 @@ class Study(_Section):
         return baselines
 
     @classmethod
-    def load(cls, path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Study:
+    def load(
+        cls, path: str | Path, overrides: tuple[str, ...] | list[str] = (), profile: str | None = None
+    ) -> Study:
         """Read a study file.
 
         Parameters
@@ -689,6 +729,8 @@ class Study(_Section):
             file's own.
         overrides
             Changes as ``search.trials=100``; the value is YAML.
+        profile
+            Which of the file's `profiles` to lay over the study, before the overrides.
 
         Raises
         ------
@@ -697,4 +739,4 @@ class Study(_Section):
         """
         from tuner.spec.load import load_study  # noqa: PLC0415  # the reader builds on these models
 
-        return load_study(Path(path), overrides)
+        return load_study(Path(path), overrides, profile)
