@@ -83,3 +83,11 @@ def folds(interactions: pd.DataFrame, item_features: pd.DataFrame):
     section = Folds(split="last_n", size=2, n_folds=2, holdout=1)
     source = Source(interactions, item_features, "", 0, 0)
     return make_folds(development_dataset(source, Data(interactions="shop.csv"), section), section)
+
+
+@pytest.fixture(scope="session")
+def made_study(tmp_path_factory: pytest.TempPathFactory, one_thread):
+    """Return the folder of a finished study, with its data and file two folders above; not to be changed."""
+    from tests.made_study import make_study
+
+    return make_study(tmp_path_factory.mktemp("made"))

@@ -126,6 +126,7 @@ def test_help_names_commands_and_exit_codes(capsys):
         "final",
         "leaderboard",
         "show",
+        "report",
         "watch",
         "check",
         "space",

@@ -68,6 +68,10 @@ ELSEWHERE = {
     "ray dashboard": ("an SSH tunnel", None),
     "ray get-auth-token": ("writes to the home", None),
     "bash examples/aws-profiles.sh": ("changes an AWS account", None),
+    "python model/recommend.py": (
+        "a process of its own",
+        "tests/test_export.py::test_a_fresh_process_recommends_the_same_from_the_folder_alone",
+    ),
     "tensorboard --logdir": ("a server", "tests/test_tensorboard.py"),
     "optuna-dashboard": ("a server", "tests/test_dashboard.py"),
 }

@@ -24,7 +24,7 @@ from tuner.cli import main
 from tuner.journal import open_journal
 from tuner.judgement import Comparison, Final, Interval, JudgedRow
 from tuner.per_user import write_users
-from tuner.records import Attempt, TrialRecord
+from tuner.records import TrialRecord
 from tuner.report import gather, markdown, page, write_figures
 from tuner.report.answer import answer
 from tuner.report.clock import clock_of, stays
@@ -34,7 +34,7 @@ from tuner.report.figures.importances import weigh
 from tuner.report.paired import pair
 from tuner.report.palette import resolved
 from tuner.report.scales import Scale, span, tick_labels
-from tuner.results import Summary, Users
+from tuner.results import Attempt, Held, Summary, Users
 from tuner.space import Float, Space
 from tuner.spec import Sampler
 from tuner.store import open_store, read_points, read_records
@@ -274,10 +274,11 @@ def test_workers_and_the_description_are_kept_in_the_store(tmp_path):
     )
     store.describe({"data": {"users": 3}})
     number = store.ask(Space({"cls": "PopularModel"}), 1, dict).number
-    store.note_worker(number, began=1000.0, host="here", pid=7, share={"CPU": 2.0, "GPU": 0.5})
+    store.note_attempt(number, Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5))
+    store.note_held(number, Held(cpu_seconds=30.0))
     stored = read_records(tmp_path)
     assert stored.description == {"data": {"users": 3}}
-    assert stored.records[0].attempts == (Attempt(1000.0, "here", 7, 0.0),)
+    assert stored.records[0].attempts == (Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5, seconds=15.0),)
 
 
 def test_the_clock_leaves_out_pauses_between_runs():
@@ -294,7 +295,8 @@ def test_the_clock_leaves_out_pauses_between_runs():
 
 def test_a_trial_that_was_begun_again_has_both_its_stays():
     begin = datetime(2026, 1, 1, 9)
-    attempts = (Attempt(begin.timestamp(), "a", 1, 60.0), Attempt(begin.timestamp() + 7200, "b", 2, 30.0))
+    at = begin.timestamp()
+    attempts = (Attempt("a", 1, at, seconds=60.0), Attempt("b", 2, at + 7200, seconds=30.0))
     ended = begin + timedelta(seconds=7230)
     record = TrialRecord(0, "complete", None, {}, started=begin, ended=ended, attempts=attempts)
     first, last = stays([record], ended)

@@ -189,9 +189,11 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "patience": None,
             "fast": True,
             "precision": "float32",
+            "keep_checkpoints": 0,
             "timeout": None,
         },
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
+        "final": None,
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
     assert (study.metrics.report, study.metrics.reference) == ((), None)
@@ -313,7 +315,7 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, fast, patience, precision, timeout",
+            "valid: epochs, evaluate_every, fast, keep_checkpoints, patience, precision, timeout",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

@@ -299,7 +299,18 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
         f"estimates, from a few steps on the newest fold:\n"
         f"{aligned(header, rows, text=('configuration', 'which'))}\n"
         f"{n_trials} trials of the median kind, {at_once} at once on this machine: about {whole}"
+        f"{_kept_words(found, study, at_once)}"
     )
+
+
+def _kept_words(found: Sequence[Estimate], study: Study, at_once: int) -> str:
+    """Say what disk kept models take at most: weights and the two moments of Adam, four bytes each."""
+    n_best = study.training.keep_checkpoints
+    if not n_best:
+        return ""
+    largest = 12 * max(one.n_parameters for one in found)
+    whole = size((n_best + at_once) * study.folds.n_folds * largest)
+    return f"\nkeep_checkpoints: at most {whole} on disk, {size(largest)} for a fold of the largest kind"
 
 
 def _share(found: Sequence[Estimate], resources: Resources) -> float:

@@ -23,6 +23,7 @@ from tuner.dashboard import DashboardNotes
 from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
 from tuner.events import Events
 from tuner.growth import Growth
+from tuner.kept import KeptModels
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
 from tuner.mirror import Mirror
@@ -305,9 +306,14 @@ def _search(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
+        kept = KeptModels.of(study, folder, store.records())
+        if study.training.keep_checkpoints and artifacts is not None:
+            console.print("models: none are kept, since artifacts are not in the study's folder")
+        elif study.training.keep_checkpoints:
+            console.print(kept.promise(slots, len(prepared.folds)))
         objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
         notes = DashboardNotes(store.study, objectives, shown(folder))
-        observers: list[Observer] = [progress, tensorboard, notes]
+        observers: list[Observer] = [progress, tensorboard, notes, kept]
         observers += [one for one in (mirror, events) if one is not None]
         searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
@@ -484,6 +490,7 @@ def _fit(
         artifacts=artifacts,
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
+        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
     )
 
     def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:

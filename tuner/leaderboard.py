@@ -20,7 +20,7 @@ from tuner.final import final_of
 from tuner.final.words import bounds, final_lines, signed
 from tuner.judgement import Final, JudgedRow
 from tuner.pareto import fronts
-from tuner.quantities import aligned, count, cut, duration, number, short
+from tuner.quantities import aligned, count, cut, duration, markdown_table, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
 from tuner.results import RESTED, Direction
 from tuner.space.names import short_name
@@ -415,10 +415,8 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
 
 def _markdown(board: Leaderboard) -> str:
     header, rows = cells(board)
-    lines = [header, ["---"] * len(header), *rows]
-    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
     said = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
-    return "\n".join([*table, *said])
+    return "\n".join([markdown_table(header, rows), *said])
 
 
 def _table(board: Leaderboard) -> str:

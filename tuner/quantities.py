@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tuner.space.names import short_name
 
-__all__ = ["aligned", "count", "cut", "duration", "number", "short", "size"]
+__all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "short", "size"]
 
 
 def short(value: object) -> str:
@@ -96,3 +96,9 @@ def cut(text: str, width: int | None) -> str:
     if width is None:
         return text
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

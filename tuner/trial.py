@@ -24,6 +24,7 @@ from tuner.attempt import attempt
 from tuner.checkpoints import Checkpoint, read_checkpoint
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
+from tuner.kept import keep_model
 from tuner.per_user import checkpoint_path, log_path
 from tuner.results import BEGAN, DONE, EVALUATION, FAILED, USERS, Evaluation, Job, Place, Users
 
@@ -44,6 +45,7 @@ def run_trial(
     artifacts: Artifacts | None = None,
     threads: int,
     timeout: float | None = None,
+    keep_models: bool = False,
 ) -> None:
     """Run one trial; the function that Ray Tune calls.
 
@@ -61,6 +63,8 @@ def run_trial(
         For torch; the trial's share of CPUs.
     timeout
         Seconds after which the worker ends itself.
+    keep_models
+        Whether to save the fitted model of each fold; the driver removes those that are not kept.
     """
     job: Job = config["job"]
     began = time.perf_counter()
@@ -82,6 +86,7 @@ def run_trial(
             report,
             report_users=report_users,
             checkpoint=checkpoint,
+            keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
         )
         failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
     tune.report({**({} if failure is None else {FAILED: failure}), DONE: time.perf_counter() - began})

@@ -8,7 +8,7 @@ middle of a fit draws random numbers and switches the modules' mode; both are pu
 
 from __future__ import annotations
 
-from tuner.evaluation.fits import boundary, count_parameters, recommend
+from tuner.evaluation.fits import boundary, count_parameters, recommend, to_cpu
 from tuner.evaluation.folds import evaluate_fold, evaluate_folds, with_reference
 from tuner.evaluation.plan import Plan
 
@@ -19,5 +19,6 @@ __all__ = [
     "evaluate_fold",
     "evaluate_folds",
     "recommend",
+    "to_cpu",
     "with_reference",
 ]

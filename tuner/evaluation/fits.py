@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
+import torch
 from rectools.dataset.context import get_context
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
@@ -15,7 +16,7 @@ from tuner.errors import TrialError
 from tuner.folds import Fold
 from tuner.precision import products_in
 
-__all__ = ["boundary", "count_parameters", "recommend"]
+__all__ = ["boundary", "count_parameters", "recommend", "to_cpu"]
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
@@ -43,6 +44,18 @@ def count_parameters(model: ModelBase[Any]) -> int | None:
     if not isinstance(model, TransformerModelBase):
         return None
     return sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad)
+
+
+def to_cpu(model: ModelBase[Any]) -> None:
+    """Move a fitted model to the CPU, to be saved: RecTools loads one to where it was, perhaps a GPU."""
+    if not isinstance(model, TransformerModelBase) or not torch.cuda.is_available():
+        return
+    model.lightning_model.cpu()
+    trainer = model.fit_trainer
+    for optimizer in trainer.optimizers if trainer is not None else ():
+        for state in optimizer.state.values():
+            for name, value in state.items():
+                state[name] = value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 @contextmanager

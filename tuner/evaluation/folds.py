@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning import seed_everything
+from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.checkpoints import Checkpoint
@@ -25,6 +27,7 @@ from tuner.training import FastPaths, accelerate
 __all__ = ["evaluate_fold", "evaluate_folds", "with_reference"]
 
 ReportUsers = Callable[[Users], None]
+KeepModel = Callable[[int, ModelBase[Any]], None]
 ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 
 
@@ -37,6 +40,7 @@ def evaluate_folds(
     *,
     report_users: ReportUsers | None = None,
     checkpoint: Checkpoint | None = None,
+    keep_model: KeepModel | None = None,
 ) -> None:
     """Evaluate a trial on all folds, oldest first; see `evaluate_fold`.
 
@@ -46,7 +50,16 @@ def evaluate_folds(
     if checkpoint is not None:
         _report_again(checkpoint, report, report_users)
     for fold, seed in list(zip(folds, seeds, strict=True))[begun:]:
-        evaluate_fold(params, fold, plan, seed, report, report_users=report_users, checkpoint=checkpoint)
+        evaluate_fold(
+            params,
+            fold,
+            plan,
+            seed,
+            report,
+            report_users=report_users,
+            checkpoint=checkpoint,
+            keep_model=keep_model,
+        )
 
 
 def evaluate_fold(
@@ -59,6 +72,7 @@ def evaluate_fold(
     report_users: ReportUsers | None = None,
     report_all_users: ReportAllUsers | None = None,
     checkpoint: Checkpoint | None = None,
+    keep_model: KeepModel | None = None,
 ) -> None:
     """Fit one model on one fold and report its metrics at each evaluation point.
 
@@ -78,6 +92,8 @@ def evaluate_fold(
         Called at the fold's end with the values of each metric that is a mean over users, by label.
     checkpoint
         Of the trial: where to go on from, and where to keep the state of the fit.
+    keep_model
+        Called with the fold's index and its fitted model, which is RecTools' plain one.
 
     Raises
     ------
@@ -100,6 +116,8 @@ def evaluate_fold(
         model.fit(fold.train)
         measure.finish()
     paths.leave(model)
+    if keep_model is not None:
+        keep_model(fold.index, model)
     users = measure.by_user()
     if checkpoint is not None:  # first, for the trial may be left where it reports
         checkpoint.fold_ended(users)

@@ -13,11 +13,11 @@ from pathlib import Path
 from tuner.export.fit import Fitted
 from tuner.judgement import Comparison, Final
 from tuner.leaderboard import Row
-from tuner.quantities import duration, number, size
+from tuner.quantities import duration, markdown_table, number, size
 from tuner.records import NO_TRIALS, StoredStudy
 from tuner.results import Held, Summary
 
-__all__ = ["Data", "card", "markdown_table"]
+__all__ = ["Data", "card"]
 
 _PACKAGES = ("rectools-tuner", "rectools", "torch", "pytorch-lightning", "ray", "optuna", "numpy", "pandas")
 
@@ -77,12 +77,6 @@ def card(
         _files(folder),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown; a bar in a cell is escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _head(stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> str:

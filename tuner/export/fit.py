@@ -13,7 +13,7 @@ from rectools.dataset import Dataset
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.evaluation import boundary
+from tuner.evaluation import boundary, to_cpu
 from tuner.models import build_model
 from tuner.precision import products_in, set_precision
 from tuner.quantities import duration
@@ -93,8 +93,7 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
     seconds = time.perf_counter() - began
     if paths is not None:
         paths.leave(model)
-    if isinstance(model, TransformerModelBase):
-        _to_cpu(model)
+    to_cpu(model)
     return Fitted(
         model=model,
         params=params,
@@ -129,15 +128,3 @@ class _Told(Callback):
         loss = trainer.callback_metrics.get(self.loss)
         words = "" if loss is None else f", loss {float(loss):.4f}"
         self.say(f"epoch {done} of {self.epochs}{words}, {duration(now - self._began)}")
-
-
-def _to_cpu(model: TransformerModelBase[Any]) -> None:
-    """Move a fit to the CPU: RecTools loads what it saved to where it was, and there may be no GPU there."""
-    if not torch.cuda.is_available():
-        return
-    model.lightning_model.cpu()
-    trainer = model.fit_trainer
-    for optimizer in trainer.optimizers if trainer is not None else ():
-        for state in optimizer.state.values():
-            for name, value in state.items():
-                state[name] = value.cpu() if isinstance(value, torch.Tensor) else value

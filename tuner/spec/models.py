@@ -428,6 +428,8 @@ class Training(_Section):
     precision
         ``float32``; or ``tf32``, which has no effect without a GPU; or ``bf16``, mixed as Lightning has it.
         The latter two are faster on a GPU and change the numbers.
+    keep_checkpoints
+        Keep the fitted models of all folds of so many trials, the best so far; see `tuner.kept`.
     timeout
         The longest that a trial may take over all its folds; one that takes longer, as where a module hangs,
         is failed and its worker ended. null: no limit.
@@ -438,6 +440,7 @@ class Training(_Section):
     patience: int | None = Field(default=None, ge=1)
     fast: bool = True
     precision: Precision = "float32"
+    keep_checkpoints: int = Field(default=0, ge=0)
     timeout: Annotated[float | None, BeforeValidator(_seconds)] = None
 
 

@@ -8,6 +8,7 @@ A study's folder holds
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
+    models/         fitted models of the folds of the best trials, where the study keeps them
     users/          per-user values of the objective
     tensorboard/    one run per trial
     .lock           who is running it
