@@ -38,7 +38,14 @@ metrics:
   reference: popular
 space:
   use: search_spaces.guide
-  set: {cls: SASRecModel, n_factors: [8, 16], n_heads: 1, n_blocks: 1, session_max_len: 8, batch_size: 32, loss: softmax}
+  set:
+    cls: SASRecModel
+    n_factors: [8, 16]
+    n_heads: 1
+    n_blocks: 1
+    session_max_len: 8
+    batch_size: 32
+    loss: softmax
 baselines: [popular, ease]
 search: {trials: 6, seed: 60, sampler: {use: tpe, options: {n_startup_trials: 2}}}
 training: {epochs: 2}
