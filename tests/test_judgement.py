@@ -224,6 +224,13 @@ def test_an_objective_without_values_by_user_is_ranked_and_not_compared() -> Non
     assert all(row.against_next is None and row.against_baseline is None for row in final.rows)
 
 
+def test_one_user_is_no_sample() -> None:
+    rows = [fitted_of(0, hits(0.3)[:, :1]), fitted_of(1, hits(0.1)[:, :1], name="popular")]
+    final = judge(rows, objective="HitRate@10", direction="maximize")
+    assert final.n_users == 1
+    assert all(not row.intervals and row.against_next is None for row in final.rows)
+
+
 def test_one_row_alone_is_judged() -> None:
     final = judge([fitted_of(4, hits(0.3))], objective="HitRate@10", direction="maximize")
     assert final.baseline is None

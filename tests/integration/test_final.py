@@ -182,14 +182,14 @@ def test_a_run_ends_with_the_final_judgement_that_the_study_asks_for(pair: Pair)
             log = pair.true.results / "logs" / f"final-{record.number:04d}-seed-{seed}.log"
             assert f"'epochs': {row.epoch}" in log.read_text()
     assert final.look == 1
-    assert "fits; 1 at once" in pair.said
+    assert "final: 4 trials, 8 fits\n" in pair.said
 
 
 def test_looking_again_at_the_same_fits_is_no_second_look(pair: Pair) -> None:
     before = read_final(pair.true.results)
     again = pair.true.tuner("final", "studies/small")
     assert again.returncode == 0, again.stderr
-    assert "at once" not in again.stderr, "nothing is fitted"
+    assert "fits" not in again.stderr, "nothing is fitted"
     assert read_final(pair.true.results) == before
     assert "looked at" not in again.stdout
     assert "group" in again.stdout.splitlines()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -68,6 +68,9 @@ def judge(
     look, made, by, before, facts
         See `Final`.
     """
+    n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
+    if n_users == 1:  # of whom nothing can be said
+        fitted = [replace(one, by_user={}) for one in fitted]
     means = {one.number: _means(one.by_seed) for one in fitted}
     sign = -1 if direction == "maximize" else 1
     ordered = sorted(fitted, key=lambda one: (sign * means[one.number][objective], one.number))
@@ -96,7 +99,6 @@ def judge(
                 group=grouped.get(one.number, 1),
             )
         )
-    n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     return Final(
         objective, direction, tuple(rows), look, n_users, baseline, made, by, before, dict(facts or {})
     )

@@ -8,14 +8,14 @@ A study's folder holds
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
-    users/          per-user values of the objective
+    users/          per-user values of the objective, and of all metrics on the holdout
     tensorboard/    one run per trial
     .lock           who is running it
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that people look at is a
-function of these.
+`attempts`, `held:N` (of attempt N), `warm` and `hint` (see `tuner.warm`); the study carries `facts`,
+`versions` and what `tuner.final` keeps. Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
