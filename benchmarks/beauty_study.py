@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import command_line, machine, write_results
+from search_spaces.guide import space
 from tuner.final.reading import read_final
 from tuner.holdout import run_final
 from tuner.judgement import Comparison, Final, JudgedRow
@@ -29,16 +30,7 @@ from tuner.spec import Study
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty.yaml"
 #: The rows of RecTools' transformer customization guide, by their names in `search_spaces.guide`.
-GUIDE = (
-    "popular",
-    "sasrec",
-    "next_action_bidirectional",
-    "next_action_unidirectional",
-    "albert",
-    "alsasrec",
-    "sasrec_albert_layers",
-    "next_action_albert_causal",
-)
+GUIDE = tuple(space.baselines)
 
 
 def winner_of(final: Final) -> JudgedRow:
