@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Two processes: one for the tests that start Ray, in the order of the files, one for all others.
+PARALLEL ?= -n 2 --dist loadgroup --no-loadscope-reorder
 DATA ?= ../shared/data
 
 BIN := $(VENV)/bin
@@ -27,7 +29,7 @@ quickstart: $(VENV)/.demo  ## install, then run the example study
 	$(BIN)/tuner run examples/quickstart.yaml
 
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check

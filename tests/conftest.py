@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.finished import finished_shop, shop_folder  # noqa: F401  # fixtures: a study that was run
 from tests.test_store_contract import place, postgres  # noqa: F401  # fixtures: every storage
 
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
+#: Tests that start Ray or a browser want several processors, so that one runs at a time.
+WIDE = ("ray", "cluster", "browser")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the processors among the processes of `make test`, where there are several."""
+    n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if n_processes > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process: those that are wide; and those of a file, which share fixtures."""
+    for item in items:
+        wide = any(item.get_closest_marker(name) for name in WIDE)
+        item.add_marker(pytest.mark.xdist_group("wide" if wide else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

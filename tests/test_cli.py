@@ -121,7 +121,20 @@ def test_help_names_commands_and_exit_codes(capsys):
     assert call("--help") == 0
     out, err = capsys.readouterr()
     listed = [line.split()[0] for line in out.splitlines() if re.match(r" {4}\w", line)]
-    assert listed == ["run", "final", "leaderboard", "show", "check", "space"]
+    assert listed == [
+        "run",
+        "final",
+        "leaderboard",
+        "show",
+        "watch",
+        "check",
+        "space",
+        "export",
+        "recommend",
+        "reproduce",
+        "compare",
+        "init",
+    ]
     assert all(
         f"{code} {text}" in " ".join(out.split()) for code, text in [(0, "done"), (130, "interrupted")]
     )
@@ -217,7 +230,8 @@ def test_overrides_reach_the_study(study_file, tmp_path, monkeypatch):
     """`--trials` wins over `--set`. Stops where the search would begin."""
     seen = []
 
-    def stop(study, output):
+    def stop(study, output, events):
+        assert events is None
         seen.append((study, output))
         raise SearchError("stopped here")
 

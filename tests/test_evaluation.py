@@ -63,7 +63,14 @@ def epochs_of(evaluations: Sequence[Evaluation]) -> list[int]:
 
 def without_times(evaluation: Evaluation) -> Evaluation:
     """Leave out what depends on the machine."""
-    return replace(evaluation, fit_seconds=0, evaluate_seconds=0, peak_memory=None, recommend_seconds=None)
+    return replace(
+        evaluation,
+        fit_seconds=0,
+        evaluate_seconds=0,
+        peak_memory=None,
+        recommend_seconds=None,
+        epoch_seconds=None,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -268,7 +268,14 @@ def evaluate(params: Any, fold: Fold, *, filter_viewed: bool = True, epochs: int
     reported: list[Evaluation] = []
     plan = replace(PLAN, filter_viewed=filter_viewed)
     evaluate_fold(trial_params(params, epochs), fold, plan, 3, reported.append)
-    return replace(reported[-1], fit_seconds=0, evaluate_seconds=0, peak_memory=None, recommend_seconds=None)
+    return replace(
+        reported[-1],
+        fit_seconds=0,
+        evaluate_seconds=0,
+        peak_memory=None,
+        recommend_seconds=None,
+        epoch_seconds=None,
+    )
 
 
 @pytest.mark.parametrize("name", sorted(IN_THE_GUIDE))

@@ -153,6 +153,8 @@ counts = st.integers(0, 10**9)
         fit_seconds=finite,
         evaluate_seconds=finite,
         recommend_seconds=st.none() | finite,
+        learning_rate=st.none() | finite,
+        epoch_seconds=st.none() | finite,
         n_parameters=st.none() | counts,
         fast_paths=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     )

@@ -181,8 +181,10 @@ def test_a_model_without_epochs_has_its_points_at_zero(folder):
 
 
 def test_hparams_are_plain_and_only_those_of_the_trial(folder):
-    assert hparams(read(folder / "0000-popular")) == {"cls": "PopularModel", "popularity": "n_users"}
+    popular = {"name": "popular", "cls": "PopularModel", "popularity": "n_users"}
+    assert hparams(read(folder / "0000-popular")) == popular
     common = {
+        "name": "SASRecModel",
         "cls": "SASRecModel",
         "use_pos_emb": True,
         "get_val_mask_func": "None",
@@ -217,7 +219,7 @@ def test_the_end_of_a_trial_has_its_status_and_a_failure_its_cause(folder):
 
 def test_the_table_has_params_of_all_trials_and_results_first(folder):
     params, metrics, rows = hparams_page(folder)
-    differing = ["cls", "lr", "n_factors", "transformer_layers_type"]
+    differing = ["cls", "lr", "n_factors", "name", "transformer_layers_type"]
     assert params[: len(differing)] == differing
     assert {
         "popularity",
@@ -242,7 +244,7 @@ def test_studies_side_by_side_keep_their_rows_and_columns_apart(tmp_path):
     run_trial(new_writer(tmp_path / "a"), POPULAR, [0])
     run_trial(new_writer(tmp_path / "b"), other, [0])
     params, _, rows = hparams_page(tmp_path)
-    assert sorted(params) == ["cls", "popularity", "regularization"]
+    assert sorted(params) == ["cls", "name", "popularity", "regularization"]
     assert sorted(rows) == ["a/0000-popular", "b/0000-popular"]
 
 
@@ -293,7 +295,7 @@ def test_a_killed_search_leaves_readable_files(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     run = read(tmp_path / "0001-a")
-    assert hparams(run) == {"cls": "SASRecModel"}
+    assert hparams(run) == {"name": "a", "cls": "SASRecModel"}
     assert points(run, "fold1/MAP@10") == [(1, 0.5)]
 
 
@@ -339,7 +341,7 @@ def test_a_folder_that_cannot_be_made_is_told_once(tmp_path, caplog):
 )
 def test_any_label_makes_a_folder_name(tmp_path, label, name):
     run_trial(new_writer(tmp_path), Job(7, {"cls": "PopularModel"}, (1, 2), label), [0])
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [name]
 
 
 @contextmanager
@@ -350,7 +352,7 @@ def tensorboard_server(logdir):
         try:
             told = (re.search(r"at (http://\S+)", line) for line in server.stderr)
             address = next(found[1] for found in told if found)
-            runs = len(list(logdir.iterdir()))
+            runs = sum(path.is_dir() for path in logdir.iterdir()) + 1  # and the layout's
             until(lambda: len(json.load(urllib.request.urlopen(f"{address}data/runs"))) == runs)
             yield address
         finally:

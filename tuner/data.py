@@ -21,7 +21,7 @@ from rectools.dataset import Dataset
 from tuner.errors import DataError, Problem, did_you_mean
 from tuner.spec import Data
 
-__all__ = ["Source", "deduplicated", "load_source", "make_dataset"]
+__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table"]
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]
@@ -81,13 +81,13 @@ def load_source(data: Data) -> Source:
     DataError
         With every problem found.
     """
-    raw = _read(data.interactions, "data.interactions")
+    raw = read_table(data.interactions, "data.interactions")
     problems: list[Problem] = []
     frame = _interactions(raw, data, problems)
     features = None
     if data.item_features is not None:
         try:
-            table = _read(data.item_features, "data.item_features")
+            table = read_table(data.item_features, "data.item_features")
             features = _features(table, data.numeric_features, problems)
         except DataError as error:
             problems.extend(error.problems)
@@ -138,8 +138,14 @@ def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None,
     return Dataset.construct(kept, item_features_df=known, cat_item_features=categorical)
 
 
-def _read(path: str, key: str) -> pd.DataFrame:
-    """Read a table by its ending, from a path or any fsspec URL."""
+def read_table(path: str, key: str) -> pd.DataFrame:
+    """Read a table by its ending, from a path or any fsspec URL.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or is empty; `key` says what it was wanted for.
+    """
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".parquet": pd.read_parquet,
         ".csv": pd.read_csv,

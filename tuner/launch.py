@@ -16,7 +16,9 @@ import yaml
 
 from tuner.budgets import Budget, End
 from tuner.constraints import broken
-from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError
+from tuner.dashboard import DashboardNotes
+from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
+from tuner.events import Events
 from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
@@ -34,14 +36,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner.prepare import Prepared
-    from tuner.search import StudySearcher
+    from tuner.search import Observer, StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
 DEFAULT_OUTPUT = Path("studies")
 
 
-def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console | None = None) -> Leaderboard:
+def run(
+    study: Study,
+    output: Path | str = DEFAULT_OUTPUT,
+    *,
+    console: Console | None = None,
+    events: Events | None = None,
+) -> Leaderboard:
     """Search until the budget is spent; go on where an earlier run of the same study ended.
 
     Parameters
@@ -52,6 +60,8 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
         Results stand in a folder of the study's name in this one.
     console
         Where to show progress; stderr by default.
+    events
+        Where to write what happens, for programs.
 
     Returns
     -------
@@ -78,6 +88,7 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
     folder = study_folder(study, output)
     _refuse_itself(study, folder)
     with (
+        _failure_told(events),
         told_if_lost(folder, study.storage),
         hold_study(folder, study.study, study.storage),
         logs_to(folder / "logs" / "driver.log"),
@@ -102,12 +113,44 @@ def run(study: Study, output: Path | str = DEFAULT_OUTPUT, *, console: Console |
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         budget.remember(store.records())
+        if events is not None:
+            events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
-            _search(with_gpu_share(prepared, console.print), store, budget, folder, console)
+            shared = with_gpu_share(prepared, console.print)
+            how = _search(shared, store, budget, folder, console=console, events=events)
         else:
             console.print(f"nothing left to do: {end}")
+            how = (end.budget, str(end))
+        if events is not None:
+            events.ended(*how)
         _judge(study, store, folder, console)
     return load_leaderboard(folder)
+
+
+@contextmanager
+def _failure_told(events: Events | None) -> Iterator[None]:
+    """Write as the last event how a run has failed."""
+    try:
+        yield
+    except TunerError as error:
+        if events is not None:
+            interrupted = isinstance(error, InterruptedSearchError)
+            events.ended("interrupted" if interrupted else "failed", str(error))
+        raise
+
+
+def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, object]:
+    """Return what the first event says of a study."""
+    study, (total, already) = prepared.study, _trials(prepared.study, store)
+    return {
+        "study": study.study,
+        "folder": str(folder),
+        "objective": study.metrics.objective.label,
+        "direction": study.metrics.direction,
+        "n_folds": len(prepared.folds),
+        "trials": total,
+        "ended": already,
+    }
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -186,8 +229,16 @@ def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> N
     judge_study(study, folder, study.final, console)
 
 
-def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path, console: Console) -> None:
-    """Run trials until the budget is spent or the search ends otherwise."""
+def _search(
+    prepared: Prepared,
+    store: StudyStore,
+    budget: Budget,
+    folder: Path,
+    *,
+    console: Console,
+    events: Events | None,
+) -> tuple[str, str]:
+    """Run trials until the budget is spent or the search ends otherwise; return why: a key, and in words."""
     study = prepared.study
     with ExitStack() as stack:
         slots = stack.enter_context(ray_session(prepared))
@@ -197,7 +248,11 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        searcher = _searcher(prepared, store, budget, folder, progress, tensorboard, slots=slots)
+        objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
+        notes = DashboardNotes(store.study, objectives, shown(folder))
+        observers: list[Observer] = [progress, tensorboard, notes]
+        observers += [events] if events is not None else []
+        searcher = _searcher(prepared, store, budget, folder, *observers, slots=slots)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
@@ -209,14 +264,18 @@ def _search(prepared: Prepared, store: StudyStore, budget: Budget, folder: Path,
     if searcher.hopeless is not None:
         hint = f"see {shown(folder / 'logs')}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
+    how = ("ended", "the search has ended")
     if searcher.exhausted:
-        console.print("every point of the space has been tried: the search ends before its budget")
+        how = ("exhausted", "every point of the space has been tried: the search ends before its budget")
+        console.print(how[1])
     elif not searcher.interrupted and (end := _end(budget, store)) is not None:
-        console.print(f"the search ends: {end}")
+        how = (end.budget, f"the search ends: {end}")
+        console.print(how[1])
     if searcher.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="the same command goes on from here"
         )
+    return how
 
 
 def _progress(
@@ -228,13 +287,11 @@ def _progress(
     folder: Path,
     ends_at: float | None,
 ) -> Progress:
-    study = prepared.study
-    records = store.records()
-    baselines = sum(record.name is not None for record in records)
-    return Progress(
+    study, (total, already) = prepared.study, _trials(prepared.study, store)
+    progress = Progress(
         console,
-        total=max(study.search.trials, store.n_searched()) + baselines,
-        already=sum(record.state in {"complete", "failed", "pruned"} for record in records),
+        total=total,
+        already=already,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
         direction=study.metrics.direction,
@@ -243,6 +300,16 @@ def _progress(
         folder=shown(folder),
         ends_at=ends_at,
     )
+    progress.remember(store.records())
+    return progress
+
+
+def _trials(study: Study, store: StudyStore) -> tuple[int, int]:
+    """Return how many trials and baselines there are to be, and how many of them have ended."""
+    records = store.records()
+    baselines = sum(record.name is not None for record in records)
+    ended = sum(record.state in {"complete", "failed", "pruned"} for record in records)
+    return max(study.search.trials, store.n_searched()) + baselines, ended
 
 
 def _searcher(
@@ -250,7 +317,7 @@ def _searcher(
     store: StudyStore,
     budget: Budget,
     folder: Path,
-    *observers: Progress | TensorBoardWriter,
+    *observers: Observer,
     slots: int,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch

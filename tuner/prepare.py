@@ -20,7 +20,7 @@ from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.spec import SpaceSection, Study
 from tuner.warm import Earlier, read_earlier
 
-__all__ = ["Prepared", "prepare", "prepare_final", "study_space"]
+__all__ = ["Prepared", "fold_line", "holdout_words", "prepare", "prepare_final", "study_space"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     dataset = development_dataset(source, study.data, study.folds)
     folds = make_folds(dataset, study.folds)
     for fold in folds:
-        say(f"fold {fold.index + 1}: {_fold_line(fold)}")
+        say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
-        say(f"holdout: {_holdout_words(study)} set aside; no trial sees that")
+        say(f"holdout: {holdout_words(study)} set aside; no trial sees that")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
@@ -106,7 +106,7 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     space = study_space(study)
     baselines = resolve_baselines(study, space)
     fold = holdout_fold(source, study.data, study.folds)
-    say(f"holdout: {_fold_line(fold)}")
+    say(f"holdout: {fold_line(fold)}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
     return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
@@ -157,7 +157,8 @@ def _paths(space: Space) -> list[str]:
     return [value for value in values if isinstance(value, str) and "." in value]
 
 
-def _holdout_words(study: Study) -> str:
+def holdout_words(study: Study) -> str:
+    """Return how much the holdout is, for people."""
     folds = study.folds
     if folds.split == "time_range":
         size = str(folds.size)
@@ -169,7 +170,8 @@ def _holdout_words(study: Study) -> str:
     return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
 
 
-def _fold_line(fold: Fold) -> str:
+def fold_line(fold: Fold) -> str:
+    """Return the borders and sizes of a fold, for people."""
     facts = fold.facts
     window = f"{str(facts['start'])[:10]} to {str(facts['end'])[:10]}, " if "start" in facts else ""
     return (

@@ -6,21 +6,23 @@ Everything goes to stderr; stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from tuner.constraints import Constraint, broken
 from tuner.quantities import duration, number
+from tuner.records import TrialRecord
 from tuner.results import Direction, Evaluation, Job, Stop, Summary, is_better
+from tuner.standing import InFlight, Standing
 
 __all__ = ["Progress", "stderr_console"]
 
-_SHOWN = 8  # running trials in the table; more would push the best one off the screen
+#: Redraws in a second: each takes milliseconds of the process that starts the trials.
+REFRESHES = 2
 
 
 def stderr_console() -> Console:
@@ -38,8 +40,8 @@ class _Running:
 
 @dataclass
 class _Best:
-    job: Job
-    summary: Summary
+    name: str
+    value: float
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Progress:
     console
         Where to write; a terminal gets the live table.
     total
-        Trials and baselines when all are done.
+        Trials and baselines when all are done; None if nobody knows.
     already
         How many of them earlier runs have ended.
     n_folds
@@ -68,7 +70,7 @@ class Progress:
     constraints
         A trial that breaks one is never the best.
     concurrency
-        Trials at once, for the time left.
+        Trials at once, for the time left; None: as many as run at the moment.
     folder
         Of the study, as the user would type it.
     ends_at
@@ -79,13 +81,13 @@ class Progress:
         self,
         console: Console,
         *,
-        total: int,
+        total: int | None,
         already: int,
         n_folds: int,
         objective: str,
         direction: Direction,
         constraints: Sequence[Constraint] = (),
-        concurrency: int,
+        concurrency: int | None,
         folder: str,
         ends_at: float | None = None,
     ) -> None:
@@ -100,10 +102,11 @@ class Progress:
         self._folder = folder
         self._ends_at = ends_at
         self._counts = _Counts()
+        self._others: Mapping[str, int] = {}
         self._running: dict[int, _Running] = {}
         self._best: _Best | None = None
         self._live = (
-            Live(get_renderable=self.render, console=console, refresh_per_second=4, transient=True)
+            Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
             if console.is_terminal
             else None
         )
@@ -117,9 +120,16 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def started(self, job: Job, *, again: bool) -> None:
-        """Show that a trial runs; say it only where that is news."""
-        self._running[job.number] = _Running(job, time.monotonic(), int(str(job.params.get("epochs", 0))))
+    def remember(self, records: Iterable[TrialRecord]) -> None:
+        """Know the best of the trials that have ended before."""
+        for record in records:
+            if record.summary is not None and record.state == "complete":
+                self._is_best(f"trial {record.number} {record.label}", record.summary)
+
+    def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
+        """Show that a trial runs, for so many seconds; say it only where that is news."""
+        epochs = int(str(job.params.get("epochs", 0)))
+        self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
             self._say(f"{_name(job)} was cut off and begins again")
 
@@ -132,11 +142,7 @@ class Progress:
         """Say how a trial ended."""
         self._end(job, seconds)
         breaks = broken(self._constraints, summary)
-        best = not breaks and (
-            self._best is None or is_better(summary.mean, self._best.summary.mean, self._direction)
-        )
-        if best:
-            self._best = _Best(job, summary)
+        best = self._is_best(_name(job), summary)
         epoch = f", epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
         value = f"{self._objective} {number(summary.mean)}"
         spread = f" ± {number(summary.std)}" if self._n_folds > 1 else ""
@@ -155,40 +161,63 @@ class Progress:
         self._counts.failed += 1
         self._say(f"{_name(job)} failed: {cause} (see {self._folder}/{log})", style="red")
 
-    def render(self) -> Group:
-        """Return the live view."""
-        counts = self._counts
-        parts = [f"{self._already + counts.done + counts.failed} of {self._total} done"]
-        parts += [f"{counts.stopped} stopped early"] if counts.stopped else []
-        parts += [f"{counts.failed} failed"] if counts.failed else []
-        parts += [f"{len(self._running)} running"]
-        left = self._time_left()
-        parts += [f"about {duration(left)} left"] if left is not None else []
-        lines: list[Text | Table] = [Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")]
-        if self._best is not None:
-            text = f"best {_name(self._best.job)}: {self._objective} {number(self._best.summary.mean)}"
-            lines.append(Text(text, style="green", no_wrap=True, overflow="ellipsis"))
-        if self._running:
-            lines.append(self._table())
-        return Group(*lines)
+    def left(self, number: int) -> None:
+        """Show a trial no longer that neither runs nor has ended."""
+        self._running.pop(number, None)
 
-    def _table(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        for justify in ("left", "left", "left", "right", "right"):
-            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
-        running = list(self._running.values())
-        for trial in running[:_SHOWN]:
-            table.add_row(*_running_cells(trial, self._objective, self._n_folds))
-        if len(running) > _SHOWN:
-            table.add_row(f"and {len(running) - _SHOWN} more", "", "", "", "")
-        return table
+    def count(self, others: Mapping[str, int]) -> None:
+        """Show how many trials are in states that have no events here."""
+        self._others = others
+
+    def standing(self) -> Standing:
+        """Return the live view."""
+        counts, best = self._counts, self._best
+        return Standing(
+            done=self._already + counts.done + counts.failed,
+            total=self._total,
+            stopped=counts.stopped,
+            failed=counts.failed,
+            others=self._others,
+            running=[self._in_flight(trial) for trial in self._running.values()],
+            best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
+            objective=self._objective,
+            direction=self._direction,
+            n_folds=self._n_folds,
+            left=self._time_left(),
+        )
+
+    def _is_best(self, name: str, summary: Summary) -> bool:
+        """Take a trial for the best so far, if it is."""
+        best, value = self._best, summary.mean
+        if broken(self._constraints, summary):
+            return False
+        if best is not None and not is_better(value, best.value, self._direction):
+            return False
+        self._best = _Best(name, value)
+        return True
+
+    def _in_flight(self, trial: _Running) -> InFlight:
+        last, epochs = trial.last, trial.epochs
+        fold, epoch = (last.fold + 1, last.epoch) if last else (1, 0)
+        if epochs and epoch >= epochs and fold < self._n_folds:
+            fold, epoch = fold + 1, 0
+        return InFlight(
+            trial.job.number,
+            trial.job.label,
+            fold,
+            epoch,
+            epochs,
+            last.metrics.get(self._objective) if last else None,
+            time.monotonic() - trial.began,
+        )
 
     def _time_left(self) -> float | None:
         counts = self._counts
         estimates: list[float] = []
-        if counts.seconds:
+        if counts.seconds and self._total is not None:
             left = max(0, self._total - self._already - counts.done - counts.failed)
-            estimates.append(left * sum(counts.seconds) / len(counts.seconds) / self._concurrency)
+            at_once = self._concurrency or max(1, len(self._running))
+            estimates.append(left * sum(counts.seconds) / len(counts.seconds) / at_once)
         if self._ends_at is not None:
             estimates.append(max(0.0, self._ends_at - time.monotonic()))
         return min(estimates, default=None)
@@ -202,30 +231,12 @@ class Progress:
     def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:
         clock = time.strftime("%H:%M:%S")
         done = self._already + self._counts.done + self._counts.failed
-        line = (
-            f"{clock}  {done:>{len(str(self._total))}}/{self._total}  {text}{f'  ({mark})' if mark else ''}"
-        )
+        of = f"{done:>{len(str(self._total))}}/{self._total}" if self._total is not None else str(done)
+        line = f"{clock}  {of}  {text}{f'  ({mark})' if mark else ''}"
         write: Callable[..., None] = (
             self._live.console.print if self._live is not None else self._console.print
         )
         write(Text(line, style=style or ""))
-
-
-def _running_cells(trial: _Running, objective: str, n_folds: int) -> tuple[str, str, str, str, str]:
-    last = trial.last
-    fold = last.fold + 1 if last else 1
-    epoch = last.epoch if last else 0
-    if trial.epochs and epoch >= trial.epochs and fold < n_folds:
-        fold, epoch = fold + 1, 0
-    where = f"fold {fold}/{n_folds}" + (f", epoch {epoch}/{trial.epochs}" if trial.epochs else "")
-    value = f"{objective} {number(last.metrics[objective])}" if last else ""
-    return (
-        f"  trial {trial.job.number}",
-        trial.job.label,
-        where,
-        value,
-        duration(time.monotonic() - trial.began),
-    )
 
 
 def _name(job: Job) -> str:

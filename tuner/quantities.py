@@ -56,10 +56,12 @@ def duration(seconds: float | None) -> str:
 
 
 def size(n_bytes: int | None) -> str:
-    """Return an amount of memory for a table."""
-    thousand, mega, giga = 1000, 2**20, 2**30
+    """Return an amount of memory, or of a disk, for a table."""
+    thousand, kilo, mega, giga = 1000, 2**10, 2**20, 2**30
     if n_bytes is None:
         return ""
+    if round(n_bytes / kilo) < thousand:
+        return f"{n_bytes / kilo:.0f} kB"
     if round(n_bytes / mega) < thousand:
         return f"{n_bytes / mega:.0f} MB"
     return f"{n_bytes / giga:.1f} GB"

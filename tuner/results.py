@@ -136,6 +136,13 @@ class Evaluation:
         Names of the fast paths that the fit took.
     precision
         Arithmetic of the fit: ``float32``, ``tf32`` or ``bf16``.
+    learning_rate
+        Of the first group of the optimizer's params at the end of the epoch; None without an optimizer.
+    epoch_seconds
+        Time of the epoch's training, without its evaluation; None for a model that is not trained by epochs.
+    threads
+        Of torch: sums depend on their number, so a trial that is run again needs as many. None where an
+        earlier version did not record it.
     """
 
     fold: int
@@ -150,6 +157,9 @@ class Evaluation:
     fast_paths: tuple[str, ...] = ()
     precision: str = "float32"
     recommend_seconds: float | None = None
+    learning_rate: float | None = None
+    epoch_seconds: float | None = None
+    threads: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""

@@ -5,14 +5,21 @@ The tags of a run, where N counts folds from 1:
     fold mean (maximize)/NDCG@10    the objective, or (minimize): mean over folds at the best epoch
     fold mean/<metric>              the same for the other metrics
     fold std/NDCG@10                sample deviation of the objective over folds
+    folds/NDCG@10 fold N            each metric of each fold at the best epoch
     foldN/<metric>                  by epoch; at 0 for a model that is not trained by epochs
-    foldN/train_loss                by epoch
-    foldN/fit_seconds               by epoch
+    foldN/train_loss                by epoch, as the next three
+    foldN/learning_rate
+    foldN/epoch_seconds             of training that epoch; fit_seconds since the fold began
+    foldN/memory_gb                 the most so far: of the process; gpu_memory_gb: of tensors on its GPU
     parameters                      trainable parameters
+    stopped early/fold              only of a trial that was: in which fold, at the step of its epoch
 
 Where there is a space and where none is chosen for the order. The HParams table sorts tags by character
 code and ticks the first five: the results. The pages of curves sort digits before all else and unfold the
 first two groups: the folds.
+
+The page of custom scalars opens on the objective of all trials in all folds; its layout stands in a file of
+its own beside the runs.
 
 No experiment summary is written, so TensorBoard makes the columns of the table from the runs it finds:
 the params of all trials, those that differ first, and all scalars. An experiment summary could pick and
@@ -46,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 #: Longest label in a folder's name; file systems take 255 bytes, and a character can need four.
 LABEL_LENGTH = 60
+#: Column of the HParams table with the names of baselines, and of models.
+NAME = "name"
 
 
 class TensorBoardWriter:
@@ -69,6 +78,7 @@ class TensorBoardWriter:
         self._direction = direction
         self._runs: dict[int, _Run] = {}
         self._given_up = False
+        self._laid_out = False
 
     def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells, and more surely
         """Begin the trial's run, in place of an earlier attempt's, and write its hparams."""
@@ -78,17 +88,26 @@ class TensorBoardWriter:
         if self._given_up:
             return
         with self._writing():
+            self._lay_out()
             self._runs[job.number] = _Run(self._folder / _run_name(job))
         # Without a name of its own the row is named as the run is, below the study's folder if TensorBoard
         # looks at several studies: two trials number 0 would share a row otherwise.
-        self._write(job, hparams_pb({key: _hparam(value) for key, value in job.params.items()}, trial_id=""))
+        params = {NAME: job.label, **{key: _hparam(value) for key, value in job.params.items()}}
+        self._write(job, hparams_pb(params, trial_id=""))
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Extend the curves of one fold."""
-        values = {**evaluation.metrics, "fit_seconds": evaluation.fit_seconds}
-        if evaluation.train_loss is not None:
-            values["train_loss"] = evaluation.train_loss
-        scalars = {f"fold{evaluation.fold + 1}/{name}": value for name, value in values.items()}
+        values = {
+            **evaluation.metrics,
+            "train_loss": evaluation.train_loss,
+            "learning_rate": evaluation.learning_rate,
+            "epoch_seconds": evaluation.epoch_seconds,
+            "fit_seconds": evaluation.fit_seconds,
+            "memory_gb": _gigabytes(evaluation.peak_memory),
+            "gpu_memory_gb": _gigabytes(evaluation.peak_gpu_memory),
+        }
+        fold = f"fold{evaluation.fold + 1}"
+        scalars = {f"{fold}/{name}": value for name, value in values.items() if value is not None}
         self._write(job, _scalars(scalars), step=evaluation.epoch)
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has times
@@ -97,6 +116,8 @@ class TensorBoardWriter:
         scalars.pop(f"fold mean/{self._objective}", None)
         scalars[f"fold mean ({self._direction})/{self._objective}"] = summary.mean
         scalars[f"fold std/{self._objective}"] = summary.std
+        for index, metrics in enumerate(summary.folds):
+            scalars |= {f"folds/{label} fold {index + 1}": value for label, value in metrics.items()}
         if summary.n_parameters is not None:
             scalars["parameters"] = summary.n_parameters
         self._write(job, _scalars(scalars), step=summary.epoch)
@@ -104,9 +125,10 @@ class TensorBoardWriter:
         self._end(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
-        """Write where and why as text, and end the run; its curves stay."""
+        """Mark the run, write where and why as text, and end it; its curves stay."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
+        self._write(job, _scalars({"stopped early/fold": stop.fold + 1}), step=stop.epoch)
         self._write(job, text_pb("stopped early", f"by {stop.rule} after {stop.where}: {stop.why}"))
         self._write(job, _session_end("STATUS_SUCCESS"))
         self._end(job.number)
@@ -123,6 +145,17 @@ class TensorBoardWriter:
         """Close the runs of trials that were cut off; begun again, they are written anew."""
         for number in list(self._runs):
             self._end(number)
+
+    def _lay_out(self) -> None:
+        """Write the layout of the custom scalars, in place of an earlier run's, with the first trial."""
+        if not self._laid_out:
+            self._laid_out = True
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for earlier in self._folder.glob("events.out.tfevents.*"):
+                earlier.unlink()
+            events = _EventFile(self._folder)
+            events.write(_layout(self._objective), 0)
+            events.close()
 
     def _write(self, job: Job, summary: SummaryProto, step: int = 0) -> None:
         with self._writing():
@@ -148,8 +181,8 @@ class TensorBoardWriter:
             self._runs.clear()
 
 
-class _Run:
-    """The event file of one trial.
+class _EventFile:
+    """An event file in a folder.
 
     TensorBoard's `RecordWriter` on a plain file rather than its `EventFileWriter`, which keeps a thread for
     every file and raises an error of the disk there.
@@ -159,9 +192,6 @@ class _Run:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
         self._event = Event
         self._records = RecordWriter((folder / name).open("xb"))
@@ -180,6 +210,23 @@ class _Run:
         self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
 
 
+class _Run(_EventFile):
+    """The event file of one trial, in place of that of an earlier attempt.
+
+    A TensorBoard that has read the earlier one goes on in this one; the mark of a session's start makes it
+    drop what it had.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        super().__init__(folder)
+        self._add(session_log=SessionLog(status=SessionLog.START), step=0)
+
+
 def _run_name(job: Job) -> str:
     label = re.sub(r"[^\w.-]+", "_", job.label)
     return f"{job.number:04d}-{label[:LABEL_LENGTH]}"
@@ -193,6 +240,41 @@ def _hparam(value: object) -> bool | float | str:
         return ", ".join(str(_hparam(item)) for item in value)
     is_class = isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
     return short_name(value) if is_class else str(value)
+
+
+def _gigabytes(n_bytes: int | None) -> float | None:
+    return None if n_bytes is None else n_bytes / 2**30
+
+
+def _layout(objective: str) -> SummaryProto:
+    """Return the layout of the custom scalars: the objective first, the rest folded."""
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+
+    def category(title: str, charts: Mapping[str, str], *, closed: bool) -> layout_pb2.Category:
+        multiline = {name: layout_pb2.MultilineChartContent(tag=[tag]) for name, tag in charts.items()}
+        return layout_pb2.Category(
+            title=title,
+            chart=[layout_pb2.Chart(title=name, multiline=lines) for name, lines in multiline.items()],
+            closed=closed,
+        )
+
+    training = {name: rf"^fold\d+/{name}$" for name in ("train_loss", "learning_rate", "epoch_seconds")}
+    memory = {name: rf"^fold\d+/{name}$" for name in ("memory_gb", "gpu_memory_gb")}
+    layout = layout_pb2.Layout(
+        category=[
+            category("objective", {objective: rf"^fold\d+/{re.escape(objective)}$"}, closed=False),
+            category("training", training, closed=True),
+            category("memory", memory, closed=True),
+        ]
+    )
+    tensor = TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()])
+    value = SummaryProto.Value(
+        tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata()
+    )
+    return SummaryProto(value=[value])
 
 
 def _scalars(values: Mapping[str, float]) -> SummaryProto:

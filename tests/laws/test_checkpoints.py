@@ -84,7 +84,14 @@ def run(
 def comparable(made: list[Evaluation | Users]) -> list[object]:
     """Leave out what depends on the machine."""
     return [
-        replace(one, fit_seconds=0, evaluate_seconds=0, peak_memory=None, recommend_seconds=None)
+        replace(
+            one,
+            fit_seconds=0,
+            evaluate_seconds=0,
+            peak_memory=None,
+            recommend_seconds=None,
+            epoch_seconds=None,
+        )
         if isinstance(one, Evaluation)
         else (one.fold, one.epochs, one.values.tolist())
         for one in made

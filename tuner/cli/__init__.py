@@ -13,7 +13,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tuner.cli import check, final, leaderboard, run, show, space
+from tuner.cli import (
+    check,
+    compare,
+    export,
+    final,
+    init,
+    leaderboard,
+    recommend,
+    reproduce,
+    run,
+    show,
+    space,
+    watch,
+)
 
 __all__ = ["main"]
 
@@ -27,8 +40,14 @@ _COMMANDS = (
     final,
     leaderboard,
     show,
+    watch,
     check,
     space,
+    export,
+    recommend,
+    reproduce,
+    compare,
+    init,
 )
 
 

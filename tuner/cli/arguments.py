@@ -6,8 +6,21 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Commands", "add_results", "add_study_file", "positive", "results_folder", "terminal_width"]
+if TYPE_CHECKING:
+    from tuner.spec import Study
+
+__all__ = [
+    "Commands",
+    "add_data",
+    "add_results",
+    "add_study_file",
+    "positive",
+    "results_folder",
+    "study_as_run",
+    "terminal_width",
+]
 
 #: What `argparse` gives for adding commands to.
 Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it
@@ -33,6 +46,15 @@ def add_results(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data(command: argparse.ArgumentParser) -> None:
+    """Let a command find the study's data elsewhere than where it was run."""
+    command.add_argument(
+        "--interactions",
+        metavar="FILE",
+        help="where the data are now; default: where they were in the search",
+    )
+
+
 def positive(text: str) -> int:
     """Read a positive integer."""
     if text.isascii() and text.isdigit() and int(text) >= 1:
@@ -54,3 +76,20 @@ def results_folder(arguments: argparse.Namespace) -> Path:
     from tuner.spec import Study
 
     return arguments.output / Study.load(path).study  # type: ignore[no-any-return]  # argparse gives Any
+
+
+def study_as_run(arguments: argparse.Namespace) -> tuple[Study, Path]:
+    """Return the study as it was last run, with its data where the command says, and its folder.
+
+    Modules of the user's are found beside the study file, if that is given.
+    """
+    from tuner.space.plain import see_modules
+    from tuner.spec import Study
+    from tuner.store import STUDY_FILE, check_exists
+
+    folder = results_folder(arguments)
+    check_exists(folder)
+    if folder != arguments.study:
+        see_modules(arguments.study.parent)
+    place = arguments.interactions
+    return Study.load(folder / STUDY_FILE, [f"data.interactions={place}"] if place else []), folder

@@ -24,6 +24,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
     run.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    run.add_argument(
+        "--json-lines",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write each event as a line of JSON to FILE, or to stdout in place of the results",
+    )
     run.set_defaults(command=_run)
 
 
@@ -36,10 +43,13 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.time_budget is not None:
         overrides.append(f"search.time_budget={arguments.time_budget}")
     study = Study.load(arguments.study, overrides)
+    from tuner.events import events_to
     from tuner.launch import run, study_folder
 
-    board = run(study, arguments.output)
-    _summary(board, study_folder(study, arguments.output))
+    with events_to(arguments.json_lines) as events:
+        board = run(study, arguments.output, events=events)
+    if arguments.json_lines != "-":
+        _summary(board, study_folder(study, arguments.output))
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:

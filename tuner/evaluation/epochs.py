@@ -41,7 +41,8 @@ class EpochEvaluations(Callback):
             pl_module.is_fitted = True  # type: ignore[assignment]  # RecTools' flag: its weights are not to be drawn anew
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Draw the numbers that come after those of a fit that was cut off."""
+        """Begin its time; draw the numbers that come after those of a fit that was cut off."""
+        self.measure.epoch_began()
         if self._generators is not None:
             pl_module.is_fitted = False  # type: ignore[assignment]  # as above
             self._generators.restore()
@@ -61,7 +62,9 @@ class EpochEvaluations(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the epoch; evaluate where one is due."""
         loss = trainer.callback_metrics.get(self.model.train_loss_name)
-        self.measure.epoch_done(trainer.current_epoch + 1, None if loss is None else float(loss))
+        self.measure.epoch_done(
+            trainer.current_epoch + 1, None if loss is None else float(loss), _learning_rate(trainer)
+        )
         if not self.measure.due(trainer.max_epochs or 0):
             return
         with _undisturbed(self.model, pl_module):
@@ -70,6 +73,10 @@ class EpochEvaluations(Callback):
             trainer.should_stop = True
         elif self.checkpoint is not None and self.checkpoint.is_due:
             self.checkpoint.epoch_ended(trainer)
+
+
+def _learning_rate(trainer: Trainer) -> float | None:
+    return float(trainer.optimizers[0].param_groups[0]["lr"]) if trainer.optimizers else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rectools.metrics
+import torch
 from numpy.typing import NDArray
 from rectools.metrics import calc_metrics
 from rectools.metrics.base import MetricAtK
@@ -73,6 +74,9 @@ class Measure:
         self.epoch = 0
         self.measured: int | None = None
         self.train_loss: float | None = None
+        self.learning_rate: float | None = None
+        self.epoch_seconds: float | None = None
+        self._epoch_began = 0.0
         self.best: float | None = None
         self.waited = 0
         self._started = 0.0
@@ -88,8 +92,14 @@ class Measure:
         reset_peak()
         self._started = time.perf_counter()
 
-    def epoch_done(self, epoch: int, train_loss: float | None) -> None:
+    def epoch_began(self) -> None:
+        """Begin to take the time of an epoch."""
+        self._epoch_began = time.perf_counter()
+
+    def epoch_done(self, epoch: int, train_loss: float | None, learning_rate: float | None) -> None:
         """Note a finished epoch."""
+        self.epoch_seconds = time.perf_counter() - self._epoch_began
+        self.learning_rate = learning_rate
         if train_loss is not None and not math.isfinite(train_loss):
             msg = f"the training loss must be finite, but is {train_loss} in epoch {epoch}"
             raise TrialError(msg, hint="a lower lr, or a larger mask_prob, often helps")
@@ -160,6 +170,9 @@ class Measure:
             fast_paths=self.paths.applied,
             precision=self.precision,
             recommend_seconds=round(recommend_seconds, 4),
+            learning_rate=self.learning_rate,
+            epoch_seconds=None if self.epoch_seconds is None else round(self.epoch_seconds, 4),
+            threads=torch.get_num_threads(),
         )
         self._made.append(evaluation)
         self.report(evaluation)

@@ -50,7 +50,17 @@ class _Section(BaseModel):
 
 
 class Columns(_Section):
-    """Names of the columns in the user's file; the defaults are RecTools' own."""
+    """Names of the columns in the user's file; the defaults are RecTools' own.
+
+    Attributes
+    ----------
+    user, item
+        Identifiers, of any type.
+    datetime
+        When it happened; see `Data`.
+    weight
+        How much an interaction counts; without one, each weighs 1.
+    """
 
     user: str = "user_id"
     item: str = "item_id"
@@ -102,6 +112,8 @@ class Folds(_Section):
         ``random``: a share `size` of all interactions.
     n_folds
         Folds that the search sees.
+    size
+        Of one fold's test data, as `split` counts it.
     holdout
         Further folds, the newest, that it never sees.
     filter_viewed

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from tuner.store.folder import STUDY_FILE, hold_study, store_exists, study_holder, told_if_lost
 from tuner.store.opening import open_store
-from tuner.store.reading import read_records
+from tuner.store.reading import check_exists, read_records
 from tuner.store.trials import Asked, StudyStore
 
 __all__ = [
     "STUDY_FILE",
     "Asked",
     "StudyStore",
+    "check_exists",
     "hold_study",
     "open_store",
     "read_records",

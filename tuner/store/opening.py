@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +19,11 @@ from tuner.samplers import make_sampler
 from tuner.spec import Sampler
 from tuner.store.folder import check_place
 from tuner.store.trials import StudyStore
+from tuner.store.versions import versions
 
 __all__ = ["open_store"]
 
 Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
-
-_RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
 def open_store(
@@ -73,7 +69,7 @@ def open_store(
     known = study.user_attrs.get("facts")
     if known is None:
         study.set_user_attr("facts", dict(facts))
-        study.set_user_attr("versions", _versions())
+        study.set_user_attr("versions", versions())
     else:
         plain = json.loads(json.dumps(facts))
         differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
@@ -103,11 +99,3 @@ def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: 
 
 def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

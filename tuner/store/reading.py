@@ -15,7 +15,7 @@ from tuner.journal import JOURNAL, read_journal
 from tuner.records import StoredStudy, TrialRecord, record_of
 from tuner.store.folder import store_exists, stored_at
 
-__all__ = ["read_records"]
+__all__ = ["check_exists", "read_records"]
 
 
 def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
@@ -33,11 +33,7 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     StoreError
         If the folder holds none.
     """
-    if not store_exists(folder):
-        rule = "must be the folder of a study, but it has no journal.log"
-        raise StoreError(
-            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
-        )
+    check_exists(folder)
     name, storage = stored_at(folder)
     if storage is None:
         return _from_journal(folder, curves=curves)
@@ -47,6 +43,21 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
         raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
     records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
     return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+
+
+def check_exists(folder: Path) -> None:
+    """Refuse a folder without a study.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds none.
+    """
+    if not store_exists(folder):
+        rule = "must be the folder of a study, but it has no journal.log"
+        raise StoreError(
+            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
+        )
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:

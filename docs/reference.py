@@ -1,0 +1,154 @@
+"""Write docs/study.md, the reference of the study file, from the models that read it.
+
+python docs/reference.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from tuner.constraints import Constraint
+from tuner.space import Space
+from tuner.spec import models
+from tuner.spec.metrics import Metric
+
+PAGE = Path(__file__).with_name("study.md")
+INTRODUCTION = """\
+# The study file
+
+Made from the code by `python docs/reference.py`; [README](../README.md#a-study) has a study by
+example.
+
+A study is a YAML file, or a `tuner.Study` in Python; both are the same object. Any key can be changed
+for one run by `--set KEY=VALUE`, with dots for what stands inside a section, as
+`--set training.epochs=5`. Unknown keys, wrong types and broken rules are all told at once, with their
+line and the nearest valid name.
+"""
+#: Types that are no plain ones, as people write them.
+NAMES: dict[object, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    Any: "anything",
+    NoneType: "null",
+}
+OWN: dict[object, str] = {Metric: "metric", Constraint: "constraint", Space: "space"}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [INTRODUCTION]
+    for key, section in _sections(models.Study, ""):
+        parts.append(f"## {f'`{key}`' if key else 'At the top'}\n\n{_section(key, section)}")
+    return "\n".join(parts)
+
+
+def _sections(model: type[BaseModel], key: str) -> list[tuple[str, type[BaseModel]]]:
+    """Return a model with its key, then the models within it."""
+    found = [(key, model)]
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            found += _sections(inner, f"{key}.{name}" if key else name)
+    return found
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _section(key: str, model: type[BaseModel]) -> str:
+    """Return a section's words and the table of its keys."""
+    words, described = _docstring(model)
+    lines = [words, "", "| key | takes | default | |", "| --- | --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        inner = _models(field.annotation)
+        meaning = described.get(name) or (inner and _docstring(inner[0])[0].split("\n")[0])
+        if not meaning:
+            msg = f"{model.__name__}.{name} has no description in its class's docstring"
+            raise SystemExit(msg)
+        cells = (f"`{name}`", _takes(field, f"{key}.{name}" if key else name), _default(field), meaning)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _docstring(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
+    """Return the words of a NumPy docstring, and what it says of each attribute, as Markdown."""
+    words, _, rest = inspect.getdoc(model).partition("Attributes\n----------\n")  # type: ignore[union-attr]  # all have one
+    described: dict[str, str] = {}
+    for names, text in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", rest, flags=re.MULTILINE):
+        for name in names.split(", "):
+            described[name] = _markdown(" ".join(textwrap.dedent(text).split()))
+    return _markdown(words.strip()), described
+
+
+def _markdown(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")
+
+
+def _takes(field: FieldInfo, key: str) -> str:
+    text = _type(field.annotation, key)
+    if any(isinstance(one, BeforeValidator) and one.func is models._seconds for one in field.metadata):  # noqa: SLF001  # one project
+        text = text.replace("number", "duration, as 45s, 30m, 2h, 1d")
+    bounds = [
+        f"{words} {getattr(one, bound):,}"
+        for one in field.metadata
+        for bound, words in BOUNDS.items()
+        if hasattr(one, bound)
+    ]
+    return " ".join([text.removesuffix(" or null"), *bounds]) + (" or null" if "null" in text else "")
+
+
+def _type(annotation: object, key: str) -> str:
+    parts = get_args(annotation)
+    if annotation in NAMES:
+        return NAMES[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"[section](#{key.replace('.', '')})"
+    return OWN[annotation] if annotation in OWN else _composed(get_origin(annotation), parts, key)
+
+
+def _composed(origin: object, parts: tuple[Any, ...], key: str) -> str:
+    words: dict[object, Callable[[], str]] = {
+        Annotated: lambda: _annotated(parts, key),
+        Literal: lambda: ", ".join(f"`{part}`" for part in parts),
+        tuple: lambda: f"list of {_type(parts[0], key)}",
+        dict: lambda: f"mapping of names to {_type(parts[1], key)}",
+        Union: lambda: " or ".join(_type(part, key) for part in parts),
+        UnionType: lambda: " or ".join(_type(part, key) for part in parts),
+    }
+    if origin not in words:
+        raise SystemExit(f"{key}: no words for a type {origin}")
+    return words[origin]()
+
+
+def _annotated(parts: tuple[Any, ...], key: str) -> str:
+    readers = [part.func for part in parts[1:] if isinstance(part, BeforeValidator)]
+    return "duration" if models._seconds in readers else _type(parts[0], key)  # noqa: SLF001  # one project
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel) or value in ((), {}):
+        return ""
+    words = {None: "", True: "`true`", False: "`false`"}
+    return words[value] if value is None or isinstance(value, bool) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

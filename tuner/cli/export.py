@@ -1,0 +1,67 @@
+"""`tuner export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    export = commands.add_parser(
+        "export",
+        help="make a trial's model ready to use elsewhere",
+        description="Fit a trial's model on all data, the holdout included, and write it with what it needs: "
+        "params, code, requirements, interactions, and a model card.",
+    )
+    add_results(export)
+    export.add_argument(
+        "trial",
+        nargs="?",
+        default="best",
+        metavar="TRIAL",
+        help="a number, a baseline's name, or best (default)",
+    )
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--before-holdout", action="store_true", help="fit on what the search could see")
+    export.add_argument("--seed", type=int, metavar="N", help="of the fit; default: from the study's")
+    export.add_argument("--force", action="store_true", help="replace an earlier export")
+    add_data(export)
+    export.add_argument("--other-data", action="store_true", help="fit on other data than the search's")
+    export.set_defaults(command=_export)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from tuner.logs import logs_to
+
+    study, folder = study_as_run(arguments)
+    with logs_to(folder / "logs" / "export.log"):
+        from tuner.export.make import export
+        from tuner.progress import stderr_console
+        from tuner.quantities import size
+
+        made = export(
+            study,
+            folder,
+            arguments.trial,
+            arguments.to,
+            say=stderr_console().print,
+            whole=not arguments.before_holdout,
+            seed=arguments.seed,
+            other_data=arguments.other_data,
+            force=arguments.force,
+        )
+    record, fitted = made.row.record, made.fitted
+    epochs = f", {fitted.epochs} epochs" if fitted.epochs else ""
+    what = f"trial {record.number} {record.label}{epochs}, seed {fitted.seed}"
+    print(f"{made.folder}: {what}, {size(made.n_bytes)}")
+    print(
+        f"  tuner recommend {made.folder} --users ID,ID\n"
+        f"  {made.folder}/README.md: what it is, and how to use it elsewhere",
+        file=sys.stderr,
+    )

@@ -1,0 +1,48 @@
+"""`tuner init`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuner.cli.arguments import Commands
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    init = commands.add_parser(
+        "init",
+        help="write a study for a file of interactions",
+        description="Look at a file of interactions (.csv, .csv.gz, .parquet) and write a commented study "
+        "for it.",
+    )
+    init.add_argument("data", metavar="DATA", help="path or URL")
+    init.add_argument(
+        "-o", "--to", type=Path, default=Path("study.yaml"), metavar="STUDY.yaml", help="default: study.yaml"
+    )
+    init.add_argument("--force", action="store_true", help="write over a study that is there")
+    init.set_defaults(command=_init)
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from tuner.errors import Problem, StudyError
+
+    target: Path = arguments.to
+    if target.exists() and not arguments.force:
+        rule = "must not exist yet, but does"
+        raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
+    from tuner.first_look.look import look
+    from tuner.first_look.write import doubts, study_text
+
+    found = look(arguments.data)
+    try:
+        target.write_text(study_text(found), encoding="utf-8")
+    except OSError as error:
+        raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
+    print(f"{target}: a study for {found.source.describe('keep')}")
+    for doubt in doubts(found):
+        print(f"  to check: {doubt}", file=sys.stderr)
+    print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)

@@ -1,0 +1,40 @@
+"""`tuner reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="run trials again and compare",
+        description="Run trials of a study again as they were run, and say whether their values are equal. "
+        "Exit code 0: all are; 1: one differs.",
+    )
+    add_results(reproduce)
+    reproduce.add_argument("trial", nargs="+", metavar="TRIAL", help="a number, a baseline's name, or best")
+    add_data(reproduce)
+    reproduce.set_defaults(command=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from tuner.logs import logs_to
+
+    study, folder = study_as_run(arguments)
+    differs = False
+    with logs_to(folder / "logs" / "reproduce.log"):
+        from tuner.progress import stderr_console
+        from tuner.reproduce import reproduce
+
+        for again in reproduce(study, folder, arguments.trial, stderr_console().print):
+            print(again, flush=True)
+            differs = differs or not again.equal
+    if differs:
+        sys.exit(1)

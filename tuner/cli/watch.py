@@ -1,0 +1,30 @@
+"""`tuner watch`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tuner.cli.arguments import Commands, add_results, results_folder
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    watch = commands.add_parser(
+        "watch",
+        help="follow a run from another terminal",
+        description="Follow the run of a study until it ends; waits for one that has not begun.",
+    )
+    add_results(watch)
+    watch.set_defaults(command=_watch)
+
+
+def _watch(arguments: argparse.Namespace) -> None:
+    from functools import partial
+
+    from tuner.progress import Progress, stderr_console
+    from tuner.watch import watch
+
+    console, folder = stderr_console(), results_folder(arguments)
+    watch(folder, partial(Progress, console, folder=str(folder)), console.print)

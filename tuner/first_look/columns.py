@@ -1,0 +1,242 @@
+"""Which column of a table is the user, the item, the time: by its name, and by what stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tuner.errors import DataError, Problem
+
+__all__ = ["Guess", "Guesses", "describe_column", "guess_columns", "time_format"]
+
+if TYPE_CHECKING:
+    Column = pd.Series[Any]
+
+#: Names of columns without case and punctuation, the surest first; and words in a name.
+_NAMES: Mapping[str, Sequence[str]] = {
+    "user": [
+        "userid",
+        "user",
+        "uid",
+        "customerid",
+        "customer",
+        "clientid",
+        "client",
+        "visitorid",
+        "visitor",
+        "reviewerid",
+        "accountid",
+        "account",
+        "memberid",
+        "profileid",
+        "buyerid",
+        "personid",
+        "sessionid",
+        "session",
+    ],
+    "item": [
+        "itemid",
+        "item",
+        "iid",
+        "productid",
+        "product",
+        "movieid",
+        "movie",
+        "articleid",
+        "article",
+        "sku",
+        "asin",
+        "trackid",
+        "track",
+        "songid",
+        "videoid",
+        "contentid",
+        "bookid",
+        "isbn",
+        "stockcode",
+        "offerid",
+        "showid",
+        "newsid",
+        "gameid",
+        "businessid",
+    ],
+    "datetime": [
+        "datetime",
+        "timestamp",
+        "ts",
+        "time",
+        "eventtime",
+        "unixtime",
+        "createdat",
+        "date",
+        "reviewtime",
+        "purchasedate",
+        "orderdate",
+        "invoicedate",
+        "lastwatchdt",
+        "tdat",
+        "dt",
+    ],
+    "weight": [
+        "weight",
+        "rating",
+        "score",
+        "stars",
+        "count",
+        "quantity",
+        "qty",
+        "watchedpct",
+        "totaldur",
+        "playcount",
+        "plays",
+    ],
+}
+_WORDS: Mapping[str, str] = {
+    "user": "user|customer|client|visitor|reviewer|member|buyer",
+    "item": "item|product|movie|article|track|song|video|content|book|sku",
+    "datetime": "time|date|_at$|_dt$|_ts$",
+    "weight": "rating|weight|score|quantity|count",
+}
+#: Seconds since 1970 in a year from 1973 to 2096; milliseconds have three digits more.
+_SECONDS = (1e8, 4e9)
+#: Rows that a guess about what stands in a column looks at, and the share of them that must fit.
+_LOOKED_AT, _FITTING = 1000, 0.95
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The column of a role.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    how
+        By what it was found, for people.
+    others
+        Columns that it might have been as well.
+    """
+
+    column: str
+    how: str
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """The columns of a table of interactions.
+
+    Attributes
+    ----------
+    user, item, datetime
+        What every interaction has.
+    weight
+        A column that might be used as weight; it is for the user to say.
+    kind
+        How the time is written: ``iso``, ``unix_s`` or ``unix_ms``.
+    """
+
+    user: Guess
+    item: Guess
+    datetime: Guess
+    weight: Guess | None
+    kind: str
+
+
+def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
+    """Find user, item and time among the columns of a table.
+
+    Raises
+    ------
+    DataError
+        If one of them is nowhere, with what each column holds.
+    """
+    names = [str(name) for name in table.columns]
+    table = table.set_axis(names, axis=1)
+    found: dict[str, Guess] = {}
+    for role in ("datetime", "user", "item", "weight"):
+        taken = {guess.column for guess in found.values()}
+        guess = _by_name(role, table, [name for name in names if name not in taken])
+        if guess is not None:
+            found[role] = guess
+    if "datetime" not in found:
+        taken = {guess.column for guess in found.values()}
+        times = [name for name in names if name not in taken and time_format(table[name])]
+        if times:
+            found["datetime"] = Guess(times[0], "it holds times", tuple(times[1:]))
+    _by_content(table, found)
+    missing = [role for role in ("user", "item", "datetime") if role not in found]
+    if missing:
+        rule = f"must have columns for the user, the item and the time, but has none for {', '.join(missing)}"
+        hint = "it has: " + "; ".join(describe_column(table[name]) for name in names)
+        raise DataError(source, [Problem("", rule, hint)])
+    kind = time_format(table[found["datetime"].column])
+    assert kind is not None, "looked at above"
+    return Guesses(found["user"], found["item"], found["datetime"], found.get("weight"), kind)
+
+
+def _by_name(role: str, table: pd.DataFrame, names: Sequence[str]) -> Guess | None:
+    """Return the column that is called as the role often is; one of a time must hold times."""
+    known = _NAMES[role]
+    plain = {name: re.sub(r"[^a-z0-9]", "", name.lower()) for name in names}
+    exact = sorted((known.index(plain[name]), name) for name in names if plain[name] in known)
+    near = [name for name in names if plain[name] not in known and re.search(_WORDS[role], name.lower())]
+    candidates = [name for name in [*(name for _, name in exact), *near] if _may_be(role, table[name])]
+    if not candidates:
+        return None
+    return Guess(candidates[0], "by its name", tuple(candidates[1:]))
+
+
+def _may_be(role: str, column: Column) -> bool:
+    if role == "datetime":
+        return time_format(column) is not None
+    if role == "weight":
+        return pd.api.types.is_numeric_dtype(column) and column.nunique() > 1
+    return not pd.api.types.is_float_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column)
+
+
+def _by_content(table: pd.DataFrame, found: dict[str, Guess]) -> None:
+    """Find user and item among what repeats, where names do not tell."""
+    wanted = [role for role in ("user", "item") if role not in found]
+    taken = {guess.column for guess in found.values()}
+    ids = [name for name in table.columns if name not in taken and _may_be("user", table[name])]
+    ids = [name for name in ids if 1 < table[name].nunique() < len(table)]
+    if len(ids) < len(wanted):
+        return
+    for role in wanted:
+        column = ids.pop(0)
+        rest = tuple(ids) if len(wanted) == 1 else (*found_columns(found, wanted), *ids)
+        found[role] = Guess(column, "a guess: its values repeat, and no name says more", rest)
+
+
+def found_columns(found: Mapping[str, Guess], roles: Sequence[str]) -> Iterator[str]:
+    """Yield the columns that have been found for roles."""
+    yield from (found[role].column for role in roles if role in found)
+
+
+def time_format(column: Column) -> str | None:
+    """Return how a column writes times, as a study says it; None if it holds none."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return "iso"
+    values = column.dropna().iloc[:_LOOKED_AT]
+    if values.empty or pd.api.types.is_bool_dtype(column):
+        return None
+    if pd.api.types.is_numeric_dtype(column):
+        low, high = _SECONDS
+        if ((values >= low) & (values <= high)).mean() >= _FITTING:
+            return "unix_s"
+        return "unix_ms" if ((values >= low * 1e3) & (values <= high * 1e3)).mean() >= _FITTING else None
+    parsed = pd.to_datetime(values.astype(str), errors="coerce", utc=True, format="ISO8601")
+    return "iso" if parsed.notna().mean() >= _FITTING else None
+
+
+def describe_column(column: Column) -> str:
+    """Say in few words what a column holds."""
+    values = column.dropna()
+    example = f", such as {values.iloc[0]!r}" if len(values) else ""
+    missing = f", {int(column.isna().sum()):,} missing" if len(values) < len(column) else ""
+    return f"{column.name} ({column.dtype}, {values.nunique():,} values{missing}{example})"
