@@ -215,7 +215,7 @@ def test_a_killed_final_goes_on_with_the_fits_that_are_missing(pair: Pair) -> No
     assert final is not None
     assert final.look == 1, "it is the look that was begun"
     assert all(len(row.seeds) == 3 for row in final.rows)
-    more = small.tuner("final", "studies/small", "--top", "2", "--seeds", "3")
+    more = small.tuner("final", "studies/small", "--top", "1", "--seeds", "4")
     assert more.returncode == 0, more.stderr
     second = read_final(small.results)
     assert second is not None
