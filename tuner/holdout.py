@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -189,7 +192,7 @@ def _made(
         made[job.number, job.seeds[0]] = fit
         say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
 
-    with ray_session(prepared) as slots:
+    with ray_session(prepared) as slots, _interrupted_calmly():
         refit_all(
             jobs,
             prepared.folds[0],
@@ -201,6 +204,21 @@ def _made(
             told=told,
         )
     return made
+
+
+@contextmanager
+def _interrupted_calmly() -> Iterator[None]:
+    """Let SIGTERM end the fits as Ctrl-C does; Ray's own handler would print its stack."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
