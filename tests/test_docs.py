@@ -51,6 +51,7 @@ ELSEWHERE = {
         "tests/test_packaging.py::test_constraints_pin_all_that_gets_installed",
     ),
     "tuner check": ("half a minute", "tests/test_check.py"),
+    "tuner final": ("fits for half a minute", "tests/integration/test_final.py"),
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
     "python -m benchmarks.guide_table": ("of KION, as above", "tests/test_guide_table.py"),

@@ -14,9 +14,9 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
-from tuner.data import Source
+from tuner.data import Source, deduplicated
 from tuner.errors import DataError
-from tuner.folds import Fold, before_holdout, development_dataset, make_folds, make_splitter
+from tuner.folds import Fold, before_holdout, development_dataset, holdout_fold, make_folds, make_splitter
 from tuner.spec import Data, Folds
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -137,6 +137,69 @@ def test_whatever_the_holdout_says_folds_are_the_same(
     assert_same_folds(
         folds_of(shop, section, data, item_features), folds_of(poison, section, data, more_features)
     )
+
+
+@pytest.mark.parametrize("policy", ["keep_first", "keep_last"])
+def test_the_holdout_decides_no_row_that_is_kept_before_it(
+    policy: str, shop: pd.DataFrame, section: Folds
+) -> None:
+    data = DATA.model_copy(update={"duplicates": policy})
+
+    def development(frame: pd.DataFrame) -> pd.DataFrame:
+        source = Source(deduplicated(frame, policy), None, "", 0, 0, frame)
+        return development_dataset(source, data, section).get_raw_interactions()
+
+    before = development(shop)
+    assert len(before) == len(shop[~held_out(shop, section)].drop_duplicates(["user_id", "item_id"]))
+    assert_frame_equal(before, development(poisoned(shop, section)))
+
+
+# ####  --------------  The fold of the final judgement  --------------  #### #
+
+
+def final_fold(shop: pd.DataFrame, section: Folds, data: Data = DATA) -> Fold:
+    return holdout_fold(Source(shop, None, "", 0, 0), data, section)
+
+
+@pytest.mark.parametrize("data", [DATA, COUNTED], ids=["all", "counted"])
+def test_the_final_fold_is_trained_on_all_before_the_holdout(
+    data: Data, shop: pd.DataFrame, section: Folds
+) -> None:
+    fold = final_fold(shop, section, data)
+    development = development_dataset(Source(shop, None, "", 0, 0), data, section)
+    assert_frame_equal(fold.seen, development.get_raw_interactions())
+    assert set(rows_of(fold.test)) <= set(rows_of(shop[held_out(shop, section)]))
+    assert fold.users.tolist() == fold.test["user_id"].unique().tolist()
+    if section.filter_cold_items:
+        assert set(fold.test["item_id"]) <= set(fold.catalog)
+    if section.filter_viewed:
+        seen = set(zip(fold.seen["user_id"], fold.seen["item_id"], strict=True))
+        assert seen.isdisjoint(zip(fold.test["user_id"], fold.test["item_id"], strict=True))
+
+
+@pytest.mark.parametrize("name", ["time_range", "last_n", "random"])
+def test_the_final_fold_of_a_holdout_of_one_is_the_newest_of_rectools(name: str, shop: pd.DataFrame) -> None:
+    section = SECTIONS[name]
+    *_, newest = split_rows(shop, rectools_splitter(section, 1, section.size))
+    fold = final_fold(shop, section)
+    assert [sorted(rows_of(frame)) for frame in (fold.seen, fold.test)] == [sorted(rows) for rows in newest]
+
+
+def test_a_holdout_of_several_folds_is_one_test(shop: pd.DataFrame) -> None:
+    section = SECTIONS["last_n_open"]
+    held = held_out(shop, section)
+    assert sorted(rows_of(final_fold(shop, section).test)) == sorted(rows_of(shop[held]))
+
+
+def test_a_final_without_a_holdout_or_with_nothing_in_it_is_refused(shop: pd.DataFrame) -> None:
+    none = Folds(split="last_n", size=1, holdout=0)
+    with pytest.raises(DataError, match="must be at least 1 for a final judgement, but got 0"):
+        final_fold(shop, none)
+    section = SECTIONS["time_range"]
+    strangers = shop.copy()
+    strangers.loc[held_out(shop, section), "user_id"] = 1
+    with pytest.raises(DataError, match="must have interactions to test on, but of"):
+        final_fold(strangers, section)
 
 
 def test_without_a_holdout_all_is_seen(shop: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ from rectools.dataset import Dataset
 from tuner.errors import DataError, Problem, did_you_mean
 from tuner.spec import Data
 
-__all__ = ["Source", "load_source", "make_dataset", "read_table"]
+__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table"]
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]
@@ -46,6 +46,9 @@ class Source:
         Rows that repeat the user, item and datetime of another, before the policy.
     dropped
         Rows that the policy took away.
+    raw
+        The interactions before the policy, where it keeps one row of each user and item: which one may depend
+        on the holdout, so it is applied again on each side of it.
     """
 
     interactions: pd.DataFrame
@@ -53,6 +56,7 @@ class Source:
     fingerprint: str
     duplicates: int
     dropped: int
+    raw: pd.DataFrame | None = None
 
     def facts(self) -> dict[str, object]:
         """Return what there is: counts, and the first and last day."""
@@ -109,8 +113,11 @@ def load_source(data: Data) -> Source:
     if problems:
         raise DataError(data.interactions, problems)
     duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
-    kept = _deduplicated(frame, data.duplicates)
-    return Source(kept, features, _fingerprint(kept, features), duplicates, len(frame) - len(kept))
+    kept = deduplicated(frame, data.duplicates)
+    dropped = len(frame) - len(kept)
+    one_of_each = data.duplicates in {"keep_first", "keep_last"}
+    before_policy = frame if dropped and one_of_each else None
+    return Source(kept, features, _fingerprint(kept, features), duplicates, dropped, before_policy)
 
 
 def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
@@ -282,7 +289,8 @@ def _features(raw: pd.DataFrame, numeric: tuple[str, ...], problems: list[Proble
     return raw[list(_FEATURE_COLUMNS)]
 
 
-def _deduplicated(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
+def deduplicated(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
+    """Return interactions without the repeated rows that a policy drops; see `tuner.spec.Data`."""
     if policy == "keep":
         return frame
     pair = [Columns.User, Columns.Item]

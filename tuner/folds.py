@@ -18,7 +18,7 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
-from tuner.data import Source, make_dataset
+from tuner.data import Source, deduplicated, make_dataset
 from tuner.errors import DataError, Problem
 from tuner.spec import Data, Folds
 
@@ -127,7 +127,15 @@ def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
 
 def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
     """Return everything before the holdout as a RecTools dataset."""
-    return make_dataset(before_holdout(source.interactions, folds), source.item_features, data)
+    return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data)
+
+
+def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what is before the holdout, and the holdout; of the former nothing depends on the latter."""
+    if source.raw is None:
+        return split_holdout(source.interactions, folds)
+    before, after = split_holdout(source.raw, folds)
+    return deduplicated(before, data.duplicates), deduplicated(after, data.duplicates)
 
 
 def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
@@ -145,7 +153,7 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         rule = "must be at least 1 for a final judgement, but got 0: every interaction has been searched on"
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
-    before, after = split_holdout(source.interactions, folds)
+    before, after = _both_sides(source, data, folds)
     train = make_dataset(before, source.item_features, data)
     seen = train.get_raw_interactions()
     both = Dataset.construct(pd.concat([seen, after], ignore_index=True)).interactions

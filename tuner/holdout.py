@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,12 +97,17 @@ def judge_study(study: Study, folder: Path, asked: FinalJudgement, console: Cons
     records = {row.record.number: row.record for row in board.rows}
     looks = Looks(store.study, folder)
     look = looks.begin(chosen)
-    for line in look_words(look.number, look.before):
+    for line in [*_unfinished_words(board), *look_words(look.number, look.before)]:
         console.print(line)
-    fits = _fits(prepared, chosen, records, looks, console.print)
-    final = _judge(prepared, chosen, records, fits, look)
+    fits = _fits(prepared, look, records, looks, console.print)
+    final = _judge(prepared, look, records, fits)
     looks.judged(final)
     return final
+
+
+def _unfinished_words(board: Leaderboard) -> list[str]:
+    unfinished = sum(row.state in {"running", "waiting", "cut off"} for row in board.rows)
+    return [f"final: without {unfinished} trials that have not ended"] if unfinished else []
 
 
 def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
@@ -139,47 +147,55 @@ def _chosen(record: TrialRecord, n_seeds: int, seed: int) -> Chosen:
 
 def _fits(
     prepared: Prepared,
-    chosen: Sequence[Chosen],
+    look: Look,
     records: Mapping[int, TrialRecord],
     looks: Looks,
     say: Callable[[str], None],
 ) -> dict[tuple[int, int], Fit]:
     """Return the fits by trial and seed, those that failed left out; make those that are missing."""
     n_users = len(prepared.folds[0].users)
-    jobs, fits = [], {}
-    for index in range(max(len(one.seeds) for one in chosen)):
-        for one in chosen:
+    jobs: list[Job] = []
+    fits: dict[tuple[int, int], Fit] = {}
+    for index in range(max(len(one.seeds) for one in look.chosen)):  # first all trials with one seed
+        for one in look.chosen:
             seed = one.seeds[index]
             fit = looks.fit(one.number, seed, n_users)
             if fit is None:
                 jobs.append(_job(one, seed, records[one.number]))
             else:
                 fits[one.number, seed] = fit
-    if not jobs:
-        return fits
+    if jobs:
+        known = f", {len(fits)} are known" if fits else ""
+        say(f"final: {len(look.chosen)} trials, {len(jobs)} fits{known}")
+        fits |= _made(prepared, jobs, looks, say)
+    return fits
+
+
+def _made(
+    prepared: Prepared, jobs: Sequence[Job], looks: Looks, say: Callable[[str], None]
+) -> dict[tuple[int, int], Fit]:
+    """Return the fits of jobs by trial and seed, each kept as soon as it is made."""
     from tuner.refit import refit_all, refit_log  # noqa: PLC0415  # torch
 
     prepared = with_gpu_share(prepared, say)
-    study, objective, n_done = prepared.study, prepared.plan.objective, 0
+    study, objective = prepared.study, prepared.plan.objective
+    made: dict[tuple[int, int], Fit] = {}
+    places = iter(range(1, len(jobs) + 1))
 
     def told(ended: Ended) -> None:
-        nonlocal n_done
-        n_done += 1
-        job, at = ended.job, f"final: {n_done} of {len(jobs)}, trial {ended.job.number} {ended.job.label}"
-        if ended.fit is None:
-            cause = ended.failure.cause if ended.failure else ""
-            say(f"{at} failed: {cause} ({refit_log(job)})")
+        job, fit = ended.job, ended.fit
+        at = f"final: {next(places)} of {len(jobs)}, trial {job.number} {job.label}"
+        if fit is None:
+            assert ended.failure is not None, "without a fit there is a failure"
+            say(f"{at} failed: {ended.failure.cause} ({refit_log(job)})")
             return
-        looks.keep(job.number, job.seeds[0], ended.fit)
-        fits[job.number, job.seeds[0]] = ended.fit
-        value = number(ended.fit.evaluation.metrics[objective])
-        say(f"{at}: {objective} {value} in {duration(ended.seconds)}")
+        looks.keep(job.number, job.seeds[0], fit)
+        made[job.number, job.seeds[0]] = fit
+        say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
 
-    with ray_session(prepared) as capacity:
-        share = trial_share(study.resources)
+    share = trial_share(study.resources)
+    with ray_session(prepared) as capacity, _interrupted_calmly():
         slots = capacity.slots(share)
-        known = f", {len(fits)} are known" if fits else ""
-        say(f"final: {len(chosen)} trials, {len(jobs)} fits{known}; {slots} at once")
         refit_all(
             jobs,
             prepared.folds[0],
@@ -190,7 +206,22 @@ def _fits(
             timeout=study.training.timeout,
             told=told,
         )
-    return fits
+    return made
+
+
+@contextmanager
+def _interrupted_calmly() -> Iterator[None]:
+    """Let SIGTERM end the fits as Ctrl-C does; Ray's own handler would print its stack."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
@@ -202,15 +233,14 @@ def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
 
 def _judge(
     prepared: Prepared,
-    chosen: Sequence[Chosen],
+    look: Look,
     records: Mapping[int, TrialRecord],
     fits: Mapping[tuple[int, int], Fit],
-    look: Look,
 ) -> Final:
     from tuner.judgement.judging import Fitted, judge  # noqa: PLC0415  # scipy
 
     fitted = []
-    for one in chosen:
+    for one in look.chosen:
         made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
         if not made:
             continue

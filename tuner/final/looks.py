@@ -47,6 +47,11 @@ class Chosen:
         """Return it as JSON types."""
         return {"trial": self.number, "epoch": self.epoch, "seeds": list(self.seeds)}
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Chosen:
+        """Read what `to_plain` gave."""
+        return cls(plain["trial"], plain["epoch"], tuple(plain["seeds"]))
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -74,6 +79,8 @@ class Look:
         From 1.
     made, by
         When it began (ISO 8601), and who looked, as user and host.
+    chosen
+        What it looks at.
     before
         When and by whom the looks before it were.
     """
@@ -81,6 +88,7 @@ class Look:
     number: int
     made: str
     by: str
+    chosen: tuple[Chosen, ...]
     before: tuple[str, ...] = ()
 
 
@@ -100,7 +108,10 @@ class Looks:
         self.folder = folder
 
     def begin(self, chosen: Sequence[Chosen]) -> Look:
-        """Record a look before anything is seen; looking again at the same fits is the look that it was."""
+        """Record a look before anything is seen.
+
+        Looking again at fits of the last look, or at some of them, is that look, with all that it looks at.
+        """
         known = self._known()
         rows = [one.to_plain() for one in chosen]
         if known and _same(known[-1]["rows"], rows):
@@ -111,7 +122,8 @@ class Looks:
             plain = {"made": made, "by": f"{_user()} on {socket.gethostname()}", "rows": rows}
             self._study.set_user_attr(f"{LOOK}{number}", plain)
         before = tuple(f"{one['made']} by {one['by']}" for one in known[: number - 1])
-        return Look(number, plain["made"], plain["by"], before)
+        seen = tuple(Chosen.from_plain(row) for row in plain["rows"])
+        return Look(number, plain["made"], plain["by"], seen, before)
 
     def _known(self) -> list[Mapping[str, Any]]:
         attributes = self._study.user_attrs
@@ -137,7 +149,7 @@ class Looks:
 
 
 def _same(known: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two looks see the same fits, in whatever order."""
+    """Whether all fits that are to be seen were seen before."""
 
     def fits(plain: Sequence[Mapping[str, Any]]) -> set[tuple[int, int, int]]:
         return {(one["trial"], one["epoch"], seed) for one in plain for seed in one["seeds"]}

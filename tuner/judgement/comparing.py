@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.judgement.records import LEVEL, Comparison, Interval
-from tuner.judgement.spread import Seeds, half_width, p_value, user_error
+from tuner.judgement.spread import half_width, n_varying, p_value, seeds_of, user_error
 
-__all__ = ["Comparisons", "compare_all", "groups", "holm"]
+__all__ = ["Comparisons", "compare_all", "groups", "holm", "paired"]
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Comparisons:
         return Comparison(other, -seen.difference, turned, seen.p_value, seen.n_users, seen.n_compared)
 
 
-def compare_all(by_user: Mapping[int, Array], n_seeds: Mapping[int, int], seeds: Seeds) -> Comparisons:
+def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -> Comparisons:
     """Compare each trial with each other one on the same users.
 
     All pairs are one family, corrected together: which rows stand first, next to each other or at the head of
@@ -39,21 +39,19 @@ def compare_all(by_user: Mapping[int, Array], n_seeds: Mapping[int, int], seeds:
 
     Parameters
     ----------
-    by_user
-        By number of the trial the mean over seeds of each user, shape (n_users,), users in one order.
-    n_seeds
-        By number of the trial; 0 for one that no seed changes.
-    seeds
-        What seeds change in the others.
+    numbers
+        Of the trials.
+    values
+        Of each trial, shape (n_seeds, n_users), users in one order.
     """
-    pairs = list(combinations(by_user, 2))
+    pairs = list(combinations(numbers, 2))
     if not pairs:
         return Comparisons({})
-    differences = np.stack([by_user[one] - by_user[other] for one, other in pairs])
-    n_users = differences.shape[1]
-    means, by_users = differences.mean(axis=1), user_error(differences)
-    errors = {number: seeds.error(n) if n else 0.0 for number, n in n_seeds.items()}
-    by_seeds = np.array([np.hypot(errors[one], errors[other]) for one, other in pairs])
+    seeds = seeds_of(values)
+    n_users = values[0].shape[1]
+    by_user = np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values])
+    errors = np.array([seeds.error(n_varying(fits)) for fits in values])
+    means, by_users, by_seeds = paired(by_user, errors)
     p = holm(p_value(means, by_users, by_seeds, n_users=n_users, df=seeds.df))
     half = half_width(by_users, by_seeds, n_users=n_users, df=seeds.df, level=LEVEL)
     return Comparisons(
@@ -68,6 +66,30 @@ def compare_all(by_user: Mapping[int, Array], n_seeds: Mapping[int, int], seeds:
             )
             for at, (one, other) in enumerate(pairs)
         }
+    )
+
+
+def paired(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:
+    """Return the mean difference of each pair of rows, and its standard errors by users and by seeds.
+
+    Parameters
+    ----------
+    by_user
+        Means over seeds, shape (..., n_rows, n_users).
+    errors
+        Their standard errors by seeds, shape (..., n_rows).
+
+    Returns
+    -------
+    tuple
+        Each of shape (..., n_pairs), in the order of `itertools.combinations`.
+    """
+    one, other = np.array(list(combinations(range(by_user.shape[-2]), 2))).T
+    differences = by_user[..., one, :] - by_user[..., other, :]
+    return (
+        differences.mean(axis=-1),
+        user_error(differences),
+        np.hypot(errors[..., one], errors[..., other]),
     )
 
 

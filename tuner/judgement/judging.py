@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuner.judgement.comparing import Comparisons, compare_all, groups
 from tuner.judgement.records import LEVEL, Final, Interval, JudgedRow
-from tuner.judgement.spread import Seeds, bootstrap_bounds, half_width, seeds_of, user_error
+from tuner.judgement.spread import bootstrap_bounds, half_width, n_varying, seeds_of, user_error
 from tuner.results import Direction, is_better
 
 __all__ = ["Fitted", "intervals", "judge"]
@@ -68,6 +68,9 @@ def judge(
     look, made, by, before, facts
         See `Final`.
     """
+    n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
+    if n_users == 1:  # of whom nothing can be said
+        fitted = [replace(one, by_user={}) for one in fitted]
     means = {one.number: _means(one.by_seed) for one in fitted}
     sign = -1 if direction == "maximize" else 1
     ordered = sorted(fitted, key=lambda one: (sign * means[one.number][objective], one.number))
@@ -96,7 +99,6 @@ def judge(
                 group=grouped.get(one.number, 1),
             )
         )
-    n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     return Final(
         objective, direction, tuple(rows), look, n_users, baseline, made, by, before, dict(facts or {})
     )
@@ -122,18 +124,8 @@ def _best_baseline(fitted: Sequence[Fitted], direction: Direction) -> int | None
 def _compared(ordered: Sequence[Fitted], objective: str) -> Comparisons | None:
     if any(objective not in one.by_user for one in ordered):
         return None
-    values = {one.number: one.by_user[objective] for one in ordered}
-    return compare_all(
-        {number: fits.mean(axis=0, dtype=np.float64) for number, fits in values.items()},
-        {number: _n_varying(fits) for number, fits in values.items()},
-        seeds_of(list(values.values())),
-    )
-
-
-def _n_varying(fits: NDArray[np.float32]) -> int:
-    """Return the number of fits; 0 if they have the same values with every seed."""
-    same = len(fits) > 1 and bool((fits == fits[0]).all())
-    return 0 if same else len(fits)
+    values = [one.by_user[objective] for one in ordered]
+    return compare_all([one.number for one in ordered], values)
 
 
 def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
@@ -141,17 +133,18 @@ def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
     for label in dict.fromkeys(label for one in ordered for label in one.by_user):
         having = [one for one in ordered if label in one.by_user]
         values = [one.by_user[label] for one in having]
+        seeds = seeds_of(values)
         low, high = intervals(
             np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values]),
-            [_n_varying(fits) for fits in values],
-            seeds_of(values),
+            np.array([seeds.error(n_varying(fits)) for fits in values]),
+            df=seeds.df,
         )
         for at, one in enumerate(having):
             found[one.number][label] = Interval(float(low[at]), float(high[at]))
     return found
 
 
-def intervals(by_user: Array, n_seeds: Sequence[int], seeds: Seeds) -> tuple[Array, Array]:
+def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array]:
     """Return bounds that hold the true mean over users and seeds in 95 % of studies.
 
     The users' part has the shape of their bootstrap. The seeds widen it as they widen a t interval.
@@ -160,10 +153,10 @@ def intervals(by_user: Array, n_seeds: Sequence[int], seeds: Seeds) -> tuple[Arr
     ----------
     by_user
         Means over seeds, shape (n, n_users).
-    n_seeds
-        Of each row; 0 for one that no seed changes.
-    seeds
-        What seeds change in the others.
+    by_seeds
+        Their standard errors by seeds, shape (n,).
+    df
+        Degrees of freedom of the latter.
 
     Returns
     -------
@@ -172,8 +165,7 @@ def intervals(by_user: Array, n_seeds: Sequence[int], seeds: Seeds) -> tuple[Arr
     """
     n_users = by_user.shape[1]
     means, by_users = by_user.mean(axis=1), user_error(by_user)
-    by_seeds = np.array([seeds.error(n) if n else 0.0 for n in n_seeds])
-    both = half_width(by_users, by_seeds, n_users=n_users, df=seeds.df, level=LEVEL)
+    both = half_width(by_users, by_seeds, n_users=n_users, df=df, level=LEVEL)
     alone = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
     low, high = bootstrap_bounds(by_user.T, LEVEL)
     wider = np.where(alone > 0, both / np.where(alone > 0, alone, 1.0), 1.0)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, stdtr, stdtrit
 
-__all__ = ["Seeds", "bootstrap_bounds", "half_width", "p_value", "seeds_of", "user_error"]
+__all__ = ["Seeds", "bootstrap_bounds", "half_width", "n_varying", "p_value", "seeds_of", "user_error"]
 
 Array = NDArray[np.float64]
 
@@ -44,8 +44,8 @@ class Seeds:
     df: int
 
     def error(self, n_seeds: int) -> float:
-        """Return the standard error that seeds give to a mean over so many of them."""
-        return float(np.sqrt(self.variance / n_seeds))
+        """Return the standard error that seeds give to a mean over so many of them; none to one over none."""
+        return float(np.sqrt(self.variance / n_seeds)) if n_seeds else 0.0
 
 
 def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
@@ -62,16 +62,28 @@ def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
     weights: list[int] = []
     for values in fits:
         n_seeds, n_users = values.shape
+        if n_varying(values) < 2:  # noqa: PLR2004  # a variance needs two
+            continue
         means = values.mean(axis=1, dtype=np.float64)
         together = values - values.mean(axis=0, dtype=np.float64) - means[:, None] + means.mean()
-        if n_seeds == 1 or not values.std(axis=0).any():
-            continue
         interaction = (together**2).sum() / ((n_seeds - 1) * (n_users - 1))
         estimates.append(means.var(ddof=1) - interaction / n_users)
         weights.append(n_seeds - 1)
     if not weights:
         return Seeds(0.0, 0)
     return Seeds(max(0.0, float(np.average(estimates, weights=weights))), sum(weights))
+
+
+def n_varying(values: NDArray[np.float32]) -> int:
+    """Return the number of a trial's fits; 0 if they have the same values with every seed, as EASE.
+
+    Parameters
+    ----------
+    values
+        Shape (n_seeds, n_users).
+    """
+    same = len(values) > 1 and bool((values == values[0]).all())
+    return 0 if same else len(values)
 
 
 def user_error(values: Array, axis: int = -1) -> Array:
@@ -119,7 +131,7 @@ def p_value(
     """Return how probable so large a deviation from nought is, in either direction, if there is none.
 
     The deviation is the sum of two independent ones: a t with ``n_users - 1`` degrees of freedom and one with
-    `df`, each times its standard error. It is integrated over the latter.
+    `df`, each times its standard error. It is integrated over the smaller one.
 
     Parameters
     ----------
@@ -130,14 +142,24 @@ def p_value(
     df
         Of the standard error by seeds.
     """
-    seen, users, seeds = (np.asarray(x, np.float64) for x in (np.abs(difference), by_users, by_seeds))
-    tiny = np.finfo(np.float64).tiny
-    points, weights = _grid(df)
-    beyond = (seeds[..., None] * points - seen[..., None]) / np.maximum(users, tiny)[..., None]
-    tails = stdtr(n_users - 1, np.clip(beyond, -1e9, 1e9)) @ weights
-    exact = np.where(seen > 0, 0.0, 1.0)  # no error at all
-    result: Array = np.where((users > 0) | (seeds > 0), np.minimum(1.0, 2 * tails), exact)
+    seen, users, seeds = np.broadcast_arrays(
+        *(np.asarray(x, np.float64) for x in (np.abs(difference), by_users, by_seeds))
+    )
+    result = np.where(seen > 0, 0.0, 1.0)  # where there is no error at all
+    mainly_users = (users >= seeds) & (users > 0)
+    mainly_seeds = seeds > users
+    at = mainly_users
+    result[at] = 2 * _tail(seen[at], users[at], seeds[at], df=n_users - 1, df_smaller=df)
+    at = mainly_seeds
+    result[at] = 2 * _tail(seen[at], seeds[at], users[at], df=df, df_smaller=n_users - 1)
     return result
+
+
+def _tail(seen: Array, error: Array, smaller: Array, *, df: int, df_smaller: int) -> Array:
+    """Return how probable a sum of two deviations as large as `seen` is."""
+    points, weights = _grid(df_smaller)
+    tail: Array = stdtr(df, (smaller[:, None] * points - seen[:, None]) / error[:, None]) @ weights
+    return tail
 
 
 @lru_cache(maxsize=16)
@@ -145,7 +167,7 @@ def _grid(df: int) -> tuple[Array, Array]:
     """Return points of a t with `df` degrees of freedom and their weights, close in both tails."""
     if df == 0:
         return np.zeros(1), np.ones(1)
-    steps = np.linspace(-16.0, 16.0, 257)
+    steps = np.linspace(-16.0, 16.0, 129)
     levels = expit(steps)
     weights = levels * (1 - levels)
     return stdtrit(df, levels), weights / weights.sum()
@@ -155,9 +177,12 @@ def half_width(by_users: ArrayLike, by_seeds: ArrayLike, *, n_users: int, df: in
     """Return within how much of nought a deviation stays in a share `level` of cases; see `p_value`."""
     users, seeds = np.asarray(by_users, np.float64), np.asarray(by_seeds, np.float64)
     tail = (1 + level) / 2
+    if not seeds.any():
+        exact: Array = users * stdtrit(n_users - 1, tail)
+        return exact
     low = np.zeros(users.shape)
-    high = 2 * (users * stdtrit(n_users - 1, tail) + (seeds * stdtrit(df, tail) if df else 0.0))
-    for _ in range(40):  # each halves what is left
+    high = 2 * (users * stdtrit(n_users - 1, tail) + seeds * stdtrit(df, tail))
+    for _ in range(24):  # each halves what is left
         middle = (low + high) / 2
         beyond = p_value(middle, users, seeds, n_users=n_users, df=df) > 1 - level
         low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)

@@ -87,7 +87,8 @@ class Data(_Section):
         Users and items with fewer are dropped, once each, users first. Counted without the holdout.
     duplicates
         What to do with repeated rows: ``keep`` them; ``drop_exact``: keep one of each (user, item,
-        datetime); ``keep_first`` / ``keep_last``: keep the oldest / newest of each (user, item).
+        datetime); ``keep_first`` / ``keep_last``: keep the oldest / newest of each (user, item), on each side
+        of the holdout by itself.
     """
 
     interactions: str

@@ -9,15 +9,15 @@ A study's folder holds
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
     models/         fitted models of the folds of the best trials, where the study keeps them
-    users/          per-user values of the objective
+    users/          per-user values of the objective, and of all metrics on the holdout
     tensorboard/    one run per trial
     .lock           who is running it
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
 `attempts`, `attempt:N` (where attempt N ran, and what became of it), `held:N` (what it held), `driver` (which
-of those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions`
-and `description`. Everything that people look at is a function of these.
+of those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions`,
+`description` and what `tuner.final` keeps. Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
