@@ -194,6 +194,8 @@ def test_a_minimal_study_has_these_defaults(study_file):
         },
         "resources": {"cpus_per_trial": 1, "gpus_per_trial": 0, "concurrency": None},
         "final": None,
+        "artifacts": None,
+        "share": False,
     }
     assert study.metrics == Metrics(objective=Metric("NDCG", 10), direction="maximize")
     assert (study.metrics.report, study.metrics.reference) == ((), None)

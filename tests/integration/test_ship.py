@@ -11,7 +11,10 @@ import pytest
 from tests.integration.conftest import STUDY, Small
 from tuner.leaderboard import load_leaderboard
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
+
+#: Seconds that one command may take on a machine that is busy.
+PATIENT = 540.0
 
 ROWS = ("sasrec", "next_action_unidirectional", "albert")
 
@@ -20,8 +23,8 @@ def test_rows_of_a_search_come_out_again_to_the_last_digit(small: Small) -> None
     """Run by workers of Ray, and again in a process without it."""
     names = ", ".join(("ease", "ials", *ROWS))
     _write(small, baselines=f"[popular, {names}]", training="{epochs: 2}")
-    assert small.tuner("run", "study.yaml", "--trials", "0").returncode == 0
-    again = small.tuner("reproduce", "studies/small", "ease", "ials", *ROWS)
+    assert small.tuner("run", "study.yaml", "--trials", "0", timeout=PATIENT).returncode == 0
+    again = small.tuner("reproduce", "studies/small", "ease", "ials", *ROWS, timeout=PATIENT)
     assert again.returncode == 0, again.stderr
     lines = again.stdout.splitlines()
     assert len(lines) == 5
@@ -42,7 +45,7 @@ def test_models_of_the_best_trials_stay_through_a_kill(small: Small) -> None:
     stale = ended / "trial-0999"
     stale.mkdir(parents=True)
     (stale / "fold-1.tmp").write_bytes(b"half")
-    assert small.tuner("run", "study.yaml").returncode == 0
+    assert small.tuner("run", "study.yaml", timeout=PATIENT).returncode == 0
     rows = [row.record for row in load_leaderboard(small.results).rows if row.record.summary]
     best = [record.number for record in rows if record.summary.epochs_run][:2]
     there = sorted(str(path.relative_to(ended)) for path in ended.rglob("*.*"))
