@@ -150,7 +150,8 @@ def read_checkpoint(path: Path, every: float, rests_at: tuple[int, ...] = ()) ->
     if path.exists():
         try:
             content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
-            return Checkpoint(path, every, *pickle.loads(content[_KEY]), rests_at)  # noqa: S301  # as above
+            evaluations, users, fold, epoch, generators = pickle.loads(content[_KEY])  # noqa: S301  # as above
+            return Checkpoint(path, every, evaluations, users, fold, epoch, generators, rests_at)
         except Exception:  # a damaged file may fail in any way; the trial then begins anew
             logger.exception("%s cannot be read: the trial begins anew", path)
     return Checkpoint(path, every, rests_at=rests_at)
