@@ -16,7 +16,7 @@ from tuner.store import read_records, store_exists
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-TRIALS = 8
+TRIALS = 6
 
 
 def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monkeypatch) -> None:
@@ -34,7 +34,7 @@ def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monk
     assert "resting, fold 1, epoch 1" in small.tuner("leaderboard", "studies/small").stdout
     resting |= at_rest(small)
 
-    again = small.tuner("run", "study.yaml")
+    again = small.tuner("run", "study.yaml", timeout=600)
     assert again.returncode == 0, again.stderr
     records = read_records(small.results).records
     assert len(records) == TRIALS + 2
