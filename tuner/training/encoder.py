@@ -15,7 +15,6 @@ sessions of a batch share would gain little: the longest session of 128 is mostl
 
 from __future__ import annotations
 
-import operator
 from inspect import getattr_static
 from typing import Any
 
@@ -45,9 +44,11 @@ def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook. On a GPU
     it is left to RecTools: masks are drawn in another way there.
     """
-    own = (getattr_static(backbone, name) for name in _METHODS)
     return (
-        all(map(operator.is_, own, (getattr_static(TransformerTorchBackbone, name) for name in _METHODS)))
+        all(
+            getattr_static(backbone, name) is getattr_static(TransformerTorchBackbone, name)
+            for name in _METHODS
+        )
         and type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding
         and type(backbone.emb_dropout) is torch.nn.Dropout
         and len(_blocks(backbone.transformer_layers)) > 0
