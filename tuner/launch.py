@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
     from rich.console import Console
 
+    from tuner.observer import Observer
     from tuner.prepare import Prepared
-    from tuner.search import Observer, StudySearcher
+    from tuner.search import StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
@@ -107,6 +108,7 @@ def run(
             grow=_growth(prepared, folder, console),
         )
         _snapshot(study, folder)
+        store.describe(prepared.description)
         store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
         _warm_start(prepared, store, console)
         budget = Budget(
@@ -212,15 +214,19 @@ def _snapshot(study: Study, folder: Path) -> None:
 
 def _end(budget: Budget, store: StudyStore) -> End | None:
     """Return why nothing more is to run, None if something is."""
-    unfinished = store.n_waiting() or store.cut_off()
-    return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
+    return (None if _unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
+
+
+def _unfinished(store: StudyStore) -> int:
+    """Return how many trials wait, were cut off or rest."""
+    return store.n_waiting() + len(store.cut_off()) + len(store.resting())
 
 
 def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
     """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
     if study.final is None:
         return
-    unfinished = store.n_waiting() + len(store.cut_off())
+    unfinished = _unfinished(store)
     if unfinished:
         console.print(f"final: not yet; {unfinished} trials go on in the next run")
         return
@@ -299,6 +305,7 @@ def _progress(
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
+        resting=store.resting(),
     )
     progress.remember(store.records())
     return progress
@@ -372,7 +379,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path, slots: int) 
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.search import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.stopper import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     resources = prepared.study.resources

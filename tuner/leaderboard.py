@@ -188,7 +188,7 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
     return Leaderboard(stored.name, objective, direction, tuple(rows), further, final)
 
 
-_ORDER = {"complete": -1, "running": 0, "waiting": 1, "pruned": 2, "failed": 3}
+_ORDER = {"complete": -1, "running": 0, "resting": 1, "waiting": 2, "pruned": 3, "failed": 4}
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
@@ -352,6 +352,7 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
     state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
+    state += f", {record.rest.where}" if record.rest else ""
     if summary and summary.precision != "float32":
         state += f", {summary.precision}"
     if row.breaks:

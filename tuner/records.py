@@ -9,17 +9,20 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Direction, Evaluation, Failure, Held, Stop, Summary
+from tuner.results import Direction, Evaluation, Failure, Held, Rest, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
+    "ATTEMPT_KEY",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
     "INFEASIBLE",
     "NO_TRIALS",
     "REPEATS",
+    "RESTING",
     "WARM",
+    "Attempt",
     "StoredStudy",
     "TrialRecord",
     "further_objectives",
@@ -32,6 +35,8 @@ __all__ = [
 INFEASIBLE = "Infeasible"
 #: Attribute of a point that was tried before: the number of that trial.
 REPEATS = "repeats"
+#: Attribute of a running trial that rests: where. Null once it is taken up again.
+RESTING = "resting"
 #: Attributes of a result that an earlier study brought, and of a configuration that it made run first: from
 #: which folder, and which trial.
 WARM, HINT = "warm", "hint"
@@ -39,6 +44,8 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
+#: Begin of the attribute that says where an attempt at a trial ran, and since when; its number follows.
+ATTEMPT_KEY = "attempt:"
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -53,13 +60,38 @@ STATES = {
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One go at a trial, on one worker.
+
+    Attributes
+    ----------
+    began
+        As `time.time` counts.
+    host, pid
+        Of the worker.
+    seconds
+        That it took; for one that runs or was cut off, up to a minute less.
+    """
+
+    began: float
+    host: str
+    pid: int
+    seconds: float = 0.0
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people."""
+        return f"{self.host}, process {self.pid}"
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial as the store has it.
 
     Attributes
     ----------
     number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``; or, for
+        State is ``complete``, ``failed``, ``running``, ``resting``, ``waiting``, ``pruned``; or, for
         points that are no trials, ``infeasible`` if it was refused, ``repeated`` if it was tried before and
         ``warm`` if an earlier study brought it.
     name
@@ -74,6 +106,8 @@ class TrialRecord:
         Of a failed trial.
     stop
         Of a pruned trial: where it was stopped, and why.
+    rest
+        Of a resting trial: where.
     seeds
         One per fold.
     log
@@ -84,6 +118,8 @@ class TrialRecord:
         Of the machines, over all attempts; for a trial that runs, up to a minute ago.
     started, ended
         Local time.
+    attempts
+        Where it ran; none in a study that does not say.
     """
 
     number: int
@@ -94,12 +130,14 @@ class TrialRecord:
     summary: Summary | None = None
     failure: Failure | None = None
     stop: Stop | None = None
+    rest: Rest | None = None
     seeds: tuple[int, ...] = ()
     log: str | None = None
     seconds: float | None = None
     held: Held = field(default_factory=Held)
     started: datetime | None = None
     ended: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def label(self) -> str:
@@ -132,6 +170,12 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the data and folds are, for people, by `tuner.prepare`; empty in a study that does not say."""
+        found: Mapping[str, Any] = self.attributes.get("description", {})
+        return found
+
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
     """Return the objectives of a study beside the first, with their directions."""
@@ -147,22 +191,37 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     ]
     held = [Held(**value) for key, value in attributes.items() if key.startswith(HELD_KEY)]
     summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
+    state = _state(trial)
     return TrialRecord(
         number=trial.number,
-        state=_state(trial),
+        state=state,
         name=attributes.get("name"),
         params=params_of(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,
         stop=Stop.from_plain(stop) if stop else None,
+        rest=Rest(**attributes[RESTING]) if state == "resting" else None,
         seeds=tuple(attributes.get("seeds", ())),
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
         held=sum(held, Held()),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        attempts=_attempts(attributes),
     )
+
+
+def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    numbers = sorted(int(key.removeprefix(ATTEMPT_KEY)) for key in attributes if key.startswith(ATTEMPT_KEY))
+    found = []
+    for number in numbers:
+        noted = attributes[f"{ATTEMPT_KEY}{number}"]
+        held = Held(**attributes.get(f"{HELD_KEY}{number}", {}))
+        cpus, gpus = noted.get("cpus", 0), noted.get("gpus", 0)
+        seconds = held.cpu_seconds / cpus if cpus else held.gpu_seconds / gpus if gpus else 0.0
+        found.append(Attempt(noted["began"], noted["host"], noted["pid"], seconds))
+    return tuple(found)
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
@@ -181,5 +240,7 @@ def _state(trial: FrozenTrial) -> str:
         return "repeated"
     if WARM in trial.user_attrs:
         return "warm"
+    if trial.state == TrialState.RUNNING and trial.user_attrs.get(RESTING):
+        return "resting"
     refused = trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE
     return "infeasible" if refused else STATES[trial.state]

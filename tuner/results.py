@@ -30,6 +30,7 @@ __all__ = [
     "Failure",
     "Held",
     "Job",
+    "Rest",
     "Stop",
     "Summary",
     "Users",
@@ -64,12 +65,15 @@ class Job:
         One per fold.
     label
         Short text for people: the baseline's name, or the model's.
+    rests_at
+        Epochs of the first fold at which it may come to rest; its state is kept there.
     """
 
     number: int
     params: dict[str, Value]
     seeds: tuple[int, ...]
     label: str
+    rests_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,31 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Where a trial rests: it may be taken up again, and goes on from there.
+
+    Attributes
+    ----------
+    fold, epoch
+        The point: index of the fold, and finished epochs in it.
+    rung
+        At which it was not among the best.
+    seconds
+        That it has taken so far, over all attempts.
+    """
+
+    fold: int
+    epoch: int
+    rung: int
+    seconds: float = 0.0
+
+    @property
+    def where(self) -> str:
+        """The point, for people."""
+        return _point(self.fold, self.epoch)
+
+
+@dataclass(frozen=True)
 class Stop:
     """Why and where a trial was stopped.
 
@@ -245,7 +274,7 @@ class Stop:
     @property
     def where(self) -> str:
         """The point, for people."""
-        return f"fold {self.fold + 1}" + (f", epoch {self.epoch}" if self.epoch else "")
+        return _point(self.fold, self.epoch)
 
     @property
     def why(self) -> str:
@@ -347,6 +376,10 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         precision=chosen[0].precision,
         recommend_seconds=fmean(waits) if waits else None,
     )
+
+
+def _point(fold: int, epoch: int) -> str:
+    return f"fold {fold + 1}" + (f", epoch {epoch}" if epoch else "")
 
 
 def _most(amounts: Iterable[int | None]) -> int | None:

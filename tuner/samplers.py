@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Container, Mapping
+from copy import copy
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -25,6 +26,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import Problem, StudyError, did_you_mean
+from tuner.records import RESTING
 from tuner.spec import Sampler
 
 __all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "exhaustive_sampler", "make_sampler"]
@@ -69,11 +71,14 @@ class _Excerpt(Study):
 class BoundedTPESampler(TPESampler):
     """TPE over a bounded history, so that a suggestion takes no longer however long the study is.
 
+    A trial that rests is no unknown: it is learned from as one that was stopped where it rests, and not kept
+    away from as one that runs.
+
     Optuna's own goes through all trials several times for each group of params: half a second a suggestion
-    at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees
-    the best, of which at most 25 make its density of good points in any case, and the newest, which its
-    weights favour among the others; and always those that run, which its constant liar keeps away from. With
-    several objectives there is no such order of the best, and no bound.
+    at 10,000 trials. Up to `HISTORY` finished trials, and where none rests, the suggestions are exactly
+    Optuna's. Beyond, it sees the best, of which at most 25 make its density of good points in any case, and
+    the newest, which its weights favour among the others; and always those that run, which its constant liar
+    keeps away from. With several objectives there is no such order of the best, and no bound.
     """
 
     _excerpt: tuple[int, Study] | None = None
@@ -101,7 +106,7 @@ class BoundedTPESampler(TPESampler):
 
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
         """Return what is seen of a study while one trial is suggested."""
-        if trial.number < HISTORY or len(study.directions) > 1:
+        if len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
             self._excerpt = (trial.number, _excerpt(study))
@@ -111,9 +116,13 @@ class BoundedTPESampler(TPESampler):
 def _excerpt(study: Study) -> Study:
     """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
     trials = study.get_trials(deepcopy=False)
+    if any(map(_rests, trials)):
+        trials = [_as_stopped(trial) if _rests(trial) else trial for trial in trials]
+    elif trials[-1].number < HISTORY:
+        return study
     told = [trial for trial in trials if trial.state in _TOLD]
     if len(told) <= HISTORY:
-        return study
+        return _Excerpt(study, trials)
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
     complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
     if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
@@ -123,6 +132,16 @@ def _excerpt(study: Study) -> Study:
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])
     return _Excerpt(study, [t for t in trials if t.number in seen or t.state == TrialState.RUNNING])
+
+
+def _rests(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(RESTING))
+
+
+def _as_stopped(trial: FrozenTrial) -> FrozenTrial:
+    seen = copy(trial)
+    seen.state = TrialState.PRUNED
+    return seen
 
 
 #: Name -> class, and the options that this project sets.

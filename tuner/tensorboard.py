@@ -41,7 +41,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.results import Direction, Evaluation, Job, Stop, Summary
+from tuner.results import Direction, Evaluation, Job, Rest, Stop, Summary
 from tuner.space.names import short_name
 
 if TYPE_CHECKING:
@@ -122,6 +122,13 @@ class TensorBoardWriter:
             scalars["parameters"] = summary.n_parameters
         self._write(job, _scalars(scalars), step=summary.epoch)
         self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Write that the trial rests, and close its run; taken up again, it is written anew."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("resting", f"after {rest.where}: not among the best so far"))
         self._end(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times

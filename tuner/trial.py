@@ -60,6 +60,7 @@ def run_trial(
     def report_users(users: Users) -> None:
         tune.report({USERS: users})
 
+    path = checkpoint_path(Path(folder), job.number)
     work = partial(
         evaluate_folds,
         job.params,
@@ -68,7 +69,7 @@ def run_trial(
         job.seeds,
         report,
         report_users=report_users,
-        checkpoint=read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS),
+        checkpoint=read_checkpoint(path, CHECKPOINT_SECONDS, job.rests_at),
     )
     log = Path(folder) / "logs" / f"trial-{job.number:04d}.log"
     failure = attempt(work, job, log=log, threads=threads, timeout=timeout)

@@ -21,7 +21,7 @@ from tuner.spec import Study
 from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
 
 if TYPE_CHECKING:
-    from tuner.search import Observer
+    from tuner.observer import Observer
 
 __all__ = ["tell_changes", "watch"]
 

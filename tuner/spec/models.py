@@ -442,21 +442,30 @@ class Training(_Section):
 
 
 class Halving(_Section):
-    """Stop trials within the first fold that are not among the best at an epoch.
+    """Let the best trials at an epoch of the first fold go on; the others rest, and some stop for good.
+
+    A trial that rests is taken up where it rests, with the same results, as soon as it is among the best at
+    its rung. When all trials of the search have begun, those that rest are taken up, the best first, as far
+    as `resume` says; the others are told as stopped. Settings may change from one run of a study to the next.
 
     Attributes
     ----------
     rungs
-        Epochs at which trials are compared, ascending; null: 2, 4, 8, ... below the last.
+        Epochs at which trials are compared, ascending; null: 1, 4, 16, ... and the last. The last one, if
+        it is among them, is the end of the fold, also where patience ends that earlier.
     keep
-        Share of the trials at a rung that goes on.
+        Share of the trials at a rung that goes on at once.
+    resume
+        Share of the trials at a rung that goes on in the end; null: none rests, and those beyond `keep` are
+        stopped at once.
     grace
-        Trials that come to a rung before any is stopped there.
+        Trials that come to a rung before any is held up there.
     """
 
     rungs: tuple[int, ...] | None = Field(default=None, strict=False)
-    keep: float = Field(default=0.5, gt=0, lt=1)
-    grace: int = Field(default=4, ge=2)
+    keep: float = Field(default=0.25, gt=0, lt=1)
+    resume: float | None = Field(default=0.5, gt=0, le=1)
+    grace: int = Field(default=2, ge=2)
 
     @field_validator("rungs")
     @classmethod

@@ -14,10 +14,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.constraints import Constraint, quantities
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.records import (
+    ATTEMPT_KEY,
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
     REPEATS,
+    RESTING,
     WARM,
     TrialRecord,
     further_objectives,
@@ -25,7 +27,7 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Evaluation, Failure, Held, Stop, Summary, fold_seed
+from tuner.results import Evaluation, Failure, Held, Rest, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
 
@@ -120,7 +122,17 @@ class StudyStore:
     def cut_off(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running]
+        return [trial.number for trial in running if not trial.user_attrs.get(RESTING)]
+
+    def resting(self) -> dict[int, Rest]:
+        """Return the trials that rest, by number, and where."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._ids.update({trial.number: trial._trial_id for trial in running})  # noqa: SLF001  # as in `_begin`
+        return {
+            trial.number: Rest(**trial.user_attrs[RESTING])
+            for trial in running
+            if trial.user_attrs.get(RESTING)
+        }
 
     def n_waiting(self) -> int:
         """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
@@ -214,9 +226,12 @@ class StudyStore:
         self._known[_key(trial)] = trial.number
 
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
-        """Begin a cut-off trial again, under its number, with its params and seeds."""
+        """Begin a cut-off or resting trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
-        return self._begin(Trial(self.study, trial_id), space, n_folds, finish)
+        asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
+        if self._frozen(number).user_attrs.get(RESTING):
+            self._note(number, **{RESTING: None})
+        return asked
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
@@ -263,9 +278,31 @@ class StudyStore:
         if not self._further:
             storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
 
+    def describe(self, description: Mapping[str, object]) -> None:
+        """Write what the study's data and folds are, for people, in place of what was written before."""
+        if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
+            self.study.set_user_attr("description", dict(description))
+
+    def note_worker(
+        self, number: int, *, began: float, host: str, pid: int, share: Mapping[str, float]
+    ) -> None:
+        """Write where this attempt at a running trial runs, since when, and with which CPUs and GPUs."""
+        where = {
+            "began": round(began, 3),
+            "host": host,
+            "pid": pid,
+            "cpus": share["CPU"],
+            "gpus": share["GPU"],
+        }
+        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": where})
+
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
         self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
+
+    def rest(self, number: int, rest: Rest) -> None:
+        """Write that a running trial rests, until it is begun again or told."""
+        self._note(number, **{RESTING: asdict(rest)})
 
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
