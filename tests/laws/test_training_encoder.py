@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import torch
 from pytorch_lightning import seed_everything
 from rectools.models.nn.transformers.net_blocks import (
     LearnableInversePositionalEncoding,
+    PointWiseFeedForward,
     PreLNTransformerLayers,
 )
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
+from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
 
 from search_spaces.albert import AlbertLayers
 from tests.laws.test_training import BERT4REC, SASREC, assert_same_step, begun, step
@@ -114,6 +116,11 @@ class SubclassedSasrec(SASRecTransformerLayers):
     """As above."""
 
 
+class OwnMasks(TransformerTorchBackbone):
+    def _merge_masks(self, *args: Any) -> torch.Tensor:
+        return super()._merge_masks(*args) / 2
+
+
 class OwnPositions(LearnableInversePositionalEncoding):
     def forward(self, sessions: torch.Tensor) -> torch.Tensor:
         return super().forward(sessions) * 2
@@ -123,6 +130,7 @@ NOT_ALLOWED: dict[str, dict[str, Any]] = {
     "HSTU": {**SASREC, **LONG, "cls": "HSTUModel"},
     "a subclass of declared layers": {**TASK, **ALBERT, "transformer_layers_type": SubclassedLayers},
     "a subclass of RecTools' layers": {**MASKED, "transformer_layers_type": SubclassedSasrec},
+    "other masks": {**MASKED, "backbone_type": OwnMasks},
     "another positional encoding": {**TASK, "pos_encoding_type": OwnPositions},
 }
 
@@ -146,7 +154,20 @@ def replaced(model: TransformerModelBase, calls: list[object]) -> None:
     block.forward = lambda *args: calls.append(1) or own(*args)
 
 
-@pytest.mark.parametrize("change", [listened, replaced])
+class LoudFeedForward(PointWiseFeedForward):
+    calls: ClassVar[list[object]] = []
+
+    def forward(self, seqs: torch.Tensor) -> torch.Tensor:
+        self.calls.append(1)
+        return super().forward(seqs)
+
+
+def exchanged(model: TransformerModelBase, calls: list[object]) -> None:
+    LoudFeedForward.calls = calls
+    model.torch_model.transformer_layers.transformer_blocks[0].feed_forward.__class__ = LoudFeedForward
+
+
+@pytest.mark.parametrize("change", [listened, replaced, exchanged])
 def test_a_part_that_somebody_changed_is_called_as_ever(change: Any, folds: list[Fold]) -> None:
     model, batch = begun(TASK, folds[0])
     calls: list[object] = []

@@ -22,7 +22,9 @@ import torch
 from rectools.models.nn.transformers.ligr import LiGRLayers
 from rectools.models.nn.transformers.net_blocks import (
     LearnableInversePositionalEncoding,
+    PointWiseFeedForward,
     PreLNTransformerLayers,
+    SwigluFeedForward,
     TransformerLayersBase,
 )
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
@@ -32,6 +34,9 @@ from tuner.training.blocks import BLOCKS, Tokens, draws_as_it_lies
 
 __all__ = ["encode_at", "encodes_at_targets"]
 
+#: What `encode_at` stands in for.
+_METHODS = ("encode_sessions", "_merge_masks", "_convert_mask_to_float")
+
 
 def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     """Whether `encode_at` gives what the backbone's `encode_sessions` does.
@@ -40,7 +45,10 @@ def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     it is left to RecTools: masks are drawn in another way there.
     """
     return (
-        getattr_static(backbone, "encode_sessions") is TransformerTorchBackbone.encode_sessions
+        all(
+            getattr_static(backbone, name) is getattr_static(TransformerTorchBackbone, name)
+            for name in _METHODS
+        )
         and type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding
         and type(backbone.emb_dropout) is torch.nn.Dropout
         and len(_blocks(backbone.transformer_layers)) > 0
@@ -66,7 +74,16 @@ def _blocks(layers: TransformerLayersBase) -> list[Any]:
         passed = list(blocks)
     else:
         return []
-    return passed if all(type(block) in BLOCKS for block in passed) else []
+    return passed if all(map(_is_known, passed)) else []
+
+
+def _is_known(block: Any) -> bool:  # noqa: ANN401  # torch knows no attributes of modules
+    """Whether a block is exactly one of RecTools', with the parts that RecTools gives it."""
+    return (
+        type(block) in BLOCKS
+        and type(block.multi_head_attn) is torch.nn.MultiheadAttention
+        and type(block.feed_forward) in {PointWiseFeedForward, SwigluFeedForward}
+    )
 
 
 def _does_more(part: torch.nn.Module) -> bool:
