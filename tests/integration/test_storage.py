@@ -86,7 +86,11 @@ def session() -> Iterator[Path]:
 
 
 def on_two_nodes(small: Small, session: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**small.environment(), "PYTHONPATH": f"{ROOT}{os.pathsep}{small.folder}"}
+    environment = {
+        **small.environment(),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{small.folder}",
+        "RAY_raylet_start_wait_time_s": "120",
+    }
     return subprocess.Popen(
         [sys.executable, "-c", ON_TWO_NODES, str(session), *arguments],
         cwd=small.folder,
