@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tuner.errors import StoreError
+from tuner.journal import _Backend
 from tuner.locks import hold_lock, lock_holder
 from tuner.results import Evaluation, Failure, Summary, fold_seed, summarise
 from tuner.space import Choice, Fixed, Float, Int, Space, Value
@@ -295,10 +295,10 @@ class KilledError(BaseException):
 @contextmanager
 def killed_after(writes: int) -> Iterator[None]:
     """Let so many writes reach the journal, and no more."""
-    original = JournalFileBackend.append_logs
+    original = _Backend.append_logs
     left = writes
 
-    def append(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+    def append(self: _Backend, logs: list[dict[str, Any]]) -> None:
         nonlocal left
         if left == 0:
             raise KilledError
@@ -307,11 +307,11 @@ def killed_after(writes: int) -> Iterator[None]:
         if left == 0:
             raise KilledError
 
-    JournalFileBackend.append_logs = append  # type: ignore[method-assign]
+    _Backend.append_logs = append  # type: ignore[method-assign]
     try:
         yield
     finally:
-        JournalFileBackend.append_logs = original  # type: ignore[method-assign]
+        _Backend.append_logs = original  # type: ignore[method-assign]
 
 
 def writes_of(folder: Path) -> int:

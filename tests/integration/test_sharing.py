@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 TRIALS = 10
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgres"])
 def storage(request: pytest.FixtureRequest, small: Small) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{small.folder}/trials.db"

@@ -86,7 +86,11 @@ def session() -> Iterator[Path]:
 
 
 def on_two_nodes(small: Small, session: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**small.environment(), "PYTHONPATH": f"{ROOT}{os.pathsep}{small.folder}"}
+    environment = {
+        **small.environment(),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{small.folder}",
+        "RAY_raylet_start_wait_time_s": "120",
+    }
     return subprocess.Popen(
         [sys.executable, "-c", ON_TWO_NODES, str(session), *arguments],
         cwd=small.folder,
@@ -154,6 +158,7 @@ def test_postgres_and_s3_give_the_leaderboard_of_a_journal_and_a_folder_and_keep
         assert not any(secret in text for secret in secrets)
 
 
+@pytest.mark.long
 def test_a_node_that_cannot_use_the_place_is_named_before_the_first_trial(
     small: Small, port: int, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
