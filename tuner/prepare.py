@@ -93,7 +93,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     description = {
         "data": source.facts(),
         "folds": [fold.facts for fold in folds],
-        "holdout": _holdout_words(study) if study.folds.holdout else None,
+        "holdout": holdout_words(study) if study.folds.holdout else None,
     }
     return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
 
