@@ -62,10 +62,13 @@ def at_rest(small: Small) -> set[int]:
 
 def evaluated(path: Path, params: dict, seeds: tuple[int, ...]) -> list[object]:
     """Evaluate a trial in this process, from its begin to its end."""
+    import torch
+
     from tuner.evaluation import evaluate_folds
     from tuner.prepare import prepare
 
     prepared = prepare(load_study(path), lambda _: None)
     made: list[Evaluation] = []
+    torch.set_num_threads(1)  # as a trial with one CPU: sums over more threads differ in their last digits
     evaluate_folds(params, prepared.folds, prepared.plan, seeds, made.append)
     return [(e.fold, e.epoch, e.metrics, e.train_loss) for e in made]
