@@ -1,12 +1,12 @@
 """Record the table that `search_quality` replays: random configurations, every fold, every epoch.
 
-    python -m benchmarks.record_table FOLDER [--data DIR] [--rows N] [--begin ROW]
-    python -m benchmarks.record_table FOLDER --pack
+    python -m benchmarks.record_table FOLDER [--table NAME] [--data DIR] [--rows N] [--begin ROW]
+    python -m benchmarks.record_table FOLDER [--table NAME] --pack
 
 Each configuration is evaluated as a trial is, in this process with one thread, and written to a file of its
 own in FOLDER; those that are there already are passed over, so that it can be cut off at any time, and a
 second process can begin in the middle with `--begin`. `--pack` makes
-`benchmarks/recorded/retail.npz` of them.
+`benchmarks/recorded/NAME.npz` of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,33 +25,94 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from benchmarks.measuring import DATA, machine
-from benchmarks.recording import RECORDED, Table, epochs_compared, save_table
+from benchmarks.recording import Table, epochs_compared, save_table, table_path
 
 if TYPE_CHECKING:
     from tuner.evaluation import Plan
     from tuner.folds import Fold
     from tuner.space import Space, Value
 
-__all__ = ["STUDY", "points"]
+__all__ = ["TABLES", "Recorded", "points"]
 
-#: The guide's space, narrowed so that one core does a configuration in about 6 seconds.
-STUDY: dict[str, Any] = {
-    "study": "retail",
-    "data": {"min_user_interactions": 100, "min_item_interactions": 50},
-    "folds": {"split": "time_range", "size": "28D", "n_folds": 3, "holdout": 1, "filter_viewed": False},
-    "metrics": {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction": "maximize"},
-    "space": {
-        "use": "search_spaces.guide",
-        "set": {
-            "n_factors": [16, 32, 64],
-            "n_blocks": {"int": [1, 2]},
-            "session_max_len": [10, 20],
-            "batch_size": [32, 64, 128],
-            "item_net_constructor_kwargs.emb_factors": [8, 16, 32],
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a table is recorded of.
+
+    Attributes
+    ----------
+    data
+        Folder of the data set.
+    source
+        Its name and its terms.
+    study
+        But for the path of the interactions. The guide's space, narrowed so that one core does a
+        configuration in about 6 seconds.
+    """
+
+    data: str
+    source: str
+    study: Mapping[str, Any]
+
+
+#: By name of the table.
+TABLES = {
+    "retail": Recorded(
+        "online-retail-uci",
+        "UCI Online Retail, CC BY 4.0",
+        {
+            "study": "retail",
+            "data": {"min_user_interactions": 100, "min_item_interactions": 50},
+            "folds": {
+                "split": "time_range",
+                "size": "28D",
+                "n_folds": 3,
+                "holdout": 1,
+                "filter_viewed": False,
+            },
+            "metrics": {
+                "objective": {"NDCG@10": {"divide_by_achievable": True}},
+                "direction": "maximize",
+            },
+            "space": {
+                "use": "search_spaces.guide",
+                "set": {
+                    "n_factors": [16, 32, 64],
+                    "n_blocks": {"int": [1, 2]},
+                    "session_max_len": [10, 20],
+                    "batch_size": [32, 64, 128],
+                    "item_net_constructor_kwargs.emb_factors": [8, 16, 32],
+                },
+            },
+            "search": {"seed": 60},
+            "training": {"epochs": 8},
         },
-    },
-    "search": {"seed": 60},
-    "training": {"epochs": 8},
+    ),
+    "movielens": Recorded(
+        "ml-latest-small-2016",
+        "MovieLens ml-latest-small (2016), F. M. Harper and J. A. Konstan 2015, research use",
+        {
+            "study": "movielens",
+            "data": {"min_item_interactions": 50},
+            "folds": {"split": "last_n", "size": 3, "n_folds": 3, "holdout": 1, "filter_viewed": True},
+            "metrics": {
+                "objective": {"NDCG@10": {"divide_by_achievable": True}},
+                "direction": "maximize",
+            },
+            "space": {
+                "use": "search_spaces.guide",
+                "set": {
+                    "n_factors": [8, 16, 32],
+                    "n_blocks": {"int": [1, 2]},
+                    "session_max_len": [10, 20],
+                    "batch_size": [16, 32, 64],
+                    "item_net_constructor_kwargs.emb_factors": [4, 8, 16],
+                },
+            },
+            "search": {"seed": 61},
+            "training": {"epochs": 8},
+        },
+    ),
 }
 N_ROWS = 220
 
@@ -61,6 +123,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="of the raw recordings")
+    parser.add_argument("--table", choices=TABLES, default="retail", help="what to record")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--rows", type=int, default=N_ROWS, help="configurations")
     parser.add_argument("--begin", type=int, default=0, help="row to begin with; those before it come last")
@@ -68,14 +131,14 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.pack:
-        table = pack(arguments.folder)
-        save_table(table, RECORDED)
-        print(f"{RECORDED}: {len(table)} configurations, {RECORDED.stat().st_size / 1e6:.1f} MB")
+        table, path = pack(arguments.folder, TABLES[arguments.table]), table_path(arguments.table)
+        save_table(table, path)
+        print(f"{path}: {len(table)} configurations, {path.stat().st_size / 1e6:.1f} MB")
     else:
-        record(arguments.folder, arguments.data, arguments.rows, arguments.begin)
+        record(arguments.folder, TABLES[arguments.table], arguments.data, arguments.rows, arguments.begin)
 
 
-def record(folder: Path, data: Path, n_rows: int, begin: int) -> None:
+def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) -> None:
     """Evaluate every configuration that has no file yet."""
     import torch
 
@@ -86,8 +149,10 @@ def record(folder: Path, data: Path, n_rows: int, begin: int) -> None:
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    interactions = str(data / "online-retail-uci" / "interactions.parquet")
-    study = study_from_mapping({**STUDY, "data": {"interactions": interactions, **STUDY["data"]}})
+    interactions = str(data / wanted.data / "interactions.parquet")
+    study = study_from_mapping(
+        {**wanted.study, "data": {"interactions": interactions, **wanted.study["data"]}}
+    )
     prepared = prepare(study, print)
     drawn = list(points(prepared.space, n_rows, study.search.seed))
     for number in [*range(begin, n_rows), *range(begin)]:
@@ -159,7 +224,7 @@ def evaluate(
     }
 
 
-def pack(folder: Path) -> Table:
+def pack(folder: Path, wanted: Recorded) -> Table:
     """Make a table of all recordings in a folder, which keeps of the users what a race looks at."""
     points, values, seconds, users = [], [], [], []
     fold_sizes: list[int] = []
@@ -172,7 +237,7 @@ def pack(folder: Path) -> Table:
         epochs = np.array(epochs_compared(values[-1])) - 1
         users.append(np.concatenate(by_fold, axis=1)[epochs].astype(np.float16))
         fold_sizes = [one.shape[1] for one in by_fold]
-    facts = {"study": STUDY, "data": "UCI Online Retail, CC BY 4.0", "machine": machine()}
+    facts = {"study": wanted.study, "data": wanted.source, "machine": machine()}
     return Table(points, np.stack(values), np.stack(seconds), np.stack(users), fold_sizes, facts)
 
 

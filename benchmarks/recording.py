@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from tuner.results import Users
 from tuner.space import Value
 
-__all__ = ["RECORDED", "Table", "epochs_compared", "load_table", "save_table"]
+__all__ = ["Table", "epochs_compared", "load_table", "save_table", "table_path"]
 
-#: The table that `benchmarks.record_table` made.
-RECORDED = Path(__file__).parent / "recorded" / "retail.npz"
+
+def table_path(name: str) -> Path:
+    """Return where `benchmarks.record_table` keeps a table."""
+    return Path(__file__).parent / "recorded" / f"{name}.npz"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def save_table(table: Table, path: Path) -> None:
     )
 
 
-def load_table(path: Path = RECORDED) -> Table:
+def load_table(path: Path) -> Table:
     """Read what `save_table` wrote."""
     with np.load(path) as archive:
         return Table(

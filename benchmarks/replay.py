@@ -40,46 +40,54 @@ OBJECTIVE = "objective"
 
 
 class Contender(Protocol):
-    """A search over a table."""
+    """A search over a table; it may leave a row at a report and take it up again there."""
 
-    def begin(self) -> tuple[int, Sequence[float]]:
-        """Choose a row that has not run; tell it, and the seconds after which its trial reports."""
+    def begin(self) -> tuple[int, int, Sequence[float]] | None:
+        """Choose what a free worker runs.
+
+        Returns
+        -------
+        tuple or None
+            A row, the index of its next report, and the seconds after which that and each later one comes;
+            None if there is nothing to run before another trial ends.
+        """
 
     def report(self, row: int, index: int) -> bool:
         """Take a report of a trial; tell whether it is to stop there."""
 
 
-def replay(table: Table, contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
-    """Let a contender search until no row is left.
+def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
+    """Let a contender search until it has nothing left to run.
 
     Yields
     ------
     tuple
         Of each complete trial, in order: worker-seconds spent by all workers until then, and its row.
     """
-    left = len(table)
-    events: list[tuple[float, int, int, int, float]] = []  # at, worker, row, index of the report, begun
-    moments: dict[int, Sequence[float]] = {}
+    idle = list(range(n_workers))
+    events: list[tuple[float, int, int, int]] = []  # at, worker, row, index of the report
+    moments: dict[int, dict[int, float]] = {}  # of each worker's trial, by index of the report
 
-    def begin(worker: int, now: float) -> None:
-        row, moments[row] = contender.begin()
-        heapq.heappush(events, (now + moments[row][0], worker, row, 0, now))
+    def begin_all(now: float) -> None:
+        while idle and (found := contender.begin()) is not None:
+            row, first, after = found
+            worker = idle.pop(0)
+            moments[worker] = {first + i: now + seconds for i, seconds in enumerate(after)}
+            heapq.heappush(events, (moments[worker][first], worker, row, first))
 
-    for worker in range(min(n_workers, left)):
-        left -= 1
-        begin(worker, 0.0)
+    begin_all(0.0)
     while events:
-        now, worker, row, index, begun = heapq.heappop(events)
+        now, worker, row, index = heapq.heappop(events)
         stops = contender.report(row, index)
-        index += 1
-        if index < len(moments[row]) and not stops:
-            heapq.heappush(events, (begun + moments[row][index], worker, row, index, begun))
+        following = moments[worker].get(index + 1)
+        if following is not None and not stops:
+            heapq.heappush(events, (following, worker, row, index + 1))
             continue
-        if index == len(moments[row]):
+        if following is None:
             yield now * n_workers, row
-        if left:
-            left -= 1
-            begin(worker, now)
+        idle.append(worker)
+        idle.sort()
+        begin_all(now)
 
 
 class RandomOrder:
@@ -89,10 +97,10 @@ class RandomOrder:
         self._order = iter(np.random.default_rng(seed).permutation(len(table)).tolist())
         self._table = table
 
-    def begin(self) -> tuple[int, Sequence[float]]:
+    def begin(self) -> tuple[int, int, Sequence[float]] | None:
         """Choose the next row."""
-        row = next(self._order)
-        return row, self._table.seconds[row].ravel().tolist()
+        row = next(self._order, None)
+        return None if row is None else (row, 0, self._table.seconds[row].ravel().tolist())
 
     def report(self, row: int, index: int) -> bool:  # noqa: ARG002  # a contender's signature
         """Go on."""
@@ -259,33 +267,51 @@ class Ours:
             large=LargeTrials(lambda _: None),
         )
         self._n_begun = 0
-        self._trials: dict[int, str] = {}  # row -> id
+        self._rows: dict[int, int] = {}  # by number of the trial in the store
+        self._ids: dict[int, str] = {}  # row -> id of the attempt
+        self._n_reported = [0] * len(table)
+        self._took = np.diff(table.seconds.reshape(len(table), -1), axis=1, prepend=0)
 
-    def begin(self) -> tuple[int, Sequence[float]]:
-        """Ask the searcher."""
-        trial = str(self._n_begun)
+    def begin(self) -> tuple[int, int, Sequence[float]] | None:
+        """Ask the searcher; a trial that rested reports first what it had reported, in no time."""
+        attempt = str(self._n_begun)
         self._n_begun += 1
-        found = self._searcher.suggest(trial)
-        assert isinstance(found, dict), "there is a row left, and room"
-        row = self._over.row
-        self._trials[row] = trial
-        return row, self._table.seconds[row].ravel().tolist()
+        found = self._searcher.suggest(attempt)
+        if not isinstance(found, dict):
+            return None
+        row = self._rows.setdefault(found["job"].number, self._over.row)
+        self._ids[row] = attempt
+        first = self._n_reported[row]
+        for index in range(first):
+            self._report(row, index)
+        after = np.cumsum(self._took[row, first:])
+        return row, first, (after + (self._set_up(row, first) if first else 0.0)).tolist()
 
     def report(self, row: int, index: int) -> bool:
         """Report an evaluation, what follows the last one of a fold, and the end."""
-        trial, table = self._trials[row], self._table
+        stops = self._report(row, index)
+        self._n_reported[row] = index + 1
+        if stops or index + 1 == self._table.values[row].size:
+            self._searcher.on_trial_complete(self._ids[row])
+        return stops
+
+    def _report(self, row: int, index: int) -> bool:
+        attempt, table = self._ids[row], self._table
         fold, epoch = divmod(index, table.n_epochs)
         value = float(table.values[row, fold, epoch])
         evaluation = Evaluation(fold, epoch + 1, {OBJECTIVE: value})
-        stops = self._searcher.take(trial, {EVALUATION: evaluation})
-        if not stops and epoch + 1 == table.n_epochs:
-            if fold + 1 == table.n_folds:
-                self._searcher.take(trial, {DONE: 0.0})
-            else:
-                stops = self._searcher.take(trial, {USERS: table.users_of(row, fold)})
-        if stops or index + 1 == table.n_epochs * table.n_folds:
-            self._searcher.on_trial_complete(trial)
-        return stops
+        if self._searcher.take(attempt, {EVALUATION: evaluation}):
+            return True
+        if epoch + 1 < table.n_epochs:
+            return False
+        if fold + 1 < table.n_folds:
+            return self._searcher.take(attempt, {USERS: table.users_of(row, fold)})
+        return self._searcher.take(attempt, {DONE: 0.0})
+
+    def _set_up(self, row: int, index: int) -> float:
+        """Return what it takes to go on within a fold: by how much longer its first epoch took."""
+        first = index // self._table.n_epochs * self._table.n_epochs
+        return max(0.0, float(self._took[row, first] - self._took[row, first + 1]))
 
 
 class Stock:
@@ -322,15 +348,17 @@ class Stock:
         self._n_begun = 0
         self._trials: dict[int, Any] = {}  # row -> what Ray's objects need to know of a trial
 
-    def begin(self) -> tuple[int, Sequence[float]]:
+    def begin(self) -> tuple[int, int, Sequence[float]] | None:
         """Ask Ray's searcher."""
+        if self._n_begun == len(self._values):
+            return None
         trial = SimpleNamespace(trial_id=str(self._n_begun))
         self._n_begun += 1
         self._search.suggest(trial.trial_id)
         row = self._over.row
         self._trials[row] = trial
         self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # the scheduler looks at neither
-        return row, self._seconds[row].tolist()
+        return row, 0, self._seconds[row].tolist()
 
     def report(self, row: int, index: int) -> bool:
         """Report as Tune does: to the scheduler, and the last result to the searcher."""

@@ -14,11 +14,13 @@ table's best its own best is at the end. `compute_vs_random` and the others are 
 percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways. With rules
 switched off, ours is searched with the first 30 seeds.
 
-Prints a table and writes benchmarks/results/search_quality.json.
+Prints a table and writes benchmarks/results/search_quality.json, and draws search_quality.svg beside it. With
+`--only`, `--keep` takes the runs of other contenders over from the last result.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +31,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from benchmarks.measuring import command_line, machine, write_results
-from benchmarks.record_table import STUDY
-from benchmarks.recording import Table, load_table
+from benchmarks.measuring import RESULTS, command_line, machine, write_results
+from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
+from benchmarks.shares import draw
 from tuner.prepare import study_space
 from tuner.space import Space
 from tuner.spec import Halving, Race, Sampler, Stopping, study_from_mapping
@@ -87,29 +89,59 @@ class Outcome:
         """Return it as JSON types, which know no infinity."""
         return {"reached": self.reached if self.reached < math.inf else None, "regret": self.regret}
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, float | None]) -> Outcome:
+        """Read what `to_plain` gave."""
+        reached = plain["reached"]
+        return cls(math.inf if reached is None else reached, plain["regret"] or 0.0)
+
 
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--workers", type=int, default=4, help="of the virtual cluster")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of this machine")
+    parser.add_argument("--table", default="retail", help="that is searched, of benchmarks/recorded")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        choices=CONTENDERS,
+        default=[],
+        metavar="NAME",
+        help="take their runs over from the last result: nothing is random but for the seed",
+    )
     arguments = parser.parse_args()
     seeds = range(4 if arguments.quick else arguments.seeds)
-    facts, table = machine(), load_table()
+    facts, table = machine(), _table(arguments.table)
+    settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
+    kept = last_runs(arguments.keep, settings) if arguments.keep else {}
     jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        outcomes = list(pool.map(partial(search, n_workers=arguments.workers), jobs))
+        outcomes = list(pool.map(partial(search, name=arguments.table, n_workers=arguments.workers), jobs))
     runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
+    runs |= kept
     for (name, _), outcome in zip(jobs, outcomes, strict=True):
         runs[name].append(outcome)
     found = figures(runs)
     print("\n".join(f"{name:<42}{value:>10g}" for name, value in found.items()))
-    if arguments.only == list(CONTENDERS):
-        settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
+    if {"ours", "random", *STOCK} <= runs.keys() and arguments.table == "retail":
+        if kept:
+            settings["of the contenders taken over from the run before"] = len(kept)
         raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
         result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
         print(write_results("search_quality", {**result, "runs": raw}))
+        drawn = {name: [one.reached for one in outcomes] for name, outcomes in runs.items()}
+        (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
+
+
+def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str, list[Outcome]]:
+    """Return the runs of some contenders in the last result, which must have been made alike."""
+    last = json.loads((RESULTS / "search_quality.json").read_text(encoding="utf-8"))
+    if any(last["settings"].get(key) != value for key, value in settings.items()):
+        msg = f"the last result must be of {settings}, but is of {last['settings']}"
+        raise SystemExit(msg)
+    return {name: [Outcome.from_plain(one) for one in last["runs"][name]] for name in names}
 
 
 def n_seeds(name: str) -> float:
@@ -117,27 +149,34 @@ def n_seeds(name: str) -> float:
     return math.inf if name in {"ours", "random", *STOCK} else FEWER_SEEDS
 
 
+def search_space(table: Table) -> Space:
+    """Return the space that a table was drawn from."""
+    study = table.facts["study"]
+    data = {"interactions": "not read", **study["data"]}
+    return study_space(study_from_mapping({**study, "data": data}))
+
+
 @cache
-def search_space() -> Space:
-    """Return the space that the table was drawn from."""
-    data = {"interactions": "not read", **STUDY["data"]}
-    return study_space(study_from_mapping({**STUDY, "data": data}))
+def _table(name: str) -> Table:
+    return load_table(table_path(name))
 
 
-_table = cache(load_table)
+@cache
+def _space(name: str) -> Space:
+    return search_space(_table(name))
 
 
-def search(job: tuple[str, int], n_workers: int) -> Outcome:
-    """Let the contender of a name search the recorded table with a seed."""
-    name, seed = job
-    return outcome_of(_table(), CONTENDERS[name](_table(), search_space(), seed), n_workers)
+def search(job: tuple[str, int], name: str, n_workers: int) -> Outcome:
+    """Let a contender search the recorded table of a name with a seed."""
+    contender, seed = job
+    return outcome_of(_table(name), CONTENDERS[contender](_table(name), _space(name), seed), n_workers)
 
 
 def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
     """Let a contender search a table."""
     best, whole = float(table.scores.max()), float(table.seconds[:, -1, -1].sum())
     reached, found = math.inf, 0.0
-    for spent, row in replay(table, contender, n_workers):
+    for spent, row in replay(contender, n_workers):
         found = max(found, float(table.scores[row]))
         if found >= (1 - CLOSE) * best:
             reached = min(reached, spent / whole)

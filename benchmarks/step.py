@@ -15,6 +15,10 @@ The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock 
 stock_allocator / ours, `.../paths` stock / paths, `.../memory` ours / stock in peak memory (of the process on
 a CPU, allocated on a GPU), and `sasrec/recommend/beauty` stock / ours. Stock next action scores all positions
 and keeps the last, as RecTools' guide does.
+
+On a GPU, `packed/4` is how many trials of ours (SASRec with softmax, 10 epochs, without evaluations) four
+processes train an hour at once on it, and `.../gb` what the tensors of all of them take at most; so for 1, 2
+and 8. `--packed` measures that alone, on a CPU too.
 """
 
 from __future__ import annotations
@@ -23,9 +27,12 @@ import argparse
 import json
 import logging
 import resource
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +49,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from benchmarks.measuring import machine, measured_apart, write_results
+from benchmarks.packing import PACKED, Meeting, trials_per_hour
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
 from tuner.training import accelerate
 
@@ -55,6 +63,7 @@ WAYS = ("stock", "stock_allocator", "ours", "paths")
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
 LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
 WARM_UP = 2
+BATCH_SIZE = 128
 USERS = 2000
 
 
@@ -87,6 +96,8 @@ class Job:
     device: str
     data: str
     steps: int
+    beside: int = 1  # processes that train at once
+    meeting: str = ""  # folder in which these meet
 
     @property
     def case(self) -> str:
@@ -146,7 +157,8 @@ def measure(job: Job) -> dict[str, Any]:
         torch.set_num_threads(1)
     dataset = load(job)
     model, clock = build(job), Clock()
-    model._trainer.callbacks.append(clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
+    meeting = Meeting(Path(job.meeting), job.beside, at=WARM_UP)
+    model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
     model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
     paths = accelerate(model) if job.way in {"ours", "paths"} else None
     seed_everything(60, workers=True, verbose=False)
@@ -154,6 +166,8 @@ def measure(job: Job) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if job.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
+    if job.meeting:
+        return {"times": meeting.times, "batches": -(-dataset.user_id_map.size // BATCH_SIZE), "peak": peak}
     return {
         "step": median(np.diff(clock.times)[WARM_UP - 1 :].tolist()),
         "losses": clock.losses,
@@ -189,7 +203,7 @@ def build(job: Job) -> TransformerModelBase[Any]:
         n_heads=2,
         n_factors=source.n_factors,
         session_max_len=source.session_max_len,
-        batch_size=128,
+        batch_size=BATCH_SIZE,
         loss=job.loss,
         n_negatives=LOSSES[job.loss],
         epochs=1,
@@ -219,6 +233,31 @@ def load(job: Job) -> Dataset:
             }
         )
     )
+
+
+def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train several at once, for each number of them, and return what they did."""
+    steps = 10 if args.quick else 120
+    source = next(iter(SOURCES[args.device]))
+    runs = []
+    for n in PACKED[:2] if args.quick else PACKED:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
+            job = Job("sasrec", "softmax", source, "ours", args.device, str(args.data), steps, n, folder)
+            measure_one = partial(measured_apart, "benchmarks.step", asdict(job), job.environment)
+            found = [one.result() for one in [pool.submit(measure_one) for _ in range(n)]]
+        rate = trials_per_hour([one["times"] for one in found], found[0]["batches"])
+        runs.append({"packed": n, "trials_per_hour": rate, "peak": sum(one["peak"] for one in found)})
+        print(f"{n} at once: {rate:.1f} trials an hour, {runs[-1]['peak'] / 2**30:.2f} GB", flush=True)
+    return runs
+
+
+def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Return what was measured of trials at once, by name."""
+    found = {}
+    for run in runs:
+        found[f"packed/{run['packed']}"] = round(run["trials_per_hour"], 2)
+        found[f"packed/{run['packed']}/gb"] = round(run["peak"] / 2**30, 3)
+    return found
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
@@ -298,23 +337,32 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one round of few steps")
     parser.add_argument("--only", nargs="*", default=(), help="cases such as sasrec/softmax/beauty")
+    parser.add_argument("--packed", action="store_true", help="only several trials at once")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
         print(json.dumps(measure(Job(**json.loads(args.job)))))
         return
     facts, runs = machine(), []
+    if args.packed:
+        print(packed_figures(packed(args)))
+        return
+    at_once: list[dict[str, Any]] = []
     try:
         for number in range(1 if args.quick else 3):
             for job in jobs(args):
                 measured = measured_apart("benchmarks.step", asdict(job), job.environment)
                 runs.append({"case": job.case, "way": job.way, "round": number, **measured})
                 print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
+        if args.device == "cuda" and not args.only:
+            at_once = packed(args)
     finally:  # what was measured before a Ctrl-C is kept
-        found = figures(runs)
+        found = figures(runs) | packed_figures(at_once)
         print(table(runs, found))
         name = "step" if args.device == "cpu" else f"step_{args.device}"
         results = {"machine": facts, "quick": args.quick, "figures": found, "runs": runs}
+        if at_once:
+            results["packed"] = at_once
         print(write_results(name, results))
 
 

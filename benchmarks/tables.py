@@ -57,6 +57,7 @@ TARGETS = {
         "missed": (0.0, 0.02),
         "regret": (0.0, 0.001),
     },
+    "report": {"size_mb": (0.0, 10.0), "first_paint_s": (0.0, 3.0)},
     "startup": {"first_report_s": (0.0, 15.0)},
     "estimates": {
         f"{size}/{what}": (0.5, 2.0) for size in ("smallest", "largest") for what in ("seconds", "memory")

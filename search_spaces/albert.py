@@ -13,7 +13,7 @@ https://arxiv.org/abs/1909.11942
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from rectools.dataset import Dataset
@@ -95,6 +95,9 @@ class AlbertLayers(TransformerLayersBase):
     ValueError
         If `n_hidden_groups` or `n_inner_groups` is out of its bounds.
     """
+
+    #: For `tuner.training`, whose fast encoder then applies here too; a subclass must declare its own.
+    passes_blocks: ClassVar[str] = "layer_order"
 
     def __init__(
         self,

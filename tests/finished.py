@@ -70,7 +70,7 @@ def finished_shop(
     write_shop(folder, interactions, item_features)
     with started(folder, "watch", "studies/shop") as watch:
         with started(folder, "run", "shop.yaml", "--json-lines", "events.jsonl") as run:
-            out, err = run.communicate(timeout=240)
+            out, err = run.communicate(timeout=280)
         assert run.returncode == 0, err
         watched = watch.communicate(timeout=60)[1]
     for name, text in {"stdout": out, "stderr": err, "watched": watched}.items():

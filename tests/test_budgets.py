@@ -17,10 +17,11 @@ from tuner.errors import StudyError
 from tuner.launch import _end
 from tuner.records import TrialRecord
 from tuner.results import BEGAN, DONE, EVALUATION, Direction, Evaluation, Held, Place, Summary
-from tuner.search import MAX_DEATHS, StopWhenAsked, StudySearcher
+from tuner.search import MAX_DEATHS, StudySearcher
 from tuner.show import show_trial
 from tuner.space import Float, Space
 from tuner.spec import Plateau, Sampler, Search, study_from_mapping
+from tuner.stopper import StopWhenAsked
 from tuner.stopping import Referee
 from tuner.store import StudyStore, open_store
 

@@ -61,7 +61,7 @@ def test_it_shows_names_and_notes_of_a_real_run(shop_folder: Path) -> None:
             server.terminate()
     board = load_leaderboard(shop_folder / "studies" / "shop")
     assert study["study_name"] == whole["name"] == "shop"
-    assert whole["metric_names"] == ["NDCG@10"]
+    assert whole["objective_names"] == ["NDCG@10"]
     assert whole["note"]["body"].startswith("## shop\n")
     assert "`tuner leaderboard studies/shop`" in whole["note"]["body"]
     trials = {trial["number"]: trial for trial in whole["trials"]}
@@ -76,7 +76,7 @@ def test_it_shows_names_and_notes_of_a_real_run(shop_folder: Path) -> None:
         else:
             assert " stopped after " in body
         names = [attr["value"] for attr in trial["user_attrs"] if attr["key"] == "name"]
-        assert names == ([json.dumps(row.record.name)] if row.record.name else [])
+        assert names == ([row.record.name] if row.record.name else [])
 
 
 def test_notes_are_as_the_dashboard_itself_reads_them() -> None:

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "tuner check": ("half a minute", "tests/test_check.py"),
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
+    "python -m benchmarks.guide_table": ("of KION, as above", "tests/test_guide_table.py"),
     "python -m benchmarks.": ("measures for minutes", "tests/test_benchmarks.py"),
     **dict.fromkeys(
         ("tuner submit", "tuner attach", "tuner fetch", "tuner leaderboard shop --address", "ray up"),
@@ -68,6 +69,7 @@ ELSEWHERE = {
     "ray get-auth-token": ("writes to the home", None),
     "bash examples/aws-profiles.sh": ("changes an AWS account", None),
     "tensorboard --logdir": ("a server", "tests/test_tensorboard.py"),
+    "optuna-dashboard": ("a server", "tests/test_dashboard.py"),
 }
 COMMANDS = {
     "tuner",
@@ -210,7 +212,7 @@ def load(text: str, folder: Path, base: Mapping[str, object]) -> Study:
     """Load a study as a page shows it: whole, a section of one, or params of a space."""
     plain = yaml.safe_load(text)
     if "study" not in plain:
-        part = plain if set(plain) <= set(Study.model_fields) else {"space": {"set": plain}}
+        part = plain if set(plain) <= {*Study.model_fields, "profiles"} else {"space": {"set": plain}}
         plain = merged(base, part)
     path = folder / "shown.yaml"
     path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")

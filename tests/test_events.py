@@ -32,12 +32,13 @@ def test_a_run_tells_all_that_the_store_holds(finished_shop: Path) -> None:
     assert (first["event"], first["schema"], first["study"]) == ("study", SCHEMA, "shop")
     assert (first["trials"], first["ended"], first["n_folds"]) == (6, 0, 2)
     assert (last["event"], last["reason"]) == ("ended", "search.trials")
-    assert {event["event"] for event in between} <= {"started", "evaluated", "finished", "stopped"}
+    assert {event["event"] for event in between} <= {"started", "evaluated", "rested", "finished", "stopped"}
     for record in read_records(finished_shop / "studies" / "shop").records:
         mine = [event for event in between if event["trial"] == record.number]
         assert [event["event"] for event in mine[:1]] == ["started"]
         assert mine[0]["label"] == record.label
-        evaluated = [event for event in mine if event["event"] == "evaluated"]
+        begun = max(index for index, event in enumerate(mine) if event["event"] == "started")
+        evaluated = [event for event in mine[begun:] if event["event"] == "evaluated"]
         assert [(e["fold"], e["epoch"], e["metrics"], e["learning_rate"]) for e in evaluated] == [
             (e.fold + 1, e.epoch, dict(e.metrics), e.learning_rate) for e in record.evaluations
         ]

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from tuner import samplers
 from tuner.errors import StudyError
+from tuner.records import RESTING
 from tuner.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler
 from tuner.spec import Sampler
 from tuner.spec.models import SAMPLERS
@@ -131,6 +132,27 @@ def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(di
     assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
     assert pruned.number in newest[-HISTORY // 2 :]
     assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tpe_learns_from_a_trial_that_rests_as_from_one_that_was_stopped_there() -> None:
+    suggested = []
+    for rests in (True, False):
+        study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))
+        points = []
+        for number in range(30):
+            trial = study.ask()
+            points.append(trial.suggest_float("x", 0, 1))
+            trial.report(points[-1], 1)
+            if number % 5 == 0:
+                study.tell(trial, points[-1])
+            elif rests:
+                trial.set_user_attr(RESTING, {"fold": 0, "epoch": 1, "rung": 1})
+            else:
+                study.tell(trial, state=TrialState.PRUNED)
+        suggested.append(points)
+        assert len(study.get_trials(states=(TrialState.RUNNING,))) == (24 if rests else 0)
+    assert suggested[0] == suggested[1]
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -182,7 +182,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "seed": 60,
             "warm_start": (),
         },
-        "stopping": {"halving": {"rungs": None, "keep": 0.5, "grace": 4}, "race": {"z": 1.0}},
+        "stopping": {"halving": {"rungs": None, "keep": 0.25, "resume": 0.5, "grace": 2}, "race": {"z": 1.0}},
         "training": {
             "epochs": 10,
             "evaluate_every": 1,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.results import Stop, Users
+from tuner.results import Direction, Rest, Stop, Users
+from tuner.rungs import Rung
 from tuner.spec import Halving, Race, Stopping
-from tuner.stopping import Referee, halve, race, rungs_for
+from tuner.stopping import Referee, goes_on, n_kept, race, rungs_for
 
 values = st.floats(0, 1, allow_nan=False)
 
@@ -25,39 +26,45 @@ def users(fold: int, *by_epoch: list[float]) -> Users:
 @pytest.mark.parametrize(
     ("epochs", "rungs"),
     [
-        (1, ()),
-        (2, ()),
-        (3, (2,)),
-        (4, (2,)),
-        (5, (2, 4)),
-        (12, (2, 4, 8)),
-        (16, (2, 4, 8)),
-        (17, (2, 4, 8, 16)),
+        (1, (1,)),
+        (2, (1, 2)),
+        (4, (1, 4)),
+        (5, (1, 4, 5)),
+        (16, (1, 4, 16)),
+        (17, (1, 4, 16, 17)),
     ],
 )
-def test_rungs_double_and_stay_below_the_last_epoch(epochs: int, rungs: tuple[int, ...]) -> None:
+def test_rungs_quadruple_and_end_with_the_fold(epochs: int, rungs: tuple[int, ...]) -> None:
     assert rungs_for(epochs) == rungs
 
 
-@given(values, st.lists(values, max_size=30), st.floats(0.05, 0.95), st.integers(2, 6))
-def test_halving_keeps_the_share_it_says(value: float, others: list[float], keep: float, grace: int) -> None:
-    rule = Halving(keep=keep, grace=grace)
-    field = [value, *others]
-    stopped = [one for i, one in enumerate(field) if halve(one, field[:i] + field[i + 1 :], rule, "maximize")]
+@given(st.lists(values, min_size=1, max_size=30), st.floats(0.05, 0.95), st.integers(1, 6))
+def test_halving_keeps_the_share_it_says(field: list[float], keep: float, grace: int) -> None:
+    places = [1 + sum(other > value for other in field) for value in field]
+    stopped = [
+        value
+        for value, place in zip(field, places, strict=True)
+        if not goes_on(place, len(field), keep, grace=grace)
+    ]
     if len(field) < grace:
         assert stopped == []
     else:
         going = len(field) - len(stopped)
-        assert going >= max(1, keep * len(field) - 1e-9), "ties go on"
+        assert going >= n_kept(keep, len(field)), "ties go on"
         assert max(field) not in stopped
         assert all(one <= min(set(field) - set(stopped), default=1) for one in stopped)
 
 
-@given(values, st.lists(values, min_size=3, max_size=20))
-def test_the_direction_turns_halving_around(value: float, others: list[float]) -> None:
-    up = halve(value, others, Halving(), "maximize")
-    down = halve(-value, [-other for other in others], Halving(), "minimize")
-    assert (up is None) == (down is None)
+@given(st.lists(values, min_size=3, max_size=20))
+def test_the_direction_turns_halving_around(field: list[float]) -> None:
+    def verdicts(sign: float, direction: Direction) -> list[bool]:
+        judge = Referee(Halving(rungs=(2,), resume=None), None, epochs=12, n_folds=3, direction=direction)
+        return [
+            judge.evaluated(number, fold=0, epoch=2, value=sign * value) is None
+            for number, value in enumerate(field)
+        ]
+
+    assert verdicts(1, "maximize") == verdicts(-1, "minimize")
 
 
 def test_a_race_is_lost_where_the_users_agree_and_open_where_they_do_not() -> None:
@@ -84,7 +91,7 @@ def test_a_wider_interval_stops_no_more(differences: list[float], z: float, more
 
 
 def test_halving_looks_at_the_best_so_far_once_for_each_rung() -> None:
-    judge = referee(Halving(rungs=(2, 5), grace=2, keep=0.5))
+    judge = referee(Halving(rungs=(2, 5), keep=0.5, resume=None))
     for epoch, value in [(1, 0.1), (2, 0.5), (3, 0.5), (4, 0.5), (5, 0.5)]:
         assert judge.evaluated(1, fold=0, epoch=epoch, value=value) is None
     assert judge.evaluated(2, fold=0, epoch=1, value=0.45) is None, "no rung"
@@ -97,13 +104,13 @@ def test_halving_looks_at_the_best_so_far_once_for_each_rung() -> None:
 
 
 def test_a_rung_between_evaluations_is_judged_at_the_next_one() -> None:
-    judge = referee(Halving(rungs=(2,), grace=2))
+    judge = referee(Halving(rungs=(2,), resume=None))
     judge.evaluated(1, fold=0, epoch=3, value=0.5)
     assert judge.evaluated(2, fold=0, epoch=3, value=0.4) is not None
 
 
 def test_a_trial_whose_patience_ended_its_fold_counts_at_later_rungs() -> None:
-    judge = referee(Halving(rungs=(5,), grace=2))
+    judge = referee(Halving(rungs=(5,), resume=None))
     judge.evaluated(1, fold=0, epoch=3, value=0.5)
     judge.evaluated(1, fold=1, epoch=1, value=0.5)
     assert judge.evaluated(2, fold=0, epoch=5, value=0.4) is not None
@@ -136,18 +143,95 @@ def test_nothing_is_stopped_after_its_last_fold() -> None:
 
 
 def test_an_attempt_that_begins_again_starts_from_nothing() -> None:
-    judge = referee(Halving(rungs=(2,), grace=2))
+    judge = referee(Halving(rungs=(2,), resume=None))
     judge.evaluated(1, fold=0, epoch=2, value=0.9)
     judge.begins(1)
     assert judge.evaluated(2, fold=0, epoch=2, value=0.1) is None, "trial 1 has not come there any more"
 
 
 def test_what_an_earlier_run_recorded_is_remembered() -> None:
-    judge = referee(Halving(rungs=(2,), grace=2), Race())
+    judge = referee(Halving(rungs=(2,), resume=None), Race())
     judge.remember(1, [(0, 1, 0.1), (0, 2, 0.5)], [users(0, [0.1, 0.1], [0.5, 0.5])])
     judge.completed(1, value=0.5, epoch=2)
     assert judge.evaluated(2, fold=0, epoch=2, value=0.4) is not None
     assert judge.fold_ended(2, users(0, [0.3, 0.3], [0.4, 0.39])) is not None
+
+
+def came(judge: Referee, number: int, *curve: float) -> Stop | Rest | None:
+    """Report the first epochs of a trial until a verdict."""
+    for epoch, value in enumerate(curve, 1):
+        verdict = judge.evaluated(number, fold=0, epoch=epoch, value=value)
+        if isinstance(verdict, Rest):
+            assert judge.rests(number, verdict.rung)
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def test_a_trial_that_is_not_among_the_best_rests_until_it_is() -> None:
+    judge = referee(Halving(rungs=(1, 3), keep=0.5, resume=0.5))
+    assert came(judge, 0, 0.5, 0.5) is None
+    assert came(judge, 1, 0.4) == Rest(0, 1, 1)
+    assert judge.promoted() is None
+    assert came(judge, 2, 0.3) == Rest(0, 1, 1)
+    assert judge.promoted() == 1, "second of three, and two of three go on"
+    assert judge.promoted() is None
+    assert came(judge, 1, 0.4, 0.4, 0.4) is None, "what it reports again is not judged again"
+
+
+def test_in_the_end_the_best_that_rest_go_on_as_far_as_resume_says() -> None:
+    judge = referee(Halving(rungs=(1, 3), keep=0.25, resume=0.5))
+    for number, value in enumerate([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]):
+        came(judge, number, value)
+    assert judge.promoted() == 1
+    assert judge.promoted() is None
+    assert judge.last_chance() == 2
+    assert judge.last_chance() is None
+    stopped = dict(judge.dismissed())
+    assert list(stopped) == [3, 4, 5]
+    evidence = {"value": 0.6, "place": 4, "n_trials": 6, "kept": 3, "rung": 1}
+    assert stopped[3] == Stop("halving", 0, 1, evidence)
+    assert judge.dismissed() == []
+
+
+def test_at_the_end_of_the_first_fold_the_best_go_on_and_the_others_rest() -> None:
+    judge = referee(Halving(rungs=(12,)), Race())
+    for number, value in enumerate([0.5, 0.4]):
+        assert judge.evaluated(number, fold=0, epoch=5, value=value) is None, "patience ended it"
+        verdict = judge.fold_ended(number, Users(0, (5,), np.full((1, 3), value, dtype=np.float32)))
+        assert verdict == (Rest(0, 5, 12) if number else None)
+    assert judge.rests(1, 12)
+    assert judge.fold_ended(1, Users(0, (5,), np.full((1, 3), 0.4, dtype=np.float32))) is None, "known"
+    assert judge.dismissed()[0][1].epoch == 5
+
+
+def test_with_resume_off_nothing_rests_and_what_rested_is_judged_again() -> None:
+    judge = referee(Halving(rungs=(1,), resume=None))
+    judge.remember(1, [(0, 1, 0.5)], [])
+    assert isinstance(came(judge, 2, 0.4), Stop)
+    assert not judge.rests(1, 1)
+    assert not referee(Halving(rungs=(2,))).rests(1, 1), "no such rung any more"
+    assert referee(Halving(rungs=(1, 4, 12))).rests_at == (1, 4)
+    assert judge.rests_at == referee().rests_at == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), values, st.booleans()), max_size=40))
+def test_a_rung_knows_the_places_and_the_best_that_rests(events: list[tuple[int, float, bool]]) -> None:
+    rung, known, resting = Rung(1, "maximize"), dict[int, float](), set[int]()
+    for number, value, rests in events:
+        rung.come(number, value)
+        known[number] = value
+        resting.discard(number)
+        if rests:
+            rung.rest(number)
+            resting.add(number)
+        assert len(rung) == len(known)
+        for one, its in known.items():
+            assert rung.value(one) == its
+            assert rung.place(one) == 1 + sum(other > its for other in known.values())
+        assert set(rung.resting) == resting
+        best = rung.best_resting
+        assert known.get(best, -1) == max((known[one] for one in resting), default=-1)
 
 
 def test_a_stop_says_where_and_why_and_survives_json() -> None:

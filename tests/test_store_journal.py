@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,3 +174,24 @@ def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path
     ask_again(again, 2)
     again.complete(2, report_all(again, 2), seconds=1, log="z")
     assert list(read_records(tmp_path).records[2].evaluations) == evaluations_of(2)
+
+
+def test_what_belongs_together_waits_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, written, fsync = [], tmp_path / "shop" / "journal.log", os.fsync
+
+    def counted(descriptor: int) -> None:
+        waits.append(written.stat().st_size)
+        fsync(descriptor)
+
+    store = opened(tmp_path / "shop")
+    monkeypatch.setattr(os, "fsync", counted)
+    for act in (
+        lambda: ask(store),
+        lambda: store.report(0, evaluations_of(0)[0], "NDCG@10", 3),
+        lambda: store.fail(0, failure=Failure("no", "ValueError"), seconds=1, log=""),
+    ):
+        waits.clear()
+        act()
+        assert waits == [written.stat().st_size]  # after the last record

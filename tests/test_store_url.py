@@ -51,3 +51,13 @@ def test_other_urls_are_refused_without_repeating_them(url: str, rule: str) -> N
     (error,) = raised.value.errors()
     assert error["msg"].startswith(f"Value error, {rule}")
     assert "s3cret" not in error["msg"]
+
+
+def test_only_a_database_can_be_shared() -> None:
+    shared = {**PLAIN, "share": True}
+    assert Study.model_validate({**shared, "storage": "sqlite:///trials.db"}).share
+    with pytest.raises(ValidationError, match="must stand beside a database, since a journal is written by"):
+        Study.model_validate(shared)
+    with pytest.raises(ValidationError) as raised:  # what is wrong with the storage is all there is to say
+        Study.model_validate({**shared, "storage": "trials.db"})
+    assert raised.value.error_count() == 1

@@ -23,10 +23,11 @@ from tensorboard.plugins.hparams import api_pb2, list_session_groups, metadata
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 
-from tuner.results import Evaluation, Job, summarise
+from tuner.results import Evaluation, Job, Stop, summarise
 from tuner.tensorboard import TensorBoardWriter
 
 ROOT = Path(__file__).resolve().parents[1]
+HALVED = {"value": 0.1, "place": 3, "n_trials": 4, "rung": 2, "kept": 2}
 NET_BLOCKS = "rectools.models.nn.transformers.net_blocks"
 ITEM_NET = "rectools.models.nn.item_net"
 
@@ -95,17 +96,21 @@ def run_trial(writer, job, epochs, *, again=False):
     writer.finished(job, summarise(reports, "NDCG@10", "maximize"), 3.0)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Three finished trials and a failed one."""
-    writer = new_writer(tmp_path / "tensorboard")
+def write_trials(folder):
+    """Write three finished trials and a failed one."""
+    writer = new_writer(folder)
     run_trial(writer, POPULAR, [0])
     run_trial(writer, PRE_LN, [1, 2])
     run_trial(writer, ALBERT, [1, 2])
     writer.started(BROKEN, again=False)
     writer.failed(BROKEN, "RuntimeError: CUDA out of memory", "logs/trial-0003.log")
     writer.close()
-    return tmp_path / "tensorboard"
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_trials(tmp_path / "tensorboard")
 
 
 def read(run):
@@ -277,7 +282,7 @@ def test_a_trial_can_be_watched_and_is_readable_after_close(tmp_path):
 SCRIPT = """
 import logging, os, resource, signal, sys
 from pathlib import Path
-from tuner.results import Evaluation, Job, summarise
+from tuner.results import Evaluation, Job, Stop, summarise
 from tuner.tensorboard import TensorBoardWriter
 
 logging.basicConfig(format="%(levelname)s %(name)s")
@@ -348,6 +353,7 @@ def test_any_label_makes_a_folder_name(tmp_path, label, name):
 def tensorboard_server(logdir):
     """Give the address of a real TensorBoard on a free port of this machine, once it has read all runs."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", "--host=127.0.0.1", "--port=0"]
+    command += ["--reload_interval=1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
             told = (re.search(r"at (http://\S+)", line) for line in server.stderr)
@@ -359,16 +365,18 @@ def tensorboard_server(logdir):
             server.terminate()
 
 
-#: The text of the HParams table as a person sees it: what custom elements hold inside too.
-TABLE_TEXT = """(() => {
+#: Functions for a page whose custom elements hold others: all parts of a node, the first element of a name,
+#: and the text as a person sees it.
+DEEP = """
     const parts = node => [...(node.shadowRoot ? node.shadowRoot.childNodes : []), ...node.childNodes];
-    const find = node => node.nodeName === "TF-HPARAMS-TABLE-VIEW"
-        ? node : parts(node).map(find).find(found => found);
+    const all = (node, name) => [
+        ...(node.nodeName === name ? [node] : []), ...parts(node).flatMap(part => all(part, name))];
     const text = node => node.nodeType === Node.TEXT_NODE ? node.data.trim() + "\\n"
         : ["STYLE", "TEMPLATE"].includes(node.nodeName) ? "" : parts(node).map(text).join("");
-    const table = find(document.body);
-    return table ? text(table) : "";
-})()"""
+    const first = name => all(document.body, name)[0];
+"""
+TABLE, PANE = "TF-HPARAMS-TABLE-VIEW", "TF-HPARAMS-QUERY-PANE"
+CHART = "TF-CUSTOM-SCALAR-MULTI-LINE-CHART-CARD"
 
 
 class Page:
@@ -411,9 +419,24 @@ class Page:
         self._process.stdin.flush()
         return next(answer["result"] for answer in self._messages if answer.get("id") == self._n_asked)
 
+    def evaluate(self, expression):
+        """Return what an expression with the functions of DEEP comes to; None while it fails."""
+        code = f"(() => {{{DEEP}; try {{ return {expression}; }} catch {{ return null; }}}})()"
+        result = self.ask("Runtime.evaluate", expression=code, returnByValue=True)["result"]
+        return result.get("value")
+
     def table(self):
-        result = self.ask("Runtime.evaluate", expression=TABLE_TEXT, returnByValue=True)["result"]
-        return set(result.get("value", "").splitlines()) - {""}
+        """Return the texts of the HParams table."""
+        return set((self.evaluate(f'text(first("{TABLE}"))') or "").splitlines()) - {""}
+
+    def rows(self):
+        """Return the names of the table's rows in order."""
+        return self.evaluate(f'first("{TABLE}").sessionGroups.map(group => group.name)') or []
+
+    def choose(self, item):
+        """Click an item of the menus beside the table."""
+        found = f'all(first("{PANE}"), "PAPER-ITEM").find(item => text(item).trim() === "{item}")'
+        return self.evaluate(f"({found}.click(), true)")
 
     def screenshot(self):
         return base64.b64decode(self.ask("Page.captureScreenshot")["data"])
@@ -431,11 +454,27 @@ def until(holds, seconds=60):
         time.sleep(0.2)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    return found or pytest.skip("no chromium or google-chrome on the PATH")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, browser):
+    """Give a folder of trials, the address of a server that reads it, and a page on that."""
+    folder = write_trials(tmp_path_factory.mktemp("served") / "tensorboard")
+    profile = tmp_path_factory.mktemp("profile")
+    with tensorboard_server(folder) as address, Page.opened(browser, profile, f"{address}#hparams") as page:
+        yield folder, address, page
+
+
+OBJECTIVE = "fold mean (maximize)/NDCG@10"
+
+
 @pytest.mark.browser
-def test_the_hparams_page_shows_params_and_results(folder, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium or google-chrome on the PATH")
+def test_the_hparams_page_shows_params_and_results(served, tmp_path):
+    folder, address, page = served
     wanted = {
         *("Trial ID", "cls", "lr", "n_factors", "transformer_layers_type"),
         *("fold mean (maximize)/NDCG@10", "fold mean/MAP@10", "fold mean/Recall@10", "fold std/NDCG@10"),
@@ -444,10 +483,128 @@ def test_the_hparams_page_shows_params_and_results(folder, tmp_path):
         *("0002-SASRecModel", "AlbertLayers", "0.28125"),
         *("0003-SASRecModel", "0.25000"),
     }
+    until(lambda: wanted <= page.table())
+    (tmp_path / "hparams.png").write_bytes(page.screenshot())  # for the eye
+    assert wanted - page.table() == set()
+    assert page.rows() == ["0000-popular", "0001-SASRecModel", "0002-SASRecModel", "0003-SASRecModel"]
+    assert page.choose(OBJECTIVE)
+    assert page.choose("Descending")
+    best_first = ["0002-SASRecModel", "0001-SASRecModel", "0000-popular", "0003-SASRecModel"]
+    until(lambda: page.rows() == best_first)
+    assert page.rows() == best_first
+    # While the server runs, a trial is cut off and begun again: one curve, the new one.
+    run_trial(new_writer(folder), PRE_LN, [1, 2, 3], again=True)
+    curve = f"{address}data/plugin/scalars/scalars?run=0001-SASRecModel&tag=fold1%2Ftrain_loss"
+    until(lambda: len(json.load(urllib.request.urlopen(curve))) >= 3)
+    assert [point[1:] for point in json.load(urllib.request.urlopen(curve))] == [
+        [epoch, pytest.approx(4 / epoch)] for epoch in (1, 2, 3)
+    ]
+
+
+@pytest.mark.browser
+def test_the_page_of_custom_scalars_opens_on_the_objective(served, tmp_path):
+    _, address, page = served
+    page.ask("Page.navigate", url=f"{address}?again#custom_scalars")
+    charts = f'all(document.body, "{CHART}").length'
+    until(lambda: "Matches (6)" in (page.evaluate("text(document.body)") or ""))
+    (tmp_path / "custom_scalars.png").write_bytes(page.screenshot())  # for the eye
+    assert page.evaluate(charts) == 1
+    assert "Matches (6)" in page.evaluate("text(document.body)")  # three trials, two folds
+    assert {"objective", "NDCG@10", "training", "memory"} <= set(page.evaluate("text(document.body)").split())
+    (first, *_) = json.load(urllib.request.urlopen(f"{address}data/plugin/custom_scalars/layout"))["category"]
+    pattern = first["chart"][0]["multiline"]["tag"][0]
+    tags = ["fold1/NDCG@10", "fold12/NDCG@10", "fold1/NDCG@100", "fold mean/NDCG@10"]
+    assert [tag for tag in tags if re.fullmatch(pattern, tag)] == tags[:2]
+
+
+def test_a_server_that_has_read_a_trial_drops_it_when_it_is_begun_again(tmp_path):
+    writer = new_writer(tmp_path)
+    writer.started(PRE_LN, again=False)
+    for report in evaluations(7, [1, 2, 3]):
+        writer.evaluated(PRE_LN, report)
+    served = read(tmp_path / "0001-SASRecModel")
+    assert len(points(served, "fold2/NDCG@10")) == 3
+    run_trial(new_writer(tmp_path), PRE_LN, [1, 2], again=True)
+    assert points(served.Reload(), "fold2/NDCG@10") == [(1, 3 / 16), (2, 4 / 16)]
+
+
+def test_an_evaluation_has_curves_of_all_that_was_measured(tmp_path):
+    writer = new_writer(tmp_path)
+    writer.started(PRE_LN, again=False)
+    report = Evaluation(
+        0,
+        2,
+        {"NDCG@10": 0.5},
+        train_loss=2.0,
+        fit_seconds=8.0,
+        learning_rate=0.25,
+        epoch_seconds=4.0,
+        peak_memory=2**31,
+        peak_gpu_memory=2**29,
+    )
+    writer.evaluated(PRE_LN, report)
+    writer.stopped(PRE_LN, Stop("halving", 0, 2, HALVED), 1.0)
+    run = read(tmp_path / "0001-SASRecModel")
+    assert {tag: points(run, tag) for tag in run.Tags()["scalars"]} == {
+        "fold1/NDCG@10": [(2, 0.5)],
+        "fold1/train_loss": [(2, 2.0)],
+        "fold1/learning_rate": [(2, 0.25)],
+        "fold1/epoch_seconds": [(2, 4.0)],
+        "fold1/fit_seconds": [(2, 8.0)],
+        "fold1/memory_gb": [(2, 2.0)],
+        "fold1/gpu_memory_gb": [(2, 0.5)],
+        "stopped early/fold": [(2, 1.0)],
+    }
+    (text,) = run.Tensors("stopped early")
+    assert b"by halving after fold 1, epoch 2" in text.tensor_proto.string_val[0]
+
+
+def test_each_fold_has_its_results_at_the_best_epoch(folder):
+    run = read(folder / "0001-SASRecModel")
+    assert points(run, "folds/NDCG@10 fold 1") == [(2, 3 / 16)]
+    assert points(run, "folds/NDCG@10 fold 2") == [(2, 4 / 16)]
+    assert points(run, "folds/Recall@10 fold 1") == [(2, 0.25)]
+
+
+def test_the_layout_is_written_once_for_each_run_of_a_search(tmp_path):
+    for _ in range(2):
+        writer = new_writer(tmp_path)
+        run_trial(writer, PRE_LN, [1])
+        run_trial(writer, ALBERT, [1])
+        writer.close()
+    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1
+
+
+@pytest.mark.browser
+@pytest.mark.long
+def test_five_hundred_trials_are_usable(tmp_path, browser):
+    folder = tmp_path / "tensorboard"
+    writer = new_writer(folder)
+    for number in range(500):
+        run_trial(
+            writer, Job(number, sasrec(lr=(number * 37 % 500) / 500), (1, 2), "SASRecModel"), range(1, 11)
+        )
+    writer.close()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 20 * 2**20
     with (
         tensorboard_server(folder) as address,
         Page.opened(browser, tmp_path / "profile", f"{address}#hparams") as page,
     ):
-        until(lambda: wanted <= page.table())
-        (tmp_path / "hparams.png").write_bytes(page.screenshot())  # for the eye
-        assert wanted - page.table() == set()
+        until(lambda: len(page.rows()) == 100)
+        assert page.evaluate(f'first("{PANE}")._totalSessionGroupsCountStr') == 500
+        assert page.choose(OBJECTIVE)
+        assert page.choose("Descending")
+        until(lambda: page.rows()[:1] == ["0499-SASRecModel"])
+        assert page.rows() == [f"{number:04d}-SASRecModel" for number in range(499, 399, -1)]
+        (tmp_path / "hparams.png").write_bytes(page.screenshot())
+    with (
+        tensorboard_server(folder) as address,
+        Page.opened(browser, tmp_path / "profile2", f"{address}#custom_scalars") as page,
+    ):
+        until(lambda: page.evaluate(f'all(document.body, "{CHART}").length') == 1)
+        # Of more than 40 runs TensorBoard selects none at first; all 500 at once would be slow to draw.
+        listed = page.evaluate("text(document.body)")
+        (tmp_path / "custom_scalars.png").write_bytes(page.screenshot())
+        assert "0499-SASRecModel" in listed
+        assert "Matches (0)" in listed

@@ -34,6 +34,7 @@ SASREC: dict[str, Any] = {
     "epochs": 1,
 }
 ADAM = "fused Adam"
+ENCODER = "encoder at targets"
 
 
 def fitted(fold: Fold, **changes: Any) -> tuple[tuple[str, ...], Any]:
@@ -188,7 +189,7 @@ def test_a_step_of_the_users_own_is_called(folds: list[Fold]) -> None:
 
 def test_an_optimizer_of_the_users_own_is_left_alone(folds: list[Fold]) -> None:
     applied, model = fitted(folds[0], lightning_module_type=OwnOptimizer)
-    assert applied == ("target-only softmax",)
+    assert applied == ("target-only softmax", ENCODER)
     assert model.lightning_model.optimizer.param_groups[0]["lr"] == 0.1
 
 
@@ -215,7 +216,7 @@ def test_a_fit_that_breaks_off_leaves_a_plain_module(folds: list[Fold]) -> None:
     paths = accelerate(model)
     with pytest.raises(RuntimeError, match="the fit breaks off"):
         model.fit(folds[0].train)
-    assert paths.step == ("target-only softmax", ADAM)
+    assert paths.step == ("target-only softmax", ENCODER, ADAM)
     assert "training_step" not in vars(model.lightning_model)
     assert [group["fused"] for group in model.lightning_model.optimizer.param_groups] == [None]
 
@@ -225,7 +226,7 @@ def test_each_fit_takes_the_paths_anew(folds: list[Fold]) -> None:
     paths = accelerate(model)
     for _ in range(2):
         model.fit(folds[0].train)
-        assert paths.step == ("target-only softmax", ADAM)
+        assert paths.step == ("target-only softmax", ENCODER, ADAM)
         assert "training_step" not in vars(model.lightning_model)
     model.fit_partial(folds[0].train, min_epochs=1, max_epochs=1)
-    assert paths.step == ("target-only softmax",), "an optimizer that has begun goes on as it is"
+    assert paths.step == ("target-only softmax", ENCODER), "an optimizer that has begun goes on as it is"

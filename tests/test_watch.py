@@ -131,4 +131,5 @@ def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
 
 def test_points_that_are_no_trials_and_unknown_states_are_not_told() -> None:
     assert told([], [record(0, "repeated"), record(1, "infeasible"), record(2, "resting", 1)]) == []
-    assert [call[0] for call in told([record(2, "resting", 1)], [record(2, "running", 1)])] == ["started"]
+    taken_up = told([record(2, "resting", 1)], [record(2, "running", 2)])
+    assert [call[0] for call in taken_up] == ["started", "evaluated", "evaluated"]

@@ -126,6 +126,11 @@ class Budget:
                 value = summary.mean if summary and counts else None
                 self.ended(record.number, value, baseline=record.name is not None)
 
+    def renew(self, records: Iterable[TrialRecord]) -> None:
+        """Take all that a study has recorded, in place of what was taken before."""
+        self._held, self._best, self._values = Held(), None, []
+        self.remember(records)
+
     def use(self, held: Held) -> None:
         """Take what an attempt at a trial has held of the machines."""
         self._held += held

@@ -14,7 +14,7 @@ import pickle
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,10 @@ class Checkpoint:
         Finished epochs in it that a fit goes on from; 0 if there is none.
     generators
         As they were at the end of that epoch.
+    rests_at
+        Epochs of the first fold at which a state is kept in any case: the trial may rest there.
+    on_kept
+        Is called when the file has been written.
     """
 
     path: Path
@@ -84,6 +88,8 @@ class Checkpoint:
     fold: int = 0
     epoch: int = 0
     generators: Generators | None = None
+    rests_at: tuple[int, ...] = ()
+    on_kept: Callable[[], None] = field(default=lambda: None)
     _kept_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -138,18 +144,20 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             yield
             os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+            self.on_kept()
         except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
             logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
             with suppress(OSError):
                 self._unfinished.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, every: float) -> Checkpoint:
+def read_checkpoint(path: Path, every: float, rests_at: tuple[int, ...] = ()) -> Checkpoint:
     """Return what a trial goes on from; an empty checkpoint if there is none that can be read."""
     if path.exists():
         try:
             content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
-            return Checkpoint(path, every, *pickle.loads(content[_KEY]))  # noqa: S301  # as above
+            evaluations, users, fold, epoch, generators = pickle.loads(content[_KEY])  # noqa: S301  # as above
+            return Checkpoint(path, every, evaluations, users, fold, epoch, generators, rests_at)
         except Exception:  # a damaged file may fail in any way; the trial then begins anew
             logger.exception("%s cannot be read: the trial begins anew", path)
-    return Checkpoint(path, every)
+    return Checkpoint(path, every, rests_at=rests_at)

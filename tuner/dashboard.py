@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.quantities import count, duration, number
-from tuner.results import Evaluation, Job, Stop, Summary
+from tuner.results import Evaluation, Job, Rest, Stop, Summary
 
 __all__ = ["MOST_NOTES", "DashboardNotes"]
 
@@ -63,6 +63,9 @@ class DashboardNotes:
             *_table(summary),
         ]
         self._note(job, "\n".join(lines))
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Do nothing, as with curves."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Note where and why the trial was stopped."""

@@ -54,13 +54,26 @@ class Source:
     duplicates: int
     dropped: int
 
-    def describe(self, policy: str) -> str:
-        """Say in one line what there is."""
+    def facts(self) -> dict[str, object]:
+        """Return what there is: counts, and the first and last day."""
         frame = self.interactions
         days = frame[Columns.Datetime]
+        return {
+            "interactions": len(frame),
+            "users": int(frame[Columns.User].nunique()),
+            "items": int(frame[Columns.Item].nunique()),
+            "start": f"{days.min():%Y-%m-%d}",
+            "end": f"{days.max():%Y-%m-%d}",
+            "duplicates": self.duplicates,
+            "dropped": self.dropped,
+        }
+
+    def describe(self, policy: str) -> str:
+        """Say in one line what there is."""
+        facts = self.facts()
         text = (
-            f"{len(frame):,} interactions of {frame[Columns.User].nunique():,} users with "
-            f"{frame[Columns.Item].nunique():,} items, {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}"
+            f"{facts['interactions']:,} interactions of {facts['users']:,} users with "
+            f"{facts['items']:,} items, {facts['start']} to {facts['end']}"
         )
         if self.duplicates or self.dropped:
             text += f"; {self.duplicates:,} repeat a user, item and datetime"

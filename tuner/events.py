@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tuner.errors import Problem, StudyError
-from tuner.results import Evaluation, Job, Stop, Summary
+from tuner.results import Evaluation, Job, Rest, Stop, Summary
 
 __all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
 
@@ -32,6 +32,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "started": ("trial", "label", "params", "seeds", "again"),
     "evaluated": ("trial", "fold", "epoch", "metrics", "train_loss", "learning_rate", "fit_seconds"),
     "finished": ("trial", "epoch", "mean", "std", "metrics", "parameters", "seconds"),
+    "rested": ("trial", "fold", "epoch"),
     "stopped": ("trial", "rule", "fold", "epoch", "why", "seconds"),
     "failed": ("trial", "cause", "log"),
     "ended": ("reason", "text"),
@@ -88,6 +89,10 @@ class Events:
             parameters=summary.n_parameters,
             seconds=round(seconds, 3),
         )
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Write where a trial rests; it may be started again."""
+        self._write("rested", trial=job.number, fold=rest.fold + 1, epoch=rest.epoch)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Write where and why a trial was stopped early."""

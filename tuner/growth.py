@@ -65,6 +65,8 @@ class Growth:
         `TrialError`.
     say
         Is told in a line what was done.
+    check
+        See `tuner.database.open_database`.
     """
 
     folder: Path
@@ -72,6 +74,7 @@ class Growth:
     space: Space
     point_of: Callable[[Mapping[str, Value]], Mapping[str, Value] | None]
     say: Callable[[str], None]
+    check: Callable[[], None] | None = None
 
     def __call__(self, old: optuna.Study, facts: Mapping[str, Any]) -> optuna.Study:
         """Put a copy of a study in its place, with all trials under their numbers, and return it.
@@ -89,7 +92,9 @@ class Growth:
         if self.storage is None:
             new, kept = _replace_journal(old, self.folder, facts, after)
         else:
-            new, kept = _replace_in_database(old, self.storage, self.folder, facts, after)
+            new, kept = _replace_in_database(
+                old, open_database(self.storage, self.folder, self.check), facts, after
+            )
         left = sum(_has_point(one) and not _has_point(same) for one, same in zip(before, after, strict=True))
         outside = f", {left} of them now outside the space" if left else ""
         self.say(
@@ -149,14 +154,13 @@ def _replace_journal(
 
 
 def _replace_in_database(
-    old: optuna.Study, storage: str, folder: Path, facts: Mapping[str, Any], trials: Sequence[FrozenTrial]
+    old: optuna.Study, database: RDBStorage, facts: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> tuple[optuna.Study, str]:
     """Make a new study under the name of the old one; return it, and the name that the old one has now.
 
     A study that the user has named has no space in its name, so none is met.
     """
     name, unfinished = old.study_name, f"{old.study_name} {_UNFINISHED}"
-    database = open_database(storage, folder)
     known = optuna.get_all_study_names(database)
     if unfinished in known:
         optuna.delete_study(study_name=unfinished, storage=database)

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import JournalStorage
+from optuna.distributions import json_to_distribution
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import Problem, StoreError
 from tuner.locks import JournalLock
 from tuner.records import EVALUATION_KEY
 
-__all__ = ["JOURNAL", "JournalStudy", "open_journal", "read_journal"]
+__all__ = ["JOURNAL", "JournalStudy", "at_once", "open_journal", "read_journal"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +34,11 @@ logger = logging.getLogger(__name__)
 JOURNAL = "journal.log"
 #: Optuna's operations (`JournalOperation`) that `read_journal` follows.
 _CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTR, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTR = 0, 1, 2, 4, 6, 8
+_TRIAL_PARAM = 5
 #: How lines begin that say nothing of what records hold: dimensions, intermediate values, system attributes.
 #: Of ten lines they are seven, and reading their JSON would take most of the time.
-_PASSED_OVER = tuple(b'{"op_code":%d,' % operation for operation in (3, 5, 7, 9, 10))
+_PASSED_OVER = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
+_PARAM_LINE = b'{"op_code":%d,' % _TRIAL_PARAM
 #: What stands in lines that hold an evaluation, and in no other line of ours.
 _EVALUATION = f'"user_attr":{{"{EVALUATION_KEY}'.encode()
 
@@ -45,6 +50,7 @@ class _Backend(JournalFileBackend):
         super().__init__(str(path), lock_obj=JournalLock(path.with_name(".journal.lock")))
         self.line = 0
         self._path = path
+        self._together = False
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the records from a line on."""
@@ -64,12 +70,37 @@ class _Backend(JournalFileBackend):
         OSError
             If they cannot be written, naming the file.
         """
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         try:
-            super().append_logs(logs)
+            with get_lock_file(self._lock), self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if not self._together:
+                    os.fsync(file.fileno())
         except OSError as error:
             with suppress(OSError):
                 _mend_tail(self._path)
             raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for the disk once for all records written meanwhile.
+
+        Each is handed to the system at once: others read it, and it stays if this process is killed.
+        """
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
+
+def at_once(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Return a context whose records come to the disk together, if they stand in a journal of ours."""
+    backend = getattr(storage, "_backend", None)
+    return backend.together() if isinstance(backend, _Backend) else nullcontext()
 
 
 def open_journal(folder: Path) -> JournalStorage:
@@ -125,8 +156,8 @@ class JournalStudy:
     attributes
         The study's user attributes.
     trials
-        By number, with times, states and user attributes; without Optuna's params, distributions and
-        intermediate values, which the user attributes have too.
+        By number, with times, states and user attributes; without intermediate values, which the user
+        attributes have too, and with Optuna's params and distributions only where they are asked for.
     """
 
     name: str
@@ -135,7 +166,7 @@ class JournalStudy:
     trials: list[FrozenTrial] = field(default_factory=list)
 
 
-def read_journal(path: Path, *, curves: bool = True) -> list[JournalStudy]:
+def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> list[JournalStudy]:
     """Read all studies of a journal, also while it is written, by the rules of Optuna's replay.
 
     Parameters
@@ -144,16 +175,18 @@ def read_journal(path: Path, *, curves: bool = True) -> list[JournalStudy]:
         The file.
     curves
         Whether evaluations are wanted; they are most of the text.
+    points
+        Whether Optuna's params and distributions are wanted.
 
     Raises
     ------
     StoreError
         If it is no journal or damaged, naming the line.
     """
-    replay = _Replay()
+    replay = _Replay(points=points)
     line = 0
     try:
-        for line, log in _logs(path, curves=curves):  # noqa: B007  # the handler names it
+        for line, log in _logs(path, curves=curves, points=points):  # noqa: B007  # the handler names it
             replay.apply(log)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, line, error) from error
@@ -163,15 +196,16 @@ def read_journal(path: Path, *, curves: bool = True) -> list[JournalStudy]:
 class _Replay:
     """What a journal comes to, up to some line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, points: bool) -> None:
         self.studies: dict[int, JournalStudy] = {}
+        self._points = points
         self._n_studies = 0
         self._trials: list[FrozenTrial] = []  # of all studies, as the journal counts them
 
     def apply(self, log: Mapping[str, Any]) -> None:
         """Take one more record."""
         operation = log["op_code"]
-        if operation in {_TRIAL_ATTR, _TRIAL_STATE}:
+        if operation in {_TRIAL_ATTR, _TRIAL_STATE, _TRIAL_PARAM}:
             self._change_trial(log)
         elif operation == _CREATE_STUDY:
             self._create_study(log)
@@ -182,7 +216,7 @@ class _Replay:
         elif operation == _STUDY_ATTR:
             study.attributes.update(log["user_attr"])
         elif operation == _CREATE_TRIAL:
-            trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials))
+            trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials), points=self._points)
             self._trials.append(trial)
             study.trials.append(trial)
 
@@ -199,17 +233,19 @@ class _Replay:
         trial = self._trials[trial_id]
         if log["op_code"] == _TRIAL_ATTR:
             trial.user_attrs.update(log["user_attr"])
+        elif log["op_code"] == _TRIAL_PARAM:
+            _set_param(trial, log)
         else:
             _set_state(trial, log)
 
 
-def _logs(path: Path, *, curves: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+def _logs(path: Path, *, curves: bool, points: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the records that matter with their line; a last line that is being written is left out."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.startswith(_PASSED_OVER) or not line.endswith(b"\n"):
                 continue
-            if not curves and _EVALUATION in line:
+            if (not curves and _EVALUATION in line) or (not points and line.startswith(_PARAM_LINE)):
                 continue
             try:
                 log = json.loads(line)
@@ -227,7 +263,15 @@ def _set_state(trial: FrozenTrial, log: Mapping[str, Any]) -> None:
     trial.state = state
 
 
-def _new_trial(log: Mapping[str, Any], *, number: int, trial_id: int) -> FrozenTrial:
+def _set_param(trial: FrozenTrial, log: Mapping[str, Any]) -> None:
+    name, distribution = log["param_name"], json_to_distribution(log["distribution"])
+    trial.params[name] = distribution.to_external_repr(log["param_value_internal"])
+    trial.distributions[name] = distribution
+
+
+def _new_trial(log: Mapping[str, Any], *, number: int, trial_id: int, points: bool) -> FrozenTrial:
+    known = log.get("distributions", {}) if points else {}
+    distributions = {name: json_to_distribution(text) for name, text in known.items()}
     return FrozenTrial(
         number=number,
         trial_id=trial_id,
@@ -235,8 +279,8 @@ def _new_trial(log: Mapping[str, Any], *, number: int, trial_id: int) -> FrozenT
         value=None,
         datetime_start=_local(log["datetime_start"]),
         datetime_complete=_local(log.get("datetime_complete")),
-        params={},
-        distributions={},
+        params={name: one.to_external_repr(log["params"][name]) for name, one in distributions.items()},
+        distributions=distributions,
         user_attrs=log.get("user_attrs", {}),
         system_attrs={},
         intermediate_values={},

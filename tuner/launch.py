@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tuner.access import check_from_every_node, check_here
+from tuner.artifacts import Artifacts, artifacts_at
 from tuner.budgets import Budget, End
 from tuner.capacity import Capacity, Share, Shares, cpu_share, trial_share
 from tuner.constraints import broken
@@ -23,6 +25,7 @@ from tuner.events import Events
 from tuner.growth import Growth
 from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.logs import logs_to
+from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.ray_session import ray_session, with_gpu_share
@@ -36,8 +39,11 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
     from rich.console import Console
 
+    from tuner.drivers import Hold
+    from tuner.observer import Observer
     from tuner.prepare import Prepared
-    from tuner.search import Observer, StudySearcher
+    from tuner.records import TrialRecord
+    from tuner.search import StudySearcher
 
 __all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
 
@@ -94,25 +100,15 @@ def run(
     with (
         _failure_told(events),
         told_if_lost(folder, study.storage),
-        hold_study(folder, study.study, study.storage),
-        logs_to(folder / "logs" / "driver.log"),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
+        artifacts = _artifacts(study)
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
-        store = open_store(
-            folder,
-            name=study.study,
-            direction=study.metrics.direction,
-            sampler=study.search.sampler,
-            seed=study.search.seed,
-            facts=prepared.facts,
-            storage=study.storage,
-            grow=_growth(prepared, folder, console),
-        )
-        _snapshot(study, folder)
-        store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
-        _warm_start(prepared, store, console)
+        with hold.turn():
+            store = _opened(prepared, folder, hold, console)
         budget = Budget(
             study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -121,14 +117,46 @@ def run(
             events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
             shared = with_gpu_share(prepared, console.print)
-            how = _search(shared, store, budget, folder, console=console, events=events, address=address)
+            how = _search(
+                shared,
+                store,
+                budget,
+                folder,
+                hold=hold,
+                artifacts=artifacts,
+                console=console,
+                events=events,
+                address=address,
+            )
         else:
             console.print(f"nothing left to do: {end}")
             how = (end.budget, str(end))
         if events is not None:
             events.ended(*how)
-        _judge(study, store, folder, console)
+        others = [driver.words for driver in hold.living() if driver != hold.driver]
+        _judge(study, store, folder, console, others)
     return load_leaderboard(folder)
+
+
+def _opened(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
+    """Open the study's store, with its baselines and what earlier studies bring."""
+    study = prepared.study
+    store = open_store(
+        folder,
+        name=study.study,
+        direction=study.metrics.direction,
+        sampler=study.search.sampler,
+        seed=study.search.seed,
+        facts=prepared.facts,
+        storage=study.storage,
+        grow=_growth(prepared, folder, hold, console),
+        hold=hold,
+    )
+    _snapshot(study, folder)
+    store.describe(prepared.description)
+    store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+    _warm_start(prepared, store, console)
+    return store
 
 
 @contextmanager
@@ -155,6 +183,15 @@ def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, obj
         "trials": total,
         "ended": already,
     }
+
+
+def _artifacts(study: Study) -> Artifacts | None:
+    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here."""
+    if study.artifacts is None:
+        return None
+    artifacts = artifacts_at(study.artifacts, study.study)
+    check_here(artifacts)
+    return artifacts
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
@@ -186,13 +223,13 @@ def _warm_start(prepared: Prepared, store: StudyStore, console: Console) -> None
         console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
 
 
-def _growth(prepared: Prepared, folder: Path, console: Console) -> Growth:
+def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> Growth:
     """Return how the study goes on if its space is another than before."""
     from tuner.models import point_of  # noqa: PLC0415  # torch
 
     study, space = prepared.study, prepared.space
     encode = partial(point_of, space=space, epochs=study.training.epochs)
-    return Growth(folder, study.storage, space, encode, console.print)
+    return Growth(folder, study.storage, space, encode, console.print, hold.check)
 
 
 def _snapshot(study: Study, folder: Path) -> None:
@@ -209,22 +246,29 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    unfinished = folder / f".{STUDY_FILE}.tmp"  # so that a full disk leaves the one before as it is
+    # A file of its own first, so that a full disk leaves the one before as it is.
+    unfinished = folder / f".{STUDY_FILE}.{os.getpid()}.tmp"
     unfinished.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
 
 
 def _end(budget: Budget, store: StudyStore) -> End | None:
     """Return why nothing more is to run, None if something is."""
-    unfinished = store.n_waiting() or store.cut_off()
-    return (None if unfinished else budget.no_more(store.n_searched())) or budget.time_is_up()
+    return (None if _unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
-def _judge(study: Study, store: StudyStore, folder: Path, console: Console) -> None:
+def _unfinished(store: StudyStore) -> int:
+    """Return how many trials wait, were cut off or rest."""
+    return store.n_waiting() + len(store.cut_off()) + len(store.resting())
+
+
+def _judge(study: Study, store: StudyStore, folder: Path, console: Console, others: Sequence[str]) -> None:
     """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
-    if study.final is None:
+    if others:
+        console.print(f"still run by {', '.join(others)}")
+    if study.final is None or others:  # the last one judges
         return
-    unfinished = store.n_waiting() + len(store.cut_off())
+    unfinished = _unfinished(store)
     if unfinished:
         console.print(f"final: not yet; {unfinished} trials go on in the next run")
         return
@@ -239,6 +283,8 @@ def _search(
     budget: Budget,
     folder: Path,
     *,
+    hold: Hold,
+    artifacts: Artifacts | None,
     console: Console,
     events: Events | None,
     address: str | None,
@@ -248,6 +294,11 @@ def _search(
     with ExitStack() as stack:
         capacity = stack.enter_context(ray_session(prepared, address))
         slots = capacity.slots(trial_share(study.resources))
+        mirror = None if artifacts is None else Mirror(folder, artifacts)
+        if artifacts is not None and mirror is not None:
+            check_from_every_node(artifacts)
+            mirror.bring_users()
+            stack.callback(mirror.bring_logs)
         budget.start()  # Ray's start is not the search's
         progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
@@ -257,12 +308,12 @@ def _search(
         objectives = (study.metrics.objective.label, *study.metrics.further_objectives)
         notes = DashboardNotes(store.study, objectives, shown(folder))
         observers: list[Observer] = [progress, tensorboard, notes]
-        observers += [events] if events is not None else []
-        searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity)
+        observers += [one for one in (mirror, events) if one is not None]
+        searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder)
+                _fit(prepared, searcher, folder, hold, artifacts=artifacts)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -305,6 +356,7 @@ def _progress(
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
+        resting=store.resting(),
     )
     progress.remember(store.records())
     return progress
@@ -325,6 +377,7 @@ def _searcher(
     folder: Path,
     *observers: Observer,
     capacity: Capacity,
+    mirror: Mirror | None,
 ) -> StudySearcher:
     from tuner.alone import LargeTrials  # noqa: PLC0415  # torch
     from tuner.models import trial_params, why_infeasible  # noqa: PLC0415  # torch
@@ -332,6 +385,7 @@ def _searcher(
     from tuner.work import work_of  # noqa: PLC0415  # torch
 
     study = prepared.study
+    referee = _referee(prepared, store, folder)
     large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
     large.recall(store.records())
     return StudySearcher(
@@ -339,9 +393,9 @@ def _searcher(
         prepared.space,
         budget,
         shares=_shares(prepared),
-        referee=_referee(prepared, store, folder),
-        keep_users=partial(write_users, folder),
-        drop_checkpoint=partial(drop_checkpoint, folder),
+        referee=referee,
+        keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
+        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
         constraints=study.search.constraints,
         n_folds=len(prepared.folds),
         objective=study.metrics.objective.label,
@@ -351,6 +405,7 @@ def _searcher(
         refuse=why_infeasible,
         large=large,
         timeout=study.training.timeout,
+        learn=partial(_remind, referee, study, folder, mirror=mirror),
         observers=observers,
     )
 
@@ -365,12 +420,8 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
         n_folds=len(prepared.folds),
         direction=study.metrics.direction,
     )
-    objective = study.metrics.objective.label
     for record in store.records():
-        curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
-        referee.remember(record.number, curve, read_users(folder, record.number))
-        if record.summary is not None and not broken(study.search.constraints, record.summary):
-            referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+        _remind(referee, study, folder, record)
     return referee
 
 
@@ -397,11 +448,31 @@ def _distinct(*shares: Share) -> list[Share]:
     return [share for index, share in enumerate(shares) if share not in shares[:index]]
 
 
-def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
+def _remind(
+    referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
+) -> None:
+    """Tell the referee what an earlier run, or another driver, recorded of a trial."""
+    if mirror is not None and record.summary is not None:  # what the race compares with
+        mirror.bring_users(record.number)
+    objective = study.metrics.objective.label
+    curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
+    referee.remember(record.number, curve, read_users(folder, record.number))
+    if record.summary is not None and not broken(study.search.constraints, record.summary):
+        referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+
+
+def _fit(
+    prepared: Prepared,
+    searcher: StudySearcher,
+    folder: Path,
+    hold: Hold,
+    *,
+    artifacts: Artifacts | None,
+) -> None:
     """Hand the search to Ray Tune."""
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.search import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.stopper import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     resources = prepared.study.resources
@@ -410,6 +481,7 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
         folds=prepared.folds,
         plan=prepared.plan,
         folder=str(folder),
+        artifacts=artifacts,
         threads=max(1, int(resources.cpus_per_trial)),
         timeout=prepared.study.training.timeout,
     )
@@ -417,8 +489,9 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
     def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
 
-    scratch = folder / ".tune"  # Tune wants a place for its snapshots; nothing reads them
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
     try:
         tune.Tuner(
             tune.with_resources(trainable, bundle),
@@ -436,6 +509,8 @@ def _fit(prepared: Prepared, searcher: StudySearcher, folder: Path) -> None:
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # others of a shared study have theirs there
+            scratch.parent.rmdir()
 
 
 def _tune_name(trial: Trial) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tuner.constraints import QUANTITIES, Constraint, broken, quantities
+from tuner.drivers import Driver
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.final import final_of
 from tuner.final.words import bounds, final_lines, signed
@@ -21,9 +22,9 @@ from tuner.judgement import Final, JudgedRow
 from tuner.pareto import fronts
 from tuner.quantities import aligned, count, cut, duration, number, short
 from tuner.records import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
-from tuner.results import Direction
+from tuner.results import RESTED, Direction
 from tuner.space.names import short_name
-from tuner.store import read_records, study_holder
+from tuner.store import read_records, study_drivers
 
 __all__ = ["FORMATS", "Leaderboard", "Row", "load_leaderboard", "rank", "render"]
 
@@ -78,6 +79,8 @@ class Leaderboard:
         Best first.
     further
         Objectives beside the first, with their directions.
+    drivers
+        Who runs the study at the moment.
     final
         The final judgement on the holdout, if there is one.
     """
@@ -87,6 +90,7 @@ class Leaderboard:
     direction: Direction
     rows: tuple[Row, ...]
     further: Mapping[str, Direction] = field(default_factory=dict)
+    drivers: tuple[Driver, ...] = ()
     final: Final | None = None
 
     @property
@@ -94,6 +98,17 @@ class Leaderboard:
         """The first row with a result that keeps to all constraints."""
         first = self.rows[0] if self.rows else None
         return first if first is not None and first.rank == 1 and not first.breaks else None
+
+    @property
+    def run_by(self) -> str | None:
+        """Who runs the study at the moment, and of several what each runs; None if nobody does."""
+        return "\n".join(self._runs(driver) for driver in self.drivers) or None
+
+    def _runs(self, driver: Driver) -> str:
+        running = [row.record for row in self.rows if row.state == "running"]
+        ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # who does not share marks nothing
+        own = [str(record.number) for record in running if record.driver in ids]
+        return f"run by {driver.words}" + (f": trial{'s' * (len(own) > 1)} {', '.join(own)}" if own else "")
 
     @property
     def front(self) -> tuple[Row, ...]:
@@ -126,10 +141,13 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     StoreError
         If there is no study, or no such metric.
     """
-    return rank(read_records(folder, curves=curves), running=study_holder(folder) is not None, sort=sort)
+    drivers = study_drivers(folder)
+    return rank(read_records(folder, curves=curves), running=bool(drivers), drivers=drivers, sort=sort)
 
 
-def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Leaderboard:
+def rank(
+    stored: StoredStudy, *, running: bool, drivers: Sequence[Driver] = (), sort: str | None = None
+) -> Leaderboard:
     """Rank the trials of a study.
 
     Parameters
@@ -138,6 +156,8 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         What the store holds.
     running
         Whether a process runs the study; if not, its unfinished trials were cut off.
+    drivers
+        Who runs it. Of those that share a study each has trials of its own; those of a dead one were cut off.
     sort
         See `load_leaderboard`.
     """
@@ -171,24 +191,25 @@ def rank(stored: StoredStudy, *, running: bool, sort: str | None = None) -> Lead
         return bool(breaks[record.number]), at, -value(record) if direction == "maximize" else value(record)
 
     done.sort(key=lambda record: (place_of(record), record.number))
+    living = {driver.id for driver in drivers} | ({None} if running else set())
     rows: list[Row] = []
     for place, record in enumerate(done, 1):
         tied = rows[-1].rank if rows and place_of(rows[-1].record) == place_of(record) else place
-        row = _row(record, tied, varying, running=running)
+        row = _row(record, tied, varying, living=living)
         rows.append(replace(row, breaks=breaks[record.number], front=front.get(record.number)))
     ranked = {record.number for record in done}
     rest = sorted(
         (r for r in stored.records if r.number not in ranked and r.state not in NO_TRIALS),
         key=lambda record: (_ORDER.get(record.state, 9), record.number),
     )
-    rows.extend(_row(record, None, varying, running=running) for record in rest)
+    rows.extend(_row(record, None, varying, living=living) for record in rest)
     final = final_of(stored)
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
-    return Leaderboard(stored.name, objective, direction, tuple(rows), further, final)
+    return Leaderboard(stored.name, objective, direction, tuple(rows), further, tuple(drivers), final)
 
 
-_ORDER = {"complete": -1, "running": 0, "waiting": 1, "pruned": 2, "failed": 3}
+_ORDER = {"complete": -1, "running": 0, "resting": 1, "waiting": 2, "pruned": 3, "failed": 4}
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
@@ -216,9 +237,11 @@ def _fronts(
     return dict(zip((record.number for record in records), found, strict=True))
 
 
-def _row(record: TrialRecord, place: int | None, varying: Sequence[str], *, running: bool) -> Row:
+def _row(
+    record: TrialRecord, place: int | None, varying: Sequence[str], *, living: Collection[str | None]
+) -> Row:
     differs = {key: record.params[key] for key in varying if key in record.params}
-    state = "cut off" if record.state == "running" and not running else record.state
+    state = "cut off" if record.state == "running" and record.driver not in living else record.state
     return Row(place, record, differs, state)
 
 
@@ -355,6 +378,7 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
     state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
+    state += f", {record.rest.where}" if record.rest else ""
     if summary and summary.precision != "float32":
         state += f", {summary.precision}"
     if row.breaks:
@@ -363,8 +387,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
 
 
 def _cut_off(record: TrialRecord) -> str:
-    """Say that a trial was begun more than once."""
-    n = len(record.attempts)
+    """Say that a trial was begun more than once; one that rested only went on."""
+    n = sum(attempt.lost != RESTED for attempt in record.attempts)
     return f", attempt {n}" if n > 1 else ""
 
 

@@ -1,4 +1,4 @@
-"""Locks on a study's folder, which the kernel lets go of when their process dies, however it dies."""
+"""Locks on files, which the kernel lets go of when their process dies, however it dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from tuner.errors import Problem, StoreError
 
-__all__ = ["JournalLock", "hold_lock", "lock_holder"]
+__all__ = ["JournalLock", "busy", "hold_lock", "lock_holder", "this_process", "wait_for_lock"]
 
 
 class JournalLock(BaseJournalFileLock):
@@ -38,12 +38,39 @@ class JournalLock(BaseJournalFileLock):
         self._descriptor = None
 
 
+def this_process() -> str:
+    """Return what this process is called where people read who runs a study."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def busy(source: str, holder: str | None, *, name: str = "this study", hint: str | None = None) -> StoreError:
+    """Return the error of a study that another process runs.
+
+    Parameters
+    ----------
+    source
+        What is held, as messages call it.
+    holder
+        Who runs it, None if that is not known.
+    name
+        Of the study, as messages call it.
+    hint
+        What to do about it; by default to wait.
+    """
+    hint = hint or "wait for it, or end it; `tuner leaderboard` works meanwhile"
+    return StoreError(
+        source, [Problem("", f"must be free, but {holder or 'another process'} is running {name}", hint)]
+    )
+
+
 def lock_holder(folder: Path, name: str = ".lock") -> str | None:
-    """Return who runs the study in this folder at the moment, None if nobody does."""
+    """Return who holds a lock for itself at the moment, None if nobody does."""
     path = folder / name
-    if not path.exists():
+    try:
+        file = path.open("r")
+    except FileNotFoundError:
         return None
-    with path.open("r") as file:
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -51,17 +78,19 @@ def lock_holder(folder: Path, name: str = ".lock") -> str | None:
     return None
 
 
-def _take(file: IO[str]) -> None:
+def _take(file: IO[str], kind: int) -> None:
     """Lock the file; try for a moment, since who asks for the holder locks it for an instant too."""
     for _ in range(20):
         with suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(file, kind | fcntl.LOCK_NB)
         time.sleep(0.05)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fcntl.flock(file, kind | fcntl.LOCK_NB)
 
 
 @contextmanager
-def hold_lock(folder: Path, name: str = ".lock", *, source: str | None = None) -> Iterator[None]:
+def hold_lock(
+    folder: Path, name: str = ".lock", *, source: str | None = None, shared: bool = False
+) -> Iterator[None]:
     """Hold the study's folder for this process.
 
     Parameters
@@ -70,6 +99,8 @@ def hold_lock(folder: Path, name: str = ".lock", *, source: str | None = None) -
         Where the lock's file stands.
     source
         What is held, as messages call it; by default the folder.
+    shared
+        Whether others may hold it too, if they share it as well.
 
     Raises
     ------
@@ -79,17 +110,24 @@ def hold_lock(folder: Path, name: str = ".lock", *, source: str | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("a+") as file:
         try:
-            _take(file)
+            _take(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         except OSError as error:
             file.seek(0)
-            holder = file.read().strip() or "another process"
-            hint = "wait for it, or end it; `tuner leaderboard` works meanwhile"
-            raise StoreError(
-                source or str(folder),
-                [Problem("", f"must be free, but {holder} is running this study", hint)],
-            ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+            raise busy(source or str(folder), file.read().strip()) from error
+        if not shared:
+            file.seek(0)
+            file.truncate()
+            file.write(this_process())
+            file.flush()
         yield
+
+
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Hold a lock for a moment, after waiting until nobody else does."""
+    lock = JournalLock(path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

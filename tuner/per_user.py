@@ -23,8 +23,10 @@ from tuner.results import Users
 __all__ = [
     "checkpoint_path",
     "drop_checkpoint",
+    "log_path",
     "read_final_users",
     "read_users",
+    "users_path",
     "write_final_users",
     "write_users",
 ]
@@ -48,7 +50,7 @@ def write_users(folder: Path, number: int, users: Users) -> None:
     users
         The values.
     """
-    path = folder / FOLDER / f"trial-{number:04d}-fold-{users.fold + 1}.npz"
+    path = users_path(folder, number, users.fold)
     try:
         _write(path, epochs=np.array(users.epochs), values=users.values)
     except OSError as error:
@@ -110,6 +112,16 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
 def checkpoint_path(folder: Path, number: int) -> Path:
     """Return where a trial that is running keeps what it goes on from if it is cut off."""
     return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
+
+
+def users_path(folder: Path, number: int, fold: int) -> Path:
+    """Return where the per-user values of one fold of a trial stand."""
+    return folder / FOLDER / f"trial-{number:04d}-fold-{fold + 1}.npz"
+
+
+def log_path(folder: Path, number: int) -> Path:
+    """Return where the log of a trial stands."""
+    return folder / "logs" / f"trial-{number:04d}.log"
 
 
 def drop_checkpoint(folder: Path, number: int) -> None:

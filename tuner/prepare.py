@@ -6,7 +6,7 @@ Everything that can be wrong with a study is found here, in the order in which i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuner.data import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
@@ -44,6 +44,9 @@ class Prepared:
         its space.
     earlier
         What the earlier studies that it names bring.
+    description
+        Of the data and the folds, for people: ``data`` (counts and dates), ``folds`` (sizes and borders of
+        each) and ``holdout`` (words).
     """
 
     study: Study
@@ -53,6 +56,7 @@ class Prepared:
     plan: Plan
     facts: Mapping[str, object]
     earlier: Sequence[Earlier]
+    description: Mapping[str, object] = field(default_factory=dict)
 
 
 def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
@@ -86,7 +90,12 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
     earlier = read_earlier(study, space, facts)
-    return Prepared(study, space, baselines, folds, plan, facts, earlier)
+    description = {
+        "data": source.facts(),
+        "folds": [fold.facts for fold in folds],
+        "holdout": holdout_words(study) if study.folds.holdout else None,
+    }
+    return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
 
 
 def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:

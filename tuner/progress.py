@@ -6,7 +6,7 @@ Everything goes to stderr; stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.text import Text
 from tuner.constraints import Constraint, broken
 from tuner.quantities import duration, number
 from tuner.records import TrialRecord
-from tuner.results import Direction, Evaluation, Job, Stop, Summary, is_better
+from tuner.results import Direction, Evaluation, Job, Rest, Stop, Summary, is_better
 from tuner.standing import InFlight, Standing
 
 __all__ = ["Progress", "stderr_console"]
@@ -75,6 +75,8 @@ class Progress:
         Of the study, as the user would type it.
     ends_at
         End of the time budget on the clock of `time.monotonic`; None for none.
+    resting
+        Numbers of the trials that rest from an earlier run.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Progress:
         concurrency: int | None,
         folder: str,
         ends_at: float | None = None,
+        resting: Collection[int] = (),
     ) -> None:
         self._console = console
         self._total = total
@@ -102,8 +105,9 @@ class Progress:
         self._folder = folder
         self._ends_at = ends_at
         self._counts = _Counts()
-        self._others: Mapping[str, int] = {}
+        self._others: dict[str, int] = {}
         self._running: dict[int, _Running] = {}
+        self._resting = set(resting)
         self._best: _Best | None = None
         self._live = (
             Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
@@ -128,6 +132,7 @@ class Progress:
 
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
         """Show that a trial runs, for so many seconds; say it only where that is news."""
+        self._resting.discard(job.number)
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
@@ -149,6 +154,11 @@ class Progress:
         mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
+    def rested(self, job: Job, rest: Rest) -> None:  # noqa: ARG002  # an observer's signature
+        """Count a trial that rests; it is no news."""
+        self._running.pop(job.number, None)
+        self._resting.add(job.number)
+
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Say that a trial was stopped early, where and why."""
         self._end(job, seconds)
@@ -167,7 +177,7 @@ class Progress:
 
     def count(self, others: Mapping[str, int]) -> None:
         """Show how many trials are in states that have no events here."""
-        self._others = others
+        self._others = dict(others)
 
     def standing(self) -> Standing:
         """Return the live view."""
@@ -177,7 +187,7 @@ class Progress:
             total=self._total,
             stopped=counts.stopped,
             failed=counts.failed,
-            others=self._others,
+            others=self._others | ({"resting": len(self._resting)} if self._resting else {}),
             running=[self._in_flight(trial) for trial in self._running.values()],
             best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
             objective=self._objective,
@@ -224,6 +234,7 @@ class Progress:
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)
+        self._resting.discard(job.number)
         if seconds is not None:
             self._counts.done += 1
             self._counts.seconds.append(seconds)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results import Attempt, Direction, Evaluation, Failure, Held, Stop, Summary
+from tuner.results import Attempt, Direction, Evaluation, Failure, Held, Rest, Stop, Summary
 from tuner.space import Value
 
 __all__ = [
     "ATTEMPT_KEY",
+    "DRIVER",
     "EVALUATION_KEY",
     "HELD_KEY",
     "HINT",
     "INFEASIBLE",
     "NO_TRIALS",
     "REPEATS",
+    "RESTING",
     "WARM",
     "StoredStudy",
     "TrialRecord",
@@ -33,6 +35,8 @@ __all__ = [
 INFEASIBLE = "Infeasible"
 #: Attribute of a point that was tried before: the number of that trial.
 REPEATS = "repeats"
+#: Attribute of a running trial that rests: where. Null once it is taken up again.
+RESTING = "resting"
 #: Attributes of a result that an earlier study brought, and of a configuration that it made run first: from
 #: which folder, and which trial.
 WARM, HINT = "warm", "hint"
@@ -40,9 +44,12 @@ WARM, HINT = "warm", "hint"
 EVALUATION_KEY = "evaluation:"
 #: Begin of the attribute that holds what an attempt at a trial held of the machines; its number follows.
 HELD_KEY = "held:"
-
 #: Begin of the attribute that says where an attempt ran and what became of it; its number follows.
 ATTEMPT_KEY = "attempt:"
+
+#: Attribute that says which driver has a trial, where several share a study.
+DRIVER = "driver"
+
 
 #: States of points that are no trials.
 NO_TRIALS = frozenset({"infeasible", "repeated", "warm"})
@@ -63,7 +70,7 @@ class TrialRecord:
     Attributes
     ----------
     number, state
-        State is ``complete``, ``failed``, ``running``, ``waiting``, ``pruned``; or, for
+        State is ``complete``, ``failed``, ``running``, ``resting``, ``waiting``, ``pruned``; or, for
         points that are no trials, ``infeasible`` if it was refused, ``repeated`` if it was tried before and
         ``warm`` if an earlier study brought it.
     name
@@ -78,6 +85,8 @@ class TrialRecord:
         Of a failed trial.
     stop
         Of a pruned trial: where it was stopped, and why.
+    rest
+        Of a resting trial: where.
     seeds
         One per fold.
     log
@@ -90,6 +99,8 @@ class TrialRecord:
         At it, oldest first; more than one where it was cut off.
     started, ended
         Local time.
+    driver
+        Which of the drivers that share the study runs it, or ran it last; see `tuner.drivers.Driver`.
     """
 
     number: int
@@ -100,6 +111,7 @@ class TrialRecord:
     summary: Summary | None = None
     failure: Failure | None = None
     stop: Stop | None = None
+    rest: Rest | None = None
     seeds: tuple[int, ...] = ()
     log: str | None = None
     seconds: float | None = None
@@ -107,6 +119,7 @@ class TrialRecord:
     attempts: tuple[Attempt, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
+    driver: str | None = None
 
     @property
     def label(self) -> str:
@@ -139,6 +152,12 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the data and folds are, for people, by `tuner.prepare`; empty in a study that does not say."""
+        found: Mapping[str, Any] = self.attributes.get("description", {})
+        return found
+
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
     """Return the objectives of a study beside the first, with their directions."""
@@ -154,15 +173,17 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     ]
     held = [Held(**value) for key, value in attributes.items() if key.startswith(HELD_KEY)]
     summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
+    state = _state(trial)
     return TrialRecord(
         number=trial.number,
-        state=_state(trial),
+        state=state,
         name=attributes.get("name"),
         params=params_of(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,
         stop=Stop.from_plain(stop) if stop else None,
+        rest=Rest(**attributes[RESTING]) if state == "resting" else None,
         seeds=tuple(attributes.get("seeds", ())),
         log=attributes.get("log"),
         seconds=attributes.get("seconds"),
@@ -170,15 +191,20 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         attempts=_attempts(attributes),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        driver=attributes.get(DRIVER) or None,
     )
 
 
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """Return what is known of each attempt: nothing of one that had not begun when its driver was killed."""
-    known = {key: value for key, value in attributes.items() if key.startswith(ATTEMPT_KEY)}
-    numbers = range(1, int(attributes.get("attempts", 0)) + 1)
-    found = [Attempt(**known.get(f"{ATTEMPT_KEY}{number}", {})) for number in numbers]
-    return tuple(found) if known else ()
+    """Return what is known of each attempt, oldest first; nothing of one that no worker took up."""
+    found = []
+    for number in range(1, int(attributes.get("attempts", 0)) + 1):
+        noted = attributes.get(f"{ATTEMPT_KEY}{number}")
+        if noted is not None:
+            attempt, held = Attempt(**noted), Held(**attributes.get(f"{HELD_KEY}{number}", {}))
+            took, of = (held.cpu_seconds, attempt.cpus) if attempt.cpus else (held.gpu_seconds, attempt.gpus)
+            found.append(replace(attempt, seconds=took / of if of else 0.0))
+    return tuple(found)
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
@@ -197,5 +223,7 @@ def _state(trial: FrozenTrial) -> str:
         return "repeated"
     if WARM in trial.user_attrs:
         return "warm"
+    if trial.state == TrialState.RUNNING and trial.user_attrs.get(RESTING):
+        return "resting"
     refused = trial.user_attrs.get("failure", {}).get("kind") == INFEASIBLE
     return "infeasible" if refused else STATES[trial.state]

@@ -24,6 +24,7 @@ __all__ = [
     "EVALUATION",
     "FAILED",
     "OUT_OF_MEMORY",
+    "RESTED",
     "TIMEOUT",
     "USERS",
     "Attempt",
@@ -33,6 +34,7 @@ __all__ = [
     "Held",
     "Job",
     "Place",
+    "Rest",
     "Stop",
     "Summary",
     "Users",
@@ -48,6 +50,9 @@ Direction = Literal["maximize", "minimize"]
 #: is a mean over users; DONE once, at the end, with FAILED if it failed.
 BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
+
+#: Why an attempt ended that goes on later.
+RESTED = "rested"
 
 #: Kinds of failure that are no error of the model's or the user's code.
 OUT_OF_MEMORY, TIMEOUT = "oom", "timeout"
@@ -67,12 +72,15 @@ class Job:
         One per fold.
     label
         Short text for people: the baseline's name, or the model's.
+    rests_at
+        Epochs of the first fold at which it may come to rest; its state is kept there.
     """
 
     number: int
     params: dict[str, Value]
     seeds: tuple[int, ...]
     label: str
+    rests_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,13 @@ class Place:
         Name of the machine.
     node
         Ray's id of it; a machine that comes back has another one.
+    pid
+        Of the worker.
     """
 
     host: str
     node: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,18 +110,33 @@ class Attempt:
     ----------
     host
         Where it ran; empty if it never began.
+    pid
+        Of the worker.
     began
         Seconds since 1970.
+    cpus, gpus
+        That it held.
     lost
-        Why it did not come to an end of its own; empty if it did, or runs.
+        Why it did not come to an end of its own; empty if it did, or runs. A trial that rests has `RESTED`.
     by_machine
         Whether that was the machine's fault: it died, was taken away, or its network was cut.
+    seconds
+        That it took; for one that runs or was cut off, up to a minute less.
     """
 
     host: str = ""
+    pid: int = 0
     began: float = 0.0
+    cpus: float = 0.0
+    gpus: float = 0.0
     lost: str = ""
     by_machine: bool = False
+    seconds: float = 0.0
+
+    @property
+    def worker(self) -> str:
+        """The worker's name for people."""
+        return f"{self.host}, process {self.pid}"
 
 
 @dataclass(frozen=True)
@@ -265,6 +291,31 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Where a trial rests: it may be taken up again, and goes on from there.
+
+    Attributes
+    ----------
+    fold, epoch
+        The point: index of the fold, and finished epochs in it.
+    rung
+        At which it was not among the best.
+    seconds
+        That it has taken so far, over all attempts.
+    """
+
+    fold: int
+    epoch: int
+    rung: int
+    seconds: float = 0.0
+
+    @property
+    def where(self) -> str:
+        """The point, for people."""
+        return _point(self.fold, self.epoch)
+
+
+@dataclass(frozen=True)
 class Stop:
     """Why and where a trial was stopped.
 
@@ -286,7 +337,7 @@ class Stop:
     @property
     def where(self) -> str:
         """The point, for people."""
-        return f"fold {self.fold + 1}" + (f", epoch {self.epoch}" if self.epoch else "")
+        return _point(self.fold, self.epoch)
 
     @property
     def why(self) -> str:
@@ -388,6 +439,10 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         precision=chosen[0].precision,
         recommend_seconds=fmean(waits) if waits else None,
     )
+
+
+def _point(fold: int, epoch: int) -> str:
+    return f"fold {fold + 1}" + (f", epoch {epoch}" if epoch else "")
 
 
 def _most(amounts: Iterable[int | None]) -> int | None:

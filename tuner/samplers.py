@@ -7,7 +7,9 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Container, Mapping
-from typing import Any
+from copy import copy
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -25,6 +27,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import Problem, StudyError, did_you_mean
+from tuner.records import RESTING
 from tuner.spec import Sampler
 
 __all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "exhaustive_sampler", "make_sampler"]
@@ -55,7 +58,7 @@ class _Excerpt(Study):
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         self.__dict__.update(study.__dict__)
-        self._seen = trials
+        self.seen = trials
 
     def _get_trials(
         self,
@@ -63,24 +66,44 @@ class _Excerpt(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,  # noqa: ARG002  # as above
     ) -> list[FrozenTrial]:
-        return [trial for trial in self._seen if states is None or trial.state in states]
+        return [trial for trial in self.seen if states is None or trial.state in states]
+
+
+class _Seen(FrozenTrial):
+    """A finished trial whose attributes are looked up once: TPE reads them for each group of params."""
+
+    if not TYPE_CHECKING:  # plain attributes in the place of properties, of the same types
+        number = value = params = constraints = None
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        plain = {name: getattr(trial, name) for name in ("number", "value", "params", "constraints")}
+        self.__dict__.update(trial.__dict__ | plain)
+        self.of = trial
 
 
 class BoundedTPESampler(TPESampler):
     """TPE over a bounded history, so that a suggestion takes no longer however long the study is.
 
+    A trial that rests is no unknown: it is learned from as one that was stopped where it rests, and not kept
+    away from as one that runs.
+
     Optuna's own goes through all trials several times for each group of params: half a second a suggestion
-    at 10,000 trials. Up to `HISTORY` finished trials the suggestions are exactly Optuna's. Beyond, it sees
-    the best, of which at most 25 make its density of good points in any case, and the newest, which its
-    weights favour among the others; and always those that run, which its constant liar keeps away from. With
-    several objectives there is no such order of the best, and no bound.
+    at 10,000 trials. Up to `HISTORY` finished trials, and where none rests, the suggestions are exactly
+    Optuna's. Beyond, it sees the best, of which at most 25 make its density of good points in any case, and
+    the newest, which its weights favour among the others; and always those that run, which its constant liar
+    keeps away from. With several objectives there is no such order of the best, and no bound.
     """
 
     _excerpt: tuple[int, Study] | None = None
+    _seen: Mapping[int, _Seen] = MappingProxyType({})
+    _grouped: frozenset[frozenset[str]] = frozenset()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the dimensions that are sampled together."""
-        return super().infer_relative_search_space(self._excerpt_of(study, trial), trial)
+        excerpt = self._excerpt_of(study, trial)
+        if isinstance(excerpt, _Excerpt) and self._group:
+            excerpt = self._not_grouped(excerpt)
+        return super().infer_relative_search_space(excerpt, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -99,21 +122,50 @@ class BoundedTPESampler(TPESampler):
         excerpt = self._excerpt_of(study, trial)
         return super().sample_independent(excerpt, trial, param_name, param_distribution)
 
+    def _not_grouped(self, excerpt: _Excerpt) -> _Excerpt:
+        """Return the first trials with names of params that have not been together: no others split groups.
+
+        Optuna keeps the groups from one suggestion to the next.
+        """
+        first: dict[frozenset[str], FrozenTrial] = {}
+        for trial in excerpt.seen:
+            names = frozenset(trial.params)
+            if trial.state in _TOLD and names not in self._grouped:
+                first.setdefault(names, trial)
+        self._grouped |= first.keys()
+        return _Excerpt(excerpt, list(first.values()))
+
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
         """Return what is seen of a study while one trial is suggested."""
-        if trial.number < HISTORY or len(study.directions) > 1:
+        if len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
-            self._excerpt = (trial.number, _excerpt(study))
+            self._excerpt = (trial.number, self._looked_up(_excerpt(study)))
         return self._excerpt[1]
+
+    def _looked_up(self, excerpt: Study) -> Study:
+        """Return an excerpt whose finished trials are quick to read; most are those of the last one."""
+        if not isinstance(excerpt, _Excerpt):
+            return excerpt
+        seen = [self._known(trial) if trial.state in _TOLD else trial for trial in excerpt.seen]
+        self._seen = {trial.number: trial for trial in seen if isinstance(trial, _Seen)}
+        return _Excerpt(excerpt, seen)
+
+    def _known(self, trial: FrozenTrial) -> _Seen:
+        known = self._seen.get(trial.number)
+        return known if known is not None and known.of is trial else _Seen(trial)
 
 
 def _excerpt(study: Study) -> Study:
     """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
     trials = study.get_trials(deepcopy=False)
+    if any(map(_rests, trials)):
+        trials = [_as_stopped(trial) if _rests(trial) else trial for trial in trials]
+    elif trials[-1].number < HISTORY:
+        return study
     told = [trial for trial in trials if trial.state in _TOLD]
     if len(told) <= HISTORY:
-        return study
+        return _Excerpt(study, trials)
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
     complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
     if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
@@ -123,6 +175,16 @@ def _excerpt(study: Study) -> Study:
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])
     return _Excerpt(study, [t for t in trials if t.number in seen or t.state == TrialState.RUNNING])
+
+
+def _rests(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(RESTING))
+
+
+def _as_stopped(trial: FrozenTrial) -> FrozenTrial:
+    seen = copy(trial)
+    seen.state = TrialState.PRUNED
+    return seen
 
 
 #: Name -> class, and the options that this project sets.

@@ -10,14 +10,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from ray.tune import Stopper
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tuner.alone import LargeTrials
@@ -25,13 +21,16 @@ from tuner.budgets import Budget
 from tuner.capacity import Capacity, Share, Shares
 from tuner.constraints import Constraint, broken
 from tuner.memory import oom_kills
+from tuner.observer import Observer
 from tuner.quantities import duration, size
+from tuner.records import TrialRecord
 from tuner.results import (
     BEGAN,
     DONE,
     EVALUATION,
     FAILED,
     OUT_OF_MEMORY,
+    RESTED,
     TIMEOUT,
     USERS,
     Attempt,
@@ -41,20 +40,17 @@ from tuner.results import (
     Held,
     Job,
     Place,
+    Rest,
     Stop,
-    Summary,
     Users,
     summarise,
 )
 from tuner.space import Space, Value
 from tuner.stopping import Referee
 from tuner.store import Asked, StudyStore
+from tuner.turns import Turn, Turns
 
-if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
-    from ray.tune.experiment import Trial
-
-__all__ = ["NoteLostWorkers", "Observer", "StopWhenAsked", "StudySearcher", "fail_alike"]
+__all__ = ["StudySearcher", "fail_alike"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,25 +79,6 @@ NOTE_HELD_SECONDS = 60.0
 HOPELESS = 3
 
 
-class Observer(Protocol):
-    """Something that looks on: the live table, TensorBoard."""
-
-    def started(self, job: Job, *, again: bool) -> None:
-        """Note that a trial began, for the first time or `again` after it was cut off."""
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Note metrics of a fold at an epoch."""
-
-    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
-        """Note that a trial made all its evaluations."""
-
-    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Note that a trial was stopped early."""
-
-    def failed(self, job: Job, cause: str, log: str) -> None:
-        """Note that a trial failed, and where its log stands."""
-
-
 @dataclass
 class _Live:
     """A trial that is running."""
@@ -113,20 +90,12 @@ class _Live:
     share: Share
     place: Place | None = None  # None while it waits for a machine
     evaluations: list[Evaluation] = field(default_factory=list)
-    told: bool = False
+    earlier: float = 0.0  # seconds until it rested
+    told: bool = False  # whether this attempt has ended for the store
     charged: bool = False
     noted: float = 0.0  # seconds that the store knows of
     oom_kills: int = field(default_factory=oom_kills)
     lost: str = ""
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """A trial that is to run next, perhaps alone: no other runs until it has ended."""
-
-    asked: Asked
-    again: bool
-    alone: bool
 
 
 class StudySearcher(Searcher):
@@ -162,6 +131,8 @@ class StudySearcher(Searcher):
         Knows which trials are to run alone.
     timeout
         Seconds after which a trial's worker ends itself.
+    learn
+        Function that takes what another driver of the study has recorded of a trial.
     observers
         Are told of every event, in order.
     """
@@ -185,42 +156,42 @@ class StudySearcher(Searcher):
         refuse: Callable[[Mapping[str, Value]], str | None],
         large: LargeTrials,
         timeout: float | None = None,
+        learn: Callable[[TrialRecord], None] = lambda _: None,
         observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__()
         self.hopeless: str | None = None
         self.interrupted = False
-        self.exhausted = False
         self.error: Exception | None = None
         self._store = store
-        self._space = space
         self._budget = budget
         self._shares = shares
         self._referee = referee
         self._keep_users = keep_users
         self._drop_checkpoint = drop_checkpoint
         self._constraints = constraints
-        self._n_folds = n_folds
         self._objective = objective
         self._direction = direction
         self._capacity = capacity
-        self._finish = finish
-        self._refuse = refuse
         self._large = large
         self._timeout = timeout
+        self._learn = learn
         self._observers = observers
-        self._held: list[_Turn] = []
+        self._turns = Turns(store, space, referee, large, n_folds=n_folds, finish=finish, refuse=refuse)
         self._live: dict[str, _Live] = {}
         self._deaths: Counter[int] = Counter()
         self._lost_machines: Counter[int] = Counter()
-        self._again = store.cut_off()
-        self._waiting = store.n_waiting()
-        self._searched = store.n_searched()
+        self._caught_up = time.perf_counter()
         self._kinds: list[str | None] = [
             record.failure.kind if record.failure else None
             for record in store.records()
             if record.state in {"complete", "failed", "pruned"}
         ]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point of the space has been tried."""
+        return self._turns.exhausted
 
     @property
     def ending(self) -> bool:
@@ -249,20 +220,40 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """Return the next trial, None to wait, or FINISHED."""
-        return self._or_end(partial(self._suggest, trial_id), Searcher.FINISHED)
+        return self._or_end(partial(self._suggest_in_turn, trial_id), Searcher.FINISHED)
+
+    def _suggest_in_turn(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Suggest while no other driver of the study does, knowing what all of them have done."""
+        with self._store.turn():
+            self._catch_up()
+            return self._suggest(trial_id)
+
+    def _catch_up(self) -> None:
+        """Take what other drivers have done since the last time, if the study has any."""
+        if not self._store.shared:
+            return
+        running = {live.job.number for live in self._live.values() if not live.charged}
+        news = self._store.news(running | self._turns.kept)
+        self._turns.catch_up(news)
+        self._budget.renew(news.records)
+        self._caught_up = time.perf_counter()
+        for record in news.others:
+            self._learn(record)
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self.ending or not self._more():
-            return None if self._live and not self.ending else Searcher.FINISHED
+        if self.ending:
+            return Searcher.FINISHED
         if self._full() or any(live.alone for live in self._live.values()):
             return None
-        turn = self._next()
+        turn = self._turns.next(self._budget.no_more(self._turns.searched))
+        if turn is None and self._live:
+            return None
         if turn is None:
-            self.exhausted = True
-            return None if self._live else Searcher.FINISHED
+            self._dismiss()
+            return Searcher.FINISHED
         share = self._shares.of(turn.asked.params)
         if (turn.alone and self._live) or not self._capacity.has_room(self._running(), share):
-            self._held.insert(0, turn)
+            self._turns.hold(turn)
             return None
         return {"job": self._start(trial_id, turn, share)}
 
@@ -272,22 +263,24 @@ class StudySearcher(Searcher):
     def _full(self) -> bool:
         """Whether the next trial can have no room; known before it is chosen, which is as late as may be."""
         running = self._running()
-        if self._held:
-            possible: Sequence[Share] = [self._shares.of(self._held[0].asked.params)]
-        else:
-            possible = self._shares.queued if self._again or self._waiting else self._shares.sampled
+        possible = self._turns.possible(self._shares)
         return not any(self._capacity.has_room(running, share) for share in possible)
 
-    def _start(self, trial_id: str, turn: _Turn, share: Share) -> Job:
-        asked = turn.asked
-        job = Job(asked.number, asked.params, asked.seeds, _label(asked))
-        self._live[trial_id] = _Live(
-            job, time.perf_counter(), baseline=asked.name is not None, alone=turn.alone, share=share
-        )
-        self._referee.begins(job.number)
+    def _start(self, trial_id: str, turn: Turn, share: Share) -> Job:
+        live = _live(turn.asked, share, rests_at=self._referee.rests_at, alone=turn.alone, rested=turn.rested)
+        self._live[trial_id] = live
+        if turn.rested is None:
+            self._referee.begins(live.job.number)
         for observer in self._observers:
-            observer.started(job, again=turn.again)
-        return job
+            observer.started(live.job, again=turn.again)
+        return live.job
+
+    def _dismiss(self) -> None:
+        """Tell the trials that rest and are not to be taken up any more."""
+        for asked, rest, stop in self._turns.dismiss():
+            live = _live(asked, {}, rested=rest)
+            live.charged = True  # it did not run
+            self._prune(live, stop)
 
     def take(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Write what a trial reports, once for each report; tell whether it is to stop there.
@@ -300,14 +293,14 @@ class StudySearcher(Searcher):
         return self._or_end(partial(self._take, live, result), otherwise=True)
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
-        stop: Stop | None = None
+        verdict: Stop | Rest | None = None
         if BEGAN in result:
             self._placed(live, result[BEGAN])
         elif EVALUATION in result:
-            stop = self._evaluated(live, result[EVALUATION])
+            verdict = self._evaluated(live, result[EVALUATION])
         elif USERS in result:
             self._keep_users(live.job.number, result[USERS])
-            stop = self._referee.fold_ended(live.job.number, result[USERS])
+            verdict = self._referee.fold_ended(live.job.number, result[USERS])
         elif DONE in result:
             failure: Failure | None = result.get(FAILED)
             if failure is not None and failure.kind == OUT_OF_MEMORY:
@@ -316,16 +309,19 @@ class StudySearcher(Searcher):
                 self._fail(live, failure, result[DONE])
             else:
                 self._complete(live, result[DONE])
-            return False
-        if stop is not None and not live.baseline:
-            self._prune(live, stop)
-            return True
-        return self.ending
+            return True  # so that Tune need not ask the worker once more to learn that there is nothing
+        if live.baseline or verdict is None:
+            return self.ending
+        if isinstance(verdict, Rest):
+            self._rest(live, verdict)
+        else:
+            self._prune(live, verdict)
+        return True
 
     def _placed(self, live: _Live, place: Place) -> None:
         """Note where a trial runs; from here on it holds what it was given."""
         live.place, live.began = place, time.perf_counter()
-        self._store.note_attempt(live.job.number, Attempt(place.host, time.time()))
+        self._store.note_attempt(live.job.number, _attempt(live))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: `StopWhenAsked` has brought the result to `take`."""
@@ -369,7 +365,7 @@ class StudySearcher(Searcher):
             )
         elif self._deaths[number] < MAX_DEATHS:
             logger.warning("trial %d lost its worker and is begun again", number)
-            self._again.append(number)
+            self._turns.begin_again(number)
         else:
             cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
@@ -381,16 +377,14 @@ class StudySearcher(Searcher):
         self._lost_machines[number] += 1
         if self._lost_machines[number] < MAX_LOST_MACHINES:
             logger.warning("trial %d lost its machine and is begun again", number)
-            self._again.append(number)
+            self._turns.begin_again(number)
         else:
             cause = f"its machines were lost {MAX_LOST_MACHINES} times"
             self._fail(live, Failure(cause, "MachineLost"), seconds)
 
     def _cut_off(self, live: _Live, lost: str, *, by_machine: bool = False) -> None:
         """Note why an attempt did not come to an end of its own."""
-        host = live.place.host if live.place is not None else ""
-        began = time.time() - (time.perf_counter() - live.began)
-        self._store.note_attempt(live.job.number, Attempt(host, began, lost, by_machine))
+        self._store.note_attempt(live.job.number, replace(_attempt(live), lost=lost, by_machine=by_machine))
 
     def close(self) -> None:
         """Let go of the trials that have been ended where they were."""
@@ -414,33 +408,14 @@ class StudySearcher(Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Do nothing, as `save`."""
 
-    def _more(self) -> bool:
-        sampled = not self.exhausted and self._budget.no_more(self._searched) is None
-        return bool(self._held or self._again or self._waiting or sampled)
-
-    def _next(self) -> _Turn | None:
-        if self._held:
-            return self._held.pop(0)
-        asked, again = self._ask()
-        return None if asked is None else _Turn(asked, again, alone=self._large.holds(asked.params))
-
-    def _ask(self) -> tuple[Asked | None, bool]:
-        if self._again:
-            number = self._again.pop(0)
-            return self._store.ask_again(number, self._space, self._n_folds, self._finish), True
-        asked = self._store.ask(self._space, self._n_folds, self._finish, self._refuse)
-        if asked is not None and asked.queued:
-            self._waiting -= 1
-        elif asked is not None:
-            self._searched += 1
-        return asked, False
-
-    def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | None:
+    def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | Rest | None:
         live.evaluations.append(evaluation)
         number = live.job.number
         self._store.report(number, evaluation, self._objective, int(str(live.job.params.get("epochs", 0))))
         if time.perf_counter() - live.began >= live.noted + NOTE_HELD_SECONDS:
             self._note_held(live)
+        if time.perf_counter() - self._caught_up >= NOTE_HELD_SECONDS:  # hours that others have held
+            self._catch_up()
         for observer in self._observers:
             observer.evaluated(live.job, evaluation)
         value = evaluation.metrics[self._objective]
@@ -469,6 +444,7 @@ class StudySearcher(Searcher):
         self._charge(live)
         self._drop_checkpoint(live.job.number)
         summary = summarise(live.evaluations, self._objective, self._direction)
+        seconds += live.earlier
         self._store.complete(live.job.number, summary, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
         feasible = not broken(self._constraints, summary)
@@ -478,12 +454,21 @@ class StudySearcher(Searcher):
         for observer in self._observers:
             observer.finished(live.job, summary, seconds)
 
+    def _rest(self, live: _Live, rest: Rest) -> None:
+        live.told = True
+        self._charge(live)
+        self._cut_off(live, RESTED)
+        rest = replace(rest, seconds=round(_seconds(live), 3))
+        self._turns.rest(live.job.number, rest)
+        for observer in self._observers:
+            observer.rested(live.job, rest)
+
     def _prune(self, live: _Live, stop: Stop) -> None:
         live.told = True
         self._charge(live)
         self._budget.ended(live.job.number, None, baseline=live.baseline)
         self._drop_checkpoint(live.job.number)
-        seconds = time.perf_counter() - live.began
+        seconds = _seconds(live)
         self._store.prune(live.job.number, stop=stop, seconds=seconds, log=_log_name(live.job))
         self._kinds.append(None)
         for observer in self._observers:
@@ -498,8 +483,7 @@ class StudySearcher(Searcher):
             live.told = True
             self._cut_off(live, failure.cause)
             logger.warning("trial %d is begun again alone: %s", live.job.number, failure.cause)
-            asked = self._store.ask_again(live.job.number, self._space, self._n_folds, self._finish)
-            self._held.append(_Turn(asked, again=True, alone=True))
+            self._turns.begin_alone(live.job.number)
             return
         peak = max([failure.peak_memory or 0, *(e.peak_memory or 0 for e in live.evaluations)])
         gpu = max([failure.peak_gpu_memory or 0, *(e.peak_gpu_memory or 0 for e in live.evaluations)])
@@ -539,49 +523,32 @@ def fail_alike(kinds: Sequence[str | None]) -> bool:
     return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
 
 
-class StopWhenAsked(Stopper):
-    """Brings each result to the search, before Tune's other parts see it, and stops the trials that it says.
-
-    All trials end when the search is ending: on Ctrl-C at once, else at their next evaluation, or when their
-    grace is over.
-    """
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        self._searcher = searcher
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether to stop this trial here."""
-        return self._searcher.take(trial_id, result)
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> StopWhenAsked:
-        """Keep asking the one searcher when Tune copies its configuration."""
-        return self
-
-    def stop_all(self) -> bool:
-        """Whether to stop everything now."""
-        return self._searcher.ending_now
+def _attempt(live: _Live) -> Attempt:
+    """Return what is known of the attempt at a trial that is running."""
+    place = live.place or Place("")
+    began = time.time() - (time.perf_counter() - live.began)
+    return Attempt(place.host, place.pid, began, live.share.get("CPU", 0), live.share.get("GPU", 0))
 
 
-class NoteLostWorkers(FIFOScheduler):
-    """Tells the search why Ray has lost a worker; Tune's searchers learn only that it has."""
-
-    def __init__(self, searcher: StudySearcher) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Ray's own
-        self._searcher = searcher
-
-    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002  # Ray's signature
-        """Pass on what Ray wrote of the error."""
-        if trial.error_file is not None:
-            with suppress(OSError):  # a full disk has no room for it
-                self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> NoteLostWorkers:
-        """Keep telling the one searcher when Tune copies its configuration."""
-        return self
+def _live(
+    asked: Asked,
+    share: Share,
+    *,
+    rests_at: tuple[int, ...] = (),
+    alone: bool = False,
+    rested: Rest | None = None,
+) -> _Live:
+    """Return a trial as one that runs from now on."""
+    baseline = asked.name is not None
+    label = asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
+    job = Job(asked.number, asked.params, asked.seeds, label, () if baseline else rests_at)
+    earlier = 0.0 if rested is None else rested.seconds
+    return _Live(job, time.perf_counter(), baseline=baseline, alone=alone, share=share, earlier=earlier)
 
 
-def _label(asked: Asked) -> str:
-    return asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
+def _seconds(live: _Live) -> float:
+    """Return how long a trial has run, also before it rested."""
+    return live.earlier + time.perf_counter() - live.began
 
 
 def _log_name(job: Job) -> str:

@@ -93,6 +93,8 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     lines = []
     if record.failure:
         lines.append(f"failed: {record.failure.cause}")
+    if record.rest:
+        lines.append(f"rests after {record.rest.where}: not among the best there so far")
     if record.stop:
         lines.append(f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}")
     summary = record.summary

@@ -105,7 +105,7 @@ class Standing:
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{len(self.running)} running"]
         parts += [f"{n} {state}" for state, n in self.others.items() if n]
-        parts += [f"about {duration(self.left)} left"] if self.left is not None else []
+        parts += [f"about {duration(self.left)} left"] if self.left and self.running else []
         return " · ".join(parts)
 
     def _table(self, shown: Sequence[InFlight], width: int) -> Table:

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -41,7 +40,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.results import Direction, Evaluation, Job, Stop, Summary
+from tuner.results import Direction, Evaluation, Job, Rest, Stop, Summary
 from tuner.space.names import short_name
 
 if TYPE_CHECKING:
@@ -122,6 +121,13 @@ class TensorBoardWriter:
             scalars["parameters"] = summary.n_parameters
         self._write(job, _scalars(scalars), step=summary.epoch)
         self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Write that the trial rests, and close its run; taken up again, it is written anew."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("resting", f"after {rest.where}: not among the best so far"))
         self._end(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
@@ -213,16 +219,16 @@ class _EventFile:
 class _Run(_EventFile):
     """The event file of one trial, in place of that of an earlier attempt.
 
-    A TensorBoard that has read the earlier one goes on in this one; the mark of a session's start makes it
-    drop what it had.
+    That one is emptied and not removed: a TensorBoard that has read it looks for the next file only where
+    its own is still there. The mark of a session's start then makes it drop what it had.
     """
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in folder.glob("events.out.tfevents.*"):
+            earlier.open("wb").close()
         super().__init__(folder)
         self._add(session_log=SessionLog(status=SessionLog.START), step=0)
 

@@ -6,23 +6,30 @@ lives on for the next trial. Only what kills the process reaches Ray as an error
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ray import get_runtime_context, tune
 
+from tuner.artifacts import Artifacts
 from tuner.attempt import attempt
-from tuner.checkpoints import read_checkpoint
+from tuner.checkpoints import Checkpoint, read_checkpoint
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.folds import Fold
-from tuner.per_user import checkpoint_path
+from tuner.per_user import checkpoint_path, log_path
 from tuner.results import BEGAN, DONE, EVALUATION, FAILED, USERS, Evaluation, Job, Place, Users
 
 __all__ = ["run_trial"]
+
+logger = logging.getLogger(__name__)
 
 #: Work that a trial may lose when it is cut off, beside what leads to its next evaluation.
 CHECKPOINT_SECONDS = 30.0
@@ -34,6 +41,7 @@ def run_trial(
     folds: Sequence[Fold],
     plan: Plan,
     folder: str,
+    artifacts: Artifacts | None = None,
     threads: int,
     timeout: float | None = None,
 ) -> None:
@@ -47,6 +55,8 @@ def run_trial(
         From the object store, shared by all trials of a node.
     folder
         Of the study, for the trial's log and its checkpoint.
+    artifacts
+        Where log and checkpoint are kept instead; None: in the folder.
     threads
         For torch; the trial's share of CPUs.
     timeout
@@ -61,17 +71,60 @@ def run_trial(
     def report_users(users: Users) -> None:
         tune.report({USERS: users})
 
-    tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id())})
-    work = partial(
-        evaluate_folds,
-        job.params,
-        folds,
-        plan,
-        job.seeds,
-        report,
-        report_users=report_users,
-        checkpoint=read_checkpoint(checkpoint_path(Path(folder), job.number), CHECKPOINT_SECONDS),
-    )
-    log = Path(folder) / "logs" / f"trial-{job.number:04d}.log"
-    failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
+    tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id(), os.getpid())})
+    with _files(job, Path(folder), artifacts) as (log, checkpoint):
+        work = partial(
+            evaluate_folds,
+            job.params,
+            folds,
+            plan,
+            job.seeds,
+            report,
+            report_users=report_users,
+            checkpoint=checkpoint,
+        )
+        failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
     tune.report({**({} if failure is None else {FAILED: failure}), DONE: time.perf_counter() - began})
+
+
+@contextmanager
+def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tuple[Path, Checkpoint]]:
+    """Give a trial's log and checkpoint: in the study's folder, or here and copied to the place."""
+    if artifacts is None:
+        checkpoint = read_checkpoint(checkpoint_path(folder, job.number), CHECKPOINT_SECONDS, job.rests_at)
+        yield log_path(folder, job.number), checkpoint
+        return
+    with TemporaryDirectory(prefix="tuner-") as name:
+        here = Path(name)
+        log, kept = log_path(here, job.number), checkpoint_path(here, job.number)
+
+        def copy(path: Path) -> None:
+            try:
+                if path.exists():
+                    artifacts.write(path.relative_to(here).as_posix(), path.read_bytes())
+            except OSError as error:
+                logger.warning("%s cannot be kept in %s: %s", path.name, artifacts.place, error)
+
+        def copy_both() -> None:
+            copy(kept)
+            copy(log)
+
+        _bring(kept, here, artifacts)
+        checkpoint = read_checkpoint(kept, CHECKPOINT_SECONDS, job.rests_at)
+        checkpoint.on_kept = copy_both
+        try:
+            yield log, checkpoint
+        finally:
+            copy(log)
+
+
+def _bring(path: Path, here: Path, artifacts: Artifacts) -> None:
+    """Bring a checkpoint from the place, if there is one; without it the trial begins anew."""
+    try:
+        content = artifacts.read(path.relative_to(here).as_posix())
+    except OSError as error:
+        logger.warning("%s cannot be read from %s: %s", path.name, artifacts.place, error)
+        return
+    if content is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -21,9 +21,9 @@ from tuner.spec import Study
 from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
 
 if TYPE_CHECKING:
-    from tuner.search import Observer
+    from tuner.observer import Observer
 
-__all__ = ["tell_changes", "watch"]
+__all__ = ["facts_of", "take_up", "tell_changes", "watch"]
 
 #: Seconds between two looks at the store, at least; a look that takes long is repeated less often.
 EVERY, PATIENCE = 1.0, 10.0
@@ -52,14 +52,14 @@ def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str
     _wait_for(folder, say)
     running = study_holder(folder) is not None
     stored = read_records(folder)
-    progress = progress_of(**_facts(stored, folder))
+    progress = progress_of(**facts_of(stored, folder))
     progress.remember(stored.records)
     _leave(stored.records, progress)
     if not running:
         say(f"nobody runs it at the moment: {progress.standing().counts()}")
         return
     with progress:
-        _take_up(stored.records, progress)
+        take_up(stored.records, progress)
         _follow(folder, stored, progress)
     say(f"the run has ended: {progress.standing().counts()}")
 
@@ -90,8 +90,10 @@ def tell_changes(
 
 def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
     job = _job(record)
-    known = {(one.fold, one.epoch) for one in old.evaluations} if old is not None else set()
-    if old is None or old.state != "running":
+    known = set()
+    if old is not None and old.state == "running":
+        known = {(one.fold, one.epoch) for one in old.evaluations}
+    else:  # new, or taken up again where it rested
         observer.started(job, again=False)
     for evaluation in record.evaluations:
         if (evaluation.fold, evaluation.epoch) not in known:
@@ -109,7 +111,7 @@ def _tell_end(job: Job, record: TrialRecord, observer: Observer) -> None:
         observer.failed(job, record.failure.cause, record.log or "logs")
 
 
-def _take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
+def take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
     """Show the trials that run already, from when they began."""
     for record in records:
         if record.state == "running":
@@ -150,7 +152,7 @@ def _has_trials(folder: Path) -> bool:
     return bool(stored.records) or (study_holder(folder) is None and "objective" in stored.facts)
 
 
-def _facts(stored: StoredStudy, folder: Path) -> dict[str, Any]:
+def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
     """Return what the live view wants to know of a study."""
     trials = [record for record in stored.records if record.state not in NO_TRIALS]
     study = _study(folder)

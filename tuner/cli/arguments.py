@@ -38,6 +38,7 @@ def add_study_file(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
     )
+    command.add_argument("--profile", metavar="NAME", help="use the study with this one of its profiles")
 
 
 def add_search_budgets(command: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     from tuner.spec import Study
 
-    study = Study.load(arguments.study, arguments.set)
+    study = Study.load(arguments.study, arguments.set, arguments.profile)
     import tempfile
 
     from tuner.errors import SpaceError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from tuner.cli.arguments import (
     Commands,
@@ -42,6 +43,9 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
 
     board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
     print(render(board, arguments.format, top=arguments.top, width=terminal_width()))
+    if board.run_by is not None:
+        sys.stdout.flush()
+        print(board.run_by, file=sys.stderr)
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:

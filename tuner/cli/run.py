@@ -24,6 +24,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_search_budgets(run)
     run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.add_argument(
+        "--share", action="store_true", help="run it beside others that share it too; in a database"
+    )
+    run.add_argument(
         "--json-lines",
         nargs="?",
         const="-",
@@ -41,7 +44,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from tuner.spec import Study
 
-    study = Study.load(arguments.study, overrides(arguments))
+    changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
+    study = Study.load(arguments.study, changes, arguments.profile)
     from tuner.events import events_to
     from tuner.launch import run, study_folder
 

@@ -67,12 +67,27 @@ class EpochEvaluations(Callback):
         )
         if not self.measure.due(trainer.max_epochs or 0):
             return
+        before = self.measure.measured or 0
         with _undisturbed(self.model, pl_module):
-            self.measure.take()
+            evaluation = self.measure.take()
+        may_rest = self._may_rest_here(before)
+        if may_rest and self.checkpoint is not None:
+            self.checkpoint.epoch_ended(trainer)
+        with _undisturbed(self.model, pl_module):
+            self.measure.tell(evaluation)
         if self.measure.out_of_patience:
             trainer.should_stop = True
-        elif self.checkpoint is not None and self.checkpoint.is_due:
+        elif self.checkpoint is not None and self.checkpoint.is_due and not may_rest:
             self.checkpoint.epoch_ended(trainer)
+
+    def _may_rest_here(self, before: int) -> bool:
+        """Whether the trial may be left at this evaluation, and its state is kept before it is reported.
+
+        Not where patience ends the fold: a fit that went on from there would train on.
+        """
+        if self.checkpoint is None or self.measure.fold.index or self.measure.out_of_patience:
+            return False
+        return any(before < epoch <= self.measure.epoch for epoch in self.checkpoint.rests_at)
 
 
 def _learning_rate(trainer: Trainer) -> float | None:

@@ -101,12 +101,12 @@ def evaluate_fold(
         measure.finish()
     paths.leave(model)
     users = measure.by_user()
+    if checkpoint is not None:  # first, for the trial may be left where it reports
+        checkpoint.fold_ended(users)
     if report_users is not None and users is not None:
         report_users(users)
     if report_all_users is not None:
         report_all_users(measure.all_by_user())
-    if checkpoint is not None:
-        checkpoint.fold_ended(users)
 
 
 def with_reference(

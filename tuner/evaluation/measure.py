@@ -112,7 +112,7 @@ class Measure:
     def finish(self) -> None:
         """Evaluate the fitted model, unless its last epoch has been measured."""
         if self.measured != self.epoch or not self.epoch:
-            self.take()
+            self.tell(self.take())
 
     def by_user(self) -> Users | None:
         """Return the objective's values by user, of all evaluations; None if it is no mean over users."""
@@ -129,8 +129,8 @@ class Measure:
         }
         return {label: found for label, found in values.items() if found is not None}
 
-    def take(self) -> None:
-        """Recommend, measure and report."""
+    def take(self) -> Evaluation:
+        """Recommend and measure."""
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
@@ -175,6 +175,12 @@ class Measure:
             threads=torch.get_num_threads(),
         )
         self._made.append(evaluation)
+        self._away += time.perf_counter() - began
+        return evaluation
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Report what `take` returned; within Ray the trial may end in it."""
+        began = time.perf_counter()
         self.report(evaluation)
         self._away += time.perf_counter() - began
 

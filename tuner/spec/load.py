@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.space import Space, domain_from_plain
 from tuner.space.plain import find_module, see_modules
 from tuner.spec.models import SpaceSection, Study
+from tuner.spec.profiles import laid_over, leaves, take_profiles
 
 __all__ = ["load_study", "study_from_mapping"]
 
@@ -23,8 +25,17 @@ Lines = dict[tuple[str | int, ...], int]
 _NO_LINE = 0  # of a key that came from the command line
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """Read, override and check a study file.
+def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = None) -> Study:
+    """Read, override and check a study file, all its profiles too.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    overrides
+        Changes as ``search.trials=100``.
+    profile
+        Name of the profile to lay over the study, before overrides; None for none.
 
     Raises
     ------
@@ -40,6 +51,19 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     except UnicodeDecodeError as error:
         raise StudyError(str(path), [Problem("", f"must be UTF-8 text, but {error.reason}")]) from error
     plain, lines, problems = _parse_yaml(text, str(path))
+    profiles, found = take_profiles(plain)
+    problems.extend(found)
+    for name, changes in profiles.items():
+        if name != profile:
+            problems.extend(_profile_problems(name, plain, changes, path.parent))
+    if profile in profiles:
+        plain = laid_over(plain, profiles[profile])
+        for key in leaves(profiles[profile]):
+            lines[key] = lines.get(("profiles", profile, *key), _NO_LINE)
+    elif profile is not None:
+        rule = f"must be a profile of the study, but got {profile!r}"
+        hint = did_you_mean(profile, list(profiles)) if profiles else "the study has no section profiles"
+        problems.append(Problem("--profile", rule, hint))
     for override in overrides:
         problems.extend(_override(plain, override, lines))
     return study_from_mapping(plain, source=str(path), folder=path.parent, lines=lines, problems=problems)
@@ -73,19 +97,33 @@ def study_from_mapping(
     StudyError
         With every problem found.
     """
-    found = list(problems)
-    for beside in (Path.cwd(), folder):
-        if beside is not None:
-            see_modules(beside)
-    try:
-        study = Study.model_validate(_located(_text_keys(plain), folder))
-    except ValidationError as error:
-        study = None
-        found.extend(_problem(detail) for detail in error.errors(include_url=False))
-    found.extend(_space_problems(plain.get("space")))
+    study, found = _checked(plain, folder)
+    found = [*problems, *found]
     if found or study is None:
         raise StudyError(source, [_with_line(problem, lines or {}) for problem in _unique(found)])
     return study
+
+
+def _checked(plain: Mapping[str, Any], folder: Path | None) -> tuple[Study | None, list[Problem]]:
+    """Return a study, None if it cannot be made, and everything that is wrong with it."""
+    for beside in (Path.cwd(), folder):
+        if beside is not None:
+            see_modules(beside)
+    study, found = None, []
+    try:
+        study = Study.model_validate(_located(_text_keys(plain), folder))
+    except ValidationError as error:
+        found = [_problem(detail) for detail in error.errors(include_url=False)]
+    return study, [*found, *_space_problems(plain.get("space"))]
+
+
+def _profile_problems(
+    name: str, plain: Mapping[str, Any], changes: Mapping[str, Any], folder: Path
+) -> list[Problem]:
+    """Return what is wrong with a study under a profile, and not without it."""
+    before = set(_checked(plain, folder)[1])
+    _, found = _checked(laid_over(plain, changes), folder)
+    return [replace(one, where=f"profiles.{name}.{one.where}") for one in found if one not in before]
 
 
 class _Loader(yaml.SafeLoader):

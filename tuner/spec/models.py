@@ -442,21 +442,30 @@ class Training(_Section):
 
 
 class Halving(_Section):
-    """Stop trials within the first fold that are not among the best at an epoch.
+    """Let the best trials at an epoch of the first fold go on; the others rest, and some stop for good.
+
+    A trial that rests is taken up where it rests, with the same results, as soon as it is among the best at
+    its rung. When all trials of the search have begun, those that rest are taken up, the best first, as far
+    as `resume` says; the others are told as stopped. Settings may change from one run of a study to the next.
 
     Attributes
     ----------
     rungs
-        Epochs at which trials are compared, ascending; null: 2, 4, 8, ... below the last.
+        Epochs at which trials are compared, ascending; null: 1, 4, 16, ... and the last. The last one, if
+        it is among them, is the end of the fold, also where patience ends that earlier.
     keep
-        Share of the trials at a rung that goes on.
+        Share of the trials at a rung that goes on at once.
+    resume
+        Share of the trials at a rung that goes on in the end; null: none rests, and those beyond `keep` are
+        stopped at once.
     grace
-        Trials that come to a rung before any is stopped there.
+        Trials that come to a rung before any is held up there.
     """
 
     rungs: tuple[int, ...] | None = Field(default=None, strict=False)
-    keep: float = Field(default=0.5, gt=0, lt=1)
-    grace: int = Field(default=4, ge=2)
+    keep: float = Field(default=0.25, gt=0, lt=1)
+    resume: float | None = Field(default=0.5, gt=0, le=1)
+    grace: int = Field(default=2, ge=2)
 
     @field_validator("rungs")
     @classmethod
@@ -578,6 +587,13 @@ class Study(_Section):
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
         folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
         password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+    artifacts
+        Where what trials leave beside the store is kept: logs, checkpoints, per-user values and TensorBoard's
+        files, in a folder of the study's name. An absolute path that all hosts share, or a URL such as
+        ``s3://bucket/prefix``; null: the study's folder, which is enough on one host. Credentials come from
+        the environment of each machine, or from its role.
+    share
+        Whether several drivers may run the study at once and share its budgets; only in a database.
     final
         Judge the best trials on the holdout when a run ends; null or false: `tuner final` does it when it is
         asked to.
@@ -585,6 +601,8 @@ class Study(_Section):
 
     study: str
     storage: str | None = None
+    artifacts: str | None = None
+    share: bool = False
     data: Data
     folds: Folds
     metrics: Metrics
@@ -665,6 +683,35 @@ class Study(_Section):
             raise ValueError(msg)
         return url
 
+    @field_validator("artifacts")
+    @classmethod
+    def _check_artifacts(cls, place: str | None) -> str | None:
+        # No message repeats a URL that may hold a secret.
+        if place is None:
+            return None
+        scheme, separator, rest = place.partition("://")
+        if not separator and not place.startswith("/"):
+            msg = f"must be an absolute path that all hosts share, or a URL, but got {place!r}"
+            raise ValueError(msg)
+        secret = "@" in rest.partition("/")[0] or re.search(
+            r"(secret|access)_?key|token|password", place, re.I
+        )
+        if separator and (secret or not scheme):
+            msg = "must hold no credentials, which results would keep; leave them to the environment"
+            raise ValueError(msg)
+        return place
+
+    @field_validator("share")
+    @classmethod
+    def _check_share(cls, share: bool, info: ValidationInfo) -> bool:
+        if share and info.data.get("storage", "unusable") is None:
+            msg = (
+                "must stand beside a database, since a journal is written by one driver alone: add "
+                "storage: sqlite:///trials.db for drivers on this host, or one in PostgreSQL"
+            )
+            raise ValueError(msg)
+        return share
+
     @field_validator("baselines")
     @classmethod
     def _check_baselines(cls, baselines: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
@@ -676,7 +723,9 @@ class Study(_Section):
         return baselines
 
     @classmethod
-    def load(cls, path: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Study:
+    def load(
+        cls, path: str | Path, overrides: tuple[str, ...] | list[str] = (), profile: str | None = None
+    ) -> Study:
         """Read a study file.
 
         Parameters
@@ -686,6 +735,8 @@ class Study(_Section):
             file's own.
         overrides
             Changes as ``search.trials=100``; the value is YAML.
+        profile
+            Which of the file's `profiles` to lay over the study, before the overrides.
 
         Raises
         ------
@@ -694,4 +745,4 @@ class Study(_Section):
         """
         from tuner.spec.load import load_study  # noqa: PLC0415  # the reader builds on these models
 
-        return load_study(Path(path), overrides)
+        return load_study(Path(path), overrides, profile)

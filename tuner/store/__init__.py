@@ -14,26 +14,38 @@ A study's folder holds
 
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `held:N` and `attempt:N` (of attempt N), `warm` and `hint` (see `tuner.warm`). Everything that
-people look at is a function of these.
+`attempts`, `attempt:N` (where attempt N ran, and what became of it), `held:N` (what it held), `driver` (which
+of those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions`
+and `description`. Everything that people look at is a function of these.
 """
 
 from __future__ import annotations
 
-from tuner.store.folder import STUDY_FILE, hold_study, store_exists, study_holder, told_if_lost
+from tuner.store.folder import (
+    STUDY_FILE,
+    hold_study,
+    store_exists,
+    study_drivers,
+    study_holder,
+    told_if_lost,
+)
 from tuner.store.opening import open_store
-from tuner.store.reading import check_exists, read_records
+from tuner.store.reading import check_exists, read_points, read_records
+from tuner.store.sharing import News
 from tuner.store.trials import Asked, StudyStore
 
 __all__ = [
     "STUDY_FILE",
     "Asked",
+    "News",
     "StudyStore",
     "check_exists",
     "hold_study",
     "open_store",
+    "read_points",
     "read_records",
     "store_exists",
+    "study_drivers",
     "study_holder",
     "told_if_lost",
 ]

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from tuner.database import database_holder, hold_database, told_if_database_lost
+from tuner.advisory import advisory_drivers, hold_by_advisory_locks
+from tuner.database import filled_url, told_if_database_lost
+from tuner.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.journal import JOURNAL
-from tuner.locks import hold_lock, lock_holder
+from tuner.locks import hold_lock
 
 __all__ = [
     "STUDY_FILE",
@@ -19,6 +21,7 @@ __all__ = [
     "hold_study",
     "store_exists",
     "stored_at",
+    "study_drivers",
     "study_holder",
     "told_if_lost",
 ]
@@ -26,6 +29,8 @@ __all__ = [
 #: The study as it was first run, in its folder.
 STUDY_FILE = "study.yaml"
 
+#: Locked by who runs the study of a folder.
+LOCK = ".lock"
 GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
 
 
@@ -60,7 +65,9 @@ def check_place(folder: Path, storage: str | None) -> None:
 
 
 @contextmanager
-def hold_study(folder: Path, name: str, storage: str | None = None) -> Iterator[None]:
+def hold_study(
+    folder: Path, name: str, storage: str | None = None, *, shared: bool = False
+) -> Iterator[Hold]:
     """Hold a study for this process: its folder, and the database if it stands in one.
 
     Parameters
@@ -69,17 +76,37 @@ def hold_study(folder: Path, name: str, storage: str | None = None) -> Iterator[
         Of the study.
     storage
         URL of the database; None for a journal.
+    shared
+        Whether others may run it too, if they share it as well; only in a database.
 
     Raises
     ------
     StoreError
         If another process runs it, saying which, or the database cannot be reached.
     """
+    assert storage is not None or not shared, "a study's own rules refuse to share a journal"
+    if storage is None:
+        with hold_by_files(folder, LOCK, source=str(folder)) as hold:
+            yield hold
+        return
     with ExitStack() as stack:
-        stack.enter_context(hold_lock(folder))
-        if storage is not None:
-            stack.enter_context(hold_database(storage, folder, name))
-        yield
+        lock_file = _lock_file(storage, folder, name)
+        if lock_file is None:
+            locks = hold_by_advisory_locks(storage, folder, name, shared=shared, goes_on=GOES_ON)
+        else:
+            locks = hold_by_files(*lock_file, source=storage, shared=shared)
+        hold = stack.enter_context(locks)
+        stack.enter_context(hold_lock(folder, LOCK, shared=shared))
+        yield hold
+
+
+def _lock_file(storage: str, folder: Path, name: str) -> tuple[Path, str] | None:
+    """Return folder and name of the file that is locked to hold a study; None where there is none."""
+    full = filled_url(storage, folder)
+    if full.get_backend_name() != "sqlite":
+        return None
+    path = Path(full.database or "")
+    return path.parent, f".{path.name}.{name}.lock"
 
 
 @contextmanager
@@ -109,7 +136,15 @@ def told_if_lost(folder: Path, storage: str | None = None) -> Iterator[None]:
             raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 
-def study_holder(folder: Path) -> str | None:
-    """Return who runs the study of a folder at the moment, None if nobody does."""
+def study_drivers(folder: Path) -> tuple[Driver, ...]:
+    """Return who runs the study of a folder at the moment."""
     name, storage = stored_at(folder)
-    return lock_holder(folder) if storage is None else database_holder(storage, folder, name)
+    if storage is None:
+        return file_drivers(folder, LOCK)
+    lock_file = _lock_file(storage, folder, name)
+    return advisory_drivers(storage, folder, name) if lock_file is None else file_drivers(*lock_file)
+
+
+def study_holder(folder: Path) -> str | None:
+    """Return in words who runs the study of a folder at the moment, None if nobody does."""
+    return ", ".join(driver.words for driver in study_drivers(folder)) or None

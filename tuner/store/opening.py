@@ -10,12 +10,14 @@ from typing import Any
 import optuna
 
 from tuner.database import open_database
+from tuner.drivers import Hold
 from tuner.errors import Problem, StoreError
 from tuner.growth import SPACE_FACT
 from tuner.journal import open_journal
 from tuner.records import further_objectives
 from tuner.results import Direction, fold_seed
 from tuner.samplers import make_sampler
+from tuner.space import Value
 from tuner.spec import Sampler
 from tuner.store.folder import check_place
 from tuner.store.trials import StudyStore
@@ -36,6 +38,7 @@ def open_store(
     facts: Mapping[str, object],
     storage: str | None = None,
     grow: Grow | None = None,
+    hold: Hold | None = None,
 ) -> StudyStore:
     """Open the store of a study, making it if there is none.
 
@@ -54,6 +57,9 @@ def open_store(
         URL of a database; None for a journal in the folder.
     grow
         Puts a study in which only the space is another in its place; None: it is refused.
+    hold
+        What this process has of the study; None: nobody else writes it. Where several share it, this is done
+        in a turn.
 
     Raises
     ------
@@ -63,7 +69,8 @@ def open_store(
     """
     _quiet_optuna()
     check_place(folder, storage)
-    opened = open_journal(folder) if storage is None else open_database(storage, folder)
+    check = None if hold is None else hold.check
+    opened = open_journal(folder) if storage is None else open_database(storage, folder, check)
     directions = [direction, *further_objectives(facts).values()]
     study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
     known = study.user_attrs.get("facts")
@@ -76,10 +83,13 @@ def open_store(
         refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
         _refuse(folder, refused, known, plain)
         if differ and grow is not None:
+            _refuse_beside_others(folder, differ, hold)
             study = grow(study, plain)
     done = len(study.get_trials(deepcopy=False))
-    study.sampler = make_sampler(sampler, fold_seed(seed, {}, done))
-    return StudyStore(study, seed)
+    # Drivers that share a study would all suggest the same from one seed.
+    own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
+    study.sampler = make_sampler(sampler, fold_seed(seed, own, done))
+    return StudyStore(study, seed, hold)
 
 
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
@@ -95,6 +105,16 @@ def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: 
         hint = "give the study another name to begin anew, or another --output"
         problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
         raise StoreError(str(folder), problems)
+
+
+def _refuse_beside_others(folder: Path, differ: Sequence[str], hold: Hold | None) -> None:
+    """Refuse to change the space of a study while others run it."""
+    others = [one for one in hold.living() if one != hold.driver] if hold is not None else []
+    if others:
+        who = ", ".join(other.words for other in others)
+        rule = f"must stay as it is while {who} runs the study, but {', '.join(differ)} would change"
+        hint = "end that first, or run with the space that it has"
+        raise StoreError(str(folder), [Problem("space", rule, hint)])
 
 
 def _quiet_optuna() -> None:

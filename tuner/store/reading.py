@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
 from tuner.database import open_database
 from tuner.errors import Problem, StoreError
@@ -15,7 +16,7 @@ from tuner.journal import JOURNAL, read_journal
 from tuner.records import StoredStudy, TrialRecord, record_of
 from tuner.store.folder import store_exists, stored_at
 
-__all__ = ["check_exists", "read_records"]
+__all__ = ["check_exists", "read_points", "read_records"]
 
 
 def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
@@ -43,6 +44,21 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
         raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
     records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
     return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+
+
+def read_points(folder: Path) -> dict[int, FrozenTrial]:
+    """Read the points of a study's trials by number: Optuna's params, each with its distribution.
+
+    The trials have no values; `read_records` has those.
+    """
+    name, storage = stored_at(folder)
+    if storage is None:
+        studies = read_journal(folder / JOURNAL, curves=False, points=True)
+        trials = studies[0].trials if studies else []
+    else:
+        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
+        trials = study.get_trials(deepcopy=False)
+    return {trial.number: trial for trial in trials}
 
 
 def check_exists(folder: Path) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.constraints import Constraint, quantities
+from tuner.drivers import Hold
 from tuner.errors import Problem, SearchError, StoreError
+from tuner.journal import at_once
 from tuner.records import (
     ATTEMPT_KEY,
+    DRIVER,
     EVALUATION_KEY,
     HELD_KEY,
     INFEASIBLE,
     REPEATS,
+    RESTING,
     WARM,
     TrialRecord,
     further_objectives,
@@ -26,9 +32,10 @@ from tuner.records import (
     params_of,
     record_of,
 )
-from tuner.results import Attempt, Evaluation, Failure, Held, Stop, Summary, fold_seed
+from tuner.results import Attempt, Evaluation, Failure, Held, Rest, Stop, Summary, fold_seed
 from tuner.samplers import exhaustive_sampler
 from tuner.space import Space, Value
+from tuner.store.sharing import News, forsaken, news_of, searched, waiting
 
 __all__ = ["Asked", "StudyStore"]
 
@@ -66,6 +73,23 @@ class Asked:
     queued: bool = field(default=False, compare=False)
 
 
+_Args = ParamSpec("_Args")
+_Given = TypeVar("_Given")
+
+
+def _at_once(
+    method: Callable[Concatenate[StudyStore, _Args], _Given],
+) -> Callable[Concatenate[StudyStore, _Args], _Given]:
+    """Let all that a method writes reach the disk together."""
+
+    @wraps(method)
+    def written(self: StudyStore, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Given:
+        with at_once(self.study._storage):  # noqa: SLF001  # Optuna has no public way to its storage
+            return method(self, *args, **kwargs)
+
+    return written
+
+
 def _accept(params_of: Mapping[str, Value]) -> None:
     """Refuse nothing."""
 
@@ -79,21 +103,25 @@ class StudyStore:
         The Optuna study; its storage is the truth.
     seed
         Root of the trials' seeds.
+    hold
+        What this process has of the study; None: nobody else writes it.
     """
 
-    def __init__(self, study: optuna.Study, seed: int) -> None:
+    def __init__(self, study: optuna.Study, seed: int, hold: Hold | None = None) -> None:
         self.study = study
+        self.shared = hold is not None and hold.shared
+        self._hold = hold
         self._seed = seed
         facts = study.user_attrs.get("facts", {})
         self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
-        self._known = {
-            _key(trial): trial.number
-            for trial in study.get_trials(deepcopy=False)
-            if trial.params and is_trial(trial)
-        }
+        self._known: dict[str, int] = {}
+        self._keyed: set[int] = set()
+        trials = study.get_trials(deepcopy=False)
+        self._note_points(trials)
+        self._ended = {t.number: record_of(t) for t in trials if t.state.is_finished()} if self.shared else {}
 
     def add_baselines(
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
@@ -121,19 +149,48 @@ class StudyStore:
     def cut_off(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running]
+        resting = {trial.number for trial in running if trial.user_attrs.get(RESTING)}
+        return [number for number in forsaken(running, self._hold) if number not in resting]
+
+    def resting(self) -> dict[int, Rest]:
+        """Return the trials that rest, by number, and where; not those of another living driver."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._ids.update({trial.number: trial._trial_id for trial in running})  # noqa: SLF001  # as in `_begin`
+        mine = set(forsaken(running, self._hold))
+        return {
+            trial.number: Rest(**trial.user_attrs[RESTING])
+            for trial in running
+            if trial.user_attrs.get(RESTING) and trial.number in mine
+        }
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep other drivers of the study from beginning a trial meanwhile."""
+        return self._hold.turn() if self._hold is not None else nullcontext()
+
+    def news(self, here: Collection[int]) -> News:
+        """Return how a study that others run too stands; see `tuner.store.sharing.news_of`."""
+        assert self._hold is not None, "only who shares a study asks for news"
+        trials = self.study.get_trials(deepcopy=False)
+        self._note_points(trials)
+        return news_of(trials, self._hold, here, self._ended)
+
+    def _note_points(self, trials: Iterable[FrozenTrial]) -> None:
+        """Note which points are tried, for none to be tried twice."""
+        for trial in trials:
+            if trial.number not in self._keyed and trial.params:
+                self._keyed.add(trial.number)
+                if is_trial(trial):
+                    self._known[_key(trial)] = trial.number
 
     def n_waiting(self) -> int:
         """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        return waiting(self.study.get_trials(deepcopy=False))
 
     def n_searched(self) -> int:
         """Return how many trials the sampler has chosen, in whatever state."""
-        return sum(
-            "name" not in trial.user_attrs and is_trial(trial)
-            for trial in self.study.get_trials(deepcopy=False)
-        )
+        return searched(self.study.get_trials(deepcopy=False))
 
+    @_at_once
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
         """Begin the next trial: the next queued one, or a point that no trial has had.
 
@@ -214,13 +271,20 @@ class StudyStore:
         self.study.tell(trial, state=TrialState.FAIL)
         self._known[_key(trial)] = trial.number
 
+    @_at_once
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
-        """Begin a cut-off trial again, under its number, with its params and seeds."""
+        """Begin a cut-off or resting trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
-        return self._begin(Trial(self.study, trial_id), space, n_folds, finish)
+        asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
+        if self._frozen(number).user_attrs.get(RESTING):
+            self._note(number, **{RESTING: None})
+        return asked
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
+        driver = self._hold.driver.id if self._hold is not None and self.shared else ""
+        if attributes.get(DRIVER, "") != driver:
+            trial.set_user_attr(DRIVER, driver)
         self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
         params = params_of(attributes)
         if not params:
@@ -254,6 +318,7 @@ class StudyStore:
         """Return how often the trial was begun."""
         return int(self._frozen(number).user_attrs.get("attempts", 0))
 
+    @_at_once
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
         """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
@@ -264,6 +329,11 @@ class StudyStore:
         if not self._further:
             storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
 
+    def describe(self, description: Mapping[str, object]) -> None:
+        """Write what the study's data and folds are, for people, in place of what was written before."""
+        if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
+            self.study.set_user_attr("description", dict(description))
+
     def note_held(self, number: int, held: Held) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
         self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
@@ -272,6 +342,12 @@ class StudyStore:
         """Write where this attempt at a running trial runs, or what became of it."""
         self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
 
+    @_at_once
+    def rest(self, number: int, rest: Rest) -> None:
+        """Write that a running trial rests, until it is begun again or told."""
+        self._note(number, **{RESTING: asdict(rest)})
+
+    @_at_once
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
@@ -290,11 +366,13 @@ class StudyStore:
         """Return by how much a trial leaves each of its bounds."""
         return {str(constraint): constraint.excess(summary) for constraint in self._constraints}
 
+    @_at_once
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""
         self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
         self.study.tell(number, state=TrialState.FAIL)
 
+    @_at_once
     def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
         """Tell a trial that was stopped early; its curve stays."""
         self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())

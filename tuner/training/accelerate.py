@@ -12,6 +12,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.training.data import accelerate_data, on_gpu, restore_data
 from tuner.training.eligible import allows_fused_adam, allows_target_only_step, sends_batches_plainly
+from tuner.training.encoder import encodes_at_targets
 from tuner.training.step import TargetsAhead, target_only_step
 
 __all__ = ["FastPaths", "accelerate"]
@@ -82,6 +83,8 @@ class FastPaths(Callback):
             for name, ours in self._placed.items():
                 setattr(pl_module, name, ours)  # for the time of the fit
             self.step += (f"target-only {pl_module.loss}",)
+            if encodes_at_targets(pl_module.torch_model):
+                self.step += ("encoder at targets",)
         if allows_fused_adam(pl_module, trainer):
             _set_fused(trainer, fused=True)
             self.step += ("fused Adam",)

@@ -1,7 +1,8 @@
 """RecTools' training step with scores and losses at target positions only.
 
 RecTools scores every position of the padded batch and then masks those without a target, most of them in
-BERT4Rec and on short sessions. The sessions are encoded as ever, so the random stream is RecTools' own.
+BERT4Rec and on short sessions. So are sessions encoded only where it matters, if the encoder allows it; else
+they are encoded as ever. The random stream is RecTools' own either way.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
 
 from tuner.training.eligible import scores_last_only
+from tuner.training.encoder import encode_at, encodes_at_targets
 from tuner.training.linear import linear_cross_entropy
 from tuner.training.sampled import candidate_scores
 
@@ -79,14 +81,16 @@ def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
     batch = {key: values for key, values in batch.items() if key != TARGETS}
     y, w = batch["y"], batch["yw"]
     table = module.torch_model.item_model.get_all_embeddings()  # (n_items, n_factors)
-    sessions = module.torch_model.encode_sessions(batch, table)
-    if scores_last_only(module):
-        sessions = sessions[:, -1:]
     targets = _target_positions(y) if known is None else known
-    if sessions.shape[:2] != y.shape or not len(targets):
-        # What RecTools makes of it: targets of another shape are broadcast, no target at all gives nan.
-        return _loss_at_all_positions(module, batch, sessions, table)
-    hidden = sessions.flatten(0, 1).index_select(0, targets)
+    hidden = _encoded_at_targets(module, batch, table, targets)
+    if hidden is None:
+        sessions = module.torch_model.encode_sessions(batch, table)
+        if scores_last_only(module):
+            sessions = sessions[:, -1:]
+        if sessions.shape[:2] != y.shape or not len(targets):
+            # What RecTools makes of it: targets of another shape are broadcast, no target at all gives nan.
+            return _loss_at_all_positions(module, batch, sessions, table)
+        hidden = sessions.flatten(0, 1).index_select(0, targets)
     y, w = y.flatten()[targets], w.flatten()[targets]
     similarity = module.torch_model.similarity_module
     if _is_cosine(similarity):
@@ -96,6 +100,20 @@ def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
     candidates = torch.cat([y[:, None], batch["negatives"].flatten(0, 1)[targets]], dim=1)
     logits = candidate_scores(hidden, table, candidates) / module.logits_t
     return _calculated(module, logits[None], y[None], w[None])
+
+
+def _encoded_at_targets(
+    module: TransformerLightningModule, batch: Batch, table: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor | None:
+    """Return the sessions at the targets, shape (n_targets, n_factors); None if all must be encoded."""
+    x, y = batch["x"], batch["y"]
+    length = 1 if scores_last_only(module) else x.shape[1]
+    if y.shape != (len(x), length) or not len(targets) or not encodes_at_targets(module.torch_model):
+        return None
+    read = targets if length > 1 else (targets + 1) * x.shape[1] - 1
+    if not x.flatten()[read].all():  # a target at padding
+        return None
+    return encode_at(module.torch_model, x, table, read)
 
 
 def _loss_at_all_positions(

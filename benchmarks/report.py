@@ -1,0 +1,73 @@
+"""What the report of a long study takes: to write it, to send it, and until a browser shows it.
+
+    python -m benchmarks.report [--trials N] [--rounds N] [--quick]
+
+- write_s: `tuner report`, in a process of its own, on a study of 1,000 trials over a conditional space;
+- size_mb: the HTML file, in millions of bytes;
+- first_paint_s: from the begin of the navigation to the first contentful paint, in headless Chromium;
+- loaded_s: to the end of its script, with the leaderboard and the scatter ready.
+
+The study is made by `benchmarks.made_study`. Needs a Chromium on the PATH.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.made_study import make_study
+from benchmarks.measuring import command_line, environment, machine, middle_and_spread, write_results
+from tests.browser import open_browser
+
+#: Milliseconds since the begin of the navigation.
+PAINT = """new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))
+    .observe({type: "paint", buffered: true}))"""
+LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Take each figure once."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "tuner.cli", "report", str(folder)]
+    subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    taken = time.perf_counter() - began
+    path = folder / "report.html"
+    with open_browser() as browser:
+        browser.open(path.as_uri())
+        return {
+            "write_s": taken,
+            "size_mb": path.stat().st_size / 1e6,
+            "first_paint_s": float(browser.run(PAINT)) / 1000,
+            "loaded_s": float(browser.run(LOADED)) / 1000,
+        }
+
+
+def main() -> None:
+    """Measure, print the table and write the results."""
+    parser = command_line(__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    facts = machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_study(Path(name) / "made", arguments.trials)
+        runs = [measure(folder) for _ in range(1 if arguments.quick else arguments.rounds)]
+    for figure in runs[0]:
+        print(f"{figure:<16}{middle_and_spread([run[figure] for run in runs]):>22}")
+    found = {figure: round(median(run[figure] for run in runs), 2) for figure in runs[0]}
+    results = {
+        "machine": facts,
+        "quick": arguments.quick,
+        "trials": arguments.trials,
+        "figures": found,
+        "runs": runs,
+    }
+    print(write_results("report", results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A search whose trials rest, killed while they do: nothing is lost, and the results are those of no rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Small
+from tuner.results import Evaluation
+from tuner.spec import load_study
+from tuner.store import read_records, store_exists
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TRIALS = 8
+
+
+def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monkeypatch) -> None:
+    path = small.folder / "study.yaml"
+    text = path.read_text().replace("stopping: false", "stopping: {race: false}")
+    path.write_text(text.replace("epochs: 2", "epochs: 3").replace("trials: 4", f"trials: {TRIALS}"))
+    process = small.start("run", "study.yaml")
+    try:
+        while not (resting := at_rest(small)):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.1)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert "resting, fold 1, epoch 1" in small.tuner("leaderboard", "studies/small").stdout
+    resting |= at_rest(small)
+
+    again = small.tuner("run", "study.yaml")
+    assert again.returncode == 0, again.stderr
+    records = read_records(small.results).records
+    assert len(records) == TRIALS + 2
+    assert {record.state for record in records} == {"complete", "pruned"}
+    assert [record.state for record in records if record.name] == ["complete", "complete"]
+    for record in records:
+        if record.stop is not None:
+            assert record.stop.rule == "halving"
+            assert record.stop.evidence["place"] > record.stop.evidence["kept"]
+    assert not list((small.results / "checkpoints").iterdir())
+
+    monkeypatch.chdir(small.folder)
+    rested = [record for record in records if record.number in resting]
+    for record in rested[:2]:
+        undisturbed = evaluated(path, dict(record.params), record.seeds)
+        curve = [(e.fold, e.epoch, e.metrics, e.train_loss) for e in record.evaluations]
+        assert curve == undisturbed[: len(curve)]
+
+
+def at_rest(small: Small) -> set[int]:
+    if not store_exists(small.results):
+        return set()
+    return {r.number for r in read_records(small.results).records if r.state == "resting"}
+
+
+def evaluated(path: Path, params: dict, seeds: tuple[int, ...]) -> list[object]:
+    """Evaluate a trial in this process, from its begin to its end."""
+    from tuner.evaluation import evaluate_folds
+    from tuner.prepare import prepare
+
+    prepared = prepare(load_study(path), lambda _: None)
+    made: list[Evaluation] = []
+    evaluate_folds(params, prepared.folds, prepared.plan, seeds, made.append)
+    return [(e.fold, e.epoch, e.metrics, e.train_loss) for e in made]

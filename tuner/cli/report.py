@@ -1,0 +1,67 @@
+"""`tuner report`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuner.cli.arguments import Commands, add_results, results_folder
+
+__all__ = ["add"]
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    report = commands.add_parser(
+        "report",
+        help="write a study's report: one HTML file, Markdown, figures",
+        description="Write the report of a study, also while it runs: one HTML file that needs no network, a "
+        "summary in Markdown for a pull request, and its figures as SVG and PNG.",
+    )
+    add_results(report)
+    report.add_argument("--format", choices=("html", "md"), default="html")
+    report.add_argument(
+        "-o",
+        "--to",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html in the study's folder; stdout for md",
+    )
+    report.add_argument(
+        "--figures", type=Path, metavar="DIR", help="write each figure as SVG and PNG as well"
+    )
+    report.set_defaults(command=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    folder = results_folder(arguments)
+    from tuner.report import HAS_PNG, gather, markdown, page, write_figures
+
+    material = gather(folder)
+    if arguments.format == "html":
+        path = arguments.to or folder / "report.html"
+        _write(path, page(material))
+        print(path)
+    elif arguments.to is not None:
+        _write(arguments.to, markdown(material))
+        print(arguments.to)
+    else:
+        print(markdown(material), end="")
+    if arguments.figures is not None:
+        written = write_figures(material, arguments.figures)
+        print(f"{len(written)} files of figures in {arguments.figures}", file=sys.stderr)
+        if not HAS_PNG:
+            print("for PNG as well: pip install 'rectools-tuner[png]'", file=sys.stderr)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file; one that cannot be written is the user's to mend."""
+    from tuner.errors import Problem, StoreError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        rule = f"must be a file that can be written, but {error.strerror}"
+        raise StoreError(str(path), [Problem("--to", rule)]) from error

@@ -1,0 +1,116 @@
+"""From values to places in a drawing, and the values that an axis names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+__all__ = ["Scale", "duration_ticks", "span", "tick_labels"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear or logarithmic scale.
+
+    Attributes
+    ----------
+    low, high
+        Values at its ends; low < high, and 0 < low if it is logarithmic.
+    start, end
+        Their places, in pixels.
+    log
+        Whether equal ratios are equally far apart.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a value; one outside the ends goes to the nearer end."""
+        kept = min(max(value, self.low), self.high)
+        if self.log:
+            share = math.log(kept / self.low) / math.log(self.high / self.low)
+        else:
+            share = (kept - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, about: int = 5) -> list[float]:
+        """Return round values inside the scale, about so many."""
+        if self.log and self.high / self.low >= 10:  # noqa: PLR2004  # a decade
+            return _log_ticks(self.low, self.high, about)
+        step = _round_step((self.high - self.low) / max(about, 1))
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [index * step for index in range(first, last + 1)]
+
+
+def span(values: Sequence[float], *, room: float = 0.05, log: bool = False) -> tuple[float, float]:
+    """Return ends for a scale that holds all values, with some room, and never of no length."""
+    if not values:
+        return (1.0, 10.0) if log else (0.0, 1.0)
+    low, high = min(values), max(values)
+    if log:
+        ratio = (high / low) ** room if high > low else 2.0
+        return low / ratio, high * ratio
+    pad = (high - low) * room if high > low else abs(high) * 0.1 or 0.5
+    floor = 0.0 if low >= 0 and low < pad else low - pad
+    return floor, high + pad
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Return the ticks as text, all with as many decimals as they need to differ."""
+    if not ticks:
+        return []
+    largest = max(abs(tick) for tick in ticks)
+    if largest >= 1e6 or 0 < largest < 1e-3:  # noqa: PLR2004  # longer than people read
+        written = ([_exponential(tick, digits) for tick in ticks] for digits in range(1, 16))
+        return next((words for words in written if len(set(words)) == len(ticks)), [repr(t) for t in ticks])
+    step = min((abs(b - a) for a, b in pairwise(ticks)), default=largest) or 1.0
+    if len(ticks) > 1 and largest / max(min(abs(t) for t in ticks if t) if any(ticks) else 1, 1e-12) >= 100:  # noqa: PLR2004  # two decades
+        return [f"{tick:g}" for tick in ticks]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
+
+
+def duration_ticks(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
+    """Return ticks of a scale in seconds, in the largest unit that fits."""
+    unit, name = next(
+        ((size, word) for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if scale.high >= 2 * size),
+        (1, "s"),
+    )
+    length = (scale.high - scale.low) / about
+    round_steps = [factor * size for size, factors in _CLOCK.items() for factor in factors]
+    step = next((one for one in round_steps if one >= length * 0.9), _round_step(length / 86400) * 86400)
+    first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
+    return [(at * step, f"{at * step / unit:g} {name}") for at in range(first, last + 1)]
+
+
+#: Round steps of a clock: unit in seconds -> how many of it.
+_CLOCK = {1: (1, 2, 5, 10, 15, 30), 60: (1, 2, 5, 10, 15, 30), 3600: (1, 2, 3, 6, 12), 86400: (1, 2, 5)}
+
+
+def _round_step(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
+
+
+def _log_ticks(low: float, high: float, about: int) -> list[float]:
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        found = [factor * 10.0**power for power in powers for factor in factors]
+        kept = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(kept) <= about + 1:
+            return kept
+    return kept[:: math.ceil(len(kept) / about)]
+
+
+def _exponential(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa.rstrip('0').removesuffix('.')}e{int(exponent)}"

@@ -1,0 +1,163 @@
+"""RecTools' transformer blocks at some positions of a padded batch, without all others.
+
+Norms, projections, gates and feed-forward layers work on one position at a time, so they are computed where
+they are needed and nowhere else. Attention itself stays in the padded shape. Dropout masks are drawn in the
+padded shape too, and then read at these positions: each mask, and the random stream, are RecTools' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from rectools.models.nn.transformers.ligr import LiGRLayer
+from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayer, SwigluFeedForward
+from rectools.models.nn.transformers.sasrec import SASRecTransformerLayer
+from torch.nn import functional
+
+__all__ = ["BLOCKS", "Tokens", "draws_as_it_lies"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The positions of a padded batch that attention looks at: all tokens, and padding where it is seen.
+
+    Attributes
+    ----------
+    size, length
+        Sessions of the batch, and positions of each.
+    positions : torch.Tensor, shape (n_tokens,)
+        Flat positions, ascending; all others are as good as 0, or hidden by the mask.
+    mask : torch.Tensor, shape (size or 1, 1, length or 1, length), optional
+        Added to the scores of attention: -inf for what is hidden.
+    """
+
+    size: int
+    length: int
+    positions: torch.Tensor
+    mask: torch.Tensor | None
+
+    def rows(self, read: torch.Tensor) -> torch.Tensor:
+        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+        return torch.searchsorted(self.positions, read)
+
+    def dropped(
+        self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
+    ) -> torch.Tensor:
+        """Return what dropout makes of a padded tensor, whose values at the flat positions `at` are given.
+
+        Masks are drawn as tensors lie in memory: attention's output has positions before sessions there.
+        """
+        if not dropout.training or not 0 < dropout.p < 1:  # then nothing is drawn
+            return functional.dropout(values, dropout.p, dropout.training)
+        # Integers, since torch draws them and makes other types of them.
+        drawn = torch.empty(self.size * self.length, values.shape[1], dtype=torch.int32)
+        if time_first:
+            at = at % self.length * self.size + at // self.length
+        kept = drawn.bernoulli_(1 - dropout.p).index_select(0, at).to(values.dtype)
+        return values * kept.div_(1 - dropout.p)
+
+    def padded(
+        self, values: torch.Tensor, at: torch.Tensor, padding: torch.Tensor, n_heads: int
+    ) -> torch.Tensor:
+        """Put values of shape (n, n_factors) at the flat positions `at`, one row of `padding` at all others.
+
+        Returns
+        -------
+        torch.Tensor, shape (size, n_heads, length, n_factors / n_heads)
+        """
+        everywhere = padding.expand(self.size * self.length, -1).index_copy(0, at, values)
+        return everywhere.view(self.size, self.length, n_heads, -1).transpose(1, 2)
+
+
+@cache
+def draws_as_it_lies() -> bool:
+    """Whether this torch's dropout draws a mask in the order in which a tensor lies in memory."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        kept = functional.dropout(torch.ones(16, 8, 4).transpose(0, 1), 0.5) != 0
+        torch.default_generator.manual_seed(0)
+        drawn = torch.empty(16 * 8, 4, dtype=torch.int32).bernoulli_(0.5) != 0
+    return torch.equal(kept.transpose(0, 1), drawn.view(16, 8, 4))
+
+
+def _attended(
+    attention: torch.nn.MultiheadAttention,
+    query: torch.Tensor,
+    context: torch.Tensor,
+    tokens: Tokens,
+    read: torch.Tensor,
+) -> torch.Tensor:
+    """Return ``attention(query, context, context)`` where it is read, shape (n_read, n_factors).
+
+    Parameters
+    ----------
+    query : shape (n_read, n_factors)
+        At the positions that are read.
+    context : shape (n_tokens, n_factors)
+        At all tokens. At padding it counts as 0, whose keys and values are the biases.
+    """
+    width, heads = attention.embed_dim, attention.num_heads
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    projected = functional.linear(query, weight[:width], bias[:width])
+    q = tokens.padded(projected, read, projected.new_zeros(width), heads)
+    keys, values = functional.linear(context, weight[width:], bias[width:]).chunk(2, dim=1)
+    k = tokens.padded(keys, tokens.positions, bias[width : 2 * width], heads)
+    v = tokens.padded(values, tokens.positions, bias[2 * width :], heads)
+    dropout = attention.dropout if attention.training else 0.0
+    mixed = functional.scaled_dot_product_attention(q, k, v, tokens.mask, dropout)
+    at_read = mixed.transpose(1, 2).reshape(-1, width).index_select(0, read)
+    output: torch.Tensor = attention.out_proj(at_read)
+    return output
+
+
+def _pre_ln(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # torch knows no attributes of modules
+    """`PreLNTransformerLayer`: ``x += drop(MHA(LN(x))); x = drop(x + drop(FF(LN(x))))``."""
+    rows, normed = tokens.rows(read), block.layer_norm_1(seqs)
+    attended = _attended(block.multi_head_attn, normed.index_select(0, rows), normed, tokens, read)
+    seqs = seqs.index_select(0, rows) + tokens.dropped(block.dropout_1, attended, read, time_first=True)
+    fed = _fed_forward(block.feed_forward, block.layer_norm_2(seqs), tokens, read)
+    seqs = seqs + tokens.dropped(block.dropout_2, fed, read)
+    return tokens.dropped(block.dropout_3, seqs, read)
+
+
+def _ligr(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+    """`LiGRLayer`: ``x += s(G1 x) * drop(MHA(LN(x))); x += s(G2 x) * drop(FF(LN(x)))``, s the sigmoid."""
+    rows, normed = tokens.rows(read), block.layer_norm_1(seqs)
+    attended = _attended(block.multi_head_attn, normed.index_select(0, rows), normed, tokens, read)
+    attended = tokens.dropped(block.dropout_1, attended, read, time_first=True)
+    seqs = seqs.index_select(0, rows)
+    seqs = seqs + block.gating_linear_1(seqs).sigmoid() * attended
+    fed = _fed_forward(block.feed_forward, block.layer_norm_2(seqs), tokens, read)
+    gated: torch.Tensor = block.gating_linear_2(seqs).sigmoid() * tokens.dropped(block.dropout_2, fed, read)
+    return seqs + gated
+
+
+def _sasrec(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+    """`SASRecTransformerLayer`, padding being 0: ``q = LN(x); y = LN(q + MHA(q, x, x)); y + drop(FF(y))``."""
+    query = block.q_layer_norm(seqs.index_select(0, tokens.rows(read)))
+    attended = _attended(block.multi_head_attn, query, seqs, tokens, read)
+    seqs = block.ff_layer_norm(query + attended)
+    fed = _fed_forward(block.feed_forward, seqs, tokens, read)
+    return tokens.dropped(block.dropout, fed, read) + seqs
+
+
+def _fed_forward(layer: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+    """`PointWiseFeedForward` or, with a gate, `SwigluFeedForward`."""
+    inner = layer.ff_activation(layer.ff_linear_1(seqs))
+    if isinstance(layer, SwigluFeedForward):
+        inner = inner * layer.ff_linear_3(seqs)
+    output: torch.Tensor = layer.ff_linear_2(tokens.dropped(layer.ff_dropout_1, inner, read))
+    return output
+
+
+#: What passes the tokens, shape (n_tokens, n_factors), through a block of exactly this type, and returns
+#: those that are read, shape (n_read, n_factors).
+BLOCKS: dict[type[torch.nn.Module], Callable[[Any, torch.Tensor, Tokens, torch.Tensor], torch.Tensor]] = {
+    PreLNTransformerLayer: _pre_ln,
+    LiGRLayer: _ligr,
+    SASRecTransformerLayer: _sasrec,
+}
