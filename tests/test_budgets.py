@@ -16,8 +16,8 @@ from tuner.capacity import Capacity, Shares
 from tuner.errors import StudyError
 from tuner.launch import _end
 from tuner.records import TrialRecord
-from tuner.results import DONE, EVALUATION, Direction, Evaluation, Held, Summary
-from tuner.search import StudySearcher
+from tuner.results import BEGAN, DONE, EVALUATION, Direction, Evaluation, Held, Place, Summary
+from tuner.search import MAX_DEATHS, StudySearcher
 from tuner.show import show_trial
 from tuner.space import Float, Space
 from tuner.spec import Plateau, Sampler, Search, study_from_mapping
@@ -262,6 +262,7 @@ def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
 
     again = search_of(open_small(tmp_path), trials=1)
     assert isinstance(again.suggest("b"), dict)
+    again.take("b", {BEGAN: Place("here")})
     again.lost("b", "")
     again.on_trial_complete("b", error=True)
     after = held(store)
@@ -306,8 +307,29 @@ def test_when_hours_are_up_a_trial_stops_at_its_next_evaluation_and_none_begins(
 def test_after_the_grace_trials_end_where_they_are(tmp_path: Path) -> None:
     searcher = search_of(open_small(tmp_path), trials=2, cpu_hours=1e-9, grace=1e-9)
     assert isinstance(searcher.suggest("a"), dict)
+    assert not searcher.ending, "a trial that waits for a machine holds nothing"
+    assert searcher.take("a", {BEGAN: Place("here")})
     assert searcher.ending
     assert StopWhenAsked(searcher).stop_all()
+
+
+def test_machines_that_are_lost_count_apart_from_workers_that_die(tmp_path: Path) -> None:
+    store = open_small(tmp_path)
+    searcher = search_of(store, trials=1)
+    for attempt in range(MAX_DEATHS + 1):
+        assert isinstance(searcher.suggest(str(attempt)), dict)
+        searcher.take(str(attempt), {BEGAN: Place(f"host{attempt}")})
+        searcher.lost(str(attempt), "The actor died because its node has died." if attempt else "")
+        searcher.on_trial_complete(str(attempt), error=True)
+    assert isinstance(searcher.suggest("last"), dict), "more were lost than workers may die"
+    assert searcher.take("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.9})}) is False
+    (record,) = store.records()
+    assert record.evaluations == (), "a twin that was given up reports late, and is not heard"
+    assert [(a.host, a.lost, a.by_machine) for a in record.attempts] == [
+        ("host0", "its worker died", False),
+        *((f"host{n}", "its machine was lost", True) for n in range(1, MAX_DEATHS + 1)),
+        ("", "", False),
+    ]
 
 
 def test_on_a_plateau_what_runs_is_finished_and_nothing_begins(tmp_path: Path) -> None:

@@ -235,8 +235,8 @@ def test_overrides_reach_the_study(study_file, tmp_path, monkeypatch):
     """`--trials` wins over `--set`. Stops where the search would begin."""
     seen = []
 
-    def stop(study, output, events):
-        assert events is None
+    def stop(study, output, events, address):
+        assert (events, address) == (None, None)
         seen.append((study, output))
         raise SearchError("stopped here")
 

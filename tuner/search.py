@@ -354,7 +354,8 @@ class StudySearcher(Searcher):
             return
         self._cut_off(live, "its worker died")
         self._deaths[number] += 1
-        if self._timeout is not None and seconds >= self._timeout:  # the worker's own clock began later
+        began = live.place is not None  # the worker's own clock began later
+        if self._timeout is not None and began and seconds >= self._timeout:
             limit = duration(self._timeout)
             cause = f"took longer than training.timeout, {limit}; its log ends with where it was"
             self._fail(live, Failure(cause, TIMEOUT), seconds)
@@ -421,6 +422,8 @@ class StudySearcher(Searcher):
         return self._referee.evaluated(number, fold=evaluation.fold, epoch=evaluation.epoch, value=value)
 
     def _held_by(self, live: _Live) -> Held:
+        if live.place is None and not live.evaluations:
+            return Held()  # it waits for a machine
         seconds = time.perf_counter() - live.began
         return Held(seconds * live.share.get("CPU", 0), seconds * live.share.get("GPU", 0))
 
