@@ -12,6 +12,7 @@ import pytest
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
+from tuner.capacity import Capacity, Shares
 from tuner.leaderboard import load_leaderboard, render
 from tuner.records import TrialRecord
 from tuner.results import DONE, EVALUATION, USERS, Evaluation, Job, Rest, Users
@@ -59,14 +60,14 @@ class Run:
             self.store,
             SPACE,
             budget,
-            share={"CPU": 1, "GPU": 0},
+            shares=Shares.alike({"CPU": 1}),
             referee=referee,
             keep_users=lambda *_: None,
             drop_checkpoint=lambda number: self.events.append(("drop", number)),
             n_folds=FOLDS,
             objective="NDCG@10",
             direction="maximize",
-            concurrency=2,
+            capacity=Capacity.of(2),
             finish=lambda params: {**params, "epochs": EPOCHS},
             refuse=lambda _: None,
             large=LargeTrials(lambda _: None),
