@@ -151,11 +151,13 @@ def test_postgres_and_s3_give_the_leaderboard_of_a_journal_and_a_folder_and_keep
     assert rows(remote) == rows(small.results)
     for name in logs:
         assert (remote / name).read_text().startswith("trial ")
-    files = [path.read_bytes() for root in (remote, session) for path in root.rglob("*") if path.is_file()]
-    assert len(files) > 20
+    paths = [path for root in (remote, session) for path in root.rglob("*") if path.is_file()]
+    assert len(paths) > 20
+    texts = {str(path): path.read_bytes().decode(errors="replace") for path in paths}
+    texts |= {f"artifact {index}": content.decode(errors="replace") for index, content in enumerate(kept)}
+    texts |= {"stderr": stderr, "ps": "".join(seen)}
     secrets = (SECRET, "s3cret%2Fp%40ss", CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-    for text in (stderr, *seen, *(content.decode(errors="replace") for content in (*kept, *files))):
-        assert not any(secret in text for secret in secrets)
+    assert [where for where, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
 @pytest.mark.long
