@@ -78,8 +78,10 @@ def _refuse_without_holdout(study: Study) -> None:
         raise StudyError(study.study, [Problem("folds.holdout", rule, hint)])
 
 
-def judge_study(study: Study, folder: Path, asked: FinalJudgement, console: Console) -> Final:
-    """Judge a study that this process holds; see `run_final`."""
+def judge_study(
+    study: Study, folder: Path, asked: FinalJudgement, console: Console, address: str | None = None
+) -> Final:
+    """Judge a study that this process holds; see `run_final`, and `ray_session` of an address."""
     from tuner.prepare import prepare_final  # noqa: PLC0415  # torch
 
     prepared = prepare_final(study, console.print)
@@ -99,14 +101,14 @@ def judge_study(study: Study, folder: Path, asked: FinalJudgement, console: Cons
     look = looks.begin(chosen)
     for line in [*_unfinished_words(board), *look_words(look.number, look.before)]:
         console.print(line)
-    fits = _fits(prepared, look, records, looks, console.print)
+    fits = _fits(prepared, look, records, looks, say=console.print, address=address)
     final = _judge(prepared, look, records, fits)
     looks.judged(final)
     return final
 
 
 def _unfinished_words(board: Leaderboard) -> list[str]:
-    unfinished = sum(row.state in {"running", "waiting", "cut off"} for row in board.rows)
+    unfinished = sum(row.state in {"running", "resting", "waiting", "cut off"} for row in board.rows)
     return [f"final: without {unfinished} trials that have not ended"] if unfinished else []
 
 
@@ -150,7 +152,9 @@ def _fits(
     look: Look,
     records: Mapping[int, TrialRecord],
     looks: Looks,
+    *,
     say: Callable[[str], None],
+    address: str | None,
 ) -> dict[tuple[int, int], Fit]:
     """Return the fits by trial and seed, those that failed left out; make those that are missing."""
     n_users = len(prepared.folds[0].users)
@@ -167,12 +171,16 @@ def _fits(
     if jobs:
         known = f", {len(fits)} are known" if fits else ""
         say(f"final: {len(look.chosen)} trials, {len(jobs)} fits{known}")
-        fits |= _made(prepared, jobs, looks, say)
+        fits |= _made(prepared, jobs, looks, say, address)
     return fits
 
 
 def _made(
-    prepared: Prepared, jobs: Sequence[Job], looks: Looks, say: Callable[[str], None]
+    prepared: Prepared,
+    jobs: Sequence[Job],
+    looks: Looks,
+    say: Callable[[str], None],
+    address: str | None,
 ) -> dict[tuple[int, int], Fit]:
     """Return the fits of jobs by trial and seed, each kept as soon as it is made."""
     from tuner.refit import refit_all, refit_log  # noqa: PLC0415  # torch
@@ -194,7 +202,7 @@ def _made(
         say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
 
     share = trial_share(study.resources)
-    with ray_session(prepared) as capacity, _interrupted_calmly():
+    with ray_session(prepared, address) as capacity, _interrupted_calmly():
         slots = capacity.slots(share)
         refit_all(
             jobs,

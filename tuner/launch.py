@@ -135,7 +135,7 @@ def run(
         if events is not None:
             events.ended(*how)
         others = [driver.words for driver in hold.living() if driver != hold.driver]
-        _judge(study, store, folder, console, others)
+        _judge(study, store, folder, others, console=console, address=address)
     return load_leaderboard(folder)
 
 
@@ -263,7 +263,15 @@ def _unfinished(store: StudyStore) -> int:
     return store.n_waiting() + len(store.cut_off()) + len(store.resting())
 
 
-def _judge(study: Study, store: StudyStore, folder: Path, console: Console, others: Sequence[str]) -> None:
+def _judge(
+    study: Study,
+    store: StudyStore,
+    folder: Path,
+    others: Sequence[str],
+    *,
+    console: Console,
+    address: str | None,
+) -> None:
     """Judge the best trials on the holdout, if the study asks for it and no trial is still to go on."""
     if others:
         console.print(f"still run by {', '.join(others)}")
@@ -275,7 +283,7 @@ def _judge(study: Study, store: StudyStore, folder: Path, console: Console, othe
         return
     from tuner.holdout import judge_study  # noqa: PLC0415  # torch
 
-    judge_study(study, folder, study.final, console)
+    judge_study(study, folder, study.final, console, address)
 
 
 def _search(

@@ -105,7 +105,9 @@ def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
     import ray  # noqa: PLC0415  # ray
 
     _quiet_loggers()
-    own: dict[str, Any] = {"include_dashboard": False} if address is None else {"address": address}
+    own: dict[str, Any] = (
+        {"address": "local", "include_dashboard": False} if address is None else {"address": address}
+    )
     try:
         ray.init(
             configure_logging=False,

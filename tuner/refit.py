@@ -94,7 +94,7 @@ def refit_all(
     fold, plan, folder, timeout
         See `refit`.
     share, slots
-        CPUs and GPUs that a fit holds, and fits at once.
+        What a fit takes of a node, as Ray names it, and fits at once.
     told
         Is called with each fit that has ended.
 
@@ -106,7 +106,10 @@ def refit_all(
     import ray  # noqa: PLC0415  # ray
 
     remote: Any = ray.remote(cast("Any", refit)).options(
-        num_cpus=share["CPU"], num_gpus=share["GPU"], max_retries=0
+        num_cpus=share["CPU"],
+        num_gpus=share.get("GPU", 0),
+        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
+        max_retries=0,
     )
     shared = (ray.put(fold), ray.put(plan), str(folder))
     threads = max(1, int(share["CPU"]))

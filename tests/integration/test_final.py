@@ -104,14 +104,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def stored(small: Small) -> dict[str, Any]:
-    """Return all that the search wrote, but for times, memory and the fingerprint of the data."""
+    """Return all that the search wrote, but for times, memory, places and the fingerprint of the data."""
     study = optuna.load_study(study_name="small", storage=open_journal(small.results))
     facts = {key: value for key, value in study.user_attrs["facts"].items() if key != "data"}
     return {"facts": facts, "trials": [_told(trial) for trial in study.get_trials(deepcopy=False)]}
 
 
 def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    attributes = {key: value for key, value in trial.user_attrs.items() if not key.startswith("held:")}
+    attributes = {
+        key: value for key, value in trial.user_attrs.items() if not key.startswith(("held:", "attempt:"))
+    }
     return {
         "state": trial.state.name,
         "params": trial.params,
