@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 # Two processes: one for the tests that start Ray, in the order of the files, one for all others.
-PARALLEL ?= -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= -n 2 --dist loadscope --no-loadscope-reorder
 DATA ?= ../shared/data
 
 BIN := $(VENV)/bin

@@ -7,13 +7,23 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.finished import finished_shop, shop_folder  # noqa: F401  # fixtures: a study that was run
 from tests.test_store_contract import place, postgres  # noqa: F401  # fixtures: every storage
 
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
-#: Tests that start Ray or a browser want several processors, so that one runs at a time.
-WIDE = ("ray", "cluster", "browser")
+#: Tests that start Ray, or share a study that Ray has run: in one process, one after the other.
+WIDE = (
+    "tests/cluster/",
+    "tests/integration/",
+    "tests/test_dashboard.py",
+    "tests/test_docs.py",
+    "tests/test_events.py",
+    "tests/test_guide_table.py",
+    "tests/test_watch.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,12 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process: those that are wide; and those of a file, which share fixtures."""
-    for item in items:
-        wide = any(item.get_closest_marker(name) for name in WIDE)
-        item.add_marker(pytest.mark.xdist_group("wide" if wide else item.nodeid.partition("::")[0]))
+class _Wide(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, and all wide ones in the first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "wide" if nodeid.startswith(WIDE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Wide:
+    """Share the tests among the processes of `make test`."""
+    return _Wide(config, log)
 
 
 @pytest.fixture(scope="session")
