@@ -39,19 +39,19 @@ _EPILOG = (
     "75 Ray has died, run it again, 130 interrupted."
 )
 _COMMANDS = (
+    init,
+    space,
+    check,
     run,
-    final,
+    watch,
     leaderboard,
     show,
+    final,
     report,
-    watch,
-    check,
-    space,
+    compare,
+    reproduce,
     export,
     recommend,
-    reproduce,
-    compare,
-    init,
     submit,
     fetch,
 )
