@@ -13,7 +13,16 @@ from benchmarks import tables
 from benchmarks.measuring import RESULTS
 
 FOLDER = Path(tables.__file__).parent
-NO_COMMANDS = {"__init__", "made_study", "measuring", "packing", "recording", "replay", "small_study"}
+NO_COMMANDS = {
+    "__init__",
+    "made_study",
+    "measuring",
+    "packing",
+    "recording",
+    "replay",
+    "shares",
+    "small_study",
+}
 COMMANDS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_COMMANDS)
 
 

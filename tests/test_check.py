@@ -56,7 +56,7 @@ def test_a_space_that_works_is_passed(shop: Small) -> None:
     small = "cls: SASRecModel, n_factors: 8, n_heads: 2, session_max_len: 8"
     space = f"space={{use: search_spaces.guide, set: {{{small}}}}}"
     checked = check(study_of(shop, space), said.append)
-    assert re.fullmatch(r"folds in memory: [\d.]+ [MG]B, one copy on each node for all its trials", said[-1])
+    assert re.fullmatch(r"folds in memory: [\d.]+ [kMG]B, one copy on each node for all its trials", said[-1])
     assert checked.problems == ()
     assert checked.n_options >= 4 + 3 + 2, "losses, layers and item nets"
     assert checked.n_pairs > checked.n_options
