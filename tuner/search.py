@@ -349,7 +349,8 @@ class StudySearcher(Searcher):
 
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
-        if any(words in live.lost for words in LOST_MACHINE):
+        for_want_of_memory = KILLED_BY_RAY in live.lost or oom_kills() > live.oom_kills
+        if not for_want_of_memory and any(words in live.lost for words in LOST_MACHINE):
             self._lost_machine(live, seconds)
             return
         self._cut_off(live, "its worker died")
@@ -359,7 +360,7 @@ class StudySearcher(Searcher):
             limit = duration(self._timeout)
             cause = f"took longer than training.timeout, {limit}; its log ends with where it was"
             self._fail(live, Failure(cause, TIMEOUT), seconds)
-        elif KILLED_BY_RAY in live.lost or oom_kills() > live.oom_kills:
+        elif for_want_of_memory:
             self._out_of_memory(
                 live, Failure("its worker was killed for want of memory", OUT_OF_MEMORY), seconds
             )
