@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tuner.access import check_from_every_node, check_here
 from tuner.artifacts import Artifacts, artifacts_at
 from tuner.budgets import Budget, End
-from tuner.capacity import Capacity, Share, Shares, cpu_share, trial_share
+from tuner.capacity import Capacity, trial_share
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
 from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
@@ -30,14 +29,14 @@ from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.ray_session import ray_session, with_gpu_share
-from tuner.space import Choice, Value, space_to_plain
-from tuner.spec import Resources, SpaceSection, Study
+from tuner.space import space_to_plain
+from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
 from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
 from tuner.tensorboard import TensorBoardWriter
+from tuner.tuning import fit_by_tune, shares_of
 
 if TYPE_CHECKING:
-    from ray.tune.experiment import Trial
     from rich.console import Console
 
     from tuner.drivers import Hold
@@ -327,7 +326,7 @@ def _search(
         console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
-                _fit(prepared, searcher, folder, hold, artifacts=artifacts)
+                fit_by_tune(prepared, searcher, folder, hold, artifacts=artifacts)
                 searcher.close()
             finally:  # what failed first is told, whatever Tune made of it
                 if searcher.error is not None:
@@ -406,7 +405,7 @@ def _searcher(
         store,
         prepared.space,
         budget,
-        shares=_shares(prepared),
+        shares=shares_of(prepared),
         referee=referee,
         keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
         drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
@@ -439,29 +438,6 @@ def _referee(prepared: Prepared, store: StudyStore, folder: Path) -> Referee:
     return referee
 
 
-def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
-    """Return what a trial takes of a node: a classic model has no use for a GPU."""
-    from tuner.models import trains_by_steps  # noqa: PLC0415  # torch
-
-    return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
-
-
-def _shares(prepared: Prepared) -> Shares:
-    resources = prepared.study.resources
-    of = partial(_share, resources)
-    domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
-    classes = domain.options if isinstance(domain, Choice) else [domain.only()]
-    return Shares(
-        of,
-        queued=_distinct(trial_share(resources), cpu_share(resources)),
-        sampled=_distinct(*(of({"cls": cls}) for cls in classes)),
-    )
-
-
-def _distinct(*shares: Share) -> list[Share]:
-    return [share for index, share in enumerate(shares) if share not in shares[:index]]
-
-
 def _remind(
     referee: Referee, study: Study, folder: Path, record: TrialRecord, *, mirror: Mirror | None = None
 ) -> None:
@@ -473,63 +449,6 @@ def _remind(
     referee.remember(record.number, curve, read_users(folder, record.number))
     if record.summary is not None and not broken(study.search.constraints, record.summary):
         referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
-
-
-def _fit(
-    prepared: Prepared,
-    searcher: StudySearcher,
-    folder: Path,
-    hold: Hold,
-    *,
-    artifacts: Artifacts | None,
-) -> None:
-    """Hand the search to Ray Tune."""
-    from ray import tune  # noqa: PLC0415  # ray
-
-    from tuner.stopper import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
-    from tuner.trial import run_trial  # noqa: PLC0415  # ray
-
-    resources = prepared.study.resources
-    trainable = tune.with_parameters(
-        run_trial,
-        folds=prepared.folds,
-        plan=prepared.plan,
-        folder=str(folder),
-        artifacts=artifacts,
-        threads=max(1, int(resources.cpus_per_trial)),
-        timeout=prepared.study.training.timeout,
-        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
-    )
-
-    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
-
-    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
-    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        tune.Tuner(
-            tune.with_resources(trainable, bundle),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=NoteLostWorkers(searcher),
-                num_samples=-1,
-                reuse_actors=True,
-                trial_name_creator=_tune_name,
-                trial_dirname_creator=_tune_name,
-            ),
-            run_config=tune.RunConfig(
-                name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
-            ),
-        ).fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):  # others of a shared study have theirs there
-            scratch.parent.rmdir()
-
-
-def _tune_name(trial: Trial) -> str:
-    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
 
 
 @contextmanager
