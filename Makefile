@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# Two processes: one for the tests that start Ray, in the order of the files, one for all others.
+# Two processes: the first begins with the tests that search with Ray, the other with the rest.
 PARALLEL ?= -n 2 --dist loadscope --no-loadscope-reorder
 DATA ?= ../shared/data
 

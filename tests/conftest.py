@@ -14,16 +14,18 @@ from tests.finished import finished_shop, shop_folder  # noqa: F401  # fixtures:
 from tests.test_store_contract import place, postgres  # noqa: F401  # fixtures: every storage
 
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
-#: Tests that start Ray, or share a study that Ray has run: in one process, one after the other.
-WIDE = (
-    "tests/cluster/",
-    "tests/integration/",
-    "tests/test_dashboard.py",
-    "tests/test_docs.py",
-    "tests/test_events.py",
-    "tests/test_guide_table.py",
-    "tests/test_watch.py",
-)
+#: Groups of tests that stay in one process, one after the other: those that search with Ray, and those that
+#: look at one study that was run for them.
+TOGETHER = {
+    "search": ("tests/cluster/", "tests/integration/"),
+    "look": (
+        "tests/test_dashboard.py",
+        "tests/test_docs.py",
+        "tests/test_events.py",
+        "tests/test_guide_table.py",
+        "tests/test_watch.py",
+    ),
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,16 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))
 
 
-class _Wide(LoadScopeScheduling):
-    """Keeps the tests of a file in one process, and all wide ones in the first."""
+class _Together(LoadScopeScheduling):
+    """Keeps the tests of a group, and those of a file, in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "wide" if nodeid.startswith(WIDE) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return next((group for group, begins in TOGETHER.items() if file.startswith(begins)), file)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Wide:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Together:
     """Share the tests among the processes of `make test`."""
-    return _Wide(config, log)
+    return _Together(config, log)
 
 
 @pytest.fixture(scope="session")
