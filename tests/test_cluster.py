@@ -11,7 +11,9 @@ from tuner.cluster import parcel
 from tuner.cluster.address import connect
 from tuner.cluster.archive import FETCHED, pack_folder, unpack_folder
 from tuner.cluster.follow import Printer
+from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.parcel import pack
+from tuner.cluster.submit import command
 from tuner.cluster.versions import check_versions, versions
 from tuner.cluster.words import BEGIN, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, StudyError
@@ -125,3 +127,14 @@ def test_progress_goes_to_stderr_the_result_to_stdout_and_nothing_twice(capsys) 
     assert out == "rank\n"
     assert err == "fold 1\nlast\nnews\n"
     assert printer.before[0] == "ray speaks"
+
+
+def test_a_job_has_the_changes_and_the_profile_of_the_command(folder: Path) -> None:
+    sent = pack(folder / "shop.yaml", study("data/clicks.csv"))
+    words = command(sent, ["search.trials=3"], "cluster", "~/studies")
+    assert words[:4] == ["python", "-um", "tuner.cluster.on_head", "run"]
+    given = on_head_arguments(words[3:])
+    assert (given.study, given.profile, given.output) == (Path("shop.yaml"), "cluster", "~/studies")
+    assert given.set == ["search.trials=3", "data.interactions=data/clicks.csv"]
+    assert given.client == versions()
+    assert on_head_arguments(command(sent, [], None, "x")[3:]).profile is None

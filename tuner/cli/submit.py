@@ -63,7 +63,7 @@ def _submit(arguments: argparse.Namespace) -> None:
     from tuner.spec import Study
 
     changes = overrides(arguments)
-    study = Study.load(arguments.study, changes)
+    study = Study.load(arguments.study, changes, arguments.profile)
     client = connect(arguments.address)
     job = running_job(client, study.study)
     if job is not None:
@@ -80,7 +80,7 @@ def _submit(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
         parcel = pack_checked(arguments.study, study)
     print(f"sending {parcel}", file=sys.stderr)
-    job = submit(client, study, parcel, overrides=changes, results=results)
+    job = submit(client, study, parcel, overrides=changes, profile=arguments.profile, results=results)
     print(
         f"{study.study} runs as {job.job_id}; results in {results}/{study.study} on the cluster",
         file=sys.stderr,

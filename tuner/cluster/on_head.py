@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.cluster.archive import digest, pack_folder
@@ -24,7 +25,7 @@ from tuner.errors import Problem, SearchError, StoreError, TunerError
 from tuner.logs import logs_to
 from tuner.spec import Study
 
-__all__ = ["main"]
+__all__ = ["main", "read_arguments"]
 
 #: Seconds after which an archive that nobody has fetched is removed.
 _KEPT = 3600
@@ -32,7 +33,7 @@ _KEPT = 3600
 
 def main(argv: list[str] | None = None) -> int:
     """Run one job; return its exit code, as `tuner` would."""
-    arguments = _parser().parse_args(argv)
+    arguments = read_arguments(argv)
     _say(BEGIN)
     try:
         arguments.command(arguments)
@@ -42,12 +43,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the words of a job's command."""
     parser = argparse.ArgumentParser(prog="python -m tuner.cluster.on_head")
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run")
     run.add_argument("study", type=Path)
     run.add_argument("--set", action="append", default=[])
+    run.add_argument("--profile")
     run.add_argument("--output", required=True)
     run.add_argument("--client", type=json.loads, default={})
     run.set_defaults(command=_run)
@@ -60,12 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     pack = commands.add_parser("pack")
     pack.add_argument("folder")
     pack.set_defaults(command=_pack)
-    return parser
+    return parser.parse_args(argv)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     check_versions(arguments.client, "the cluster")
-    study = Study.load(arguments.study, arguments.set)
+    study = Study.load(arguments.study, arguments.set, arguments.profile)
     check_data(study)
     _check_cluster(study)
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna

@@ -20,7 +20,7 @@ from tuner.spec import Study
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-__all__ = ["DEFAULT_RESULTS", "Submitted", "find_job", "pack_checked", "running_job", "submit"]
+__all__ = ["DEFAULT_RESULTS", "Submitted", "command", "find_job", "pack_checked", "running_job", "submit"]
 
 #: Where results stand on the head, unless told otherwise.
 DEFAULT_RESULTS = "~/studies"
@@ -76,7 +76,13 @@ def pack_checked(path: Path, study: Study) -> Parcel:
 
 
 def submit(
-    client: JobSubmissionClient, study: Study, parcel: Parcel, *, overrides: Sequence[str], results: str
+    client: JobSubmissionClient,
+    study: Study,
+    parcel: Parcel,
+    *,
+    overrides: Sequence[str],
+    profile: str | None,
+    results: str,
 ) -> Submitted:
     """Start a job that runs a study, or goes on with it.
 
@@ -86,20 +92,17 @@ def submit(
         See `tuner.cluster.address.connect`.
     study, parcel
         See `pack_checked`.
-    overrides
-        The user's changes to the study file.
+    overrides, profile
+        The user's changes to the study file, and which of its profiles is laid over it.
     results
         Folder on the head in which the study's folder is to stand.
     """
-    words = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
-    words += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
-    words += ["--client", json.dumps(versions(), separators=(",", ":"))]
     job_id = f"{study.study}-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
         parcel.write(Path(folder))
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the parcel is all that is to go
         client.submit_job(
-            entrypoint=f"exec {shlex.join(words)}",
+            entrypoint=f"exec {shlex.join(command(parcel, overrides, profile, results))}",
             submission_id=job_id,
             runtime_env={
                 "working_dir": folder,
@@ -108,6 +111,15 @@ def submit(
             metadata={STUDY: study.study, RESULTS: results},
         )
     return Submitted(job_id, study.study, results, running=True)
+
+
+def command(parcel: Parcel, overrides: Sequence[str], profile: str | None, results: str) -> list[str]:
+    """Return the words of a job's command; see `submit`."""
+    words = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
+    words += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
+    words += ["--profile", profile] if profile is not None else []
+    words += ["--client", json.dumps(versions(), separators=(",", ":"))]
+    return words
 
 
 def running_job(client: JobSubmissionClient, study: str) -> Submitted | None:
