@@ -176,6 +176,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "gpu_hours": None,
             "target": None,
             "plateau": None,
+            "terminator": None,
             "grace": 600,
             "constraints": (),
             "sampler": {"use": "tpe", "options": {}},

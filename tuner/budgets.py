@@ -1,8 +1,8 @@
 """When a search ends: rules over what a study has had so far. Knows no Ray.
 
-Whichever budget comes first ends a search. After `trials`, `target` and `plateau` no trial is begun any more,
-and those that run are finished. When the time, or the CPU or GPU hours are up, those that run stop as well,
-at their next evaluation or after a grace; they go on when the study is run again.
+Whichever budget comes first ends a search. After `trials`, `target`, `plateau` and `terminator` no trial is
+begun any more, and those that run are finished. When the time, or the CPU or GPU hours are up, those that run
+stop as well, at their next evaluation or after a grace; they go on when the study is run again.
 
 `Budget` holds what the rules look at, and is fed in the order of events. None of it is a fact of the study:
 running again with more goes on.
@@ -89,6 +89,8 @@ class Budget:
         The section of the study with the budgets.
     objective, direction
         What `target` and `plateau` look at.
+    settled
+        Tells what `terminator` asks; see `tuner.terminator`.
     clock
         Seconds that only go forward.
     """
@@ -99,12 +101,15 @@ class Budget:
         *,
         objective: str,
         direction: Direction,
+        settled: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ends_at: float | None = None
         self._search = search
         self._objective = objective
         self._direction = direction
+        self._settled = settled
+        self._asked: tuple[int, bool] = (0, False)  # with how many complete trials, and the answer
         self._clock = clock
         self._held = Held()
         self._best: tuple[float, int] | None = None  # of all trials: objective, number
@@ -150,7 +155,12 @@ class Budget:
         searched
             Trials that the sampler has chosen so far.
         """
-        return self._trials_are_done(searched) or self._target_is_reached() or self._is_on_plateau()
+        return (
+            self._trials_are_done(searched)
+            or self._target_is_reached()
+            or self._is_on_plateau()
+            or self._is_terminated()
+        )
 
     def time_is_up(self, running: Held = Held()) -> End | None:  # noqa: B008  # frozen
         """Return why those that run are to stop as well, at their next evaluation.
@@ -193,6 +203,17 @@ class Budget:
             return None
         reason = f"no better trial among the last {waited}"
         return End("search.plateau", reason, _raise("plateau", "more trials, or null"))
+
+    def _is_terminated(self) -> End | None:
+        n_complete = sum(value is not None for value in self._values)
+        if self._search.terminator is None or n_complete < self._search.terminator:
+            return None
+        if self._asked[0] != n_complete:
+            self._asked = (n_complete, self._settled())
+        if not self._asked[1]:
+            return None
+        reason = f"after {n_complete} complete trials more can gain no more than the noise of the folds"
+        return End("search.terminator", reason, _raise("terminator", "more trials, or null"))
 
     def _time_end(self) -> End | None:
         if self.ends_at is None or self._clock() < self.ends_at:

@@ -110,7 +110,10 @@ def run(
         with hold.turn():
             store = _opened(prepared, folder, hold, console)
         budget = Budget(
-            study.search, objective=study.metrics.objective.label, direction=study.metrics.direction
+            study.search,
+            objective=study.metrics.objective.label,
+            direction=study.metrics.direction,
+            settled=store.is_settled,
         )
         budget.remember(store.records())
         if events is not None:

@@ -379,6 +379,10 @@ class Search(_Section):
     plateau
         End after so many trials without a better one, as 30 or ``{trials: 30, min_improvement: 0.001}``;
         running trials are finished.
+    terminator
+        End when Optuna's terminator says so, which is asked from so many complete trials on: when by its
+        model of the objective no trial can gain more than the noise of the folds; see `tuner.terminator`.
+        Running trials are finished.
     grace
         How long running trials have to come to their next evaluation when time or hours are up. Then they
         are ended; what they did since their last checkpoint is done again.
@@ -401,6 +405,7 @@ class Search(_Section):
     gpu_hours: float | None = Field(default=None, gt=0)
     target: float | None = None
     plateau: Plateau | None = None
+    terminator: int | None = Field(default=None, ge=2)
     grace: Annotated[float, BeforeValidator(_seconds)] = 600.0
     constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
@@ -636,6 +641,13 @@ class Study(_Section):
                     f"'{constraint}'; {did_you_mean(constraint.name, valid)}"
                 )
                 raise ValueError(msg)
+        folds = info.data.get("folds")
+        if search.terminator is not None and folds is not None and folds.n_folds == 1:
+            msg = f"terminator needs at least 2 folds, to know their noise, but n_folds is {folds.n_folds}"
+            raise ValueError(msg)
+        if search.terminator is not None and metrics is not None and metrics.further_objectives:
+            msg = "terminator needs a single objective, but the study has further_objectives; take plateau"
+            raise ValueError(msg)
         return search
 
     @field_validator("stopping", mode="before")

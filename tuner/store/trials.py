@@ -385,6 +385,14 @@ class StudyStore:
     def _frozen(self, number: int) -> FrozenTrial:
         return self.study._storage.get_trial(self._ids[number])  # noqa: SLF001  # by number, not by a scan
 
+    def is_settled(self) -> bool:
+        """Whether no further trial can be expected to gain more than noise; see `tuner.terminator`."""
+        from tuner.terminator import is_settled  # noqa: PLC0415  # torch
+
+        objective = str(self.study.user_attrs["facts"]["objective"])
+        trials = self.study.get_trials(deepcopy=False)
+        return is_settled(trials, objective, self.study.direction, self._seed)
+
     def records(self) -> list[TrialRecord]:
         """Return all trials, by number."""
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
