@@ -7,7 +7,6 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Container, Mapping
-from copy import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,10 @@ class _Excerpt(Study):
 
 
 class _Seen(FrozenTrial):
-    """A finished trial whose attributes are looked up once: TPE reads them for each group of params."""
+    """A trial whose attributes are looked up once, since TPE reads them for each group of params.
+
+    One that rests is seen as stopped there.
+    """
 
     if not TYPE_CHECKING:  # plain attributes in the place of properties, of the same types
         number = value = params = constraints = None
@@ -78,6 +80,8 @@ class _Seen(FrozenTrial):
     def __init__(self, trial: FrozenTrial) -> None:
         plain = {name: getattr(trial, name) for name in ("number", "value", "params", "constraints")}
         self.__dict__.update(trial.__dict__ | plain)
+        if trial.state not in _TOLD:
+            self.state = TrialState.PRUNED
         self.of = trial
 
 
@@ -144,10 +148,10 @@ class BoundedTPESampler(TPESampler):
         return self._excerpt[1]
 
     def _looked_up(self, excerpt: Study) -> Study:
-        """Return an excerpt whose finished trials are quick to read; most are those of the last one."""
+        """Return an excerpt whose trials are quick to read; most are those of the last one."""
         if not isinstance(excerpt, _Excerpt):
             return excerpt
-        seen = [self._known(trial) if trial.state in _TOLD else trial for trial in excerpt.seen]
+        seen = [self._known(trial) if _is_told(trial) else trial for trial in excerpt.seen]
         self._seen = {trial.number: trial for trial in seen if isinstance(trial, _Seen)}
         return _Excerpt(excerpt, seen)
 
@@ -159,13 +163,10 @@ class BoundedTPESampler(TPESampler):
 def _excerpt(study: Study) -> Study:
     """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
     trials = study.get_trials(deepcopy=False)
-    if any(map(_rests, trials)):
-        trials = [_as_stopped(trial) if _rests(trial) else trial for trial in trials]
-    elif trials[-1].number < HISTORY:
-        return study
-    told = [trial for trial in trials if trial.state in _TOLD]
+    told = [trial for trial in trials if _is_told(trial)]
     if len(told) <= HISTORY:
-        return _Excerpt(study, trials)
+        rests = any(trial.state not in _TOLD for trial in told)
+        return _Excerpt(study, trials) if rests or trials[-1].number >= HISTORY else study
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
     complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
     if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
@@ -174,17 +175,13 @@ def _excerpt(study: Study) -> Study:
     best = {number for _, number in choose(HISTORY // 2, values)}
     others = [trial.number for trial in told if trial.number not in best]
     seen = best.union(others[len(best) - HISTORY :])
-    return _Excerpt(study, [t for t in trials if t.number in seen or t.state == TrialState.RUNNING])
+    running = {trial.number for trial in trials if trial.state == TrialState.RUNNING and not _is_told(trial)}
+    return _Excerpt(study, [trial for trial in trials if trial.number in seen or trial.number in running])
 
 
-def _rests(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(RESTING))
-
-
-def _as_stopped(trial: FrozenTrial) -> FrozenTrial:
-    seen = copy(trial)
-    seen.state = TrialState.PRUNED
-    return seen
+def _is_told(trial: FrozenTrial) -> bool:
+    """Whether something is known of a trial's worth: it has ended, or rests."""
+    return trial.state in _TOLD or (trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(RESTING)))
 
 
 #: Name -> class, and the options that this project sets.
