@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Container, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -163,20 +164,26 @@ class BoundedTPESampler(TPESampler):
 def _excerpt(study: Study) -> Study:
     """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
     trials = study.get_trials(deepcopy=False)
-    told = [trial for trial in trials if _is_told(trial)]
+    told: list[FrozenTrial] = []
+    running: list[FrozenTrial] = []
+    rests = False
+    for trial in trials:  # once: there may be ten thousand, at each suggestion
+        if trial.state in _TOLD:
+            told.append(trial)
+        elif trial.state == TrialState.RUNNING:
+            resting = _is_told(trial)
+            (told if resting else running).append(trial)
+            rests = rests or resting
     if len(told) <= HISTORY:
-        rests = any(trial.state not in _TOLD for trial in told)
         return _Excerpt(study, trials) if rests or trials[-1].number >= HISTORY else study
     choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
     complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
     if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
         complete = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
-    values = ((trial.value, trial.number) for trial in complete)
-    best = {number for _, number in choose(HISTORY // 2, values)}
-    others = [trial.number for trial in told if trial.number not in best]
-    seen = best.union(others[len(best) - HISTORY :])
-    running = {trial.number for trial in trials if trial.state == TrialState.RUNNING and not _is_told(trial)}
-    return _Excerpt(study, [trial for trial in trials if trial.number in seen or trial.number in running])
+    best = choose(HISTORY // 2, complete, key=lambda trial: (trial.value, trial.number))
+    numbers = {trial.number for trial in best}
+    newest = islice((t for t in reversed(told) if t.number not in numbers), HISTORY - len(best))
+    return _Excerpt(study, sorted([*best, *newest, *running], key=lambda trial: trial.number))
 
 
 def _is_told(trial: FrozenTrial) -> bool:
