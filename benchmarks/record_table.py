@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["TABLES", "Recorded", "points"]
 
 
+METRICS = {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction": "maximize"}
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What a table is recorded of.
@@ -70,10 +73,7 @@ TABLES = {
                 "holdout": 1,
                 "filter_viewed": False,
             },
-            "metrics": {
-                "objective": {"NDCG@10": {"divide_by_achievable": True}},
-                "direction": "maximize",
-            },
+            "metrics": METRICS,
             "space": {
                 "use": "search_spaces.guide",
                 "set": {
@@ -95,10 +95,7 @@ TABLES = {
             "study": "movielens",
             "data": {"min_item_interactions": 50},
             "folds": {"split": "last_n", "size": 3, "n_folds": 3, "holdout": 1, "filter_viewed": True},
-            "metrics": {
-                "objective": {"NDCG@10": {"divide_by_achievable": True}},
-                "direction": "maximize",
-            },
+            "metrics": METRICS,
             "space": {
                 "use": "search_spaces.guide",
                 "set": {

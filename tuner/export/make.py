@@ -233,10 +233,3 @@ def _write_sample(folder: Path, exported: serving.Exported) -> None:
     step = max(1, len(users) // SAMPLE_USERS)
     found = serving.recommend(exported, users[::step][:SAMPLE_USERS], k=SAMPLE_K)
     found.to_csv(folder / serving.SAMPLE, index=False)
-
-
-def with_interactions(study: Study, path: str | None) -> Study:
-    """Return a study with its interactions at another place."""
-    if path is None:
-        return study
-    return study.model_copy(update={"data": study.data.model_copy(update={"interactions": path})})
