@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.database import connected, told_if_database_lost
+from tuner.database import connected, database_lost, told_if_database_lost
 from tuner.drivers import SHARE_HINT, SHARED_HINT, Driver, Hold, new_driver_id
-from tuner.errors import SearchError
 from tuner.locks import busy, this_process
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def hold_by_advisory_locks(
             try:
                 _run(connection, "SELECT 1")
             except SQLAlchemyError as error:
-                raise SearchError(f"{url} can no longer be used: {_GONE}", hint=goes_on) from error
+                raise database_lost(url, _GONE, goes_on) from error
 
         @contextmanager
         def turn() -> Iterator[None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-__all__ = ["connected", "filled_url", "open_database", "told_if_database_lost"]
+__all__ = ["connected", "database_lost", "filled_url", "open_database", "told_if_database_lost"]
 
 #: Seconds to wait for an answer when a connection is made.
 CONNECT_TIMEOUT = 10
@@ -157,9 +157,13 @@ def told_if_database_lost(url: str, folder: Path, goes_on: str) -> Iterator[None
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        cause = _cause(error, url, filled_url(url, folder))
-        hint = f"see that it runs and has room; {goes_on}"
-        raise SearchError(f"{url} can no longer be used: {cause}", hint=hint) from None
+        raise database_lost(url, _cause(error, url, filled_url(url, folder)), goes_on) from None
+
+
+def database_lost(url: str, cause: str, goes_on: str) -> SearchError:
+    """Return what is said of a database that can no longer be used; arguments as above."""
+    hint = f"see that it runs and has room; {goes_on}"
+    return SearchError(f"{url} can no longer be used: {cause}", hint=hint)
 
 
 def _cause(error: Exception, url: str, full: URL | None) -> str:
