@@ -108,7 +108,9 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
             suggestions.append(suggested - start)
             if len(trials) % 1000 == 0:
                 print(f"{len(trials):>6} trials, {time.perf_counter() - began:7.1f} s", file=sys.stderr)
-        elif len(trials) == n_trials:  # all have begun; the best that rest are taken up as far as the study says
+        elif (
+            len(trials) == n_trials
+        ):  # all have begun; the best that rest are taken up as far as the study says
             ending += taken
         else:  # one that rested goes on: its time is part of what the search's last new trial cost
             trials[-1] += taken

@@ -43,6 +43,7 @@ TARGETS = {
         for at, data in enumerate(("beauty", "retail"))
     }
     | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX},
+    "study": {"e_over_a": (3.0, float("inf")), "e_over_b": (4.0, float("inf"))},
     "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
     "scale_store": {
         "trials_per_s": (10.0, float("inf")),
