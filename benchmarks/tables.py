@@ -1,9 +1,10 @@
-"""Write the figures of `results/*.json` into README.md, so that none is typed by hand.
+"""Write the figures of `results/*.json` into README.md here and the project's, so that none is typed by hand.
 
     python -m benchmarks.tables
 
-A line `<!-- table NAME -->` in README.md begins a table, `<!-- end -->` ends it; what stands between them is
-replaced. A figure `a/b` stands in row `a` and column `b` where `b` is one of the benchmark's columns.
+A line `<!-- table NAME -->` begins a table, `<!-- end -->` ends it; what stands between them is replaced.
+`<!-- table NAME PART -->` takes only the figures that begin with `PART/`. A figure `a/b` stands in row `a`
+and column `b` where `b` is one of the benchmark's columns.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from benchmarks.measuring import RESULTS
 
 __all__ = ["TARGETS", "fill", "table"]
 
-README = Path(__file__).parent / "README.md"
-_TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = (Path(__file__).parent / "README.md", Path(__file__).parents[1] / "README.md")
+_TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 #: Last parts of names that are columns, by benchmark.
 COLUMNS = {
@@ -68,23 +69,30 @@ TARGETS = {
 
 
 def main() -> None:
-    """Rewrite README.md."""
+    """Rewrite the pages."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def fill(text: str) -> str:
     """Return the text with the table of each result between its markers."""
-    return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2])}{found[3]}", text)
+    return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2], found[3])}{found[4]}", text)
 
 
-def _section(name: str) -> str:
+def _section(name: str, part: str | None) -> str:
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return "Not measured yet.\n"
-    return table(name, json.loads(path.read_text(encoding="utf-8")))
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if part is not None:
+        figures, begin = result["figures"], f"{part}/"
+        result["figures"] = {
+            key.removeprefix(begin): figures[key] for key in figures if key.startswith(begin)
+        }
+    return table(name, result)
 
 
 def table(name: str, result: Mapping[str, Any]) -> str:
