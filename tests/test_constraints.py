@@ -17,7 +17,8 @@ from tests.test_budgets import searcher_of
 from tuner.budgets import Budget
 from tuner.constraints import QUANTITIES, Constraint, broken, quantities
 from tuner.errors import StoreError, StudyError
-from tuner.leaderboard import load_leaderboard, render
+from tuner.formats import render
+from tuner.leaderboard import load_leaderboard
 from tuner.progress import Progress
 from tuner.results import DONE, EVALUATION, Evaluation, Job, Summary, Users, summarise
 from tuner.results import USERS as USERS_KEY

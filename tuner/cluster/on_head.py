@@ -71,8 +71,8 @@ def _run(arguments: argparse.Namespace) -> None:
     study = Study.load(arguments.study, arguments.set, arguments.profile)
     check_data(study)
     _check_cluster(study)
+    from tuner.formats import render  # noqa: PLC0415  # as above
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna
-    from tuner.leaderboard import render  # noqa: PLC0415  # as above
 
     board = run(study, Path(arguments.output).expanduser(), address="auto")
     _result(render(board, top=10))
@@ -95,7 +95,8 @@ def _check_cluster(study: Study) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
-    from tuner.leaderboard import load_leaderboard, render  # noqa: PLC0415  # as above
+    from tuner.formats import render  # noqa: PLC0415  # as above
+    from tuner.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     _result(render(board, arguments.format, top=arguments.top))
