@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,22 @@ def table(name: str, result: Mapping[str, Any]) -> str:
     for row, values in rows.items():
         cells = (_shown(values[column]) if column in values else "" for column in shown)
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_judged(name, result["figures"]), _machine(result)]) + "\n"
+    said = [*_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
+    return "\n".join([*lines, "", *said]) + "\n"
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a result lists beside its figures, such as the models that it compares."""
+    if not rows:
+        return []
+    shown = [key for key, value in rows[0].items() if not isinstance(value, list)]
+    numbers = [isinstance(rows[0][key], (int, float)) for key in shown]
+    lines = [f"| {' | '.join(key.replace('_', ' ') for key in shown)} |"]
+    lines.append(f"|{'|'.join('---:' if one else '---' for one in numbers)}|")
+    for row in rows:
+        cells = (f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key]) for key in shown)
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _judged(name: str, figures: Mapping[str, float]) -> list[str]:
