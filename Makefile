@@ -37,7 +37,7 @@ check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-logo
 
-bench: $(VENV)/.dev  ## measure everything anew: an hour and a half on two quiet cores
+bench: $(VENV)/.dev  ## measure everything anew: two and a half hours on two quiet cores
 	$(BIN)/python -m benchmarks.step --data $(DATA)
 	$(BIN)/python -m benchmarks.loader --data $(DATA)
 	$(BIN)/python -m benchmarks.study --rounds 1
