@@ -120,10 +120,11 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
     header += ["epoch", "params", "fit", *_unlisted(board), "state", "host", "what distinguishes it"]
-    return header, [_cells(board, row, others, len(folds)) for row in board.rows]
+    hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
+    return header, [_cells(board, row, others, len(folds), several=len(hosts) > 1) for row in board.rows]
 
 
-def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) -> list[str]:
+def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *, several: bool) -> list[str]:
     record, summary = row.record, row.record.summary
     model = short_name(record.params.get("cls", "")).removesuffix("Model")
     values = [str(row.rank or ""), *([str(row.front or "")] if board.further else []), str(record.number)]
@@ -147,19 +148,14 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int) ->
         state += f", {summary.precision}"
     if row.breaks:
         state += f", breaks {' and '.join(map(str, row.breaks))}"
-    return [*values, state + _cut_off(record), _host(board, record), note]
+    host = record.attempts[-1].host if several and record.attempts else ""
+    return [*values, state + _cut_off(record), host, note]
 
 
 def _cut_off(record: TrialRecord) -> str:
     """Say that a trial was begun more than once; one that rested only went on."""
     n = sum(attempt.lost != RESTED for attempt in record.attempts)
     return f", attempt {n}" if n > 1 else ""
-
-
-def _host(board: Leaderboard, record: TrialRecord) -> str:
-    """Return where a trial ran last, if they ran on several machines."""
-    hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts}
-    return record.attempts[-1].host if len(hosts - {""}) > 1 and record.attempts else ""
 
 
 def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
