@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tuner.cli.arguments import (
     Commands,
@@ -42,11 +45,22 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.formats import render
     from tuner.leaderboard import load_leaderboard
 
-    board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
-    print(render(board, arguments.format, top=arguments.top, width=terminal_width()))
+    with _all_kept():
+        board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
+        print(render(board, arguments.format, top=arguments.top, width=terminal_width()))
     if board.run_by is not None:
         sys.stdout.flush()
         print(board.run_by, file=sys.stderr)
+
+
+@contextmanager
+def _all_kept() -> Iterator[None]:
+    """Look for no garbage meanwhile: there is none among the records of a study."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:
