@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -130,24 +129,8 @@ class Cluster:
         )
         return said.count("ALIVE")
 
-    def wait_nodes(self, number: int) -> None:
-        wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=120)
-
-    def start_worker(self, name: str) -> None:
-        """Make a host that was started anew a node, by the commands of `cluster.yaml`."""
-        plain = yaml.safe_load(self.config.read_text())
-        home = self.hosts.shared / name
-        shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
-        ignore = shutil.ignore_patterns(".venv", ".git", "data", "studies", "__pycache__")
-        shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
-        commands = [
-            f"cp -r /shared/{name}/. ~/",
-            *plain["setup_commands"],
-            *plain["worker_start_ray_commands"],
-        ]
-        head = next(iter(self.hosts.named.values())).address
-        for command in (f"cp -r /shared/{name}/. ~/", *commands):
-            self.hosts.run(name, f"export RAY_HEAD_IP={head}; {command}", timeout=300)
+    def wait_nodes(self, number: int, *, seconds: float = 120) -> None:
+        wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=seconds)
 
 
 @pytest.fixture(scope="session")

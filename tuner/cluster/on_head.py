@@ -85,10 +85,11 @@ def _check_cluster(study: Study) -> None:
     from tuner.ray_session import join_cluster  # noqa: PLC0415  # ray
 
     join_cluster(study)
-    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
-    from tuner.prepare import study_space  # noqa: PLC0415  # torch
+    # Libraries chatter; Lightning does so on a console of its own if it is imported where there is no log.
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
+        from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
+        from tuner.prepare import study_space  # noqa: PLC0415  # torch
 
-    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
         space = study_space(study)
         baselines = resolve_baselines(study, space)
     check_nodes(study.study, space, [baseline.params for baseline in baselines])
