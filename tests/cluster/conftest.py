@@ -116,7 +116,7 @@ class Cluster:
     laptop: Laptop
     config: Path
 
-    def ray(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def ray(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("ray")), *arguments]
         # Its newer autoscaler starts one of two workers of a local provider, and stays there.
         done = self.laptop.run(command, timeout=timeout, RAY_UP_enable_autoscaler_v2="0")
@@ -129,7 +129,7 @@ class Cluster:
         )
         return said.count("ALIVE")
 
-    def wait_nodes(self, number: int, *, seconds: float = 120) -> None:
+    def wait_nodes(self, number: int, *, seconds: float = 400) -> None:
         wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=seconds)
 
 
