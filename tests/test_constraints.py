@@ -17,11 +17,12 @@ from tests.test_budgets import searcher_of
 from tuner.budgets import Budget
 from tuner.constraints import QUANTITIES, Constraint, broken, quantities
 from tuner.errors import StoreError, StudyError
-from tuner.leaderboard import load_leaderboard, render
+from tuner.formats import render
+from tuner.leaderboard import load_leaderboard
 from tuner.progress import Progress
 from tuner.results import DONE, EVALUATION, Evaluation, Job, Summary, Users, summarise
 from tuner.results import USERS as USERS_KEY
-from tuner.samplers import HISTORY, _excerpt, make_sampler
+from tuner.samplers import HISTORY, _History, make_sampler
 from tuner.show import find_row, show_trial
 from tuner.space import Float, Int, Space
 from tuner.spec import Race, Sampler, Search, Study, study_from_mapping
@@ -219,7 +220,9 @@ def test_of_a_long_history_the_best_feasible_trials_are_seen() -> None:
         trial = optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=1 - x)
         trial.set_constraint(SMALL, 1.0 if number < 100 else 0.0)
         study.add_trial(trial)
-    seen = {trial.number for trial in _excerpt(study)._get_trials()}
+    history = _History(study)
+    history.renew()
+    seen = {trial.number for trial in history.excerpt()._get_trials()}
     assert seen == {*range(100, 100 + HISTORY // 2), *range(n_told - HISTORY // 2, n_told)}
 
 

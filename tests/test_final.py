@@ -16,10 +16,11 @@ from tuner.errors import StoreError
 from tuner.final.looks import Chosen, Fit, Looks
 from tuner.final.reading import read_final
 from tuner.final.words import final_lines, render_final
+from tuner.formats import render
 from tuner.holdout import choose
 from tuner.judgement import Final
 from tuner.judgement.judging import judge
-from tuner.leaderboard import Leaderboard, load_leaderboard, render
+from tuner.leaderboard import Leaderboard, load_leaderboard
 from tuner.results import Evaluation, Summary
 from tuner.show import show_trial
 from tuner.space import Float, Space

@@ -21,7 +21,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from tuner.cli import main
 from tuner.errors import StoreError
-from tuner.leaderboard import load_leaderboard, rank, render, varying_params
+from tuner.formats import render
+from tuner.leaderboard import load_leaderboard, rank, varying_params
 from tuner.locks import hold_lock
 from tuner.quantities import count, duration, number, short
 from tuner.records import StoredStudy, TrialRecord
@@ -398,7 +399,7 @@ def test_an_unknown_metric_is_told_on_stderr(folder, capsys):
     assert "did you mean 'Recall@20'?" in err
 
 
-LONG = "import tuner.leaderboard; tuner.leaderboard.render = lambda *_, **__: 'x' * 10**6"
+LONG = "import tuner.formats; tuner.formats.render = lambda *_, **__: 'x' * 10**6"
 
 
 @pytest.mark.parametrize("before", [LONG, ""], ids=["long", "short"])

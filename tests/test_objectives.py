@@ -14,7 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from tuner.errors import StoreError, StudyError
-from tuner.leaderboard import load_leaderboard, render
+from tuner.formats import render
+from tuner.leaderboard import load_leaderboard
 from tuner.pareto import fronts
 from tuner.results import Direction, Evaluation, Stop, Summary, summarise
 from tuner.space import Int, Space

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 
 import optuna
 import pytest
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from tuner import samplers
@@ -120,7 +121,7 @@ def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(di
     pruned.report(0.5, 1)
     study.tell(pruned, state=TrialState.PRUNED)
 
-    seen = samplers._excerpt(study)._get_trials()
+    seen = _history(study).excerpt()._get_trials()
 
     told = [trial for trial in seen if trial.state != TrialState.RUNNING]
     assert [trial.number for trial in seen] == sorted(trial.number for trial in seen)
@@ -132,6 +133,46 @@ def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(di
     assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
     assert pruned.number in newest[-HISTORY // 2 :]
     assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
+
+
+def _history(study: optuna.Study) -> samplers._History:
+    history = samplers._History(study)
+    history.renew()
+    return history
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_history_that_is_renewed_at_each_suggestion_is_as_one_that_is_read_anew(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "HISTORY", 40)
+    generator = random.Random(60)
+    study = optuna.create_study(direction=direction, sampler=RandomSampler(seed=3))
+    renewed, running = samplers._History(study), {}
+    for _ in range(600):
+        kind = generator.choice(["ask", "rest", "go on", "tell", "prune", "fail"]) if running else "ask"
+        if kind == "ask":
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            running[trial.number] = trial
+        else:
+            number = generator.choice(list(running))
+            if kind in ("rest", "go on"):
+                rest = {"fold": 0, "epoch": 1, "rung": 1} if kind == "rest" else None
+                running[number].set_user_attr(RESTING, rest)
+            else:
+                trial, value = running.pop(number), generator.choice([0.1, generator.random()])
+                trial.set_constraint("c", generator.choice([-1.0, 0.0, 1.0]))
+                states = {"prune": TrialState.PRUNED, "fail": TrialState.FAIL}
+                study.tell(trial, value if kind == "tell" else None, state=states.get(kind))
+        renewed.renew()
+        anew = _history(study)
+        assert (renewed.told, renewed.best) == (anew.told, anew.best)
+        assert (renewed.running, renewed.resting) == (anew.running, anew.resting)
+        assert renewed.excerpt().get_trials() == anew.excerpt().get_trials()
+    assert len(renewed.told) > 100
+    assert renewed.best
+    assert renewed.resting
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

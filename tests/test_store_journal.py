@@ -8,10 +8,13 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.test_store import BASELINES, ask, ask_again, evaluations_of, opened, report_all
@@ -65,6 +68,21 @@ def test_a_journal_is_read_as_optuna_replays_it(tmp_path: Path) -> None:
         assert study.attributes == loaded.user_attrs
         assert [record_of(trial) for trial in study.trials] == [record_of(trial) for trial in loaded.trials]
     assert {r.state for r in read_records(tmp_path).records} == {"complete", "failed", "running", "pruned"}
+
+
+def test_trials_in_any_states_are_given_as_optuna_gives_them(tmp_path: Path) -> None:
+    eventful(tmp_path).add_baselines([("late", {"cls": "PopularModel"}, None)])
+    ours = open_journal(tmp_path)
+    theirs = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
+    (study,) = ours.get_all_studies()
+    for n_states in range(len(TrialState) + 1):
+        for states in (None, *combinations(TrialState, n_states)):
+            for deepcopy in (True, False):
+                given = ours.get_all_trials(study._study_id, deepcopy, states)
+                assert given == theirs.get_all_trials(study._study_id, deepcopy, states)
+    assert {trial.state for trial in ours.get_all_trials(study._study_id)} == set(TrialState)
+    with pytest.raises(KeyError):
+        ours.get_all_trials(7)
 
 
 def test_what_a_dead_driver_reports_after_the_end_of_a_trial_changes_nothing(tmp_path: Path) -> None:

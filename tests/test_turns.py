@@ -13,7 +13,8 @@ import pytest
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
 from tuner.capacity import Capacity, Shares
-from tuner.leaderboard import load_leaderboard, render
+from tuner.formats import render
+from tuner.leaderboard import load_leaderboard
 from tuner.records import TrialRecord
 from tuner.results import DONE, EVALUATION, USERS, Evaluation, Job, Rest, Users
 from tuner.search import StudySearcher

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +60,29 @@ def logs_to(path: Path) -> Iterator[TextIO]:
         root.handlers, root.level = [handler], logging.INFO
         warnings.simplefilter("default")
         logging.captureWarnings(capture=True)
+        loud = [(logger, logger.handlers[:], logger.propagate) for logger in _loud()]
+        for logger, handlers, _ in loud:
+            logger.handlers = [one for one in handlers if not _to_console(one)]
+            logger.propagate = True
         try:
             yield file
         finally:
             logging.captureWarnings(capture=False)
             root.handlers, root.level = before
+            for logger, handlers, propagate in loud:
+                logger.handlers, logger.propagate = handlers, propagate
+
+
+def _loud() -> list[logging.Logger]:
+    """Return loggers that write to the console themselves, as Lightning's does when it is imported first."""
+    known = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    return [logger for logger in known if any(map(_to_console, logger.handlers))]
+
+
+def _to_console(handler: logging.Handler) -> bool:
+    return type(handler) is logging.StreamHandler and handler.stream in {
+        sys.stdout,
+        sys.stderr,
+        sys.__stdout__,
+        sys.__stderr__,
+    }

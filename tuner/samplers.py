@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import importlib.util
 import inspect
 import warnings
+from bisect import bisect_left, insort
 from collections.abc import Container, Mapping
 from itertools import islice
+from operator import is_
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,56 @@ class _Seen(FrozenTrial):
         self.of = trial
 
 
+class _History:
+    """A study's trials in the orders in which they are chosen from, brought up to date at each suggestion.
+
+    There may be ten thousand, of which one or two have changed since the last.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        self.trials: list[FrozenTrial] = []
+        self.told: list[int] = []  # by number
+        self.best: list[tuple[float, int]] = []  # complete trials within their bounds, the best last
+        self.running: set[int] = set()
+        self.resting: set[int] = set()
+
+    def renew(self) -> None:
+        """Take in what has changed; a storage gives another object for a trial that has."""
+        trials = self.study.get_trials(deepcopy=False)
+        known = map(is_, self.trials, trials)
+        changed = [number for number, same in enumerate(known) if not same]
+        changed.extend(range(len(self.trials), len(trials)))
+        before, self.trials = self.trials, trials
+        for number in changed:
+            if number >= len(before) or before[number].state not in _TOLD:
+                self._take(trials[number])
+
+    def _take(self, trial: FrozenTrial) -> None:
+        number, told = trial.number, _is_told(trial)
+        at = bisect_left(self.told, number)
+        known = self.told[at : at + 1] == [number]
+        if told != known:
+            self.told[at : at + known] = [number] if told else []
+        runs = trial.state == TrialState.RUNNING
+        for numbers, belongs in ((self.running, runs and not told), (self.resting, runs and told)):
+            (numbers.add if belongs else numbers.discard)(number)
+        if trial.state == TrialState.COMPLETE and all(excess <= 0 for excess in trial.constraints.values()):
+            insort(self.best, (self._sign * trial.values[0], number))
+
+    def excerpt(self) -> Study:
+        """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
+        if len(self.told) <= HISTORY:
+            whole = not self.resting and self.trials[-1].number < HISTORY
+            return self.study if whole else _Excerpt(self.study, self.trials)
+        best = {number for _, number in self.best[-(HISTORY // 2) :]}
+        newest = islice((number for number in reversed(self.told) if number not in best), HISTORY - len(best))
+        return _Excerpt(
+            self.study, [self.trials[number] for number in sorted({*best, *newest, *self.running})]
+        )
+
+
 class BoundedTPESampler(TPESampler):
     """TPE over a bounded history, so that a suggestion takes no longer however long the study is.
 
@@ -99,6 +150,7 @@ class BoundedTPESampler(TPESampler):
     keeps away from. With several objectives there is no such order of the best, and no bound.
     """
 
+    _history: _History | None = None
     _excerpt: tuple[int, Study] | None = None
     _seen: Mapping[int, _Seen] = MappingProxyType({})
     _grouped: frozenset[frozenset[str]] = frozenset()
@@ -145,7 +197,10 @@ class BoundedTPESampler(TPESampler):
         if len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
-            self._excerpt = (trial.number, self._looked_up(_excerpt(study)))
+            if self._history is None or self._history.study is not study:
+                self._history = _History(study)
+            self._history.renew()
+            self._excerpt = (trial.number, self._looked_up(self._history.excerpt()))
         return self._excerpt[1]
 
     def _looked_up(self, excerpt: Study) -> Study:
@@ -159,31 +214,6 @@ class BoundedTPESampler(TPESampler):
     def _known(self, trial: FrozenTrial) -> _Seen:
         known = self._seen.get(trial.number)
         return known if known is not None and known.of is trial else _Seen(trial)
-
-
-def _excerpt(study: Study) -> Study:
-    """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
-    trials = study.get_trials(deepcopy=False)
-    told: list[FrozenTrial] = []
-    running: list[FrozenTrial] = []
-    rests = False
-    for trial in trials:  # once: there may be ten thousand, at each suggestion
-        if trial.state in _TOLD:
-            told.append(trial)
-        elif trial.state == TrialState.RUNNING:
-            resting = _is_told(trial)
-            (told if resting else running).append(trial)
-            rests = rests or resting
-    if len(told) <= HISTORY:
-        return _Excerpt(study, trials) if rests or trials[-1].number >= HISTORY else study
-    choose = heapq.nlargest if study.direction == StudyDirection.MAXIMIZE else heapq.nsmallest
-    complete = [trial for trial in told if trial.state == TrialState.COMPLETE]
-    if complete and complete[-1].constraints:  # all complete trials of a study have them, or none has
-        complete = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
-    best = choose(HISTORY // 2, complete, key=lambda trial: (trial.value, trial.number))
-    numbers = {trial.number for trial in best}
-    newest = islice((t for t in reversed(told) if t.number not in numbers), HISTORY - len(best))
-    return _Excerpt(study, sorted([*best, *newest, *running], key=lambda trial: trial.number))
 
 
 def _is_told(trial: FrozenTrial) -> bool:

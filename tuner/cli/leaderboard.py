@@ -39,7 +39,8 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     if arguments.address is not None:
         print(_from_cluster(arguments), end="")
         return
-    from tuner.leaderboard import load_leaderboard, render
+    from tuner.formats import render
+    from tuner.leaderboard import load_leaderboard
 
     board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
     print(render(board, arguments.format, top=arguments.top, width=terminal_width()))

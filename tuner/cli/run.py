@@ -57,8 +57,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and where to go on to stderr."""
+    from tuner.formats import render
     from tuner.launch import shown
-    from tuner.leaderboard import render
     from tuner.quantities import number
 
     print(render(board, top=10, width=terminal_width()))

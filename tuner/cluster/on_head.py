@@ -73,8 +73,8 @@ def _run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output).expanduser()
     check_results(output / study.study)
     _check_cluster(study)
+    from tuner.formats import render  # noqa: PLC0415  # as above
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna
-    from tuner.leaderboard import render  # noqa: PLC0415  # as above
 
     board = run(study, output, address="auto")
     _result(render(board, top=10))
@@ -105,7 +105,8 @@ def _check_cluster(study: Study) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
-    from tuner.leaderboard import load_leaderboard, render  # noqa: PLC0415  # as above
+    from tuner.formats import render  # noqa: PLC0415  # as above
+    from tuner.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     _result(render(board, arguments.format, top=arguments.top))
