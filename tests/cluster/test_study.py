@@ -187,9 +187,7 @@ def test_what_cannot_work_is_told_with_its_cure(
     assert words in told(cluster.laptop, command, took, request.node.callspec.id, **environment)
 
 
-@pytest.mark.parametrize(
-    ("package", "folder"), [("rectools", "rectools"), ("rectools-tuner", "rectools_tuner")]
-)
+@pytest.mark.parametrize("package", ["rectools", "rectools-tuner"])
 def test_another_version_on_the_laptop_is_refused(
     cluster: Cluster, took, tmp_path: Path, package: str
 ) -> None:

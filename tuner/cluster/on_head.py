@@ -94,11 +94,10 @@ def _check_cluster(study: Study) -> None:
     join_cluster(study)
     if artifacts is not None:
         check_from_every_node(artifacts)
-    # Libraries chatter; Lightning does so on a console of its own if it is imported where there is no log.
-    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
-        from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
-        from tuner.prepare import study_space  # noqa: PLC0415  # torch
+    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
+    from tuner.prepare import study_space  # noqa: PLC0415  # torch
 
+    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
         space = study_space(study)
         baselines = resolve_baselines(study, space)
     check_nodes(study.study, space, [baseline.params for baseline in baselines])
