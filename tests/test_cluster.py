@@ -11,6 +11,7 @@ from tuner.cluster import parcel
 from tuner.cluster.address import connect
 from tuner.cluster.archive import FETCHED, pack_folder, unpack_folder
 from tuner.cluster.follow import Printer
+from tuner.cluster.nodes import check_results
 from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.parcel import pack
 from tuner.cluster.submit import command
@@ -100,6 +101,15 @@ def test_versions_must_agree() -> None:
     check_versions(versions(), "here")
     with pytest.raises(ClusterError, match=r"rectools: must be one version .* is 0.18.0 where"):
         check_versions({**versions(), "rectools": "0.18.0"}, "here")
+
+
+def test_results_have_to_have_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    check_results(tmp_path / "studies" / "shop")
+    assert list((tmp_path / "studies" / "shop").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClusterError, match="the cluster's head can write") as raised:
+        check_results(tmp_path / "file" / "shop")
+    assert "--output" in str(raised.value)
 
 
 def test_a_folder_goes_and_comes(tmp_path: Path) -> None:
