@@ -150,7 +150,7 @@ def _quiet_loggers() -> None:
     worker.print_to_stdstream = _log_messages  # it has no switch for these, and would print them to stderr
 
 
-def _log_messages(data: Mapping[str, Any], **_: object) -> None:
+def _log_messages(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001  # Ray's signature
     """Write to the log what Ray sends to all drivers when a machine is lost: stack traces, mostly."""
     logging.getLogger("ray").warning("%s", "\n".join(data["lines"]))
 
