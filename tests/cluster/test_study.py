@@ -206,7 +206,7 @@ def test_another_ray_on_the_laptop_is_refused(cluster: Cluster, took) -> None:
     study = write_study(cluster, "wrong")
     laptop = cluster.laptop
     command = [sys.executable, "-c", OTHER_RAY, *laptop.command("submit", study)[3:]]
-    error = told(laptop, command, took, "another ray")
+    error = told(laptop, command, took, "another ray", RAY_AUTH_MODE="token")  # asked for on import
     assert "must have the Ray of this machine, 2.59.0, but has" in error
     assert "pip install 'ray[default]==" in error
 
