@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -138,6 +139,22 @@ class Cluster:
         except (OSError, HTTPException):
             return 0
         return sum(node["state"] == "ALIVE" for node in nodes)
+
+    def start_worker(self, name: str) -> None:
+        """Make a host that was started anew, with an empty disk, a node by the commands of `cluster.yaml`."""
+        plain = yaml.safe_load(self.config.read_text())
+        home = self.hosts.shared / name
+        shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns(".venv", ".git", "data", "studies", "__pycache__")
+        shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
+        head = next(iter(self.hosts.named.values())).address
+        commands = [
+            f"cp -r /shared/{name}/. ~/",
+            *plain["setup_commands"],
+            *plain["worker_start_ray_commands"],
+        ]
+        for command in commands:
+            self.hosts.run(name, f"export RAY_HEAD_IP={head}; {command}", timeout=600)
 
     def wait_nodes(self, number: int, *, seconds: float = 400) -> None:
         wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=seconds)

@@ -292,9 +292,9 @@ def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
 
     hosts.kill("one")
     wait_until(lambda: lines(log, "begins again"), "nobody noticed the lost host", seconds=300)
-    cluster.wait_nodes(2)
     hosts.boot("one")
-    cluster.wait_nodes(3)  # the head sets it up anew
+    cluster.start_worker("one")
+    cluster.wait_nodes(3)
     ended = lines(log, "NDCG@10")
     wait_until(lambda: lines(log, "NDCG@10") >= ended + 2, "no trials ended", seconds=600)
 
@@ -309,7 +309,7 @@ def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
     again = laptop.start("submit", *arguments, log=tmp_path / "second.log")
     time.sleep(max(0.0, 90 - (time.monotonic() - cut_at)))
     hosts.mend("two")
-    cluster.wait_nodes(3)  # and starts Ray anew there, which had ended when it was given up
+    cluster.wait_nodes(3)  # the head starts Ray anew there, which had ended when it was given up
     assert again.wait(timeout=900) == 0, (tmp_path / "second.log").read_text()
 
     fetched = laptop.tuner("fetch", "faults")
