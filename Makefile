@@ -47,6 +47,7 @@ bench: $(VENV)/.dev  ## measure everything anew: two and a half hours on two qui
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.estimates --data $(DATA)
 	$(BIN)/python -m benchmarks.scale_store
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.tables

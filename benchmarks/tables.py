@@ -29,6 +29,7 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
+    "scaling": ("trials_per_s", "efficiency"),
     "scale": ("x1", "x4", "x16"),
     "estimates": ("seconds", "memory", "steps"),
     "search_quality": ("p10", "p25", "median", "p75", "p90", "missed", "regret"),

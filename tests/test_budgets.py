@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -209,7 +211,9 @@ def test_what_earlier_runs_recorded_counts_in_the_order_in_which_trials_ended() 
 SPACE = Space({"cls": "SASRecModel", "lr": Float(0.001, 0.1, log=True)})
 
 
-def searcher_of(store: StudyStore, space: Space, search: Search, referee: Referee) -> StudySearcher:
+def searcher_of(
+    store: StudyStore, space: Space, search: Search, referee: Referee, **more: Any
+) -> StudySearcher:
     """The real searcher, of trials that hold two CPUs and a quarter of a GPU."""
     rule = Budget(search, objective="NDCG@10", direction="maximize")
     rule.remember(store.records())
@@ -229,6 +233,7 @@ def searcher_of(store: StudyStore, space: Space, search: Search, referee: Refere
         finish=dict,
         refuse=lambda _: None,
         large=LargeTrials(lambda _: None),
+        **more,
     )
 
 
@@ -239,9 +244,11 @@ def open_small(folder: Path) -> StudyStore:
     )
 
 
-def search_of(store: StudyStore, **search: object) -> StudySearcher:
+def search_of(
+    store: StudyStore, answers: Callable[[Place], bool] = lambda _: True, **search: object
+) -> StudySearcher:
     referee = Referee(None, None, epochs=2, n_folds=2, direction="maximize")
-    return searcher_of(store, SPACE, Search(**search), referee)
+    return searcher_of(store, SPACE, Search(**search), referee, answers=answers)
 
 
 def held(store: StudyStore) -> Held:
@@ -329,6 +336,20 @@ def test_machines_that_are_lost_count_apart_from_workers_that_die(tmp_path: Path
         ("host0", "its worker died", False),
         *((f"host{n}", "its machine was lost", True) for n in range(1, MAX_DEATHS + 1)),
     ]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_worker_gone_for_an_unknown_reason_is_lost_with_its_machine_if_that_does_not_answer(
+    tmp_path: Path, answers: bool
+) -> None:
+    store = open_small(tmp_path)
+    searcher = search_of(store, answers=lambda place: place.host != "there" or answers, trials=1)
+    assert isinstance(searcher.suggest("a"), dict)
+    searcher.take("a", {BEGAN: Place("there")})
+    searcher.lost("a", "ActorUnavailableError: The actor 98 is unavailable: RPC error: Socket closed")
+    searcher.on_trial_complete("a", error=True)
+    (record,) = store.records()
+    assert [attempt.by_machine for attempt in record.attempts] == [not answers]
 
 
 def test_on_a_plateau_what_runs_is_finished_and_nothing_begins(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.job_submission import JobStatus
 
 from tuner.cluster import parcel
 from tuner.cluster.address import connect
 from tuner.cluster.archive import FETCHED, pack_folder, unpack_folder
 from tuner.cluster.follow import Printer
+from tuner.cluster.nodes import check_results
 from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.parcel import pack
-from tuner.cluster.submit import command
+from tuner.cluster.submit import command, find_job
 from tuner.cluster.versions import check_versions, versions
 from tuner.cluster.words import BEGIN, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, StudyError
@@ -100,6 +103,43 @@ def test_versions_must_agree() -> None:
     check_versions(versions(), "here")
     with pytest.raises(ClusterError, match=r"rectools: must be one version .* is 0.18.0 where"):
         check_versions({**versions(), "rectools": "0.18.0"}, "here")
+
+
+class _Jobs:
+    """What a cluster lists of its jobs."""
+
+    def __init__(self, *jobs: SimpleNamespace) -> None:
+        self.jobs = jobs
+
+    def list_jobs(self) -> tuple[SimpleNamespace, ...]:
+        return self.jobs
+
+
+def job(number: int, results: str, exit_code: int) -> SimpleNamespace:
+    metadata = {"tuner_study": "shop", "tuner_results": results}
+    return SimpleNamespace(
+        submission_id=f"shop-{number}",
+        metadata=metadata,
+        status=JobStatus.SUCCEEDED if exit_code == 0 else JobStatus.FAILED,
+        start_time=number,
+        driver_exit_code=exit_code,
+    )
+
+
+def test_a_job_that_was_refused_does_not_say_where_a_study_stands() -> None:
+    done, refused = job(1, "/good", 0), job(2, "/bad", 2)
+    assert find_job(_Jobs(done, refused), "shop").results == "/bad", "it is the newest"
+    assert find_job(_Jobs(done, refused), "shop", with_results=True).results == "/good"
+    assert find_job(_Jobs(refused), "shop", with_results=True).refused
+
+
+def test_results_have_to_have_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    check_results(tmp_path / "studies" / "shop")
+    assert list((tmp_path / "studies" / "shop").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClusterError, match="the cluster's head can write") as raised:
+        check_results(tmp_path / "file" / "shop")
+    assert "--output" in str(raised.value)
 
 
 def test_a_folder_goes_and_comes(tmp_path: Path) -> None:

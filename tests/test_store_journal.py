@@ -194,6 +194,16 @@ def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path
     assert list(read_records(tmp_path).records[2].evaluations) == evaluations_of(2)
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "studies" / "shop"
+    with (
+        pytest.raises(SearchError, match="studies cannot be written: Not a directory"),
+        told_if_lost(folder),
+    ):
+        (tmp_path / "file" / "studies").mkdir()
+
+
 def test_what_belongs_together_waits_for_the_disk_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

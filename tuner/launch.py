@@ -29,6 +29,7 @@ from tuner.mirror import Mirror
 from tuner.per_user import drop_checkpoint, read_users, write_users
 from tuner.progress import Progress, stderr_console
 from tuner.ray_session import ray_session, with_gpu_share
+from tuner.reachable import Reach
 from tuner.space import space_to_plain
 from tuner.spec import SpaceSection, Study
 from tuner.stopping import Referee
@@ -422,6 +423,7 @@ def _searcher(
         large=large,
         timeout=study.training.timeout,
         learn=partial(_remind, referee, study, folder, mirror=mirror),
+        answers=Reach().answer,
         observers=observers,
     )
 

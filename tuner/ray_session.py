@@ -145,6 +145,14 @@ def _quiet_loggers() -> None:
             ray_logger = logging.getLogger(name)
             ray_logger.handlers.clear()
             ray_logger.propagate = True
+    from ray._private import worker  # noqa: PLC0415  # ray
+
+    worker.print_to_stdstream = _log_messages  # it has no switch for these, and would print them to stderr
+
+
+def _log_messages(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001  # Ray's signature
+    """Write to the log what Ray sends to all drivers when a machine is lost: stack traces, mostly."""
+    logging.getLogger("ray").warning("%s", "\n".join(data["lines"]))
 
 
 def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:

@@ -73,6 +73,8 @@ LOST_MACHINE = (
     "missing too many heartbeats",
     "health check",
 )
+#: What Ray says of a worker that it cannot reach and does not yet know why; its machine is asked then.
+UNKNOWN_WHY = "is unavailable"
 #: Seconds of a trial that count for no budget when the driver is killed, beside those to its next evaluation.
 NOTE_HELD_SECONDS = 60.0
 #: Failures in a row, from the first trial on, after which a search is given up.
@@ -133,6 +135,8 @@ class StudySearcher(Searcher):
         Seconds after which a trial's worker ends itself.
     learn
         Function that takes what another driver of the study has recorded of a trial.
+    answers
+        Function that tells whether the machine of an attempt can still be reached.
     observers
         Are told of every event, in order.
     """
@@ -157,6 +161,7 @@ class StudySearcher(Searcher):
         large: LargeTrials,
         timeout: float | None = None,
         learn: Callable[[TrialRecord], None] = lambda _: None,
+        answers: Callable[[Place], bool] = lambda _: True,
         observers: Sequence[Observer] = (),
     ) -> None:
         super().__init__()
@@ -176,6 +181,7 @@ class StudySearcher(Searcher):
         self._large = large
         self._timeout = timeout
         self._learn = learn
+        self._answers = answers
         self._observers = observers
         self._turns = Turns(store, space, referee, large, n_folds=n_folds, finish=finish, refuse=refuse)
         self._live: dict[str, _Live] = {}
@@ -350,7 +356,7 @@ class StudySearcher(Searcher):
     def _lost_worker(self, live: _Live, seconds: float) -> None:
         number = live.job.number
         for_want_of_memory = KILLED_BY_RAY in live.lost or oom_kills() > live.oom_kills
-        if not for_want_of_memory and any(words in live.lost for words in LOST_MACHINE):
+        if not for_want_of_memory and self._machine_is_lost(live):
             self._lost_machine(live, seconds)
             return
         self._cut_off(live, "its worker died")
@@ -370,6 +376,11 @@ class StudySearcher(Searcher):
         else:
             cause = f"its worker died {MAX_DEATHS} times; out of memory is the usual reason"
             self._fail(live, Failure(cause, "WorkerDied"), seconds)
+
+    def _machine_is_lost(self, live: _Live) -> bool:
+        if any(words in live.lost for words in LOST_MACHINE):
+            return True
+        return UNKNOWN_WHY in live.lost and live.place is not None and not self._answers(live.place)
 
     def _lost_machine(self, live: _Live, seconds: float) -> None:
         """Begin a trial again that is not to blame: its machine died, was taken away or cannot be reached."""

@@ -8,16 +8,18 @@ import threading
 import time
 from pathlib import Path
 
+#: Of Ray's provider of made-up nodes: what it calls the head, and the id that it takes it to have.
+HEAD, HEAD_ID = "ray.head.default", "f" * 51 + "00000"
 KINDS = {
-    "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+    HEAD: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
     "gpu": {"resources": {"CPU": 2, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
 }
 CONFIG = {
     "cluster_name": "fake",
     "max_workers": 2,
-    "provider": {"type": "fake_multinode"},
+    "provider": {"type": "fake_multinode", "launch_multiple": True, "head_node_id": HEAD_ID},
     "available_node_types": KINDS,
-    "head_node_type": "head",
+    "head_node_type": HEAD,
     "upscaling_speed": 1.0,
     "idle_timeout_minutes": 0.1,
     "auth": {},
@@ -42,7 +44,13 @@ def main(study: str, output: str) -> None:
     config = Path("/tmp/autoscaling.json")
     config.write_text(json.dumps(CONFIG))
     start = ["ray", "start", "--head", "--num-cpus=0", f"--autoscaling-config={config}"]
-    fake = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0"}
+    fake = {
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "0",
+        "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+    }
     subprocess.run(start, env={**os.environ, **fake}, check=True)
     import ray
 

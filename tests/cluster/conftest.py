@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -117,7 +120,7 @@ class Cluster:
     laptop: Laptop
     config: Path
 
-    def ray(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def ray(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("ray")), *arguments]
         # Its newer autoscaler starts one of two workers of a local provider, and stays there.
         done = self.laptop.run(command, timeout=timeout, RAY_UP_enable_autoscaler_v2="0")
@@ -125,29 +128,36 @@ class Cluster:
         return done
 
     def n_nodes(self) -> int:
-        said = self.hosts.run(
-            "head", "RAY_AUTH_MODE=token ~/tuner-env/bin/ray list nodes --filter state=ALIVE"
-        )
-        return said.count("ALIVE")
-
-    def wait_nodes(self, number: int) -> None:
-        wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=120)
+        """Ask the dashboard how many nodes are alive; 0 while it cannot be asked."""
+        token = (self.laptop.home / ".ray" / "auth_token").read_text()
+        address = f"{self.laptop.address}/api/v0/nodes"
+        try:
+            with urlopen(
+                Request(address, headers={"Authorization": f"Bearer {token}"}), timeout=30
+            ) as answer:
+                nodes = json.load(answer)["data"]["result"]["result"]
+        except (OSError, HTTPException):
+            return 0
+        return sum(node["state"] == "ALIVE" for node in nodes)
 
     def start_worker(self, name: str) -> None:
-        """Make a host that was started anew a node, by the commands of `cluster.yaml`."""
+        """Make a host that was started anew, with an empty disk, a node by the commands of `cluster.yaml`."""
         plain = yaml.safe_load(self.config.read_text())
         home = self.hosts.shared / name
         shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
         ignore = shutil.ignore_patterns(".venv", ".git", "data", "studies", "__pycache__")
         shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
+        head = next(iter(self.hosts.named.values())).address
         commands = [
             f"cp -r /shared/{name}/. ~/",
             *plain["setup_commands"],
             *plain["worker_start_ray_commands"],
         ]
-        head = next(iter(self.hosts.named.values())).address
-        for command in (f"cp -r /shared/{name}/. ~/", *commands):
-            self.hosts.run(name, f"export RAY_HEAD_IP={head}; {command}", timeout=300)
+        for command in commands:
+            self.hosts.run(name, f"export RAY_HEAD_IP={head}; {command}", timeout=600)
+
+    def wait_nodes(self, number: int, *, seconds: float = 400) -> None:
+        wait_until(lambda: self.n_nodes() == number, f"there never were {number} nodes", seconds=seconds)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
     from tuner.quantities import size
 
     client = connect(arguments.address)
-    job = find_job(client, study_name(arguments.study))
+    job = find_job(client, study_name(arguments.study), with_results=True)
     target = arguments.to / job.study
     n_bytes = fetch(client, f"{job.results}/{job.study}", target.resolve())
     print(target)

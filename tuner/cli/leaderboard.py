@@ -70,7 +70,7 @@ def _from_cluster(arguments: argparse.Namespace) -> str:
     from tuner.quantities import cut
 
     client = connect(arguments.address)
-    job = find_job(client, study_name(str(arguments.study)))
+    job = find_job(client, study_name(str(arguments.study)), with_results=True)
     given = (("--format", arguments.format), ("--top", arguments.top), ("--sort", arguments.sort))
     words = [str(word) for option, value in given if value is not None for word in (option, value)]
     text = ask(client, "leaderboard", f"{job.results}/{job.study}", *words)

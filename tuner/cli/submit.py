@@ -74,7 +74,8 @@ def _submit(arguments: argparse.Namespace) -> None:
     results = arguments.output
     if results is None:
         try:
-            results = find_job(client, study.study).results  # where it was begun
+            earlier = find_job(client, study.study, with_results=True)
+            results = DEFAULT_RESULTS if earlier.refused else earlier.results  # where it was begun
         except ClusterError:
             results = DEFAULT_RESULTS
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter

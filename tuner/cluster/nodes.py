@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from tuner.cluster.versions import versions
@@ -12,7 +13,7 @@ from tuner.errors import ClusterError, Problem
 from tuner.space import Choice, Space
 from tuner.spec import Study
 
-__all__ = ["check_data", "check_nodes"]
+__all__ = ["check_data", "check_nodes", "check_results"]
 
 #: Seconds that a node has to answer. One that is starting, or cut off, is left to the trials.
 _PATIENCE = 30
@@ -35,6 +36,24 @@ def check_data(study: Study) -> None:
     ]
     if problems:
         raise ClusterError(study.study, problems)
+
+
+def check_results(folder: Path) -> None:
+    """Find out whether the head can write a study's results.
+
+    Raises
+    ------
+    ClusterError
+        Naming the folder and the cause.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, prefix=".check-", suffix=".tmp"):
+            pass
+    except OSError as error:
+        rule = f"must be a folder that the cluster's head can write, but: {error.strerror}"
+        hint = "give another with --output; one that all machines share keeps logs and checkpoints too"
+        raise ClusterError(str(folder), [Problem("--output", rule, hint)]) from error
 
 
 def check_nodes(study: str, space: Space, baselines: Iterable[Mapping[str, object]]) -> None:

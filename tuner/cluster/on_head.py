@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.cluster.archive import digest, pack_folder
-from tuner.cluster.nodes import check_data, check_nodes
+from tuner.cluster.nodes import check_data, check_nodes, check_results
 from tuner.cluster.versions import check_versions
 from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import Problem, SearchError, StoreError, TunerError
@@ -70,11 +70,13 @@ def _run(arguments: argparse.Namespace) -> None:
     check_versions(arguments.client, "the cluster")
     study = Study.load(arguments.study, arguments.set, arguments.profile)
     check_data(study)
+    output = Path(arguments.output).expanduser()
+    check_results(output / study.study)
     _check_cluster(study)
     from tuner.formats import render  # noqa: PLC0415  # as above
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna
 
-    board = run(study, Path(arguments.output).expanduser(), address="auto")
+    board = run(study, output, address="auto")
     _result(render(board, top=10))
     if board.best is None:
         raise SearchError("no trial is complete", hint="`tuner leaderboard` has the causes")
@@ -82,9 +84,16 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _check_cluster(study: Study) -> None:
     """Find what the cluster has no room for or lacks, before the data are read; stay connected to it."""
-    from tuner.ray_session import join_cluster  # noqa: PLC0415  # ray
+    from tuner.access import check_from_every_node, check_here  # noqa: PLC0415  # ray
+    from tuner.artifacts import artifacts_at  # noqa: PLC0415  # as above
+    from tuner.ray_session import join_cluster  # noqa: PLC0415  # as above
 
+    artifacts = None if study.artifacts is None else artifacts_at(study.artifacts, study.study)
+    if artifacts is not None:
+        check_here(artifacts)
     join_cluster(study)
+    if artifacts is not None:
+        check_from_every_node(artifacts)
     from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
     from tuner.prepare import study_space  # noqa: PLC0415  # torch
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cluster.parcel import Parcel, pack
 from tuner.cluster.versions import versions
-from tuner.errors import ClusterError, Problem
+from tuner.errors import ClusterError, Problem, UserError
 from tuner.spec import Study
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Submitted:
         Whether it has not ended.
     started
         Milliseconds since 1970; 0 before it has.
+    refused
+        Whether it ended before its search, with something to mend: its folder need not hold the study.
     """
 
     job_id: str
@@ -54,6 +56,7 @@ class Submitted:
     results: str
     running: bool
     started: int = 0
+    refused: bool = False
 
 
 def pack_checked(path: Path, study: Study) -> Parcel:
@@ -127,8 +130,17 @@ def running_job(client: JobSubmissionClient, study: str) -> Submitted | None:
     return next((job for job in _jobs(client) if job.study == study and job.running), None)
 
 
-def find_job(client: JobSubmissionClient, study: str) -> Submitted:
+def find_job(client: JobSubmissionClient, study: str, *, with_results: bool = False) -> Submitted:
     """Return the newest job of a study.
+
+    Parameters
+    ----------
+    client
+        See `tuner.cluster.address.connect`.
+    study
+        Its name.
+    with_results
+        Whether to pass over jobs that were refused, if there is another.
 
     Raises
     ------
@@ -141,6 +153,8 @@ def find_job(client: JobSubmissionClient, study: str) -> Submitted:
         known = ", ".join(sorted({job.study for job in jobs})) or "none"
         rule = f"must be a study that was submitted to this cluster, but got {study!r}; it has had: {known}"
         raise ClusterError(client.get_address(), [Problem("", rule, "`tuner submit STUDY.yaml` runs one")])
+    if with_results:
+        found = [job for job in found if not job.refused] or found
     return next((job for job in found if job.running), found[-1])
 
 
@@ -155,4 +169,11 @@ def _read(details: JobDetails) -> Submitted | None:
     if STUDY not in told or details.submission_id is None:
         return None
     running = not details.status.is_terminal()
-    return Submitted(details.submission_id, told[STUDY], told[RESULTS], running, details.start_time or 0)
+    return Submitted(
+        details.submission_id,
+        told[STUDY],
+        told[RESULTS],
+        running,
+        details.start_time or 0,
+        refused=details.driver_exit_code == UserError.exit_code,
+    )

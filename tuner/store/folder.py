@@ -130,7 +130,7 @@ def told_if_lost(folder: Path, storage: str | None = None) -> Iterator[None]:
             yield
         except OSError as error:
             path = Path(error.filename) if isinstance(error.filename, str) else None
-            if path is None or not path.is_relative_to(folder):
+            if path is None or not (path.is_relative_to(folder) or folder.is_relative_to(path)):
                 raise
             hint = f"make room there, or mend what is wrong; {GOES_ON}"
             raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
