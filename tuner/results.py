@@ -47,7 +47,7 @@ Direction = Literal["maximize", "minimize"]
 
 #: Keys of a trial's reports to the search. Their values are records, which Tune leaves whole; it
 #: would take dicts apart. BEGAN comes first; EVALUATION many times; USERS after each fold, if the objective
-#: is a mean over users; DONE once, at the end, with FAILED if it failed.
+#: is a mean over users; DONE once, at the end, with the last USERS, and FAILED if it failed.
 BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
 

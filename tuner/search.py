@@ -307,7 +307,7 @@ class StudySearcher(Searcher):
         elif USERS in result:
             self._keep_users(live.job.number, result[USERS])
             verdict = self._referee.fold_ended(live.job.number, result[USERS])
-        elif DONE in result:
+        if DONE in result:
             failure: Failure | None = result.get(FAILED)
             if failure is not None and failure.kind == OUT_OF_MEMORY:
                 self._out_of_memory(live, failure, result[DONE])

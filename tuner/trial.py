@@ -72,8 +72,13 @@ def run_trial(
     def report(evaluation: Evaluation) -> None:
         tune.report({EVALUATION: evaluation})
 
+    at_the_end: dict[str, Any] = {}
+
     def report_users(users: Users) -> None:
-        tune.report({USERS: users})
+        if users.fold == folds[-1].index:  # nothing is decided by them: they go with the end, a message less
+            at_the_end[USERS] = users
+        else:
+            tune.report({USERS: users})
 
     tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id(), os.getpid())})
     with _files(job, Path(folder), artifacts) as (log, checkpoint):
@@ -89,7 +94,9 @@ def run_trial(
             keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
         )
         failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
-    tune.report({**({} if failure is None else {FAILED: failure}), DONE: time.perf_counter() - began})
+    if failure is not None:
+        at_the_end[FAILED] = failure
+    tune.report({**at_the_end, DONE: time.perf_counter() - began})
 
 
 @contextmanager

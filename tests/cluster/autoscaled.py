@@ -71,6 +71,8 @@ def main(study: str, output: str) -> None:
     thread.start()
     slots = capacity.slots({"CPU": 1, "GPU": 1})
     board = run(loaded, Path(output))
+    ray.shutdown()  # a driver that stays may hold nodes; that of `tuner run` ends
+    ray.init("auto", log_to_driver=False)
     deadline = time.monotonic() + 240
     while n_gpus() and time.monotonic() < deadline:
         time.sleep(1)

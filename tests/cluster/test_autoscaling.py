@@ -15,7 +15,7 @@ from tests.integration.conftest import STUDY, write_interactions
 pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(1200)]
 
 
-@pytest.mark.xfail(strict=False, reason="Ray's wheel lacks a file that its newer autoscaler reads here")
+@pytest.mark.xfail(strict=False, reason="both workers come; Ray's autoscaler does not take them away here")
 def test_workers_come_for_trials_and_go(tmp_path: Path) -> None:
     why = why_no_hosts()
     if why is not None:
