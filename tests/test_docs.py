@@ -60,7 +60,7 @@ ELSEWHERE = {
         ("tuner submit", "tuner attach", "tuner fetch", "tuner leaderboard shop --address", "ray up"),
         (
             "needs a cluster",
-            "tests/cluster/test_study.py::test_submit_killed_client_attach_leaderboard_fetch",
+            "tests/cluster/test_study.py::test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched",
         ),
     ),
     "ray down": ("needs a cluster", None),
