@@ -6,14 +6,30 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from tuner.artifacts import Artifacts, try_out
+from tuner.artifacts import Artifacts, artifacts_at, try_out
 from tuner.errors import Problem, StoreError
+from tuner.spec import Study
 
-__all__ = ["check_from_every_node", "check_here"]
+__all__ = ["check_from_every_node", "check_here", "usable_artifacts"]
 
 #: Seconds that a node has to answer; its first task starts a process and imports what it needs.
 ANSWER_SECONDS = 90.0
 _HINT = "is it mounted or reachable there, and are its credentials in that machine's environment or role?"
+
+
+def usable_artifacts(study: Study) -> Artifacts | None:
+    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here.
+
+    Raises
+    ------
+    StoreError
+        See `check_here`.
+    """
+    if study.artifacts is None:
+        return None
+    artifacts = artifacts_at(study.artifacts, study.study)
+    check_here(artifacts)
+    return artifacts
 
 
 def check_here(artifacts: Artifacts) -> None:

@@ -24,6 +24,7 @@ __all__ = ["FORMATS", "cells", "render"]
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
     """Return every row with everything, flat enough for a spreadsheet."""
     rows = []
+    n_folds = _n_folds(board)
     for row in board.rows:
         record, summary = row.record, row.record.summary
         flat: dict[str, Any] = {
@@ -38,7 +39,6 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
         }
         for label in board.metrics:
             flat[label] = row.metrics.get(label)
-        n_folds = max((len(r.record.summary.folds) for r in board.rows if r.record.summary), default=0)
         for fold in range(n_folds):
             flat[f"{board.objective}/fold {fold + 1}"] = (
                 summary.folds[fold][board.objective] if summary else None
@@ -99,6 +99,10 @@ def _csv(board: Leaderboard) -> str:
     return out.getvalue().rstrip("\n")
 
 
+def _n_folds(board: Leaderboard) -> int:
+    return max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
+
+
 def _unlisted(board: Leaderboard) -> list[str]:
     """Return the objectives that have no column otherwise."""
     return [
@@ -113,7 +117,7 @@ def _exact(value: object) -> object:
 
 def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     """Return header and cells of the table that people read."""
-    n_folds = max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
+    n_folds = _n_folds(board)
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []

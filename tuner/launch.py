@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tuner.access import check_from_every_node, check_here
-from tuner.artifacts import Artifacts, artifacts_at
+from tuner.access import check_from_every_node, usable_artifacts
+from tuner.artifacts import Artifacts
 from tuner.budgets import Budget, End
 from tuner.capacity import Capacity, trial_share
 from tuner.constraints import broken
@@ -104,7 +104,7 @@ def run(
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
         logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
-        artifacts = _artifacts(study)
+        artifacts = usable_artifacts(study)
         from tuner.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
         prepared = prepare(study, console.print)
@@ -187,15 +187,6 @@ def _facts(prepared: Prepared, store: StudyStore, folder: Path) -> dict[str, obj
         "trials": total,
         "ended": already,
     }
-
-
-def _artifacts(study: Study) -> Artifacts | None:
-    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here."""
-    if study.artifacts is None:
-        return None
-    artifacts = artifacts_at(study.artifacts, study.study)
-    check_here(artifacts)
-    return artifacts
 
 
 def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:

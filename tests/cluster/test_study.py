@@ -165,7 +165,7 @@ def told(laptop: Laptop, command: list[str], took: dict[str, float], name: str, 
         ({}, ("--set", "data.interactions=/nowhere/clicks.csv"), "there is no /nowhere/clicks.csv"),
         ({}, ("--output", "/proc/results"), "must be a folder that the cluster's head can write"),
         ({}, ("--set", "artifacts=/proc/artifacts"), "must be a place to write and read, but here"),
-        ({}, ("--set", "artifacts=/root/artifacts"), "on node one"),
+        ({}, ("--set", "artifacts=/srv/artifacts"), "on node one"),
     ],
     ids=[
         "wrong token",

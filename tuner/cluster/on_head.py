@@ -84,13 +84,10 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _check_cluster(study: Study) -> None:
     """Find what the cluster has no room for or lacks, before the data are read; stay connected to it."""
-    from tuner.access import check_from_every_node, check_here  # noqa: PLC0415  # ray
-    from tuner.artifacts import artifacts_at  # noqa: PLC0415  # as above
+    from tuner.access import check_from_every_node, usable_artifacts  # noqa: PLC0415  # ray
     from tuner.ray_session import join_cluster  # noqa: PLC0415  # as above
 
-    artifacts = None if study.artifacts is None else artifacts_at(study.artifacts, study.study)
-    if artifacts is not None:
-        check_here(artifacts)
+    artifacts = usable_artifacts(study)
     join_cluster(study)
     if artifacts is not None:
         check_from_every_node(artifacts)
