@@ -2,19 +2,25 @@
 
     python -m benchmarks.step [--device cpu|cuda] [--data DIR] [--quick] [--only MODEL/LOSS/DATA ...]
 
-Four ways are measured, each in processes of its own, in rounds that take turns:
+On a CPU four ways are measured, each in processes of its own, in rounds that take turns:
 
 - stock: RecTools' model;
 - stock_allocator: the same with the allocator settings that our workers set;
 - ours: the fast paths, with those settings, as a trial runs;
 - paths: the fast paths without the settings; not with --quick.
 
+On a GPU all are measured in one process, since a context of CUDA takes longer to make than a fit of a few
+steps; PyTorch counts its memory for each alone. The C library's settings play no part there; beside stock and
+ours stand ours with `training.precision` tf32 and bf16.
+
 A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer. On a
-CPU it is the process's own time on one thread, which other processes disturb less than the time of day.
+CPU it is the process's own time on one thread, which other processes disturb less than the time of day; on a
+GPU the time of many steps together, since a trial does not wait for each.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
-stock_allocator / ours, `.../paths` stock / paths, `.../memory` ours / stock in peak memory (of the process on
-a CPU, allocated on a GPU), and `sasrec/recommend/beauty` stock / ours. Stock next action scores all positions
-and keeps the last, as RecTools' guide does.
+stock_allocator / ours, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory` ours / stock in
+peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU, and
+`sasrec/recommend/beauty` stock / ours. Stock next action scores all positions and keeps the last, as in
+RecTools' guide.
 
 On a GPU, `packed/4` is how many trials of ours (SASRec with softmax, 10 epochs, without evaluations) four
 processes train an hour at once on it, and `.../gb` what the tensors of all of them take at most; so for 1, 2
@@ -32,7 +38,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,6 +57,8 @@ from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from benchmarks.measuring import machine, measured_apart, write_results
 from benchmarks.packing import PACKED, Meeting, trials_per_hour
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
+from tuner.precision import products_in, set_precision
+from tuner.spec import Precision
 from tuner.training import accelerate
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -59,7 +67,10 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
-WAYS = ("stock", "stock_allocator", "ours", "paths")
+WAYS = {
+    "cpu": ("stock", "stock_allocator", "ours", "paths"),
+    "cuda": ("stock", "ours", "tf32", "bf16"),
+}
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
 LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
 WARM_UP = 2
@@ -120,11 +131,14 @@ class AllPositionsNextAction(TransformerLightningModule):
 
 
 class Clock(Callback):
-    """Times at which batches end, and their losses."""
+    """Times at which some batches end, and the losses of all."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
+        last = WARM_UP - 1 + job.steps
+        # To ask a GPU for the time is to wait for it, and a trial does not: only at the begin and at the end.
+        self.at = [WARM_UP - 1, last] if job.device == "cuda" else list(range(WARM_UP - 1, last + 1))
         self.times: list[float] = []
-        self.losses: list[float] = []
+        self._losses: list[torch.Tensor] = []
 
     def __deepcopy__(self, _memo: dict[int, object]) -> Clock:
         return self
@@ -135,11 +149,22 @@ class Clock(Callback):
         pl_module: LightningModule,
         outputs: STEP_OUTPUT,
         batch: object,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
-        self.times.append(now(str(pl_module.device)))
+        if batch_idx in self.at:
+            self.times.append(now(str(pl_module.device)))
         assert isinstance(outputs, Mapping), "Lightning's own form of a loss"
-        self.losses.append(float(outputs["loss"]))
+        self._losses.append(outputs["loss"].detach())
+
+    @property
+    def step(self) -> float:
+        """Seconds that a step takes."""
+        return median((np.diff(self.times) / np.diff(self.at)).tolist())
+
+    @property
+    def losses(self) -> list[float]:
+        """Of all steps."""
+        return [float(loss) for loss in self._losses]
 
 
 def now(device: str) -> float:
@@ -155,21 +180,28 @@ def measure(job: Job) -> dict[str, Any]:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     if job.device == "cpu":
         torch.set_num_threads(1)
-    dataset = load(job)
-    model, clock = build(job), Clock()
+    source = SOURCES[job.device][job.source]
+    dataset = load(None if source.folder is None else Path(job.data) / source.folder)
+    model, clock = build(job), Clock(job)
     meeting = Meeting(Path(job.meeting), job.beside, at=WARM_UP)
     model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
     model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
-    paths = accelerate(model) if job.way in {"ours", "paths"} else None
+    paths = None if job.way.startswith("stock") else accelerate(model)
+    precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # tested
+    set_precision(model, precision)
     seed_everything(60, workers=True, verbose=False)
-    model.fit(dataset)
+    if job.device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    with products_in(precision):
+        model.fit(dataset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if job.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
     if job.meeting:
         return {"times": meeting.times, "batches": -(-dataset.user_id_map.size // BATCH_SIZE), "peak": peak}
     return {
-        "step": median(np.diff(clock.times)[WARM_UP - 1 :].tolist()),
+        "step": clock.step,
         "losses": clock.losses,
         "recommend": recommended_in(model, dataset, job),
         "peak": peak,
@@ -212,11 +244,11 @@ def build(job: Job) -> TransformerModelBase[Any]:
     return model
 
 
-def load(job: Job) -> Dataset:
-    """Return the data of a job; for a GPU, sessions like those of a large catalogue, drawn at random."""
-    source = SOURCES[job.device][job.source]
-    if source.folder is not None:
-        return Dataset.construct(pd.read_parquet(Path(job.data) / source.folder / "interactions.parquet"))
+@cache
+def load(folder: Path | None) -> Dataset:
+    """Return the data of a folder; without one, sessions like those of a large catalogue, drawn at random."""
+    if folder is not None:
+        return Dataset.construct(pd.read_parquet(folder / "interactions.parquet"))
     rng = np.random.default_rng(60)
     n_items, lengths = 15_706, rng.geometric(1 / 40, 20_000) + 2
     popularity = 1 / np.arange(1, n_items + 1)
@@ -262,11 +294,12 @@ def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """Yield one round's jobs, the ways of a case one after another."""
-    steps = 3 if args.quick else 8
+    steps = (3 if args.quick else 8) * (5 if args.device == "cuda" else 1)
+    ways = WAYS[args.device][: 3 if args.quick else 4]
     for source in SOURCES[args.device]:
         for model in MODELS:
             for loss in LOSSES:
-                for way in WAYS[:-1] if args.quick else WAYS:
+                for way in ways:
                     job = Job(model, loss, source, way, args.device, str(args.data), steps)
                     if not args.only or job.case in args.only:
                         yield job
@@ -277,7 +310,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for case in dict.fromkeys(run["case"] for run in runs):
         of = by_way(runs, case)
-        if not {"stock", "stock_allocator", "ours"} <= of.keys():
+        if not {"stock", "ours"} <= of.keys():
             continue  # broken off
 
         def ratio(over: str, under: str, what: str, of: dict[str, list[dict[str, Any]]] = of) -> float:
@@ -286,10 +319,14 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
         model, loss, source = case.split("/")
         found[case] = ratio("stock", "ours", "step")
-        found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
-        if "paths" in of:
-            found[f"{case}/paths"] = ratio("stock", "paths", "step")
+        if "stock_allocator" in of:
+            found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
+        for way in ("paths", "tf32", "bf16"):
+            if way in of:
+                found[f"{case}/{way}"] = ratio("stock", way, "step")
         found[f"{case}/memory"] = ratio("ours", "stock", "peak")
+        if of["ours"][0]["device"] != "cpu":
+            found[f"{case}/gb"] = round(median(run["peak"] for run in of["ours"]) / 2**30, 3)
         found[f"{case}/spread"] = round(max(map(spread, of.values())), 3)
         found[f"{case}/loss_difference"] = max(
             abs(a - b) / abs(b)
@@ -302,9 +339,10 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def by_way(runs: list[dict[str, Any]], case: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs of a case, by way, in the order of `WAYS`."""
+    """Return the runs of a case, by way, in the order in which they ran."""
     mine = [run for run in runs if run["case"] == case]
-    return {way: found for way in WAYS if (found := [run for run in mine if run["way"] == way])}
+    ways = dict.fromkeys(run["way"] for run in mine)
+    return {way: [run for run in mine if run["way"] == way] for way in ways}
 
 
 def spread(runs: list[dict[str, Any]]) -> float:
@@ -315,13 +353,14 @@ def spread(runs: list[dict[str, Any]]) -> float:
 
 def table(runs: list[dict[str, Any]], found: dict[str, float]) -> str:
     """Return what was found, for people: medians in ms, and ratios."""
-    names = ("allocator", "memory", "spread")
+    names = ("memory", "spread")
+    ways = dict.fromkeys(run["way"] for run in runs)
     lines = [
-        f"{'step, ms':<32}" + "".join(f"{name:>16}" for name in (*WAYS, "ratio", *names)) + "  loss differs"
+        f"{'step, ms':<32}" + "".join(f"{name:>16}" for name in (*ways, "ratio", *names)) + "  loss differs"
     ]
     for case in [name for name in found if f"{name}/memory" in found]:
         of = by_way(runs, case)
-        steps = [f"{1000 * median(run['step'] for run in of[way]):.1f}" if way in of else "" for way in WAYS]
+        steps = [f"{1000 * median(run['step'] for run in of[way]):.1f}" if way in of else "" for way in ways]
         ratios = [f"{value:.2f}" for value in (found[case], *(found[f"{case}/{name}"] for name in names))]
         cells = "".join(f"{cell:>16}" for cell in (*steps, *ratios))
         lines.append(f"{case:<32}{cells}  {found[f'{case}/loss_difference']:.1e}")
@@ -343,7 +382,10 @@ def main() -> None:
     if args.job:
         print(json.dumps(measure(Job(**json.loads(args.job)))))
         return
-    facts, runs = machine(), []
+    facts: dict[str, Any] = machine()
+    runs: list[dict[str, Any]] = []
+    if args.device == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name()
     if args.packed:
         print(packed_figures(packed(args)))
         return
@@ -351,7 +393,11 @@ def main() -> None:
     try:
         for number in range(1 if args.quick else 3):
             for job in jobs(args):
-                measured = measured_apart("benchmarks.step", asdict(job), job.environment)
+                measured = (
+                    measure(job)
+                    if job.device == "cuda"
+                    else measured_apart("benchmarks.step", asdict(job), job.environment)
+                )
                 runs.append({"case": job.case, "way": job.way, "round": number, **measured})
                 print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
         if args.device == "cuda" and not args.only:

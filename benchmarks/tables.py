@@ -26,6 +26,7 @@ _TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.
 #: Last parts of names that are columns, by benchmark.
 COLUMNS = {
     "step": ("allocator", "paths", "memory", "spread", "loss_difference"),
+    "step_cuda": ("tf32", "bf16", "memory", "gb", "spread", "loss_difference"),
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
@@ -152,8 +153,9 @@ def _machine(result: Mapping[str, Any]) -> str:
     load = facts["load"][0]
     quick = " A quick run." if result.get("quick") else ""
     settings = "".join(f"; {value} {name}" for name, value in result.get("settings", {}).items())
+    gpu = f"{facts['gpu']}, " if "gpu" in facts else ""
     return (
-        f"{facts['processor']}, {facts['cores']} cores, load {load:g} at its begin; "
+        f"{gpu}{facts['processor']}, {facts['cores']} cores, load {load:g} at its begin; "
         f"RecTools {facts['rectools']}, torch {facts['torch']}{settings}.{quick}"
     )
 

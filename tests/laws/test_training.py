@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from rectools.models import load_model
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
@@ -76,6 +76,8 @@ MODELS = {
     },
 }
 LOSSES = ["softmax", "BCE", "gBCE", "sampled_softmax"]
+ON_A_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
+DEVICES = ["cpu", pytest.param("cuda", marks=ON_A_GPU)]
 #: Without and with what changes the scores: item features, cosine, a temperature.
 PLAIN: dict[str, Any] = {}
 CHANGED = {"similarity_module_kwargs.distance": "cosine", "lightning_module_kwargs.logits_t": 0.3}
@@ -89,7 +91,9 @@ TOLERANCES = {torch.float32: (1e-6, 1e-5), torch.float64: (1e-10, 1e-10)}
 # ####  --------------  One step  --------------  #### #
 
 
-def begun(params: dict[str, Any], fold: Fold, *, features: bool = True) -> tuple[TransformerModelBase, Batch]:
+def begun(
+    params: dict[str, Any], fold: Fold, *, features: bool = True, device: str = "cpu"
+) -> tuple[TransformerModelBase, Batch]:
     """Return a model with new weights, and its first batch, as at the start of a fit."""
     seed_everything(SEED, verbose=False)
     model = build_model(params)
@@ -98,7 +102,9 @@ def begun(params: dict[str, Any], fold: Fold, *, features: bool = True) -> tuple
         dataset = type(dataset)(dataset.user_id_map, dataset.item_id_map, dataset.interactions)
     model._build_model_from_dataset(dataset)
     model.lightning_model.train().on_train_start()
-    return model, next(iter(model.data_preparator.get_dataloader_train()))
+    batch = next(iter(model.data_preparator.get_dataloader_train()))
+    model.lightning_model.to(device)
+    return model, {key: values.to(device) for key, values in batch.items()}
 
 
 def step(
@@ -126,14 +132,15 @@ def assert_same_step(module: TransformerLightningModule, batch: Batch, *, ours: 
         assert error <= of_gradients * largest, f"{name}: {error} of {largest}"
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("changes", [PLAIN, CHANGED], ids=["plain", "changed"])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_has_the_loss_and_gradients_of_rectools(
-    name: str, loss: str, changes: dict[str, Any], folds: list[Fold]
+    name: str, loss: str, changes: dict[str, Any], device: str, folds: list[Fold]
 ) -> None:
     params = {**MODELS[name], **changes, "loss": loss}
-    model, batch = begun(params, folds[0], features=changes is CHANGED)
+    model, batch = begun(params, folds[0], features=changes is CHANGED, device=device)
     module = model.lightning_model
     assert allows_target_only_step(module, model._trainer)
     assert len(batch["yw"].unique()) > 2, "weights differ"
@@ -186,6 +193,40 @@ def test_targets_found_ahead_change_nothing_that_others_see(
     assert all(torch.equal(values, expected[name]) for name, values in ours.items())
     assert layers is not Onlooker or "x" in Onlooker.keys
     assert TARGETS not in Onlooker.keys
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_on_a_gpu_waits_for_nothing(
+    name: str, loss: str, folds: list[Fold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the transfer of a batch to the update of the parameters the processor runs ahead of the GPU."""
+    n_steps = 0
+    begin = TargetsAhead.step
+    modes = torch.cuda.get_sync_debug_mode, torch.cuda.set_sync_debug_mode
+
+    def watched(self: TargetsAhead, *args: Any) -> Any:
+        modes[1]("error")
+        return begin(self, *args)
+
+    class Unwatched(Callback):
+        def on_train_batch_end(self, *args: Any) -> None:
+            nonlocal n_steps
+            n_steps += 1
+            assert modes[0]() == 2
+            modes[1]("default")
+
+    monkeypatch.setattr(TargetsAhead, "step", watched)
+    model = build_model({**MODELS[name], "loss": loss, "epochs": 1})
+    model._trainer.callbacks.append(Unwatched())
+    accelerate(model)
+    try:
+        model.fit(folds[0].train)
+    finally:
+        modes[1]("default")
+    assert n_steps
 
 
 @pytest.mark.gpu
@@ -287,6 +328,38 @@ def test_a_trial_has_the_metrics_of_one_without_fast_paths(name: str, loss: str,
         assert expected.fast_paths == ()
         assert ours.metrics == expected.metrics
         assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-5)
+
+
+def cpu_trainer() -> Trainer:
+    """RecTools' own trainer, kept off a GPU."""
+    return Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_gives_the_metrics_of_a_cpu(name: str, loss: str, fast: bool, folds: list[Fold]) -> None:
+    """Without dropout, which each draws in its own way: losses within 1e-4, metrics within a user's part."""
+    metrics = tuple(Metric.parse(label) for label in ("NDCG@10", "HitRate@10"))
+    plan = Plan(metrics, "NDCG@10", "maximize", filter_viewed=True, fast=fast)
+    params = {**MODELS[name], "loss": loss, "dropout_rate": 0.0, "recommend_torch_device": None}
+    reported: dict[str, list[Evaluation]] = {"cpu": [], "cuda": []}
+    for device, evaluations in reported.items():
+        own = {"get_trainer_func": f"{__name__}.cpu_trainer"} if device == "cpu" else {}
+        evaluate_fold({**params, **own}, folds[1], plan, SEED, evaluations.append)
+    for ours, expected in zip(reported["cuda"], reported["cpu"], strict=True):
+        assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+        assert ours.metrics == pytest.approx(expected.metrics, abs=1 / len(folds[1].users))
 
 
 @pytest.mark.parametrize("name", ["sasrec", "next_action"])
