@@ -179,6 +179,9 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         If there are no blocks.
     """
 
+    #: For `tuner.training`, which makes the ids on the GPU; a subclass must declare its own.
+    takes_ids_of_any_device: ClassVar[bool] = True
+
     def __init__(
         self,
         n_items: int,

@@ -138,7 +138,7 @@ def test_without_a_gpu_auto_says_what_to_write(prepared: Prepared) -> None:
 def test_small_models_share_a_gpu(prepared: Prepared) -> None:
     share, why = measure_gpu_share(prepared)
     assert share < 1
-    assert "n_factors=64" in why
+    assert why.endswith("(SASRecModel)"), "the baseline is larger than the space"
 
 
 def test_an_estimate_knows_the_share_that_auto_will_have(prepared: Prepared) -> None:

@@ -45,7 +45,8 @@ def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     it is left to RecTools: masks are drawn in another way there.
     """
     return (
-        all(
+        next(backbone.parameters()).device.type == "cpu"
+        and all(
             getattr_static(backbone, name) is getattr_static(TransformerTorchBackbone, name)
             for name in _METHODS
         )
@@ -53,7 +54,6 @@ def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
         and type(backbone.emb_dropout) is torch.nn.Dropout
         and len(_blocks(backbone.transformer_layers)) > 0
         and not any(map(_does_more, backbone.modules()))
-        and next(backbone.parameters()).device.type == "cpu"
         and draws_as_it_lies()
     )
 

@@ -16,6 +16,7 @@ from tuner.training.eligible import scores_last_only
 from tuner.training.encoder import encode_at, encodes_at_targets
 from tuner.training.linear import linear_cross_entropy
 from tuner.training.sampled import candidate_scores
+from tuner.training.table import all_embeddings, encode_sessions
 
 __all__ = ["TARGETS", "TargetsAhead", "target_only_step"]
 
@@ -80,11 +81,11 @@ def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
     known = batch.get(TARGETS)
     batch = {key: values for key, values in batch.items() if key != TARGETS}
     y, w = batch["y"], batch["yw"]
-    table = module.torch_model.item_model.get_all_embeddings()  # (n_items, n_factors)
+    table = all_embeddings(module.torch_model.item_model)  # (n_items, n_factors)
     targets = _target_positions(y) if known is None else known
     hidden = _encoded_at_targets(module, batch, table, targets)
     if hidden is None:
-        sessions = module.torch_model.encode_sessions(batch, table)
+        sessions = encode_sessions(module.torch_model, batch, table)
         if scores_last_only(module):
             sessions = sessions[:, -1:]
         if sessions.shape[:2] != y.shape or not len(targets):
