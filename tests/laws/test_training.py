@@ -21,7 +21,7 @@ from tuner.spec import Metric
 from tuner.training import accelerate
 from tuner.training.eligible import allows_target_only_step
 from tuner.training.step import TARGETS, TargetsAhead, target_only_step
-from tuner.training.table import _Rows, _takes_ids_of_any_device, all_embeddings
+from tuner.training.table import _Rows, _takes_ids_of_any_device, all_embeddings, encode_sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,7 +205,8 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 ) -> None:
     """From the transfer of a batch to the update of the parameters the processor runs ahead of the GPU.
 
-    Without item features, for which RecTools' own net waits.
+    But for RecTools' own encoder, which sends the positions of each batch, and without item features, whose
+    net asks for a number.
     """
     n_steps, train = 0, folds[0].train
     begin = TargetsAhead.step
@@ -222,7 +223,14 @@ def test_a_step_on_a_gpu_waits_for_nothing(
             assert modes[0]() == 2
             modes[1]("default")
 
+    def encoded(*args: Any) -> torch.Tensor:
+        modes[1]("default")
+        sessions = encode_sessions(*args)
+        modes[1]("error")
+        return sessions
+
     monkeypatch.setattr(TargetsAhead, "step", watched)
+    monkeypatch.setattr("tuner.training.step.encode_sessions", encoded)
     model = build_model({**MODELS[name], "loss": loss, "epochs": 1})
     model._trainer.callbacks.append(Unwatched())
     accelerate(model)
