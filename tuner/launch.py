@@ -16,7 +16,7 @@ import yaml
 from tuner.access import check_from_every_node, usable_artifacts
 from tuner.artifacts import Artifacts
 from tuner.budgets import Budget, End
-from tuner.capacity import Capacity, trial_share
+from tuner.capacity import Capacity, at_once, trial_share
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
 from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
@@ -303,7 +303,8 @@ def _search(
             mirror.bring_users()
             stack.callback(mirror.bring_logs)
         budget.start()  # Ray's start is not the search's
-        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
+        steady = None if capacity.grows else slots
+        progress = _progress(prepared, store, console, slots=steady, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -318,7 +319,7 @@ def _search(
         observers: list[Observer] = [progress, tensorboard, notes, kept]
         observers += [one for one in (mirror, events) if one is not None]
         searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
-        console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
+        console.print(f"search: {at_once(capacity, trial_share(study.resources))}; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
                 fit_by_tune(prepared, searcher, folder, hold, artifacts=artifacts)
@@ -348,7 +349,7 @@ def _progress(
     store: StudyStore,
     console: Console,
     *,
-    slots: int,
+    slots: int | None,
     folder: Path,
     ends_at: float | None,
 ) -> Progress:

@@ -5,34 +5,89 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster.conftest import ROOT
 from tests.cluster.hosts import hosts_up, why_no_hosts
 from tests.integration.conftest import STUDY, write_interactions
+from tuner.store import read_records
 
-pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
+
+#: A module of the user's: its trials wait until there has been one on each of two nodes.
+MEETING = """
+import time
+from pathlib import Path
+
+from ray import get_runtime_context
+from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
+
+MET = Path("/shared/met")
 
 
-@pytest.mark.xfail(strict=False, reason="both workers come; Ray's autoscaler does not take them away here")
-def test_workers_come_for_trials_and_go(tmp_path: Path) -> None:
-    why = why_no_hosts()
-    if why is not None:
-        pytest.skip(why)
-    with hosts_up(tmp_path, ["solo"], number=1) as hosts:
+class MeetingPreparator(SASRecDataPreparator):
+    def get_dataloader_train(self):
+        MET.mkdir(exist_ok=True)
+        (MET / get_runtime_context().get_node_id()).touch()
+        deadline = time.monotonic() + 120
+        while len(list(MET.iterdir())) < 2:
+            if time.monotonic() > deadline:
+                raise TimeoutError("no trial has run beside this one")
+            time.sleep(0.2)
+        return super().get_dataloader_train()
+"""
+SMALL = "cls: SASRecModel, n_factors: 16, n_heads: 1, n_blocks: 1, session_max_len: 8, batch_size: 64"
+BASELINES = "\n".join(
+    ["baselines:", "  - popular"]
+    + [
+        f"  - {{name: {name}, params: {{{SMALL}, data_preparator_type: meeting.MeetingPreparator}}}}"
+        for name in ("one", "other")
+    ]
+)
+
+
+def run_on_autoscaled(folder: Path, autoscaler: str) -> dict[str, Any]:
+    """Run the study on a host of its own; return what was seen, with the study's folder."""
+    with hosts_up(folder, ["solo"], number=1) as hosts:
         for name in ("tuner", "search_spaces", "tests"):
             shutil.copytree(ROOT / name, hosts.shared / name, ignore=shutil.ignore_patterns("__pycache__"))
         write_interactions(hosts.shared / "clicks.csv")
-        more = "resources: {gpus_per_trial: 1}\n"
-        (hosts.shared / "study.yaml").write_text(STUDY + more)
+        (hosts.shared / "meeting.py").write_text(MEETING)
+        study = STUDY.replace("baselines: [popular, sasrec]", BASELINES).replace("trials: 4", "trials: 2")
+        (hosts.shared / "study.yaml").write_text(study + "resources: {gpus_per_trial: 1}\n")
         said = hosts.run(
             "solo",
             "unset SSH_CLIENT SSH_CONNECTION SSH_TTY; cd /shared; export PYTHONPATH=/shared "
-            "PATH=~/tuner-env/bin:$PATH; python tests/cluster/autoscaled.py study.yaml /shared/studies",
-            timeout=900,
+            f"PATH=~/tuner-env/bin:$PATH; python tests/cluster/autoscaled.py {autoscaler} "
+            "run study.yaml --address auto --output /shared/studies",
+            timeout=400,
         )
-    seen = json.loads(said.splitlines()[-1])
-    assert (seen["first"], seen["most"], seen["last"]) == (0, 2, 0)
-    assert seen["slots"] == 2, "trials wait for as many workers as the autoscaler may bring"
-    assert seen["states"] == ["complete"] * 6
+        return {**json.loads(said.splitlines()[-1]), "folder": hosts.shared / "studies" / "small"}
+
+
+@pytest.mark.parametrize("autoscaler", ["older", "newer"])
+def test_workers_come_for_trials_and_go(tmp_path: Path, autoscaler: str) -> None:
+    why = why_no_hosts()
+    if why is not None:
+        pytest.skip(why)
+    seen = run_on_autoscaled(tmp_path, autoscaler)
+    assert seen["code"] == 0, seen["err"]
+    assert (seen["first"], seen["most"], seen["last"]) == (0, 2, 0), "GPUs before, at most, and after"
+    assert seen["remains"] == [], "nothing of the study keeps a worker"
+
+    records = read_records(seen["folder"]).records
+    assert [record.state for record in records] == ["complete"] * 5
+    assert len([record.name for record in records if record.name in {"one", "other"}]) == 2, "they have met"
+
+    waiting = "search: 2 trials at once, none before the autoscaler has brought machines; results in"
+    before, _, after = seen["err"].partition(waiting)
+    assert before
+    assert after.splitlines()[1:2] and " trial 0 popular: " in after.splitlines()[1], seen["err"]
+    # Tune was told to complain of resources that it has not, at once; it did, where nobody has to read it.
+    assert "Ignore this message if the cluster is autoscaling" in (
+        seen["folder"] / "logs" / "driver.log"
+    ).read_text()
+    for words in ("Ignore this message", "WARNING", "ERROR", "autoscaler +", "Traceback"):
+        assert words not in seen["err"] + seen["out"]
