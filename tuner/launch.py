@@ -296,7 +296,8 @@ def _search(
     study = prepared.study
     with ExitStack() as stack:
         capacity = stack.enter_context(ray_session(prepared, address))
-        slots = capacity.slots(trial_share(study.resources))
+        share = trial_share(study.resources)
+        slots = capacity.slots(share)
         mirror = None if artifacts is None else Mirror(folder, artifacts)
         if artifacts is not None and mirror is not None:
             check_from_every_node(artifacts)
@@ -319,7 +320,7 @@ def _search(
         observers: list[Observer] = [progress, tensorboard, notes, kept]
         observers += [one for one in (mirror, events) if one is not None]
         searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
-        console.print(f"search: {at_once(capacity, trial_share(study.resources))}; results in {shown(folder)}")
+        console.print(f"search: {at_once(capacity, share)}; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
                 fit_by_tune(prepared, searcher, folder, hold, artifacts=artifacts)

@@ -1,7 +1,7 @@
 """A cluster on this host whose workers are processes that Ray's autoscaler brings, and a study on it.
 
-Says, as a line of JSON, how many GPUs there were before, at most, and at the end; what the command said; and
-what of it was left on the cluster after it had ended.
+Says, as a line of JSON, how many GPUs there were before, at most, and at the end; what the command said; what
+of it the cluster held meanwhile, and what was left of that after it had ended.
 """
 
 import json
@@ -26,11 +26,10 @@ CONFIG = {
     "cluster_name": "fake",
     "max_workers": 2,
     "provider": {
-        # By its name, `fake_multinode`, the newer autoscaler would look for a file that Ray's wheel lacks.
         "type": "external",
-        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
-        # All nodes have one address, and the provider gives their ids in its place. The older autoscaler knows
-        # by address how long a node has been idle: without this no node is ever known to be, and none goes.
+        "module": "tests.cluster.made_up_nodes.MadeUpNodes",
+        # The older autoscaler knows by a node's address how long it has been idle. Here all have one, and the
+        # provider gives their ids in its place: without this no node is ever known to be idle, and none goes.
         "use_node_id_as_ip": True,
         # Nodes come with Ray already running, and have no launch configuration to compare with.
         "disable_node_updaters": True,
@@ -67,7 +66,6 @@ def start(newer: bool) -> None:
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": str(int(newer)),
         "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
-        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     }
     command = ["ray", "start", "--head", "--num-cpus=0", f"--autoscaling-config={config}"]
     subprocess.run(command, env={**os.environ, **fake}, check=True)
@@ -78,11 +76,13 @@ def n_gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def left() -> list[str]:
-    """Return what there is on the cluster that a study may have made."""
-    actors = [f"actor {one.class_name} {one.name}" for one in list_actors() if one.state != "DEAD"]
-    groups = [f"placement group {one.bundles}" for one in list_placement_groups() if one.state != "REMOVED"]
-    return actors + groups + [f"object of {one.object_size} bytes" for one in list_objects()]
+def held() -> list[str]:
+    """Return what there is on the cluster that a study may have made, and that may keep a worker."""
+    actors = list_actors(filters=[("state", "!=", "DEAD")])
+    groups = list_placement_groups(filters=[("state", "!=", "REMOVED")])
+    found = [f"actor {one.class_name} {one.name}" for one in actors]
+    found += [f"placement group {one.placement_group_id}" for one in groups]
+    return found + [f"object of {one.object_size} bytes" for one in list_objects()]
 
 
 def within(seconds: float, look: Callable[[], object]) -> None:
@@ -93,31 +93,28 @@ def within(seconds: float, look: Callable[[], object]) -> None:
 
 
 def main(autoscaler: str, *command: str) -> None:
+    os.environ.update(IMPATIENT)
     start(autoscaler == "newer")
-    seen = [n_gpus()]
+    seen, meanwhile = [n_gpus()], set(held())
     done = threading.Event()
 
     def look() -> None:
         while not done.wait(0.5):
             seen.append(n_gpus())
+            meanwhile.update(held())
 
     thread = threading.Thread(target=look)
     thread.start()
-    ran = subprocess.run(
-        [sys.executable, "-m", "tuner.cli", *command],
-        env={**os.environ, **IMPATIENT},
-        capture_output=True,
-        text=True,
-    )
-    within(20, left)
-    remains = left()
+    words = [sys.executable, "-m", "tuner.cli", *command]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    within(20, held)
+    remains = held()
     within(120, n_gpus)
     done.set()
     thread.join()
     gpus = {"first": seen[0], "most": max(seen), "last": n_gpus()}
-    print(
-        json.dumps({**gpus, "code": ran.returncode, "out": ran.stdout, "err": ran.stderr, "remains": remains})
-    )
+    said = {"code": ran.returncode, "out": ran.stdout, "err": ran.stderr}
+    print(json.dumps({**gpus, **said, "held": sorted(meanwhile), "remains": remains}))
 
 
 main(*sys.argv[1:])

@@ -48,7 +48,7 @@ BASELINES = "\n".join(
 )
 
 
-def run_on_autoscaled(folder: Path, autoscaler: str) -> dict[str, Any]:
+def run_on_autoscaled(folder: Path, autoscaler: str, command: str) -> dict[str, Any]:
     """Run the study on a host of its own; return what was seen, with the study's folder."""
     with hosts_up(folder, ["solo"], number=1) as hosts:
         for name in ("tuner", "search_spaces", "tests"):
@@ -61,33 +61,40 @@ def run_on_autoscaled(folder: Path, autoscaler: str) -> dict[str, Any]:
             "solo",
             "unset SSH_CLIENT SSH_CONNECTION SSH_TTY; cd /shared; export PYTHONPATH=/shared "
             f"PATH=~/tuner-env/bin:$PATH; python tests/cluster/autoscaled.py {autoscaler} "
-            "run study.yaml --address auto --output /shared/studies",
+            f"{command} --output /shared/studies",
             timeout=400,
         )
         return {**json.loads(said.splitlines()[-1]), "folder": hosts.shared / "studies" / "small"}
 
 
-@pytest.mark.parametrize("autoscaler", ["older", "newer"])
-def test_workers_come_for_trials_and_go(tmp_path: Path, autoscaler: str) -> None:
+@pytest.mark.parametrize(
+    ("autoscaler", "command"),
+    [
+        ("older", "run study.yaml --address auto"),
+        ("newer", "submit study.yaml --address http://127.0.0.1:8265"),
+    ],
+    ids=["run, older autoscaler", "submit, newer autoscaler"],
+)
+def test_workers_come_for_trials_and_go(tmp_path: Path, autoscaler: str, command: str) -> None:
     why = why_no_hosts()
     if why is not None:
         pytest.skip(why)
-    seen = run_on_autoscaled(tmp_path, autoscaler)
+    seen = run_on_autoscaled(tmp_path, autoscaler, command)
     assert seen["code"] == 0, seen["err"]
     assert (seen["first"], seen["most"], seen["last"]) == (0, 2, 0), "GPUs before, at most, and after"
+    assert {words.split()[0] for words in seen["held"]} == {"actor", "placement", "object"}
     assert seen["remains"] == [], "nothing of the study keeps a worker"
 
     records = read_records(seen["folder"]).records
     assert [record.state for record in records] == ["complete"] * 5
     assert len([record.name for record in records if record.name in {"one", "other"}]) == 2, "they have met"
 
-    waiting = "search: 2 trials at once, none before the autoscaler has brought machines; results in"
-    before, _, after = seen["err"].partition(waiting)
-    assert before
-    assert after.splitlines()[1:2] and " trial 0 popular: " in after.splitlines()[1], seen["err"]
-    # Tune was told to complain of resources that it has not, at once; it did, where nobody has to read it.
-    assert "Ignore this message if the cluster is autoscaling" in (
-        seen["folder"] / "logs" / "driver.log"
-    ).read_text()
-    for words in ("Ignore this message", "WARNING", "ERROR", "autoscaler +", "Traceback"):
+    said = seen["err"].splitlines()
+    waits = "search: 2 trials at once, none before the autoscaler has brought machines; results in"
+    (line,) = [number for number, words in enumerate(said) if words.startswith(waits)]
+    assert "trial 0 popular: " in said[line + 1], "nothing more is said until the first trial has ended"
+    # Tune, which was made impatient, did complain meanwhile, but where nobody has to read it.
+    complaint = "Ignore this message if the cluster is autoscaling"
+    assert complaint in (seen["folder"] / "logs" / "driver.log").read_text()
+    for words in (complaint, "WARNING", "ERROR", "(autoscaler", "Traceback"):
         assert words not in seen["err"] + seen["out"]
