@@ -106,6 +106,11 @@ class Capacity:
         """All that a trial may run on."""
         return [*self.nodes(), *self.coming]
 
+    @property
+    def may_go(self) -> bool:
+        """Whether machines come and go by an autoscaler, which takes away those that are idle."""
+        return bool(self.coming) or self.grows
+
     def slots(self, share: Share) -> int:
         """Return how many trials with this share may run at once."""
         return max(self.slots_now(share), self._slots(self.coming, share))

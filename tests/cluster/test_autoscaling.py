@@ -16,34 +16,45 @@ from tuner.store import read_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(600)]
 
-#: A module of the user's: its trials wait until there has been one on each of two nodes.
+#: A module of the user's: its trials wait for one on another node, and the longest one until that has gone.
 MEETING = """
 import time
 from pathlib import Path
 
-from ray import get_runtime_context
+import ray
 from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 
 MET = Path("/shared/met")
 
 
-class MeetingPreparator(SASRecDataPreparator):
+def wait_until(holds, otherwise):
+    deadline = time.monotonic() + 100
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise)
+        time.sleep(0.2)
+
+
+class Meeting(SASRecDataPreparator):
     def get_dataloader_train(self):
         MET.mkdir(exist_ok=True)
-        (MET / get_runtime_context().get_node_id()).touch()
-        deadline = time.monotonic() + 120
-        while len(list(MET.iterdir())) < 2:
-            if time.monotonic() > deadline:
-                raise TimeoutError("no trial has run beside this one")
-            time.sleep(0.2)
+        (MET / ray.get_runtime_context().get_node_id()).touch()
+        wait_until(lambda: len(list(MET.iterdir())) == 2, "no trial has run beside this one")
         return super().get_dataloader_train()
+
+
+class Longest(Meeting):
+    def get_dataloader_train(self):
+        loader = super().get_dataloader_train()
+        wait_until(lambda: ray.cluster_resources()["GPU"] == 1, "the other worker is still there")
+        return loader
 """
 SMALL = "cls: SASRecModel, n_factors: 16, n_heads: 1, n_blocks: 1, session_max_len: 8, batch_size: 64"
 BASELINES = "\n".join(
     ["baselines:", "  - popular"]
     + [
-        f"  - {{name: {name}, params: {{{SMALL}, data_preparator_type: meeting.MeetingPreparator}}}}"
-        for name in ("one", "other")
+        f"  - {{name: {name.lower()}, params: {{{SMALL}, data_preparator_type: meeting.{name}}}}}"
+        for name in ("Meeting", "Longest")
     ]
 )
 
@@ -87,7 +98,7 @@ def test_workers_come_for_trials_and_go(tmp_path: Path, autoscaler: str, command
 
     records = read_records(seen["folder"]).records
     assert [record.state for record in records] == ["complete"] * 5
-    assert len([record.name for record in records if record.name in {"one", "other"}]) == 2, "they have met"
+    assert {record.name for record in records} == {"popular", "meeting", "longest", None}
 
     said = seen["err"].splitlines()
     waits = "search: 2 trials at once, none before the autoscaler has brought machines; results in"
