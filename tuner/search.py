@@ -144,7 +144,7 @@ class StudySearcher(Searcher):
     ----------
     spares_workers
         Whether a worker without a trial is of no use, and its machine would go without it: there is nothing
-        to give until a trial that runs reports.
+        to give until a trial that runs reports. Never of a shared study: another driver may bring something.
     """
 
     def __init__(
