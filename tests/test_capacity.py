@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuner.autoscaler import kinds_in
-from tuner.capacity import Capacity, Machines, cpu_share, lacking, trial_share
+from tuner.capacity import Capacity, Machines, at_once, cpu_share, lacking, trial_share
 from tuner.spec import Resources
 
 CPU, GPU = {"CPU": 1.0}, {"CPU": 1.0, "GPU": 0.5}
@@ -57,6 +57,27 @@ def test_where_the_autoscaler_is_unknown_one_trial_waits() -> None:
     nodes.append(WORKER)
     assert capacity.has_room([GPU, GPU], GPU)
     assert not capacity.has_room([GPU] * 3, GPU)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "coming", "grows", "words"),
+    [
+        ([WORKER], [], False, "2 trials at once"),
+        ([Machines({"CPU": 1, "GPU": 1})], [], False, "1 trial at once"),
+        ([], [WORKER], False, "2 trials at once, none before the autoscaler has brought machines"),
+        (
+            [WORKER],
+            [Machines(WORKER.offer, 3)],
+            False,
+            "6 trials at once, 2 before the autoscaler has brought more machines",
+        ),
+        ([WORKER] * 3, [Machines(WORKER.offer, 3)], False, "6 trials at once"),
+        ([], [], True, "trials begin when the autoscaler has brought machines"),
+        ([WORKER], [], True, "2 trials at once, more when the autoscaler has brought machines"),
+    ],
+)
+def test_what_trials_wait_for_is_said(nodes, coming, grows, words) -> None:
+    assert at_once(Capacity(lambda: nodes, coming, grows=grows), GPU) == words
 
 
 def test_concurrency_bounds_it() -> None:

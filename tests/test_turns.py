@@ -12,7 +12,7 @@ import pytest
 
 from tuner.alone import LargeTrials
 from tuner.budgets import Budget
-from tuner.capacity import Capacity, Shares
+from tuner.capacity import Capacity, Machines, Shares
 from tuner.formats import render
 from tuner.leaderboard import load_leaderboard
 from tuner.records import TrialRecord
@@ -45,6 +45,7 @@ class Run:
     halving: Halving | None = field(default_factory=Halving)
     search: Search = field(default_factory=lambda: Search(trials=TRIALS))
     race: Race | None = None
+    capacity: Capacity = field(default_factory=lambda: Capacity.of(2))
     events: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class Run:
             n_folds=FOLDS,
             objective="NDCG@10",
             direction="maximize",
-            capacity=Capacity.of(2),
+            capacity=self.capacity,
             finish=lambda params: {**params, "epochs": EPOCHS},
             refuse=lambda _: None,
             large=LargeTrials(lambda _: None),
@@ -185,6 +186,27 @@ def test_a_driver_that_dies_at_any_moment_loses_nothing_that_rests(after: int, t
         ended = records[number]
         assert ended.evaluations[: len(record.evaluations)] == record.evaluations
         assert ended.params == record.params
+
+
+@pytest.mark.parametrize("autoscaled", [True, False])
+def test_a_worker_without_a_trial_is_spared_where_its_machine_would_go(
+    autoscaled: bool, tmp_path: Path
+) -> None:
+    two = Machines({"CPU": 1}, 2)
+    capacity = Capacity(list, [two]) if autoscaled else Capacity(lambda: [two])
+    run = Run(tmp_path, search=Search(trials=1), capacity=capacity)
+    searcher = run.searcher
+    assert isinstance(searcher.suggest("0"), dict)
+    assert not searcher.spares_workers
+    assert searcher.suggest("1") is None
+    assert searcher.spares_workers is autoscaled, "the one trial runs; another may come only through it"
+    searcher.take("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert not searcher.spares_workers, "that may have brought one"
+    assert searcher.suggest("1") is None
+    assert searcher.spares_workers is autoscaled
+    searcher.on_trial_complete("0", error=True)
+    assert not searcher.spares_workers
+    assert isinstance(searcher.suggest("1"), dict), "it lost its worker, and gets one again"
 
 
 def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tuner.space import Value
 from tuner.spec import Resources
 
-__all__ = ["Capacity", "Machines", "Share", "Shares", "cpu_share", "lacking", "trial_share"]
+__all__ = ["Capacity", "Machines", "Share", "Shares", "at_once", "cpu_share", "lacking", "trial_share"]
 
 #: What a trial takes of a node, or what a node has, as Ray names it.
 Share = Mapping[str, float]
@@ -106,11 +106,22 @@ class Capacity:
         """All that a trial may run on."""
         return [*self.nodes(), *self.coming]
 
+    @property
+    def may_go(self) -> bool:
+        """Whether machines come and go by an autoscaler, which takes away those that are idle."""
+        return bool(self.coming) or self.grows
+
     def slots(self, share: Share) -> int:
         """Return how many trials with this share may run at once."""
-        now = sum(machines.room(share) for machines in self.nodes())
-        then = sum(machines.room(share) for machines in self.coming)
-        return min(max(now, then), self.most if self.most is not None else sys.maxsize)
+        return max(self.slots_now(share), self._slots(self.coming, share))
+
+    def slots_now(self, share: Share) -> int:
+        """Return for how many of them there is room before an autoscaler has brought anything."""
+        return self._slots(self.nodes(), share)
+
+    def _slots(self, machines: Sequence[Machines], share: Share) -> int:
+        room = sum(kind.room(share) for kind in machines)
+        return min(room, self.most if self.most is not None else sys.maxsize)
 
     def has_room(self, running: Sequence[Share], share: Share) -> bool:
         """Whether one more trial finds room beside those that run; the first one may always try.
@@ -135,6 +146,18 @@ class Capacity:
             amount <= sum(kind.count * kind.offer.get(name, 0) for kind in machines) + 1e-9
             for name, amount in wanted.items()
         )
+
+
+def at_once(capacity: Capacity, share: Share) -> str:
+    """Return in words how many trials with this share run at once, and what the others wait for."""
+    now, slots = capacity.slots_now(share), capacity.slots(share)
+    trials = f"{slots} trial{'s' if slots > 1 else ''} at once"
+    if capacity.grows:
+        more = "when the autoscaler has brought machines"
+        return f"{trials}, more {more}" if slots else f"trials begin {more}"
+    if now == slots:
+        return trials
+    return f"{trials}, {now or 'none'} before the autoscaler has brought {'more ' if now else ''}machines"
 
 
 def lacking(machines: Sequence[Machines], share: Share) -> list[tuple[str, float, float]]:

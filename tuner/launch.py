@@ -16,7 +16,7 @@ import yaml
 from tuner.access import check_from_every_node, usable_artifacts
 from tuner.artifacts import Artifacts
 from tuner.budgets import Budget, End
-from tuner.capacity import Capacity, trial_share
+from tuner.capacity import Capacity, at_once, trial_share
 from tuner.constraints import broken
 from tuner.dashboard import DashboardNotes
 from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
@@ -296,14 +296,16 @@ def _search(
     study = prepared.study
     with ExitStack() as stack:
         capacity = stack.enter_context(ray_session(prepared, address))
-        slots = capacity.slots(trial_share(study.resources))
+        share = trial_share(study.resources)
+        slots = capacity.slots(share)
         mirror = None if artifacts is None else Mirror(folder, artifacts)
         if artifacts is not None and mirror is not None:
             check_from_every_node(artifacts)
             mirror.bring_users()
             stack.callback(mirror.bring_logs)
         budget.start()  # Ray's start is not the search's
-        progress = _progress(prepared, store, console, slots=slots, folder=folder, ends_at=budget.ends_at)
+        steady = None if capacity.grows else slots
+        progress = _progress(prepared, store, console, slots=steady, folder=folder, ends_at=budget.ends_at)
         tensorboard = TensorBoardWriter(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
@@ -318,7 +320,7 @@ def _search(
         observers: list[Observer] = [progress, tensorboard, notes, kept]
         observers += [one for one in (mirror, events) if one is not None]
         searcher = _searcher(prepared, store, budget, folder, *observers, capacity=capacity, mirror=mirror)
-        console.print(f"search: {slots} trial{'s' if slots > 1 else ''} at once; results in {shown(folder)}")
+        console.print(f"search: {at_once(capacity, share)}; results in {shown(folder)}")
         with progress, _ctrl_c(searcher, console):
             try:
                 fit_by_tune(prepared, searcher, folder, hold, artifacts=artifacts)
@@ -348,7 +350,7 @@ def _progress(
     store: StudyStore,
     console: Console,
     *,
-    slots: int,
+    slots: int | None,
     folder: Path,
     ends_at: float | None,
 ) -> Progress:

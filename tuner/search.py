@@ -139,6 +139,12 @@ class StudySearcher(Searcher):
         Function that tells whether the machine of an attempt can still be reached.
     observers
         Are told of every event, in order.
+
+    Attributes
+    ----------
+    spares_workers
+        Whether a worker without a trial is of no use, and its machine would go without it: there is nothing
+        to give until a trial that runs reports. Never of a shared study: another driver may bring something.
     """
 
     def __init__(
@@ -167,6 +173,7 @@ class StudySearcher(Searcher):
         super().__init__()
         self.hopeless: str | None = None
         self.interrupted = False
+        self.spares_workers = False
         self.error: Exception | None = None
         self._store = store
         self._budget = budget
@@ -253,6 +260,7 @@ class StudySearcher(Searcher):
             return None
         turn = self._turns.next(self._budget.no_more(self._turns.searched))
         if turn is None and self._live:
+            self.spares_workers = self._capacity.may_go and not self._store.shared
             return None
         if turn is None:
             self._dismiss()
@@ -293,6 +301,7 @@ class StudySearcher(Searcher):
 
         The last report ends the trial.
         """
+        self.spares_workers = False
         live = self._live.get(trial_id)
         if live is None or live.told or self.error is not None:
             return self.error is not None
@@ -344,6 +353,7 @@ class StudySearcher(Searcher):
         error: bool = False,
     ) -> None:
         """Let go of a trial; one whose worker was lost is begun again, up to a limit."""
+        self.spares_workers = False
         live = self._live.pop(trial_id, None)
         if live is None or self.error is not None:
             return

@@ -1,4 +1,4 @@
-"""The parts of Ray Tune that bring results and losses to the search, and stop the trials that it says."""
+"""The parts of Ray Tune that tell the search of results and losses, and end trials and workers as it says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import SearchGenerator
 
 from tuner.search import StudySearcher
 
@@ -15,7 +16,27 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-__all__ = ["NoteLostWorkers", "StopWhenAsked"]
+__all__ = ["NoteLostWorkers", "SpareWorkers", "StopWhenAsked"]
+
+
+class SpareWorkers(SearchGenerator):
+    """Brings trials from the search to Tune, and lets it end the worker that waits for a next one in vain.
+
+    Tune keeps one for as long as it is told that more trials may come: a GPU would be paid for until the last
+    trial has ended.
+    """
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        super().__init__(searcher)
+        self._search = searcher
+
+    def is_finished(self) -> bool:
+        """Whether there is no trial to ask for; Tune asks this at each of its steps."""
+        return super().is_finished() or self._search.spares_workers
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> SpareWorkers:
+        """Stay the one generator when Tune copies its configuration."""
+        return self
 
 
 class StopWhenAsked(Stopper):

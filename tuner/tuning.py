@@ -78,7 +78,7 @@ def fit_by_tune(
     from ray import tune  # noqa: PLC0415  # ray
     from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
 
-    from tuner.stopper import NoteLostWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.stopper import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
     from tuner.trial import run_trial  # noqa: PLC0415  # ray
 
     kept = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
@@ -105,7 +105,7 @@ def fit_by_tune(
         tune.Tuner(
             tune.with_resources(trainable, bundle),
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
+                search_alg=SpareWorkers(searcher),
                 scheduler=NoteLostWorkers(searcher),
                 num_samples=-1,
                 reuse_actors=True,
