@@ -18,7 +18,7 @@ from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.parcel import pack
 from tuner.cluster.submit import command, find_job
 from tuner.cluster.versions import check_versions, versions
-from tuner.cluster.words import BEGIN, RESULT, RESULT_ENDS
+from tuner.cluster.words import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, StudyError
 from tuner.spec import Study, study_from_mapping
 
@@ -163,6 +163,9 @@ def test_progress_goes_to_stderr_the_result_to_stdout_and_nothing_twice(capsys) 
         printer.take(piece)
     printer.reconnected()
     printer.take(f"{said}news\n")
+    assert not printer.ended
+    printer.take(f"{ENDS}\n")
+    assert printer.ended
     out, err = capsys.readouterr()
     assert out == "rank\n"
     assert err == "fold 1\nlast\nnews\n"
