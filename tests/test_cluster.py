@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,11 +174,12 @@ def test_progress_goes_to_stderr_the_result_to_stdout_and_nothing_twice(capsys) 
 
 
 def test_a_job_has_the_changes_and_the_profile_of_the_command(folder: Path) -> None:
-    sent = pack(folder / "shop.yaml", study("data/clicks.csv"))
+    sent = replace(pack(folder / "shop.yaml", study("data/clicks.csv")), modules=("own", "rectools"))
     words = command(sent, ["search.trials=3"], "cluster", "~/studies")
     assert words[:4] == ["python", "-um", "tuner.cluster.on_head", "run"]
     given = on_head_arguments(words[3:])
     assert (given.study, given.profile, given.output) == (Path("shop.yaml"), "cluster", "~/studies")
     assert given.set == ["search.trials=3", "data.interactions=data/clicks.csv"]
     assert given.client == versions()
+    assert given.modules == ["own", "rectools"]
     assert on_head_arguments(command(sent, [], None, "x")[3:]).profile is None

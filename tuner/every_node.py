@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWER_SECONDS", "Answer", "ask_every_node"]
 
-#: Seconds that a node has to answer; its first task starts a process and imports what it needs.
+#: Seconds that a node has to answer where all have to; its first task starts a process and imports.
 ANSWER_SECONDS = 90.0
 
 
@@ -47,7 +47,9 @@ class Answer:
         return (str(self.error).strip() or type(self.error).__name__).splitlines()[-1]
 
 
-def ask_every_node(function: Callable[..., object], *arguments: object) -> list[Answer]:
+def ask_every_node(
+    function: Callable[..., object], *arguments: object, seconds: float = ANSWER_SECONDS
+) -> list[Answer]:
     """Run a function on every node.
 
     Parameters
@@ -56,6 +58,8 @@ def ask_every_node(function: Callable[..., object], *arguments: object) -> list[
         Of a module that imports little: each node starts a process for it.
     *arguments
         Its arguments.
+    seconds
+        That a node has to answer.
 
     Returns
     -------
@@ -73,11 +77,11 @@ def ask_every_node(function: Callable[..., object], *arguments: object) -> list[
         )
         for node in nodes
     ]
-    ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
-    return [_answer(one, node) for one, node in zip(asked, nodes, strict=True)]
+    ray.wait(asked, num_returns=len(asked), timeout=seconds)
+    return [_answer(one, node, seconds) for one, node in zip(asked, nodes, strict=True)]
 
 
-def _answer(asked: ObjectRef[object], node: Mapping[str, Any]) -> Answer:
+def _answer(asked: ObjectRef[object], node: Mapping[str, Any], seconds: float) -> Answer:
     import ray  # noqa: PLC0415  # ray
 
     who = (node["NodeManagerHostname"], node["NodeManagerAddress"])
@@ -85,6 +89,6 @@ def _answer(asked: ObjectRef[object], node: Mapping[str, Any]) -> Answer:
         return Answer(*who, ray.get(asked, timeout=0))
     except TimeoutError:
         ray.cancel(asked, force=True)
-        return Answer(*who, error=TimeoutError(f"there is no answer within {ANSWER_SECONDS:.0f} seconds"))
+        return Answer(*who, error=TimeoutError(f"there is no answer within {seconds:.0f} seconds"))
     except (ModuleNotFoundError, ray.exceptions.RayError) as error:
         return Answer(*who, error=error)

@@ -14,12 +14,15 @@ from tuner.access import refuse_unusable, written
 from tuner.artifacts import Artifacts, try_out
 from tuner.cluster.versions import versions
 from tuner.errors import ClusterError, Problem
-from tuner.every_node import Answer, ask_every_node
+from tuner.every_node import ANSWER_SECONDS, Answer, ask_every_node
 
 if TYPE_CHECKING:
     from tuner.spec import Study  # its libraries take a while to import, on every node
 
 __all__ = ["check_data", "check_nodes", "check_results"]
+
+#: Seconds that a node has to answer which need not: one that is starting, or cut off, is left to the trials.
+_PATIENCE = 30.0
 
 
 def check_data(study: Study) -> None:
@@ -80,7 +83,8 @@ def check_nodes(study: str, modules: Iterable[str], artifacts: Artifacts | None)
     """
     known = sorted(name for name in set(modules) if importlib.util.find_spec(name))
     with nullcontext() if artifacts is None else written(artifacts) as seen:
-        answers = ask_every_node(_look, known, artifacts, seen)
+        seconds = _PATIENCE if artifacts is None else ANSWER_SECONDS
+        answers = ask_every_node(_look, known, artifacts, seen, seconds=seconds)
     problems = [problem for answer in answers for problem in _lacking(answer)]
     if problems:
         raise ClusterError(study, problems)
@@ -104,9 +108,7 @@ def _look(modules: Sequence[str], artifacts: Artifacts | None, seen: str | None)
 
 def _lacking(answer: Answer) -> Iterator[Problem]:
     """Yield what a node lacks; one that is starting, cut off or lost meanwhile is left to the trials."""
-    if isinstance(
-        answer.error, ModuleNotFoundError
-    ):  # without this project the question cannot be read there
+    if isinstance(answer.error, ModuleNotFoundError):  # it lacks this project, and cannot read the question
         look = _Look()
     elif answer.error is not None:
         return
@@ -118,6 +120,5 @@ def _lacking(answer: Answer) -> Iterator[Problem]:
         yield Problem(answer.host, rule, hint)
     for package, version in versions().items():
         if (found := look.versions.get(package, "none")) != version:
-            yield Problem(
-                answer.host, f"must have {package} {version}, as the head has, but has {found}", hint
-            )
+            rule = f"must have {package} {version}, as the head has, but has {found}"
+            yield Problem(answer.host, rule, hint)
