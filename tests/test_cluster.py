@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.parcel import pack
 from tuner.cluster.submit import command, find_job
 from tuner.cluster.versions import check_versions, versions
-from tuner.cluster.words import BEGIN, RESULT, RESULT_ENDS
+from tuner.cluster.words import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, StudyError
 from tuner.spec import Study, study_from_mapping
 
@@ -163,6 +164,9 @@ def test_progress_goes_to_stderr_the_result_to_stdout_and_nothing_twice(capsys) 
         printer.take(piece)
     printer.reconnected()
     printer.take(f"{said}news\n")
+    assert not printer.ended
+    printer.take(f"{ENDS}\n")
+    assert printer.ended
     out, err = capsys.readouterr()
     assert out == "rank\n"
     assert err == "fold 1\nlast\nnews\n"
@@ -170,11 +174,12 @@ def test_progress_goes_to_stderr_the_result_to_stdout_and_nothing_twice(capsys) 
 
 
 def test_a_job_has_the_changes_and_the_profile_of_the_command(folder: Path) -> None:
-    sent = pack(folder / "shop.yaml", study("data/clicks.csv"))
+    sent = replace(pack(folder / "shop.yaml", study("data/clicks.csv")), modules=("own", "rectools"))
     words = command(sent, ["search.trials=3"], "cluster", "~/studies")
     assert words[:4] == ["python", "-um", "tuner.cluster.on_head", "run"]
     given = on_head_arguments(words[3:])
     assert (given.study, given.profile, given.output) == (Path("shop.yaml"), "cluster", "~/studies")
     assert given.set == ["search.trials=3", "data.interactions=data/clicks.csv"]
     assert given.client == versions()
+    assert given.modules == ["own", "rectools"]
     assert on_head_arguments(command(sent, [], None, "x")[3:]).profile is None

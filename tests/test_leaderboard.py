@@ -94,7 +94,7 @@ def fill(folder, direction="maximize"):
     shop.finish(shop.begin(PLAIN), 0.25, 0.375, recall=0.9)
     shop.finish(shop.begin({**ALBERT, "lr": 1e-5}), 0.5, 0.5, recall=0.3)
     shop.fail(shop.begin(PLAIN))
-    shop.begin(PLAIN)
+    shop.store.report(shop.begin(PLAIN), Evaluation(0, 0, {NDCG: 0.125, RECALL: 0.1}), NDCG, 2)
     shop.store.add_baselines([("ease", {"cls": "EASEModel"}, None)])
     return folder
 
@@ -203,6 +203,14 @@ def test_an_unfinished_trial_is_running_while_the_study_is_held(tmp_path):
         assert states(tmp_path)[5] == "running"
         assert states(tmp_path)[4] == "failed"
     assert states(tmp_path)[5] == "cut off"
+
+
+def test_a_trial_that_no_machine_had_begun_with_waits(tmp_path):
+    shop = Shop(tmp_path)
+    number = shop.begin()
+    assert states(tmp_path)[number] == "waiting"
+    with hold_lock(tmp_path):
+        assert states(tmp_path)[number] == "running"
 
 
 def test_an_unfinished_trial_is_cut_off_when_the_process_that_held_the_study_is_killed(tmp_path):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tuner.artifacts import Artifacts, artifacts_at, try_out
 from tuner.errors import Problem, StoreError
-from tuner.spec import Study
+from tuner.every_node import Answer, ask_every_node
 
-__all__ = ["check_from_every_node", "check_here", "usable_artifacts"]
+if TYPE_CHECKING:
+    from tuner.spec import Study  # its libraries take a while to import, on every node
 
-#: Seconds that a node has to answer; its first task starts a process and imports what it needs.
-ANSWER_SECONDS = 90.0
+__all__ = ["check_from_every_node", "check_here", "refuse_unusable", "usable_artifacts", "written"]
+
 _HINT = "is it mounted or reachable there, and are its credentials in that machine's environment or role?"
 
 
@@ -53,42 +55,51 @@ def check_from_every_node(artifacts: Artifacts) -> None:
     StoreError
         Naming the place, and each node where it cannot be used with the cause.
     """
-    seen = f".check/driver-{uuid.uuid4().hex}"
+    with written(artifacts) as seen:
+        answers = ask_every_node(try_out, artifacts, seen)
+    refuse_unusable(artifacts, [(answer, answer.value) for answer in answers])
+
+
+@contextmanager
+def written(artifacts: Artifacts) -> Iterator[str]:
+    """Write a file that other hosts are to see; give its name, and remove it afterwards.
+
+    Raises
+    ------
+    StoreError
+        See `check_here`.
+    """
+    name = f".check/driver-{uuid.uuid4().hex}"
     try:
-        artifacts.write(seen, b"")
-        problems = [_problem(f"on node {node}", cause) for node, cause in _causes(artifacts, seen)]
-        artifacts.delete(seen)
+        artifacts.write(name, b"")
+        yield name
+        artifacts.delete(name)
     except OSError as error:
-        problems = [_problem("here", str(error))]
+        raise StoreError(artifacts.place, [_problem("here", str(error))]) from error
+
+
+def refuse_unusable(artifacts: Artifacts, found: Iterable[tuple[Answer, str | None]]) -> None:
+    """Raise what nodes say of the place.
+
+    Parameters
+    ----------
+    artifacts
+        The place.
+    found
+        Each node's answer, and the cause that it names, if it names one.
+
+    Raises
+    ------
+    StoreError
+        Naming the place, and each node where it cannot be used, or that does not answer, with the cause.
+    """
+    causes = [(answer.name, answer.cause or said) for answer, said in found]
+    unusable = sorted((name, cause) for name, cause in causes if cause is not None)
+    problems = [_problem(f"on node {name}", cause, hint=None) for name, cause in unusable[:-1]]
+    problems += [_problem(f"on node {name}", cause) for name, cause in unusable[-1:]]
     if problems:
         raise StoreError(artifacts.place, problems)
 
 
-def _causes(artifacts: Artifacts, seen: str) -> Iterator[tuple[str, str]]:
-    """Yield each node on which the place cannot be used, and why."""
-    import ray  # noqa: PLC0415  # ray
-    from ray.exceptions import RayError  # noqa: PLC0415  # ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415  # ray
-
-    task = ray.remote(try_out)
-    asked: dict[Any, str] = {}
-    for node in ray.nodes():  # type: ignore[no-untyped-call]  # Ray's own
-        if node["Alive"]:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            answer = task.options(num_cpus=0, scheduling_strategy=there).remote(artifacts, seen)  # type: ignore[call-arg]  # Ray's stubs know no defaults
-            asked[answer] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-    ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
-    for answer, name in asked.items():
-        try:
-            cause = ray.get(answer, timeout=0)
-        except TimeoutError:
-            cause = f"there is no answer within {ANSWER_SECONDS:.0f} seconds"
-            ray.cancel(answer, force=True)
-        except RayError as error:
-            cause = str(error).strip().splitlines()[-1]
-        if cause is not None:
-            yield name, cause
-
-
-def _problem(where: str, cause: str) -> Problem:
-    return Problem("artifacts", f"must be a place to write and read, but {where}: {cause}", _HINT)
+def _problem(where: str, cause: str, hint: str | None = _HINT) -> Problem:
+    return Problem("artifacts", f"must be a place to write and read, but {where}: {cause}", hint)

@@ -45,7 +45,8 @@ class Row:
     differs
         The params that vary between trials, as this one has them.
     state
-        As in the record; ``cut off`` for one that nobody runs any more.
+        As in the record; for one that nobody runs any more ``cut off``, or ``waiting`` if no machine had
+        begun with it.
     breaks
         The constraints that it does not keep to; then it stands below all that do.
     front
@@ -244,7 +245,9 @@ def _row(
     record: TrialRecord, place: int | None, varying: Sequence[str], *, living: Collection[str | None]
 ) -> Row:
     differs = {key: record.params[key] for key in varying if key in record.params}
-    state = "cut off" if record.state == "running" and record.driver not in living else record.state
+    state = record.state
+    if state == "running" and record.driver not in living:
+        state = "cut off" if record.attempts or record.evaluations else "waiting"
     return Row(place, record, differs, state)
 
 

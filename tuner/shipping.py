@@ -11,7 +11,7 @@ from types import ModuleType
 
 from tuner.space import Choice, Space
 
-__all__ = ["modules_of", "own_modules"]
+__all__ = ["modules_of", "named_modules", "own_modules"]
 
 #: Ours stand on every host, whether installed or checked out.
 _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
@@ -27,9 +27,18 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
     given
         Params that it gives beside the space, its baselines'.
     """
+    return own_modules(_values(space, given))
+
+
+def named_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return the names of all top-level modules that a study may name, installed or not; see `modules_of`."""
+    return sorted(filter(str.isidentifier, set(_top_levels(_values(space, given)))))
+
+
+def _values(space: Space, given: Iterable[Mapping[str, object]]) -> list[object]:
     domains = [parameter.domain for parameter in space.parameters]
     options = [domain.options if isinstance(domain, Choice) else domain.only() for domain in domains]
-    return own_modules([*options, *(tuple(params.values()) for params in given)])
+    return [*options, *(tuple(params.values()) for params in given)]
 
 
 def own_modules(values: Iterable[object]) -> list[str]:

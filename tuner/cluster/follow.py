@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuner.cluster.words import BEGIN, RESULT, RESULT_ENDS
+from tuner.cluster.words import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import SearchError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["Printer", "end_of", "follow"]
 _PATIENCE = 600.0
 #: Lines of what was said before, when one comes back.
 _LAST_LINES = 20
-_POLL = 0.5
+_POLL = 0.3
 
 
 class _FollowedError(SearchError):
@@ -46,12 +46,15 @@ class Printer:
         Lines that came before our own; told if ours never come.
     begun
         Whether they have.
+    ended
+        Whether nothing more is to come.
     """
 
     skip: int = 0
     seen: int = 0
     before: list[str] = field(default_factory=list)
     begun: bool = False
+    ended: bool = False
     _rest: str = ""
     _in_result: bool = False
 
@@ -71,6 +74,8 @@ class Printer:
     def _line(self, line: str, *, quiet: bool) -> None:
         if line == BEGIN:
             self.begun = True
+        elif line == ENDS:
+            self.ended = True
         elif line in {RESULT, RESULT_ENDS}:
             self._in_result = line == RESULT
         elif not self.begun:
@@ -112,6 +117,8 @@ async def _tail(client: JobSubmissionClient, job_id: str, printer: Printer) -> N
     pieces: AsyncIterator[str] = client.tail_job_logs(job_id)
     async for piece in pieces:
         printer.take(piece)
+        if printer.ended:
+            return
 
 
 def _wait(lost_at: float | None, printer: Printer, error: Exception) -> float:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING
 
+from tuner.access import refuse_unusable, written
+from tuner.artifacts import Artifacts, try_out
 from tuner.cluster.versions import versions
 from tuner.errors import ClusterError, Problem
-from tuner.space import Choice, Space
-from tuner.spec import Study
+from tuner.every_node import ANSWER_SECONDS, Answer, ask_every_node
+
+if TYPE_CHECKING:
+    from tuner.spec import Study  # its libraries take a while to import, on every node
 
 __all__ = ["check_data", "check_nodes", "check_results"]
 
-#: Seconds that a node has to answer. One that is starting, or cut off, is left to the trials.
-_PATIENCE = 30
+#: Seconds that a node has to answer which need not: one that is starting, or cut off, is left to the trials.
+_PATIENCE = 30.0
 
 
 def check_data(study: Study) -> None:
@@ -56,67 +62,63 @@ def check_results(folder: Path) -> None:
         raise ClusterError(str(folder), [Problem("--output", rule, hint)]) from error
 
 
-def check_nodes(study: str, space: Space, baselines: Iterable[Mapping[str, object]]) -> None:
-    """Find out whether every node has this project's versions and all modules that a study names.
+def check_nodes(study: str, modules: Iterable[str], artifacts: Artifacts | None) -> None:
+    """Find out whether every node has what trials need, all in one question to each.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    modules
+        Top-level modules that it names. Those that the head lacks are not asked for.
+    artifacts
+        Where its artifacts go, if not into its folder.
 
     Raises
     ------
     ClusterError
-        Naming each node and what it lacks.
+        Naming each node that lacks a module, or one of the head's versions, and what it lacks.
+    StoreError
+        Naming each node from which artifacts cannot be written and read.
     """
-    modules = sorted({name for name in _top_levels(space, baselines) if importlib.util.find_spec(name)})
-    here = versions()
-    problems = [
-        Problem(host, rule, "install it there as on the head: `ray up cluster.yaml` does so on all nodes")
-        for host, found, missing in _answers(modules)
-        for rule in (
-            *(f"must have the module {name!r}, as the head has, but cannot import it" for name in missing),
-            *(
-                f"must have {package} {version}, as the head has, but has {found.get(package, 'none')}"
-                for package, version in here.items()
-                if found.get(package) != version
-            ),
-        )
-    ]
+    known = sorted(name for name in set(modules) if importlib.util.find_spec(name))
+    with nullcontext() if artifacts is None else written(artifacts) as seen:
+        seconds = _PATIENCE if artifacts is None else ANSWER_SECONDS
+        answers = ask_every_node(_look, known, artifacts, seen, seconds=seconds)
+    problems = [problem for answer in answers for problem in _lacking(answer)]
     if problems:
         raise ClusterError(study, problems)
+    if artifacts is not None:
+        refuse_unusable(artifacts, [(answer, answer.value and answer.value.cause) for answer in answers])
 
 
-def _top_levels(space: Space, baselines: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    domains = [parameter.domain for parameter in space.parameters]
-    values = [domain.options if isinstance(domain, Choice) else (domain.only(),) for domain in domains]
-    for group in (*values, *(params.values() for params in baselines)):
-        for value in group:
-            for one in value if isinstance(value, tuple) else (value,):
-                if isinstance(one, str) and "." in one:
-                    yield one.partition(".")[0]
+@dataclass(frozen=True)
+class _Look:
+    """What one node has: versions by package, modules that it lacks, and why it cannot use the artifacts."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    cause: str | None = None
 
 
-def _answers(modules: list[str]) -> list[tuple[str, dict[str, str], list[str]]]:
-    """Return of each node that answers its name, its versions, and the modules that it lacks."""
-    import ray  # noqa: PLC0415  # ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415  # ray
-
-    nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
-    look = ray.remote(num_cpus=0, max_retries=0)(_look)
-    asked = [
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-            modules
-        )
-        for node in nodes
-    ]
-    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=_PATIENCE)
-    found: list[tuple[str, dict[str, str], list[str]]] = []
-    for one, node in zip(asked, nodes, strict=True):
-        if one in ready:
-            try:
-                found.append((node["NodeManagerHostname"], *ray.get(one)))
-            except ModuleNotFoundError:  # without this project the question itself cannot be read there
-                found.append((node["NodeManagerHostname"], {}, []))
-            except ray.exceptions.RayError:  # lost meanwhile
-                continue
-    return found
+def _look(modules: Sequence[str], artifacts: Artifacts | None, seen: str | None) -> _Look:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return _Look(versions(), missing, None if artifacts is None else try_out(artifacts, seen))
 
 
-def _look(modules: list[str]) -> tuple[dict[str, str], list[str]]:
-    return versions(), [name for name in modules if importlib.util.find_spec(name) is None]
+def _lacking(answer: Answer) -> Iterator[Problem]:
+    """Yield what a node lacks; one that is starting, cut off or lost meanwhile is left to the trials."""
+    if isinstance(answer.error, ModuleNotFoundError):  # it lacks this project, and cannot read the question
+        look = _Look()
+    elif answer.error is not None:
+        return
+    else:
+        look = answer.value
+    hint = "install it there as on the head: `ray up cluster.yaml` does so on all nodes"
+    for name in look.missing:
+        rule = f"must have the module {name!r}, as the head has, but cannot import it"
+        yield Problem(answer.host, rule, hint)
+    for package, version in versions().items():
+        if (found := look.versions.get(package, "none")) != version:
+            rule = f"must have {package} {version}, as the head has, but has {found}"
+            yield Problem(answer.host, rule, hint)

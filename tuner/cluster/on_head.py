@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,8 @@ from pathlib import Path
 from tuner.cluster.archive import digest, pack_folder
 from tuner.cluster.nodes import check_data, check_nodes, check_results
 from tuner.cluster.versions import check_versions
-from tuner.cluster.words import BEGIN, PACKED, RESULT, RESULT_ENDS
+from tuner.cluster.words import BEGIN, ENDS, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import Problem, SearchError, StoreError, TunerError
-from tuner.logs import logs_to
 from tuner.spec import Study
 
 __all__ = ["main", "read_arguments"]
@@ -37,10 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     _say(BEGIN)
     try:
         arguments.command(arguments)
+        code = 0
     except TunerError as error:
         _say(str(error))
-        return error.exit_code
-    return 0
+        code = error.exit_code
+    _say(ENDS)
+    return code
 
 
 def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,6 +53,7 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     run.add_argument("--profile")
     run.add_argument("--output", required=True)
     run.add_argument("--client", type=json.loads, default={})
+    run.add_argument("--modules", nargs="*", default=[])
     run.set_defaults(command=_run)
     board = commands.add_parser("leaderboard")
     board.add_argument("folder")
@@ -72,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> None:
     check_data(study)
     output = Path(arguments.output).expanduser()
     check_results(output / study.study)
-    _check_cluster(study)
+    _check_cluster(study, arguments.modules)
     from tuner.formats import render  # noqa: PLC0415  # as above
     from tuner.launch import run  # noqa: PLC0415  # ray, optuna
 
@@ -82,22 +83,14 @@ def _run(arguments: argparse.Namespace) -> None:
         raise SearchError("no trial is complete", hint="`tuner leaderboard` has the causes")
 
 
-def _check_cluster(study: Study) -> None:
-    """Find what the cluster has no room for or lacks, before the data are read; stay connected to it."""
-    from tuner.access import check_from_every_node, usable_artifacts  # noqa: PLC0415  # ray
+def _check_cluster(study: Study, modules: Sequence[str]) -> None:
+    """Find what the cluster has no room for or lacks, before anything heavy is read; stay connected to it."""
+    from tuner.access import usable_artifacts  # noqa: PLC0415  # ray
     from tuner.ray_session import join_cluster  # noqa: PLC0415  # as above
 
     artifacts = usable_artifacts(study)
     join_cluster(study)
-    if artifacts is not None:
-        check_from_every_node(artifacts)
-    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
-    from tuner.prepare import study_space  # noqa: PLC0415  # torch
-
-    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
-        space = study_space(study)
-        baselines = resolve_baselines(study, space)
-    check_nodes(study.study, space, [baseline.params for baseline in baselines])
+    check_nodes(study.study, modules, artifacts)
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:

@@ -39,12 +39,15 @@ class Parcel:
         Path in it -> file here.
     n_bytes
         Of all files.
+    modules
+        Top-level modules that the study names, here or not.
     """
 
     study: str
     overrides: tuple[str, ...]
     files: Mapping[str, Path]
     n_bytes: int
+    modules: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Put it all into a folder."""

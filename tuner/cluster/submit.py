@@ -8,7 +8,7 @@ import shlex
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,12 @@ def pack_checked(path: Path, study: Study) -> Parcel:
     from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
     from tuner.prepare import study_space  # noqa: PLC0415  # torch
     from tuner.samplers import make_sampler  # noqa: PLC0415  # optuna
-    from tuner.shipping import modules_of  # noqa: PLC0415  # with the space
+    from tuner.shipping import modules_of, named_modules  # noqa: PLC0415  # with the space
 
     space = study_space(study)
     make_sampler(study.search.sampler, study.search.seed)
-    baselines = resolve_baselines(study, space)
-    return pack(path, study, modules_of(space, [baseline.params for baseline in baselines]))
+    given = [baseline.params for baseline in resolve_baselines(study, space)]
+    return replace(pack(path, study, modules_of(space, given)), modules=tuple(named_modules(space, given)))
 
 
 def submit(
@@ -121,6 +121,7 @@ def command(parcel: Parcel, overrides: Sequence[str], profile: str | None, resul
     words = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
     words += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
     words += ["--profile", profile] if profile is not None else []
+    words += ["--modules", *parcel.modules]
     words += ["--client", json.dumps(versions(), separators=(",", ":"))]
     return words
 
