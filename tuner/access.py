@@ -72,8 +72,10 @@ def written(artifacts: Artifacts) -> Iterator[str]:
     name = f".check/driver-{uuid.uuid4().hex}"
     try:
         artifacts.write(name, b"")
-        yield name
-        artifacts.delete(name)
+        try:
+            yield name
+        finally:
+            artifacts.delete(name)
     except OSError as error:
         raise StoreError(artifacts.place, [_problem("here", str(error))]) from error
 

@@ -96,10 +96,10 @@ class Course:
             )
         self.sessions.append(self.driver.pid)
 
-    def kill(self, kind: str) -> None:
-        """Wait for a random moment, and kill a process of this kind."""
-        if self.random.random() < 0.2:
-            time.sleep(self.random.uniform(0, 5))  # while it starts, perhaps
+    def kill(self, kind: str, *, starts: bool) -> None:
+        """Wait for a random moment, and kill a process of this kind; of a run that starts, perhaps at once."""
+        if starts and self.random.random() < 0.3:
+            time.sleep(self.random.uniform(0, 5))
         else:
             self.await_lines(self.random.randint(1, LINES // ROUNDS))
         victims = self.await_victims(kind)
@@ -181,9 +181,9 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     kinds: list[str] = []
     for _ in range(ROUNDS):
         kinds = kinds or course.random.sample(KINDS, len(KINDS))
-        if not course.runs:
+        if starts := not course.runs:
             course.start()
-        course.kill(kinds.pop())
+        course.kill(kinds.pop(), starts=starts)
     if not course.runs:
         course.start()
     assert course.driver is not None
