@@ -97,7 +97,7 @@ class Course:
         self.sessions.append(self.driver.pid)
 
     def kill(self, kind: str, *, starts: bool) -> None:
-        """Wait for a random moment, and kill a process of this kind; of a run that starts, perhaps at once."""
+        """Wait for a random moment, and kill a process of this kind; as a run starts, perhaps at once."""
         if starts and self.random.random() < 0.3:
             time.sleep(self.random.uniform(0, 5))
         else:
