@@ -99,7 +99,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Job:
-    """One process of measurements."""
+    """One measurement."""
 
     model: str
     loss: str
@@ -188,7 +188,7 @@ def measure(job: Job) -> dict[str, Any]:
     model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
     model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
     paths = None if job.way.startswith("stock") else accelerate(model)
-    precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # tested
+    precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # one of them
     set_precision(model, precision)
     seed_everything(60, workers=True, verbose=False)
     if job.device == "cuda":

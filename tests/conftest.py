@@ -37,6 +37,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what wants a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU")
+
+
 class _Together(LoadScopeScheduling):
     """Keeps the tests of a group, and those of a file, in one process."""
 

@@ -134,7 +134,6 @@ def test_without_a_gpu_auto_says_what_to_write(prepared: Prepared) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_small_models_share_a_gpu(prepared: Prepared) -> None:
     share, why = measure_gpu_share(prepared)
     assert share < 1

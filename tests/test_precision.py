@@ -100,7 +100,6 @@ def test_a_trainer_of_the_users_with_another_precision_is_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_bf16_trains_on_a_gpu(folds: list[Fold]) -> None:
     mixed = evaluated(folds[0], precision="bf16")
     assert mixed[-1].train_loss == pytest.approx(evaluated(folds[0])[-1].train_loss, rel=0.02)

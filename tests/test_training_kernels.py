@@ -26,11 +26,6 @@ def drawn(n_targets: int, n_items: int, dtype: torch.dtype, device: str) -> tupl
     return hidden, table, targets, weights
 
 
-def skip_without(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("there is no GPU")
-
-
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("temperature", [1, 0.05])
@@ -38,7 +33,6 @@ def skip_without(device: str) -> None:
 def test_linear_cross_entropy_is_the_formula(
     n_targets: int, temperature: float, dtype: torch.dtype, device: str
 ) -> None:
-    skip_without(device)
     hidden, table, targets, weights = drawn(n_targets, 50, dtype, device)
     loss = linear_cross_entropy(hidden, table, targets, weights=weights, temperature=temperature)
     losses = cross_entropy(hidden @ table.T / temperature, targets, reduction="none") * weights
@@ -79,7 +73,6 @@ def test_without_gradients_the_loss_is_the_same() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n_candidates", [1, 2, 40])
 def test_candidate_scores_are_the_products(n_candidates: int, dtype: torch.dtype, device: str) -> None:
-    skip_without(device)
     hidden, table, _, _ = drawn(9, 30, dtype, device)
     generator = torch.Generator().manual_seed(n_candidates)
     # Not contiguous, with repeats, and with items that are nobody's candidates: the first and the last.

@@ -77,8 +77,7 @@ MODELS = {
     },
 }
 LOSSES = ["softmax", "BCE", "gBCE", "sampled_softmax"]
-ON_A_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
-DEVICES = ["cpu", pytest.param("cuda", marks=ON_A_GPU)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 #: Without and with what changes the scores: item features, cosine, a temperature.
 PLAIN: dict[str, Any] = {}
 CHANGED = {"similarity_module_kwargs.distance": "cosine", "lightning_module_kwargs.logits_t": 0.3}
@@ -197,7 +196,6 @@ def test_targets_found_ahead_change_nothing_that_others_see(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_on_a_gpu_waits_for_nothing(
@@ -242,7 +240,6 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_batches_are_pinned_and_targets_found_ahead(
     folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,7 +382,6 @@ def cpu_trainer() -> Trainer:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODELS)

@@ -30,7 +30,7 @@ def all_embeddings(net: ItemNetBase) -> torch.Tensor:
     """
     if not (_takes_ids_of_any_device(net) and net.device.type == "cuda"):
         return net.get_all_embeddings()
-    embeddings: torch.Tensor = net(torch.arange(net.n_items, device=net.device))
+    embeddings: torch.Tensor = net.forward(torch.arange(net.n_items, device=net.device))
     return embeddings
 
 
