@@ -20,13 +20,13 @@ import numpy as np
 
 from benchmarks.measuring import command_line, machine, write_results
 from search_spaces.guide import space
-from tuner.final.reading import read_final
-from tuner.holdout import run_final
-from tuner.judgement import Comparison, Final, JudgedRow
-from tuner.judgement.comparing import compare_all
-from tuner.leaderboard import load_leaderboard
-from tuner.per_user import read_final_users
-from tuner.spec import Study
+from tuner.artifacts.user_values import read_final_users
+from tuner.config import Study
+from tuner.holdout import Comparison, Final, JudgedRow
+from tuner.holdout.comparisons import compare_all
+from tuner.holdout.read import read_final
+from tuner.reporting.leaderboard import load_leaderboard
+from tuner.workflows.final import run_final
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty.yaml"
 #: The rows of RecTools' transformer customization guide, by their names in `search_spaces.guide`.
@@ -110,7 +110,7 @@ def main() -> None:
             raise RuntimeError("the run ended before its final judgement: the same command goes on")
     else:
         final = run_final(study, folder.resolve())
-    from tuner.final.words import render_final
+    from tuner.holdout.text import render_final
 
     print(render_final(final))
     figures = figures_of(folder, final)

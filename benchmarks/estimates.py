@@ -2,13 +2,13 @@
 
     python -m benchmarks.estimates [--data DIR] [--steps N] [--quick]
 
-The smallest and the largest configuration are those that `tuner.estimate` finds. A process of its own makes
-the estimates as `tuner check` does. Another one then runs each configuration for one epoch as a trial does,
-on the fold that was estimated, which it reads from a file as a worker takes it from the object store: its
-`fit_seconds` and `peak_memory` are what a run records. Where the estimate says that an epoch takes more than
-three minutes, only some steps are run, and the time of a step, its batch included, stands for that of the
-epoch: the first two steps warm up and the median of the others counts. `.../steps` is then their number,
-else 0.
+The smallest and the largest configuration are those that `tuner.workflows.estimate` finds. A process of its
+own makes the estimates as `tuner check` does. Another one then runs each configuration for one epoch as a
+trial does, on the fold that was estimated, which it reads from a file as a worker takes it from the object
+store: its `fit_seconds` and `peak_memory` are what a run records. Where the estimate says that an epoch takes
+more than three minutes, only some steps are run, and the time of a step, its batch included, stands for that
+of the epoch: the first two steps warm up and the median of the others counts. `.../steps` is then their
+number, else 0.
 
 `smallest/seconds` and the others are estimated / measured; within 0.5 to 2 is the target.
 """
@@ -29,9 +29,9 @@ import numpy as np
 from benchmarks.measuring import DATA, command_line, environment, machine, measured_apart, write_results
 
 if TYPE_CHECKING:
-    from tuner.estimate import Estimate
+    from tuner.data.folds import Fold
     from tuner.evaluation import Plan
-    from tuner.folds import Fold
+    from tuner.workflows.estimate import Estimate
 
 LONGEST = 180  # seconds of an epoch that is run whole
 SIZES = ("smallest", "largest")
@@ -54,9 +54,9 @@ def estimate_all(data: str, folder: str) -> dict[str, Any]:
     """Make the estimates; leave the fold and the plan in a file for the runs."""
     import yaml
 
-    from tuner.estimate import estimates
-    from tuner.prepare import prepare
-    from tuner.spec import Study
+    from tuner.config import Study
+    from tuner.preparation.prepare import prepare
+    from tuner.workflows.estimate import estimates
 
     path = Path(folder) / "study.yaml"
     path.write_text(yaml.safe_dump(study(data)), encoding="utf-8")
@@ -74,7 +74,7 @@ def run_one(folder: str, size: str, steps: int) -> dict[str, Any]:
     """Run a configuration as a trial does: for an epoch, or for some steps (0: the whole epoch)."""
     import torch
 
-    from tuner.memory import keep_freed_memory
+    from tuner.training.memory import keep_freed_memory
 
     fold, plan, params = pickle.loads((Path(folder) / "work.pickle").read_bytes())  # noqa: S301  # our own file
     torch.set_num_threads(1)
@@ -82,7 +82,7 @@ def run_one(folder: str, size: str, steps: int) -> dict[str, Any]:
     if steps:
         return run_steps(params[size], fold, plan, steps)
     from tuner.evaluation import evaluate_fold
-    from tuner.results import Evaluation
+    from tuner.trials.records import Evaluation
 
     reports: list[Evaluation] = []
     evaluate_fold(params[size], fold, plan, 60, reports.append)
@@ -94,9 +94,9 @@ def run_steps(params: dict[str, Any], fold: Fold, plan: Plan, steps: int) -> dic
     from pytorch_lightning import Callback, seed_everything
 
     from tuner.evaluation import recommend
-    from tuner.memory import peak_memory, reset_peak
-    from tuner.models import build_model
-    from tuner.training import accelerate
+    from tuner.models.build import build_model
+    from tuner.training.fast_paths import accelerate
+    from tuner.training.memory import peak_memory, reset_peak
 
     class Clock(Callback):
         """Times at which steps end."""
@@ -114,7 +114,7 @@ def run_steps(params: dict[str, Any], fold: Fold, plan: Plan, steps: int) -> dic
     model: Any = build_model(params)
     accelerate(model)
     clock = Clock()
-    model._trainer.callbacks.append(clock)  # noqa: SLF001  # as in `tuner.training`
+    model._trainer.callbacks.append(clock)  # noqa: SLF001  # as in `tuner.training.fast_paths`
     model._trainer.limit_train_batches = steps  # noqa: SLF001  # there is no public way to shorten an epoch
     seed_everything(60, workers=True, verbose=False)
     model.fit(fold.train)

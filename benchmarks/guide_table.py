@@ -14,10 +14,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tuner.leaderboard import Leaderboard, Row, load_leaderboard
-from tuner.quantities import number
-from tuner.records import StoredStudy
+from tuner.formatting import number
+from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.store import read_records
+from tuner.trials.stored import StoredStudy
 
 __all__ = ["GUIDE", "PAGE", "fill", "table"]
 

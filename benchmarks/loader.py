@@ -29,7 +29,7 @@ from rectools.dataset import Dataset
 from rectools.models import BERT4RecModel, HSTUModel, SASRecModel
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.training.data import accelerate_data, restore_data
+from tuner.training.fast_paths.data import accelerate_data, restore_data
 
 DATA_SETS = {"beauty": ("amazon-beauty-5core", 50), "retail": ("online-retail-uci", 100)}
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel}

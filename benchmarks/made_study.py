@@ -16,11 +16,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.records import ATTEMPT_KEY, EVALUATION_KEY, HELD_KEY
-from tuner.results import Direction, Evaluation, Failure, Held, Stop, summarise
+from tuner.config import Sampler
 from tuner.space import Choice, Float, Int, Space, Value
-from tuner.spec import Sampler
 from tuner.store import open_store
+from tuner.trials.records import Direction, Evaluation, Failure, Held, Stop, summarise
+from tuner.trials.stored import ATTEMPT_KEY, EVALUATION_KEY, HELD_KEY
 
 OBJECTIVE, EPOCHS, N_FOLDS = "NDCG@10", 8, 2
 BEGIN = datetime(2026, 3, 2, 9, 0)  # Optuna's times are local

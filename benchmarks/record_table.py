@@ -28,8 +28,8 @@ from benchmarks.measuring import DATA, machine
 from benchmarks.recording import Table, epochs_compared, save_table, table_path
 
 if TYPE_CHECKING:
+    from tuner.data.folds import Fold
     from tuner.evaluation import Plan
-    from tuner.folds import Fold
     from tuner.space import Space, Value
 
 __all__ = ["TABLES", "Recorded", "points"]
@@ -139,10 +139,10 @@ def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) 
     """Evaluate every configuration that has no file yet."""
     import torch
 
-    from tuner.logs import logs_to
-    from tuner.memory import keep_freed_memory
-    from tuner.prepare import prepare
-    from tuner.spec import study_from_mapping
+    from tuner.config import study_from_mapping
+    from tuner.execution.logs import logs_to
+    from tuner.preparation.prepare import prepare
+    from tuner.training.memory import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -171,7 +171,7 @@ def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) 
 
 def points(space: Space, n_points: int, seed: int) -> Iterator[dict[str, Value]]:
     """Draw different points that can work, uniformly as Optuna's `RandomSampler` does."""
-    from tuner.models import why_infeasible
+    from tuner.models.build import why_infeasible
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
@@ -198,8 +198,8 @@ def evaluate(
         `users_F` of shape (n_epochs, n_users) for each fold F.
     """
     from tuner.evaluation import evaluate_folds
-    from tuner.models import trial_params
-    from tuner.results import Evaluation, Users, fold_seed
+    from tuner.models.build import trial_params
+    from tuner.trials.records import Evaluation, Users, fold_seed
 
     full = trial_params(params, epochs)
     seeds = [fold_seed(seed, full, fold.index) for fold in folds]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.results import Users
 from tuner.space import Value
+from tuner.trials.records import Users
 
 __all__ = ["Table", "epochs_compared", "load_table", "save_table", "table_path"]
 

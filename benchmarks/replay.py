@@ -23,16 +23,16 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.recording import Table
-from tuner.alone import LargeTrials
-from tuner.budgets import Budget
-from tuner.capacity import Capacity, Shares
-from tuner.results import DONE, EVALUATION, USERS, Evaluation
-from tuner.samplers import make_sampler
-from tuner.search import StudySearcher
+from tuner.config import Sampler, Search, Stopping
+from tuner.execution.study_searcher import StudySearcher
+from tuner.sampling.samplers import make_sampler
+from tuner.search.budgets import Budget
+from tuner.search.capacity import Capacity, Shares
+from tuner.search.early_stopping import Referee
+from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Choice, Domain, Space, Value
-from tuner.spec import Sampler, Search, Stopping
-from tuner.stopping import Referee
 from tuner.store import StudyStore
+from tuner.trials.records import DONE, EVALUATION, USERS, Evaluation
 
 __all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
 

@@ -54,9 +54,9 @@ def repeat_users(source: Path, target: Path, copies: int) -> None:
 
 def ours(path: str) -> Iterable[Dataset]:
     """Return the train data set of each fold, as a search makes them."""
-    from tuner.data import load_source
-    from tuner.folds import development_dataset, make_folds
-    from tuner.spec import Data, Folds
+    from tuner.config import Data, Folds
+    from tuner.data.folds import development_dataset, make_folds
+    from tuner.data.source import load_source
 
     data = Data(interactions=path)
     folds = Folds(split="time_range", size=SIZE, n_folds=N_FOLDS, holdout=0)
@@ -88,7 +88,7 @@ def build_loaders(datasets: Iterable[Dataset], *, fast: bool) -> None:
     """Build what gives the training batches of each fold."""
     from rectools.models import SASRecModel
 
-    from tuner.training import accelerate
+    from tuner.training.fast_paths import accelerate
 
     for dataset in datasets:
         model = SASRecModel(session_max_len=100)
@@ -104,7 +104,7 @@ def measure(way: str, path: str) -> dict[str, float]:
     from rectools.models import SASRecModel  # noqa: F401  # its import is not measured
 
     from tuner.evaluation import evaluate_fold  # noqa: F401  # as above
-    from tuner.memory import peak_memory, reset_peak
+    from tuner.training.memory import peak_memory, reset_peak
 
     torch.set_num_threads(1)
     make: Callable[[str], Iterable[Dataset]] = ours if way == "ours" else stock

@@ -25,16 +25,16 @@ from typing import Any
 
 from benchmarks.measuring import machine, write_results
 from search_spaces.guide import space
-from tuner.alone import LargeTrials
-from tuner.budgets import Budget
-from tuner.capacity import Capacity, Shares
-from tuner.models import trial_params, why_infeasible
-from tuner.results import DONE, EVALUATION, Evaluation
-from tuner.search import StudySearcher
+from tuner.config import Halving, Race, Sampler, Search
+from tuner.execution.study_searcher import StudySearcher
+from tuner.models.build import trial_params, why_infeasible
+from tuner.search.budgets import Budget
+from tuner.search.capacity import Capacity, Shares
+from tuner.search.early_stopping import Referee
+from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Value
-from tuner.spec import Halving, Race, Sampler, Search
-from tuner.stopping import Referee
 from tuner.store import open_store
+from tuner.trials.records import DONE, EVALUATION, Evaluation
 
 OBJECTIVE, N_FOLDS, EPOCHS, SEED = "NDCG@10", 2, 3, 60
 REPORTED = ("HitRate@10", "MAP@10", "CoveredUsers@10")

@@ -35,9 +35,9 @@ from benchmarks.measuring import RESULTS, command_line, machine, write_results
 from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
 from benchmarks.shares import draw
-from tuner.prepare import study_space
+from tuner.config import Halving, Race, Sampler, Stopping, study_from_mapping
+from tuner.preparation.prepare import study_space
 from tuner.space import Space
-from tuner.spec import Halving, Race, Sampler, Stopping, study_from_mapping
 
 #: How far below the table's best, as a share of it, is as good.
 CLOSE = 0.01

@@ -57,9 +57,9 @@ from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from benchmarks.measuring import machine, measured_apart, write_results
 from benchmarks.packing import PACKED, Meeting, trials_per_hour
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
-from tuner.precision import products_in, set_precision
-from tuner.spec import Precision
-from tuner.training import accelerate
+from tuner.config import Precision
+from tuner.training.fast_paths import accelerate
+from tuner.training.precision import products_in, set_precision
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 ALLOCATOR = {
@@ -185,7 +185,7 @@ def measure(job: Job) -> dict[str, Any]:
     dataset = load(None if source.folder is None else Path(job.data) / source.folder)
     model, clock = build(job), Clock(job)
     meeting = Meeting(Path(job.meeting), job.beside, at=WARM_UP)
-    model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training`
+    model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training.fast_paths`
     model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
     paths = None if job.way.startswith("stock") else accelerate(model)
     precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # one of them

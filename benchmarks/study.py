@@ -72,9 +72,9 @@ def draw_configurations(n: int) -> list[dict[str, Any]]:
     """Return feasible points of the guide's space, SASRec and BERT4Rec in turn."""
     import random
 
-    from tuner.feasibility import infeasible
+    from tuner.models.feasibility import infeasible
     from tuner.space import load_space
-    from tuner.space.tree import sample
+    from tuner.space.describe import sample
 
     space = load_space("search_spaces.guide").narrow(SIZES)
     generator = random.Random(SEED)
@@ -275,9 +275,9 @@ def prepare(folder: Path, n_configurations: int, epochs: int, *, data: str) -> N
     """Write the data, the jobs and the study files."""
     import yaml
 
-    from tuner.folds import before_holdout
-    from tuner.results import fold_seed
-    from tuner.spec import Folds
+    from tuner.config import Folds
+    from tuner.data.folds import before_holdout
+    from tuner.trials.records import fold_seed
 
     frame = read(data)
     frame.to_csv(folder / "interactions.csv", index=False)

@@ -3,8 +3,8 @@
     python -m benchmarks.workers [--trials N] [--quick]
 
 Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds,
-between the very steps that `tuner.trial` puts around it: freed memory is kept, its log is a file, the
-clean-up follows. The environment is a worker's. Resident memory is read after each clean-up.
+between the very steps that `tuner.execution.trainable` puts around it: freed memory is kept, its log is a
+file, the clean-up follows. The environment is a worker's. Resident memory is read after each clean-up.
 
 `growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
 `first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
@@ -46,15 +46,15 @@ def measure(n_trials: int) -> dict[str, list[float]]:
     import torch
 
     from benchmarks.small_study import SMALL_STUDY, write_study
+    from tuner.config import Study
     from tuner.evaluation import evaluate_folds
-    from tuner.feasibility import infeasible
-    from tuner.memory import keep_freed_memory
-    from tuner.models import trial_params
-    from tuner.prepare import prepare
-    from tuner.results import Job
-    from tuner.space.tree import sample
-    from tuner.spec import Study
-    from tuner.trial import _clean_up, _trial_log
+    from tuner.execution.trainable import _clean_up, _trial_log
+    from tuner.models.build import trial_params
+    from tuner.models.feasibility import infeasible
+    from tuner.preparation.prepare import prepare
+    from tuner.space.describe import sample
+    from tuner.training.memory import keep_freed_memory
+    from tuner.trials.records import Job
 
     torch.set_num_threads(1)
     memory: list[float] = []
@@ -131,7 +131,7 @@ def main() -> None:
     if arguments.job:
         print(json.dumps(measure(**arguments.job)))
         return
-    from tuner.ray_session import ALLOCATOR
+    from tuner.execution.session import ALLOCATOR
 
     facts = machine()
     job = {"n_trials": 12 if arguments.quick else arguments.trials}

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.browser import Browser, open_browser
-from tuner.report import gather, page
+from tuner.reporting.html import gather, page
 
 IMAGES = Path(__file__).with_name("images")
 WIDTH, PHONE = 1160, 390

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tuner.progress import Progress
+from tuner.monitoring.console import Progress
 from tuner.store import read_records
-from tuner.watch import facts_of, take_up
+from tuner.workflows.watch import facts_of, take_up
 
 IMAGE = Path(__file__).with_name("images") / "run.svg"
 WIDTH = 112

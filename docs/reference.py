@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tuner.constraints import Constraint
+from tuner.config import study as models
+from tuner.config.metric import Metric
 from tuner.space import Space
-from tuner.spec import models
-from tuner.spec.metrics import Metric
+from tuner.trials.constraints import Constraint
 
 PAGE = Path(__file__).with_name("study.md")
 INTRODUCTION = """\

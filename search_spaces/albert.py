@@ -96,7 +96,7 @@ class AlbertLayers(TransformerLayersBase):
         If `n_hidden_groups` or `n_inner_groups` is out of its bounds.
     """
 
-    #: For `tuner.training`, whose fast encoder then applies here too; a subclass must declare its own.
+    #: For `tuner.training.fast_paths`: its encoder then applies here too; a subclass must declare its own.
     passes_blocks: ClassVar[str] = "layer_order"
 
     def __init__(
@@ -179,7 +179,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         If there are no blocks.
     """
 
-    #: For `tuner.training`, which makes the ids on the GPU; a subclass must declare its own.
+    #: For `tuner.training.fast_paths`, which makes the ids on the GPU; a subclass must declare its own.
     takes_ids_of_any_device: ClassVar[bool] = True
 
     def __init__(

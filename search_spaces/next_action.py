@@ -117,7 +117,7 @@ class NextActionLightningModule(TransformerLightningModule):
     at `1 / session_max_len` of the time and memory for logits.
     """
 
-    #: For `tuner.training`, whose fast paths then apply here too; a subclass must declare its own.
+    #: For `tuner.training.fast_paths`, whose fast paths then apply here too; a subclass must declare its own.
     scored_positions: ClassVar[str] = "last"
 
     def get_batch_logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:

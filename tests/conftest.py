@@ -11,19 +11,19 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.finished import finished_shop, shop_folder  # noqa: F401  # fixtures: a study that was run
-from tests.test_store_contract import place, postgres  # noqa: F401  # fixtures: every storage
+from tests.store.test_contract import place, postgres  # noqa: F401  # fixtures: every storage
 
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
 #: Groups of tests that stay in one process, one after the other: those that search with Ray, and those that
 #: look at one study that was run for them.
 TOGETHER = {
-    "search": ("tests/cluster/", "tests/integration/"),
+    "search": ("tests/hosts/", "tests/integration/"),
     "look": (
-        "tests/test_dashboard.py",
+        "tests/monitoring/test_optuna_dashboard.py",
         "tests/test_docs.py",
-        "tests/test_events.py",
-        "tests/test_guide_table.py",
-        "tests/test_watch.py",
+        "tests/monitoring/test_json_events.py",
+        "tests/benchmarks/test_guide_table.py",
+        "tests/workflows/test_watch.py",
     ),
 }
 
@@ -105,9 +105,9 @@ def item_features(interactions: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def folds(interactions: pd.DataFrame, item_features: pd.DataFrame):
     """Leave-last-two-out folds of that shop, the newest held out; with features."""
-    from tuner.data import Source
-    from tuner.folds import development_dataset, make_folds
-    from tuner.spec import Data, Folds
+    from tuner.config import Data, Folds
+    from tuner.data.folds import development_dataset, make_folds
+    from tuner.data.source import Source
 
     section = Folds(split="last_n", size=2, n_folds=2, holdout=1)
     source = Source(interactions, item_features, "", 0, 0)

@@ -28,14 +28,14 @@ def make_study(folder: Path, text: str = STUDY) -> Path:
     """Run the baselines of a study, the last one up to its first evaluation; return the results' folder."""
     import torch
 
+    from tuner.artifacts.user_values import write_users
+    from tuner.config import Study
     from tuner.evaluation import evaluate_folds
-    from tuner.launch import _snapshot
-    from tuner.models import trial_params
-    from tuner.per_user import write_users
-    from tuner.prepare import prepare
-    from tuner.results import Stop, summarise
-    from tuner.spec import Study
+    from tuner.models.build import trial_params
+    from tuner.preparation.prepare import prepare
     from tuner.store import open_store
+    from tuner.trials.records import Stop, summarise
+    from tuner.workflows.run import _snapshot
 
     write_interactions(folder / "clicks.csv")
     (folder / "study.yaml").write_text(text, encoding="utf-8")

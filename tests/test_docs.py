@@ -32,7 +32,7 @@ import yaml
 
 from tests.finished import ROOT, readme_study
 from tuner.cli import _parser, main
-from tuner.spec import Study
+from tuner.config import Study
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -50,31 +50,31 @@ ELSEWHERE = {
         "changes the environment",
         "tests/test_packaging.py::test_constraints_pin_all_that_gets_installed",
     ),
-    "tuner check": ("half a minute", "tests/test_check.py"),
+    "tuner check": ("half a minute", "tests/workflows/test_check.py"),
     "tuner final": ("fits for half a minute", "tests/integration/test_final.py"),
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
-    "python -m benchmarks.guide_table": ("of KION, as above", "tests/test_guide_table.py"),
-    "python -m benchmarks.": ("measures for minutes", "tests/test_benchmarks.py"),
+    "python -m benchmarks.guide_table": ("of KION, as above", "tests/benchmarks/test_guide_table.py"),
+    "python -m benchmarks.": ("measures for minutes", "tests/benchmarks/test_benchmarks.py"),
     **dict.fromkeys(
         ("tuner submit", "tuner attach", "tuner fetch", "tuner leaderboard shop --address", "ray up"),
         (
             "needs a cluster",
-            "tests/cluster/test_study.py::test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched",
+            "tests/hosts/test_study.py::test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched",
         ),
     ),
     "ray down": ("needs a cluster", None),
-    "tuner stop": ("needs a cluster", "tests/cluster/test_study.py::test_stop_keeps_what_is_finished"),
+    "tuner stop": ("needs a cluster", "tests/hosts/test_study.py::test_stop_keeps_what_is_finished"),
     "tuner run shop.yaml --address": ("needs a cluster", None),
     "ray dashboard": ("an SSH tunnel", None),
     "ray get-auth-token": ("writes to the home", None),
     "bash examples/aws-profiles.sh": ("changes an AWS account", None),
     "python model/recommend.py": (
         "a process of its own",
-        "tests/test_export.py::test_a_fresh_process_recommends_the_same_from_the_folder_alone",
+        "tests/workflows/test_export.py::test_a_fresh_process_recommends_the_same_from_the_folder_alone",
     ),
-    "tensorboard --logdir": ("a server", "tests/test_tensorboard.py"),
-    "optuna-dashboard": ("a server", "tests/test_dashboard.py"),
+    "tensorboard --logdir": ("a server", "tests/monitoring/test_tensorboard.py"),
+    "optuna-dashboard": ("a server", "tests/monitoring/test_optuna_dashboard.py"),
 }
 COMMANDS = {
     "tuner",
@@ -228,7 +228,7 @@ def load(text: str, folder: Path, base: Mapping[str, object]) -> Study:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name in NAMES if blocks(name)])
 def test_what_a_page_shows_works(page: str, shop_folder: Path) -> None:
-    from tuner.prepare import study_space
+    from tuner.preparation.prepare import study_space
 
     base = readme_study()
     shutil.copy(ROOT / "examples" / "custom_module" / "gated.py", shop_folder)

@@ -45,9 +45,9 @@ def test_a_public_name_is_the_object_of_that_name(name):
 
 def test_public_names_can_be_imported_as_the_docstring_says():
     from tuner import Space, Study, run
-    from tuner.launch import run as real_run
+    from tuner.config import Study as RealStudy
     from tuner.space import Space as RealSpace
-    from tuner.spec import Study as RealStudy
+    from tuner.workflows.run import run as real_run
 
     assert (Space, Study, run) == (RealSpace, RealStudy, real_run)
 
@@ -59,7 +59,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error():
 
 
 def test_all_modules_are_looked_at():
-    assert {"tuner.cli", "tuner.space.domains", "tuner.spec.load", "search_spaces.guide"} <= set(MODULES)
+    assert {"tuner.cli", "tuner.space.domains", "tuner.config.load", "search_spaces.guide"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuner.launch import run as run
-    from tuner.leaderboard import Leaderboard as Leaderboard
+    from tuner.config import Study as Study
+    from tuner.reporting.leaderboard import Leaderboard as Leaderboard
     from tuner.space import AtMost as AtMost
     from tuner.space import Choice as Choice
     from tuner.space import Divides as Divides
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuner.space import Space as Space
     from tuner.space import Subset as Subset
     from tuner.space import SumAtMost as SumAtMost
-    from tuner.spec import Study as Study
+    from tuner.workflows.run import run as run
 
 _HOMES = {
     "AtMost": "tuner.space",
@@ -32,12 +32,12 @@ _HOMES = {
     "Fixed": "tuner.space",
     "Float": "tuner.space",
     "Int": "tuner.space",
-    "Leaderboard": "tuner.leaderboard",
+    "Leaderboard": "tuner.reporting.leaderboard",
     "Space": "tuner.space",
-    "Study": "tuner.spec",
+    "Study": "tuner.config",
     "Subset": "tuner.space",
     "SumAtMost": "tuner.space",
-    "run": "tuner.launch",
+    "run": "tuner.workflows.run",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of str, as it must be

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.leaderboard import load_leaderboard
+from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -15,8 +15,8 @@ import pytest
 from tests.integration.conftest import SECRET, Server, Small
 from tests.integration.test_kill import check_complete, wait_for
 from tests.integration.test_kill_rounds import name, session
-from tuner.logs import logs_to
-from tuner.watchdog import RAY_DIED
+from tuner.execution.logs import logs_to
+from tuner.execution.watchdog import RAY_DIED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.data import load_source
-from tuner.final.reading import read_final
-from tuner.folds import holdout_fold
-from tuner.journal import open_journal
-from tuner.leaderboard import load_leaderboard
-from tuner.per_user import read_final_users, read_users
-from tuner.spec import Study
+from tuner.artifacts.user_values import read_final_users, read_users
+from tuner.config import Study
+from tuner.data.folds import holdout_fold
+from tuner.data.source import load_source
+from tuner.holdout.read import read_final
+from tuner.reporting.leaderboard import load_leaderboard
+from tuner.store.journal import open_journal
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from tests.integration.conftest import Small
 from tests.integration.test_run import optuna_study
-from tuner.leaderboard import load_leaderboard
+from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

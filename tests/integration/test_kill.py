@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.records import TrialRecord
 from tuner.store import read_records, store_exists
+from tuner.trials.stored import TrialRecord
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -22,9 +22,9 @@ import pytest
 
 from tests.integration.conftest import Small
 from tests.integration.test_kill import check_complete, ended
-from tuner.records import TrialRecord
+from tuner.execution.watchdog import RAY_DIED
 from tuner.store import read_records
-from tuner.watchdog import RAY_DIED
+from tuner.trials.stored import TrialRecord
 
 pytestmark = [
     pytest.mark.ray,
@@ -207,10 +207,10 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
 
 def check_metrics(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold every trial against an evaluation of its params and seeds in this process, undisturbed."""
+    from tuner.config import Study
     from tuner.evaluation import evaluate_folds
-    from tuner.prepare import prepare
-    from tuner.results import Evaluation
-    from tuner.spec import Study
+    from tuner.preparation.prepare import prepare
+    from tuner.trials.records import Evaluation
 
     monkeypatch.chdir(small.folder)
     prepared = prepare(Study.load("study.yaml"), print)

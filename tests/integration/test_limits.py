@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.leaderboard import load_leaderboard
-from tuner.records import TrialRecord
-from tuner.results import OUT_OF_MEMORY, TIMEOUT
+from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import STUDY_FILE, read_records
+from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT
+from tuner.trials.stored import TrialRecord
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Small
-from tuner.results import Evaluation
-from tuner.spec import load_study
+from tuner.config import load_study
 from tuner.store import read_records, store_exists
+from tuner.trials.records import Evaluation
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -65,7 +65,7 @@ def evaluated(path: Path, params: dict, seeds: tuple[int, ...]) -> list[object]:
     import torch
 
     from tuner.evaluation import evaluate_folds
-    from tuner.prepare import prepare
+    from tuner.preparation.prepare import prepare
 
     prepared = prepare(load_study(path), lambda _: None)
     made: list[Evaluation] = []

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.integration.conftest import ROOT, Small
-from tuner.leaderboard import load_leaderboard
+from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

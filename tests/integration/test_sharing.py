@@ -14,9 +14,9 @@ import pytest
 from tests.integration.conftest import Server, Small
 from tests.integration.test_kill import check_complete, ended
 from tests.integration.test_kill_rounds import STUDY, session
-from tests.test_store_contract import ask, made
+from tests.store.test_contract import ask, made
 from tuner.errors import SearchError
-from tuner.leaderboard import load_leaderboard
+from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import hold_study, study_drivers
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

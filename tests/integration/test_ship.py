@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.integration.conftest import STUDY, Small
-from tuner.leaderboard import load_leaderboard
+from tuner.reporting.leaderboard import load_leaderboard
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 

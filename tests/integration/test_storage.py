@@ -16,8 +16,8 @@ import pytest
 from tests.integration.conftest import ROOT, SECRET, Small
 from tests.integration.test_kill_rounds import STUDY
 from tests.s3 import CREDENTIALS, free_port, serve_s3
-from tuner.artifacts import artifacts_at
-from tuner.leaderboard import load_leaderboard
+from tuner.artifacts.places import artifacts_at
+from tuner.reporting.leaderboard import load_leaderboard
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

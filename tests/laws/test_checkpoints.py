@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from tests.integration.conftest import write_interactions
-from tuner.checkpoints import Checkpoint, read_checkpoint
-from tuner.data import Source
+from tuner.config import Data, Folds, Metric
+from tuner.data.folds import Fold, development_dataset, make_folds
+from tuner.data.source import Source
 from tuner.evaluation import Plan, evaluate_folds
-from tuner.folds import Fold, development_dataset, make_folds
-from tuner.results import Evaluation, Users
-from tuner.spec import Data, Folds, Metric
+from tuner.training.checkpoints import Checkpoint, read_checkpoint
+from tuner.trials.records import Evaluation, Users
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 

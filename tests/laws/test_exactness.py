@@ -29,18 +29,18 @@ from rectools.model_selection import (
 from rectools.models import PopularModel, model_from_params
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
-from tuner.data import Source
+from tuner.config import Data, Folds, Metric
+from tuner.data.folds import development_dataset, make_folds
+from tuner.data.source import Source
 from tuner.evaluation import Plan, evaluate_fold, with_reference
-from tuner.folds import development_dataset, make_folds
-from tuner.spec import Data, Folds, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rectools.dataset import Dataset, Interactions
 
-    from tuner.folds import Fold
-    from tuner.results import Evaluation
+    from tuner.data.folds import Fold
+    from tuner.trials.records import Evaluation
 
 pytestmark = [
     pytest.mark.filterwarnings(

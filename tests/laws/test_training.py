@@ -15,13 +15,13 @@ from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 
 from search_spaces.albert import AlbertLayers, AlbertSumConstructor
+from tuner.config import Metric
 from tuner.evaluation import Plan, evaluate_fold, recommend
-from tuner.models import build_model
-from tuner.spec import Metric
-from tuner.training import accelerate
-from tuner.training.eligible import allows_target_only_step
-from tuner.training.step import TARGETS, TargetsAhead, target_only_step
-from tuner.training.table import _Rows, _takes_ids_of_any_device, all_embeddings, encode_sessions
+from tuner.models.build import build_model
+from tuner.training.fast_paths import accelerate
+from tuner.training.fast_paths.eligible import allows_target_only_step
+from tuner.training.fast_paths.step import TARGETS, TargetsAhead, target_only_step
+from tuner.training.fast_paths.table import _Rows, _takes_ids_of_any_device, all_embeddings, encode_sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rectools.models.nn.transformers.base import TransformerModelBase
 
-    from tuner.folds import Fold
-    from tuner.results import Evaluation
+    from tuner.data.folds import Fold
+    from tuner.trials.records import Evaluation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"),
@@ -184,7 +184,9 @@ def test_targets_found_ahead_change_nothing_that_others_see(
     found = []
     find = TargetsAhead.find
     expected = weights()
-    module = sys.modules["tuner.training.accelerate"]  # the package's attribute is the function of that name
+    module = sys.modules[
+        "tuner.training.fast_paths.accelerate"
+    ]  # the package's attribute is the function of that name
     monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
     monkeypatch.setattr(TargetsAhead, "find", lambda *args: found.append(find(*args)) or found[-1])
     ours = weights()
@@ -228,7 +230,7 @@ def test_a_step_on_a_gpu_waits_for_nothing(
         return sessions
 
     monkeypatch.setattr(TargetsAhead, "step", watched)
-    monkeypatch.setattr("tuner.training.step.encode_sessions", encoded)
+    monkeypatch.setattr("tuner.training.fast_paths.step.encode_sessions", encoded)
     model = build_model({**MODELS[name], "loss": loss, "epochs": 1})
     model._trainer.callbacks.append(Unwatched())
     accelerate(model)

@@ -18,8 +18,8 @@ from rectools.dataset.context import get_context
 from rectools.models import SASRecModel, load_model
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.models import build_model
-from tuner.training.data import accelerate_data, restore_data
+from tuner.models.build import build_model
+from tuner.training.fast_paths.data import accelerate_data, restore_data
 
 if TYPE_CHECKING:
     from pathlib import Path

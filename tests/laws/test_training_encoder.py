@@ -17,13 +17,13 @@ from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackb
 
 from search_spaces.albert import AlbertLayers
 from tests.laws.test_training import BERT4REC, SASREC, assert_same_step, begun, step
-from tuner.training.encoder import encode_at, encodes_at_targets
-from tuner.training.step import target_only_step
+from tuner.training.fast_paths.encoder import encode_at, encodes_at_targets
+from tuner.training.fast_paths.step import target_only_step
 
 if TYPE_CHECKING:
     from rectools.models.nn.transformers.base import TransformerModelBase
 
-    from tuner.folds import Fold
+    from tuner.data.folds import Fold
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning"),

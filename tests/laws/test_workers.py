@@ -46,8 +46,8 @@ import sys
 from pathlib import Path
 import torch
 from tuner.evaluation import evaluate_folds
-from tuner.prepare import prepare
-from tuner.spec import Study
+from tuner.preparation.prepare import prepare
+from tuner.config import Study
 from tuner.store import read_records
 
 torch.set_num_threads(1)

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.address import DEFAULT_ADDRESS
+from tuner.cluster.connection import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
-    from tuner.spec import Study
+    from tuner.config import Study
 
 __all__ = [
     "Commands",
@@ -69,7 +69,7 @@ def study_name(text: str) -> str:
     path = Path(text)
     if path.suffix not in {".yaml", ".yml"}:
         return path.name
-    from tuner.spec import Study
+    from tuner.config import Study
 
     return Study.load(path).study
 
@@ -113,7 +113,7 @@ def results_folder(arguments: argparse.Namespace) -> Path:
     path: Path = arguments.study
     if path.suffix not in {".yaml", ".yml"}:
         return path
-    from tuner.spec import Study
+    from tuner.config import Study
 
     return arguments.output / Study.load(path).study  # type: ignore[no-any-return]  # argparse gives Any
 
@@ -123,8 +123,8 @@ def study_as_run(arguments: argparse.Namespace) -> tuple[Study, Path]:
 
     Modules of the user's are found beside the study file, if that is given.
     """
-    from tuner.space.plain import see_modules
-    from tuner.spec import Study
+    from tuner.config import Study
+    from tuner.space.yaml_form import see_modules
     from tuner.store import STUDY_FILE, check_exists
 
     folder = results_folder(arguments)

@@ -24,18 +24,18 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from tuner.spec import Study
+    from tuner.config import Study
 
     study = Study.load(arguments.study, arguments.set, arguments.profile)
     import tempfile
 
     from tuner.errors import SpaceError
-    from tuner.logs import logs_to
-    from tuner.progress import stderr_console
-    from tuner.quantities import duration
+    from tuner.execution.logs import logs_to
+    from tuner.formatting import duration
+    from tuner.monitoring.console import stderr_console
 
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
-        from tuner.check import check
+        from tuner.workflows.check import check
 
         checked = check(study, stderr_console().print)
     for region, share in checked.regions:
@@ -48,6 +48,6 @@ def _check(arguments: argparse.Namespace) -> None:
         f"none failed ({duration(checked.seconds)})"
     )
     if checked.estimates:
-        from tuner.estimate import draw_estimates
+        from tuner.workflows.estimate import draw_estimates
 
         print(draw_estimates(checked.estimates, study))

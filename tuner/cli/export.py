@@ -37,13 +37,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from tuner.logs import logs_to
+    from tuner.execution.logs import logs_to
 
     study, folder = study_as_run(arguments)
     with logs_to(folder / "logs" / "export.log"):
-        from tuner.export.make import export
-        from tuner.progress import stderr_console
-        from tuner.quantities import size
+        from tuner.formatting import size
+        from tuner.monitoring.console import stderr_console
+        from tuner.workflows.export.make import export
 
         made = export(
             study,

@@ -34,10 +34,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.address import connect
-    from tuner.cluster.asking import fetch
+    from tuner.cluster.connection import connect
+    from tuner.cluster.queries import fetch
     from tuner.cluster.submit import find_job
-    from tuner.quantities import size
+    from tuner.formatting import size
 
     client = connect(arguments.address)
     job = find_job(client, study_name(arguments.study), with_results=True)
@@ -51,7 +51,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
 
 def _stop(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.address import connect
+    from tuner.cluster.connection import connect
     from tuner.cluster.follow import end_of
     from tuner.cluster.submit import find_job
 

@@ -24,7 +24,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _final(arguments: argparse.Namespace) -> None:
-    from tuner.spec import FinalJudgement, Study
+    from tuner.config import FinalJudgement, Study
     from tuner.store import STUDY_FILE
 
     folder = results_folder(arguments)
@@ -32,8 +32,8 @@ def _final(arguments: argparse.Namespace) -> None:
     study = Study.load(folder / STUDY_FILE if given == folder else given)
     asked = study.final or FinalJudgement()
     changes = {key: value for key in ("top", "seeds") if (value := getattr(arguments, key)) is not None}
-    from tuner.final.words import render_final
-    from tuner.holdout import run_final
+    from tuner.holdout.text import render_final
+    from tuner.workflows.final import run_final
 
     final = run_final(study, folder.resolve(), asked.model_copy(update=changes))
     print(render_final(final, width=terminal_width()))

@@ -34,8 +34,8 @@ def _init(arguments: argparse.Namespace) -> None:
     if target.exists() and not arguments.force:
         rule = "must not exist yet, but does"
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
-    from tuner.first_look.look import look
-    from tuner.first_look.write import doubts, study_text
+    from tuner.workflows.init.inspect import look
+    from tuner.workflows.init.write import doubts, study_text
 
     found = look(arguments.data)
     try:

@@ -42,8 +42,8 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     if arguments.address is not None:
         print(_from_cluster(arguments), end="")
         return
-    from tuner.formats import render
-    from tuner.leaderboard import load_leaderboard
+    from tuner.reporting.formats import render
+    from tuner.reporting.leaderboard import load_leaderboard
 
     with _all_kept():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
@@ -64,10 +64,10 @@ def _all_kept() -> Iterator[None]:
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:
-    from tuner.cluster.address import connect
-    from tuner.cluster.asking import ask
+    from tuner.cluster.connection import connect
+    from tuner.cluster.queries import ask
     from tuner.cluster.submit import find_job
-    from tuner.quantities import cut
+    from tuner.formatting import cut
 
     client = connect(arguments.address)
     job = find_job(client, study_name(str(arguments.study)), with_results=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tuner.cli.arguments import Commands
-from tuner.export.serving import ExportError, add_arguments, answer
+from tuner.workflows.export.serving import ExportError, add_arguments, answer
 
 __all__ = ["add"]
 

@@ -36,7 +36,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     folder = results_folder(arguments)
-    from tuner.report import HAS_PNG, gather, markdown, page, write_figures
+    from tuner.reporting.html import HAS_PNG, gather, markdown, page, write_figures
 
     material = gather(folder)
     if arguments.format == "html":

@@ -25,13 +25,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from tuner.logs import logs_to
+    from tuner.execution.logs import logs_to
 
     study, folder = study_as_run(arguments)
     differs = False
     with logs_to(folder / "logs" / "reproduce.log"):
-        from tuner.progress import stderr_console
-        from tuner.reproduce import reproduce
+        from tuner.monitoring.console import stderr_console
+        from tuner.workflows.reproduce import reproduce
 
         for again in reproduce(study, folder, arguments.trial, stderr_console().print):
             print(again, flush=True)

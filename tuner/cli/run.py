@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tuner.cli.arguments import Commands, add_search_budgets, add_study_file, overrides, terminal_width
 
 if TYPE_CHECKING:
-    from tuner.leaderboard import Leaderboard
+    from tuner.reporting.leaderboard import Leaderboard
 
 __all__ = ["add"]
 
@@ -42,12 +42,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from tuner.spec import Study
+    from tuner.config import Study
 
     changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
     study = Study.load(arguments.study, changes, arguments.profile)
-    from tuner.events import events_to
-    from tuner.launch import run, study_folder
+    from tuner.monitoring.json_events import events_to
+    from tuner.workflows.run import run, study_folder
 
     with events_to(arguments.json_lines) as events:
         board = run(study, arguments.output, events=events, address=arguments.address)
@@ -57,9 +57,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and where to go on to stderr."""
-    from tuner.formats import render
-    from tuner.launch import shown
-    from tuner.quantities import number
+    from tuner.formatting import number
+    from tuner.reporting.formats import render
+    from tuner.workflows.run import shown
 
     print(render(board, top=10, width=terminal_width()))
     sys.stdout.flush()

@@ -22,6 +22,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from tuner.show import show_trial
+    from tuner.reporting.trial_details import show_trial
 
     print(show_trial(results_folder(arguments), arguments.trial))

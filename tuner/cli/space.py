@@ -23,11 +23,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _space(arguments: argparse.Namespace) -> None:
     from tuner.space import load_space
-    from tuner.space.tree import draw_tree
+    from tuner.space.describe import draw_tree
 
     if arguments.space.endswith((".yaml", ".yml")):
-        from tuner.prepare import study_space
-        from tuner.spec import Study
+        from tuner.config import Study
+        from tuner.preparation.prepare import study_space
 
         space = study_space(Study.load(arguments.space))
     else:

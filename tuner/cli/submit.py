@@ -56,11 +56,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _submit(arguments: argparse.Namespace) -> None:
     import tempfile
 
-    from tuner.cluster.address import connect
+    from tuner.cluster.connection import connect
     from tuner.cluster.submit import DEFAULT_RESULTS, find_job, pack_checked, running_job, submit
+    from tuner.config import Study
     from tuner.errors import ClusterError
-    from tuner.logs import logs_to
-    from tuner.spec import Study
+    from tuner.execution.logs import logs_to
 
     changes = overrides(arguments)
     study = Study.load(arguments.study, changes, arguments.profile)
@@ -90,7 +90,7 @@ def _submit(arguments: argparse.Namespace) -> None:
 
 
 def _attach(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.address import connect
+    from tuner.cluster.connection import connect
     from tuner.cluster.submit import find_job
 
     client = connect(arguments.address)

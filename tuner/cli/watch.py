@@ -23,8 +23,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _watch(arguments: argparse.Namespace) -> None:
     from functools import partial
 
-    from tuner.progress import Progress, stderr_console
-    from tuner.watch import watch
+    from tuner.monitoring.console import Progress, stderr_console
+    from tuner.workflows.watch import watch
 
     console, folder = stderr_console(), results_folder(arguments)
     watch(folder, partial(Progress, console, folder=str(folder)), console.print)

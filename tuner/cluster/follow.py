@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuner.cluster.words import BEGIN, ENDS, RESULT, RESULT_ENDS
+from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import SearchError
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.cluster.archive import digest, pack_folder
-from tuner.cluster.nodes import check_data, check_nodes, check_results
-from tuner.cluster.versions import check_versions
-from tuner.cluster.words import BEGIN, ENDS, PACKED, RESULT, RESULT_ENDS
+from tuner.cluster.job_output import BEGIN, ENDS, PACKED, RESULT, RESULT_ENDS
+from tuner.cluster.preflight import check_data, check_nodes, check_results
+from tuner.cluster.version_check import check_versions
+from tuner.config import Study
 from tuner.errors import Problem, SearchError, StoreError, TunerError
-from tuner.spec import Study
 
 __all__ = ["main", "read_arguments"]
 
@@ -74,8 +74,8 @@ def _run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output).expanduser()
     check_results(output / study.study)
     _check_cluster(study, arguments.modules)
-    from tuner.formats import render  # noqa: PLC0415  # as above
-    from tuner.launch import run  # noqa: PLC0415  # ray, optuna
+    from tuner.reporting.formats import render  # noqa: PLC0415  # as above
+    from tuner.workflows.run import run  # noqa: PLC0415  # ray, optuna
 
     board = run(study, output, address="auto")
     _result(render(board, top=10))
@@ -85,8 +85,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _check_cluster(study: Study, modules: Sequence[str]) -> None:
     """Find what the cluster has no room for or lacks, before anything heavy is read; stay connected to it."""
-    from tuner.access import usable_artifacts  # noqa: PLC0415  # ray
-    from tuner.ray_session import join_cluster  # noqa: PLC0415  # as above
+    from tuner.execution.artifact_checks import usable_artifacts  # noqa: PLC0415  # ray
+    from tuner.execution.session import join_cluster  # noqa: PLC0415  # as above
 
     artifacts = usable_artifacts(study)
     join_cluster(study)
@@ -94,8 +94,8 @@ def _check_cluster(study: Study, modules: Sequence[str]) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
-    from tuner.formats import render  # noqa: PLC0415  # as above
-    from tuner.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
+    from tuner.reporting.formats import render  # noqa: PLC0415  # as above
+    from tuner.reporting.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     _result(render(board, arguments.format, top=arguments.top))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.parcel import Parcel, pack
-from tuner.cluster.versions import versions
+from tuner.cluster.version_check import versions
+from tuner.cluster.working_folder import Parcel, pack
+from tuner.config import Study
 from tuner.errors import ClusterError, Problem, UserError
-from tuner.spec import Study
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -67,10 +67,10 @@ def pack_checked(path: Path, study: Study) -> Parcel:
     UserError
         With what is wrong in the space, the baselines or the sampler, or with what is too large.
     """
-    from tuner.models import resolve_baselines  # noqa: PLC0415  # torch
-    from tuner.prepare import study_space  # noqa: PLC0415  # torch
-    from tuner.samplers import make_sampler  # noqa: PLC0415  # optuna
-    from tuner.shipping import modules_of, named_modules  # noqa: PLC0415  # with the space
+    from tuner.execution.user_modules import modules_of, named_modules  # noqa: PLC0415  # with the space
+    from tuner.models.build import resolve_baselines  # noqa: PLC0415  # torch
+    from tuner.preparation.prepare import study_space  # noqa: PLC0415  # torch
+    from tuner.sampling.samplers import make_sampler  # noqa: PLC0415  # optuna
 
     space = study_space(study)
     make_sampler(study.search.sampler, study.search.seed)
@@ -92,7 +92,7 @@ def submit(
     Parameters
     ----------
     client
-        See `tuner.cluster.address.connect`.
+        See `tuner.cluster.connection.connect`.
     study, parcel
         See `pack_checked`.
     overrides, profile
@@ -137,7 +137,7 @@ def find_job(client: JobSubmissionClient, study: str, *, with_results: bool = Fa
     Parameters
     ----------
     client
-        See `tuner.cluster.address.connect`.
+        See `tuner.cluster.connection.connect`.
     study
         Its name.
     with_results

@@ -16,16 +16,16 @@ from rectools.metrics import calc_metrics
 from rectools.metrics.base import MetricAtK
 from rectools.models.base import ModelBase
 
-from tuner.checkpoints import Checkpoint
+from tuner.config import Metric, Precision
+from tuner.data.folds import Fold
 from tuner.errors import TrialError
-from tuner.evaluation.by_user import values_by_user
-from tuner.evaluation.fits import count_parameters, recommend
+from tuner.evaluation.fitted import count_parameters, recommend
+from tuner.evaluation.per_user import values_by_user
 from tuner.evaluation.plan import Plan
-from tuner.folds import Fold
-from tuner.memory import peak_gpu_memory, peak_memory, reset_peak
-from tuner.results import Evaluation, Users, is_better
-from tuner.spec import Metric, Precision
-from tuner.training import FastPaths
+from tuner.training.checkpoints import Checkpoint
+from tuner.training.fast_paths import FastPaths
+from tuner.training.memory import peak_gpu_memory, peak_memory, reset_peak
+from tuner.trials.records import Evaluation, Users, is_better
 
 __all__ = ["Measure", "Report"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.results import Direction
-from tuner.spec import Metric, Precision, Study
+from tuner.config import Metric, Precision, Study
+from tuner.trials.records import Direction
 
 __all__ = ["Plan"]
 
@@ -29,9 +29,9 @@ class Plan:
     patience
         Stop training after so many evaluations without a better objective.
     fast
-        Fit by the fast paths of `tuner.training`.
+        Fit by the fast paths of `tuner.training.fast_paths`.
     precision
-        Arithmetic of the fits; see `tuner.precision`.
+        Arithmetic of the fits; see `tuner.training.precision`.
     """
 
     metrics: tuple[Metric, ...]

@@ -6,14 +6,14 @@ and `Fixed`; a `Choice` among module classes holds the kwargs of each class unde
 that class, so a kwarg exists only where its module is chosen.
 """
 
+from tuner.space.class_names import class_path, short_name
 from tuner.space.domains import Choice, Domain, Fixed, Subset
-from tuner.space.names import class_path, short_name
 from tuner.space.parameters import Parameter
-from tuner.space.plain import domain_from_plain, domain_to_plain, load_space, space_to_plain
 from tuner.space.ranges import Float, Int
 from tuner.space.relations import AtMost, Divides, Relation, SumAtMost
 from tuner.space.space import Space
 from tuner.space.values import Value
+from tuner.space.yaml_form import domain_from_plain, domain_to_plain, load_space, space_to_plain
 
 __all__ = [
     "AtMost",

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tuner.errors import did_you_mean
+from tuner.space.class_names import resolve_name
 from tuner.space.domains import Choice, Domain, Fixed, as_domain
-from tuner.space.names import resolve_name
 from tuner.space.parameters import Parameter, child_key, flatten
 from tuner.space.ranges import Float, Int
 from tuner.space.relations import AtMost
-from tuner.space.structure import can_be
+from tuner.space.validation import can_be
 from tuner.space.values import Value, plain_value
 
 __all__ = ["apply_change", "reachable"]

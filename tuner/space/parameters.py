@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.space.class_names import short_name
 from tuner.space.domains import Choice, Domain
-from tuner.space.names import short_name
 from tuner.space.ranges import Int
 from tuner.space.values import Value, same
 

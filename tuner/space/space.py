@@ -27,7 +27,7 @@ from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.domains import Choice, Domain, Source, as_domain
 from tuner.space.narrow import apply_change, reachable
 from tuner.space.parameters import Parameter, flatten
-from tuner.space.structure import structure_problems
+from tuner.space.validation import structure_problems
 from tuner.space.values import Value, plain_value, same
 
 if TYPE_CHECKING:

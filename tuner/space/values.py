@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from tuner.space.names import class_path
+from tuner.space.class_names import class_path
 
 __all__ = ["Value", "plain_value", "plain_when", "same"]
 

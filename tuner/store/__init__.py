@@ -4,7 +4,7 @@ A study's folder holds
 
     journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
                     absent where the study names a database
-    journal.N.log   what it was before the space changed for the Nth time; see `tuner.growth`
+    journal.N.log   what it was before the space changed for the Nth time; see `tuner.store.space_migration`
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
     checkpoints/    what running trials go on from if they are cut off
@@ -16,13 +16,14 @@ A study's folder holds
 Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
 `attempts`, `attempt:N` (where attempt N ran, and what became of it), `held:N` (what it held), `driver` (which
-of those that share the study), `warm` and `hint` (see `tuner.warm`). The study carries `facts`, `versions`,
-`description` and what `tuner.final` keeps. Everything that people look at is a function of these.
+of those that share the study), `warm` and `hint` (see `tuner.preparation.warm_start`). The study carries
+`facts`, `versions`, `description` and what `tuner.holdout.read` keeps. Everything that people look at is a
+function of these.
 """
 
 from __future__ import annotations
 
-from tuner.store.folder import (
+from tuner.store.location import (
     STUDY_FILE,
     hold_study,
     store_exists,
@@ -30,10 +31,10 @@ from tuner.store.folder import (
     study_holder,
     told_if_lost,
 )
-from tuner.store.opening import open_store
-from tuner.store.reading import check_exists, read_points, read_records
-from tuner.store.sharing import News
-from tuner.store.trials import Asked, StudyStore
+from tuner.store.open import open_store
+from tuner.store.read import check_exists, read_points, read_records
+from tuner.store.shared_view import News
+from tuner.store.study_store import Asked, StudyStore
 
 __all__ = [
     "STUDY_FILE",

@@ -1,5 +1,3 @@
-"""Fast paths for a fit: the results of RecTools' training step, for a part of its time and memory."""
+"""One fit in one process: fast paths, precision, checkpoints, memory."""
 
-from tuner.training.accelerate import FastPaths, accelerate
-
-__all__ = ["FastPaths", "accelerate"]
+__all__: list[str] = []

@@ -1,0 +1,216 @@
+"""The replay of recorded curves: its clock, its contenders, its figures; and the table that is shipped."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.samplers import RandomSampler
+
+from benchmarks.recording import Table, epochs_compared, load_table, save_table, table_path
+from benchmarks.replay import Contender, Ours, OverTable, RandomOrder, Stock, replay
+from benchmarks.search_quality import CLOSE, Outcome, figures, outcome_of, search_space
+from tuner.config import Halving, Race, Stopping
+from tuner.space import Choice, Float, Int, Space
+
+N_ROWS, N_FOLDS, N_EPOCHS, N_USERS = 24, 3, 5, 40
+
+SPACE = Space(
+    {
+        "cls": "rectools.models.SASRecModel",
+        "lr": Float(1e-4, 1e-2, log=True),
+        "kind": Choice({"plain": {}, "deep": {"n_blocks": Int(1, 5)}}),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    """Curves that rise at one rate to a level that the row decides; the users agree on it."""
+    rng = np.random.default_rng(0)
+    points = [
+        {"lr": float(lr), "kind": "plain"}
+        if row % 2
+        else {"lr": float(lr), "kind": "deep", "n_blocks@deep": 1 + row % 5}
+        for row, lr in enumerate(np.geomspace(1e-4, 1e-2, N_ROWS))
+    ]
+    levels = rng.permutation(np.linspace(0.1, 0.5, N_ROWS))
+    rising = 1 - 0.5 ** np.arange(1, N_EPOCHS + 1)
+    values = levels[:, None, None] * rising * np.array([1.0, 0.9, 1.1])[:, None]
+    epochs = np.array([epochs_compared(one) for one in values]) - 1
+    at = np.take_along_axis(values[:, :-1], epochs[:, None, :], axis=2)  # row, fold, epoch compared
+    users = np.repeat(at.transpose(0, 2, 1), N_USERS, axis=2) + rng.normal(0, 0.01, N_USERS * (N_FOLDS - 1))
+    seconds = np.cumsum(rng.uniform(1, 2, (N_ROWS, N_FOLDS * N_EPOCHS)), axis=1)
+    return Table(
+        points,
+        values.astype(np.float32),
+        seconds.reshape(values.shape).astype(np.float32),
+        users.astype(np.float16),
+        [N_USERS] * (N_FOLDS - 1),
+        {},
+    )
+
+
+def ours(table: Table, *, halving: bool = False, race: bool = False) -> Ours:
+    rules = Stopping(halving=Halving() if halving else None, race=Race() if race else None)
+    return Ours(table, SPACE, 1, stopping=rules)
+
+
+CONTENDERS = {
+    "random": lambda table: RandomOrder(table, 1),
+    "ours": ours,
+    "ours, halving": lambda table: ours(table, halving=True),
+    "ours, race": lambda table: ours(table, race=True),
+    "stock": lambda table: Stock(table, SPACE, 1, lockstep=False),
+    "stock, lockstep": lambda table: Stock(table, SPACE, 1, lockstep=True),
+}
+
+
+class Watched:
+    """A contender, and the rows that it begins."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        self.rows: list[int] = []
+
+    def begin(self):
+        found = self.contender.begin()
+        if found is not None and found[1] == 0:
+            self.rows.append(found[0])
+        return found
+
+    def report(self, row: int, index: int) -> bool:
+        return self.contender.report(row, index)
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_every_contender_begins_every_row_once(table: Table, name: str) -> None:
+    watched = Watched(CONTENDERS[name](table))
+    complete = [row for _, row in replay(watched, 4)]
+    assert sorted(watched.rows) == list(range(N_ROWS))
+    assert len(set(complete)) == len(complete)
+    if name in {"random", "ours"}:
+        assert sorted(complete) == list(range(N_ROWS)), "nothing stops a trial"
+    else:
+        assert 0 < len(complete) < N_ROWS
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_the_clock_runs_for_all_workers_at_once(table: Table, n_workers: int) -> None:
+    done = list(replay(RandomOrder(table, 5), n_workers))
+    order = np.random.default_rng(5).permutation(N_ROWS)
+    free = [0.0] * n_workers
+    expected = []
+    for row in order:
+        worker = int(np.argmin(free))
+        free[worker] += float(table.seconds[row, -1, -1])
+        expected.append((free[worker] * n_workers, int(row)))
+    expected.sort()
+    assert [row for _, row in done] == [row for _, row in expected]
+    assert [at for at, _ in done] == pytest.approx([at for at, _ in expected])
+
+
+@pytest.mark.parametrize("lockstep", [False, True])
+def test_stock_pays_for_a_complete_trial_what_ours_does(table: Table, lockstep: bool) -> None:
+    contender = Stock(table, SPACE, 1, lockstep=lockstep)
+    row, _, moments = contender.begin()
+    assert len(moments) == N_EPOCHS * (1 if lockstep else N_FOLDS)
+    assert moments[-1] == pytest.approx(float(table.seconds[row, -1, -1]))
+    assert contender._values[:, -1] == pytest.approx(table.scores), "the last report is what a trial is worth"
+
+
+def test_both_rules_spend_less_and_keep_the_best(table: Table) -> None:
+    every = list(replay(ours(table), 4))
+    few = list(replay(ours(table, halving=True, race=True), 4))
+    assert few[-1][0] < 0.6 * every[-1][0]
+    assert len(few) < len(every) == N_ROWS
+    assert int(table.scores.argmax()) in {row for _, row in few}
+
+
+def test_what_runs_is_the_nearest_point_that_has_not_run(table: Table) -> None:
+    over = OverTable(RandomSampler(), table, SPACE)
+    distances = over.distances(dict(table.points[3]))
+    assert distances.argmin() == 3
+    assert distances[3] == 0
+    step = 1 / (N_ROWS - 1)  # of the log range
+    assert distances[5] == pytest.approx(2 * step)
+    assert distances[4] == pytest.approx(2 + step), "another kind, and a dimension that only one has"
+    assert distances[6] - distances[4] == pytest.approx(2 * step)
+
+
+def test_a_table_of_another_space_is_refused(table: Table) -> None:
+    other = Space(
+        {"cls": "rectools.models.SASRecModel", "lr": Float(1e-4, 1e-2, log=True), "width": Int(1, 3)}
+    )
+    with pytest.raises(KeyError, match="width"):
+        OverTable(RandomSampler(), table, other)
+
+
+def test_the_epochs_compared_are_the_best_by_one_fold_by_two_and_by_all() -> None:
+    values = np.array([[0.3, 0.1, 0.2], [0.1, 0.5, 0.2], [0.0, 0.0, 0.9]])
+    assert epochs_compared(values) == [1, 2, 3]
+
+
+def test_a_table_survives_its_file_and_gives_its_users(table: Table, tmp_path: Path) -> None:
+    save_table(table, tmp_path / "made" / "table.npz")
+    read = load_table(tmp_path / "made" / "table.npz")
+    assert list(read.points) == list(table.points)
+    assert np.array_equal(read.values, table.values)
+    assert np.array_equal(read.scores, table.scores)
+    for fold in range(N_FOLDS - 1):
+        users = read.users_of(7, fold)
+        assert users.values.shape == (len(users.epochs), N_USERS)
+        mean = float(users.at(N_EPOCHS).mean())
+        assert mean == pytest.approx(float(table.values[7, fold, -1]), abs=0.01)
+
+
+def outcomes(*reached: float, regret: float = 0.0) -> list[Outcome]:
+    return [Outcome(reached=one, regret=regret) for one in reached]
+
+
+def test_the_figures_are_ratios_of_quantiles_and_never_is_infinite() -> None:
+    runs = {
+        "ours": outcomes(0.1, 0.1, 0.2, regret=0.002),
+        "random": outcomes(0.4, 0.4, 0.5),
+        "stock, fold by fold": outcomes(0.3, math.inf, math.inf),
+        "stock, folds in lockstep": outcomes(0.2, 0.2, math.inf),
+    }
+    found = figures(runs)
+    assert found["compute_vs_random"] == 0.25
+    assert found["compute_vs_random_p90"] == 0.4
+    assert found["compute_vs_stock"] == 0.5, "against the better of the two"
+    assert found["compute_vs_stock_p90"] == 0, "which in one search of three never found it"
+    assert (found["missed"], found["regret"]) == (0, 0.002)
+    assert found["stock, folds in lockstep/missed"] == pytest.approx(1 / 3, abs=1e-3)
+    assert "stock, folds in lockstep/p90" not in found
+
+
+def test_the_shipped_table_is_what_the_issue_asks_for() -> None:
+    path = table_path("retail")
+    table = load_table(path)
+    assert len(table) >= 200
+    assert (table.n_folds, table.n_epochs) == (3, table.facts["study"]["training"]["epochs"])
+    assert path.stat().st_size < 3e6
+    assert np.isfinite(table.values).all()
+    assert (np.diff(table.seconds.reshape(len(table), -1), axis=1) > 0).all()
+    space = search_space(table)
+    for point in table.points:
+        assert space.encode(space.decode(point)) == point
+    for row in (0, len(table) - 1):
+        for fold in range(table.n_folds - 1):
+            users = table.users_of(row, fold)
+            means = [float(users.at(epoch).mean()) for epoch in users.epochs]
+            recorded = [float(table.values[row, fold, epoch - 1]) for epoch in users.epochs]
+            assert means == pytest.approx(recorded, abs=1e-4)
+
+
+def test_close_to_the_best_is_what_counts(table: Table) -> None:
+    outcome = outcome_of(table, RandomOrder(table, 3), 1)
+    good = np.flatnonzero(table.scores >= (1 - CLOSE) * table.scores.max())
+    order = np.random.default_rng(3).permutation(N_ROWS).tolist()
+    first = min(order.index(int(row)) for row in good)
+    spent = float(table.seconds[order[: first + 1], -1, -1].sum() / table.seconds[:, -1, -1].sum())
+    assert outcome.reached == pytest.approx(spent, abs=1e-4)
+    assert outcome.regret == 0

@@ -1,0 +1,301 @@
+"""The final judgement says no more than it can know: by simulation, and point by point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tuner.holdout import LEVEL, Comparison, Final, Interval
+from tuner.holdout.comparisons import compare_all, groups, holm, paired
+from tuner.holdout.intervals import Seeds, bootstrap_bounds, half_width, p_value, seeds_of
+from tuner.holdout.judge import Fitted, intervals, judge
+
+Values = NDArray[np.float64]
+N_USERS = 300
+GAIN = 1 / np.log2(np.arange(2, 12))
+
+
+# ####  --------------  Synthetic users  --------------  #### #
+
+
+def ndcg_like(rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
+    """Mostly nought, else the gain of a rank: few users are easy, most are hopeless. Their mean is 0.0413."""
+    *before, _, n_users = shape
+    chance = rng.beta(0.4, 4.0, (*before, 1, n_users))
+    gain = rng.choice(GAIN, (*before, 1, n_users))
+    return (rng.random(shape) < chance) * gain
+
+
+def hit_like(rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
+    """Nought or one, each user a coin of their own. Their mean is 0.1."""
+    *before, _, n_users = shape
+    return (rng.random(shape) < rng.beta(1.0, 9.0, (*before, 1, n_users))).astype(np.float64)
+
+
+def dense(rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
+    """Every user has some value, skewed; fits agree on whom they serve well. Their mean is 0.3."""
+    *before, _, n_users = shape
+    return rng.gamma(1.5, 0.2, (*before, 1, n_users)) + rng.normal(0, 0.1, shape)
+
+
+SHAPES: dict[str, tuple[Callable[[np.random.Generator, tuple[int, ...]], Values], float]] = {
+    "ndcg": (ndcg_like, 0.4 / 4.4 * float(GAIN.mean())),
+    "hit": (hit_like, 0.1),
+    "dense": (dense, 0.3),
+}
+
+
+def studies(
+    shape: str, *, n: int, n_rows: int, n_seeds: int, seed_effect: float, seed: int = 60
+) -> tuple[Values, float]:
+    """Return values of shape (n, n_rows, n_seeds, N_USERS) and the truth that they scatter around.
+
+    The effect of a seed, the same on all users, is given in standard errors of a mean over the users.
+    """
+    rng = np.random.default_rng(seed)
+    draw, truth = SHAPES[shape]
+    values = draw(rng, (n, n_rows, n_seeds, N_USERS))
+    error = values.mean(axis=2).std(axis=-1).mean() / np.sqrt(N_USERS)
+    return values + rng.normal(0, seed_effect * error, (n, n_rows, n_seeds, 1)), truth
+
+
+def errors_by_seeds(values: Values) -> tuple[Values, int]:
+    """Return the standard errors by seeds of all rows of all studies, and their degrees of freedom."""
+    found = [seeds_of([row.astype(np.float32) for row in study]) for study in values]
+    errors = [[seeds.error(values.shape[2])] * values.shape[1] for seeds in found]
+    return np.array(errors), found[0].df
+
+
+# ####  --------------  By simulation  --------------  #### #
+
+
+@pytest.mark.parametrize("seed_effect", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intervals_hold_the_truth_in_95_of_100_studies(shape: str, seed_effect: float) -> None:
+    values, truth = studies(shape, n=600, n_rows=5, n_seeds=3, seed_effect=seed_effect)
+    errors, df = errors_by_seeds(values)
+    assert df == 10
+    low, high = intervals(values.mean(axis=2).reshape(-1, N_USERS), errors.ravel(), df=df)
+    assert 0.93 <= np.mean((low <= truth) & (truth <= high)) <= 0.97
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intervals_of_one_fit_hold_the_truth_of_that_fit(shape: str) -> None:
+    values, truth = studies(shape, n=1500, n_rows=1, n_seeds=1, seed_effect=0)
+    low, high = intervals(values.reshape(-1, N_USERS), np.zeros(len(values)), df=0)
+    assert 0.93 <= np.mean((low <= truth) & (truth <= high)) <= 0.97
+
+
+def test_without_the_seeds_intervals_would_hold_it_too_rarely() -> None:
+    values, truth = studies("dense", n=100, n_rows=5, n_seeds=3, seed_effect=3.0)
+    by_user = values.mean(axis=2).reshape(-1, N_USERS)
+    low, high = intervals(by_user, np.zeros(len(by_user)), df=0)
+    assert np.mean((low <= truth) & (truth <= high)) < 0.8
+
+
+def test_rows_that_do_not_differ_are_told_apart_in_at_most_5_of_100_studies() -> None:
+    told, uncorrected = [], []
+    for shape in SHAPES:
+        for seed_effect in (0.0, 1.0, 3.0):
+            values, _ = studies(shape, n=400, n_rows=7, n_seeds=3, seed_effect=seed_effect)
+            errors, df = errors_by_seeds(values)
+            p = p_value(*paired(values.mean(axis=2), errors), n_users=N_USERS, df=df)
+            uncorrected.append(np.mean((p < 0.05).any(axis=-1)))
+            told.append(np.mean((holm(p) < 1 - LEVEL).any(axis=-1)))
+    assert np.mean(told) <= 0.05
+    assert max(told) <= 0.075, "of 400 studies, so by chance up to that"
+    assert min(uncorrected) > 0.15, "without the correction some pair seems to differ"
+
+
+def test_the_winner_of_many_by_validation_is_not_told_apart_where_none_is_better() -> None:
+    rng = np.random.default_rng(1)
+    told = 0
+    for _ in range(150):
+        # 40 trials and a baseline on the same users, their difficulty the same in validation and holdout.
+        chance = rng.beta(1.0, 9.0, N_USERS)
+        validation = (rng.random((41, N_USERS)) < chance).mean(axis=1)
+        best = int(np.argmax(validation[:40]))
+        fits = (rng.random((2, 3, N_USERS)) < chance).astype(np.float32)
+        told += compare_all([best, 40], list(fits)).of(best, 40).told_apart
+    assert told / 150 <= 0.05
+
+
+def test_a_true_difference_is_found() -> None:
+    rng = np.random.default_rng(2)
+    worse = rng.beta(1.0, 9.0, 2000)
+    fits = [(rng.random((3, 2000)) < chance).astype(np.float32) for chance in (worse, worse + 0.03)]
+    comparison = compare_all([0, 1], fits).of(1, 0)
+    assert comparison.told_apart
+    assert comparison.interval.low < 0.03 < comparison.interval.high
+    assert comparison.interval.low > 0
+
+
+# ####  --------------  Point by point  --------------  #### #
+
+
+def fitted_of(
+    number: int, values: NDArray[np.float32], *, validation: float = 0.1, name: str | None = None
+) -> Fitted:
+    return Fitted(
+        number=number,
+        name=name,
+        label=name or "SASRecModel",
+        epoch=0 if name else 3,
+        seeds=tuple(range(len(values))),
+        validation=validation,
+        by_seed=tuple({"HitRate@10": float(fit.mean()), "Coverage@10": 0.5} for fit in values),
+        by_user={"HitRate@10": values},
+    )
+
+
+def hits(chance: float, n_seeds: int = 3, seed: int = 0) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    return (rng.random((n_seeds, 1000)) < chance).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def final() -> Final:
+    same = np.repeat(hits(0.1, 1, 5), 3, axis=0)
+    rows = [
+        fitted_of(0, same, validation=0.12, name="ease"),
+        fitted_of(1, hits(0.02, seed=4), validation=0.13, name="popular"),
+        fitted_of(2, hits(0.2, seed=6), validation=0.30),
+        fitted_of(3, hits(0.21, seed=7), validation=0.25),
+    ]
+    return judge(rows, objective="HitRate@10", direction="maximize", look=2, before=("then by me",))
+
+
+def test_rows_stand_by_the_holdout_and_in_groups(final: Final) -> None:
+    assert [row.number for row in final.rows] == [3, 2, 0, 1]
+    assert [row.group for row in final.rows] == [1, 1, 2, 3]
+    assert final.n_users == 1000
+
+
+def test_a_row_says_what_it_is_worth(final: Final) -> None:
+    row = final.row(2)
+    assert row is not None
+    assert row.metrics["HitRate@10"] == pytest.approx(np.mean([one["HitRate@10"] for one in row.by_seed]))
+    assert row.optimism == pytest.approx(0.30 - row.metrics["HitRate@10"])
+    assert list(row.intervals) == ["HitRate@10"], "only a mean over users has an interval"
+    interval = row.intervals["HitRate@10"]
+    assert interval.low < row.metrics["HitRate@10"] < interval.high
+    assert final.row(17) is None
+
+
+def test_the_baseline_to_beat_is_the_best_by_validation(final: Final) -> None:
+    assert final.baseline == 1, "popular, though ease is better on the holdout"
+    assert [row.against_baseline is None for row in final.rows] == [False, False, False, True]
+    against = final.rows[0].against_baseline
+    assert against is not None
+    assert (against.other, against.n_users, against.n_compared) == (1, 1000, 6)
+    assert against.told_apart
+    assert against.difference == pytest.approx(
+        final.rows[0].metrics["HitRate@10"] - final.rows[3].metrics["HitRate@10"]
+    )
+
+
+def test_neighbours_are_compared(final: Final) -> None:
+    nexts = [row.against_next for row in final.rows]
+    assert [one.other if one else None for one in nexts] == [2, 0, 1, None]
+    assert nexts[0] is not None
+    assert not nexts[0].told_apart
+    assert nexts[0].interval.low < 0 < nexts[0].interval.high
+
+
+def test_a_final_is_the_same_after_it_was_stored(final: Final) -> None:
+    assert Final.from_plain(json.loads(json.dumps(final.to_plain()))) == final
+
+
+def test_a_lower_objective_can_be_the_better_one() -> None:
+    rows = [fitted_of(0, hits(0.3)), fitted_of(1, hits(0.1), name="popular")]
+    final = judge(rows, objective="HitRate@10", direction="minimize")
+    assert [row.number for row in final.rows] == [1, 0]
+    assert [row.group for row in final.rows] == [1, 2]
+
+
+def test_an_objective_without_values_by_user_is_ranked_and_not_compared() -> None:
+    rows = [fitted_of(0, hits(0.3)), fitted_of(1, hits(0.1), name="popular")]
+    final = judge(rows, objective="Coverage@10", direction="maximize")
+    assert [row.group for row in final.rows] == [1, 1]
+    assert all(row.against_next is None and row.against_baseline is None for row in final.rows)
+
+
+def test_one_user_is_no_sample() -> None:
+    rows = [fitted_of(0, hits(0.3)[:, :1]), fitted_of(1, hits(0.1)[:, :1], name="popular")]
+    final = judge(rows, objective="HitRate@10", direction="maximize")
+    assert final.n_users == 1
+    assert all(not row.intervals and row.against_next is None for row in final.rows)
+
+
+def test_one_row_alone_is_judged() -> None:
+    final = judge([fitted_of(4, hits(0.3))], objective="HitRate@10", direction="maximize")
+    assert final.baseline is None
+    assert final.rows[0].against_next is None
+    assert final.rows[0].group == 1
+
+
+def test_two_rows_with_the_same_values_do_not_differ() -> None:
+    comparison = compare_all([0, 1], [hits(0.1, 1), hits(0.1, 1)]).of(0, 1)
+    assert comparison == Comparison(1, 0.0, Interval(0.0, 0.0), 1.0, 1000, 1)
+
+
+def test_a_pair_turned_round_is_the_same_comparison() -> None:
+    found = compare_all([0, 1], [hits(0.1), hits(0.2, seed=3)])
+    one, other = found.of(0, 1), found.of(1, 0)
+    assert one.difference == -other.difference
+    assert (one.interval.low, one.interval.high) == (-other.interval.high, -other.interval.low)
+    assert one.p_value == other.p_value
+
+
+def test_a_group_ends_where_a_row_differs_from_its_first() -> None:
+    found = compare_all([0, 1, 2, 3], [hits(chance, seed=9) for chance in (0.30, 0.299, 0.24, 0.239)])
+    assert groups([0, 1, 2, 3], found) == {0: 1, 1: 1, 2: 2, 3: 2}
+
+
+def test_holm_by_hand() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm(np.array([[0.5, 0.9], [0.001, 0.9]])) == pytest.approx(np.array([[1.0, 1.0], [0.002, 0.9]]))
+
+
+def test_the_p_value_is_that_of_a_t_test_where_no_seed_matters() -> None:
+    from scipy.stats import ttest_rel
+
+    one, other = hits(0.1, 1)[0], hits(0.12, 1, seed=3)[0]
+    found = compare_all([0, 1], [one[None], other[None]]).of(0, 1)
+    expected = ttest_rel(one, other)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6)
+    interval = expected.confidence_interval(LEVEL)
+    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high), rel=1e-6)
+
+
+@pytest.mark.parametrize("df", [1, 2, 10, 100])
+def test_the_p_value_is_that_of_the_sum_of_two_errors(df: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn = 0.7 * rng.standard_t(500, 400_000) + 1.3 * rng.standard_t(df, 400_000)
+    for seen in (0.5, 2.0, 6.0):
+        expected = np.mean(np.abs(drawn) > seen)
+        assert p_value(seen, 0.7, 1.3, n_users=501, df=df) == pytest.approx(expected, abs=0.003)
+    half = half_width(0.7, 1.3, n_users=501, df=df, level=0.95)
+    assert np.mean(np.abs(drawn) < half) == pytest.approx(0.95, abs=0.003)
+
+
+def test_seeds_are_pooled_and_those_that_change_nothing_left_out() -> None:
+    rng = np.random.default_rng(0)
+    effects = rng.normal(0, 0.05, (40, 3, 1))
+    fits = [(0.3 + effect + rng.normal(0, 0.1, (3, 500))).astype(np.float32) for effect in effects]
+    still = np.repeat(fits[0][:1], 3, axis=0)
+    found = seeds_of([*fits, still, fits[0][:1]])
+    assert found.df == 80
+    assert found.variance == pytest.approx(0.05**2, rel=0.3)
+    assert seeds_of([still]) == Seeds(0.0, 0)
+
+
+def test_the_same_users_are_resampled_however_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = hits(0.1).T.astype(np.float64)
+    whole = bootstrap_bounds(values, LEVEL)
+    monkeypatch.setattr("tuner.holdout.intervals._AT_ONCE", 7000)
+    assert np.array_equal(whole, bootstrap_bounds(values, LEVEL))

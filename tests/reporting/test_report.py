@@ -1,0 +1,475 @@
+"""The report: made from a real store, as a page, as Markdown and as figures; whatever names hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.made_study import BASELINES, OBJECTIVE, make_study
+from tests.reporting.test_leaderboard import fill
+from tuner.artifacts.user_values import write_users
+from tuner.cli import main
+from tuner.config import Sampler
+from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.reporting.html import gather, markdown, page, write_figures
+from tuner.reporting.html.answer import answer
+from tuner.reporting.html.clock import clock_of, stays
+from tuner.reporting.html.export import standalone
+from tuner.reporting.html.figures import draw_all
+from tuner.reporting.html.figures.importances import weigh
+from tuner.reporting.html.paired import pair
+from tuner.reporting.html.palette import resolved
+from tuner.reporting.html.scales import Scale, span, tick_labels
+from tuner.space import Float, Space
+from tuner.store import open_store, read_points, read_records
+from tuner.store.journal import open_journal
+from tuner.trials.records import Attempt, Held, Summary, Users
+from tuner.trials.stored import TrialRecord
+
+ROOT = Path(__file__).resolve().parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
+N_TRIALS = 60
+HOSTILE = "</script><script>window.hacked=1</script>"
+ATTRIBUTE = "\"' onmouseover=window.hacked=1 x='"
+CAUSE = f"ValueError: {HOSTILE} | `x` <img src=x onerror=window.hacked=1>\n| new | row |\n{ATTRIBUTE}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("studies") / "made", N_TRIALS)
+
+
+@pytest.fixture(scope="module")
+def material(folder):
+    return gather(folder)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A study in which all that a user names would be markup."""
+    folder = tmp_path_factory.mktemp("studies") / "hostile"
+    named = {HOSTILE: 0.09, ATTRIBUTE: 0.02, "@everyone | #1": 0.03}
+    make_study(folder, 40, name=f"shop {HOSTILE} {ATTRIBUTE}", cause=CAUSE, baselines=named)
+    data = json.dumps(f"{HOSTILE}{ATTRIBUTE}.csv")
+    (folder / "study.yaml").write_text(f"study: hostile\ndata: {{interactions: {data}}}\n", encoding="utf-8")
+    return gather(folder)
+
+
+def figures(material):
+    return [figure for found in draw_all(material).values() for figure in found]
+
+
+def texts(html):
+    """Return the text of a page as a reader sees it."""
+    return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL))
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+
+def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_judge(material):
+    found = answer(material)
+    best, baseline = material.best, material.best_baseline
+    assert not found.judged
+    assert found.number == best.record.number
+    assert best.record.name is None
+    assert baseline.record.name == "sasrec"
+    assert "ahead of the best baseline, sasrec, on validation" in found.verdict
+    difference = best.metrics[OBJECTIVE] - baseline.metrics[OBJECTIVE]
+    assert any(tile.value.startswith(f"{difference:+.4f}") for tile in found.tiles)
+    assert any(
+        "optimistic" in note and f"`tuner final {material.folder_shown}`" in note for note in found.notes
+    )
+
+
+def judged(material, *, p_value, look=1):
+    """Return a judgement of the best trial, a rival and the best baseline."""
+    rows = [material.best, material.done[1], material.best_baseline]
+    numbers = [row.record.number for row in rows]
+    against = Comparison(numbers[2], 0.004, Interval(0.001, 0.007), p_value, 1200, 2)
+    values = [0.051, 0.0505, 0.047]
+    return Final(
+        OBJECTIVE,
+        "maximize",
+        tuple(
+            JudgedRow(
+                number=number,
+                name=row.record.name,
+                label=row.record.label,
+                epoch=4,
+                seeds=(1, 2, 3),
+                metrics={OBJECTIVE: value},
+                by_seed=({OBJECTIVE: value},) * 3,
+                intervals={OBJECTIVE: Interval(value - 0.002, value + 0.002)},
+                validation=row.metrics[OBJECTIVE],
+                optimism=row.metrics[OBJECTIVE] - value,
+                against_baseline=against if place == 0 else None,
+                against_next=None,
+                group=1 if place < 2 else 2,
+            )
+            for place, (number, row, value) in enumerate(zip(numbers, rows, values, strict=True))
+        ),
+        look=look,
+        n_users=1200,
+        baseline=numbers[2],
+        made="2026-03-03T10:00:00+00:00",
+    )
+
+
+def test_with_a_judgement_the_answer_is_of_the_holdout(folder, material):
+    final = judged(material, p_value=0.002, look=2)
+    storage = open_journal(folder)
+    study = optuna.load_study(study_name="made", storage=storage)
+    study.set_user_attr("final:judged:2", final.to_plain())
+    read = gather(folder)
+    assert read.final == final
+    found = answer(read)
+    assert found.judged
+    assert "beats the best baseline, sasrec, on a holdout" in found.verdict
+    told = " ".join(f"{tile.label} {tile.value} {tile.note}" for tile in found.tiles)
+    assert "0.0510" in told
+    assert "95 % interval 0.0490 to 0.0530" in told
+    assert "+0.0040 (+8.5%)" in told
+    assert "p = 0.002 after correction for 2 comparisons" in told
+    assert any("Cannot be told apart" in note and str(final.rows[1].number) in note for note in found.notes)
+    assert any("look 2" in note for note in found.notes)
+    html = page(read)
+    assert 'id="figure-holdout"' in html
+    assert "judged on the holdout" in texts(html)
+    assert found.verdict in texts(html)
+    assert f"{OBJECTIVE} holdout" in markdown(read)
+
+
+def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(material):
+    found = answer(replace(material, final=judged(material, p_value=0.4)))
+    assert "cannot be told apart from the best baseline, sasrec" in found.verdict
+
+
+def test_pairs_of_users_say_how_sure_validation_is(tmp_path):
+    rng = np.random.default_rng(3)
+    base = [rng.uniform(size=400).astype(np.float32) for _ in range(2)]
+    for fold, values in enumerate(base):
+        write_users(tmp_path, 1, Users(fold, (0,), values[None]))
+        better = values + rng.normal(0.05, 0.1, 400).astype(np.float32)
+        write_users(tmp_path, 2, Users(fold, (1, 2), np.stack([values, better])))
+    summary = Summary(epoch=0, mean=0.5, std=0.0, metrics={})
+    one = TrialRecord(2, "complete", None, {}, summary=replace(summary, epoch=2))
+    found = pair(tmp_path, one, TrialRecord(1, "complete", "popular", {}, summary=summary))
+    differences = [
+        next(iter(u.at(2) for u in _users(tmp_path, 2) if u.fold == fold)) - base[fold] for fold in range(2)
+    ]
+    assert found.n_users == 800
+    assert found.difference == pytest.approx(float(np.mean(differences)), abs=1e-6)
+    half = 1.96 * float(np.concatenate(differences).std(ddof=1)) / 800**0.5
+    assert found.high - found.difference == pytest.approx(half, rel=0.05)
+    assert pair(tmp_path, one, TrialRecord(9, "complete", "ease", {}, summary=summary)) is None
+
+
+def _users(folder, number):
+    from tuner.artifacts.user_values import read_users
+
+    return read_users(folder, number)
+
+
+# --- whatever a study holds -----------------------------------------------------------------------
+
+
+def test_a_study_without_results_makes_a_report(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    store = open_store(
+        folder, name="empty", direction="maximize", sampler=Sampler(), seed=1, facts={"objective": OBJECTIVE}
+    )
+    read = gather(folder)
+    assert "No result yet" in texts(page(read))
+    assert "no result yet" in markdown(read)
+    store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
+    store.ask(Space({"cls": "PopularModel"}), 1, dict)
+    assert "No trial is complete yet" in texts(page(gather(folder)))
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_study_that_notes_neither_workers_nor_data_makes_a_report(tmp_path, direction):
+    read = gather(fill(tmp_path / "shop", direction))
+    assert all(not record.attempts for record in read.records)
+    html = page(read)
+    assert "cut off" in texts(html)
+    assert "ValueError: got &#34;a&#34;, b | c" in html
+    assert not draw_all(read)["holdout"]
+
+
+def test_every_row_is_on_the_leaderboard_with_all_its_params(material):
+    html = page(material)
+    assert html.count("<tbody data-kind=") == N_TRIALS + len(BASELINES) == len(material.board.rows)
+    row = html.split(f'data-t="{material.best.record.number}"', 1)[1].split("</tbody>", 1)[0]
+    for key, value in material.best.record.params.items():
+        assert f"<dt>{key}</dt><dd>{value}</dd>" in row
+
+
+def test_too_few_trials_have_no_importances_and_that_is_said(tmp_path):
+    read = gather(make_study(tmp_path / "few", 8))
+    assert weigh(read).shares == {}
+    assert "Too few trials" in texts(page(read))
+
+
+def test_importances_find_the_param_that_matters_and_add_up(material):
+    found = weigh(material)
+    assert next(iter(found.shares)) == "lr"
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert found.n_trials == sum(
+        r.state in {"complete", "pruned"} and r.name is None for r in material.records
+    )
+    assert any("@" in name for name in found.shares)
+
+
+def test_a_front_is_drawn_where_there_are_several_objectives(tmp_path):
+    read = gather(make_study(tmp_path / "several", 30, further={"Serendipity@10": "maximize"}))
+    assert [figure.name for figure in draw_all(read)["tradeoffs"]] == ["tradeoffs", "pareto"]
+    assert len(read.board.front) > 1
+    assert f"{len(read.board.front)} rows are beaten by none" in texts(page(read))
+
+
+# --- what a study notes for its report ------------------------------------------------------------
+
+
+def test_points_are_those_that_optuna_reads(folder):
+    study = optuna.load_study(study_name="made", storage=open_journal(folder))
+    points = read_points(folder)
+    trials = study.get_trials(deepcopy=False)
+    assert len(points) == len(trials)
+    for trial in trials:
+        assert points[trial.number].params == trial.params
+        assert points[trial.number].distributions == trial.distributions
+
+
+def test_points_that_were_suggested_one_by_one_are_read_too(tmp_path):
+    facts = {"objective": OBJECTIVE}
+    store = open_store(
+        tmp_path, name="shop", direction="maximize", sampler=Sampler(use="random"), seed=1, facts=facts
+    )
+    for _ in range(3):
+        store.ask(Space({"cls": "SASRecModel", "lr": Float(1e-4, 1e-2, log=True)}), 1, dict)
+    study = optuna.load_study(study_name="shop", storage=open_journal(tmp_path))
+    points = read_points(tmp_path)
+    assert all(point.params for point in points.values())
+    assert {n: p.params for n, p in points.items()} == {t.number: t.params for t in study.get_trials()}
+
+
+def test_workers_and_the_description_are_kept_in_the_store(tmp_path):
+    store = open_store(
+        tmp_path, name="shop", direction="maximize", sampler=Sampler(), seed=1, facts={"objective": OBJECTIVE}
+    )
+    store.describe({"data": {"users": 3}})
+    number = store.ask(Space({"cls": "PopularModel"}), 1, dict).number
+    store.note_attempt(number, Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5))
+    store.note_held(number, Held(cpu_seconds=30.0))
+    stored = read_records(tmp_path)
+    assert stored.description == {"data": {"users": 3}}
+    assert stored.records[0].attempts == (Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5, seconds=15.0),)
+
+
+def test_the_clock_leaves_out_pauses_between_runs():
+    begin = datetime(2026, 1, 1, 9)
+    days = [begin, begin + timedelta(minutes=10), begin + timedelta(days=2)]
+    records = [
+        TrialRecord(n, "complete", None, {}, started=day, ended=day + timedelta(minutes=10))
+        for n, day in enumerate(days)
+    ]
+    clock = clock_of(stays(records, begin))
+    assert clock.total == 30 * 60
+    assert clock(days[2].timestamp()) == 20 * 60
+
+
+def test_a_trial_that_was_begun_again_has_both_its_stays():
+    begin = datetime(2026, 1, 1, 9)
+    at = begin.timestamp()
+    attempts = (Attempt("a", 1, at, seconds=60.0), Attempt("b", 2, at + 7200, seconds=30.0))
+    ended = begin + timedelta(seconds=7230)
+    record = TrialRecord(0, "complete", None, {}, started=begin, ended=ended, attempts=attempts)
+    first, last = stays([record], ended)
+    assert (first.end - first.begin, first.last, first.worker) == (60.0, False, "a, process 1")
+    assert (last.end - last.begin, last.last) == (30.0, True)
+
+
+# --- what users name is text ----------------------------------------------------------------------
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__(convert_charrefs=False)
+        self.tags, self.attributes = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+
+def test_names_and_messages_are_no_markup_in_the_page(hostile):
+    html = page(hostile)
+    found = _Tags()
+    found.feed(html)
+    assert found.tags.count("script") == 2  # data, and the page's own
+    assert "img" not in found.tags
+    assert not [one for one in found.attributes if one[1].startswith("on")]
+    assert "window.hacked=1" in texts(html)  # told, as text
+    data = html.split('id="trials">', 1)[1].split("</script>", 1)[0]
+    assert not set("<>&'") & set(data)
+    told = json.loads(data)["trials"]
+    assert {HOSTILE, ATTRIBUTE} <= {trial["l"] for trial in told.values()}
+    assert CAUSE[:40] in {trial.get("n", "")[:40] for trial in told.values()}
+
+
+def test_the_page_forbids_itself_all_requests_and_other_scripts(material):
+    html = page(material)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", html))
+    assert addresses == {"http://www.w3.org/2000/svg"}
+
+
+def test_names_and_messages_are_no_markup_in_figures(hostile):
+    for figure in figures(hostile):
+        svg = standalone(figure)
+        if svg:
+            tags = {element.tag.removeprefix(SVG) for element in ET.fromstring(svg).iter()}
+            assert tags <= {"svg", "g", "rect", "text", "line", "path", "circle"}
+
+
+def test_names_and_messages_are_no_markup_in_markdown(hostile):
+    text = markdown(hostile)
+    bare = re.sub(r"\\.", "", text)
+    assert "<script" not in bare
+    assert "<img" not in bare
+    assert not re.search(r"(?<!\w)@\w", bare)
+    table = [line for line in bare.splitlines() if line.startswith("| ")]
+    assert len({line.count("|") for line in table}) == 1
+    assert len(table) == 12
+
+
+# --- Markdown and figures -------------------------------------------------------------------------
+
+
+def test_markdown_has_the_answer_the_first_rows_and_how_to_run_it_again(material):
+    text = markdown(material)
+    assert text.startswith("## made: ")
+    assert answer(material).verdict in text.replace("\u2060", "")
+    assert "| 1 | " in text
+    assert "and 53 more" in text
+    assert "PED-ANOVA" in text
+    assert f"tuner run {material.folder_shown}/study.yaml" in text
+
+
+def test_figures_are_written_as_svg_and_png(material, tmp_path):
+    written = write_figures(material, tmp_path / "figures")
+    names = {path.stem for path in written}
+    assert {"folds", "history-trials", "history-time", "curves", "importances", "slices"} <= names
+    assert {"parallel", "tradeoffs", "compute", "timeline"} <= names
+    for path in written:
+        if path.suffix == ".svg":
+            text = path.read_text(encoding="utf-8")
+            ET.fromstring(text)
+            assert "var(--" not in text
+        else:
+            assert path.read_bytes().startswith(b"\x89PNG")
+            assert path.stat().st_size > 5_000
+    assert {path.suffix for path in written} == {".svg", ".png"}
+
+
+@pytest.mark.parametrize("width", [332, 500, 1040])
+def test_nothing_is_drawn_beside_a_figure(material, width):
+    for figure in figures(material):
+        svg = ET.fromstring(resolved(figure.draw(width)))
+        high = float(svg.get("height"))
+        assert float(svg.get("width")) == width
+        for element in svg:
+            for name, most in (("x", width), ("y", high), ("cx", width), ("cy", high), ("x2", width)):
+                if element.get(name) is not None:
+                    assert -0.5 <= float(element.get(name)) <= most + 0.5, (figure.name, element.attrib)
+
+
+def test_a_report_of_a_thousand_trials_is_below_ten_megabytes(tmp_path):
+    read = gather(make_study(tmp_path / "long", 1000))
+    html = page(read)
+    assert html.count("<tbody data-kind=") == 1000 + len(BASELINES)
+    assert len(html.encode()) < 10_000_000
+
+
+# --- scales ---------------------------------------------------------------------------------------
+
+
+@given(
+    st.floats(-1e6, 1e6, allow_nan=False),
+    st.floats(1e-6, 1e6, allow_nan=False),
+    st.integers(2, 8),
+    st.booleans(),
+)
+def test_ticks_lie_in_the_scale_and_differ_as_text(low, length, about, log):
+    low = abs(low) + 1e-3 if log else low
+    scale = Scale(low, low + max(length, abs(low) * 1e-3), 0, 100, log=log)
+    ticks = scale.ticks(about)
+    slack = (scale.high - scale.low) * 1e-6
+    assert all(scale.low - slack <= tick <= scale.high + slack for tick in ticks)
+    assert ticks == sorted(ticks)
+    assert len(ticks) <= 2 * about + 2
+    assert len(set(tick_labels(ticks))) == len(ticks)
+
+
+@given(st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=1), st.booleans())
+def test_a_span_holds_all_values(values, log):
+    values = [abs(value) + 1e-6 for value in values] if log else values
+    low, high = span(values, log=log)
+    assert low <= min(values)
+    assert max(values) <= high
+    assert low < high
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_page_into_the_studys_folder(folder, capsys):
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_command_prints_markdown_and_writes_figures(tmp_path, capsys):
+    make_study(tmp_path / "few", 3)
+    assert (
+        main(["report", str(tmp_path / "few"), "--format", "md", "--figures", str(tmp_path / "figures")]) == 0
+    )
+    said = capsys.readouterr()
+    assert said.out.startswith("## made: ")
+    assert "files of figures" in said.err
+    assert (tmp_path / "figures" / "folds.png").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told_without_a_stack_trace(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(folder), "-o", str(tmp_path / "file" / "report.html")]) == 2
+    assert "--to: must be a file that can be written" in capsys.readouterr().err
+
+
+def test_a_report_needs_none_of_the_libraries_that_train(folder, tmp_path):
+    code = (
+        "import sys; from tuner.cli import main; code = main(sys.argv[1:]);"
+        "print(sorted({'ray', 'torch', 'rectools', 'pytorch_lightning'} & set(sys.modules)), code)"
+    )
+    arguments = ["report", str(folder), "-o", str(tmp_path / "report.html")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[] 0"

@@ -1,0 +1,208 @@
+"""Samplers by name and by import path."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import optuna
+import pytest
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from tuner.config import Sampler
+from tuner.config.study import SAMPLERS
+from tuner.errors import StudyError
+from tuner.sampling import samplers
+from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler
+from tuner.trials.stored import RESTING
+
+
+def test_every_name_that_a_study_may_write_has_a_sampler() -> None:
+    assert tuple(NAMED) == SAMPLERS
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, "optuna.samplers.QMCSampler"])
+def test_a_sampler_is_seeded_and_suggests(name: str) -> None:
+    def draw(seed: int) -> list[float]:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(sampler=make_sampler(Sampler(use=name), seed))
+        found = []
+        for _ in range(4):
+            trial = study.ask()
+            value = trial.suggest_float("x", 0, 1, step=0.01) + trial.suggest_int("n", 0, 50)
+            study.tell(trial, value)
+            found.append(value)
+        return found
+
+    assert draw(1) == draw(1)
+    if name != "optuna.samplers.QMCSampler":  # goes through one sequence; the seed only scrambles it
+        assert draw(1) != draw(2)
+
+
+def test_options_reach_the_sampler() -> None:
+    made = make_sampler(Sampler(use="tpe", options={"n_startup_trials": 3, "seed": 9}), seed=1)
+    assert made._n_startup_trials == 3  # type: ignore[attr-defined]
+    with pytest.raises(StudyError, match="must be an option of BoundedTPESampler"):
+        make_sampler(Sampler(use="tpe", options={"n_startup": 3}), seed=1)
+    with pytest.raises(StudyError, match=r"BoundedTPESampler cannot be made: ValueError"):
+        make_sampler(Sampler(use="tpe", options={"multivariate": False, "group": True}), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("nowhere.Sampler", "must be importable, but 'nowhere.Sampler' is not"),
+        ("optuna.samplers.Nothing", "must be importable"),
+        ("optuna.pruners.HyperbandPruner", "must be a sampler of Optuna's kind"),
+    ],
+)
+def test_what_is_no_sampler_is_refused(path: str, why: str) -> None:
+    with pytest.raises(StudyError, match=f"search.sampler: {why}"):
+        make_sampler(Sampler(use=path), seed=1)
+
+
+# ####  --------------  TPE over a bounded history  --------------  #### #
+
+OPTIONS = {"multivariate": True, "group": True, "constant_liar": True}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def run(study: optuna.Study, n_trials: int) -> None:
+    """Tell conditional trials of all states; every seventh keeps running."""
+    for _ in range(n_trials):
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b":
+            x += trial.suggest_int("n", 1, 50) / 50
+        trial.report(x, 1)
+        if trial.number % 7 == 3:
+            continue
+        states = {0: TrialState.PRUNED, 1: TrialState.FAIL}
+        state = states.get(trial.number % 5)
+        study.tell(trial, None if state else math.sin(5 * x), state=state)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_history_within_the_bound_gives_exactly_the_suggestions_of_optuna(monkeypatch) -> None:
+    monkeypatch.setattr(samplers, "HISTORY", 60)
+    ours = optuna.create_study(sampler=make_sampler(Sampler(use="tpe"), 3))
+    theirs = optuna.create_study(sampler=TPESampler(seed=3, **OPTIONS))
+    assert isinstance(ours.sampler, BoundedTPESampler)
+
+    def told(study: optuna.Study) -> int:
+        return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+    while told(ours) <= 60:  # the trial that is asked next is suggested from at most 60
+        for study in (ours, theirs):
+            run(study, 1)
+    assert len(ours.trials) > 80
+    assert [trial.params for trial in ours.trials] == [trial.params for trial in theirs.trials]
+    for study in (ours, theirs):
+        run(study, 10)
+    assert [trial.params for trial in ours.trials] != [trial.params for trial in theirs.trials]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(direction: str) -> None:
+    study = optuna.create_study(direction=direction, sampler=make_sampler(Sampler(use="tpe"), 3))
+    distribution = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    n_told = 2 * HISTORY
+    for number in range(n_told):
+        x = (number * 617 % n_told) / n_told
+        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=x))
+    running = study.ask().number
+    pruned = study.ask()
+    pruned.report(0.5, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+
+    seen = _history(study).excerpt()._get_trials()
+
+    told = [trial for trial in seen if trial.state != TrialState.RUNNING]
+    assert [trial.number for trial in seen] == sorted(trial.number for trial in seen)
+    assert len(told) == HISTORY
+    assert [trial.number for trial in seen if trial.state == TrialState.RUNNING] == [running]
+    ranked = sorted(study.trials[:n_told], key=lambda t: t.value, reverse=direction == "maximize")
+    best = {trial.number for trial in ranked[: HISTORY // 2]}
+    newest = [trial.number for trial in study.trials if trial.number not in best | {running}]
+    assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
+    assert pruned.number in newest[-HISTORY // 2 :]
+    assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
+
+
+def _history(study: optuna.Study) -> samplers._History:
+    history = samplers._History(study)
+    history.renew()
+    return history
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_history_that_is_renewed_at_each_suggestion_is_as_one_that_is_read_anew(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "HISTORY", 40)
+    generator = random.Random(60)
+    study = optuna.create_study(direction=direction, sampler=RandomSampler(seed=3))
+    renewed, running = samplers._History(study), {}
+    for _ in range(600):
+        kind = generator.choice(["ask", "rest", "go on", "tell", "prune", "fail"]) if running else "ask"
+        if kind == "ask":
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            running[trial.number] = trial
+        else:
+            number = generator.choice(list(running))
+            if kind in ("rest", "go on"):
+                rest = {"fold": 0, "epoch": 1, "rung": 1} if kind == "rest" else None
+                running[number].set_user_attr(RESTING, rest)
+            else:
+                trial, value = running.pop(number), generator.choice([0.1, generator.random()])
+                trial.set_constraint("c", generator.choice([-1.0, 0.0, 1.0]))
+                states = {"prune": TrialState.PRUNED, "fail": TrialState.FAIL}
+                study.tell(trial, value if kind == "tell" else None, state=states.get(kind))
+        renewed.renew()
+        anew = _history(study)
+        assert (renewed.told, renewed.best) == (anew.told, anew.best)
+        assert (renewed.running, renewed.resting) == (anew.running, anew.resting)
+        assert renewed.excerpt().get_trials() == anew.excerpt().get_trials()
+    assert len(renewed.told) > 100
+    assert renewed.best
+    assert renewed.resting
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_tpe_learns_from_a_trial_that_rests_as_from_one_that_was_stopped_there() -> None:
+    suggested = []
+    for rests in (True, False):
+        study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))
+        points = []
+        for number in range(30):
+            trial = study.ask()
+            points.append(trial.suggest_float("x", 0, 1))
+            trial.report(points[-1], 1)
+            if number % 5 == 0:
+                study.tell(trial, points[-1])
+            elif rests:
+                trial.set_user_attr(RESTING, {"fold": 0, "epoch": 1, "rung": 1})
+            else:
+                study.tell(trial, state=TrialState.PRUNED)
+        suggested.append(points)
+        assert len(study.get_trials(states=(TrialState.RUNNING,))) == (24 if rests else 0)
+    assert suggested[0] == suggested[1]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_outside_the_space_hides_none_of_its_points() -> None:
+    study = optuna.create_study(sampler=make_sampler(Sampler(use="brute_force"), 3))
+    study.add_trial(optuna.trial.create_trial(value=0.5))
+    found = []
+    for _ in range(6):
+        trial = study.ask()
+        found.append((trial.suggest_int("x", 1, 3), trial.suggest_categorical("y", ["a", "b"])))
+        study.tell(trial, 0.1)
+    assert len(set(found)) == 6

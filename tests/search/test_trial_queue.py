@@ -1,0 +1,257 @@
+"""Trials that rest: whose turn it is, what a driver that dies leaves, and how each ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuner.config import Halving, Race, Sampler, Search
+from tuner.execution.study_searcher import StudySearcher
+from tuner.reporting.formats import render
+from tuner.reporting.leaderboard import load_leaderboard
+from tuner.reporting.trial_details import show_trial
+from tuner.search.budgets import Budget
+from tuner.search.capacity import Capacity, Machines, Shares
+from tuner.search.early_stopping import Referee
+from tuner.search.exclusive_trials import LargeTrials
+from tuner.space import Float, Space
+from tuner.store import StudyStore, open_store
+from tuner.trials.records import DONE, EVALUATION, USERS, Evaluation, Job, Rest, Users
+from tuner.trials.stored import TrialRecord
+
+EPOCHS, FOLDS, TRIALS = 4, 2, 12
+SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
+
+
+def level(job: Job) -> float:
+    """Return what a trial's curve rises to: late where the level is high, so that early epochs mislead."""
+    return float(str(job.params["lr"]))
+
+
+def value(job: Job, epoch: int) -> float:
+    return level(job) * epoch / EPOCHS if level(job) > 0.8 else level(job) * 0.5
+
+
+@dataclass
+class Run:
+    """A run of a study with virtual workers: a step is an evaluation."""
+
+    folder: Path
+    halving: Halving | None = field(default_factory=Halving)
+    search: Search = field(default_factory=lambda: Search(trials=TRIALS))
+    race: Race | None = None
+    capacity: Capacity = field(default_factory=lambda: Capacity.of(2))
+    events: list[tuple[str, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = opened(self.folder)
+        self.live: dict[str, tuple[Job, int]] = {}
+        self.n_asked = 0
+        referee = Referee(self.halving, self.race, epochs=EPOCHS, n_folds=FOLDS, direction="maximize")
+        for record in self.store.records():
+            curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
+            referee.remember(record.number, curve, [])
+        budget = Budget(self.search, objective="NDCG@10", direction="maximize")
+        budget.remember(self.store.records())
+        self.searcher = StudySearcher(
+            self.store,
+            SPACE,
+            budget,
+            shares=Shares.alike({"CPU": 1}),
+            referee=referee,
+            keep_users=lambda *_: None,
+            drop_checkpoint=lambda number: self.events.append(("drop", number)),
+            n_folds=FOLDS,
+            objective="NDCG@10",
+            direction="maximize",
+            capacity=self.capacity,
+            finish=lambda params: {**params, "epochs": EPOCHS},
+            refuse=lambda _: None,
+            large=LargeTrials(lambda _: None),
+            observers=[self],
+        )
+
+    def started(self, job: Job, *, again: bool) -> None:
+        self.events.append(("again" if again else "started", job.number))
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
+
+    def rested(self, job: Job, _rest: Rest) -> None:
+        self.events.append(("rested", job.number))
+
+    def finished(self, job: Job, *_: object) -> None:
+        self.events.append(("finished", job.number))
+
+    def stopped(self, job: Job, *_: object) -> None:
+        self.events.append(("stopped", job.number))
+
+    def failed(self, job: Job, *_: object) -> None:
+        self.events.append(("failed", job.number))
+
+    def step(self) -> bool:
+        """Let every worker make one report; tell whether there is anything left."""
+        while len(self.live) < 2 and isinstance(found := self.searcher.suggest(str(self.n_asked)), dict):
+            self.live[str(self.n_asked)] = (found["job"], 0)
+            self.n_asked += 1
+        running = list(self.live.items())
+        for trial_id, (job, made) in running:
+            self.live[trial_id] = (job, made + 1)
+            if self._report(trial_id, job, made):
+                del self.live[trial_id]
+                self.searcher.on_trial_complete(trial_id)
+        return bool(running)
+
+    def _report(self, trial_id: str, job: Job, made: int) -> bool:
+        fold, epoch = divmod(made, EPOCHS)
+        metrics = {"NDCG@10": value(job, epoch + 1)}
+        ends = self.searcher.take(trial_id, {EVALUATION: Evaluation(fold, epoch + 1, metrics)})
+        if not ends and epoch + 1 == EPOCHS:
+            users = Users(fold, (EPOCHS,), np.full((1, 3), metrics["NDCG@10"], dtype=np.float32))
+            ends = self.searcher.take(trial_id, {USERS: users})
+        if not ends and made + 1 == EPOCHS * FOLDS:
+            self.searcher.take(trial_id, {DONE: 1.0})
+            return True
+        return ends
+
+    def to_the_end(self) -> list[TrialRecord]:
+        while self.step():
+            pass
+        assert self.searcher.error is None
+        return self.store.records()
+
+
+def opened(folder: Path) -> StudyStore:
+    return open_store(
+        folder,
+        name="small",
+        direction="maximize",
+        sampler=Sampler(use="random"),
+        seed=3,
+        facts={"objective": "NDCG@10"},
+    )
+
+
+def states(records: list[TrialRecord]) -> Counter[str]:
+    return Counter(record.state for record in records)
+
+
+def best(records: list[TrialRecord]) -> TrialRecord:
+    return max(records, key=lambda record: float(str(record.params["lr"])))
+
+
+def test_what_rests_is_taken_up_again_under_its_number_and_every_trial_is_told_once(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    records = run.to_the_end()
+    counted = Counter(run.events)
+    assert states(records).keys() == {"complete", "pruned"}
+    assert sum(states(records).values()) == TRIALS
+    for record in records:
+        number = record.number
+        assert counted["finished", number] + counted["stopped", number] == 1
+        assert counted["started", number] == counted["rested", number] + (record.state == "complete")
+        assert counted["drop", number] == 1
+        rested = run.events.index(("rested", number)) if ("rested", number) in run.events else None
+        assert rested is not None or record.state == "complete"
+    assert sum(counted[event] for event in counted if event[0] == "again") == 0
+    assert best(records).state == "complete", "its early epochs were not among the best"
+    for record in records:
+        if record.stop is not None:
+            seen = record.stop.evidence
+            assert seen["kept"] < seen["place"] <= seen["n_trials"]
+            assert f"place {seen['place']:.0f} of {seen['n_trials']:.0f} trials" in show_trial(
+                tmp_path, str(record.number)
+            )
+
+
+@pytest.mark.parametrize("after", range(1, 24, 3))
+def test_a_driver_that_dies_at_any_moment_loses_nothing_that_rests(after: int, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for _ in range(after):
+        run.step()
+    left = {record.number: record for record in run.store.records() if record.state == "resting"}
+    again = Run(tmp_path)  # as after SIGKILL: nothing was told to the first one
+    begun_again = {job.number for job, _ in run.live.values()}
+    assert set(again.store.cut_off()) == begun_again
+    assert again.store.resting().keys() == left.keys()
+    records = again.to_the_end()
+    assert sum(states(records).values()) == TRIALS
+    assert states(records).keys() == {"complete", "pruned"}
+    assert best(records).state == "complete"
+    for number, record in left.items():
+        ended = records[number]
+        assert ended.evaluations[: len(record.evaluations)] == record.evaluations
+        assert ended.params == record.params
+
+
+@pytest.mark.parametrize("autoscaled", [True, False])
+def test_a_worker_without_a_trial_is_spared_where_its_machine_would_go(
+    autoscaled: bool, tmp_path: Path
+) -> None:
+    two = Machines({"CPU": 1}, 2)
+    capacity = Capacity(list, [two]) if autoscaled else Capacity(lambda: [two])
+    run = Run(tmp_path, search=Search(trials=1), capacity=capacity)
+    searcher = run.searcher
+    assert isinstance(searcher.suggest("0"), dict)
+    assert not searcher.spares_workers
+    assert searcher.suggest("1") is None
+    assert searcher.spares_workers is autoscaled, "the one trial runs; another may come only through it"
+    searcher.take("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert not searcher.spares_workers, "that may have brought one"
+    assert searcher.suggest("1") is None
+    assert searcher.spares_workers is autoscaled
+    searcher.on_trial_complete("0", error=True)
+    assert not searcher.spares_workers
+    assert isinstance(searcher.suggest("1"), dict), "it lost its worker, and gets one again"
+
+
+def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    while not (resting := run.store.resting()):
+        run.step()
+    number, rest = next(iter(resting.items()))
+    assert (rest.fold, rest.epoch, rest.rung) == (0, 1, 1)
+    assert "resting, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
+    assert "rests after fold 1, epoch 1" in show_trial(tmp_path, str(number))
+
+
+def test_rules_that_became_others_judge_what_rested(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    while len(run.store.resting()) < 3:
+        run.step()
+    for halving in (Halving(resume=None), Halving(rungs=(2,)), None):
+        again = Run(tmp_path, halving=halving)
+        assert not again.searcher._turns._resting
+        assert again.searcher._turns._again
+    records = again.to_the_end()
+    assert states(records) == {"complete": TRIALS}, "without rules every trial is run to its end"
+
+
+def test_a_reached_target_stops_what_rests(tmp_path: Path) -> None:
+    run = Run(tmp_path, search=Search(trials=50, target=0.01))
+    records = run.to_the_end()
+    assert states(records).keys() == {"complete", "pruned"}
+    assert len(records) < 50
+    assert not run.store.resting()
+
+
+def test_with_no_resume_what_is_not_among_the_best_is_stopped_at_once(tmp_path: Path) -> None:
+    run = Run(tmp_path, halving=Halving(resume=None))
+    records = run.to_the_end()
+    assert "rested" not in {what for what, _ in run.events}
+    assert states(records)["pruned"] > 0
+    assert sum(states(records).values()) == TRIALS
+
+
+def test_baselines_never_rest(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    worst: dict[str, Any] = {"cls": "rectools.models.SASRecModel", "lr": 0.0}
+    store.add_baselines([("first", worst, None), ("second", worst | {"lr": 0.001}, None)])
+    run = Run(tmp_path)
+    records = run.to_the_end()
+    assert [record.state for record in records if record.name] == ["complete", "complete"]
+    assert sum(states(records).values()) == TRIALS + 2

@@ -1,0 +1,88 @@
+"""The two kernels of `tuner.training.fast_paths` against plain formulas, by torch's own differentiation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tuner.training.fast_paths.linear import _CHUNK, linear_cross_entropy
+from tuner.training.fast_paths.sampled import candidate_scores
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+#: Targets on both sides of a chunk's end, and one alone.
+SIZES = [1, _CHUNK["cpu"] - 1, _CHUNK["cpu"], 2 * _CHUNK["cpu"] + 1]
+
+
+def drawn(n_targets: int, n_items: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(n_targets)
+    hidden = torch.randn(n_targets, 12, generator=generator, dtype=dtype).to(device).requires_grad_()
+    table = torch.randn(n_items, 12, generator=generator, dtype=dtype).to(device).requires_grad_()
+    targets = torch.randint(1, n_items, (n_targets,), generator=generator).to(device)
+    weights = torch.randint(0, 4, (n_targets,), generator=generator).float().to(device)
+    weights[0] = 1
+    return hidden, table, targets, weights
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1, 0.05])
+@pytest.mark.parametrize("n_targets", SIZES)
+def test_linear_cross_entropy_is_the_formula(
+    n_targets: int, temperature: float, dtype: torch.dtype, device: str
+) -> None:
+    hidden, table, targets, weights = drawn(n_targets, 50, dtype, device)
+    loss = linear_cross_entropy(hidden, table, targets, weights=weights, temperature=temperature)
+    losses = cross_entropy(hidden @ table.T / temperature, targets, reduction="none") * weights
+    expected = losses.sum() / (losses > 0).sum()
+    inputs = [hidden, table]
+    # A loss made of other losses sends back a gradient that is not 1.
+    ours, plain = torch.autograd.grad(loss * 3, inputs), torch.autograd.grad(expected * 3, inputs)
+    rtol = 1e-5 if dtype is torch.float32 else 1e-12
+    torch.testing.assert_close(loss, expected, rtol=rtol, atol=rtol)
+    for mine, theirs in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=rtol * theirs.abs().max().item())
+
+
+def test_a_loss_of_0_does_not_count() -> None:
+    """As in RecTools: a target so sure that its loss is rounded to 0 leaves the mean."""
+    hidden, table = torch.tensor([[100.0], [0.0]]), torch.tensor([[0.0], [1.0]])
+    targets, weights = torch.tensor([1, 1]), torch.ones(2)
+    loss = linear_cross_entropy(hidden.requires_grad_(), table, targets, weights=weights)
+    torch.testing.assert_close(loss.detach(), torch.tensor(2.0).log())
+
+
+def test_a_hopeless_target_has_a_finite_loss() -> None:
+    hidden, table = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[0.0], [1.0]])
+    loss = linear_cross_entropy(hidden, table, torch.tensor([0]), weights=torch.ones(1))
+    assert loss.item() == 1000
+
+
+def test_without_gradients_the_loss_is_the_same() -> None:
+    hidden, table, targets, weights = drawn(100, 30, torch.float32, "cpu")
+    loss = linear_cross_entropy(hidden, table, targets, weights=weights)
+    with torch.no_grad():
+        alone = linear_cross_entropy(hidden, table, targets, weights=weights)
+    assert not alone.requires_grad
+    assert torch.equal(alone, loss.detach())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_candidates", [1, 2, 40])
+def test_candidate_scores_are_the_products(n_candidates: int, dtype: torch.dtype, device: str) -> None:
+    hidden, table, _, _ = drawn(9, 30, dtype, device)
+    generator = torch.Generator().manual_seed(n_candidates)
+    # Not contiguous, with repeats, and with items that are nobody's candidates: the first and the last.
+    candidates = torch.randint(1, 29, (n_candidates, 9), generator=generator).to(device).T
+    upstream = torch.randn(9, n_candidates, generator=generator, dtype=dtype).to(device)
+    scores = candidate_scores(hidden, table, candidates)
+    expected = (table[candidates] @ hidden.unsqueeze(-1)).squeeze(-1)
+    rtol = 1e-5 if dtype is torch.float32 else 1e-12
+    torch.testing.assert_close(scores, expected, rtol=rtol, atol=rtol)
+    ours = torch.autograd.grad(scores, [hidden, table], upstream)
+    plain = torch.autograd.grad(expected, [hidden, table], upstream)
+    torch.testing.assert_close(ours, plain, rtol=rtol, atol=rtol)
+    assert not ours[1][[0, -1]].any()

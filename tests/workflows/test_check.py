@@ -1,0 +1,163 @@
+"""`tuner check`: what it tries, and what it finds."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rectools.metrics import NDCG
+from rectools.models import PopularModel
+
+from tests.integration.conftest import ROOT, STUDY, Small, write_interactions
+from tuner.config import Metrics, Study
+from tuner.data.folds import development_dataset, make_folds
+from tuner.data.source import load_source
+from tuner.evaluation import Plan
+from tuner.reporting.leaderboard import load_leaderboard
+from tuner.space import load_space
+from tuner.space.describe import sample
+from tuner.store import read_records
+from tuner.workflows.check import _options, check, covering_points, detectable_difference, slice_fold
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
+    write_interactions(tmp_path / "clicks.csv")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return Small(tmp_path)
+
+
+def study_of(shop: Small, *overrides: str) -> Study:
+    return Study.load(shop.folder / "study.yaml", list(overrides))
+
+
+def test_the_points_cover_every_pair_that_a_fresh_sample_has() -> None:
+    space = load_space("search_spaces.guide")
+    points, pairs, options = covering_points(space, seed=1)
+    covered = {frozenset(p) for flat in points for p in combinations(_options(space, flat), 2)}
+    assert covered == pairs
+    generator = random.Random(99)
+    for _ in range(500):
+        mine = _options(space, sample(space, generator))
+        assert mine <= options
+        assert {frozenset(pair) for pair in combinations(mine, 2)} <= pairs
+    assert len(points) < 60
+
+
+def test_a_space_that_works_is_passed(shop: Small) -> None:
+    said: list[str] = []
+    small = "cls: SASRecModel, n_factors: 8, n_heads: 2, session_max_len: 8"
+    space = f"space={{use: search_spaces.guide, set: {{{small}}}}}"
+    checked = check(study_of(shop, space), said.append)
+    assert re.fullmatch(r"folds in memory: [\d.]+ [kMG]B, one copy on each node for all its trials", said[-1])
+    assert checked.problems == ()
+    assert checked.n_options >= 4 + 3 + 2, "losses, layers and item nets"
+    assert checked.n_pairs > checked.n_options
+    assert any("test users tell models apart" in line for line in said)
+
+
+def test_an_option_that_fails_only_beside_another_is_found(shop: Small) -> None:
+    (shop.folder / "picky.py").write_text(
+        """
+from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+
+class Picky(PreLNTransformerLayers):
+    def forward(self, seqs, timeline_mask, attn_mask, key_padding_mask, **kwargs):
+        if attn_mask.dim() == 3:  # where RecTools has merged both masks
+            raise RuntimeError("will not look at padding")
+        return super().forward(seqs, timeline_mask, attn_mask, key_padding_mask, **kwargs)
+"""
+    )
+    layers = "transformer_layers_type: [SASRecTransformerLayers, picky.Picky]"
+    masks = "use_key_padding_mask: [true, false]"
+    space = f"space={{set: {{cls: SASRecModel, n_factors: 8, n_heads: 2, {layers}, {masks}}}}}"
+    done = shop.tuner("check", "study.yaml", "--set", space, "--set", "baselines=[]")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "RuntimeError: will not look at padding" in done.stderr
+    assert "transformer_layers_type=Picky" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_check_starts_no_ray(shop: Small) -> None:
+    space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: 2}}"
+    code = (
+        "import sys; from tuner.cli import main\n"
+        f"code = main(['check', 'study.yaml', '--set', {space!r}, '--set', 'baselines=[popular]'])\n"
+        "sys.exit(code or 'ray' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=shop.folder,
+        env={**shop.environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "none failed" in done.stdout
+
+
+def test_a_slice_is_a_smaller_fold(shop: Small) -> None:
+    study = study_of(shop)
+    folds = make_folds(development_dataset(load_source(study.data), study.data, study.folds), study.folds)
+    small = slice_fold(folds[0], 20)
+    assert len(small.users) == 20
+    assert set(small.test["user_id"]) <= set(small.users) <= set(small.seen["user_id"])
+    assert small.seen["user_id"].nunique() == 20
+    assert set(small.catalog) <= set(folds[0].catalog)
+
+
+def test_the_detectable_difference_is_that_of_a_paired_test_on_the_users(shop: Small) -> None:
+    study = study_of(shop)
+    (fold, _) = make_folds(development_dataset(load_source(study.data), study.data, study.folds), study.folds)
+    popular = PopularModel().fit(fold.train)
+    recommended = popular.recommend(fold.users, fold.train, k=10, filter_viewed=False)
+    values = NDCG(10, divide_by_achievable=True).calc_per_user(recommended, fold.test)
+    expected = 2.8 * values.std(ddof=1) / np.sqrt(len(values))
+    assert detectable_difference(fold, Plan.of(study)) == pytest.approx(expected, rel=1e-12)
+    covered = study.model_copy(update={"metrics": Metrics(objective="CoveredUsers@10", direction="maximize")})
+    assert detectable_difference(fold, Plan.of(covered)) is None, "no mean over users of a value each"
+
+
+def test_impossible_regions_are_told_and_not_tried(shop: Small) -> None:
+    space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3], loss: [softmax, BCE]}}"
+    checked = check(study_of(shop, space, "baselines=[popular]"), lambda _line: None)
+    assert checked.problems == ()
+    ((region, share),) = checked.regions
+    assert region.where in {"n_heads", "n_factors"}
+    assert "n_factors % n_heads" in region.rule
+    assert 0.4 < share < 0.6
+    assert checked.n_points - 1 == 2, "softmax and BCE, with 2 heads"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
+    space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3, 5, 7], lr: {float: [0.001, 0.01]}}}"
+    shared = ("study.yaml", "--set", space, "--set", "baselines=[popular]", "--set", "training.epochs=1")
+    done = shop.tuner("run", *shared, "--trials", "4")
+    assert done.returncode == 0, done.stderr
+    records = read_records(shop.results).records
+    searched = [r for r in records if r.name is None and r.state != "infeasible"]
+    assert [record.state for record in searched] == ["complete"] * 4
+    assert {record.params["n_heads"] for record in searched} == {2}
+    assert any(record.state == "infeasible" for record in records), "else the test asked for nothing"
+    assert len(load_leaderboard(shop.results).rows) == 5
+    assert "nothing left to do" in shop.tuner("run", *shared, "--trials", "4").stderr
+
+    hopeless = space.replace("[2, 3, 5, 7]", "[3, 5, 7]")
+    refused = shop.tuner(
+        "run", "study.yaml", "--set", hopeless, "--set", "baselines=[]", "--set", "study=other"
+    )
+    assert refused.returncode == 1
+    assert "cannot work; the last one: n_heads" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,301 @@
+"""A trial's model, fitted on all data: what the folder holds, and that it works in another process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rectools.models import load_model, model_from_params
+
+from tests.made_study import STOPPED
+from tuner.cli import main
+from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.store import read_records
+from tuner.workflows.export import serving
+from tuner.workflows.export.code import code_of, requirements
+from tuner.workflows.export.folder import made_whole
+
+USERS = [f"u{number}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def exported(made_study, tmp_path_factory):
+    """Export the ALBERT row; its modules are ours."""
+    target = tmp_path_factory.mktemp("exports") / "model"
+    assert main(["export", str(made_study), "albert", "--to", str(target), *_data(made_study)]) == 0
+    return target
+
+
+def test_an_export_holds_what_its_readme_lists(exported):
+    text = (exported / "README.md").read_text(encoding="utf-8")
+    assert "fitted for 2 epochs" in text or "fitted for 1 epochs" in text
+    assert "all interactions, the holdout included" in text
+    files = sorted(str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file())
+    assert files == [
+        "README.md",
+        "code/search_spaces/__init__.py",
+        "code/search_spaces/albert.py",
+        "export.json",
+        "interactions.parquet",
+        "model.pickle",
+        "params.json",
+        "recommend.py",
+        "requirements.txt",
+        "sample.csv",
+    ]
+    assert all(f"| {name} |" in text for name in files if name != "README.md")
+    for words in ("Fingerprint: `", "fold 1: ", "## Scores", "## Search", "1 pruned", "| rectools |"):
+        assert words in text
+
+
+def test_params_and_model_are_what_rectools_reads(exported, made_study):
+    params = json.loads((exported / "params.json").read_text(encoding="utf-8"))
+    model = load_model(exported / "model.pickle")
+    assert model_from_params(params).get_params(simple_types=True) == params
+    assert model.get_params(simple_types=True) == params
+    record = next(record for record in read_records(made_study).records if record.name == "albert")
+    assert params["epochs"] == record.summary.epoch
+
+
+def test_a_fresh_process_recommends_the_same_from_the_folder_alone(exported, tmp_path):
+    """No working folder, no path: only what is installed, and the export."""
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(exported, moved)
+    text = _alone(moved, "--users", ",".join(USERS))
+    there = pd.read_csv(io.StringIO(text))
+    here = serving.recommend(serving.load(exported), USERS).reset_index(drop=True)
+    pd.testing.assert_frame_equal(there, here, check_exact=False, rtol=1e-6, check_dtype=False)
+    assert there["item_id"].tolist() == here["item_id"].tolist()
+
+
+def test_its_modules_come_from_the_export_and_the_sample_is_equal(exported):
+    program = (
+        "import sys; from recommend import differences, load; print(differences(load()));"
+        "print(sys.modules['search_spaces.albert'].__file__, 'tuner' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=exported, capture_output=True, text=True, check=True, env=_bare()
+    )
+    assert found.stdout.split() == ["[]", str(exported / "code" / "search_spaces" / "albert.py"), "False"]
+
+
+def test_tuner_recommend_prints_the_users_own_ids_and_names_who_is_unknown(exported, capsys):
+    assert main(["recommend", str(exported), "--users", "u3,nobody,u5", "-k", "3"]) == 0
+    out, err = capsys.readouterr()
+    table = pd.read_csv(io.StringIO(out))
+    assert table["user_id"].tolist() == ["u3"] * 3 + ["u5"] * 3
+    assert table["rank"].tolist() == [1, 2, 3] * 2
+    assert "not in the interactions, so without recommendations: nobody" in err
+    assert main(["recommend", str(exported), "--users", "nobody"]) == 2
+    assert "none of the users is in the interactions" in capsys.readouterr().err
+
+
+def test_a_file_of_users_and_json(exported, tmp_path, capsys):
+    (tmp_path / "users.txt").write_text("u1\n\nu2\n", encoding="utf-8")
+    command = ["recommend", str(exported), "--users-file", str(tmp_path / "users.txt"), "--format", "json"]
+    assert main([*command, "-k", "2"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["user_id"], row["rank"]) for row in rows] == [("u1", 1), ("u1", 2), ("u2", 1), ("u2", 2)]
+
+
+def test_newer_interactions_bring_new_users_and_change_recommendations(exported, tmp_path, capsys):
+    newer = pd.DataFrame(
+        {
+            "user_id": ["new"] * 3 + ["u3"],
+            "item_id": [1, 2, 3, 7],
+            "datetime": ["2024-02-01", "2024-02-02", "2024-02-03", "2024-02-03"],
+        }
+    )
+    newer.loc[len(newer)] = ["u3", 999, "2024-02-04"]
+    newer.to_csv(tmp_path / "newer.csv", index=False)
+    command = ["recommend", str(exported), "--users", "new", "--interactions", str(tmp_path / "newer.csv")]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert len(pd.read_csv(io.StringIO(out))) == 10
+    assert "1 interactions are of items that the model does not know" in err
+    assert "error" not in err
+
+
+def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    sample = pd.read_csv(moved / "sample.csv")
+    sample.loc[0, "item_id"] = -1
+    sample.to_csv(moved / "sample.csv", index=False)
+    assert main(["recommend", str(moved), "--check"]) == 2
+    assert "differ from sample.csv for 1 users" in capsys.readouterr().err
+
+
+def test_best_is_the_first_on_the_holdout_where_there_is_one(made_study, tmp_path, capsys):
+    """By validation another one leads; the card tells of the holdout, with intervals."""
+    judged = tmp_path / "judged"
+    shutil.copytree(made_study, judged)
+    _judge(judged, number=0)
+    target = tmp_path / "model"
+    assert main(["export", str(judged), "--to", str(target), *_data(made_study), "--before-holdout"]) == 0
+    assert "trial 0 ease" in capsys.readouterr().out
+    text = (target / "README.md").read_text(encoding="utf-8")
+    assert "| NDCG@10 | 0.3000 | 0.2500 to 0.3500 | 0.2900 | 0.3100 |" in text
+    assert "the optimism is +0.0100" in text
+    assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p = 0.2" in text
+    assert "the holdout cannot tell them apart" in text
+    assert "the interactions before the holdout" in text
+    assert "torch" not in (target / "requirements.txt").read_text(encoding="utf-8")
+    whole = pd.read_csv(made_study.parents[1] / "clicks.csv")
+    assert len(pd.read_parquet(target / "interactions.parquet")) == len(whole) - whole["user_id"].nunique()
+    assert main(["recommend", str(target), "--check"]) == 0
+
+
+def test_a_folder_is_replaced_only_if_asked_to_and_only_an_export(made_study, exported, tmp_path, capsys):
+    command = ["export", str(made_study), "ease", *_data(made_study), "--to"]
+    assert main([*command, str(exported)]) == 2
+    assert "must not exist yet" in capsys.readouterr().err
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "thesis.txt").write_text("years of work", encoding="utf-8")
+    assert main([*command, str(own), "--force"]) == 2
+    assert "must be an earlier export to be replaced" in capsys.readouterr().err
+    assert (own / "thesis.txt").exists()
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    assert main([*command, str(copy), "--force"]) == 0
+    assert not (copy / "code").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "own"]
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path):
+    def fail_halfway():
+        with made_whole(tmp_path / "model") as folder:
+            (folder / "half").write_text("x", encoding="utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, capsys):
+    to = ["--to", str(tmp_path / "model")]
+    assert main(["export", str(made_study), STOPPED, *to, *_data(made_study)]) == 2
+    assert "must be complete to be exported, but trial 4 is pruned" in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    frame = pd.read_csv(made_study.parents[1] / "clicks.csv")
+    frame.iloc[:-7].to_csv(other, index=False)
+    command = ["export", str(made_study), "ease", *to, "--interactions", str(other)]
+    assert main(command) == 2
+    assert "must be the data of the search" in capsys.readouterr().err
+    assert main([*command, "--other-data"]) == 0
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "These are not the data of the search" in card
+
+
+def test_no_export_is_told(tmp_path, capsys):
+    assert main(["recommend", str(tmp_path), "--check"]) == 2
+    assert "must be an export, but it has no export.json" in capsys.readouterr().err
+
+
+def test_a_module_of_the_users_brings_what_it_imports(tmp_path, monkeypatch):
+    """Its own file, the part of ours that it needs at import, and packages by version."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = (
+        "from tuner import Space\nfrom search_spaces.albert import AlbertLayers\nimport yaml\nclass A: ...\n"
+    )
+    (tmp_path / "mine_to_export.py").write_text(text, encoding="utf-8")
+    __import__("mine_to_export")
+    code = code_of({"cls": "SASRecModel", "transformer_layers_type": "mine_to_export.A"})
+    assert {"mine_to_export.py", "search_spaces/albert.py", "tuner/space/space.py"} <= set(code.files)
+    assert "tuner/workflows/run.py" not in code.files
+    lines = requirements(code, trained_by_torch=True)
+    names = [line.partition("==")[0] for line in lines]
+    assert {"rectools[torch]", "torch", "pytorch-lightning", "optuna", "pyyaml", "pyarrow"} <= set(names)
+    assert not any("+" in line.partition("==")[2] for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_fresh_environment_with_only_the_requirements_recommends_the_same(exported, tmp_path):
+    """Minutes: it installs torch."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "-q", "-r", exported / "requirements.txt"]
+    subprocess.run(install, check=True, timeout=1500)
+    moved = tmp_path / "model"
+    shutil.copytree(exported, moved)
+    text = _alone(moved, "--users", ",".join(USERS), python=python)
+    here = serving.recommend(serving.load(exported), USERS)
+    assert pd.read_csv(io.StringIO(text))["item_id"].tolist() == here["item_id"].tolist()
+    assert _alone(moved, "--check", python=python) == "recommendations equal those of sample.csv\n"
+
+
+def _data(made_study):
+    return ["--interactions", str(made_study.parents[1] / "clicks.csv")]
+
+
+def _bare():
+    """Return an environment in which only what is installed can be imported."""
+    return {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
+
+
+def _alone(folder: Path, *arguments: str, python: str | Path = sys.executable) -> str:
+    """Run the snippet of an export from the root folder."""
+    command = [python, folder / "recommend.py", *arguments]
+    done = subprocess.run(
+        command, cwd="/", capture_output=True, text=True, check=False, env=_bare(), timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _judge(folder: Path, *, number: int) -> None:
+    """Write a final judgement in which a trial leads."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    row = JudgedRow(
+        number=number,
+        name="ease",
+        label="ease",
+        epoch=0,
+        seeds=(1, 2),
+        metrics={"NDCG@10": 0.3},
+        by_seed=({"NDCG@10": 0.29}, {"NDCG@10": 0.31}),
+        intervals={"NDCG@10": Interval(0.25, 0.35)},
+        validation=0.31,
+        optimism=0.01,
+        against_baseline=Comparison(1, 0.02, Interval(-0.01, 0.05), 0.2, 80, 3),
+        against_next=None,
+        group=1,
+    )
+    final = Final("NDCG@10", "maximize", (row,), 1, 80, 1, "2026-01-01T00:00:00+00:00")
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    study = optuna.load_study(study_name="made", storage=storage)
+    study.set_user_attr("final:judged:1", json.loads(json.dumps(final.to_plain())))
+
+
+def test_a_study_that_is_not_there_is_told(tmp_path, capsys):
+    assert main(["export", str(tmp_path), "--to", str(tmp_path / "model")]) == 2
+    assert "must be the folder of a study" in capsys.readouterr().err
+
+
+def test_a_model_that_looks_at_the_time_since_is_told_the_moment(interactions):
+    """By default that of the newest interaction, so that the same export recommends the same tomorrow."""
+    from rectools.dataset import Dataset
+
+    dataset = Dataset.construct(interactions)
+    params = {"cls": "HSTUModel", "epochs": 1, "n_factors": 8, "n_heads": 1, "n_blocks": 1}
+    model = model_from_params({**params, "session_max_len": 8, "relative_time_attention": True})
+    exported = serving.Exported(model.fit(dataset), dataset, {"filter_viewed": False})
+    newest = str(interactions["datetime"].max())
+    first, same, later = (
+        serving.recommend(exported, [100, 101], k=3, at=at) for at in (None, newest, "2030-01-01")
+    )
+    pd.testing.assert_frame_equal(first, same)
+    assert not first["score"].equals(later["score"])

@@ -1,0 +1,221 @@
+"""Looks at the holdout in a real store, and a final judgement as people read it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.holdout.test_judge import fitted_of, hits
+from tuner.cli import main
+from tuner.config import FinalJudgement, Sampler
+from tuner.errors import StoreError
+from tuner.holdout import Final
+from tuner.holdout.judge import judge
+from tuner.holdout.looks import Chosen, Fit, Looks
+from tuner.holdout.read import read_final
+from tuner.holdout.text import final_lines, render_final
+from tuner.reporting.formats import render
+from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.trial_details import show_trial
+from tuner.space import Float, Space
+from tuner.store import StudyStore, open_store
+from tuner.trials.records import Evaluation, Summary
+from tuner.workflows.final import choose
+
+HIT = "HitRate@10"
+FIRST = [Chosen(1, 3, (10, 11)), Chosen(0, 0, (20, 21))]
+
+
+def opened(folder: Path) -> StudyStore:
+    return open_store(
+        folder,
+        name="shop",
+        direction="maximize",
+        sampler=Sampler(use="random"),
+        seed=1,
+        facts={"objective": HIT, "constraints": ["parameters <= 10"]},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StudyStore:
+    """A study of a baseline and four trials, of which the best breaks a constraint."""
+    store = opened(tmp_path)
+    store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
+    space = Space({"cls": "SASRecModel", "lr": Float(0.0, 1.0)})
+    for value, parameters in ((0.1, 1), (0.2, 1), (0.3, 1), (0.4, 99), (0.15, 1)):
+        asked = store.ask(space, 1, dict)
+        assert asked is not None
+        summary = Summary(3, value, 0.0, {HIT: value}, ({HIT: value},), 3, n_parameters=parameters)
+        store.complete(asked.number, summary, seconds=1.0, log="logs/x.log")
+    return store
+
+
+def final_of_store(look: int = 1, before: tuple[str, ...] = ()) -> Final:
+    rows = [
+        fitted_of(0, hits(0.1, seed=1), validation=0.1, name="popular"),
+        fitted_of(1, hits(0.30, seed=2), validation=0.2),
+        fitted_of(2, hits(0.31, seed=3), validation=0.3),
+    ]
+    return judge(rows, objective=HIT, direction="maximize", look=look, made="now", before=before)
+
+
+# ####  --------------  What is judged  --------------  #### #
+
+
+def test_the_best_that_keep_to_all_constraints_and_the_baselines_are_chosen(
+    store: StudyStore, tmp_path: Path
+) -> None:
+    chosen = choose(load_leaderboard(tmp_path), FinalJudgement(top=2, seeds=2), 60)
+    assert [(one.number, one.epoch) for one in chosen] == [(2, 3), (1, 3), (0, 3)]
+    seeds = [seed for one in chosen for seed in one.seeds]
+    assert len(set(seeds)) == 6
+    more = choose(load_leaderboard(tmp_path), FinalJudgement(top=5, seeds=3), 60)
+    assert more[0].seeds[:2] == chosen[0].seeds, "more seeds are those before and others"
+    assert {one.number for one in more} == {0, 1, 2, 4}
+
+
+def test_a_study_without_a_result_has_nothing_to_judge() -> None:
+    with pytest.raises(StoreError, match="must have a complete trial to judge"):
+        choose(Leaderboard("shop", HIT, "maximize", ()), FinalJudgement(), 60)
+
+
+# ####  --------------  Looks  --------------  #### #
+
+
+def test_a_look_is_recorded_before_anything_is_seen(store: StudyStore, tmp_path: Path) -> None:
+    look = Looks(store.study, tmp_path).begin(FIRST)
+    assert (look.number, look.before) == (1, ())
+    kept = store.study.user_attrs["final:look:1"]
+    assert kept["by"].count(" on ") == 1
+    assert [row["trial"] for row in kept["rows"]] == [1, 0]
+    assert read_final(tmp_path) is None
+
+
+def test_looking_at_the_same_fits_again_is_the_same_look(store: StudyStore, tmp_path: Path) -> None:
+    first = Looks(store.study, tmp_path).begin(FIRST)
+    again = Looks(opened(tmp_path).study, tmp_path)
+    assert again.begin(FIRST[::-1]) == first
+    assert again.begin(FIRST[:1]) == first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [[*FIRST, Chosen(2, 3, (30,))], [Chosen(1, 3, (10, 11, 12))], [Chosen(1, 2, (10,))]],
+    ids=["another trial", "another seed", "another epoch"],
+)
+def test_looking_at_other_fits_is_another_look(
+    other: list[Chosen], store: StudyStore, tmp_path: Path
+) -> None:
+    looks = Looks(store.study, tmp_path)
+    first = looks.begin(FIRST)
+    second = looks.begin(other)
+    assert second.number == 2
+    assert second.before == (f"{first.made} by {first.by}",)
+    assert looks.begin([*FIRST, Chosen(3, 3, (40,))]).number == 3
+
+
+def test_a_fit_is_missing_until_it_is_kept_whole(store: StudyStore, tmp_path: Path) -> None:
+    looks = Looks(store.study, tmp_path)
+    fit = Fit(Evaluation(2, 3, {HIT: 0.5}), {HIT: np.array([0.0, 1.0], dtype=np.float32)})
+    assert looks.fit(1, 10, 2) is None
+    looks.keep(1, 10, fit)
+    found = Looks(opened(tmp_path).study, tmp_path).fit(1, 10, 2)
+    assert found is not None
+    assert found.evaluation == fit.evaluation
+    assert np.array_equal(found.by_user[HIT], fit.by_user[HIT])
+    assert looks.fit(1, 11, 2) is None
+    assert looks.fit(1, 10, 3) is None, "of other users"
+    (tmp_path / "users" / "final-0001-seed-10.npz").write_bytes(b"torn")
+    assert looks.fit(1, 10, 2) is None
+
+
+def test_the_newest_judgement_is_read(store: StudyStore, tmp_path: Path) -> None:
+    looks = Looks(store.study, tmp_path)
+    final = final_of_store()
+    looks.judged(final)
+    assert read_final(tmp_path) == final
+    second = final_of_store(2, ("then by me",))
+    looks.judged(second)
+    assert read_final(tmp_path) == second
+
+
+# ####  --------------  As people read it  --------------  #### #
+
+
+@pytest.fixture
+def judged(store: StudyStore, tmp_path: Path) -> Path:
+    Looks(store.study, tmp_path).judged(final_of_store(2, ("2026-01-01 by ann on shop",)))
+    return tmp_path
+
+
+def test_the_leaderboard_has_the_holdout_beside_the_validation(judged: Path) -> None:
+    board = load_leaderboard(judged)
+    table = render(board).splitlines()
+    for column in ("holdout", "95 %", "optimism", "group"):
+        assert column in table[0]
+    assert any(
+        "final: this holdout had been looked at once before (2026-01-01 by ann" in line for line in table
+    )
+    assert [row.judged is not None for row in board.rows] == [True, True, False, True, False]
+    cut = render(board, top=2, width=60).splitlines()
+    assert all(len(line) <= 60 for line in cut[:3])
+    assert any(line.startswith("final: the best on the holdout") and len(line) > 60 for line in cut[3:])
+
+
+def test_every_format_has_the_judgement(judged: Path) -> None:
+    board = load_leaderboard(judged)
+    rows = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    row = next(row for row in rows if row["trial"] == "2")
+    final = read_final(judged)
+    assert final is not None
+    kept = final.row(2)
+    assert kept is not None
+    assert float(row["holdout_mean"]) == kept.metrics[HIT]
+    assert float(row["holdout_low"]) == kept.intervals[HIT].low
+    assert float(row["optimism"]) == kept.optimism
+    assert row["group"] == "1"
+    assert next(row for row in rows if row["trial"] == "4")["holdout_mean"] == ""
+    assert Final.from_plain(json.loads(render(board, "json"))["final"]) == final
+    lines = render(board, "md").splitlines()
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert "- final: the best on the holdout is trial 2" in render(board, "md")
+
+
+def test_a_leaderboard_without_a_judgement_says_nothing_of_one(store: StudyStore, tmp_path: Path) -> None:
+    board = load_leaderboard(tmp_path)
+    assert "holdout" not in render(board)
+    assert "holdout" not in render(board, "csv")
+    assert "final" not in json.loads(render(board, "json"))
+
+
+def test_show_prints_how_a_row_was_judged(judged: Path) -> None:
+    text = show_trial(judged, "1")
+    assert "holdout: HitRate@10 0.3" in text
+    assert "mean of 3 fits for 3 epochs on everything before it; place 2 of 3, group 1" in text
+    assert "against the best baseline, trial 0 popular: difference +0.2" in text
+    assert "looked at once before" in text
+    assert "holdout" not in show_trial(judged, "4")
+
+
+def test_what_is_said_is_calm_and_true(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    final = read_final(judged)
+    assert final is not None
+    lines = final_lines(final)
+    first = (
+        "final: the best on the holdout is trial 2 SASRecModel, better than the best baseline popular (diff"
+    )
+    assert lines[0].startswith(first)
+    assert lines[1].startswith("final: 1st and 2nd cannot be told apart (difference +0.0")
+    assert "1,000 users, p 0.103 corrected for 3 comparisons)" in lines[1]
+    assert lines[2].startswith(
+        "final: the best by validation is trial 2 SASRecModel: validation 0.3000, holdout"
+    )
+    assert "group" in render_final(final)
+    assert main(["leaderboard", str(judged)]) == 0
+    assert lines[0] in capsys.readouterr().out

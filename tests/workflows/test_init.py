@@ -1,0 +1,131 @@
+"""A first look at the user's file: what is guessed is said, and the study can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tuner.cli import main
+from tuner.config import Study
+from tuner.errors import DataError
+from tuner.workflows.init.columns import guess_columns, time_format
+from tuner.workflows.init.folds import propose_folds
+from tuner.workflows.init.inspect import look
+from tuner.workflows.init.write import study_text
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """An online shop of a year: 1,500 users who come back to items every week."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    users = np.repeat(np.arange(1500), 30)
+    seconds = 1_700_000_000 + rng.integers(0, 365 * 86400, users.size)
+    frame = pd.DataFrame(
+        {
+            "event_time": seconds,
+            "customer id": [f"c{user:04d}" for user in users],
+            "session_id": rng.integers(0, 9000, users.size),
+            "sku": rng.integers(0, 40, users.size),
+            "quantity": rng.integers(1, 5, users.size),
+        }
+    )
+    frame.to_csv("clicks.csv.gz", index=False)
+    return frame
+
+
+def test_the_study_can_be_read_and_says_how_columns_were_found(shop, capsys):
+    assert main(["init", "clicks.csv.gz"]) == 0
+    out, err = capsys.readouterr()
+    assert "45,000 interactions of 1,500 users with 40 items" in out
+    assert "user is customer id (by its name); it could be session_id" in err
+    study = Study.load("study.yaml")
+    assert study.study == "clicks"
+    assert study.data.columns.model_dump() == {
+        "user": "customer id",
+        "item": "sku",
+        "datetime": "event_time",
+        "weight": None,
+    }
+    assert study.data.datetime == "unix_s"
+    assert (study.folds.split, study.folds.size, study.folds.filter_viewed) == ("time_range", "14D", False)
+    text = Path("study.yaml").read_text(encoding="utf-8")
+    assert 'user: "customer id"    # by its name; or is it session_id?' in text
+    assert "# weight: quantity" in text
+    assert "#   sku (int64, 40 values, such as" in text
+
+
+def test_a_study_that_is_there_is_not_written_over(shop, tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text("mine", encoding="utf-8")
+    assert main(["init", "clicks.csv.gz"]) == 2
+    assert "must not exist yet" in capsys.readouterr().err
+    assert (tmp_path / "study.yaml").read_text(encoding="utf-8") == "mine"
+    assert main(["init", "clicks.csv.gz", "--force"]) == 0
+
+
+def test_what_is_no_table_of_interactions_is_told_with_what_was_found(tmp_path):
+    pd.DataFrame({"name": ["a", "b"], "price": [1.5, 2.5]}).to_csv(tmp_path / "prices.csv", index=False)
+    with pytest.raises(DataError) as told:
+        look(str(tmp_path / "prices.csv"))
+    message = str(told.value)
+    assert "has none for user, item, datetime" in message
+    assert "it has: name (object, 2 values, such as 'a'); price (float64, 2 values, such as 1.5)" in message
+
+
+def test_missing_ids_are_told_with_the_columns(tmp_path):
+    frame = pd.DataFrame({"user": ["a", None], "item": [1, 2], "time": ["2024-01-01", "2024-01-02"]})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match="ids must not be missing"):
+        look(str(tmp_path / "x.csv"))
+
+
+def test_columns_without_telling_names_are_a_guess_that_says_so():
+    frame = pd.DataFrame({"a": [1, 1, 2], "b": [5, 6, 5], "c": ["2024-01-01"] * 3})
+    guesses = guess_columns(frame, "x")
+    assert (guesses.user.column, guesses.item.column, guesses.datetime.column) == ("a", "b", "c")
+    assert guesses.user.others == ("b",)
+    assert guesses.item.others == ("a",)
+    assert guesses.user.how.startswith("a guess")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1_700_000_000, 1_700_000_001], "unix_s"),
+        ([1_700_000_000_000, 1_700_000_000_001], "unix_ms"),
+        (["2024-01-01", "2024-01-02T10:00:00Z"], "iso"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), "iso"),
+        ([1, 2], None),
+        (["a", "b"], None),
+        ([True, False], None),
+    ],
+)
+def test_times_are_known_by_how_they_are_written(values, kind):
+    assert time_format(pd.Series(values)) == kind
+
+
+def test_few_users_in_windows_of_time_lead_to_the_last_of_each(interactions):
+    proposed = propose_folds(interactions, filter_viewed=True)
+    assert (proposed.split, proposed.size) == ("last_n", 1)
+    assert "would leave few users" in proposed.reasons[0]
+
+
+def test_words_of_the_file_cannot_leave_their_place(tmp_path):
+    """Names of columns, and text in them, are the file's: a comment stays one, and a key its own."""
+    evil = "item\nsearch: {trials: 9999}"
+    frame = pd.DataFrame(
+        {
+            "user": np.repeat(np.arange(30), 5),
+            evil: [f"x\ny: {n}" for n in range(50)] * 3,
+            "yes": ["2024-01-01"] * 150,
+        }
+    )
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    found = look(str(tmp_path / "x.csv"))
+    plain = yaml.safe_load(study_text(found))
+    assert plain["data"]["columns"] == {"user": "user", "item": evil, "datetime": "yes"}
+    assert plain["search"]["trials"] == 40

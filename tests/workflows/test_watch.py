@@ -1,0 +1,135 @@
+"""`tuner watch`: another process follows a run by its store, from before it begins to its end."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.finished import ROOT, started
+from tuner.trials.records import Evaluation, Failure, Stop, summarise
+from tuner.trials.stored import TrialRecord
+from tuner.workflows.watch import tell_changes
+
+NDCG = "NDCG@10"
+
+#: A run without Ray: holds the study and writes its store, slowly.
+RUN = f"""
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from tuner.trials.records import Evaluation, Failure, Stop, summarise
+from tuner.space import Float, Space
+from tuner.config import Sampler
+from tuner.store import hold_study, open_store
+
+folder = Path("studies/shop")
+space = Space({{"cls": "SASRecModel", "lr": Float(0.1, 0.9)}})
+with hold_study(folder, "shop"):
+    store = open_store(folder, name="shop", direction="maximize", sampler=Sampler(), seed=1,
+                       facts={{"objective": "NDCG@10"}})
+    trials = [store.ask(space, 2, dict).number for _ in range(3)]
+    time.sleep(4)
+    evaluations = [Evaluation(fold, 1, {{"NDCG@10": 0.25}}) for fold in range(2)]
+    for one in evaluations:
+        store.report(trials[0], one, "NDCG@10", 1)
+        time.sleep(1.5)
+    summary = summarise(evaluations, "NDCG@10", "maximize")
+    store.complete(trials[0], summary, seconds=3.0, log="logs/trial-0000.log")
+    stop = Stop("halving", 0, 2, {{"value": 0.1, "place": 3, "n_trials": 4, "rung": 2, "kept": 2}})
+    store.prune(trials[1], stop=stop, seconds=1.0, log="logs/trial-0001.log")
+    store.fail(trials[2], failure=Failure("it broke", "ValueError"), seconds=1.0, log="logs/trial-0002.log")
+"""
+WITHOUT_TIME = r"(?m)^\d\d:\d\d:\d\d  "
+
+
+@pytest.mark.slow
+def test_it_waits_for_a_run_follows_it_and_ends_with_it(tmp_path: Path) -> None:
+    import subprocess
+
+    with started(tmp_path, "watch", "studies/shop") as watch:
+        assert watch.stderr is not None
+        first = watch.stderr.readline()
+        subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, check=True)
+        out, err = watch.communicate(timeout=60)
+    assert (watch.returncode, out) == (0, "")
+    assert first == "waiting for a study in studies/shop; Ctrl-C ends\n"
+    assert re.sub(WITHOUT_TIME, "", err).splitlines() == [
+        "1  trial 0 SASRecModel: NDCG@10 0.2500 ± 0.0000, epoch 1 of 1, 3.0 s  (best)",
+        "2  trial 1 SASRecModel stopped after fold 1, epoch 2 by halving: 0.1000 is place 3 of 4 trials at "
+        "epoch 2, of which the best 2 go on, 1.0 s",
+        "3  trial 2 SASRecModel failed: it broke (see studies/shop/logs/trial-0002.log)",
+        "the run has ended: 3 done · 1 stopped early · 1 failed · 0 running",
+    ]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_what_it_says_of_a_real_run_is_what_the_run_said(finished_shop: Path) -> None:
+    def ends(name: str) -> list[str]:
+        text = (finished_shop / name).read_text(encoding="utf-8")
+        return re.findall(r"^\d\d:\d\d:\d\d +\d+/6  (trial \d+ .*?)(?:  \(best\))?$", text, re.MULTILINE)
+
+    said, watched = ends("stderr"), ends("watched")
+    assert len(said) == 6
+    # Both name an end alike but for the seconds of a stopped trial, which the run has by its own clock.
+    assert sorted(re.sub(r", [^,]+ s$", "", line) for line in watched) == sorted(
+        re.sub(r", [^,]+ s$", "", line) for line in said
+    )
+    last = (finished_shop / "watched").read_text(encoding="utf-8").splitlines()[-1]
+    assert re.fullmatch(r"the run has ended: 6 of 6 done( · \d stopped early)? · 0 running", last)
+
+
+class Told:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def __getattr__(self, name: str) -> object:
+        def note(job: object, *values: object, **_: object) -> None:
+            self.calls.append((name, job.number, *values))  # type: ignore[attr-defined]  # a Job
+
+        return note
+
+
+def record(number: int, state: str, epochs: int = 0, **changes: object) -> TrialRecord:
+    evaluations = tuple(Evaluation(0, epoch + 1, {NDCG: 0.5}) for epoch in range(epochs))
+    return TrialRecord(number, state, None, {"cls": "SASRecModel"}, evaluations, seeds=(1,), **changes)  # type: ignore[arg-type]  # by name
+
+
+def told(before: list[TrialRecord], now: list[TrialRecord]) -> list[tuple[object, ...]]:
+    observer = Told()
+    tell_changes({one.number: one for one in before}, {one.number: one for one in now}, observer)  # type: ignore[arg-type]  # takes all calls
+    return observer.calls
+
+
+def test_each_change_is_told_once() -> None:
+    one, two = record(0, "running", 1), record(0, "running", 2)
+    summary = summarise(two.evaluations, NDCG, "maximize")
+    done = record(0, "complete", 2, summary=summary, seconds=2.0)
+    assert told([], [one]) == [("started", 0), ("evaluated", 0, one.evaluations[0])]
+    assert told([one], [one]) == []
+    assert told([one], [two]) == [("evaluated", 0, two.evaluations[1])]
+    assert told([two], [done]) == [("finished", 0, summary, 2.0)]
+    assert told([done], [done]) == []
+
+
+def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
+    stop = Stop("race", 0, 1, {})
+    gone = [record(0, "pruned", 1, stop=stop), record(1, "failed", failure=Failure("no", "E"), log="log")]
+    assert [call[:2] for call in told([record(1, "waiting")], gone)] == [
+        ("started", 0),
+        ("evaluated", 0),
+        ("stopped", 0),
+        ("started", 1),
+        ("failed", 1),
+    ]
+
+
+def test_points_that_are_no_trials_and_unknown_states_are_not_told() -> None:
+    assert told([], [record(0, "repeated"), record(1, "infeasible"), record(2, "resting", 1)]) == []
+    taken_up = told([record(2, "resting", 1)], [record(2, "running", 2)])
+    assert [call[0] for call in taken_up] == ["started", "evaluated", "evaluated"]

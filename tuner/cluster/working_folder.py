@@ -1,0 +1,170 @@
+"""What of the working folder goes to the cluster with a study: its code, and its data if they are small."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuner.config import Study
+from tuner.errors import Problem, StudyError
+from tuner.formatting import size
+
+__all__ = ["DATA_LIMIT", "PARCEL_LIMIT", "Parcel", "pack"]
+
+#: Bytes of a data file that is sent along; a larger one is read from where all machines find it.
+DATA_LIMIT = 100 * 2**20
+#: Bytes of all files together, before they are packed; Ray takes half a gigabyte packed.
+PARCEL_LIMIT = 250 * 2**20
+
+#: Where data files from outside the working folder stand in it on the cluster.
+_DATA_FOLDER = "_data"
+_LEFT_OUT = {"__pycache__", "studies", "node_modules"}
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is sent.
+
+    Attributes
+    ----------
+    study
+        Path of the study file in it.
+    overrides
+        Changes to the study: where its data stand in it.
+    files
+        Path in it -> file here.
+    n_bytes
+        Of all files.
+    modules
+        Top-level modules that the study names, here or not.
+    """
+
+    study: str
+    overrides: tuple[str, ...]
+    files: Mapping[str, Path]
+    n_bytes: int
+    modules: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Put it all into a folder."""
+        for name, source in self.files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def __str__(self) -> str:
+        amount = size(self.n_bytes) if self.n_bytes >= 2**20 else f"{max(1, self.n_bytes // 1024)} kB"
+        return f"{len(self.files):,} file{'s' if len(self.files) != 1 else ''}, {amount}"
+
+
+def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
+    """Choose what to send: the working folder without what git ignores, and small data files.
+
+    Parameters
+    ----------
+    path
+        Of the study file. If it stands outside the working folder, its own folder is sent instead.
+    study
+        As read from it.
+    modules
+        Files and folders of the user's modules, wherever they stand; see `tuner.execution.user_modules`.
+
+    Raises
+    ------
+    StudyError
+        If a data file is too large, does not exist, or all files together are too many.
+    """
+    path = path.resolve()
+    root = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
+    files = {str(file.relative_to(root)): file for file in _shipped(root)}
+    files[str(path.relative_to(root))] = path
+    files.update(_outside(root, map(Path, modules)))
+    overrides: list[str] = []
+    problems: list[Problem] = []
+    for key in ("interactions", "item_features"):
+        given = getattr(study.data, key)
+        if given is not None and (file := _data_file(f"data.{key}", given, problems)) is not None:
+            inside = file.is_relative_to(root)
+            name = str(file.relative_to(root)) if inside else f"{_DATA_FOLDER}/{file.name}"
+            files[name] = file
+            overrides.append(f"data.{key}={name}")
+    n_bytes = sum(file.stat().st_size for file in files.values())
+    if not problems and n_bytes > PARCEL_LIMIT:
+        problems.append(_too_much(root, files, n_bytes))
+    if problems:
+        raise StudyError(study.study, problems)
+    return Parcel(str(path.relative_to(root)), tuple(overrides), files, n_bytes)
+
+
+def _data_file(key: str, given: str, problems: list[Problem]) -> Path | None:
+    """Return the data file to send, None if it is read from elsewhere."""
+    if "://" in given:
+        return None
+    file = Path(given)
+    if not file.exists():
+        if not file.is_absolute():
+            rule = f"must be a file here, a URL, or an absolute path on the cluster, but got {given!r}"
+            problems.append(Problem(key, rule))
+        return None
+    if file.stat().st_size > DATA_LIMIT:
+        rule = f"must have at most {size(DATA_LIMIT)} to be sent along, but has {size(file.stat().st_size)}"
+        hint = "put it where the cluster reads it: a URL such as s3://..., or a path on its head"
+        problems.append(Problem(key, rule, hint))
+        return None
+    return file.resolve()
+
+
+def _too_much(root: Path, files: Mapping[str, Path], n_bytes: int) -> Problem:
+    largest = sorted(files, key=lambda name: -files[name].stat().st_size)[:3]
+    rule = f"must have at most {size(PARCEL_LIMIT)} to be sent along, but has {size(n_bytes)}"
+    hint = (
+        f"the largest are {', '.join(f'{name} ({size(files[name].stat().st_size)})' for name in largest)}; "
+        "what a .gitignore names is left out"
+    )
+    return Problem(str(root), rule, hint)
+
+
+def _shipped(root: Path) -> Iterator[Path]:
+    """Yield the files of a folder that are worth sending."""
+    listed = _known_to_git(root)
+    for file in _walk(root) if listed is None else listed:
+        parts = file.relative_to(root).parts
+        if not _LEFT_OUT.intersection(parts) and file.is_file() and not file.is_symlink():
+            yield file
+
+
+def _known_to_git(root: Path) -> list[Path] | None:
+    """Return what git has or would add; None where there is no git."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # nothing of the user's in it
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return [root / os.fsdecode(name) for name in ran.stdout.split(b"\0") if name]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield all files but those in hidden folders and virtual environments."""
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith(".") and not (Path(folder) / name / "pyvenv.cfg").exists()
+        ]
+        yield from (Path(folder) / name for name in names if not name.startswith("."))
+
+
+def _outside(root: Path, modules: Iterable[Path]) -> dict[str, Path]:
+    """Return the modules that stand elsewhere, to be found at the top of what is sent."""
+    found: dict[str, Path] = {}
+    for module in modules:
+        if module.is_relative_to(root):
+            continue
+        for file in [module] if module.is_file() else module.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                found[str(file.relative_to(module.parent))] = file
+    return found

@@ -1,0 +1,3 @@
+"""From the interactions file to folds and a holdout."""
+
+__all__: list[str] = []

@@ -1,0 +1,253 @@
+"""Folds: split once, shared by all trials.
+
+The newest folds are the holdout. They are cut off before anything else looks at the data, so that
+neither the counts in `min_user_interactions` nor an item known only from the holdout can leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
+
+from tuner.config import Data, Folds
+from tuner.data.source import Source, deduplicated, make_dataset
+from tuner.errors import DataError, Problem
+
+AnyIds = NDArray[Any]
+Rows = NDArray[np.int64]
+
+__all__ = [
+    "Fold",
+    "before_holdout",
+    "development_dataset",
+    "holdout_fold",
+    "make_folds",
+    "make_splitter",
+    "split_holdout",
+]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold, ready for a model.
+
+    Attributes
+    ----------
+    index
+        Position, oldest first, from 0.
+    train
+        What the model is fitted on.
+    test
+        Test interactions with external ids, as `rectools.metrics` takes them.
+    users
+        Users of the test interactions, each once, in order of appearance.
+    facts
+        Sizes and borders, for people.
+    reference
+        Recommendations of the reference model; None if no metric needs them.
+    """
+
+    index: int
+    train: Dataset
+    test: pd.DataFrame
+    users: AnyIds
+    facts: dict[str, object]
+    reference: pd.DataFrame | None = None
+
+    @cached_property
+    def seen(self) -> pd.DataFrame:
+        """Train interactions with external ids: `prev_interactions` of the metrics."""
+        return self.train.get_raw_interactions()
+
+    @cached_property
+    def catalog(self) -> AnyIds:
+        """Items of the train interactions, each once."""
+        catalog: AnyIds = self.seen[Columns.Item].unique()
+        return catalog
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to workers without what they can derive, which with ids as text is the larger part."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
+    """Return the RecTools splitter that a study asks for.
+
+    Parameters
+    ----------
+    folds
+        The study's section.
+    n_splits, size
+        Other values than the section's.
+    """
+    n_splits = folds.n_folds if n_splits is None else n_splits
+    size = folds.size if size is None else size
+    filters = {
+        "filter_cold_users": folds.filter_cold_users,
+        "filter_cold_items": folds.filter_cold_items,
+        "filter_already_seen": folds.filter_viewed,
+    }
+    if folds.split == "time_range":
+        return TimeRangeSplitter(str(size), n_splits, **filters)
+    if folds.split == "last_n":
+        return LastNSplitter(int(size), n_splits, **filters)
+    return RandomSplitter(float(size), n_splits, random_state=folds.seed, **filters)
+
+
+def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split interactions into those that the search may see and the newest `holdout` folds."""
+    if folds.holdout == 0:
+        return interactions, interactions.iloc[:0]
+    if folds.split == "random":
+        size = float(folds.size) * folds.holdout
+        _check_random(folds.model_copy(update={"n_folds": 1}), len(interactions), size)
+        splitter = make_splitter(folds, n_splits=1, size=size)
+    else:
+        splitter = make_splitter(folds, n_splits=folds.holdout)
+    rows = Dataset.construct(interactions).interactions
+    train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # all train rows, cold test users or not
+    before = np.zeros(len(interactions), dtype=bool)
+    before[train] = True
+    return interactions[before], interactions[~before]
+
+
+def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
+    """Return the interactions that the search may see: all but the newest `holdout` folds."""
+    return split_holdout(interactions, folds)[0]
+
+
+def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
+    """Return everything before the holdout as a RecTools dataset."""
+    return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data)
+
+
+def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what is before the holdout, and the holdout; of the former nothing depends on the latter."""
+    if source.raw is None:
+        return split_holdout(source.interactions, folds)
+    before, after = split_holdout(source.raw, folds)
+    return deduplicated(before, data.duplicates), deduplicated(after, data.duplicates)
+
+
+def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
+    """Return the fold of the final judgement: trained on everything before the holdout, tested on it.
+
+    All of the holdout is one test, also where it is several folds. What is tested is filtered as in other
+    folds; the minimal counts are those of what is before, so an item with too few interactions there is cold.
+
+    Raises
+    ------
+    DataError
+        If there is no holdout, or nothing in it to test on.
+    """
+    if folds.holdout == 0:
+        rule = "must be at least 1 for a final judgement, but got 0: every interaction has been searched on"
+        hint = "begin a study under another name with `holdout: 1`"
+        raise DataError("folds", [Problem("folds.holdout", rule, hint)])
+    before, after = _both_sides(source, data, folds)
+    train = make_dataset(before, source.item_features, data)
+    seen = train.get_raw_interactions()
+    both = Dataset.construct(pd.concat([seen, after], ignore_index=True)).interactions
+    rows = np.arange(len(both.df))
+    _, test, facts = make_splitter(folds).filter(
+        both, collect_fold_stats=True, train_idx=rows[: len(seen)], test_idx=rows[len(seen) :], split_info={}
+    )
+    if len(test) == 0:
+        rule = (
+            f"must have interactions to test on, but of {len(after):,} none are left: they are of users or "
+            "items without train interactions, or repeat what the user has seen"
+        )
+        raise DataError("folds", [Problem("folds, holdout", rule)])
+    frame = after.iloc[test - len(seen)].copy()
+    days = after[Columns.Datetime]
+    facts |= {"start": days.min(), "end": days.max()}
+    return Fold(folds.n_folds, train, frame, frame[Columns.User].unique(), dict(_plain_facts(facts)))
+
+
+def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
+    """Split a dataset into folds, as `rectools.model_selection.cross_validate` does.
+
+    Raises
+    ------
+    DataError
+        If a fold has nothing to test on, saying where its interactions went.
+    """
+    size: str | float = folds.size
+    if folds.split == "random":  # a share of all data is a larger share of what the holdout left
+        size = float(size) / (1 - float(size) * folds.holdout)
+    splitter = make_splitter(folds, size=size)
+    problems: list[Problem] = []
+    made: list[Fold] = []
+    _check_random(folds, len(dataset.interactions.df), float(size) if folds.split == "random" else 1)
+    for index, (train, test, facts) in enumerate(
+        splitter.split(dataset.interactions, collect_fold_stats=True)
+    ):
+        if len(test) == 0 or len(train) == 0:
+            problems.append(_empty_fold(splitter, dataset, index))
+        else:
+            made.append(_fold(dataset, index, train, test, facts))
+    if problems:
+        raise DataError("folds", problems)
+    return made
+
+
+def _check_random(folds: Folds, n_rows: int, share: float) -> None:
+    """Refuse a random split whose folds would hold nothing, or more than there is."""
+    size = round(share * n_rows)
+    if folds.split == "random" and not (size >= 1 and size * folds.n_folds < n_rows):
+        rule = (
+            f"must leave each of {folds.n_folds} random folds interactions to test and to train on, "
+            f"but {n_rows:,} are split with size {folds.size}"
+        )
+        raise DataError("folds", [Problem("folds.size", rule)])
+
+
+def _fold(dataset: Dataset, index: int, train: Rows, test: Rows, facts: dict[str, object]) -> Fold:
+    train_dataset = dataset.filter_interactions(
+        row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
+    )
+    frame = dataset.interactions.df.loc[test].copy()
+    frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User].to_numpy())
+    frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item].to_numpy())
+    return Fold(
+        index=index,
+        train=train_dataset,
+        test=frame,
+        users=frame[Columns.User].unique(),
+        facts=dict(_plain_facts(facts)),
+    )
+
+
+def _plain_facts(facts: dict[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in facts.items():
+        if isinstance(value, pd.Timestamp):
+            yield key, value.isoformat()
+        elif key != "i_split":
+            yield key, int(value) if isinstance(value, np.integer) else value
+
+
+def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
+    """Say how many test interactions a fold had, and which filter took them."""
+    unfiltered = list(splitter._split_without_filter(dataset.interactions))  # noqa: SLF001  # the same split, before its filters
+    train, test, facts = unfiltered[index]
+    frame = dataset.interactions.df
+    train_rows, test_rows = frame.iloc[train], frame.iloc[test]
+    window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
+    cold_users = int((~test_rows[Columns.User].isin(train_rows[Columns.User])).sum())
+    cold_items = int((~test_rows[Columns.Item].isin(train_rows[Columns.Item])).sum())
+    rule = (
+        f"must have train and test interactions, but of {len(train):,} train and {len(test):,} test "
+        f"interactions none are left to test: {cold_users:,} are of users and {cold_items:,} of items "
+        "without train interactions, the others repeat what the user has seen"
+    )
+    hint = "take a larger size, fewer folds, or keep cold users and items (filter_cold_users: false)"
+    return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -1,0 +1,107 @@
+"""Whether the place of a study's artifacts can be written and read: here, and from every node of Ray."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tuner.artifacts.places import Artifacts, artifacts_at, try_out
+from tuner.errors import Problem, StoreError
+from tuner.execution.nodes import Answer, ask_every_node
+
+if TYPE_CHECKING:
+    from tuner.config import Study  # its libraries take a while to import, on every node
+
+__all__ = ["check_from_every_node", "check_here", "refuse_unusable", "usable_artifacts", "written"]
+
+_HINT = "is it mounted or reachable there, and are its credentials in that machine's environment or role?"
+
+
+def usable_artifacts(study: Study) -> Artifacts | None:
+    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here.
+
+    Raises
+    ------
+    StoreError
+        See `check_here`.
+    """
+    if study.artifacts is None:
+        return None
+    artifacts = artifacts_at(study.artifacts, study.study)
+    check_here(artifacts)
+    return artifacts
+
+
+def check_here(artifacts: Artifacts) -> None:
+    """Write to the place and read from it.
+
+    Raises
+    ------
+    StoreError
+        Naming the place and the cause.
+    """
+    cause = try_out(artifacts)
+    if cause is not None:
+        raise StoreError(artifacts.place, [_problem("here", cause)])
+
+
+def check_from_every_node(artifacts: Artifacts) -> None:
+    """Write to the place and read from it on every node, and see there what was written here.
+
+    Raises
+    ------
+    StoreError
+        Naming the place, and each node where it cannot be used with the cause.
+    """
+    with written(artifacts) as seen:
+        answers = ask_every_node(try_out, artifacts, seen)
+    refuse_unusable(artifacts, [(answer, answer.value) for answer in answers])
+
+
+@contextmanager
+def written(artifacts: Artifacts) -> Iterator[str]:
+    """Write a file that other hosts are to see; give its name, and remove it afterwards.
+
+    Raises
+    ------
+    StoreError
+        See `check_here`.
+    """
+    name = f".check/driver-{uuid.uuid4().hex}"
+    try:
+        artifacts.write(name, b"")
+        try:
+            yield name
+        finally:
+            artifacts.delete(name)
+    except OSError as error:
+        raise StoreError(artifacts.place, [_problem("here", str(error))]) from error
+
+
+def refuse_unusable(artifacts: Artifacts, found: Iterable[tuple[Answer, str | None]]) -> None:
+    """Raise what nodes say of the place.
+
+    Parameters
+    ----------
+    artifacts
+        The place.
+    found
+        Each node's answer, and the cause that it names, if it names one.
+
+    Raises
+    ------
+    StoreError
+        Naming the place, and each node where it cannot be used, or that does not answer, with the cause.
+    """
+    causes = [(answer.name, answer.cause or said) for answer, said in found]
+    unusable = sorted((name, cause) for name, cause in causes if cause is not None)
+    problems = [_problem(f"on node {name}", cause, hint=None) for name, cause in unusable[:-1]]
+    problems += [_problem(f"on node {name}", cause) for name, cause in unusable[-1:]]
+    if problems:
+        raise StoreError(artifacts.place, problems)
+
+
+def _problem(where: str, cause: str, hint: str | None = _HINT) -> Problem:
+    return Problem("artifacts", f"must be a place to write and read, but {where}: {cause}", hint)

@@ -1,0 +1,176 @@
+"""Fits chosen trials anew on everything before the holdout, in Ray's workers, and measures them on it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.folds import Fold
+from tuner.errors import InterruptedSearchError
+from tuner.evaluation import Plan, evaluate_fold
+from tuner.execution.sandbox import attempt
+from tuner.formatting import duration
+from tuner.holdout.looks import Fit
+from tuner.training.memory import oom_kills
+from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation, Failure, Job
+
+__all__ = ["Ended", "refit_all", "refit_log"]
+
+logger = logging.getLogger(__name__)
+
+#: Workers that may die under a fit.
+MAX_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A fit that has ended.
+
+    Attributes
+    ----------
+    job
+        With one seed.
+    fit
+        None if it failed.
+    failure
+        Why.
+    seconds
+        That it took.
+    """
+
+    job: Job
+    fit: Fit | None
+    failure: Failure | None
+    seconds: float
+
+
+def refit_log(job: Job) -> str:
+    """Return the path of a fit's log, from the study's folder."""
+    return f"logs/final-{job.number:04d}-seed-{job.seeds[0]}.log"
+
+
+def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeout: float | None) -> Ended:
+    """Fit one job on a fold for exactly its epochs and measure it once; what Ray runs in a worker."""
+    began = time.perf_counter()
+    evaluations: list[Evaluation] = []
+    by_user: dict[str, NDArray[np.float32]] = {}
+    once = replace(plan, evaluate_every=max(1, int(str(job.params.get("epochs", 1)))), patience=None)
+
+    def work() -> None:
+        evaluate_fold(
+            job.params, fold, once, job.seeds[0], evaluations.append, report_all_users=by_user.update
+        )
+
+    failure = attempt(work, job, log=Path(folder) / refit_log(job), threads=threads, timeout=timeout)
+    fit = Fit(evaluations[-1], by_user) if failure is None else None
+    return Ended(job, fit, failure, time.perf_counter() - began)
+
+
+def refit_all(
+    jobs: Sequence[Job],
+    fold: Fold,
+    plan: Plan,
+    folder: Path,
+    *,
+    share: Mapping[str, float],
+    slots: int,
+    timeout: float | None,
+    told: Callable[[Ended], None],
+) -> None:
+    """Fit jobs, some at once; one that finds no memory has the machine to itself when the others have ended.
+
+    Parameters
+    ----------
+    jobs
+        In the order in which they are to begin, each with one seed.
+    fold, plan, folder, timeout
+        See `refit`.
+    share, slots
+        What a fit takes of a node, as Ray names it, and fits at once.
+    told
+        Is called with each fit that has ended.
+
+    Raises
+    ------
+    InterruptedSearchError
+        On Ctrl-C.
+    """
+    import ray  # noqa: PLC0415  # ray
+
+    remote: Any = ray.remote(cast("Any", refit)).options(
+        num_cpus=share["CPU"],
+        num_gpus=share.get("GPU", 0),
+        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
+        max_retries=0,
+    )
+    shared = (ray.put(fold), ray.put(plan), str(folder))
+    threads = max(1, int(share["CPU"]))
+
+    def begin(job: Job) -> Any:  # noqa: ANN401  # Ray's reference
+        return remote.remote(job, *shared, threads=threads, timeout=timeout)
+
+    try:
+        crowded = _run(jobs, begin, slots=slots, timeout=timeout, told=told)
+        _run(crowded, begin, slots=1, timeout=timeout, told=told, alone=True)
+    except KeyboardInterrupt:
+        raise InterruptedSearchError(
+            "interrupted; finished fits are kept", hint="the same command goes on from here"
+        ) from None
+
+
+def _run(
+    jobs: Sequence[Job],
+    begin: Callable[[Job], Any],
+    *,
+    slots: int,
+    timeout: float | None,
+    told: Callable[[Ended], None],
+    alone: bool = False,
+) -> list[Job]:
+    """Run jobs; return those that found no memory beside others."""
+    import ray  # noqa: PLC0415  # ray
+
+    waiting, crowded = list(jobs), []
+    deaths: Counter[tuple[int, int]] = Counter()
+    running: dict[Any, tuple[Job, float, int]] = {}
+    while waiting or running:
+        while waiting and len(running) < slots:
+            job = waiting.pop(0)
+            running[begin(job)] = (job, time.perf_counter(), oom_kills())
+        (ready, *_), _ = ray.wait(list(running))
+        job, began, kills = running.pop(ready)
+        try:
+            ended: Ended = ray.get(ready)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+            seconds = time.perf_counter() - began
+            starved = isinstance(error, ray.exceptions.OutOfMemoryError) or oom_kills() > kills
+            key = (job.number, job.seeds[0])
+            deaths[key] += 1
+            late = timeout is not None and seconds >= timeout
+            if not late and not starved and deaths[key] < MAX_DEATHS:
+                logger.warning("trial %d lost its worker and is fitted again", job.number)
+                waiting.append(job)
+                continue
+            ended = Ended(job, None, _why_lost(starved=starved, timeout=timeout if late else None), seconds)
+        if ended.failure is not None and ended.failure.kind == OUT_OF_MEMORY and not alone:
+            crowded.append(job)
+        else:
+            told(ended)
+    return crowded
+
+
+def _why_lost(*, starved: bool, timeout: float | None) -> Failure:
+    if timeout is not None:
+        limit = duration(timeout)
+        return Failure(f"took longer than training.timeout, {limit}; its log ends with where it was", TIMEOUT)
+    if starved:
+        return Failure("its worker was killed for want of memory", OUT_OF_MEMORY)
+    return Failure(f"its worker died {MAX_DEATHS} times; out of memory is the usual reason", "WorkerDied")

@@ -1,0 +1,126 @@
+"""Hands a search to Ray Tune: what each trial takes of a node, and the run itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.artifacts.places import Artifacts
+from tuner.config import Resources
+from tuner.search.capacity import Share, Shares, cpu_share, trial_share
+from tuner.space import Choice, Value
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+    from tuner.execution.study_searcher import StudySearcher
+    from tuner.preparation.prepare import Prepared
+    from tuner.store.locking.drivers import Hold
+
+__all__ = ["fit_by_tune", "shares_of"]
+
+#: Begin of the names of variables that hold credentials. Tune would hand them on in a runtime environment,
+#: which Ray writes to its logs and shows in the list of processes; nodes have their own.
+CREDENTIALS = "AWS_"
+
+
+def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
+    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    from tuner.models.build import trains_by_steps  # noqa: PLC0415  # torch
+
+    return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
+
+
+def shares_of(prepared: Prepared) -> Shares:
+    """Return what trials of a study may take of a node."""
+    resources = prepared.study.resources
+    of = partial(_share, resources)
+    domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
+    classes = domain.options if isinstance(domain, Choice) else [domain.only()]
+    return Shares(
+        of,
+        queued=_distinct(trial_share(resources), cpu_share(resources)),
+        sampled=_distinct(*(of({"cls": cls}) for cls in classes)),
+    )
+
+
+def _distinct(*shares: Share) -> list[Share]:
+    return [share for index, share in enumerate(shares) if share not in shares[:index]]
+
+
+def fit_by_tune(
+    prepared: Prepared,
+    searcher: StudySearcher,
+    folder: Path,
+    hold: Hold,
+    *,
+    artifacts: Artifacts | None,
+) -> None:
+    """Run trials as the searcher gives them, until it gives no more.
+
+    Parameters
+    ----------
+    prepared
+        What is searched.
+    searcher
+        Gives trials, and takes their results.
+    folder
+        Of the study.
+    hold
+        Of this driver.
+    artifacts
+        Where trials keep their files; None: in the folder.
+    """
+    from ray import tune  # noqa: PLC0415  # ray
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
+
+    from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
+    from tuner.execution.tune_adapters import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+
+    kept = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
+    ENV_VARS_TO_PROPAGATE.difference_update(kept)
+    resources = prepared.study.resources
+    trainable = tune.with_parameters(
+        run_trial,
+        folds=prepared.folds,
+        plan=prepared.plan,
+        folder=str(folder),
+        artifacts=artifacts,
+        threads=max(1, int(resources.cpus_per_trial)),
+        timeout=prepared.study.training.timeout,
+        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
+    )
+
+    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
+
+    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        tune.Tuner(
+            tune.with_resources(trainable, bundle),
+            tune_config=tune.TuneConfig(
+                search_alg=SpareWorkers(searcher),
+                scheduler=NoteLostWorkers(searcher),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=_tune_name,
+                trial_dirname_creator=_tune_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # others of a shared study have theirs there
+            scratch.parent.rmdir()
+
+
+def _tune_name(trial: Trial) -> str:
+    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"

@@ -1,0 +1,104 @@
+"""Quantities and tables as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from tuner.space.class_names import short_name
+
+__all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "short", "size"]
+
+
+def short(value: object) -> str:
+    """Return a param's value as a table shows it."""
+    if isinstance(value, (list, tuple)):
+        return "+".join(short(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return short_name(value)
+
+
+def number(value: float | None) -> str:
+    """Return a metric for a table: four digits that matter."""
+    small, large = 1e-3, 100
+    if value is None:
+        return ""
+    if value != 0 and abs(value) < small:
+        return f"{value:.2e}"
+    return f"{value:.4f}" if abs(value) < large else f"{value:,.0f}"
+
+
+def count(value: int | None) -> str:
+    """Return a number of parameters for a table."""
+    thousand, million = 1_000, 1_000_000
+    if value is None:
+        return ""
+    if value < 10 * thousand:
+        return str(value)
+    if round(value / thousand) < thousand:
+        return f"{value / thousand:.0f} k"
+    return f"{value / million:.2f} M"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units."""
+    minute, hour, precise = 60, 3600, 9.95
+    if seconds is None:
+        return ""
+    if seconds < precise:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < minute:
+        return f"{whole} s"
+    if whole < hour:
+        return f"{whole // minute} min {whole % minute:02d} s"
+    return f"{whole // hour} h {whole % hour // minute:02d} min"
+
+
+def size(n_bytes: int | None) -> str:
+    """Return an amount of memory, or of a disk, for a table."""
+    thousand, kilo, mega, giga = 1000, 2**10, 2**20, 2**30
+    if n_bytes is None:
+        return ""
+    if round(n_bytes / kilo) < thousand:
+        return f"{n_bytes / kilo:.0f} kB"
+    if round(n_bytes / mega) < thousand:
+        return f"{n_bytes / mega:.0f} MB"
+    return f"{n_bytes / giga:.1f} GB"
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Collection[str]) -> str:
+    """Return a table as aligned text, numbers to the right, without columns that are empty.
+
+    Parameters
+    ----------
+    header, rows
+        Cells. The last column is not padded.
+    text
+        Headers of the columns that stand to the left.
+    """
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
+    lines = []
+    for line in [header, *rows]:
+        *parts, last = [
+            line[column].ljust(widths[column])
+            if header[column] in text
+            else line[column].rjust(widths[column])
+            for column in used
+        ]
+        lines.append("  ".join([*parts, last.strip()]).rstrip())
+    return "\n".join(lines)
+
+
+def cut(text: str, width: int | None) -> str:
+    """Return text with what goes beyond a terminal's width left out; None: all of it."""
+    if width is None:
+        return text
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar in a cell is escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,173 @@
+"""From the values of each fit by user to the final judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.holdout.comparisons import Comparisons, compare_all, groups
+from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of, user_error
+from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
+from tuner.trials.records import Direction, is_better
+
+__all__ = ["Fitted", "intervals", "judge"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trial as it was fitted for the judgement.
+
+    Attributes
+    ----------
+    number, name, label, epoch, seeds, validation
+        See `JudgedRow`.
+    by_seed
+        Metrics of each fit on the holdout, in the order of `seeds`.
+    by_user
+        Of each metric that is a mean over users its values, shape (n_seeds, n_users), users in one order.
+    """
+
+    number: int
+    name: str | None
+    label: str
+    epoch: int
+    seeds: tuple[int, ...]
+    validation: float
+    by_seed: tuple[Mapping[str, float], ...]
+    by_user: Mapping[str, NDArray[np.float32]]
+
+
+def judge(
+    fitted: Sequence[Fitted],
+    *,
+    objective: str,
+    direction: Direction,
+    look: int = 1,
+    made: str = "",
+    by: str = "",
+    before: tuple[str, ...] = (),
+    facts: Mapping[str, object] | None = None,
+) -> Final:
+    """Judge trials by their fits on the holdout.
+
+    Without values of the objective by user, rows are in order and have no interval, comparison or group of
+    their own.
+
+    Parameters
+    ----------
+    fitted
+        The trials, in any order.
+    objective, direction
+        What decides.
+    look, made, by, before, facts
+        See `Final`.
+    """
+    n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
+    if n_users == 1:  # of whom nothing can be said
+        fitted = [replace(one, by_user={}) for one in fitted]
+    means = {one.number: _means(one.by_seed) for one in fitted}
+    sign = -1 if direction == "maximize" else 1
+    ordered = sorted(fitted, key=lambda one: (sign * means[one.number][objective], one.number))
+    baseline = _best_baseline(fitted, direction)
+    found = _compared(ordered, objective)
+    grouped = groups([one.number for one in ordered], found) if found else {}
+    bounds = _intervals(ordered)
+    rows = []
+    for place, one in enumerate(ordered):
+        following = ordered[place + 1].number if place + 1 < len(ordered) else None
+        against = baseline if baseline != one.number else None
+        rows.append(
+            JudgedRow(
+                number=one.number,
+                name=one.name,
+                label=one.label,
+                epoch=one.epoch,
+                seeds=one.seeds,
+                metrics=means[one.number],
+                by_seed=one.by_seed,
+                intervals=bounds[one.number],
+                validation=one.validation,
+                optimism=one.validation - means[one.number][objective],
+                against_baseline=found.of(one.number, against) if found and against is not None else None,
+                against_next=found.of(one.number, following) if found and following is not None else None,
+                group=grouped.get(one.number, 1),
+            )
+        )
+    return Final(
+        objective, direction, tuple(rows), look, n_users, baseline, made, by, before, dict(facts or {})
+    )
+
+
+def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {
+        label: fmean(one[label] for one in by_seed)
+        for label in by_seed[0]
+        if all(label in one for one in by_seed)
+    }
+
+
+def _best_baseline(fitted: Sequence[Fitted], direction: Direction) -> int | None:
+    """Return the best baseline by validation: chosen without the holdout, so a fair one to test by."""
+    best: Fitted | None = None
+    for one in fitted:
+        if one.name is not None and (best is None or is_better(one.validation, best.validation, direction)):
+            best = one
+    return None if best is None else best.number
+
+
+def _compared(ordered: Sequence[Fitted], objective: str) -> Comparisons | None:
+    if any(objective not in one.by_user for one in ordered):
+        return None
+    values = [one.by_user[objective] for one in ordered]
+    return compare_all([one.number for one in ordered], values)
+
+
+def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
+    found: dict[int, dict[str, Interval]] = {one.number: {} for one in ordered}
+    for label in dict.fromkeys(label for one in ordered for label in one.by_user):
+        having = [one for one in ordered if label in one.by_user]
+        values = [one.by_user[label] for one in having]
+        seeds = seeds_of(values)
+        low, high = intervals(
+            np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values]),
+            np.array([seeds.error(n_varying(fits)) for fits in values]),
+            df=seeds.df,
+        )
+        for at, one in enumerate(having):
+            found[one.number][label] = Interval(float(low[at]), float(high[at]))
+    return found
+
+
+def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array]:
+    """Return bounds that hold the true mean over users and seeds in 95 % of studies.
+
+    The users' part has the shape of their bootstrap. The seeds widen it as they widen a t interval.
+
+    Parameters
+    ----------
+    by_user
+        Means over seeds, shape (n, n_users).
+    by_seeds
+        Their standard errors by seeds, shape (n,).
+    df
+        Degrees of freedom of the latter.
+
+    Returns
+    -------
+    tuple
+        Lower and upper bounds, each of shape (n,).
+    """
+    n_users = by_user.shape[1]
+    means, by_users = by_user.mean(axis=1), user_error(by_user)
+    both = half_width(by_users, by_seeds, n_users=n_users, df=df, level=LEVEL)
+    alone = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
+    low, high = bootstrap_bounds(by_user.T, LEVEL)
+    wider = np.where(alone > 0, both / np.where(alone > 0, alone, 1.0), 1.0)
+    same = np.where(alone > 0, 0.0, both)  # users that are all alike
+    return means - (means - low) * wider - same, means + (high - means) * wider + same

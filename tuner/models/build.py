@@ -1,0 +1,289 @@
+"""From flat params to a RecTools model, and what can be said of params without data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from rectools.models import model_from_params
+from rectools.models.base import ModelBase
+from rectools.models.nn.transformers.base import TransformerModelBase
+
+from tuner.config import Baseline, Study
+from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
+from tuner.models.feasibility import infeasible
+from tuner.models.signatures import accepted_kwargs, imported, model_class, options
+from tuner.space import Space, Value
+
+__all__ = [
+    "CLASSIC_BASELINES",
+    "NamedParams",
+    "build_model",
+    "complete_params",
+    "kwarg_default",
+    "point_of",
+    "reference_params",
+    "resolve_baselines",
+    "trains_by_steps",
+    "trial_params",
+    "why_infeasible",
+]
+
+Flat = dict[str, Value]
+
+#: Models that need no tuning to be worth comparing with (Ferrari Dacrema 2019; Shehzad & Jannach 2023).
+CLASSIC_BASELINES: dict[str, Flat] = {
+    "popular": {"cls": "PopularModel"},
+    "random": {"cls": "RandomModel", "random_state": 60},
+    "ease": {"cls": "EASEModel", "regularization": 500.0},
+    "ials": {
+        "cls": "ImplicitALSWrapperModel",
+        "model.factors": 64,
+        "model.iterations": 15,
+        "model.random_state": 60,
+    },
+    "item_knn": {"cls": "ImplicitItemKNNWrapperModel", "model.cls": "CosineRecommender", "model.K": 50},
+    "pure_svd": {"cls": "PureSVDModel", "factors": 64},
+    "sasrec": {"cls": "SASRecModel"},
+    "bert4rec": {"cls": "BERT4RecModel"},
+}
+
+
+#: Modules of RecTools with models that no GPU is used for.
+_CLASSIC = tuple(
+    f"rectools.models.{name}"
+    for name in (
+        "ease",
+        "implicit_als",
+        "implicit_bpr",
+        "implicit_knn",
+        "lightfm",
+        "popular",
+        "popular_in_category",
+        "pure_svd",
+        "random",
+    )
+)
+
+
+@dataclass(frozen=True)
+class NamedParams:
+    """A baseline with its params worked out.
+
+    Attributes
+    ----------
+    name
+        On the leaderboard.
+    params
+        Flat params of its model.
+    point
+        The same as a point of the space; None if it lies outside.
+    """
+
+    name: str
+    params: Flat
+    point: Flat | None
+
+
+def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
+    """Build a RecTools model from flat params.
+
+    Raises
+    ------
+    TrialError
+        If RecTools or a user's class refuses them; the cause is chained.
+    """
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in params.items()}
+    try:
+        return model_from_params(plain)
+    except Exception as error:  # a user's constructor may raise anything
+        reason = " ".join(str(error).split())
+        msg = f"the model cannot be built: {type(error).__name__}: {reason[:300]}"
+        raise TrialError(msg) from error
+
+
+def complete_params(params: Mapping[str, Value]) -> Flat:
+    """Return the params with all defaults filled in, as ``get_params(simple_types=True)`` prints them."""
+    printed = build_model(params).get_params(simple_types=True)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in printed.items()}
+
+
+def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
+    """Return what a module gets where its kwarg is not given, in a list that is empty where nothing is.
+
+    The model is asked, since some hand over values of their own: `HSTUModel` makes cosines the distance of
+    a similarity module whose signature says dot products.
+
+    Parameters
+    ----------
+    key
+        Flat key of the kwarg.
+    params
+        Flat params of the model, without that kwarg.
+    """
+    owner, _, name = key.partition("_kwargs.")
+    handed: dict[str, Any] = {}
+    try:
+        model = build_model(params)
+    except TrialError:  # a module may need the very kwarg to be made
+        cls = imported(str(params.get(f"{owner}_type")))
+    else:
+        cls = getattr(model, f"{owner}_type", None)
+        handed = _handed_over(model, owner)
+    known = {**(accepted_kwargs(cls) if isinstance(cls, type) else {}), **handed}
+    return [known[name]] if known.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty else []
+
+
+#: How a model makes those of its modules that need no data.
+_MAKERS = {
+    "data_preparator": "_init_data_preparator",
+    "pos_encoding": "_init_pos_encoding_layer",
+    "similarity_module": "_init_similarity_module",
+    "transformer_layers": "_init_transformer_layers",
+}
+
+
+def _handed_over(model: ModelBase[Any], owner: str) -> dict[str, Any]:
+    """Return the arguments by name that a model hands to one of its modules; the model is spoilt by that."""
+    seen: dict[str, Any] = {}
+    if owner in _MAKERS and isinstance(model, TransformerModelBase):
+        setattr(model, f"{owner}_type", lambda *_, **kwargs: seen.update(kwargs))
+        with suppress(Exception):  # a user's model may want more of its module than this stands in for
+            getattr(model, _MAKERS[owner])()
+    return seen
+
+
+def trains_by_steps(params: Mapping[str, Value]) -> bool:
+    """Whether flat params are of a model that torch trains, and not of a classic one that uses no GPU."""
+    cls = model_class(params.get("cls"))
+    return cls is None or not cls.__module__.startswith(_CLASSIC)
+
+
+def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
+    """Return a trial's full params: a transformer gets the study's number of epochs unless it has its own."""
+    cls = model_class(params.get("cls"))
+    if cls is not None and issubclass(cls, TransformerModelBase):
+        return {**params, "epochs": params.get("epochs", epochs)}
+    return dict(params)
+
+
+def why_infeasible(params: Mapping[str, Value]) -> str | None:
+    """Return in a line why these params cannot work, None if they may."""
+    problems = infeasible(params)
+    return f"{problems[0].where}: {problems[0].rule}" if problems else None
+
+
+def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
+    """Work out the params of each baseline, and its place in the space where it has one.
+
+    A baseline of one of the space's models takes the values that the space fixes.
+
+    Raises
+    ------
+    StudyError
+        With every baseline that cannot be worked out or built.
+    """
+    named: dict[str, Flat] = {**CLASSIC_BASELINES, **space.baselines}
+    resolved: list[NamedParams] = []
+    problems: list[Problem] = []
+    for index, baseline in enumerate(study.baselines):
+        where = f"baselines[{index}]"
+        own = "cls" in baseline.params and baseline.use is None
+        start = baseline.use or baseline.name
+        if not own and start not in named:
+            rule = f"must be a named baseline or give `params` with a `cls`, but got {start!r}"
+            problems.append(Problem(where, rule, did_you_mean(start, list(named))))
+            continue
+        params = _with_fixed({**({} if own else named[start]), **_tupled(baseline)}, space)
+        impossible = infeasible(params)
+        if impossible:
+            problems.extend(
+                Problem(f"{where} {baseline.name}, {p.where}", p.rule, p.hint) for p in impossible
+            )
+            continue
+        try:
+            build_model(params)
+            point = point_of(params, space, study.training.epochs)
+            resolved.append(NamedParams(baseline.name, params, point))
+        except TrialError as error:
+            problems.append(Problem(where, f"{baseline.name}: {error.message}"))
+    names = [baseline.name for baseline in study.baselines]
+    reference = study.metrics.reference
+    if reference is not None and reference not in names and reference not in named:
+        rule = f"must name a baseline, but got {reference!r}"
+        problems.append(Problem("metrics.reference", rule, did_you_mean(reference, [*names, *named])))
+    if problems:
+        raise StudyError(study.study, problems)
+    return resolved
+
+
+def reference_params(study: Study, space: Space) -> Flat | None:
+    """Return the params of the reference model, None if the study names none."""
+    name = study.metrics.reference
+    if name is None:
+        return None
+    own = [baseline for baseline in study.baselines if baseline.name == name]
+    wanted = study.model_copy(update={"baselines": tuple(own) or (Baseline(name=name),)})
+    return trial_params(resolve_baselines(wanted, space)[0].params, study.training.epochs)
+
+
+def _tupled(baseline: Baseline) -> Flat:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in baseline.params.items()}
+
+
+def _with_fixed(params: Flat, space: Space) -> Flat:
+    """Add what the space fixes for a model of its own, and what the modules so chosen cannot do without."""
+    if params.get("cls") not in options(space, "cls"):
+        return params
+    merged = dict(params)
+    for parameter in space.parameters:
+        if parameter.key in merged or not parameter.active(merged):
+            continue
+        required = "_kwargs." in parameter.key and not kwarg_default(parameter.key, merged)
+        if required or parameter.constant:
+            merged[parameter.key] = parameter.domain.only()
+    return merged
+
+
+def point_of(params: Mapping[str, Value], space: Space, epochs: int) -> Flat | None:
+    """Return the params as a point of the space; None if they lie outside.
+
+    What they do not say has the value that the model and its modules have by default.
+
+    Parameters
+    ----------
+    params
+        Flat params of a model, or of a trial.
+    space
+        Where the point is to lie.
+    epochs
+        Of the study, for a transformer that does not say its own.
+
+    Raises
+    ------
+    TrialError
+        If they say too little, and the model cannot be built, which would say the rest.
+    """
+    full = trial_params(params, epochs)
+    given = trial_params({"cls": params["cls"]}, epochs)
+    with suppress(SpaceError):
+        return space.encode(full, given)
+    if params["cls"] not in options(space, "cls"):
+        return None
+    complete = complete_params(full)
+    known = dict(complete)
+    for parameter in space.parameters:
+        if "_kwargs." in parameter.key and parameter.key not in known and parameter.active(known):
+            known.update((parameter.key, value) for value in kwarg_default(parameter.key, complete))
+    try:
+        defaults = complete_params(given)
+    except TrialError:  # a model with params that have no default
+        defaults = given
+    implied = {key: value for key, value in known.items() if key not in params}
+    try:
+        return space.encode(known, {**defaults, **implied})
+    except SpaceError:
+        return None

@@ -1,0 +1,141 @@
+"""Bounds of single params, and what a sequence needs to be trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+
+from tuner.errors import Problem
+from tuner.models.feasibility.case import Case
+
+__all__ = ["BOUND_RULES", "CLASSIC", "Bound", "at_least", "positive"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A condition on one number.
+
+    Attributes
+    ----------
+    key
+        Flat key of the param.
+    rule
+        The condition as it is told.
+    holds
+        The condition. A nan fails every comparison, and so the rule.
+    whole
+        Whether fractions are refused, as by RecTools' config.
+    unless
+        A param which, when set, makes RecTools ignore this one.
+    """
+
+    key: str
+    rule: str
+    holds: Callable[[float], bool]
+    whole: bool = False
+    unless: str = ""
+
+    def check(self, value_of: Callable[[str], Any]) -> Iterator[Problem]:
+        """Say whether the condition holds for the value of the key, if it is a number."""
+        value = value_of(self.key)
+        if not isinstance(value, int | float) or (self.unless and value_of(self.unless) is not None):
+            return
+        if self.whole and not float(value).is_integer():
+            rule = f"`{self.key}` must be a whole number, but got {value}"
+            yield Problem(self.key, rule, "search it with `Int` or a `Choice` of whole numbers")
+        elif not self.holds(value):
+            hint = f"bound it in the space so that `{self.rule}`"
+            yield Problem(self.key, f"`{self.rule}` must hold, but got {value}", hint)
+
+
+def at_least(low: float, key: str, *, whole: bool = True, unless: str = "") -> Bound:
+    """Return the bound of a number from below."""
+    return Bound(key, f"{key} >= {low}", lambda value: value >= low, whole, unless)
+
+
+def positive(key: str) -> Bound:
+    """Return the bound of a number that must be above 0."""
+    return Bound(key, f"0 < {key} < inf", lambda value: 0 < value < math.inf)
+
+
+#: Each was run: RecTools accepts a value beyond, then fails, or (no epochs, no learning rate, all units
+#: dropped) fits a model that has learnt nothing. No blocks at all is a model: each item predicts the next.
+_TRANSFORMER = (
+    at_least(1, "n_factors"),
+    at_least(1, "n_heads"),
+    at_least(0, "n_blocks"),
+    at_least(1, "session_max_len"),
+    at_least(1, "batch_size"),
+    at_least(1, "recommend_batch_size"),
+    at_least(0, "dataloader_num_workers"),
+    at_least(1, "epochs", unless="get_trainer_func"),  # -1 never ends; a trainer of one's own ignores it
+    Bound("dropout_rate", "0 <= dropout_rate < 1", lambda rate: 0 <= rate < 1),
+)
+
+#: The same for implicit and scipy. ``K=0`` ends the process; a negative penalty fits all the same in ALS, and
+#: fails in BPR only after many iterations, so neither is refused.
+CLASSIC: Mapping[str, tuple[Bound, ...]] = {
+    "ImplicitALSWrapperModel": (
+        at_least(1, "model.factors"),
+        at_least(1, "model.iterations"),
+        positive("model.alpha"),  # 0 forgets the interactions, below 0 it inverts them
+    ),
+    "ImplicitBPRWrapperModel": (
+        at_least(1, "model.factors"),
+        at_least(1, "model.iterations"),
+        positive("model.learning_rate"),
+    ),
+    "ImplicitItemKNNWrapperModel": (at_least(1, "model.K"),),
+    "PureSVDModel": (
+        at_least(1, "factors"),
+        at_least(1, "maxiter"),
+        at_least(0, "tol", whole=False),
+    ),
+    # Below 0 the regression has no minimum in general, and far below its weights change their sign.
+    "EASEModel": (at_least(0, "regularization", whole=False),),
+}
+
+
+def _bounds(case: Case) -> Iterator[Problem]:
+    for bound in _TRANSFORMER:
+        yield from bound.check(case.flat)
+
+
+def _learning_rate(case: Case) -> Iterator[Problem]:
+    if case.keeps("lightning_module", TransformerLightningModule, "__init__", "configure_optimizers"):
+        yield from positive("lr").check(case.flat)
+
+
+def _train_sequences(case: Case) -> Iterator[Problem]:
+    """Want two items: one alone has no target once it is shifted, and the fit fails at that user."""
+    if case.shifts:
+        yield from at_least(2, "train_min_user_interactions").check(case.flat)
+
+
+def _room_for_mask(case: Case) -> Iterator[Problem]:
+    """Want a place beside the last, the MASK token's: one place holds no item to predict from."""
+    if case.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_recommend"):
+        bound = at_least(2, "session_max_len")
+        if case["session_max_len"] == 1:
+            yield from bound.check(case.flat)
+
+
+def _mask_sees(case: Case) -> Iterator[Problem]:
+    """Want a block: a MASK token learns of other items through attention only."""
+    if case.masks and case.masked_attention and case["n_blocks"] == 0:
+        rule = "`n_blocks >= 1` must hold where items are masked, but got 0"
+        yield Problem("n_blocks", rule, "allow 0 blocks only with SASRecDataPreparator")
+
+
+BOUND_RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
+    _bounds,
+    _learning_rate,
+    _train_sequences,
+    _room_for_mask,
+    _mask_sees,
+)

@@ -1,0 +1,141 @@
+"""What a feasibility rule sees of flat params: the model, the classes it names, values and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from rectools.models.base import ModelBase
+from rectools.models.nn.transformers.base import TransformerModelBase
+from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
+from rectools.models.nn.transformers.hstu import STULayers
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.ligr import LiGRLayers
+from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+from rectools.models.nn.transformers.sasrec import SASRecDataPreparator, SASRecTransformerLayers
+from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
+from rectools.utils.misc import import_object
+
+from tuner.models.signatures import model_class
+from tuner.space import Value
+
+__all__ = [
+    "ATTENTION",
+    "LOSSES",
+    "LOSS_PARTS",
+    "Case",
+    "case_of",
+    "defaults_of",
+    "imported",
+    "keeps",
+    "model_named",
+]
+
+#: All but the first draw negatives.
+LOSSES = ("softmax", "BCE", "gBCE", "sampled_softmax")
+
+#: Layers of RecTools that cut the width into heads, and that see across positions only what the masks allow.
+ATTENTION = (SASRecTransformerLayers, PreLNTransformerLayers, LiGRLayers)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A transformer model's params with all defaults, classes imported and kwargs gathered.
+
+    Attributes
+    ----------
+    model
+        One of RecTools' own transformer models.
+    fields
+        All fields of its config; each ``X_kwargs`` is a dict.
+    """
+
+    model: type[TransformerModelBase[Any]]
+    fields: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # a param may be anything
+        return self.fields[name]
+
+    def flat(self, key: str) -> Any:  # noqa: ANN401  # a param may be anything
+        """Return the value of a flat key, None if it has none."""
+        owner, _, name = key.partition("_kwargs.")
+        return self.fields[f"{owner}_kwargs"].get(name) if name else self.fields.get(key)
+
+    def keeps(self, owner: str, base: type, *names: str) -> bool:
+        """Whether the class of that param does these things as `base` does them."""
+        return keeps(self.fields[f"{owner}_type"], base, names)
+
+    @property
+    def shifts(self) -> bool:
+        """Whether each position of the train sequence has the next item as its target."""
+        return self.keeps("data_preparator", SASRecDataPreparator, "_collate_fn_train")
+
+    @property
+    def masks(self) -> bool:
+        """Whether items are hidden at random and are the targets."""
+        return self.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_train", "_mask_session")
+
+    @property
+    def stu(self) -> bool:
+        """Whether the layers work as HSTU's do."""
+        return self.keeps("transformer_layers", STULayers, "__init__", "forward")
+
+    @property
+    def masked_attention(self) -> bool:
+        """Whether a position sees exactly what ``use_causal_attn`` says."""
+        known = any(self.keeps("transformer_layers", base, "__init__", "forward") for base in ATTENTION)
+        return known and self.keeps("backbone", TransformerTorchBackbone, "encode_sessions", "forward")
+
+    @property
+    def usual_loss(self) -> bool:
+        """Whether the losses are RecTools' own, on all positions."""
+        names = ("__init__", "training_step", "get_batch_logits", *LOSS_PARTS)
+        return self.keeps("lightning_module", TransformerLightningModule, *names)
+
+
+LOSS_PARTS = ("requires_negatives", "get_loss_calculator", "_calc_custom_loss")
+
+
+@lru_cache(maxsize=256)
+def keeps(cls: object, base: type, names: tuple[str, ...]) -> bool:
+    """Whether a class has the very functions of `base` under these names."""
+    return isinstance(cls, type) and all(getattr(cls, name, None) is getattr(base, name) for name in names)
+
+
+@lru_cache(maxsize=64)
+def model_named(path: Value) -> type[ModelBase[Any]] | None:
+    """Return the model class of that name or path, None if there is none."""
+    return model_class(path)
+
+
+@lru_cache(maxsize=64)
+def defaults_of(model: type[TransformerModelBase[Any]]) -> Mapping[str, Any]:
+    """Return the params of a model class and their defaults."""
+    return {name: field.default for name, field in model.config_class.model_fields.items()}
+
+
+@lru_cache(maxsize=256)
+def imported(path: str) -> object:
+    """Return what stands at an import path, None if nothing can be imported."""
+    try:
+        return import_object(path)
+    except Exception:  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` tells it
+        return None
+
+
+def case_of(model: type[TransformerModelBase[Any]], params: Mapping[str, Value]) -> Case:
+    """Return what the rules see of the flat params of a transformer."""
+    fields: dict[str, Any] = dict(defaults_of(cast(Any, model)))
+    fields |= {f"{name[:-5]}_kwargs": {} for name in fields if name.endswith("_type")}
+    for key, value in params.items():
+        owner, _, name = key.partition("_kwargs.")
+        if name and isinstance(fields.get(f"{owner}_kwargs"), dict):
+            fields[f"{owner}_kwargs"][name] = tuple(value) if isinstance(value, list) else value
+        elif key.endswith("_type") and isinstance(value, str):
+            fields[key] = imported(value)
+        elif not key.endswith("_kwargs"):
+            whole = isinstance(fields.get(key), int) and isinstance(value, float) and value.is_integer()
+            fields[key] = int(value) if whole else value  # type: ignore[arg-type]  # RecTools' config does the same
+    return Case(model, fields)

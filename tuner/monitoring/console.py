@@ -1,0 +1,254 @@
+"""What a person sees while a search runs: a live table on a terminal, else one line per event.
+
+Everything goes to stderr; stdout is for results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tuner.formatting import duration, number
+from tuner.monitoring.live_table import InFlight, Standing
+from tuner.trials.constraints import Constraint, broken
+from tuner.trials.records import Direction, Evaluation, Job, Rest, Stop, Summary, is_better
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["Progress", "stderr_console"]
+
+#: Redraws in a second: each takes milliseconds of the process that starts the trials.
+REFRESHES = 2
+
+
+def stderr_console() -> Console:
+    """Return the console for all that is not a result."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Running:
+    job: Job
+    began: float
+    epochs: int
+    last: Evaluation | None = None
+
+
+@dataclass
+class _Best:
+    name: str
+    value: float
+
+
+@dataclass
+class _Counts:
+    done: int = 0
+    failed: int = 0
+    stopped: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Progress:
+    """Looks on and shows where the search stands; a context manager.
+
+    Parameters
+    ----------
+    console
+        Where to write; a terminal gets the live table.
+    total
+        Trials and baselines when all are done; None if nobody knows.
+    already
+        How many of them earlier runs have ended.
+    n_folds
+        Of a trial.
+    objective, direction
+        What decides.
+    constraints
+        A trial that breaks one is never the best.
+    concurrency
+        Trials at once, for the time left; None: as many as run at the moment.
+    folder
+        Of the study, as the user would type it.
+    ends_at
+        End of the time budget on the clock of `time.monotonic`; None for none.
+    resting
+        Numbers of the trials that rest from an earlier run.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        total: int | None,
+        already: int,
+        n_folds: int,
+        objective: str,
+        direction: Direction,
+        constraints: Sequence[Constraint] = (),
+        concurrency: int | None,
+        folder: str,
+        ends_at: float | None = None,
+        resting: Collection[int] = (),
+    ) -> None:
+        self._console = console
+        self._total = total
+        self._already = already
+        self._n_folds = n_folds
+        self._objective = objective
+        self._direction = direction
+        self._constraints = constraints
+        self._concurrency = concurrency
+        self._folder = folder
+        self._ends_at = ends_at
+        self._counts = _Counts()
+        self._others: dict[str, int] = {}
+        self._running: dict[int, _Running] = {}
+        self._resting = set(resting)
+        self._best: _Best | None = None
+        self._live = (
+            Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def remember(self, records: Iterable[TrialRecord]) -> None:
+        """Know the best of the trials that have ended before."""
+        for record in records:
+            if record.summary is not None and record.state == "complete":
+                self._is_best(f"trial {record.number} {record.label}", record.summary)
+
+    def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
+        """Show that a trial runs, for so many seconds; say it only where that is news."""
+        self._resting.discard(job.number)
+        epochs = int(str(job.params.get("epochs", 0)))
+        self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
+        if again:
+            self._say(f"{_name(job)} was cut off and begins again")
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Show the trial's newest metrics."""
+        if job.number in self._running:
+            self._running[job.number].last = evaluation
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
+        """Say how a trial ended."""
+        self._end(job, seconds)
+        breaks = broken(self._constraints, summary)
+        best = self._is_best(_name(job), summary)
+        epoch = f", epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
+        value = f"{self._objective} {number(summary.mean)}"
+        spread = f" ± {number(summary.std)}" if self._n_folds > 1 else ""
+        mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
+        self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
+
+    def rested(self, job: Job, rest: Rest) -> None:  # noqa: ARG002  # an observer's signature
+        """Count a trial that rests; it is no news."""
+        self._running.pop(job.number, None)
+        self._resting.add(job.number)
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
+        """Say that a trial was stopped early, where and why."""
+        self._end(job, seconds)
+        self._counts.stopped += 1
+        self._say(f"{_name(job)} stopped after {stop.where} by {stop.rule}: {stop.why}, {duration(seconds)}")
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Say why a trial failed."""
+        self._end(job, None)
+        self._counts.failed += 1
+        self._say(f"{_name(job)} failed: {cause} (see {self._folder}/{log})", style="red")
+
+    def left(self, number: int) -> None:
+        """Show a trial no longer that neither runs nor has ended."""
+        self._running.pop(number, None)
+
+    def count(self, others: Mapping[str, int]) -> None:
+        """Show how many trials are in states that have no events here."""
+        self._others = dict(others)
+
+    def standing(self) -> Standing:
+        """Return the live view."""
+        counts, best = self._counts, self._best
+        return Standing(
+            done=self._already + counts.done + counts.failed,
+            total=self._total,
+            stopped=counts.stopped,
+            failed=counts.failed,
+            others=self._others | ({"resting": len(self._resting)} if self._resting else {}),
+            running=[self._in_flight(trial) for trial in self._running.values()],
+            best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
+            objective=self._objective,
+            direction=self._direction,
+            n_folds=self._n_folds,
+            left=self._time_left(),
+        )
+
+    def _is_best(self, name: str, summary: Summary) -> bool:
+        """Take a trial for the best so far, if it is."""
+        best, value = self._best, summary.mean
+        if broken(self._constraints, summary):
+            return False
+        if best is not None and not is_better(value, best.value, self._direction):
+            return False
+        self._best = _Best(name, value)
+        return True
+
+    def _in_flight(self, trial: _Running) -> InFlight:
+        last, epochs = trial.last, trial.epochs
+        fold, epoch = (last.fold + 1, last.epoch) if last else (1, 0)
+        if epochs and epoch >= epochs and fold < self._n_folds:
+            fold, epoch = fold + 1, 0
+        return InFlight(
+            trial.job.number,
+            trial.job.label,
+            fold,
+            epoch,
+            epochs,
+            last.metrics.get(self._objective) if last else None,
+            time.monotonic() - trial.began,
+        )
+
+    def _time_left(self) -> float | None:
+        counts = self._counts
+        estimates: list[float] = []
+        if counts.seconds and self._total is not None:
+            left = max(0, self._total - self._already - counts.done - counts.failed)
+            at_once = self._concurrency or max(1, len(self._running))
+            estimates.append(left * sum(counts.seconds) / len(counts.seconds) / at_once)
+        if self._ends_at is not None:
+            estimates.append(max(0.0, self._ends_at - time.monotonic()))
+        return min(estimates, default=None)
+
+    def _end(self, job: Job, seconds: float | None) -> None:
+        self._running.pop(job.number, None)
+        self._resting.discard(job.number)
+        if seconds is not None:
+            self._counts.done += 1
+            self._counts.seconds.append(seconds)
+
+    def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:
+        clock = time.strftime("%H:%M:%S")
+        done = self._already + self._counts.done + self._counts.failed
+        of = f"{done:>{len(str(self._total))}}/{self._total}" if self._total is not None else str(done)
+        line = f"{clock}  {of}  {text}{f'  ({mark})' if mark else ''}"
+        write: Callable[..., None] = (
+            self._live.console.print if self._live is not None else self._console.print
+        )
+        write(Text(line, style=style or ""))
+
+
+def _name(job: Job) -> str:
+    return f"trial {job.number} {job.label}"

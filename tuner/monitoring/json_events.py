@@ -1,0 +1,151 @@
+"""The events of a search for programs: one JSON object a line, each written at once.
+
+Every event has ``event``, its kind; ``time``, UTC in ISO 8601; the kinds and their keys stand in
+docs/watching.md, and `KINDS` names them. Folds count from 1 and trials from 0, as on the leaderboard. A
+stream that does not end with ``ended`` was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TextIO
+
+from tuner.errors import Problem, StudyError
+from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+
+__all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
+
+logger = logging.getLogger(__name__)
+
+#: Number of the schema; a change that a program could stumble over raises it.
+SCHEMA = 1
+#: The keys of each kind of event beside ``event`` and ``time``.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "study": ("schema", "study", "folder", "objective", "direction", "n_folds", "trials", "ended"),
+    "started": ("trial", "label", "params", "seeds", "again"),
+    "evaluated": ("trial", "fold", "epoch", "metrics", "train_loss", "learning_rate", "fit_seconds"),
+    "finished": ("trial", "epoch", "mean", "std", "metrics", "parameters", "seconds"),
+    "rested": ("trial", "fold", "epoch"),
+    "stopped": ("trial", "rule", "fold", "epoch", "why", "seconds"),
+    "failed": ("trial", "cause", "log"),
+    "ended": ("reason", "text"),
+}
+
+
+class Events:
+    """An observer of a search that writes what it sees as JSON lines.
+
+    A stream that can no longer be written, as when its reader has gone, is told once in the log and ends
+    nothing.
+
+    Parameters
+    ----------
+    stream
+        Where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._broken = False
+
+    def study(self, **facts: object) -> None:
+        """Write what is searched; the first event of a run."""
+        self._write("study", schema=SCHEMA, **facts)
+
+    def started(self, job: Job, *, again: bool) -> None:
+        """Write that a trial began."""
+        params, seeds = dict(job.params), list(job.seeds)
+        self._write("started", trial=job.number, label=job.label, params=params, seeds=seeds, again=again)
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Write metrics of a fold at an epoch."""
+        self._write(
+            "evaluated",
+            trial=job.number,
+            fold=evaluation.fold + 1,
+            epoch=evaluation.epoch,
+            metrics=dict(evaluation.metrics),
+            train_loss=evaluation.train_loss,
+            learning_rate=evaluation.learning_rate,
+            fit_seconds=evaluation.fit_seconds,
+        )
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
+        """Write the results of a trial."""
+        self._write(
+            "finished",
+            trial=job.number,
+            epoch=summary.epoch,
+            mean=summary.mean,
+            std=summary.std,
+            metrics=dict(summary.metrics),
+            parameters=summary.n_parameters,
+            seconds=round(seconds, 3),
+        )
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Write where a trial rests; it may be started again."""
+        self._write("rested", trial=job.number, fold=rest.fold + 1, epoch=rest.epoch)
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
+        """Write where and why a trial was stopped early."""
+        self._write(
+            "stopped",
+            trial=job.number,
+            rule=stop.rule,
+            fold=stop.fold + 1,
+            epoch=stop.epoch,
+            why=stop.why,
+            seconds=round(seconds, 3),
+        )
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Write why a trial failed."""
+        self._write("failed", trial=job.number, cause=cause, log=log)
+
+    def ended(self, reason: str, text: str) -> None:
+        """Write why the run ends; the last event."""
+        self._write("ended", reason=reason, text=text)
+
+    def _write(self, kind: str, **values: object) -> None:
+        if self._broken:
+            return
+        assert set(values) == set(KINDS[kind]), f"{kind} has other keys than its schema: {set(values)}"
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        line = json.dumps({"event": kind, "time": now, **values}, ensure_ascii=False, default=str)
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except OSError as error:
+            logger.warning("events can no longer be written: %s", error)
+            self._broken = True
+            if self._stream is sys.stdout:  # what is left in it would raise again when Python ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def events_to(path: str | None) -> Iterator[Events | None]:
+    """Open a stream of events: a file that is added to, ``-`` for stdout, None for none.
+
+    Raises
+    ------
+    StudyError
+        If the file cannot be written.
+    """
+    if path is None or path == "-":
+        yield None if path is None else Events(sys.stdout)
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(path).open("a", encoding="utf-8"))
+        except OSError as error:
+            rule = f"must be a file to write in, but {path!r} is not: {error.strerror}"
+            raise StudyError("--json-lines", [Problem("", rule)]) from error
+        yield Events(stream)

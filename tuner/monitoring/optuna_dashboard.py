@@ -1,0 +1,120 @@
+"""What optuna-dashboard shows of a study beside its numbers: names of objectives, notes of study and trials.
+
+Notes are stored as optuna-dashboard 0.21 stores them (`optuna_dashboard.save_note`), so that neither a run
+nor a reader of the store needs it: attributes of the study, a version and the text in parts for each note.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+
+from tuner.formatting import count, duration, number
+from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+
+__all__ = ["MOST_NOTES", "DashboardNotes"]
+
+#: Trials that get a note. All notes of a study are read at once, so that they must not grow without end.
+MOST_NOTES = 1000
+#: Characters in a part of a note, as optuna-dashboard has it.
+_PART = 2045
+
+
+class DashboardNotes:
+    """An observer of a search that leaves a note for each trial as it ends.
+
+    Parameters
+    ----------
+    study
+        The Optuna study.
+    objectives
+        Names of its objectives, the first one first.
+    folder
+        Of the study, as the user would type it.
+    """
+
+    def __init__(self, study: optuna.Study, objectives: tuple[str, ...], folder: str) -> None:
+        self._study = study
+        self._objective = objectives[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(objectives))
+        known = study._storage.get_study_system_attrs(study._study_id)  # noqa: SLF001  # as in `_save`
+        if "dashboard:note_ver" not in known:  # one that is there may be a person's own by now
+            self._save(None, _study_note(study, folder))
+
+    def started(self, job: Job, *, again: bool) -> None:
+        """Do nothing: a trial has its note at its end."""
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Do nothing: curves stand in the trial."""
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:
+        """Note what the trial is worth."""
+        epoch = f" at epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
+        size = f", {count(summary.n_parameters)} parameters" if summary.n_parameters else ""
+        lines = [
+            f"{_name(job)}: {self._objective} {number(summary.mean)} ± {number(summary.std)}{epoch}{size}, "
+            f"{duration(seconds)}",
+            "",
+            *_table(summary),
+        ]
+        self._note(job, "\n".join(lines))
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Do nothing, as with curves."""
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
+        """Note where and why the trial was stopped."""
+        text = f"stopped after {stop.where} by {stop.rule}: {stop.why}, {duration(seconds)}"
+        self._note(job, f"{_name(job)} {text}")
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Note why the trial failed."""
+        self._note(job, f"{_name(job)} failed; its log: `{log}`\n\n```\n{cause}\n```")
+
+    def _note(self, job: Job, text: str) -> None:
+        if job.number < MOST_NOTES:
+            storage, study_id = self._study._storage, self._study._study_id  # noqa: SLF001  # no public way by number
+            self._save(storage.get_trial_id_from_study_id_trial_number(study_id, job.number), text)
+
+    def _save(self, trial_id: int | None, text: str) -> None:
+        """Write a note: its parts, then the version that makes the dashboard take them."""
+        storage, study_id = self._study._storage, self._study._study_id  # noqa: SLF001  # system attributes are not public
+        prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
+        for index, at in enumerate(range(0, len(text), _PART)):
+            storage.set_study_system_attr(study_id, f"{prefix}note_str:{index}", text[at : at + _PART])
+        storage.set_study_system_attr(study_id, f"{prefix}note_ver", 1)
+
+
+def _name(job: Job) -> str:
+    model = str(job.params.get("cls", "?")).rsplit(".", 1)[-1]
+    return f"**{job.label}**" if job.label == model else f"**{job.label}** ({model})"
+
+
+def _table(summary: Summary) -> list[str]:
+    """Return each metric, its mean and its folds, as Markdown."""
+    folds = [f"fold {index + 1}" for index in range(len(summary.folds))]
+    rows = [
+        [label, number(value), *(number(fold[label]) for fold in summary.folds)]
+        for label, value in summary.metrics.items()
+    ]
+    cells = [["metric", "mean", *folds], ["---", *["---:"] * (len(folds) + 1)], *rows]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _study_note(study: optuna.Study, folder: str) -> str:
+    facts: Mapping[str, object] = study.user_attrs.get("facts", {})
+    plain = {key: value for key, value in facts.items() if not isinstance(value, (dict, list))}
+    known = "\n".join(f"- {key}: `{value}`" for key, value in plain.items())
+    return (
+        f"## {study.study_name}\n\n"
+        "A search of rectools-tuner. A trial's value is the mean of the objective over folds at its best "
+        "epoch; intermediate values are its curve, fold after fold. Baselines have a `name` among their user "
+        "attributes.\n\n"
+        f"{known}\n\n"
+        f"`tuner leaderboard {folder}` ranks the trials, `tuner show {folder} TRIAL` prints one.\n"
+    )

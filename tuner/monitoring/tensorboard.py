@@ -1,0 +1,305 @@
+"""TensorBoard: a run for each trial, with its curves as they come and its row in the HParams table.
+
+The tags of a run, where N counts folds from 1:
+
+    fold mean (maximize)/NDCG@10    the objective, or (minimize): mean over folds at the best epoch
+    fold mean/<metric>              the same for the other metrics
+    fold std/NDCG@10                sample deviation of the objective over folds
+    folds/NDCG@10 fold N            each metric of each fold at the best epoch
+    foldN/<metric>                  by epoch; at 0 for a model that is not trained by epochs
+    foldN/train_loss                by epoch, as the next three
+    foldN/learning_rate
+    foldN/epoch_seconds             of training that epoch; fit_seconds since the fold began
+    foldN/memory_gb                 the most so far: of the process; gpu_memory_gb: of tensors on its GPU
+    parameters                      trainable parameters
+    stopped early/fold              only of a trial that was: in which fold, at the step of its epoch
+
+Where there is a space and where none is chosen for the order. The HParams table sorts tags by character
+code and ticks the first five: the results. The pages of curves sort digits before all else and unfold the
+first two groups: the folds.
+
+The page of custom scalars opens on the objective of all trials in all folds; its layout stands in a file of
+its own beside the runs.
+
+No experiment summary is written, so TensorBoard makes the columns of the table from the runs it finds:
+the params of all trials, those that differ first, and all scalars. An experiment summary could pick and
+order the metrics, but it would replace the columns of params too, and of several only the first is read:
+params that a later trial brings, or another study under the same ``--logdir``, would never be shown.
+"""
+
+# ruff: noqa: PLC0415  # TensorBoard takes a while to import, so it waits for the first trial
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.space.class_names import short_name
+from tuner.trials.records import Direction, Evaluation, Job, Rest, Stop, Summary
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+
+__all__ = ["TensorBoardWriter"]
+
+logger = logging.getLogger(__name__)
+
+#: Longest label in a folder's name; file systems take 255 bytes, and a character can need four.
+LABEL_LENGTH = 60
+#: Column of the HParams table with the names of baselines, and of models.
+NAME = "name"
+
+
+class TensorBoardWriter:
+    """An observer of a search that writes what it sees for TensorBoard.
+
+    Every event is flushed when it is written, so that TensorBoard shows it at its next reload and a killed
+    search leaves readable files. When a file cannot be written, a warning is logged and nothing more is
+    written: curves are no reason to end a search.
+
+    Parameters
+    ----------
+    folder
+        Where the runs go, each into ``<number>-<label>``; TensorBoard's ``--logdir``.
+    objective, direction
+        What decides, and which way.
+    """
+
+    def __init__(self, folder: Path, *, objective: str, direction: Direction) -> None:
+        self._folder = folder
+        self._objective = objective
+        self._direction = direction
+        self._runs: dict[int, _Run] = {}
+        self._given_up = False
+        self._laid_out = False
+
+    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells, and more surely
+        """Begin the trial's run, in place of an earlier attempt's, and write its hparams."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        self._end(job.number)
+        if self._given_up:
+            return
+        with self._writing():
+            self._lay_out()
+            self._runs[job.number] = _Run(self._folder / _run_name(job))
+        # Without a name of its own the row is named as the run is, below the study's folder if TensorBoard
+        # looks at several studies: two trials number 0 would share a row otherwise.
+        params = {NAME: job.label, **{key: _hparam(value) for key, value in job.params.items()}}
+        self._write(job, hparams_pb(params, trial_id=""))
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
+        """Extend the curves of one fold."""
+        values = {
+            **evaluation.metrics,
+            "train_loss": evaluation.train_loss,
+            "learning_rate": evaluation.learning_rate,
+            "epoch_seconds": evaluation.epoch_seconds,
+            "fit_seconds": evaluation.fit_seconds,
+            "memory_gb": _gigabytes(evaluation.peak_memory),
+            "gpu_memory_gb": _gigabytes(evaluation.peak_gpu_memory),
+        }
+        fold = f"fold{evaluation.fold + 1}"
+        scalars = {f"{fold}/{name}": value for name, value in values.items() if value is not None}
+        self._write(job, _scalars(scalars), step=evaluation.epoch)
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has times
+        """Write the results and end the run."""
+        scalars = {f"fold mean/{label}": value for label, value in summary.metrics.items()}
+        scalars.pop(f"fold mean/{self._objective}", None)
+        scalars[f"fold mean ({self._direction})/{self._objective}"] = summary.mean
+        scalars[f"fold std/{self._objective}"] = summary.std
+        for index, metrics in enumerate(summary.folds):
+            scalars |= {f"folds/{label} fold {index + 1}": value for label, value in metrics.items()}
+        if summary.n_parameters is not None:
+            scalars["parameters"] = summary.n_parameters
+        self._write(job, _scalars(scalars), step=summary.epoch)
+        self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def rested(self, job: Job, rest: Rest) -> None:
+        """Write that the trial rests, and close its run; taken up again, it is written anew."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("resting", f"after {rest.where}: not among the best so far"))
+        self._end(job.number)
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
+        """Mark the run, write where and why as text, and end it; its curves stay."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, _scalars({"stopped early/fold": stop.fold + 1}), step=stop.epoch)
+        self._write(job, text_pb("stopped early", f"by {stop.rule} after {stop.where}: {stop.why}"))
+        self._write(job, _session_end("STATUS_SUCCESS"))
+        self._end(job.number)
+
+    def failed(self, job: Job, cause: str, log: str) -> None:
+        """Write the cause as text and end the run."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write(job, text_pb("failure", f"```\n{cause}\n```\n\nLog: `{log}`"))
+        self._write(job, _session_end("STATUS_FAILURE"))
+        self._end(job.number)
+
+    def close(self) -> None:
+        """Close the runs of trials that were cut off; begun again, they are written anew."""
+        for number in list(self._runs):
+            self._end(number)
+
+    def _lay_out(self) -> None:
+        """Write the layout of the custom scalars, in place of an earlier run's, with the first trial."""
+        if not self._laid_out:
+            self._laid_out = True
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for earlier in self._folder.glob("events.out.tfevents.*"):
+                earlier.unlink()
+            events = _EventFile(self._folder)
+            events.write(_layout(self._objective), 0)
+            events.close()
+
+    def _write(self, job: Job, summary: SummaryProto, step: int = 0) -> None:
+        with self._writing():
+            if job.number in self._runs:
+                self._runs[job.number].write(summary, step)
+
+    def _end(self, number: int) -> None:
+        with self._writing():
+            if number in self._runs:
+                self._runs.pop(number).close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Give up at the first error of the file system: say so once and write no more."""
+        try:
+            yield
+        except OSError as error:
+            logger.warning("TensorBoard's files cannot be written, so its curves end here: %s", error)
+            self._given_up = True
+            for run in self._runs.values():
+                with suppress(OSError):
+                    run.close()
+            self._runs.clear()
+
+
+class _EventFile:
+    """An event file in a folder.
+
+    TensorBoard's `RecordWriter` on a plain file rather than its `EventFileWriter`, which keeps a thread for
+    every file and raises an error of the disk there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+        self._event = Event
+        self._records = RecordWriter((folder / name).open("xb"))
+        self._add(file_version="brain.Event:2")
+
+    def write(self, summary: SummaryProto, step: int = 0) -> None:
+        """Add a summary, and hand it to the operating system."""
+        self._add(summary=summary, step=step)
+        self._records.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()
+
+    def _add(self, **fields: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
+
+
+class _Run(_EventFile):
+    """The event file of one trial, in place of that of an earlier attempt.
+
+    That one is emptied and not removed: a TensorBoard that has read it looks for the next file only where
+    its own is still there. The mark of a session's start then makes it drop what it had.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in folder.glob("events.out.tfevents.*"):
+            earlier.open("wb").close()
+        super().__init__(folder)
+        self._add(session_log=SessionLog(status=SessionLog.START), step=0)
+
+
+def _run_name(job: Job) -> str:
+    label = re.sub(r"[^\w.-]+", "_", job.label)
+    return f"{job.number:04d}-{label[:LABEL_LENGTH]}"
+
+
+def _hparam(value: object) -> bool | float | str:
+    """Return a param as the HParams table takes it: classes by their last name, tuples joined."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(_hparam(item)) for item in value)
+    is_class = isinstance(value, str) and all(part.isidentifier() for part in value.split("."))
+    return short_name(value) if is_class else str(value)
+
+
+def _gigabytes(n_bytes: int | None) -> float | None:
+    return None if n_bytes is None else n_bytes / 2**30
+
+
+def _layout(objective: str) -> SummaryProto:
+    """Return the layout of the custom scalars: the objective first, the rest folded."""
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+
+    def category(title: str, charts: Mapping[str, str], *, closed: bool) -> layout_pb2.Category:
+        multiline = {name: layout_pb2.MultilineChartContent(tag=[tag]) for name, tag in charts.items()}
+        return layout_pb2.Category(
+            title=title,
+            chart=[layout_pb2.Chart(title=name, multiline=lines) for name, lines in multiline.items()],
+            closed=closed,
+        )
+
+    training = {name: rf"^fold\d+/{name}$" for name in ("train_loss", "learning_rate", "epoch_seconds")}
+    memory = {name: rf"^fold\d+/{name}$" for name in ("memory_gb", "gpu_memory_gb")}
+    layout = layout_pb2.Layout(
+        category=[
+            category("objective", {objective: rf"^fold\d+/{re.escape(objective)}$"}, closed=False),
+            category("training", training, closed=True),
+            category("memory", memory, closed=True),
+        ]
+    )
+    tensor = TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()])
+    value = SummaryProto.Value(
+        tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata()
+    )
+    return SummaryProto(value=[value])
+
+
+def _scalars(values: Mapping[str, float]) -> SummaryProto:
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+
+    value = [SummaryProto.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    return SummaryProto(value=value)
+
+
+def _session_end(status: str) -> SummaryProto:
+    """Return the mark of a trial's end; TensorBoard's own function for it needs TensorFlow."""
+    from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.Status.Value(status), end_time_secs=time.time())
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    value = SummaryProto.Value(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=metadata.create_summary_metadata(data),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return SummaryProto(value=[value])

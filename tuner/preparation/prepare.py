@@ -1,0 +1,209 @@
+"""From a study to all that a search needs: the space, the baselines, the folds. Starts no Ray.
+
+Everything that can be wrong with a study is found here, in the order in which it is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tuner.config import SpaceSection, Study
+from tuner.data.folds import Fold, development_dataset, holdout_fold, make_folds
+from tuner.data.source import Source, load_source
+from tuner.errors import Problem, SpaceError, StudyError
+from tuner.evaluation import Plan, with_reference
+from tuner.models.build import NamedParams, reference_params, resolve_baselines
+from tuner.models.signatures import space_problems
+from tuner.preparation.warm_start import Earlier, read_earlier
+from tuner.sampling.samplers import make_sampler
+from tuner.space import Domain, Space, domain_from_plain, load_space
+from tuner.store.space_migration import SPACE_FACT
+
+__all__ = ["Prepared", "fold_line", "holdout_words", "prepare", "prepare_final", "study_space"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that has been checked.
+
+    Attributes
+    ----------
+    study
+        As the user gave it.
+    space
+        With the study's own changes.
+    baselines
+        With their params worked out.
+    folds
+        Oldest first, without the holdout.
+    plan
+        What is measured on each.
+    facts
+        What decides whether two trials can be compared; must not change between runs of a study, but for
+        its space.
+    earlier
+        What the earlier studies that it names bring.
+    description
+        Of the data and the folds, for people: ``data`` (counts and dates), ``folds`` (sizes and borders of
+        each) and ``holdout`` (words).
+    """
+
+    study: Study
+    space: Space
+    baselines: Sequence[NamedParams]
+    folds: Sequence[Fold]
+    plan: Plan
+    facts: Mapping[str, object]
+    earlier: Sequence[Earlier]
+    description: Mapping[str, object] = field(default_factory=dict)
+
+
+def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
+    """Check a study and make its folds.
+
+    Parameters
+    ----------
+    study
+        What to search.
+    say
+        Is told in a line what was found in the data.
+
+    Raises
+    ------
+    UserError
+        With every problem of the first kind found: data, then space, then baselines, then folds, then earlier
+        studies.
+    """
+    source = load_source(study.data)
+    say(f"data: {source.describe(study.data.duplicates)}")
+    space = study_space(study)
+    make_sampler(study.search.sampler, study.search.seed)  # finds a wrong one before anything is spent
+    baselines = resolve_baselines(study, space)
+    dataset = development_dataset(source, study.data, study.folds)
+    folds = make_folds(dataset, study.folds)
+    for fold in folds:
+        say(f"fold {fold.index + 1}: {fold_line(fold)}")
+    if study.folds.holdout:
+        say(f"holdout: {holdout_words(study)} set aside; no trial sees that")
+    plan = Plan.of(study)
+    folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
+    facts = _facts(study, source, space)
+    earlier = read_earlier(study, space, facts)
+    description = {
+        "data": source.facts(),
+        "folds": [fold.facts for fold in folds],
+        "holdout": holdout_words(study) if study.folds.holdout else None,
+    }
+    return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
+
+
+def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
+    """Check a study again and make the one fold of its final judgement.
+
+    Parameters
+    ----------
+    study, say
+        See `prepare`.
+
+    Raises
+    ------
+    UserError
+        As `prepare`; also if the study has no holdout.
+    """
+    source = load_source(study.data)
+    space = study_space(study)
+    baselines = resolve_baselines(study, space)
+    fold = holdout_fold(source, study.data, study.folds)
+    say(f"holdout: {fold_line(fold)}")
+    plan = Plan.of(study)
+    folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
+    return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
+
+
+def study_space(study: Study) -> Space:
+    """Return the space of a study: the one it names, with its own changes.
+
+    Raises
+    ------
+    SpaceError, StudyError
+        If it cannot be imported, is not well formed, or names what RecTools does not know.
+    """
+    space = study.space if isinstance(study.space, Space) else _read_space(study, study.space)
+    problems = space_problems(space)
+    if problems:
+        raise StudyError(study.study, [Problem(f"space.{p.where}", p.rule, p.hint) for p in problems])
+    return space
+
+
+def _read_space(study: Study, section: SpaceSection) -> Space:
+    base = load_space(section.use) if section.use is not None else None
+    known = tuple(_paths(base)) if base is not None else ()
+    domains: dict[str, Domain] = {}
+    problems: list[Problem] = []
+    for key, plain in section.set.items():
+        try:
+            domains[key] = domain_from_plain(key, plain, known)
+        except (ValueError, TypeError) as error:
+            problems.append(Problem(f"space.set.{key}", str(error)))
+    if not problems:
+        try:
+            return Space(domains) if base is None else base.narrow(domains)
+        except SpaceError as error:
+            problems = [Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems]
+    raise StudyError(study.study, problems)
+
+
+def _paths(space: Space) -> list[str]:
+    """Return the class paths that a space names: their short names are understood in the study."""
+    values = (
+        value
+        for parameter in space.parameters
+        for value in (
+            getattr(parameter.domain, "options", None) or (getattr(parameter.domain, "value", None),)
+        )
+    )
+    return [value for value in values if isinstance(value, str) and "." in value]
+
+
+def holdout_words(study: Study) -> str:
+    """Return how much the holdout is, for people."""
+    folds = study.folds
+    if folds.split == "time_range":
+        size = str(folds.size)
+        unit = "days" if size.endswith("D") else "hours"
+        return f"the newest {int(size[:-1]) * folds.holdout} {unit}"
+    if folds.split == "last_n":
+        number = int(folds.size) * folds.holdout
+        return f"the newest {f'{number} interactions' if number > 1 else 'interaction'} of each user"
+    return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
+
+
+def fold_line(fold: Fold) -> str:
+    """Return the borders and sizes of a fold, for people."""
+    facts = fold.facts
+    window = f"{str(facts['start'])[:10]} to {str(facts['end'])[:10]}, " if "start" in facts else ""
+    return (
+        f"{window}{facts['train']:,} train interactions of {facts['train_users']:,} users with "
+        f"{facts['train_items']:,} items; {facts['test']:,} test interactions of "
+        f"{facts['test_users']:,} users"
+    )
+
+
+def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
+    constraints, further = study.search.constraints, study.metrics.further_objectives
+    settings = {"min_user_interactions", "min_item_interactions", "duplicates", "numeric_features"}
+    return {
+        "data": source.fingerprint,
+        "data settings": study.data.model_dump(mode="json", include=settings),
+        "folds": study.folds.model_dump(mode="json"),
+        "objective": study.metrics.objective.label,
+        "objective options": dict(study.metrics.objective.options),
+        "direction": study.metrics.direction,
+        "epochs": study.training.epochs,
+        "precision": study.training.precision,
+        "seed": study.search.seed,
+        **({"further objectives": further} if further else {}),
+        **({"constraints": sorted(map(str, constraints))} if constraints else {}),
+        **{f"{SPACE_FACT}{parameter.name}": repr(parameter.domain) for parameter in space.parameters},
+    }

@@ -1,0 +1,198 @@
+"""What earlier studies bring to a study: results that the sampler begins with, or hints at what to run first.
+
+Trials of an earlier study count as results where they were measured as this study measures: the same data,
+folds, objective and epochs. The sampler is told those that lie in this study's space. They are no trials of
+this study: they take nothing from the budget, have no row on the leaderboard, and may be run here again.
+Measured otherwise, they are hints: the best few of them are the first configurations that run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from tuner.config import Study
+from tuner.errors import Problem, StoreError, StudyError, TrialError
+from tuner.models.build import point_of
+from tuner.space import Space, Value
+from tuner.store import StudyStore, read_records
+from tuner.store.space_migration import SPACE_FACT
+from tuner.trials.records import Summary
+from tuner.trials.stored import HINT, WARM, StoredStudy
+
+__all__ = ["HINTS", "Earlier", "EarlierTrial", "read_earlier", "warm_start"]
+
+#: Configurations of an earlier study that run first where its results are hints.
+HINTS = 5
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A complete trial of an earlier study, as a point of this study's space.
+
+    Attributes
+    ----------
+    number
+        In the earlier study.
+    point
+        Dimension names and values.
+    summary
+        What it was worth.
+    """
+
+    number: int
+    point: dict[str, Value]
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier study.
+
+    Attributes
+    ----------
+    folder
+        Of its results.
+    differs
+        In what it was measured otherwise; empty where its results count as this study's would.
+    trials
+        Those in this study's space, best first.
+    n_outside
+        Complete trials that lie elsewhere.
+    """
+
+    folder: Path
+    differs: tuple[str, ...]
+    trials: tuple[EarlierTrial, ...]
+    n_outside: int
+
+
+def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> list[Earlier]:
+    """Read the earlier studies that a study names.
+
+    Parameters
+    ----------
+    study, space
+        What is to be searched.
+    facts
+        How it measures; see `open_store`.
+
+    Raises
+    ------
+    StudyError
+        With every one that cannot be read, or has the other direction.
+    """
+    found: list[Earlier] = []
+    problems: list[Problem] = []
+    for index, path in enumerate(study.search.warm_start):
+        where = f"search.warm_start[{index}]"
+        try:
+            stored = read_records(Path(path))
+        except StoreError as error:
+            problems.extend(Problem(where, f"{path} {p.rule}", p.hint) for p in error.problems)
+            continue
+        if stored.direction == study.metrics.direction:
+            found.append(_earlier(Path(path).resolve(), stored, study, space, facts))
+        else:
+            rule = f"must {study.metrics.direction} its objective as this study does, but {path} does not"
+            problems.append(Problem(where, rule, "of values in the other direction nothing can be learnt"))
+    if problems:
+        raise StudyError(study.study, problems)
+    return found
+
+
+def _earlier(
+    folder: Path, stored: StoredStudy, study: Study, space: Space, facts: Mapping[str, object]
+) -> Earlier:
+    epochs = int(stored.facts.get("epochs", study.training.epochs))
+    complete = [
+        (record, record.summary)
+        for record in stored.records
+        if record.state == "complete" and record.summary is not None
+    ]
+    complete.sort(key=lambda pair: pair[1].mean, reverse=stored.direction == "maximize")
+    trials = []
+    for record, summary in complete:
+        point = None
+        with suppress(TrialError):  # a module of the user's that is gone
+            point = point_of(record.params, space, epochs)
+        if point is not None:
+            trials.append(EarlierTrial(record.number, point, summary))
+    plain = json.loads(json.dumps(facts))
+    differs = [
+        key
+        for key in {**plain, **stored.facts}
+        if not key.startswith(SPACE_FACT) and key != "seed" and plain.get(key) != stored.facts.get(key)
+    ]
+    return Earlier(folder, tuple(differs), tuple(trials), len(complete) - len(trials))
+
+
+def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -> str:
+    """Tell a study the results of an earlier one, or queue its best configurations; what it has is left out.
+
+    Parameters
+    ----------
+    store
+        Of the study.
+    earlier
+        Read by `read_earlier`.
+    space
+        Of the study.
+    budget
+        Trials of the study; hints are trials, and no more are queued than it has left.
+
+    Returns
+    -------
+    str
+        What was done, in a line.
+    """
+    known = {
+        origin["trial"]
+        for trial in store.study.get_trials(deepcopy=False)
+        for origin in [trial.user_attrs.get(WARM) or trial.user_attrs.get(HINT)]
+        if origin and origin["folder"] == str(earlier.folder)
+    }
+    source = f"warm start from {earlier.folder.name}"
+    if not earlier.trials:
+        return f"{source}: none of its {earlier.n_outside} complete trials lies in this space"
+    outside = f"; {earlier.n_outside} outside this space" if earlier.n_outside else ""
+    if earlier.differs:
+        n_hints = _queue(store, earlier, known, space, budget)
+        differs = ", ".join(earlier.differs)
+        how = f"measured otherwise ({differs}): its best {n_hints} configurations run first"
+    else:
+        new = [trial for trial in earlier.trials if trial.number not in known]
+        for trial in new:
+            store.add_result(trial.point, space, trial.summary, origin=_origin(earlier, trial))
+        how = f"{len(earlier.trials)} results are told to the sampler"
+    return f"{source}: {how}{outside}"
+
+
+def _queue(store: StudyStore, earlier: Earlier, known: set[int], space: Space, budget: int) -> int:
+    """Queue the best configurations that no trial has; return how many of this study have been queued."""
+    left = min(HINTS - len(known), budget - store.n_searched())
+    taken = {_key(_point(trial)) for trial in store.study.get_trials(deepcopy=False)}
+    fresh = [trial for trial in earlier.trials if _key(trial.point) not in taken]
+    hints = fresh[: max(0, left)]
+    for trial in hints:
+        attributes = {"params": space.decode(trial.point), HINT: _origin(earlier, trial)}
+        store.study.enqueue_trial(dict(trial.point), user_attrs=attributes)
+    return len(known) + len(hints)
+
+
+def _origin(earlier: Earlier, trial: EarlierTrial) -> dict[str, object]:
+    return {"folder": str(earlier.folder), "trial": trial.number}
+
+
+def _point(trial: FrozenTrial) -> Mapping[str, Value]:
+    """Return the point of a trial, or the one that it will have once it begins."""
+    return trial.params or dict(trial.system_attrs.get("fixed_params", {}))
+
+
+def _key(point: Mapping[str, Value]) -> str:
+    return json.dumps(point, sort_keys=True)

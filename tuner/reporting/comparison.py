@@ -1,0 +1,277 @@
+"""`tuner compare`: lines up studies that were measured alike, from their stores and values by user."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.artifacts.user_values import read_users
+from tuner.errors import Problem, StoreError
+from tuner.formatting import aligned, duration, number
+from tuner.reporting.leaderboard import Leaderboard, Row, rank
+from tuner.store import read_records
+from tuner.store.space_migration import SPACE_FACT
+from tuner.trials.records import Direction, Held
+from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+
+__all__ = ["Compared", "Paired", "Shared", "compare", "draw_comparison", "paired_difference"]
+
+#: Facts without which values of two studies mean different things.
+MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
+#: Of the standard normal distribution, for an interval of 95 %.
+Z95 = 1.96
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One study among those that are compared.
+
+    Attributes
+    ----------
+    name
+        Its folder, as given.
+    folder
+        The same as a path.
+    stored, board
+        What it holds.
+    """
+
+    name: str
+    folder: Path
+    stored: StoredStudy
+    board: Leaderboard
+
+    @property
+    def held(self) -> Held:
+        """What its trials have held of the machines."""
+        return sum((record.held for record in self.stored.records), Held())
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A trial against another on the same users of the same folds.
+
+    Attributes
+    ----------
+    difference
+        Of the objective: this one's minus the other's, mean over users and folds.
+    low, high
+        Within which the true difference lies, 95 %.
+    n_values
+        Pairs: users of all folds together.
+    """
+
+    difference: float
+    low: float
+    high: float
+    n_values: int
+
+    def better(self, direction: Direction) -> bool | None:
+        """Whether this one is the better of the two; None if that cannot be told."""
+        if self.low <= 0 <= self.high:
+            return None
+        return (self.difference > 0) == (direction == "maximize")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Complete trials of the same params in all studies.
+
+    Attributes
+    ----------
+    label
+        Of the first study's trial.
+    records
+        One for each study.
+    """
+
+    label: str
+    records: tuple[TrialRecord, ...]
+
+    @property
+    def means(self) -> list[float]:
+        """The objective in each study."""
+        return [record.summary.mean for record in self.records if record.summary is not None]
+
+
+def compare(folders: Sequence[Path]) -> list[Compared]:
+    """Read studies that are to be compared.
+
+    Raises
+    ------
+    StoreError
+        If one of them cannot be read, or was measured otherwise than the first, with all that differs.
+    """
+    read = [(str(folder), folder, read_records(folder, curves=False)) for folder in folders]
+    studies = [Compared(name, folder, stored, rank(stored, running=False)) for name, folder, stored in read]
+    first = studies[0]
+    problems = [
+        Problem(
+            f"{study.name}, {key}",
+            f"must be as in {first.name}, {first.stored.facts.get(key)!r}, "
+            f"but is {study.stored.facts.get(key)!r}",
+        )
+        for study in studies[1:]
+        for key in MEASURE
+        if study.stored.facts.get(key) != first.stored.facts.get(key)
+    ]
+    if problems:
+        raise StoreError("studies that were measured otherwise cannot be compared", problems)
+    return studies
+
+
+def other_facts(studies: Sequence[Compared]) -> Iterator[str]:
+    """Yield what else differs between studies, a line each; of spaces only the names of params."""
+    facts = [study.stored.facts for study in studies]
+    keys = [key for key in dict.fromkeys(key for one in facts for key in one) if key not in MEASURE]
+    differ = [key for key in keys if len({_plain(one.get(key)) for one in facts}) > 1]
+    for key in differ:
+        if not key.startswith(SPACE_FACT):
+            yield f"{key}: " + ", ".join(_short(one.get(key)) for one in facts)
+    names = [key.removeprefix(SPACE_FACT) for key in differ if key.startswith(SPACE_FACT)]
+    if names:
+        yield "space: " + ", ".join(names)
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else _plain(value)
+
+
+def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
+    """Return the complete trials whose params all studies have, in the order of the first leaderboard."""
+    by_params = [
+        {_plain(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
+        for study in studies
+    ]
+    keys = [_plain(dict(row.record.params)) for row in studies[0].board.rows if row.metrics]
+    return [
+        Shared(by_params[0][key].label, tuple(one[key] for one in by_params))
+        for key in dict.fromkeys(keys)
+        if all(key in one for one in by_params)
+    ]
+
+
+def paired_difference(study: Compared, row: Row, other: Compared, against: Row) -> Paired | None:
+    """Compare two trials user by user, each at its own epoch.
+
+    The interval is that of a mean of independent pairs. None where one of the studies has no values by user
+    of some fold, as of an objective that is no mean over users.
+    """
+    mine, its = _values(study, row), _values(other, against)
+    if not mine or mine.keys() != its.keys() or any(mine[f].shape != its[f].shape for f in mine):
+        return None
+    differences = np.concatenate([mine[fold] - its[fold] for fold in mine])
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
+    return Paired(mean, mean - Z95 * error, mean + Z95 * error, len(differences))
+
+
+def _values(study: Compared, row: Row) -> Mapping[int, NDArray[np.float64]]:
+    summary = row.record.summary
+    assert summary is not None, "only complete trials are compared"
+    found = {
+        users.fold: users.at(summary.epoch).astype(np.float64)
+        for users in read_users(study.folder, row.record.number)
+    }
+    return found if len(found) == len(summary.folds) else {}
+
+
+def draw_comparison(studies: Sequence[Compared]) -> str:
+    """Return the comparison as text."""
+    board = studies[0].board
+    differs = list(other_facts(studies))
+    parts = [
+        f"{len(studies)} studies on the same data and folds, by {board.objective} ({board.direction})",
+        _spent(studies),
+        *(["they differ in\n" + "\n".join(f"  {line}" for line in differs)] if differs else []),
+        _best(studies),
+        *_side_by_side(studies),
+    ]
+    return "\n\n".join(parts)
+
+
+def _spent(studies: Sequence[Compared]) -> str:
+    header = ["study", "trials", "complete", "stopped", "failed", "CPU", "GPU"]
+    rows = []
+    for study in studies:
+        states = Counter(r.state for r in study.stored.records if r.state not in NO_TRIALS)
+        held = study.held
+        counts = [states.total(), states["complete"], states["pruned"], states["failed"]]
+        gpu = duration(held.gpu_seconds) if held.gpu_seconds else ""
+        rows.append([study.name, *map(str, counts), duration(held.cpu_seconds), gpu])
+    return aligned(header, rows, text=("study",))
+
+
+def _best(studies: Sequence[Compared]) -> str:
+    header = ["best of", "trial", "model", "mean", "std", "against the first, by user"]
+    rows: list[list[str]] = []
+    first = studies[0]
+    for study in studies:
+        row = study.board.best
+        if row is None or row.record.summary is None:
+            rows.append([study.name, "", "none is complete", "", "", ""])
+            continue
+        summary = row.record.summary
+        words = ""
+        if study is not first and first.board.best is not None:
+            words = _in_words(paired_difference(study, row, first, first.board.best), study.board.direction)
+        rows.append(
+            [
+                study.name,
+                str(row.record.number),
+                row.record.label,
+                number(summary.mean),
+                number(summary.std),
+                words,
+            ]
+        )
+    return aligned(header, rows, text=("best of", "model"))
+
+
+def _in_words(paired: Paired | None, direction: Direction) -> str:
+    if paired is None:
+        return "no values by user"
+    told = {True: "better", False: "worse", None: "cannot be told apart"}[paired.better(direction)]
+    bounds = f"{paired.low:+.4f} to {paired.high:+.4f}"
+    return f"{paired.difference:+.4f} ({bounds}, {paired.n_values:,} pairs), {told}"
+
+
+def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
+    """Yield the tables of baselines, and of other trials that all studies have with the same params."""
+    names = [study.name for study in studies]
+    baselines = [_baselines(study) for study in studies]
+    labels = list(dict.fromkeys(label for one in baselines for label in one))
+    if labels:
+        rows = [[label, *(number(one.get(label)) for one in baselines)] for label in labels]
+        yield aligned(["baseline", *names], rows, text=("baseline",))
+    shared = shared_trials(studies)
+    equal = sum(len(set(one.means)) == 1 for one in shared)
+    yield f"{len(shared)} complete trials have the same params in all, {equal} of them the same value"
+    others = [one for one in shared if all(record.name is None for record in one.records)]
+    if others:
+        rows = [[_numbers(one), one.label, *(number(mean) for mean in one.means)] for one in others]
+        yield aligned(["trials", "model", *names], rows, text=("trials", "model"))
+
+
+def _baselines(study: Compared) -> dict[str, Any]:
+    return {
+        row.record.label: row.record.summary.mean
+        for row in study.board.rows
+        if row.record.name is not None and row.record.summary is not None
+    }
+
+
+def _numbers(shared: Shared) -> str:
+    return ", ".join(str(record.number) for record in shared.records)

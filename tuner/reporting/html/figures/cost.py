@@ -1,0 +1,184 @@
+"""Where the time went: shares of complete, stopped and failed trials, and what ran where and when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+from tuner.formatting import duration
+from tuner.reporting.html.clock import Stay
+from tuner.reporting.html.material import Material
+from tuner.reporting.html.scales import Scale, duration_ticks
+from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["compute", "kind_of", "shares", "timeline"]
+
+#: Kinds of trials and their colours, in the order of the bars.
+KINDS = {
+    "complete": "c0",
+    "baseline": "base",
+    "stopped early": "c7",
+    "failed": "bad",
+    "not finished": "faint",
+}
+_BAR = 24
+
+
+def _on(colour: str) -> str:
+    """Return the colour of words on a bar."""
+    return "ink" if colour == "faint" else "card"
+
+
+def kind_of(record: TrialRecord) -> str:
+    """Return the kind of a trial that began."""
+    if record.state == "complete":
+        return "complete" if record.name is None else "baseline"
+    return {"pruned": "stopped early", "failed": "failed"}.get(record.state, "not finished")
+
+
+def shares(material: Material) -> dict[str, Counter[str]]:
+    """Return what each kind took: trials, and seconds of CPUs and GPUs; of trials in old studies."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in ("trials", "CPU", "GPU", "wall time")}
+    for record in material.records:
+        if record.state == "waiting":
+            continue
+        kind = kind_of(record)
+        found["trials"][kind] += 1
+        found["CPU"][kind] += record.held.cpu_seconds  # type: ignore[assignment]  # counters count seconds as well
+        found["GPU"][kind] += record.held.gpu_seconds  # type: ignore[assignment]  # as above
+        found["wall time"][kind] += record.seconds or 0  # type: ignore[assignment]  # as above
+    if found["CPU"].total():
+        del found["wall time"]
+    return {name: counter for name, counter in found.items() if counter.total() > 0}
+
+
+def compute(material: Material) -> Figure | None:
+    """Draw the share of each kind in the trials and in what they took."""
+    found = shares(material)
+    if not found:
+        return None
+    return Figure(
+        "compute",
+        "Share of compute",
+        _words(material),
+        lambda width: _draw_shares(found, width),
+        legend=_legend(found),
+    )
+
+
+def _legend(found: Mapping[str, Counter[str]]) -> tuple[tuple[str, str, str], ...]:
+    used = {kind for counter in found.values() for kind, value in counter.items() if value}
+    return tuple(("square", colour, kind) for kind, colour in KINDS.items() if kind in used)
+
+
+def _words(material: Material) -> str:
+    """Say what a complete and a stopped trial took on average."""
+    parts = []
+    for kind, words in (("complete", "a complete trial"), ("stopped early", "one that was stopped")):
+        seconds = [r.seconds for r in material.records if kind_of(r) == kind and r.seconds is not None]
+        if seconds:
+            parts.append(f"{words} {duration(sum(seconds) / len(seconds))}")
+    return f"On average {', '.join(parts)}." if parts else "By the states that trials have come to."
+
+
+def _draw_shares(found: Mapping[str, Counter[str]], width: int) -> str:
+    left, right = 74.0, width - 96.0
+    canvas = Canvas(width, (_BAR + 14) * len(found) + 4, "Shares of trials and of compute")
+    for index, (name, counter) in enumerate(found.items()):
+        y, x, total = index * (_BAR + 14) + 4.0, left, counter.total()
+        canvas.text((0, y + 16), name, colour="ink")
+        for kind, colour in KINDS.items():
+            long = (right - left) * counter[kind] / total
+            if long <= 0:
+                continue
+            canvas.rect((x, y), (max(long - 1.5, 0.5), _BAR), colour=colour)
+            words = f"{counter[kind] / total:.0%}"
+            if long > text_width(words) + 8:
+                canvas.text((x + long / 2, y + 16), words, anchor="middle", colour=_on(colour), bold=True)
+            x += long
+        amount = f"{total:.0f}" if name == "trials" else duration(float(total))
+        canvas.text((width, y + 16), amount, anchor="end")
+    return canvas.render()
+
+
+def timeline(material: Material) -> Figure | None:
+    """Draw when each trial ran, on which host and in which of its slots."""
+    trial_stays = material.stays
+    if not trial_stays or material.clock.total <= 0:
+        return None
+    lanes = _lanes(trial_stays)
+    known = any(stay.worker for stay in trial_stays)
+    caption = (
+        f"At most {_at_once(trial_stays)} trials at once"
+        + (f", on {len(lanes)} host{'s' if len(lanes) > 1 else ''}" if known else "")
+        + f"; {duration(material.clock.total)} of search, pauses between runs left out."
+    )
+    return Figure(
+        "timeline",
+        "Timeline",
+        caption,
+        lambda width: _draw_timeline(material, lanes, width),
+        legend=tuple(
+            ("square", colour, kind)
+            for kind, colour in KINDS.items()
+            if any(_kind_at(stay) == kind for stay in trial_stays)
+        ),
+    )
+
+
+def _kind_at(stay: Stay) -> str:
+    return kind_of(stay.record) if stay.last else "not finished"
+
+
+def _at_once(trial_stays: Sequence[Stay]) -> int:
+    """Return how many trials ran at once at most."""
+    steps = sorted((at, change) for stay in trial_stays for at, change in ((stay.begin, 1), (stay.end, -1)))
+    return max(accumulate(change for _, change in steps))
+
+
+def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:
+    """Return the slots of each host: in a slot no two trials run at once."""
+    hosts: dict[str, list[list[Stay]]] = {}
+    for stay in trial_stays:
+        lanes = hosts.setdefault((stay.worker or "").partition(",")[0], [])
+        lane = next((lane for lane in lanes if lane[-1].end <= stay.begin + 1), None)
+        if lane is None:
+            lanes.append([stay])
+        else:
+            lane.append(stay)
+    return hosts
+
+
+def _draw_timeline(material: Material, hosts: Mapping[str, Sequence[Sequence[Stay]]], width: int) -> str:
+    n_lanes = sum(map(len, hosts.values()))
+    high = 22 if n_lanes <= 12 else 12 if n_lanes <= 40 else 6  # noqa: PLR2004  # what fits a screen
+    left = min(width * 0.28, 96.0)
+    frame = Frame(left, 6, width - 12, 6 + (high + 4) * n_lanes + 8 * len(hosts))
+    canvas = Canvas(width, frame.bottom + 30, "When each trial ran")
+    x = Scale(0, material.clock.total, frame.left, frame.right)
+    ticks = duration_ticks(x, 3 if width < 520 else 7)  # noqa: PLR2004  # a phone
+    canvas.value_axis(frame, [(x(at), words) for at, words in ticks], "")
+    y = frame.top
+    for host, lanes in hosts.items():
+        for slot, lane in enumerate(lanes, 1):
+            if high >= 12:  # noqa: PLR2004  # room for words
+                words = clipped(host, left - 4) if host and slot == 1 else "" if host else f"slot {slot}"
+                canvas.text((0, y + high / 2 + 4), words)
+            for stay in lane:
+                _stay(canvas, material, stay, x, (y, high))
+            y += high + 4
+        y += 8
+    return canvas.render()
+
+
+def _stay(canvas: Canvas, material: Material, stay: Stay, x: Scale, lane: tuple[float, float]) -> None:
+    y, high = lane
+    begin, end = x(material.clock(stay.begin)), x(material.clock(stay.end))
+    number = stay.record.number
+    canvas.rect((begin, y), (end - begin - 1, high), colour=KINDS[_kind_at(stay)], trial=number, radius=2)
+    if end - begin > text_width(str(number), 11) + 6 and high >= 12:  # noqa: PLR2004  # room for words
+        middle = (begin + end) / 2
+        colour = _on(KINDS[_kind_at(stay)])
+        canvas.text((middle, y + high / 2 + 4), str(number), anchor="middle", colour=colour, size=11)

@@ -1,0 +1,167 @@
+"""What the search found when: every trial, and the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tuner.formatting import number
+from tuner.reporting.html.material import Material, so_far
+from tuner.reporting.html.scales import Scale, duration_ticks, span
+from tuner.reporting.html.svg import Canvas, Figure, Frame, ticks_of
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["STATES", "history_by_time", "history_by_trial"]
+
+#: How a trial is drawn by its state: shape, colour, words.
+STATES = {
+    "complete": ("dot", "c0", "complete"),
+    "pruned": ("ring", "c7", "stopped early: best of fold 1 so far"),
+    "failed": ("cross", "bad", "failed"),
+    "baseline": ("diamond", "base", "baseline"),
+}
+BEST = ("line", "best", "best so far")
+_HEIGHT = 300
+
+
+@dataclass(frozen=True)
+class _Point:
+    x: float
+    y: float | None
+    state: str
+    trial: int
+
+
+def history_by_trial(material: Material) -> Figure | None:
+    """Draw every trial's objective by its number."""
+    points = _points(material, lambda record: float(record.number))
+    if len(points) < 2:  # noqa: PLR2004  # a history
+        return None
+    high = max(point.x for point in points)
+
+    def ticks(frame: Frame) -> tuple[Scale, list[tuple[float, str]]]:
+        scale = Scale(-0.5, high + 0.5, frame.left, frame.right)
+        return scale, [tick for tick in ticks_of(scale, 5) if tick[0] >= frame.left]
+
+    return Figure(
+        "history-trials",
+        "Optimization history by trial",
+        f"{_gain(material)} Dashed: the best baseline. What lies below the axis stands on it.",
+        lambda width: _draw(material, points, ticks, "trial", width),
+        half=True,
+        legend=_legend(points),
+    )
+
+
+def history_by_time(material: Material) -> Figure | None:
+    """Draw every trial's objective by the time at which it ended."""
+    points = _points(
+        material, lambda record: material.clock(record.ended.timestamp()) if record.ended else None
+    )
+    total = material.clock.total
+    if len(points) < 2 or total <= 0:  # noqa: PLR2004  # a history
+        return None
+
+    def ticks(frame: Frame) -> tuple[Scale, list[tuple[float, str]]]:
+        scale = Scale(0, total * 1.02, frame.left, frame.right)
+        return scale, [(scale(at), words) for at, words in duration_ticks(scale, 4)]
+
+    return Figure(
+        "history-time",
+        "Optimization history by time",
+        "Time of the search when a trial ended; pauses between runs are left out.",
+        lambda width: _draw(material, points, ticks, "time of the search", width),
+        half=True,
+        legend=_legend(points),
+    )
+
+
+def _points(material: Material, x: Callable[[TrialRecord], float | None]) -> list[_Point]:
+    found = []
+    for record in material.records:
+        at = x(record)
+        if at is None or record.state not in STATES:
+            continue
+        if record.summary is not None and record.state == "complete":
+            state = "complete" if record.name is None else "baseline"
+            value = record.summary.metrics.get(material.objective)
+        else:
+            state = record.state
+            value = (
+                so_far(record, material.objective, maximize=material.maximize) if state == "pruned" else None
+            )
+        if value is not None or state == "failed":
+            found.append(_Point(at, value, state, record.number))
+    return sorted(found, key=lambda point: point.x)
+
+
+def _legend(points: Sequence[_Point]) -> tuple[tuple[str, str, str], ...]:
+    states = {point.state for point in points}
+    return (*(STATES[state] for state in STATES if state in states), BEST)
+
+
+def _gain(material: Material) -> str:
+    best = material.best_searched
+    if best is None:
+        return "No trial is complete yet."
+    place = sum(record.name is None and record.number <= best.record.number for record in material.records)
+    total = sum(record.name is None for record in material.records)
+    return f"The best came as number {place} of {total}."
+
+
+def _draw(
+    material: Material,
+    points: Sequence[_Point],
+    ticks: Callable[[Frame], tuple[Scale, list[tuple[float, str]]]],
+    x_label: str,
+    width: int,
+) -> str:
+    frame = Frame(58, 30, width - 12, _HEIGHT - 44)
+    x, x_ticks = ticks(frame)
+    y = Scale(*_window(material, points), frame.bottom - 8, frame.top)
+    canvas = Canvas(width, _HEIGHT, f"{material.objective} of every trial by {x_label}")
+    canvas.axes(frame, x_ticks, ticks_of(y, 5), x_label=x_label, y_label=material.objective)
+    baseline = material.best_baseline
+    if baseline is not None:
+        at = y(material.value(baseline))
+        canvas.line((frame.left, at), (frame.right, at), colour="base", dash="4 4")
+    for point in points:
+        shape, colour, _ = STATES[point.state]
+        place = (x(point.x), frame.bottom - 4 if point.y is None else y(point.y))
+        canvas.mark(shape, place, colour=colour, size=4, trial=point.trial, opacity=0.9)
+    _best_line(canvas, material, points, (x, y), frame)
+    return canvas.render()
+
+
+def _best_line(
+    canvas: Canvas, material: Material, points: Sequence[_Point], scales: tuple[Scale, Scale], frame: Frame
+) -> None:
+    """Draw the best complete trial so far as a staircase."""
+    x, y = scales
+    allowed = {row.record.number for row in material.done if not row.breaks and row.record.name is None}
+    best: float | None = None
+    way: list[tuple[float, float]] = []
+    for point in points:
+        if point.trial not in allowed or point.y is None:
+            continue
+        if best is None or material.better(point.y, best):
+            if best is not None:
+                way.append((x(point.x), y(best)))
+            best = point.y
+            way.append((x(point.x), y(best)))
+    if best is not None:
+        way.append((frame.right, y(best)))
+        canvas.path(way, colour="best", width=2)
+        above = y(best) - 7
+        canvas.text((frame.right, above), number(best), anchor="end", colour="best", bold=True)
+
+
+def _window(material: Material, points: Sequence[_Point]) -> tuple[float, float]:
+    """Return the values to show: complete trials and the best baseline; the rest goes to the edge."""
+    done = [point.y for point in points if point.y is not None and point.state == "complete"]
+    if not done:
+        done = [point.y for point in points if point.y is not None]
+    baseline = material.best_baseline
+    done += [material.value(baseline)] if baseline is not None else []
+    low, high = span(done)
+    return low, high + (high - low) * 0.06

@@ -1,0 +1,158 @@
+"""The objective by one param at a time: by each option of a choice, and along each number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from tuner.reporting.html.dimensions import MISSING, Dimension, by_option, dimensions
+from tuner.reporting.html.material import Material
+from tuner.reporting.html.scales import Scale, span
+from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, ticks_of
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["numbers", "slices"]
+
+_ROW, _TITLE, _GAP = 26, 26, 22
+#: Panels of numbers.
+MOST = 9
+
+
+def slices(material: Material) -> Figure | None:
+    """Draw the objective of complete trials by option, one panel for each module choice."""
+    chosen = [one for one in dimensions(material) if one.options]
+    records = _complete(material)
+    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison
+        return None
+    return Figure(
+        "slices",
+        "Each choice, option by option",
+        "Every complete trial is a dot, the bar is the median. Beside it: how many are complete, and how "
+        "many were stopped or failed before that. Options differ in what else was chosen with them.",
+        lambda width: _draw(material, chosen, records, width),
+    )
+
+
+def numbers(material: Material) -> Figure | None:
+    """Draw the objective of complete trials along each number."""
+    chosen = [one for one in dimensions(material) if not one.options][:MOST]
+    records = _complete(material)
+    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison
+        return None
+    return Figure(
+        "numbers",
+        "Each number, along its range",
+        "Complete trials to which the param applies.",
+        lambda width: _draw_numbers(material, chosen, records, width),
+    )
+
+
+def _complete(material: Material) -> Sequence[TrialRecord]:
+    return [row.record for row in material.done if row.record.name is None]
+
+
+def _value(record: TrialRecord, material: Material) -> float:
+    assert record.summary is not None, "only complete trials are drawn"
+    return record.summary.metrics[material.objective]
+
+
+def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int) -> str:
+    columns = 1 if width < 700 else 2  # noqa: PLR2004  # two panels need room
+    each = (width - 28 * (columns - 1)) / columns
+    ends = span([_value(record, material) for record in records])
+    others = [r for r in material.records if r.name is None and r.state in {"pruned", "failed"}]
+    groups = [(one, by_option(one, records), by_option(one, others)) for one in chosen]
+    heights = [0.0] * columns
+    places = []
+    for _, trials, ended in groups:
+        column = heights.index(min(heights))
+        places.append((column * (each + 28), heights[column]))
+        heights[column] += _TITLE + _ROW * len({**trials, **ended}) + 22 + _GAP
+    canvas = Canvas(width, max(heights) + 16, f"{material.objective} by each option of each choice")
+    for (left, top), (one, trials, ended) in zip(places, groups, strict=True):
+        _panel(canvas, material, one, (trials, ended), ends=ends, box=(left, top, each))
+    return canvas.render()
+
+
+def _panel(
+    canvas: Canvas,
+    material: Material,
+    one: Dimension,
+    groups: tuple[Mapping[str, list[TrialRecord]], Mapping[str, list[TrialRecord]]],
+    *,
+    ends: tuple[float, float],
+    box: tuple[float, float, float],
+) -> None:
+    trials, ended = groups
+    left, top, width = box
+    middle = {option: median(_value(r, material) for r in found) for option, found in trials.items()}
+    options = [option for option in one.options if option in middle or option in ended]
+    if one.module:
+        options.sort(key=lambda o: (o not in middle, (-1 if material.maximize else 1) * middle.get(o, 0)))
+    options += [MISSING] if MISSING in middle or MISSING in ended else []
+    frame = Frame(left + min(150, width * 0.36), top + _TITLE, left + width - 56, 0)
+    bottom = frame.top + _ROW * len(options)
+    x = Scale(*ends, frame.left + 6, frame.right - 6)
+    canvas.text((left, top + 14), clipped(one.label, width), colour="ink", bold=True, size=13)
+    for at, words in ticks_of(x, 4):
+        canvas.line((at, frame.top), (at, bottom))
+        canvas.text((at, bottom + 16), words, anchor="middle", size=11)
+    for index, option in enumerate(options):
+        y = frame.top + _ROW * (index + 0.5)
+        space = frame.left - left - 10
+        faint = option == MISSING
+        canvas.text(
+            (frame.left - 10, y + 4),
+            clipped(option, space),
+            anchor="end",
+            colour="muted" if faint else "ink",
+        )
+        found = trials.get(option, [])
+        for record in found:
+            lift = ((record.number * 0.618) % 1 - 0.5) * 12
+            canvas.mark(
+                "dot",
+                (x(_value(record, material)), y + lift),
+                colour="c7" if faint else "c0",
+                size=3.2,
+                trial=record.number,
+                opacity=0.6,
+            )
+        if found:
+            canvas.mark("bar", (x(middle[option]), y), colour="best", size=5)
+        gone = len(ended.get(option, ()))
+        counts = f"{len(found)}" + (f" +{gone}" if gone else "")
+        canvas.text((left + width, y + 4), counts, anchor="end", size=11)
+
+
+def _draw_numbers(
+    material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int
+) -> str:
+    columns = 1 if width < 520 else min(3, len(chosen))  # noqa: PLR2004  # a phone
+    each, height = width / columns, 210
+    lines = -(-len(chosen) // columns)
+    canvas = Canvas(width, lines * height, f"{material.objective} along each number")
+    ends = span([_value(record, material) for record in records])
+    best = records[0].number
+    for index, one in enumerate(chosen):
+        left, top = each * (index % columns), height * (index // columns)
+        frame = Frame(left + 52, top + 28, left + each - 14, top + height - 34)
+        x = Scale(*span([one.low, one.high], log=one.log), frame.left, frame.right, log=one.log)
+        y = Scale(*ends, frame.bottom, frame.top)
+        canvas.axes(frame, ticks_of(x, 4), ticks_of(y, 4))
+        words = one.label + (" (log)" if one.log else "")
+        canvas.text((left, top + 14), clipped(words, each), colour="ink", bold=True, size=13)
+        for record in reversed(records):
+            value = one.number_of(record)
+            if value is not None:
+                place = (x(value), y(_value(record, material)))
+                first = record.number == best
+                canvas.mark(
+                    "dot",
+                    place,
+                    colour="best" if first else "c0",
+                    size=4.5 if first else 3.2,
+                    trial=record.number,
+                    opacity=None if first else 0.6,
+                )
+    return canvas.render()

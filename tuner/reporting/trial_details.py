@@ -1,0 +1,143 @@
+"""One trial, for a person: params as RecTools takes them, folds, curve, seeds, log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.formatting import count, duration, number, size
+from tuner.holdout.text import row_lines
+from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
+from tuner.trials.constraints import quantities
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["find_row", "show_trial"]
+
+
+def show_trial(folder: Path, which: str) -> str:
+    """Return all that is known of one trial.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    which
+        The trial's number, a baseline's name, or ``best``.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study or trial.
+    """
+    board = load_leaderboard(folder)
+    row = find_row(board, which)
+    record = row.record
+    lines = [
+        f"trial {record.number}  {record.label}  {row.state}"
+        + (f"  rank {row.rank}" if row.rank else "")
+        + (f"  front {row.front}" if row.front else "")
+    ]
+    lines += _outcome(board, record)
+    if record.summary is not None:
+        taken = quantities(record.summary)
+        lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
+    if row.judged is not None and board.final is not None:
+        lines += row_lines(board.final, row.judged)
+    held = record.held
+    if held.cpu_seconds or held.gpu_seconds:
+        lines.append(f"held {duration(held.cpu_seconds)} of a CPU and {duration(held.gpu_seconds)} of a GPU")
+    lines += ["", "params (for RecTools' model_from_params):"]
+    lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
+    lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
+    lines += [f"log: {folder / record.log}"] if record.log else []
+    lines += _attempts(record)
+    lines += _curve(board, record.evaluations)
+    return "\n".join(lines)
+
+
+def find_row(board: Leaderboard, which: str) -> Row:
+    """Return the row of a trial, given by number, baseline name or ``best``.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    if which == "best":
+        if board.best is not None:
+            return board.best
+        none = (
+            "no complete one keeps to all constraints"
+            if board.rows[:1] and board.rows[0].breaks
+            else ("none is complete yet")
+        )
+        raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}")])
+    for row in board.rows:
+        if which in {str(row.record.number), row.record.name}:
+            return row
+    names = [row.record.name for row in board.rows if row.record.name]
+    rule = f"must be a trial's number, a baseline's name or best, but got {which!r}"
+    hint = (
+        did_you_mean(which, [*names, "best"])
+        if not which.isdigit()
+        else f"there are {len(board.rows)} trials, from 0"
+    )
+    raise StoreError(board.study, [Problem("TRIAL", rule, hint)])
+
+
+def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
+    lines = []
+    if record.failure:
+        lines.append(f"failed: {record.failure.cause}")
+    if record.rest:
+        lines.append(f"rests after {record.rest.where}: not among the best there so far")
+    if record.stop:
+        lines.append(f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}")
+    summary = record.summary
+    if summary is None:
+        return lines
+    lines.append(f"{board.objective}: {summary.mean!r} mean over folds, {summary.std!r} standard deviation")
+    for label in summary.metrics:
+        folds = "  ".join(repr(fold[label]) for fold in summary.folds)
+        lines.append(f"  {label} by fold: {folds}")
+    if summary.epochs_run:
+        lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
+    parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
+    wait = summary.recommend_seconds
+    recommended = "" if wait is None else f", recommended in {duration(wait)} a fold"
+    lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{recommended}{_peaks(summary)}")
+    if summary.precision != "float32":
+        lines.append(f"precision: {summary.precision}")
+    if summary.fast_paths:
+        lines.append(f"fast paths: {', '.join(summary.fast_paths)}")
+    return lines
+
+
+def _attempts(record: TrialRecord) -> list[str]:
+    """Say where a trial ran, and what cut it off before."""
+    lines: list[str] = []
+    for place, attempt in enumerate(record.attempts, 1):
+        where = f" on {attempt.host}" if attempt.host else ""
+        began = f", {datetime.fromtimestamp(attempt.began):%Y-%m-%d %H:%M:%S}" if attempt.began else ""
+        lost = attempt.lost or ("its driver ended" if place < len(record.attempts) else "")
+        lines.append(f"attempt {place}{where}{began}{f': {lost}' if lost else ''}")
+    return lines
+
+
+def _peaks(summary: Summary) -> str:
+    peaks = {"memory": summary.peak_memory, "GPU memory": summary.peak_gpu_memory}
+    return "".join(f", at most {size(peak)} of {kind}" for kind, peak in peaks.items() if peak)
+
+
+def _curve(board: Leaderboard, evaluations: Sequence[Evaluation]) -> list[str]:
+    if not any(evaluation.epoch for evaluation in evaluations):
+        return []
+    lines = ["", f"{'fold':>4}  {'epoch':>5}  {'train loss':>10}  {board.objective}"]
+    for e in evaluations:
+        loss = "" if e.train_loss is None else f"{e.train_loss:.4f}"
+        lines.append(f"{e.fold + 1:>4}  {e.epoch:>5}  {loss:>10}  {number(e.metrics[board.objective])}")
+    return lines

@@ -1,0 +1,309 @@
+"""A space as plain data, the way a study file writes it, and a space found by its import path.
+
+n_factors: [64, 128]                     a list is a choice
+session_max_len: 50                      a bare value is fixed
+lr: {float: [1.0e-4, 1.0e-2], log: true}
+n_blocks: {int: [1, 4]}
+loss: {choice: {softmax: {}, gBCE: {n_negatives: {int: [16, 256], log: true}}}}
+item_net_block_types: {subset: [IdEmbeddingsItemNet, CatFeaturesItemNet], at_least: 1}
+use_causal_attn: {choice: [true, false], when: {cls: BERT4RecModel}}
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tuner.errors import Problem, SpaceError, did_you_mean
+from tuner.space.class_names import resolve_name
+from tuner.space.domains import Choice, Domain, Fixed, Subset
+from tuner.space.ranges import Float, Int
+from tuner.space.relations import relations_from_plain, relations_to_plain
+from tuner.space.space import Space
+
+__all__ = [
+    "domain_from_plain",
+    "domain_to_plain",
+    "find_module",
+    "load_space",
+    "see_modules",
+    "space_to_plain",
+]
+
+_RELATIONS = ("divides", "at_most", "sum_at_most")
+_WORDS: dict[str, tuple[str, ...]] = {
+    "choice": ("when", *_RELATIONS),
+    "subset": ("at_least", "when"),
+    "int": ("step", "log", "when", *_RELATIONS),
+    "float": ("step", "log", "when"),
+    "fixed": ("when",),
+}
+
+
+def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -> Domain:
+    """Read one domain of a study file.
+
+    Parameters
+    ----------
+    key
+        The param it is for.
+    plain
+        What the file says.
+    known
+        Class paths whose short names are understood besides those of RecTools.
+
+    Raises
+    ------
+    ValueError, TypeError
+        With the rule and the value, if it is not well formed.
+    """
+    read = _Reader(known)
+    if isinstance(plain, list):
+        return read.choice(key, plain, {})
+    if not isinstance(plain, Mapping):
+        return read.fixed(key, plain, {})
+    words = [word for word in _WORDS if word in plain]
+    if len(words) != 1:
+        msg = (
+            f"must be a value, a list, or a mapping with one of {', '.join(_WORDS)}, but got {dict(plain)!r}"
+        )
+        if not words and len(plain) == 1:
+            msg += f"; {did_you_mean(str(*plain), list(_WORDS))}"
+        raise ValueError(msg)
+    (word,) = words
+    options = {name: value for name, value in plain.items() if name != word}
+    for name in options:
+        if name not in _WORDS[word]:
+            msg = f"{word} takes no {name!r}; {did_you_mean(str(name), _WORDS[word])}"
+            raise ValueError(msg)
+    if "when" in options:
+        options["when"] = read.when(options["when"])
+    related = {name: options.pop(name) for name in _RELATIONS if name in options}
+    if related:
+        options["relations"] = relations_from_plain(related)
+    builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, word)
+    return builder(key, plain[word], options)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Builds domains; each method is one word of `_WORDS`."""
+
+    known: tuple[object, ...]
+
+    def choice(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if isinstance(body, list):
+            return Choice(*[resolve_name(key, option, self.known) for option in body], **options)
+        if isinstance(body, Mapping):
+            branches = {
+                resolve_name(key, option, self.known): self._params(option, params)
+                for option, params in body.items()
+            }
+            return Choice(branches, **options)
+        msg = f"choice must be a list or a mapping, but got {body!r}"
+        raise TypeError(msg)
+
+    def subset(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if not isinstance(body, list):
+            msg = f"subset must be a list, but got {body!r}"
+            raise TypeError(msg)
+        names = resolve_name(key, body, self.known)
+        assert isinstance(names, list), "a list of names is resolved one by one"
+        return Subset(*names, **options)
+
+    def _params(self, option: object, params: object) -> dict[str, Domain]:
+        if params is not None and not isinstance(params, Mapping):
+            msg = f"the params beside {option!r} must be a mapping, but got {params!r}"
+            raise TypeError(msg)
+        return {
+            child: domain_from_plain(_text(child), domain, self.known)
+            for child, domain in (params or {}).items()
+        }
+
+    def int(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
+        low, high = _bounds("int", body)
+        return Int(low, high, **options)
+
+    def float(self, _key: str, body: object, options: dict[str, Any]) -> Domain:
+        low, high = _bounds("float", body)
+        return Float(low, high, **options)
+
+    def fixed(self, key: str, body: object, options: dict[str, Any]) -> Domain:
+        if isinstance(body, list):
+            return Fixed(tuple(resolve_name(key, part, self.known) for part in body), **options)
+        return Fixed(resolve_name(key, body, self.known), **options)
+
+    def when(self, body: object) -> dict[str, list[object]]:
+        if not isinstance(body, Mapping):
+            msg = f"`when` must map a param to the values it needs, but got {body!r}"
+            raise TypeError(msg)
+        return {
+            _text(name): [
+                resolve_name(_text(name), value, self.known)
+                for value in (values if isinstance(values, list) else [values])
+            ]
+            for name, values in body.items()
+        }
+
+
+def _text(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    msg = (
+        f"the name of a param must be text, but got {key!r}; YAML reads on, off, yes and no as true and false"
+    )
+    raise TypeError(msg)
+
+
+def _bounds(word: str, body: object) -> tuple[Any, Any]:
+    match body:
+        case [low, high]:
+            return low, high
+    msg = f"{word} must be [low, high], both included, but got {body!r}"
+    raise ValueError(msg)
+
+
+def domain_to_plain(domain: Domain) -> object:
+    """Return a domain as a study file writes it; `domain_from_plain` reads it back.
+
+    Raises
+    ------
+    ValueError
+        If a choice among lists has params beside an option, which YAML cannot write.
+    """
+    if isinstance(domain, Fixed):
+        body: object = _listed(domain.value)
+        if not domain.when and not isinstance(body, list):
+            return body
+        return {"fixed": body, **_when_to_plain(domain)}
+    if isinstance(domain, Choice):
+        return _choice_to_plain(domain)
+    options: dict[str, object] = {}
+    if domain.log:
+        options["log"] = True
+    if domain.step not in {None, 1} or (isinstance(domain, Float) and domain.step is not None):
+        options["step"] = domain.step
+    options |= _when_to_plain(domain)
+    if isinstance(domain, Int):
+        return {"int": [domain.low, domain.high], **options, **relations_to_plain(domain.relations)}
+    return {"float": [domain.low, domain.high], **options}
+
+
+def space_to_plain(space: Space) -> dict[str, object]:
+    """Return a space as the `set` of a study file that uses no other."""
+    return {key: domain_to_plain(domain) for key, domain in space.domains.items()}
+
+
+def _choice_to_plain(domain: Choice) -> object:
+    body: object = [_listed(option) for option in domain.options]
+    if domain.params:
+        if any(isinstance(option, tuple) for option in domain.options):
+            msg = "a choice among lists with params beside them cannot be written in YAML"
+            raise ValueError(msg)
+        body = {
+            option: {child: domain_to_plain(inner) for child, inner in domain.params.get(option, {}).items()}
+            for option in domain.options
+        }
+    options = {**_when_to_plain(domain), **relations_to_plain(domain.relations)}
+    return {"choice": body, **options} if options or domain.params else body
+
+
+def _when_to_plain(domain: Domain) -> dict[str, object]:
+    if not domain.when:
+        return {}
+    return {"when": {key: [_listed(value) for value in values] for key, values in domain.when.items()}}
+
+
+def _listed(value: object) -> object:
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
+
+
+def find_module(path: str) -> str | None:
+    """Return the module part of ``package.module`` or ``package.module:attribute`` if it can be found.
+
+    Only parent packages are imported, not the module itself.
+    """
+    module = path.partition(":")[0]
+    see_modules(Path.cwd())
+    try:
+        return module if importlib.util.find_spec(module) is not None else None
+    except (ImportError, ValueError):
+        return None
+
+
+def load_space(path: str) -> Space:
+    """Import a space: ``package.module`` means its attribute ``space``, ``package.module:name`` another.
+
+    Raises
+    ------
+    SpaceError
+        If there is no such module, or no `Space` in it.
+    """
+    module_name, _, attribute = path.partition(":")
+    if find_module(path) is None:
+        rule = f"must be an importable module, but got {module_name!r}"
+        raise SpaceError(
+            "space", [Problem("space.use", rule, "a file my_space.py beside the study is `use: my_space`")]
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except SpaceError as error:
+        raise SpaceError(module_name, error.problems) from error
+    except Exception as error:  # a user's module may raise anything
+        rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
+        raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
+    twice = list(_keys_written_twice(module))
+    if twice:
+        raise SpaceError(module_name, twice)
+    space = getattr(module, attribute or "space", None)
+    if isinstance(space, Space):
+        return space
+    found = [name for name, value in vars(module).items() if isinstance(value, Space)]
+    rule = f"must name a Space, but {module_name} has none called {attribute or 'space'!r}"
+    hint = f"it has: {', '.join(f'{module_name}:{name}' for name in found)}" if found else None
+    raise SpaceError("space", [Problem("space.use", rule, hint)])
+
+
+def _line_that_raised(error: Exception) -> str | None:
+    """Return the innermost line of the user's own code in a traceback, None if it is not known."""
+    if isinstance(error, SyntaxError):
+        return None  # its text says the line
+    ours = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<"))]
+    frames = [frame for frame in frames if frame.filename != importlib.__file__]
+    return (
+        f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else None
+    )
+
+
+def _keys_written_twice(module: ModuleType) -> Iterator[Problem]:
+    """Find keys that stand twice in one dict of a module: Python keeps the last and says nothing."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError):  # there is no source to look at
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [key for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            lines: dict[object, int] = {}
+            for key in keys:
+                if key.value in lines:
+                    rule = f"must stand there once, but is on lines {lines[key.value]} and {key.lineno}"
+                    yield Problem(str(key.value), rule, "drop one of the two: Python keeps the last alone")
+                lines[key.value] = key.lineno
+
+
+def see_modules(folder: Path) -> None:
+    """Let the user's modules in a folder be imported, after all that is installed."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.append(path)

@@ -1,0 +1,314 @@
+"""The journal: Optuna's own file of one JSON record a line, opened, mended, and read quickly.
+
+Optuna replays every record to open a journal, which at ten thousand trials takes many times as long as
+people wait for a table. `read_journal` reads only what records are made from.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import json_to_distribution
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.errors import Problem, StoreError
+from tuner.store.locking.files import JournalLock
+from tuner.trials.stored import EVALUATION_KEY
+
+__all__ = ["JOURNAL", "JournalStudy", "at_once", "open_journal", "read_journal"]
+
+logger = logging.getLogger(__name__)
+
+#: Name of the file in a study's folder.
+JOURNAL = "journal.log"
+#: Optuna's operations (`JournalOperation`) that `read_journal` follows.
+_CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTR, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTR = 0, 1, 2, 4, 6, 8
+_TRIAL_PARAM = 5
+#: How lines begin that say nothing of what records hold: dimensions, intermediate values, system attributes.
+#: Of ten lines they are seven, and reading their JSON would take most of the time.
+_PASSED_OVER = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
+_PARAM_LINE = b'{"op_code":%d,' % _TRIAL_PARAM
+#: What stands in lines that hold an evaluation, and in no other line of ours.
+_EVALUATION = f'"user_attr":{{"{EVALUATION_KEY}'.encode()
+
+
+class _Backend(JournalFileBackend):
+    """Optuna's file, which knows the line it has come to, and stays whole when a write fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=JournalLock(path.with_name(".journal.lock")))
+        self.line = 0
+        self._path = path
+        self._together = False
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the records from a line on."""
+        self.line = log_number_from
+        try:
+            for log in super().read_logs(log_number_from):
+                self.line += 1
+                yield log
+        except ValueError as error:  # raised by the read, not by who takes the records
+            raise _unreadable(self._path, self.line + 1, error) from error
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write records, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written, naming the file.
+        """
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        try:
+            with get_lock_file(self._lock), self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if not self._together:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                _mend_tail(self._path)
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for the disk once for all records written meanwhile.
+
+        Each is handed to the system at once: others read it, and it stays if this process is killed.
+        """
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            with self._path.open("ab") as file:
+                os.fsync(file.fileno())
+
+
+class _Journal(JournalStorage):
+    """Gives all trials at once, where Optuna's own looks at each; they are asked for at each suggestion."""
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return a study's trials, by number; those in one of some states."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            replayed = self._replay_result
+            ids = replayed._study_id_to_trial_ids[study_id]  # noqa: SLF001  # our base class's
+            trials = list(map(replayed._trials.__getitem__, ids))  # noqa: SLF001  # as above
+            if states is not None:
+                # by identity, a state at a time: to look each up in a container is several times slower
+                found = [[t for t in trials if t.state is state] for state in TrialState if state in states]
+                trials = found[0] if len(found) == 1 else sorted(chain(*found), key=attrgetter("number"))
+            return copy.deepcopy(trials) if deepcopy else trials
+
+
+def at_once(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Return a context whose records come to the disk together, if they stand in a journal of ours."""
+    backend = getattr(storage, "_backend", None)
+    return backend.together() if isinstance(backend, _Backend) else nullcontext()
+
+
+def open_journal(folder: Path) -> JournalStorage:
+    """Open the journal of a study's folder to write it, making it if there is none.
+
+    Raises
+    ------
+    StoreError
+        If it is no journal or damaged, naming the line.
+    """
+    path = folder / JOURNAL
+    if path.exists():
+        _mend_tail(path)
+    backend = _Backend(path)
+    try:
+        return _Journal(backend)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise _unreadable(path, backend.line, error) from error
+
+
+def _unreadable(path: Path, line: int, error: Exception) -> StoreError:
+    rule = f"must be a journal of Optuna, but line {line} cannot be read: {type(error).__name__}: {error}"
+    hint = "a file of another origin, or damaged by hand or disk; restore it from a backup"
+    return StoreError(str(path), [Problem("", rule, hint)])
+
+
+def _mend_tail(path: Path) -> None:
+    """Cut off a last line that a killed writer or a full disk left half written; nothing built on it."""
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            logger.warning(
+                "%s: cut off a record of %d bytes that was not written whole", path, len(content) - whole
+            )
+            file.truncate(whole)
+    last = content[content.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
+    try:
+        if last:
+            json.loads(last)
+    except ValueError as error:  # Optuna would pass it over, write behind it, and then never read it again
+        raise _unreadable(path, content.count(b"\n"), error) from error
+
+
+@dataclass
+class JournalStudy:
+    """A study as a journal has it.
+
+    Attributes
+    ----------
+    name, directions
+        Optuna's; a direction is 1 to minimise and 2 to maximise.
+    attributes
+        The study's user attributes.
+    trials
+        By number, with times, states and user attributes; without intermediate values, which the user
+        attributes have too, and with Optuna's params and distributions only where they are asked for.
+    """
+
+    name: str
+    directions: Sequence[int]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    trials: list[FrozenTrial] = field(default_factory=list)
+
+
+def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> list[JournalStudy]:
+    """Read all studies of a journal, also while it is written, by the rules of Optuna's replay.
+
+    Parameters
+    ----------
+    path
+        The file.
+    curves
+        Whether evaluations are wanted; they are most of the text.
+    points
+        Whether Optuna's params and distributions are wanted.
+
+    Raises
+    ------
+    StoreError
+        If it is no journal or damaged, naming the line.
+    """
+    replay = _Replay(points=points)
+    line = 0
+    try:
+        for line, log in _logs(path, curves=curves, points=points):  # noqa: B007  # the handler names it
+            replay.apply(log)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, line, error) from error
+    return list(replay.studies.values())
+
+
+class _Replay:
+    """What a journal comes to, up to some line."""
+
+    def __init__(self, *, points: bool) -> None:
+        self.studies: dict[int, JournalStudy] = {}
+        self._points = points
+        self._n_studies = 0
+        self._trials: list[FrozenTrial] = []  # of all studies, as the journal counts them
+
+    def apply(self, log: Mapping[str, Any]) -> None:
+        """Take one more record."""
+        operation = log["op_code"]
+        if operation in {_TRIAL_ATTR, _TRIAL_STATE, _TRIAL_PARAM}:
+            self._change_trial(log)
+        elif operation == _CREATE_STUDY:
+            self._create_study(log)
+        elif operation == _DELETE_STUDY:
+            self.studies.pop(log["study_id"], None)
+        elif (study := self.studies.get(log["study_id"])) is None:
+            pass
+        elif operation == _STUDY_ATTR:
+            study.attributes.update(log["user_attr"])
+        elif operation == _CREATE_TRIAL:
+            trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials), points=self._points)
+            self._trials.append(trial)
+            study.trials.append(trial)
+
+    def _create_study(self, log: Mapping[str, Any]) -> None:
+        if log["study_name"] not in {study.name for study in self.studies.values()}:
+            self.studies[self._n_studies] = JournalStudy(log["study_name"], log["directions"])
+            self._n_studies += 1
+
+    def _change_trial(self, log: Mapping[str, Any]) -> None:
+        """Change a trial; one that has ended stays as it is."""
+        trial_id = log["trial_id"]
+        if trial_id >= len(self._trials) or self._trials[trial_id].state.is_finished():
+            return
+        trial = self._trials[trial_id]
+        if log["op_code"] == _TRIAL_ATTR:
+            trial.user_attrs.update(log["user_attr"])
+        elif log["op_code"] == _TRIAL_PARAM:
+            _set_param(trial, log)
+        else:
+            _set_state(trial, log)
+
+
+def _logs(path: Path, *, curves: bool, points: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records that matter with their line; a last line that is being written is left out."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.startswith(_PASSED_OVER) or not line.endswith(b"\n"):
+                continue
+            if (not curves and _EVALUATION in line) or (not points and line.startswith(_PARAM_LINE)):
+                continue
+            try:
+                log = json.loads(line)
+            except ValueError as error:
+                raise _unreadable(path, number, error) from error
+            yield number, log
+
+
+def _set_state(trial: FrozenTrial, log: Mapping[str, Any]) -> None:
+    state = TrialState(log["state"])
+    if state == TrialState.RUNNING and trial.state != state:
+        trial.datetime_start = _local(log["datetime_start"])
+    if state.is_finished():
+        trial.datetime_complete = _local(log["datetime_complete"])
+    trial.state = state
+
+
+def _set_param(trial: FrozenTrial, log: Mapping[str, Any]) -> None:
+    name, distribution = log["param_name"], json_to_distribution(log["distribution"])
+    trial.params[name] = distribution.to_external_repr(log["param_value_internal"])
+    trial.distributions[name] = distribution
+
+
+def _new_trial(log: Mapping[str, Any], *, number: int, trial_id: int, points: bool) -> FrozenTrial:
+    known = log.get("distributions", {}) if points else {}
+    distributions = {name: json_to_distribution(text) for name, text in known.items()}
+    return FrozenTrial(
+        number=number,
+        trial_id=trial_id,
+        state=TrialState(log.get("state", TrialState.RUNNING)),
+        value=None,
+        datetime_start=_local(log["datetime_start"]),
+        datetime_complete=_local(log.get("datetime_complete")),
+        params={name: one.to_external_repr(log["params"][name]) for name, one in distributions.items()},
+        distributions=distributions,
+        user_attrs=log.get("user_attrs", {}),
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def _local(text: str | None) -> datetime | None:
+    """Return a time in UTC as local time, as Optuna gives it."""
+    return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

@@ -1,0 +1,3 @@
+"""Which drivers hold a study."""
+
+__all__: list[str] = []

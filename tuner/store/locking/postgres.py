@@ -1,0 +1,152 @@
+"""A study in PostgreSQL, held by advisory locks of a session: the database lets go when it ends.
+
+Each driver has a connection of its own for them, and with it
+
+- the study, for itself or shared with those that share it too;
+- its number, by which others see that it lives;
+- for moments, the turn in which it begins a trial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner.store.database import connected, database_lost, told_if_database_lost
+from tuner.store.locking.drivers import SHARE_HINT, SHARED_HINT, Driver, Hold, new_driver_id
+from tuner.store.locking.files import busy, this_process
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["advisory_drivers", "hold_by_advisory_locks"]
+
+#: PostgreSQL's settings for the connection that holds a study: it notices within a minute that the driver's
+#: host is gone, where its own default is two hours.
+_KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+#: Who has locks of a study in this database: keys of two halves are numbers of drivers.
+_DRIVERS = """
+    SELECT to_hex(objid::bigint), application_name, shares FROM pg_locks AS one
+    JOIN pg_stat_activity USING (pid)
+    CROSS JOIN LATERAL (
+        SELECT count(*) > 0 AS shares FROM pg_locks AS other
+        WHERE other.pid = one.pid AND other.locktype = 'advisory' AND other.mode = 'ShareLock'
+    ) AS mode
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = :half
+    AND one.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY backend_start
+"""
+_GONE = "the connection that held the study is gone, as when the database was restarted"
+
+
+@contextmanager
+def hold_by_advisory_locks(
+    url: str, folder: Path, study: str, *, shared: bool, goes_on: str
+) -> Iterator[Hold]:
+    """Hold a study in PostgreSQL; the server lets go when this process or its host dies.
+
+    Parameters
+    ----------
+    url, folder
+        As `tuner.store.database.open_database` takes them.
+    study
+        Its name.
+    shared
+        Whether others may run it too.
+    goes_on
+        How a search can be continued whose hold was lost.
+
+    Raises
+    ------
+    StoreError
+        If another process runs the study for itself, saying which; or if the database cannot be reached.
+    """
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # most studies have a journal
+
+    with connected(url, folder) as connection:
+        for name, value in {"application_name": this_process()[:63], **_KEEPALIVE}.items():
+            _run(connection, "SELECT set_config(:name, :value, false)", name=name, value=value)
+        lock = "SELECT pg_try_advisory_lock_shared(:key)" if shared else "SELECT pg_try_advisory_lock(:key)"
+        if not _run(connection, lock, key=_key(study)):
+            found = _drivers(connection, study)
+            who = ", ".join(driver.words for driver, _ in found)
+            together = any(shares for _, shares in found)
+            hint = SHARED_HINT if together else SHARE_HINT if shared else None
+            raise busy(url, who, name=repr(study), hint=hint)
+        driver = _numbered(connection, study)
+
+        def check() -> None:
+            try:
+                _run(connection, "SELECT 1")
+            except SQLAlchemyError as error:
+                raise database_lost(url, _GONE, goes_on) from error
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            check()
+            with told_if_database_lost(url, folder, goes_on):
+                _run(connection, "SELECT pg_advisory_lock(:key)", key=_key(f"{study} turn"))
+            try:
+                yield
+            finally:
+                with suppress(SQLAlchemyError):  # a lock that is gone needs no unlocking; `check` will tell
+                    _run(connection, "SELECT pg_advisory_unlock(:key)", key=_key(f"{study} turn"))
+
+        def living() -> tuple[Driver, ...]:
+            check()
+            return tuple(driver for driver, _ in _drivers(connection, study))
+
+        yield Hold(driver, shared, living, turn, check)
+
+
+def advisory_drivers(url: str, folder: Path, study: str) -> tuple[Driver, ...]:
+    """Return who runs a study at the moment.
+
+    Raises
+    ------
+    StoreError
+        If the database cannot be reached.
+    """
+    with connected(url, folder) as connection:
+        return tuple(driver for driver, _ in _drivers(connection, study))
+
+
+def _numbered(connection: Connection, study: str) -> Driver:
+    """Give this process a number that no other driver of the study has."""
+    while True:
+        number = new_driver_id()
+        lock = "SELECT pg_try_advisory_lock(:half, :number)"
+        if _run(connection, lock, half=_signed(_half(study)), number=_signed(int(number, 16))):
+            return Driver(number, this_process())
+
+
+def _drivers(connection: Connection, study: str) -> list[tuple[Driver, bool]]:
+    """Return all drivers of a study, and of each whether it shares the study."""
+    from sqlalchemy import text  # noqa: PLC0415  # as in `hold_by_advisory_locks`
+
+    rows = connection.execute(text(_DRIVERS), {"half": _half(study)})
+    return [(Driver(number.zfill(8), words or "another process"), shares) for number, words, shares in rows]
+
+
+def _run(connection: Connection, statement: str, **values: object) -> object:
+    from sqlalchemy import text  # noqa: PLC0415  # as in `hold_by_advisory_locks`
+
+    return connection.execute(text(statement), values).scalar()
+
+
+def _key(name: str) -> int:
+    """Return a number among advisory locks: 63 bits of a hash."""
+    return int.from_bytes(hashlib.sha256(f"rectools-tuner {name}".encode()).digest()[:8], "big") >> 1
+
+
+def _half(study: str) -> int:
+    """Return the first half of the keys of a study's drivers: 32 bits, as `pg_locks` shows them."""
+    return _key(study) >> 31
+
+
+def _signed(number: int) -> int:
+    """Return 32 bits as PostgreSQL takes them."""
+    return number - 2**32 if number >= 2**31 else number

@@ -1,0 +1,98 @@
+"""Reads a study, also while another process writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from tuner.errors import Problem, StoreError
+from tuner.store.database import open_database
+from tuner.store.journal import JOURNAL, read_journal
+from tuner.store.location import store_exists, stored_at
+from tuner.trials.stored import StoredStudy, TrialRecord, record_of
+
+__all__ = ["check_exists", "read_points", "read_records"]
+
+
+def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
+    """Read a study, also while it runs.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    curves
+        Whether the records are to have their evaluations; a long study is read faster without.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds none.
+    """
+    check_exists(folder)
+    name, storage = stored_at(folder)
+    if storage is None:
+        return _from_journal(folder, curves=curves)
+    try:
+        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
+    except KeyError as error:
+        raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
+    records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
+    return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+
+
+def read_points(folder: Path) -> dict[int, FrozenTrial]:
+    """Read the points of a study's trials by number: Optuna's params, each with its distribution.
+
+    The trials have no values; `read_records` has those.
+    """
+    name, storage = stored_at(folder)
+    if storage is None:
+        studies = read_journal(folder / JOURNAL, curves=False, points=True)
+        trials = studies[0].trials if studies else []
+    else:
+        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
+        trials = study.get_trials(deepcopy=False)
+    return {trial.number: trial for trial in trials}
+
+
+def check_exists(folder: Path) -> None:
+    """Refuse a folder without a study.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds none.
+    """
+    if not store_exists(folder):
+        rule = "must be the folder of a study, but it has no journal.log"
+        raise StoreError(
+            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
+        )
+
+
+def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
+    studies = read_journal(folder / JOURNAL, curves=curves)
+    if not studies:
+        raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
+    study = studies[0]
+    records = [record_of(trial) for trial in study.trials]
+    return _stored(study.name, study.directions[0], study.attributes, records)
+
+
+def _stored(
+    name: str, direction: int, attributes: Mapping[str, Any], records: list[TrialRecord]
+) -> StoredStudy:
+    return StoredStudy(
+        name=name,
+        direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
+        facts=attributes.get("facts", {}),
+        versions=attributes.get("versions", {}),
+        records=records,
+        attributes={key: value for key, value in attributes.items() if key not in {"facts", "versions"}},
+    )

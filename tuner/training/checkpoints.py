@@ -1,0 +1,163 @@
+"""Checkpoints of a running trial: what a trial that was cut off goes on from, with the same results.
+
+One file for each trial, replaced as a whole: Lightning's own checkpoint of the fit, and in it what has been
+measured so far and the state of all random generators. Taken at the end of an epoch, where nothing else is
+under way, so that a fit that goes on from it draws the same numbers as one that was never cut off. Between
+folds there is no fit to keep, only what has been measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Trainer
+
+from tuner.trials.records import Evaluation, Users
+
+__all__ = ["Checkpoint", "Generators", "read_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+_KEY = "tuner"
+
+
+@dataclass(frozen=True)
+class Generators:
+    """The state of all random generators of a process."""
+
+    python: Any
+    numpy: Any
+    torch: Any
+    cuda: Any
+
+    @classmethod
+    def now(cls) -> Generators:
+        """Return their state."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  # RecTools draws from the global generator
+
+    def restore(self) -> None:
+        """Put them back into this state."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002  # as above
+        torch.set_rng_state(self.torch)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(self.cuda)
+
+
+@dataclass
+class Checkpoint:
+    """What a trial has done so far, and the file that keeps it.
+
+    Attributes
+    ----------
+    path
+        Of the file.
+    every
+        Seconds of work after which a state is worth keeping.
+    evaluations, users
+        All that was reported, in order; the last of `users` may be of a fold that is under way.
+    fold
+        Index of the fold that goes on.
+    epoch
+        Finished epochs in it that a fit goes on from; 0 if there is none.
+    generators
+        As they were at the end of that epoch.
+    rests_at
+        Epochs of the first fold at which a state is kept in any case: the trial may rest there.
+    on_kept
+        Is called when the file has been written.
+    """
+
+    path: Path
+    every: float
+    evaluations: list[Evaluation] = field(default_factory=list)
+    users: list[Users] = field(default_factory=list)
+    fold: int = 0
+    epoch: int = 0
+    generators: Generators | None = None
+    rests_at: tuple[int, ...] = ()
+    on_kept: Callable[[], None] = field(default=lambda: None)
+    _kept_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last state is old enough for a new one."""
+        return time.monotonic() - self._kept_at >= self.every
+
+    def epoch_ended(self, trainer: Trainer) -> None:
+        """Keep the state of a fit; its callbacks let `describe` add to Lightning's checkpoint."""
+        with self._kept():
+            trainer.save_checkpoint(self._unfinished)
+
+    def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
+        """Add to Lightning's checkpoint what has been measured.
+
+        Parameters
+        ----------
+        content
+            Of the file.
+        epoch
+            Finished epochs of the fold.
+        users
+            Per-user values of the fold so far.
+        """
+        so_far = [*self.users, *([users] if users is not None else [])]
+        content[_KEY] = pickle.dumps((self.evaluations, so_far, self.fold, epoch, Generators.now()))
+
+    def fold_ended(self, users: Users | None) -> None:
+        """Keep what was measured; the fold's fit is no longer needed."""
+        self.users += [users] if users is not None else []
+        self.fold, self.epoch = self.fold + 1, 0
+        content: dict[str, Any] = {}
+        self.describe(content, epoch=0, users=None)
+        with self._kept():
+            torch.save(content, self._unfinished)
+
+    @property
+    def lightning(self) -> str | None:
+        """Where Lightning finds the fit to go on from; None if the fold begins anew."""
+        return str(self.path) if self.epoch else None
+
+    @property
+    def _unfinished(self) -> Path:
+        # Of this process: one that was cut off with its machine may still be writing.
+        return self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.tmp")
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Put what is written in place of the last state. If it cannot be written that one stays."""
+        self._kept_at = time.monotonic()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            yield
+            os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+            self.on_kept()
+        except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
+            logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
+            with suppress(OSError):
+                self._unfinished.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, every: float, rests_at: tuple[int, ...] = ()) -> Checkpoint:
+    """Return what a trial goes on from; an empty checkpoint if there is none that can be read."""
+    if path.exists():
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
+            evaluations, users, fold, epoch, generators = pickle.loads(content[_KEY])  # noqa: S301  # as above
+            return Checkpoint(path, every, evaluations, users, fold, epoch, generators, rests_at)
+        except Exception:  # a damaged file may fail in any way; the trial then begins anew
+            logger.exception("%s cannot be read: the trial begins anew", path)
+    return Checkpoint(path, every, rests_at=rests_at)

@@ -1,0 +1,181 @@
+"""Batches of RecTools' two tasks, made from flat sequences without a loop over users.
+
+A batch is the one that RecTools 0.19 makes: keys and their order, values, dtypes and shapes. Random numbers
+are drawn by the same calls in the same order, so the generators are in the same state afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
+from rectools.models.nn.transformers.constants import MASKING_VALUE
+from rectools.models.nn.transformers.data_preparator import TransformerDataPreparatorBase
+from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
+
+from tuner.training.fast_paths.draws import draw_masks, replacements
+from tuner.training.fast_paths.sequences import Sequences
+
+__all__ = ["Batch", "recommend_batches", "train_batches"]
+
+Batch = dict[str, torch.Tensor]
+Array = npt.NDArray[Any]
+Preparator = TypeVar("Preparator", bound=TransformerDataPreparatorBase)
+
+
+def train_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, Sequences], Batch] | None:
+    """Return what makes the same training batches as the preparator, or None if its rule is not RecTools'."""
+    rule = _rule(preparator, "_collate_fn_train")
+    if rule is SASRecDataPreparator._collate_fn_train:  # noqa: SLF001  # the function is its own name here
+        return shifted_batch
+    if rule is BERT4RecDataPreparator._collate_fn_train and (  # noqa: SLF001  # as above
+        _rule(preparator, "_mask_session") is BERT4RecDataPreparator._mask_session  # noqa: SLF001  # as above
+    ):
+        return masked_batch
+    return None
+
+
+def recommend_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, Sequences], Batch] | None:
+    """Return what makes the same batches for recommending, or None if the preparator's rule is its own."""
+    rule = _rule(preparator, "_collate_fn_recommend")
+    if rule is SASRecDataPreparator._collate_fn_recommend:  # noqa: SLF001  # as in `train_batches`
+        return timed_recommend_batch if preparator.add_unix_ts else recommend_batch
+    if rule is BERT4RecDataPreparator._collate_fn_recommend:  # noqa: SLF001  # as in `train_batches`
+        return masked_recommend_batch
+    return None
+
+
+def _rule(preparator: TransformerDataPreparatorBase, name: str) -> object:
+    """Return the function behind a preparator's method, be it of its class or its own."""
+    return getattr(getattr(preparator, name, None), "__func__", None)
+
+
+def shifted_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
+    """Make a training batch of SASRec: each item is predicted from those before it.
+
+    Parameters
+    ----------
+    preparator
+        Gives `session_max_len`, the negative sampler and whether timestamps are asked for.
+    batch
+        Sequences of at least 2 and at most `session_max_len` + 1 items.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        - "x", "y", "yw", shape (batch_size, session_max_len);
+        - "negatives", shape (batch_size, session_max_len, n_negatives), for losses that need them;
+        - "unix_ts", shape (batch_size, session_max_len + 1), where the preparator adds it.
+    """
+    width = preparator.session_max_len
+    items = _pad_left(batch.items, batch.lengths, width + 1, np.int64)
+    weights = _pad_left(batch.weights, batch.lengths, width + 1, np.float32)
+    is_target = _is_filled(batch.lengths - 1, width)
+    batch_dict = {
+        "x": torch.from_numpy(np.ascontiguousarray(items[:, :-1])),
+        "y": torch.from_numpy(np.where(is_target, items[:, 1:], 0)),
+        "yw": torch.from_numpy(np.where(is_target, weights[:, 1:], np.float32(0))),
+    }
+    _add_negatives(batch_dict, preparator)
+    if preparator.add_unix_ts:
+        batch_dict["unix_ts"] = _pad_times(batch, width + 1)
+    return batch_dict
+
+
+def masked_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
+    """Make a training batch of BERT4Rec: items hidden at random are predicted from all others.
+
+    Parameters
+    ----------
+    preparator
+        Gives `session_max_len`, `mask_prob`, the MASK token and the negative sampler.
+    batch
+        Sequences of at least 1 and at most `session_max_len` items.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        - "x", "y", "yw", shape (batch_size, session_max_len);
+        - "negatives", shape (batch_size, session_max_len, n_negatives), for losses that need them.
+    """
+    width, lengths, mask_prob = preparator.session_max_len, batch.lengths, preparator.mask_prob
+    numbers, random_items = draw_masks(
+        lengths, mask_prob, low=preparator.n_item_extra_tokens, high=preparator.item_id_map.size
+    )
+    is_mask, is_random = replacements(numbers, mask_prob)
+    hidden = np.where(is_mask, preparator.extra_token_ids[MASKING_VALUE], batch.items)
+    hidden[is_random] = random_items
+    targets = np.where(numbers < mask_prob, batch.items, 0)
+    batch_dict = {
+        "x": torch.from_numpy(_pad_left(hidden, lengths, width, np.int64)),
+        "y": torch.from_numpy(_pad_left(targets, lengths, width, np.int64)),
+        "yw": torch.from_numpy(_pad_left(batch.weights, lengths, width, np.float32)),
+    }
+    _add_negatives(batch_dict, preparator)
+    return batch_dict
+
+
+def recommend_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
+    """Return "x", shape (batch_size, session_max_len): the newest items of each sequence."""
+    return {"x": torch.from_numpy(_newest(batch.items, batch.lengths, preparator.session_max_len))}
+
+
+def timed_recommend_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
+    """Return "x" and "unix_ts" for recommending at a given time, which is that of each last entry.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        - "x", shape (batch_size, session_max_len): the newest items but the last, which stands for the time;
+        - "unix_ts", shape (batch_size, session_max_len + 1).
+    """
+    with_last = _newest(batch.items, batch.lengths, preparator.session_max_len + 1)
+    return {
+        "x": torch.from_numpy(np.ascontiguousarray(with_last[:, :-1])),
+        "unix_ts": _pad_times(batch, preparator.session_max_len + 1),
+    }
+
+
+def masked_recommend_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
+    """Return "x", shape (batch_size, session_max_len): the newest items, then MASK."""
+    x = np.empty((len(batch), preparator.session_max_len), dtype=np.int64)
+    x[:, :-1] = _newest(batch.items, batch.lengths, preparator.session_max_len - 1)
+    x[:, -1] = preparator.extra_token_ids[MASKING_VALUE]
+    return {"x": torch.from_numpy(x)}
+
+
+def _add_negatives(batch_dict: Batch, preparator: TransformerDataPreparatorBase) -> None:
+    if preparator.negative_sampler is not None:
+        batch_dict["negatives"] = preparator.negative_sampler.get_negatives(
+            batch_dict, lowest_id=preparator.n_item_extra_tokens, highest_id=preparator.item_id_map.size
+        )
+
+
+def _is_filled(lengths: Array, width: int) -> Array:
+    """Return which places sequences take when they end at the right edge, shape (batch_size, width)."""
+    return np.arange(width) >= width - lengths[:, None]
+
+
+def _pad_left(values: Array, lengths: Array, width: int, dtype: npt.DTypeLike) -> Array:
+    """Put sequences of at most `width` entries into rows, zeros first. Shape (batch_size, width)."""
+    padded = np.zeros((len(lengths), width), dtype=dtype)
+    padded[_is_filled(lengths, width)] = values
+    return padded
+
+
+def _newest(values: Array, lengths: Array, width: int) -> Array:
+    """Put the last `width` entries of each sequence into rows, zeros first. Shape (batch_size, width)."""
+    from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))  # 1 for the last entry
+    return _pad_left(values[from_end <= width], np.minimum(lengths, width), width, np.int64)
+
+
+def _pad_times(batch: Sequences, width: int) -> torch.Tensor:
+    """Put the newest timestamps into rows, the first of them repeated where there are too few."""
+    times = _newest(batch.extras["unix_ts"], batch.lengths, width)
+    first = np.maximum(width - batch.lengths, 0)
+    earliest = np.take_along_axis(times, first[:, None], axis=1)
+    return torch.from_numpy(np.where(_is_filled(batch.lengths, width), times, earliest))

@@ -1,0 +1,3 @@
+"""A module for each thing that a user asks for."""
+
+__all__: list[str] = []

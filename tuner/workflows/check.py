@@ -1,0 +1,239 @@
+"""`tuner check`: find what cannot work before anything is spent. Without Ray.
+
+After the study, the data, the space and the baselines have been checked, models are built and run for one
+training batch and one recommendation on a slice of the user's own data: so many that every option of every
+choice, and every pair of options that can stand together, has been tried. Then a few are measured on all of
+the data (`tuner.workflows.estimate`).
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import stdev
+
+import numpy as np
+import rectools.metrics
+import torch
+from pytorch_lightning import seed_everything
+from rectools import Columns
+from rectools.models import PopularModel
+from rectools.models.nn.transformers.base import TransformerModelBase
+
+from tuner.config import Study
+from tuner.data.folds import Fold
+from tuner.errors import Problem, TrialError
+from tuner.evaluation import Plan, boundary, recommend
+from tuner.formatting import size
+from tuner.models.build import build_model, trial_params
+from tuner.models.feasibility import infeasible
+from tuner.preparation.prepare import Prepared, prepare
+from tuner.space import Choice, Space, Value, short_name
+from tuner.space.describe import sample
+from tuner.training.fast_paths import accelerate
+from tuner.workflows.estimate import Estimate, estimates
+
+__all__ = [
+    "Checked",
+    "check",
+    "covering_points",
+    "detectable_difference",
+    "impossible_regions",
+    "slice_fold",
+]
+
+#: Users whose data a trial run uses.
+SLICE_USERS = 64
+#: Random points that are looked through for pairs of options; a pair that none has is too rare to matter.
+DRAWS = 3000
+
+Flat = dict[str, Value]
+Pair = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found.
+
+    Attributes
+    ----------
+    n_points
+        Configurations that were built and run.
+    n_options, n_pairs
+        Options, and pairs of options, that these cover.
+    regions
+        Impossible regions of the space, which a search never tries: the rule, and the share of random
+        points that break it.
+    problems
+        One for each configuration that failed, each cause once.
+    estimates
+        What the smallest, the median and the largest configuration cost; none where some failed.
+    seconds
+        That the runs took.
+    """
+
+    n_points: int
+    n_options: int
+    n_pairs: int
+    regions: tuple[tuple[Problem, float], ...]
+    problems: tuple[Problem, ...]
+    estimates: tuple[Estimate, ...]
+    seconds: float
+
+
+def check(study: Study, say: Callable[[str], None]) -> Checked:
+    """Check a study with its data, and try its space on a slice of them.
+
+    Raises
+    ------
+    UserError
+        If the study, the data, the space or a baseline cannot be used.
+    """
+    prepared = prepare(study, say)
+    for fold in prepared.folds:
+        difference = detectable_difference(fold, prepared.plan)
+        if difference is not None:
+            label = prepared.plan.objective
+            say(
+                f"fold {fold.index + 1}: {len(fold.users):,} test users tell models apart that differ by "
+                f"{difference:.4f} in {label} or more"
+            )
+    shared = len(pickle.dumps(prepared.folds, protocol=5))  # as Ray's object store has them
+    say(f"folds in memory: {size(shared)}, one copy on each node for all its trials")
+    return _try_space(prepared)
+
+
+def detectable_difference(fold: Fold, plan: Plan) -> float | None:
+    """Return the difference in the objective that a paired test on a fold's users finds 4 times out of 5.
+
+    From the spread of the popular model's per-user values, at the 5 % level, for n users and a correlation
+    r = 0.5 between two models: ``2.8 * sd * sqrt(2 * (1 - r) / n)``, which is ``2.8 * sd / sqrt(n)``. None
+    for an objective that is no mean over users.
+    """
+    metric = next(metric for metric in plan.metrics if metric.label == plan.objective)
+    measure = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
+    if not metric.per_user:
+        return None
+    model = PopularModel().fit(fold.train)
+    recommended = recommend(model, fold, metric.k, filter_viewed=plan.filter_viewed)
+    values = measure.calc_per_user(recommended, fold.test).to_numpy()
+    return 2.8 * stdev(values) / float(np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:
+    """Return few points that together have every option of every choice, and every pair that can be met.
+
+    Greedy over random points: one that adds nothing new is passed over. Pairs are those of models, losses,
+    module types and attention flags; of other choices each option is met once.
+    """
+    generator = random.Random(seed)
+    points: list[Flat] = []
+    pairs: set[Pair] = set()
+    options: set[tuple[str, str]] = set()
+    drawn = [flat for flat in (sample(space, generator) for _ in range(DRAWS)) if not infeasible(flat)]
+    drawn.sort(key=lambda flat: -len(_options(space, flat)))
+    choices = [p.key for p in space.parameters if isinstance(p.domain, Choice)]
+    for flat in drawn:
+        mine = {(key, str(flat[key])) for key in choices if key in flat}
+        new = {frozenset(pair) for pair in combinations(_options(space, flat), 2)} - pairs
+        if new or not mine <= options:
+            points.append(flat)
+            pairs |= new
+            options |= mine
+    return points, pairs, options
+
+
+def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tuple[Problem, float], ...]:
+    """Return the rules that random points of the space break, each with an example and its share."""
+    generator = random.Random(seed)
+    found: dict[str, list[Problem]] = {}
+    for _ in range(draws):
+        for problem in infeasible(sample(space, generator)):
+            found.setdefault(problem.where, []).append(problem)
+    regions = [(problems[0], len(problems) / draws) for problems in found.values()]
+    return tuple(sorted(regions, key=lambda region: -region[1]))
+
+
+def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
+    """Return the fold with only some of its test users, and the interactions of as many users to train on."""
+    users = fold.users[:n_users]
+    internal = fold.train.user_id_map.convert_to_internal(users, strict=False)
+    frame = fold.train.interactions.df
+    rest = [user for user in frame[Columns.User].unique() if user not in set(internal)]
+    kept = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
+    train = fold.train.filter_interactions(np.flatnonzero(kept.to_numpy()))
+    test = fold.test[fold.test[Columns.User].isin(users)]
+    return replace(fold, train=train, test=test, users=users)
+
+
+def _options(space: Space, flat: Mapping[str, Value]) -> set[tuple[str, str]]:
+    choices = {p.key for p in space.parameters if isinstance(p.domain, Choice) and _is_structural(p.key)}
+    return {(key, str(value)) for key, value in flat.items() if key in choices}
+
+
+def _is_structural(key: str) -> bool:
+    return key in {"cls", "loss", "use_causal_attn", "use_key_padding_mask"} or key.endswith(
+        ("_type", "_types")
+    )
+
+
+def _try_space(prepared: Prepared) -> Checked:
+    began = time.perf_counter()
+    study = prepared.study
+    points, pairs, options = covering_points(prepared.space, seed=study.search.seed)
+    regions = impossible_regions(prepared.space, seed=study.search.seed)
+    small = slice_fold(prepared.folds[-1])
+    problems: dict[tuple[str, str], Problem] = {}
+    for name, params in _candidates(prepared, points):
+        try:
+            _try_point(trial_params(params, 1), small, prepared.plan)
+        except TrialError as error:
+            found = Problem(name, error.message, f"params: {_shown(params)}")
+            problems.setdefault((name.split(" ")[0], error.message), found)
+    costs = () if problems else tuple(estimates(prepared))
+    return Checked(
+        n_points=len(points) + len(prepared.baselines),
+        n_options=len(options),
+        n_pairs=len(pairs),
+        regions=regions,
+        problems=tuple(problems.values()),
+        estimates=costs,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, Flat]]:
+    for baseline in prepared.baselines:
+        yield f"baseline {baseline.name}", baseline.params
+    for number, flat in enumerate(points):
+        yield f"point {number + 1}", flat
+
+
+def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
+    """Build the model, fit it on one batch and recommend."""
+    model = build_model(params)
+    if plan.fast:
+        accelerate(model)  # as trials do
+    if isinstance(model, TransformerModelBase):
+        trainer = model._trainer  # noqa: SLF001  # there is no public way to shorten an epoch
+        trainer.limit_train_batches = 1
+        trainer.fit_loop.max_epochs = 1
+    seed_everything(60, workers=True, verbose=False)
+    with boundary("one batch"):
+        model.fit(fold.train)
+        recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
+        if isinstance(model, TransformerModelBase):
+            _check_weights(model)
+
+
+def _check_weights(model: TransformerModelBase) -> None:  # type: ignore[type-arg]  # any config
+    if not all(bool(torch.isfinite(p).all()) for p in model.torch_model.parameters()):
+        raise TrialError("weights must stay finite, but one batch made some of them nan or inf")
+
+
+def _shown(params: Mapping[str, Value]) -> str:
+    return " ".join(f"{key}={short_name(value)}" for key, value in params.items())

@@ -1,0 +1,391 @@
+"""What configurations cost: measured on a few real training steps, before a search spends hours.
+
+The smallest, the median and the largest of random configurations are built on the user's own fold, trained
+for a few batches and let recommend to some users, with a trial's threads and allocator. Times are those of
+a step times the steps of an epoch; memory is the process's peak.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from statistics import median
+from typing import Any, TypeAlias
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from rectools.models.nn.transformers.base import TransformerModelBase
+
+from tuner.config import Resources, Study
+from tuner.data.folds import Fold
+from tuner.errors import Problem, StudyError, TrialError
+from tuner.evaluation import Plan, boundary, count_parameters, recommend
+from tuner.formatting import aligned, count, duration, short, size
+from tuner.models.build import build_model, complete_params, trial_params
+from tuner.models.cost import work_of
+from tuner.models.feasibility import infeasible
+from tuner.preparation.prepare import Prepared
+from tuner.space import Space, Value
+from tuner.space.describe import sample
+from tuner.training.fast_paths import accelerate
+from tuner.training.memory import (
+    keep_freed_memory,
+    peak_gpu_memory,
+    peak_memory,
+    reset_peak,
+    return_freed_memory,
+)
+from tuner.training.precision import products_in, set_precision
+
+__all__ = [
+    "Estimate",
+    "draw_estimates",
+    "estimate",
+    "estimates",
+    "gpu_share",
+    "measure_gpu_share",
+]
+
+#: Random points among which the smallest and the largest are looked for.
+DRAWS = 300
+#: Training steps that are timed, after a first one, and seconds after which fewer will do.
+STEPS, ENOUGH_SECONDS = 4, 3.0
+#: Multiplications of a step (`tuner.models.cost`) from which parts of its batch are measured on a CPU.
+LONG_STEP = 3e10
+#: How many trials may share a GPU.
+PACKINGS = (1, 2, 3, 4, 6, 8)
+#: What a process takes of a GPU before its first tensor: CUDA's context and the libraries' kernels.
+CONTEXT_BYTES = 600 * 2**20
+#: Test users that the timed recommendation is for.
+USERS = 256
+
+Flat = dict[str, Value]
+Transformer: TypeAlias = TransformerModelBase[Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one configuration costs.
+
+    Attributes
+    ----------
+    size
+        ``smallest``, ``median`` or ``largest``.
+    params
+        Flat params.
+    n_parameters
+        Trainable parameters.
+    peak_memory, peak_gpu_memory
+        Bytes; of the process, and of tensors on a GPU, None without one.
+    epoch_seconds
+        One epoch of training on the largest fold.
+    evaluation_seconds
+        One evaluation: recommend to all test users of the fold.
+    trial_seconds
+        All folds with all epochs and evaluations of the study, as if each fold were this one.
+    """
+
+    size: str
+    params: Flat
+    n_parameters: int
+    peak_memory: int
+    peak_gpu_memory: int | None
+    epoch_seconds: float
+    evaluation_seconds: float
+    trial_seconds: float = 0.0
+
+
+def estimates(prepared: Prepared) -> list[Estimate]:
+    """Measure the smallest, the median and the largest configuration of a study's space on its newest fold.
+
+    Configurations are ordered by `tuner.models.cost`. Empty if no model of the space is trained by steps.
+    """
+    fold = prepared.folds[-1]
+    training = prepared.study.training
+    points = _by_work(prepared.space, len(fold.catalog), seed=prepared.study.search.seed)
+    if not points:
+        return []
+    chosen = {"smallest": points[0], "median": points[len(points) // 2], "largest": points[-1]}
+    with _as_a_worker(prepared.study.resources):
+        measured = {
+            size: estimate(trial_params(params, training.epochs), fold, prepared.plan)
+            for size, params in chosen.items()
+        }
+    return [
+        replace(one, size=size, trial_seconds=_trial_seconds(one, prepared)) for size, one in measured.items()
+    ]
+
+
+@contextmanager
+def _as_a_worker(resources: Resources) -> Iterator[None]:
+    """Give this process the threads and the allocator of a trial's worker."""
+    keep_freed_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def gpu_share(peak_bytes: int, total_bytes: int) -> float:
+    """Return the smallest share of a GPU, of 1, 1/2, 1/3, 1/4, 1/6 and 1/8, with which trials have room.
+
+    A trial is given a quarter more than its measured peak, and its process and that of the driver
+    `CONTEXT_BYTES` each.
+
+    Parameters
+    ----------
+    peak_bytes
+        The most that tensors of the largest configuration take at once.
+    total_bytes
+        Memory of the GPU.
+
+    Returns
+    -------
+    float
+        Rounded down to the four digits that Ray counts in, or the last of six trials would not fit. 1 also
+        where the peak is above what there is.
+    """
+    need = 1.25 * peak_bytes + CONTEXT_BYTES
+    n_trials = max((n for n in PACKINGS if n * need + CONTEXT_BYTES <= total_bytes), default=1)
+    return math.floor(10_000 / n_trials) / 10_000
+
+
+def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
+    """Measure the largest configuration of the space and the baselines on this machine's first GPU.
+
+    Returns
+    -------
+    (share, why)
+        For ``gpus_per_trial``, and a line for people. 0 where no model is trained by steps.
+
+    Raises
+    ------
+    StudyError
+        If there is no GPU here.
+    TrialError
+        If the configuration cannot be trained, as where the GPU is too small for it.
+    """
+    if not torch.cuda.is_available():
+        rule = "must be a number where the search is started on a machine without a GPU, but got 'auto'"
+        hint = "write 0 to train on CPUs, or a share such as 0.25 for workers that have GPUs"
+        raise StudyError(prepared.study.study, [Problem("resources.gpus_per_trial", rule, hint)])
+    fold = prepared.folds[-1]
+    n_items = len(fold.catalog)
+    points = _by_work(prepared.space, n_items, seed=prepared.study.search.seed)
+    points = _ordered([*points, *(baseline.params for baseline in prepared.baselines)], n_items)
+    if not points:
+        return 0.0, "no model of the study is trained on a GPU"
+    largest = points[-1]
+    with _as_a_worker(prepared.study.resources):
+        peak = estimate(trial_params(largest, 1), fold, prepared.plan).peak_gpu_memory
+    total = torch.cuda.get_device_properties(0).total_memory
+    assert peak is not None, "there is a GPU"
+    why = f"the largest configuration took {size(peak)} of {size(total)} ({_which(largest)})"
+    return gpu_share(peak, total), why
+
+
+def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
+    epochs = int(str(one.params["epochs"]))
+    n_evaluations = math.ceil(epochs / prepared.plan.evaluate_every)
+    fold_seconds = epochs * one.epoch_seconds + n_evaluations * one.evaluation_seconds
+    return len(prepared.folds) * fold_seconds
+
+
+def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
+    """Measure what a configuration costs on a fold.
+
+    Raises
+    ------
+    TrialError
+        If it fails.
+    """
+    fitted = _fit_in_parts(params, fold, plan) if _is_long(params, fold) else _fit(params, fold, plan)
+    with boundary("recommend"):
+        began = time.perf_counter()
+        few = replace(fold, users=fold.users[:USERS])
+        recommend(fitted.model, few, plan.k, filter_viewed=plan.filter_viewed)
+        seconds = time.perf_counter() - began
+    return Estimate(
+        size="",
+        params=dict(params),
+        n_parameters=count_parameters(fitted.model) or 0,
+        peak_memory=max(fitted.peak_memory, peak_memory()),
+        peak_gpu_memory=peak_gpu_memory(),
+        epoch_seconds=fitted.epoch_seconds,
+        evaluation_seconds=seconds * len(fold.users) / len(few.users),
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model after a few steps, the seconds of an epoch of such, and the peak of the process in bytes."""
+
+    model: Transformer
+    epoch_seconds: float
+    peak_memory: int
+
+
+def _fit(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
+    """Train a model for a few steps."""
+    return_freed_memory()
+    reset_peak()
+    model = build_model(params)
+    if not isinstance(model, TransformerModelBase):
+        msg = f"must be a model that is trained by steps, but is {params.get('cls')}"
+        raise TrialError(msg)
+    precision = set_precision(model, plan.precision)
+    if plan.fast:
+        accelerate(model)
+    steps = _Steps()
+    model._trainer.callbacks.append(steps)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+    model._trainer.fit_loop.max_epochs = 1  # noqa: SLF001  # as above
+    seed_everything(60, workers=True, verbose=False)
+    with boundary("a few batches"), products_in(precision):
+        model.fit(fold.train)
+    return _Fitted(model, steps.seconds * steps.n_batches, peak_memory())
+
+
+def _is_long(params: Mapping[str, Value], fold: Fold) -> bool:
+    """Tell whether one step would keep a CPU busy for longer than a check may take."""
+    work = work_of(params, len(fold.catalog))
+    return work is not None and work.amount > LONG_STEP and not torch.cuda.is_available()
+
+
+def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
+    """Train with an eighth and then a quarter of the batch instead of the whole.
+
+    Where steps are long an epoch of smaller batches takes as long. Memory grows with the batch by a line,
+    which the two measure.
+    """
+    sessions = fold.train.user_id_map.external_ids.size
+    batch = min(int(str(complete_params(params)["batch_size"])), sessions)
+    eighth, quarter = batch // 8, batch // 4
+    if not eighth:
+        return _fit(params, fold, plan)
+    less = _fit({**params, "batch_size": eighth}, fold, plan).peak_memory
+    fitted = _fit({**params, "batch_size": quarter}, fold, plan)
+    for_each = max(0, fitted.peak_memory - less) / (quarter - eighth)
+    return replace(fitted, peak_memory=fitted.peak_memory + round(for_each * (batch - quarter)))
+
+
+def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
+    """Return estimates as text for a person, and what they say of the study on this machine."""
+    header = ["configuration", "parameters", "memory", "GPU memory", "epoch", "evaluation", "trial", "which"]
+    rows = [
+        [
+            one.size,
+            count(one.n_parameters),
+            size(one.peak_memory),
+            size(one.peak_gpu_memory),
+            duration(one.epoch_seconds),
+            duration(one.evaluation_seconds),
+            duration(one.trial_seconds),
+            _which(one.params),
+        ]
+        for one in found
+    ]
+    n_trials, at_once = study.search.trials, _at_once(study.resources, _share(found, study.resources))
+    median_seconds = next(one.trial_seconds for one in found if one.size == "median")
+    whole = duration(math.ceil(n_trials / at_once) * median_seconds)
+    return (
+        f"estimates, from a few steps on the newest fold:\n"
+        f"{aligned(header, rows, text=('configuration', 'which'))}\n"
+        f"{n_trials} trials of the median kind, {at_once} at once on this machine: about {whole}"
+        f"{_kept_words(found, study, at_once)}"
+    )
+
+
+def _kept_words(found: Sequence[Estimate], study: Study, at_once: int) -> str:
+    """Say what disk kept models take at most: weights and the two moments of Adam, four bytes each."""
+    n_best = study.training.keep_checkpoints
+    if not n_best:
+        return ""
+    largest = 12 * max(one.n_parameters for one in found)
+    whole = size((n_best + at_once) * study.folds.n_folds * largest)
+    return f"\nkeep_checkpoints: at most {whole} on disk, {size(largest)} for a fold of the largest kind"
+
+
+def _share(found: Sequence[Estimate], resources: Resources) -> float:
+    """Return a trial's share of a GPU; with ``auto`` the one that these estimates speak for."""
+    if resources.gpus_per_trial != "auto":
+        return resources.gpu_share
+    peak = max((one.peak_gpu_memory or 0 for one in found), default=0)
+    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory) if peak else 0.0
+
+
+def _at_once(resources: Resources, share: float) -> int:
+    """Return how many trials this machine has room for, each with a share of a GPU."""
+    fits = (os.cpu_count() or 1) / resources.cpus_per_trial
+    if share:
+        fits = min(fits, torch.cuda.device_count() / share)
+    return max(1, min(int(fits), resources.concurrency or int(fits)))
+
+
+def _which(params: Mapping[str, Value]) -> str:
+    """Return what decides the work of a step, as far as the params say it."""
+    names = ("n_blocks", "n_factors", "session_max_len", "batch_size", "loss")
+    return " ".join(
+        [short(params["cls"]), *(f"{name}={short(params[name])}" for name in names if name in params)]
+    )
+
+
+def _by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
+    """Return random configurations of transformers that can work, in the order of their work."""
+    generator = random.Random(seed)
+    drawn = (sample(space, generator) for _ in range(DRAWS))
+    return _ordered((flat for flat in drawn if not infeasible(flat)), n_items)
+
+
+def _ordered(points: Iterable[Flat], n_items: int) -> list[Flat]:
+    """Return those that are trained by steps, in the order of their work."""
+    found = [(work.amount, flat) for flat in points if (work := work_of(flat, n_items)) is not None]
+    found.sort(key=itemgetter(0))
+    return [flat for _, flat in found]
+
+
+class _Steps(Callback):
+    """Times the first steps of a fit and ends it then."""
+
+    def __init__(self) -> None:
+        self.began: list[float] = []
+        self.n_batches = 0
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> _Steps:
+        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Of one step, its batch included; of the first one only where there is no other."""
+        times = [end - begin for begin, end in zip(self.began, self.began[1:], strict=False)]
+        return median(times[1:] or times)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
+        """Note how many steps an epoch has, and when the first one begins."""
+        self.n_batches = int(trainer.num_training_batches)
+        trainer.fit_loop.min_epochs = 0  # lets an epoch end before its last step
+        self.began.append(time.perf_counter())
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002  # Lightning's signature
+        outputs: object,  # noqa: ARG002  # as above
+        batch: object,  # noqa: ARG002  # as above
+        batch_idx: int,
+    ) -> None:
+        """Note when a step ends, and end the fit when enough is known."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.began.append(time.perf_counter())
+        spent = self.began[-1] - self.began[0]
+        if batch_idx == STEPS or spent > ENOUGH_SECONDS:
+            trainer.should_stop = True

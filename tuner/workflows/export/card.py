@@ -1,0 +1,234 @@
+"""The model card: what a model is, what it was fitted on, how good it is, and how to make it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tuner.formatting import duration, markdown_table, number, size
+from tuner.holdout import Comparison, Final
+from tuner.reporting.leaderboard import Row
+from tuner.trials.records import Held, Summary
+from tuner.trials.stored import NO_TRIALS, StoredStudy
+from tuner.workflows.export.fit import Fitted
+
+__all__ = ["Data", "card"]
+
+_PACKAGES = ("rectools-tuner", "rectools", "torch", "pytorch-lightning", "ray", "optuna", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a card says of the data.
+
+    Attributes
+    ----------
+    described
+        In one line.
+    fingerprint
+        Hash of their content.
+    same
+        Whether they are those of the search.
+    used
+        Which of them the model was fitted on.
+    folds
+        A line for each fold, and one for the holdout.
+    """
+
+    described: str
+    fingerprint: str
+    same: bool
+    used: str
+    folds: Sequence[str]
+
+
+def card(
+    stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path, *, final: Final | None = None
+) -> str:
+    """Return the card of an export in Markdown.
+
+    Parameters
+    ----------
+    stored, row
+        The study, and the trial in it.
+    fitted
+        Its model.
+    data
+        What it was fitted on.
+    folder
+        Of the export, with all files but the card.
+    final
+        The study's final judgement.
+    """
+    sections = [
+        _head(stored, row, fitted, data),
+        _use(),
+        "## Params\n\n```json\n" + json.dumps(fitted.params, indent=2) + "\n```",
+        _data(data),
+        _scores(stored, row),
+        *([_holdout(final, row)] if final is not None else []),
+        _search(stored),
+        _again(stored, row, fitted),
+        _files(folder),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> str:
+    record = row.record
+    trained = f" for {fitted.epochs} epochs" if fitted.epochs else ""
+    place = f", rank {row.rank} of {_n_ranked(stored)} complete trials" if row.rank else ""
+    lines = [
+        f"# {stored.name}: {record.label}",
+        "",
+        f"Trial {record.number} of the study `{stored.name}`{place}, fitted{trained} with seed {fitted.seed} "
+        f"on {data.used}.",
+    ]
+    if row.breaks:
+        lines.append(f"It breaks {' and '.join(map(str, row.breaks))}.")
+    return "\n".join(lines)
+
+
+def _n_ranked(stored: StoredStudy) -> int:
+    return sum(record.state == "complete" for record in stored.records)
+
+
+def _use() -> str:
+    return """## Use
+
+```
+python -m venv .venv && .venv/bin/pip install -r requirements.txt
+.venv/bin/python recommend.py --check
+.venv/bin/python recommend.py --users-file users.txt -k 10 > recommended.csv
+```
+
+`recommend.py --check` recommends the lists of `sample.csv` again and compares them. From Python, in this
+folder:
+
+```python
+from recommend import load, recommend
+
+exported = load()
+users = exported.dataset.user_id_map.external_ids[:3]
+print(recommend(exported, users, k=10))
+```
+
+Recommendations are made from `interactions.parquet`; `--interactions FILE` takes newer ones, with the
+columns of the file of the search. `model.pickle` is a pickle: load it only from those whom you trust."""
+
+
+def _data(data: Data) -> str:
+    lines = ["## Data", "", data.described, "", f"Fingerprint: `{data.fingerprint}`"]
+    if not data.same:
+        lines += ["", "These are not the data of the search: the scores below are of the others."]
+    lines += ["", *(f"- {line}" for line in data.folds)] if data.folds else []
+    return "\n".join(lines)
+
+
+def _scores(stored: StoredStudy, row: Row) -> str:
+    summary = row.record.summary
+    assert summary is not None, "only complete trials are exported"
+    return "\n".join(["## Scores", "", *_validation(stored, summary)])
+
+
+def _holdout(final: Final, row: Row) -> str:
+    """Say how good the trial was on the holdout, with what certainty."""
+    judged = final.row(row.record.number)
+    if judged is None:
+        return "## Holdout\n\nThis trial is not among those that were judged on the holdout."
+    looks = "once" if final.look == 1 else f"{final.look} times"
+    header = ["metric", "holdout", "95 % interval", *(f"seed {seed}" for seed in judged.seeds)]
+    rows = []
+    for label, value in judged.metrics.items():
+        at = judged.intervals.get(label)
+        bounds = f"{number(at.low)} to {number(at.high)}" if at is not None else ""
+        rows.append([label, number(value), bounds, *(number(seed[label]) for seed in judged.by_seed)])
+    lines = [
+        f"## Holdout\n\nTrained on all before it with {len(judged.seeds)} seeds and judged on its "
+        f"{final.n_users:,} users. It had been looked at {looks}, this time included.",
+        "",
+        markdown_table(header, rows),
+        "",
+        f"- {final.objective} on the folds of the search was {number(judged.validation)}, so the optimism is "
+        f"{judged.optimism:+.4f}.",
+    ]
+    others = {"the best baseline": judged.against_baseline, "the next best": judged.against_next}
+    lines += [f"- {_against(name, one)}" for name, one in others.items() if one is not None]
+    return "\n".join(lines)
+
+
+def _against(name: str, one: Comparison) -> str:
+    bounds = f"{one.interval.low:+.4f} to {one.interval.high:+.4f}"
+    told = "" if one.told_apart else "; the holdout cannot tell them apart"
+    p = f"p = {one.p_value:.3g}, corrected for {one.n_compared} comparisons"
+    return f"Against {name}, trial {one.other}: {one.difference:+.4f} ({bounds}), {p}{told}."
+
+
+def _validation(stored: StoredStudy, summary: Summary) -> Iterator[str]:
+    at = f", at epoch {summary.epoch}" if summary.epochs_run else ""
+    yield f"On the folds of the search{at}. The trial was chosen by these, so they are better than it is."
+    yield ""
+    objective = str(stored.facts["objective"])
+    labels = [objective, *(label for label in summary.metrics if label != objective)]
+    header = ["metric", "mean", *(f"fold {index + 1}" for index in range(len(summary.folds)))]
+    rows = [
+        [label, number(summary.metrics[label]), *(number(fold[label]) for fold in summary.folds)]
+        for label in labels
+    ]
+    yield markdown_table(header, rows)
+
+
+def _search(stored: StoredStudy) -> str:
+    records = [record for record in stored.records if record.state not in NO_TRIALS]
+    states = Counter(record.state for record in records)
+    baselines = sum(record.name is not None for record in records)
+    held = sum((record.held for record in records), Held())
+    by_state = ", ".join(f"{n} {state}" for state, n in states.most_common())
+    gpu = f" and {duration(held.gpu_seconds)} of a GPU" if held.gpu_seconds else ""
+    return (
+        f"## Search\n\n{len(records)} trials, {baselines} of them baselines: {by_state}. "
+        f"They held {duration(held.cpu_seconds)} of a CPU{gpu}."
+    )
+
+
+def _again(stored: StoredStudy, row: Row, fitted: Fitted) -> str:
+    now, trial = _versions(), f"studies/{stored.name} {row.record.number}"
+    names = list(dict.fromkeys([*stored.versions, *now]))
+    rows = [[name, stored.versions.get(name, ""), now.get(name, "")] for name in names]
+    paths = f" by {', '.join(fitted.fast_paths)}" if fitted.fast_paths else ""
+    return "\n".join(
+        [
+            "## How to make it again",
+            "",
+            "Where the study was run,",
+            "",
+            f"- `tuner reproduce {trial}` runs the trial again, and",
+            f"- `tuner export {trial} --seed {fitted.seed} --to model` makes this folder.",
+            "",
+            f"Fitted in {duration(fitted.seconds)} with {fitted.threads} threads, {fitted.precision}{paths}. "
+            f"Seeds of the folds: {', '.join(map(str, row.record.seeds))}.",
+            "",
+            markdown_table(["version", "search", "export"], rows),
+        ]
+    )
+
+
+def _versions() -> Mapping[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _files(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = [[str(path.relative_to(folder)), size(path.stat().st_size)] for path in files]
+    return "## Files\n\n" + markdown_table(["file", "size"], rows)

@@ -1,0 +1,235 @@
+"""`tuner export`: fits a trial's model on all data and writes it with all that it needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.models.nn.transformers.base import TransformerModelBase
+
+from tuner.config import Study
+from tuner.data.folds import before_holdout, development_dataset, make_folds
+from tuner.data.source import Source, load_source, make_dataset
+from tuner.errors import Problem, StoreError
+from tuner.holdout import Final
+from tuner.holdout.read import final_of
+from tuner.preparation.prepare import fold_line, holdout_words
+from tuner.reporting.leaderboard import Row, rank
+from tuner.reporting.trial_details import find_row
+from tuner.store import read_records
+from tuner.trials.records import fold_seed
+from tuner.trials.stored import StoredStudy
+from tuner.workflows.export import serving
+from tuner.workflows.export.card import Data, card
+from tuner.workflows.export.code import Code, code_of, requirements
+from tuner.workflows.export.fit import Fitted, fit_trial
+from tuner.workflows.export.folder import check_target, folder_size, made_whole
+
+__all__ = ["SAMPLE_USERS", "Made", "export"]
+
+#: Users whose recommendations the exporting process leaves for comparison, and how many for each.
+SAMPLE_USERS, SAMPLE_K = 20, 10
+
+#: Models that recommend from a user's history alone: newer interactions may bring new users.
+_FROM_HISTORY = frozenset({"EASEModel", "ImplicitItemKNNWrapperModel", "PopularModel", "RandomModel"})
+
+
+@dataclass(frozen=True)
+class Made:
+    """An export that was made.
+
+    Attributes
+    ----------
+    folder
+        Of the export.
+    row
+        The trial, as the leaderboard has it.
+    fitted
+        Its model.
+    n_bytes
+        Of all files.
+    """
+
+    folder: Path
+    row: Row
+    fitted: Fitted
+    n_bytes: int
+
+
+def export(
+    study: Study,
+    folder: Path,
+    which: str,
+    target: Path,
+    *,
+    say: Callable[[str], None],
+    whole: bool = True,
+    seed: int | None = None,
+    other_data: bool = False,
+    force: bool = False,
+) -> Made:
+    """Fit the model of a trial on all data, and write it.
+
+    Parameters
+    ----------
+    study
+        As it was run, with the place of its data.
+    folder
+        Of its results.
+    which
+        The trial's number, a baseline's name, or ``best``: the first of the final judgement, or, without
+        one, of the leaderboard.
+    target
+        Folder to write; it appears as a whole.
+    say
+        Is told in lines what is done.
+    whole
+        Whether to fit on the holdout too.
+    seed
+        Of the fit; None: as the study's next fold would have.
+    other_data
+        Whether the data may be others than those of the search.
+    force
+        Whether to replace an earlier export.
+
+    Raises
+    ------
+    UserError
+        If there is no such trial, it is not complete, the data are not those of the search, or the target
+        cannot be written.
+    TrialError
+        If the fit fails.
+    """
+    check_target(target, force=force)
+    stored = read_records(folder, curves=False)
+    final = final_of(stored)
+    row = _complete_row(stored, final, which)
+    record, summary = row.record, row.record.summary
+    assert summary is not None, "just checked"
+    source = load_source(study.data)
+    same = _check_data(study, source, stored, other_data=other_data)
+    say(f"data: {source.describe(study.data.duplicates)}")
+    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
+    dataset = make_dataset(rows, source.item_features, study.data)
+    say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
+    seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
+    fitted = fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+    data = Data(
+        described=source.describe(study.data.duplicates),
+        fingerprint=source.fingerprint,
+        same=same,
+        used=_used(study, whole=whole),
+        folds=_fold_lines(study, source) if same else (),
+    )
+    with made_whole(target) as made:
+        write_model(made, fitted, dataset, source, study)
+        (made / "README.md").write_text(card(stored, row, fitted, data, made, final=final), encoding="utf-8")
+    n_bytes = folder_size(target)
+    return Made(target, row, fitted, n_bytes)
+
+
+def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
+    """Return a trial's row; the best one is the first on the holdout, if that was judged on."""
+    if which == "best" and final is not None and final.rows:
+        which = str(final.rows[0].number)
+    row = find_row(rank(stored, running=False), which)
+    if row.record.summary is None:
+        rule = f"must be complete to be exported, but trial {row.record.number} is {row.state}"
+        hint = "`tuner leaderboard` lists the complete ones first"
+        raise StoreError(stored.name, [Problem("TRIAL", rule, hint)])
+    return row
+
+
+def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data: bool) -> bool:
+    """Return whether the data are those of the search."""
+    searched = stored.facts.get("data")
+    if source.fingerprint == searched:
+        return True
+    if not other_data:
+        rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
+        hint = "with --other-data the model is fitted on these, and its card says so"
+        raise StoreError(study.data.interactions, [Problem("data.interactions", rule, hint)])
+    return False
+
+
+def _used(study: Study, *, whole: bool) -> str:
+    if whole or not study.folds.holdout:
+        return "all interactions" + (", the holdout included" if study.folds.holdout else "")
+    return f"the interactions before the holdout ({holdout_words(study)})"
+
+
+def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
+    folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
+    lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
+    return (*lines, f"holdout: {holdout_words(study)}" if study.folds.holdout else "no holdout")
+
+
+def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
+    """Write all of an export but its card."""
+    fitted.model.save(folder / serving.MODEL)
+    params = fitted.model.get_params(simple_types=True)
+    (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
+    code = code_of(fitted.params)
+    _copy_code(folder / serving.CODE, code)
+    trained = isinstance(fitted.model, TransformerModelBase)
+    lines = requirements(code, trained_by_torch=trained)
+    (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copyfile(serving.__file__, folder / "recommend.py")
+    facts = _write_data(folder, dataset, source, study)
+    facts |= {
+        "format": 1,
+        "study": study.study,
+        "filter_viewed": study.folds.filter_viewed,
+        "new_users": trained or str(fitted.params.get("cls")) in _FROM_HISTORY,
+    }
+    (folder / serving.FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    _write_sample(folder, serving.Exported(fitted.model, dataset, facts))
+
+
+def _copy_code(folder: Path, code: Code) -> None:
+    for name, source in code.files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, place)
+
+
+def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) -> dict[str, Any]:
+    """Write the interactions that the model recommends from, and their features; return how they are read."""
+    interactions = dataset.get_raw_interactions()
+    _write_table(interactions, folder / serving.INTERACTIONS)
+    data, features = study.data, source.item_features
+    names: list[str] = []
+    if features is not None:
+        known = features[features["id"].isin(interactions[Columns.Item].unique())]
+        _write_table(known, folder / serving.FEATURES)
+        names = [str(name) for name in features["feature"].unique() if name not in data.numeric_features]
+    return {
+        "columns": data.columns.model_dump(),
+        "datetime": data.datetime,
+        "categorical_features": names,
+    }
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    try:
+        table.to_parquet(path, index=False)
+    except (TypeError, ValueError) as error:  # Arrow's, of a column with values of several types
+        rule = f"columns must hold one type each to be exported, but {error}"
+        raise StoreError(path.name, [Problem("data", rule, "write ids as text, or as numbers")]) from error
+
+
+def _write_sample(folder: Path, exported: serving.Exported) -> None:
+    users = exported.dataset.user_id_map.external_ids
+    step = max(1, len(users) // SAMPLE_USERS)
+    found = serving.recommend(exported, users[::step][:SAMPLE_USERS], k=SAMPLE_K)
+    found.to_csv(folder / serving.SAMPLE, index=False)

@@ -1,0 +1,282 @@
+"""The final judgement: the best trials and baselines, fitted anew over seeds and judged on the holdout."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tuner.config import FinalJudgement, Study
+from tuner.errors import Problem, SearchError, StoreError, StudyError
+from tuner.execution.logs import logs_to
+from tuner.execution.session import ray_session, with_gpu_share
+from tuner.formatting import duration, number
+from tuner.holdout import Final
+from tuner.holdout.looks import Chosen, Fit, Look, Looks
+from tuner.holdout.text import look_words
+from tuner.monitoring.console import stderr_console
+from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.search.capacity import trial_share
+from tuner.store import hold_study, open_store, told_if_lost
+from tuner.trials.records import Job, fold_seed
+from tuner.trials.stored import TrialRecord
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tuner.execution.holdout_fits import Ended
+    from tuner.preparation.prepare import Prepared
+
+__all__ = ["choose", "judge_study", "run_final"]
+
+
+def run_final(
+    study: Study, folder: Path, asked: FinalJudgement | None = None, *, console: Console | None = None
+) -> Final:
+    """Judge the best trials of a study on its holdout, or go on with the fits that are missing.
+
+    Parameters
+    ----------
+    study
+        As it was run.
+    folder
+        Of its results.
+    asked
+        Which trials, and how many seeds; by default as the study says.
+    console
+        Where to show progress; stderr by default.
+
+    Raises
+    ------
+    UserError
+        If the study has no holdout or no complete trial, or is another one than was run.
+    SearchError
+        If all fits fail, or the store is lost.
+    InterruptedSearchError
+        On Ctrl-C.
+    """
+    _refuse_without_holdout(study)
+    load_leaderboard(folder)  # says first if there is no study
+    console = console or stderr_console()
+    with (
+        told_if_lost(folder, study.storage),
+        hold_study(folder, study.study, study.storage),
+        logs_to(folder / "logs" / "driver.log"),
+    ):
+        return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
+
+
+def _refuse_without_holdout(study: Study) -> None:
+    if study.folds.holdout == 0:
+        rule = "must be at least 1 for a final judgement, but got 0: the search has seen all the data"
+        hint = "begin a study under another name with `holdout: 1`"
+        raise StudyError(study.study, [Problem("folds.holdout", rule, hint)])
+
+
+def judge_study(
+    study: Study, folder: Path, asked: FinalJudgement, console: Console, address: str | None = None
+) -> Final:
+    """Judge a study that this process holds; see `run_final`, and `ray_session` of an address."""
+    from tuner.preparation.prepare import prepare_final  # noqa: PLC0415  # torch
+
+    prepared = prepare_final(study, console.print)
+    store = open_store(
+        folder,
+        name=study.study,
+        direction=study.metrics.direction,
+        sampler=study.search.sampler,
+        seed=study.search.seed,
+        facts=prepared.facts,
+        storage=study.storage,
+    )
+    board = load_leaderboard(folder)
+    chosen = choose(board, asked, study.search.seed)
+    records = {row.record.number: row.record for row in board.rows}
+    looks = Looks(store.study, folder)
+    look = looks.begin(chosen)
+    for line in [*_unfinished_words(board), *look_words(look.number, look.before)]:
+        console.print(line)
+    fits = _fits(prepared, look, records, looks, say=console.print, address=address)
+    final = _judge(prepared, look, records, fits)
+    looks.judged(final)
+    return final
+
+
+def _unfinished_words(board: Leaderboard) -> list[str]:
+    unfinished = sum(row.state in {"running", "resting", "waiting", "cut off"} for row in board.rows)
+    return [f"final: without {unfinished} trials that have not ended"] if unfinished else []
+
+
+def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
+    """Return what is to be judged: the best trials by validation, and all baselines that are complete.
+
+    Parameters
+    ----------
+    board
+        By validation.
+    asked
+        How many trials, and seeds of each.
+    seed
+        Of the study.
+
+    Raises
+    ------
+    StoreError
+        If no trial is complete.
+    """
+    complete = [row for row in board.rows if row.record.summary is not None]
+    best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
+    baselines = [row.record for row in complete if row.record.name is not None]
+    if not complete:
+        hint = "`tuner run` goes on with the search"
+        raise StoreError(
+            board.study, [Problem("", "must have a complete trial to judge, but has none", hint)]
+        )
+    return [_chosen(record, asked.seeds, seed) for record in [*best, *baselines]]
+
+
+def _chosen(record: TrialRecord, n_seeds: int, seed: int) -> Chosen:
+    assert record.summary is not None, "only complete trials are chosen"
+    # Folds of the search count from 0: below it are the fits of the holdout.
+    seeds = tuple(fold_seed(seed, record.params, -1 - index) for index in range(n_seeds))
+    return Chosen(record.number, record.summary.epoch, seeds)
+
+
+def _fits(
+    prepared: Prepared,
+    look: Look,
+    records: Mapping[int, TrialRecord],
+    looks: Looks,
+    *,
+    say: Callable[[str], None],
+    address: str | None,
+) -> dict[tuple[int, int], Fit]:
+    """Return the fits by trial and seed, those that failed left out; make those that are missing."""
+    n_users = len(prepared.folds[0].users)
+    jobs: list[Job] = []
+    fits: dict[tuple[int, int], Fit] = {}
+    for index in range(max(len(one.seeds) for one in look.chosen)):  # first all trials with one seed
+        for one in look.chosen:
+            seed = one.seeds[index]
+            fit = looks.fit(one.number, seed, n_users)
+            if fit is None:
+                jobs.append(_job(one, seed, records[one.number]))
+            else:
+                fits[one.number, seed] = fit
+    if jobs:
+        known = f", {len(fits)} are known" if fits else ""
+        say(f"final: {len(look.chosen)} trials, {len(jobs)} fits{known}")
+        fits |= _made(prepared, jobs, looks, say, address)
+    return fits
+
+
+def _made(
+    prepared: Prepared,
+    jobs: Sequence[Job],
+    looks: Looks,
+    say: Callable[[str], None],
+    address: str | None,
+) -> dict[tuple[int, int], Fit]:
+    """Return the fits of jobs by trial and seed, each kept as soon as it is made."""
+    from tuner.execution.holdout_fits import refit_all, refit_log  # noqa: PLC0415  # torch
+
+    prepared = with_gpu_share(prepared, say)
+    study, objective = prepared.study, prepared.plan.objective
+    made: dict[tuple[int, int], Fit] = {}
+    places = iter(range(1, len(jobs) + 1))
+
+    def told(ended: Ended) -> None:
+        job, fit = ended.job, ended.fit
+        at = f"final: {next(places)} of {len(jobs)}, trial {job.number} {job.label}"
+        if fit is None:
+            assert ended.failure is not None, "without a fit there is a failure"
+            say(f"{at} failed: {ended.failure.cause} ({refit_log(job)})")
+            return
+        looks.keep(job.number, job.seeds[0], fit)
+        made[job.number, job.seeds[0]] = fit
+        say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
+
+    share = trial_share(study.resources)
+    with ray_session(prepared, address) as capacity, _interrupted_calmly():
+        slots = capacity.slots(share)
+        refit_all(
+            jobs,
+            prepared.folds[0],
+            prepared.plan,
+            looks.folder,
+            share=share,
+            slots=slots,
+            timeout=study.training.timeout,
+            told=told,
+        )
+    return made
+
+
+@contextmanager
+def _interrupted_calmly() -> Iterator[None]:
+    """Let SIGTERM end the fits as Ctrl-C does; Ray's own handler would print its stack."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
+    params = dict(record.params)
+    if chosen.epoch:
+        params["epochs"] = chosen.epoch
+    return Job(record.number, params, (seed,), record.label)
+
+
+def _judge(
+    prepared: Prepared,
+    look: Look,
+    records: Mapping[int, TrialRecord],
+    fits: Mapping[tuple[int, int], Fit],
+) -> Final:
+    from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
+
+    fitted = []
+    for one in look.chosen:
+        made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
+        if not made:
+            continue
+        record = records[one.number]
+        assert record.summary is not None, "only complete trials are chosen"
+        labels = set.intersection(*(set(fit.by_user) for fit in made.values()))
+        fitted.append(
+            Fitted(
+                number=one.number,
+                name=record.name,
+                label=record.label,
+                epoch=one.epoch,
+                seeds=tuple(made),
+                validation=record.summary.mean,
+                by_seed=tuple(fit.evaluation.metrics for fit in made.values()),
+                by_user={label: np.stack([fit.by_user[label] for fit in made.values()]) for label in labels},
+            )
+        )
+    if not fitted:
+        hint = "their logs say why; mend it and run the same command again"
+        raise SearchError("all fits of the final judgement failed", hint=hint)
+    return judge(
+        fitted,
+        objective=prepared.plan.objective,
+        direction=prepared.plan.direction,
+        look=look.number,
+        made=look.made,
+        by=look.by,
+        before=look.before,
+        facts=prepared.folds[0].facts,
+    )

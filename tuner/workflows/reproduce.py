@@ -1,0 +1,270 @@
+"""`tuner reproduce`: runs trials of a study again, and says whether they come to the same values.
+
+A trial is run as it was: its params, seeds, folds, precision, fast paths and number of threads; one that was
+stopped early, up to where it was stopped. On the same CPU with the same versions the values are equal to the
+last digit. No Ray: trials run one after the other in this process.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from tuner.config import Study
+from tuner.errors import Problem, StoreError, TrialError
+from tuner.evaluation import Plan, evaluate_folds
+from tuner.formatting import duration
+from tuner.preparation.prepare import Prepared, prepare
+from tuner.reporting.leaderboard import rank
+from tuner.reporting.trial_details import find_row
+from tuner.store import read_records
+from tuner.store.package_versions import versions
+from tuner.store.space_migration import SPACE_FACT
+from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation
+from tuner.trials.stored import StoredStudy, TrialRecord
+
+__all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
+
+TRAIN_LOSS = "train loss"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not what it was.
+
+    Attributes
+    ----------
+    fold, epoch
+        Index of the fold, and finished epochs in it.
+    what
+        A metric's label, or ``train loss``.
+    before, now
+        The values; None where there is none.
+    """
+
+    fold: int
+    epoch: int
+    what: str
+    before: float | None
+    now: float | None
+
+    def __str__(self) -> str:
+        where = f"fold {self.fold + 1}" + (f", epoch {self.epoch}" if self.epoch else "")
+        by = "" if self.before is None or self.now is None else f" ({self.now - self.before:+.3g})"
+        return f"{where}: {self.what} was {self.before!r}, is {self.now!r}{by}"
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A trial that was run again.
+
+    Attributes
+    ----------
+    record
+        What the store has of it.
+    n_values
+        Values that were compared.
+    differences
+        Those that differ, in the order of the run.
+    failure
+        How it failed now, None if it did not.
+    changed
+        What is not as it was in the search, for people.
+    """
+
+    record: TrialRecord
+    n_values: int
+    differences: tuple[Difference, ...] = ()
+    failure: str | None = None
+    changed: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def equal(self) -> bool:
+        """Whether it came to what it had come to before."""
+        before = self.record.failure.cause if self.record.failure else None
+        return not self.differences and self.failure == before
+
+    def __str__(self) -> str:
+        record = self.record
+        name = f"trial {record.number} {record.label}"
+        until = f", up to where {record.stop.rule} stopped it" if record.stop else ""
+        if self.equal and self.failure is not None:
+            return f"{name}: equal, it fails the same way: {self.failure}"
+        if self.equal:
+            n = len(record.evaluations)
+            return f"{name}: equal, all {self.n_values} values of {n} evaluations to the last digit{until}"
+        lines = [f"{name}: differs"]
+        if self.failure is not None:
+            lines.append(f"  it fails now: {self.failure}")
+        elif record.failure is not None:
+            lines.append(f"  it failed before: {record.failure.cause}")
+        if self.differences:
+            lines.append(f"  {len(self.differences)} of {self.n_values} values{_largest(self.differences)}")
+            lines.append(f"  the first in {self.differences[0]}")
+        return "\n".join([*lines, *(f"  {line}" for line in self.changed)])
+
+
+def _largest(differences: Sequence[Difference]) -> str:
+    known = [abs(d.now - d.before) for d in differences if d.now is not None and d.before is not None]
+    return f", by at most {max(known):.3g}" if known else ""
+
+
+def reproduce(
+    study: Study, folder: Path, which: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Reproduced]:
+    """Run trials again, one after the other.
+
+    Parameters
+    ----------
+    study
+        As it was run, with the place of its data.
+    folder
+        Of its results.
+    which
+        Numbers, names of baselines, or ``best``.
+    say
+        Is told in lines what is done.
+
+    Raises
+    ------
+    UserError
+        If there is no such trial, it has nothing to compare with, or the data are not those of the search.
+    """
+    stored = read_records(folder)
+    board = rank(stored, running=False)
+    records = [find_row(board, one).record for one in which]
+    _refuse_empty(stored, records)
+    search = study.search.model_copy(update={"warm_start": ()})  # an earlier study may be gone by now
+    prepared = prepare(study.model_copy(update={"search": search}), say)
+    _refuse_others(stored, prepared)
+    for record in records:
+        took = f", {duration(record.seconds)} in the search" if record.seconds else ""
+        say(f"trial {record.number} {record.label}: running again{took}")
+        yield replace(_again(record, prepared), changed=_changed(stored, record))
+
+
+def _refuse_empty(stored: StoredStudy, records: Sequence[TrialRecord]) -> None:
+    problems = []
+    for record in records:
+        kind = record.failure.kind if record.failure else None
+        if kind in {OUT_OF_MEMORY, TIMEOUT}:
+            rule = f"must not depend on the machine, but trial {record.number} failed by {kind}"
+            problems.append(Problem("TRIAL", rule))
+        elif not record.evaluations and kind is None:
+            rule = f"must have been evaluated, but trial {record.number} is {record.state} and was not"
+            problems.append(Problem("TRIAL", rule))
+    if problems:
+        raise StoreError(stored.name, problems)
+
+
+def _refuse_others(stored: StoredStudy, prepared: Prepared) -> None:
+    """Refuse other data, folds or objectives than the search had."""
+    problems = [
+        Problem(key, f"must be as in the search, {stored.facts[key]!r}, but is {now!r}")
+        for key, now in prepared.facts.items()
+        if not key.startswith(SPACE_FACT) and key in stored.facts and stored.facts[key] != now
+    ]
+    if problems:
+        raise StoreError(stored.name, problems)
+
+
+class _Reached(BaseException):  # no error, and none that a trial's boundary may catch
+    """The trial has come to where it was stopped."""
+
+
+def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
+    made: list[Evaluation] = []
+    n_before = len(record.evaluations)
+
+    def report(evaluation: Evaluation) -> None:
+        made.append(evaluation)
+        if record.state != "complete" and record.failure is None and len(made) == n_before:
+            raise _Reached
+
+    failure = None
+    with _threads(_threads_of(record, prepared.study)):
+        try:
+            evaluate_folds(record.params, prepared.folds, _plan(record, prepared.plan), record.seeds, report)
+        except _Reached:
+            pass
+        except TrialError as error:
+            failure = error.message
+    n_values, differences = compare_runs(record.evaluations, made)
+    return Reproduced(record, n_values, differences, failure)
+
+
+def _plan(record: TrialRecord, plan: Plan) -> Plan:
+    """Take the fast paths if the trial did."""
+    taken = [bool(evaluation.fast_paths) for evaluation in record.evaluations]
+    return replace(plan, fast=any(taken)) if taken else plan
+
+
+def _threads_of(record: TrialRecord, study: Study) -> int:
+    known = [e.threads for e in record.evaluations if e.threads is not None]
+    return known[0] if known else max(1, int(study.resources.cpus_per_trial))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, as in a worker of Ray: torch, and what is under NumPy and implicit."""
+    before = torch.get_num_threads()
+    with threadpool_limits(number):
+        torch.set_num_threads(number)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def compare_runs(
+    before: Sequence[Evaluation], now: Sequence[Evaluation]
+) -> tuple[int, tuple[Difference, ...]]:
+    """Compare two runs of a trial at the points of the first.
+
+    A metric that only one of them has is passed over: a study may report others later.
+
+    Returns
+    -------
+    tuple
+        How many values were compared, and those that differ.
+    """
+    again = {(evaluation.fold, evaluation.epoch): evaluation for evaluation in now}
+    n_values, found = 0, []
+    for old in before:
+        new = again.get((old.fold, old.epoch))
+        new_values = _values(new) if new is not None else {}
+        for what, value in _values(old).items():
+            if new is not None and what not in new_values:
+                continue
+            n_values += 1
+            if new_values.get(what) != value:
+                found.append(Difference(old.fold, old.epoch, what, value, new_values.get(what)))
+    return n_values, tuple(found)
+
+
+def _values(evaluation: Evaluation) -> Mapping[str, float]:
+    loss = {} if evaluation.train_loss is None else {TRAIN_LOSS: evaluation.train_loss}
+    return {**loss, **evaluation.metrics}
+
+
+def _changed(stored: StoredStudy, record: TrialRecord) -> tuple[str, ...]:
+    """Say what is not as it was in the search."""
+    now = versions()
+    lines = [
+        f"{name} was {before}, is {now.get(name, 'not there')}"
+        for name, before in stored.versions.items()
+        if now.get(name) != before
+    ]
+    if any(evaluation.peak_gpu_memory for evaluation in record.evaluations) and not torch.cuda.is_available():
+        lines.append("it ran on a GPU, and there is none here")
+    if all(evaluation.threads is None for evaluation in record.evaluations):
+        lines.append("the number of threads was not recorded, and may have been another")
+    if not lines:
+        lines.append(f"versions, threads and processor are as before ({platform.machine()})")
+    return tuple(lines)

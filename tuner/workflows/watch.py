@@ -1,0 +1,180 @@
+"""`tuner watch`: follow a run from another terminal, by its store.
+
+What has changed in the store since the last look is told to the same observers that look on within a run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.config import Study
+from tuner.errors import StoreError, TunerError
+from tuner.monitoring.console import Progress
+from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
+from tuner.trials.constraints import Constraint
+from tuner.trials.records import Job
+from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+
+if TYPE_CHECKING:
+    from tuner.trials.observer import Observer
+
+__all__ = ["facts_of", "take_up", "tell_changes", "watch"]
+
+#: Seconds between two looks at the store, at least; a look that takes long is repeated less often.
+EVERY, PATIENCE = 1.0, 10.0
+#: States of trials that have ended, and all that have a place in the live view of their own.
+ENDED = frozenset({"complete", "failed", "pruned"})
+KNOWN = ENDED | NO_TRIALS | {"running", "waiting"}
+
+
+def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str], None]) -> None:
+    """Follow the run of a study until nobody runs it any more.
+
+    Parameters
+    ----------
+    folder
+        Of the study; waits for it if there is none yet.
+    progress_of
+        Makes the live view from its keyword arguments.
+    say
+        Function that shows a line.
+
+    Raises
+    ------
+    StoreError
+        If the folder or the database cannot be read.
+    """
+    _wait_for(folder, say)
+    running = study_holder(folder) is not None
+    stored = read_records(folder)
+    progress = progress_of(**facts_of(stored, folder))
+    progress.remember(stored.records)
+    _leave(stored.records, progress)
+    if not running:
+        say(f"nobody runs it at the moment: {progress.standing().counts()}")
+        return
+    with progress:
+        take_up(stored.records, progress)
+        _follow(folder, stored, progress)
+    say(f"the run has ended: {progress.standing().counts()}")
+
+
+def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
+    known = {record.number: record for record in stored.records}
+    running, pause = True, EVERY
+    while running:
+        time.sleep(pause)
+        running = study_holder(folder) is not None  # before the look, so that the last look sees the end
+        began = time.monotonic()
+        records = {record.number: record for record in read_records(folder).records}
+        tell_changes(known, records, progress)
+        _leave(records.values(), progress)
+        known = records
+        pause = max(EVERY, PATIENCE * (time.monotonic() - began))
+
+
+def tell_changes(
+    before: Mapping[int, TrialRecord], now: Mapping[int, TrialRecord], observer: Observer
+) -> None:
+    """Tell an observer what has happened to trials between two looks, by number."""
+    for number, record in sorted(now.items()):
+        old = before.get(number)
+        if record.state in ENDED | {"running"} and (old is None or old.state not in ENDED):
+            _tell(old, record, observer)
+
+
+def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
+    job = _job(record)
+    known = set()
+    if old is not None and old.state == "running":
+        known = {(one.fold, one.epoch) for one in old.evaluations}
+    else:  # new, or taken up again where it rested
+        observer.started(job, again=False)
+    for evaluation in record.evaluations:
+        if (evaluation.fold, evaluation.epoch) not in known:
+            observer.evaluated(job, evaluation)
+    _tell_end(job, record, observer)
+
+
+def _tell_end(job: Job, record: TrialRecord, observer: Observer) -> None:
+    seconds = record.seconds or 0.0
+    if record.state == "complete" and record.summary is not None:
+        observer.finished(job, record.summary, seconds)
+    elif record.state == "pruned" and record.stop is not None:
+        observer.stopped(job, record.stop, seconds)
+    elif record.state == "failed" and record.failure is not None:
+        observer.failed(job, record.failure.cause, record.log or "logs")
+
+
+def take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
+    """Show the trials that run already, from when they began."""
+    for record in records:
+        if record.state == "running":
+            began = record.started or datetime.now()  # both local, as Optuna has it
+            seconds = max(0.0, (datetime.now() - began).total_seconds())
+            progress.started(_job(record), again=False, seconds=seconds)
+            for evaluation in record.evaluations:
+                progress.evaluated(_job(record), evaluation)
+
+
+def _leave(records: Iterable[TrialRecord], progress: Progress) -> None:
+    """Count the trials whose states have no place of their own, and show them as running no longer."""
+    others: Counter[str] = Counter()
+    for record in records:
+        if record.state not in KNOWN:
+            others[record.state] += 1
+            progress.left(record.number)
+    progress.count(others)
+
+
+def _wait_for(folder: Path, say: Callable[[str], None]) -> None:
+    if not _has_trials(folder):
+        say(f"waiting for a study in {folder}; Ctrl-C ends")
+    while not _has_trials(folder):
+        time.sleep(EVERY)
+
+
+def _has_trials(folder: Path) -> bool:
+    """Whether the folder has a study with trials; until it has, a run may still be writing its beginning."""
+    if not store_exists(folder):
+        return False
+    try:
+        stored = read_records(folder, curves=False)
+    except StoreError:
+        if study_holder(folder) is None:
+            raise
+        return False
+    return bool(stored.records) or (study_holder(folder) is None and "objective" in stored.facts)
+
+
+def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
+    """Return what the live view wants to know of a study."""
+    trials = [record for record in stored.records if record.state not in NO_TRIALS]
+    study = _study(folder)
+    baselines = sum(record.name is not None for record in trials)
+    return {
+        "total": None if study is None else max(study.search.trials, len(trials) - baselines) + baselines,
+        "already": sum(record.state in ENDED for record in trials),
+        "n_folds": study.folds.n_folds if study else max((len(one.seeds) for one in trials), default=1),
+        "objective": str(stored.facts["objective"]),
+        "direction": stored.direction,
+        "constraints": [Constraint.parse(text) for text in stored.facts.get("constraints", ())],
+        "concurrency": None,
+    }
+
+
+def _study(folder: Path) -> Study | None:
+    """Return the study as it runs; None where its file cannot be read as one."""
+    try:
+        return Study.load(folder / STUDY_FILE)
+    except TunerError:
+        return None
+
+
+def _job(record: TrialRecord) -> Job:
+    return Job(record.number, dict(record.params), record.seeds, record.label)
