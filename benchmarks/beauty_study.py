@@ -24,7 +24,7 @@ from tuner.artifacts.user_values import read_final_users
 from tuner.config import Study
 from tuner.holdout import Comparison, Final, JudgedRow
 from tuner.holdout.comparisons import compare_all
-from tuner.holdout.read import read_final
+from tuner.reporting.final import read_final
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.workflows.final import run_final
 

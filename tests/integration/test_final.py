@@ -19,7 +19,7 @@ from tuner.artifacts.user_values import read_final_users, read_users
 from tuner.config import Study
 from tuner.data.folds import holdout_fold
 from tuner.data.source import load_source
-from tuner.holdout.read import read_final
+from tuner.reporting.final import read_final
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store.journal import open_journal
 

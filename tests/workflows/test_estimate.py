@@ -14,15 +14,9 @@ from tuner.evaluation import evaluate_fold
 from tuner.models.build import trial_params
 from tuner.preparation.prepare import Prepared, prepare
 from tuner.trials.records import Evaluation
-from tuner.workflows.estimate import (
-    CONTEXT_BYTES,
-    Estimate,
-    draw_estimates,
-    estimate,
-    estimates,
-    gpu_share,
-    measure_gpu_share,
-)
+from tuner.workflows.estimate import Estimate, estimate, estimates
+from tuner.workflows.estimate_table import draw_estimates
+from tuner.workflows.gpu_share import CONTEXT_BYTES, gpu_share, measure_gpu_share
 
 SPACE = (
     "space={set: {cls: SASRecModel, n_factors: [8, 64], n_heads: 2, session_max_len: [8, 32], "

@@ -17,8 +17,8 @@ from tuner.errors import StoreError
 from tuner.holdout import Final
 from tuner.holdout.judge import judge
 from tuner.holdout.looks import Chosen, Fit, Looks
-from tuner.holdout.read import read_final
 from tuner.holdout.text import final_lines, render_final
+from tuner.reporting.final import read_final
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.reporting.trial_details import show_trial

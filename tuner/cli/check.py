@@ -48,6 +48,6 @@ def _check(arguments: argparse.Namespace) -> None:
         f"none failed ({duration(checked.seconds)})"
     )
     if checked.estimates:
-        from tuner.workflows.estimate import draw_estimates
+        from tuner.workflows.estimate_table import draw_estimates
 
         print(draw_estimates(checked.estimates, study))

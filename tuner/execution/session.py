@@ -6,9 +6,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from tuner.config import Study
     from tuner.preparation.prepare import Prepared
 
-__all__ = ["ALLOCATOR", "RayStartError", "join_cluster", "ray_session", "with_gpu_share"]
+__all__ = ["ALLOCATOR", "RayStartError", "join_cluster", "ray_session"]
 
 #: For glibc in workers: keep freed memory instead of giving it back to the kernel at each training step.
 #: Numbers are unchanged; fresh pages cost many times what warm ones do.
@@ -153,18 +152,6 @@ def _quiet_loggers() -> None:
 def _log_messages(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001  # Ray's signature
     """Write to the log what Ray sends to all drivers when a machine is lost: stack traces, mostly."""
     logging.getLogger("ray").warning("%s", "\n".join(data["lines"]))
-
-
-def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
-    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
-    if prepared.study.resources.gpus_per_trial != "auto":
-        return prepared
-    from tuner.workflows.estimate import measure_gpu_share  # noqa: PLC0415  # torch
-
-    share, why = measure_gpu_share(prepared)
-    say(f"gpus_per_trial: {share:g}; {why}")
-    resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
-    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
 
 
 def _capacity(study: Study, *, joined: bool) -> Capacity:

@@ -1,28 +1,14 @@
-"""Reads the final judgement of a study, also while another process writes it."""
+"""The newest final judgement of a study that has been read from its store."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tuner.holdout import Final
-from tuner.store import read_records
 from tuner.trials.stored import StoredStudy
 
-__all__ = ["JUDGED", "final_of", "read_final"]
+__all__ = ["JUDGED", "final_of"]
 
 #: Begin of the attribute that holds what a look at the holdout came to; its number follows.
 JUDGED = "final:judged:"
-
-
-def read_final(folder: Path) -> Final | None:
-    """Return the newest final judgement of a study, None if it has none.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds no study.
-    """
-    return final_of(read_records(folder, curves=False))
 
 
 def final_of(stored: StoredStudy) -> Final | None:

@@ -8,10 +8,9 @@ a step times the steps of an epoch; memory is the process's peak.
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -22,11 +21,11 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.models.nn.transformers.base import TransformerModelBase
 
-from tuner.config import Resources, Study
+from tuner.config import Resources
 from tuner.data.folds import Fold
-from tuner.errors import Problem, StudyError, TrialError
+from tuner.errors import TrialError
 from tuner.evaluation import Plan, boundary, count_parameters, recommend
-from tuner.formatting import aligned, count, duration, short, size
+from tuner.formatting import short
 from tuner.models.build import build_model, complete_params, trial_params
 from tuner.models.cost import work_of
 from tuner.models.feasibility import infeasible
@@ -45,11 +44,12 @@ from tuner.training.precision import products_in, set_precision
 
 __all__ = [
     "Estimate",
-    "draw_estimates",
+    "as_a_worker",
+    "described",
     "estimate",
     "estimates",
-    "gpu_share",
-    "measure_gpu_share",
+    "ordered_by_work",
+    "points_by_work",
 ]
 
 #: Random points among which the smallest and the largest are looked for.
@@ -58,10 +58,6 @@ DRAWS = 300
 STEPS, ENOUGH_SECONDS = 4, 3.0
 #: Multiplications of a step (`tuner.models.cost`) from which parts of its batch are measured on a CPU.
 LONG_STEP = 3e10
-#: How many trials may share a GPU.
-PACKINGS = (1, 2, 3, 4, 6, 8)
-#: What a process takes of a GPU before its first tensor: CUDA's context and the libraries' kernels.
-CONTEXT_BYTES = 600 * 2**20
 #: Test users that the timed recommendation is for.
 USERS = 256
 
@@ -108,11 +104,11 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     """
     fold = prepared.folds[-1]
     training = prepared.study.training
-    points = _by_work(prepared.space, len(fold.catalog), seed=prepared.study.search.seed)
+    points = points_by_work(prepared.space, len(fold.catalog), seed=prepared.study.search.seed)
     if not points:
         return []
     chosen = {"smallest": points[0], "median": points[len(points) // 2], "largest": points[-1]}
-    with _as_a_worker(prepared.study.resources):
+    with as_a_worker(prepared.study.resources):
         measured = {
             size: estimate(trial_params(params, training.epochs), fold, prepared.plan)
             for size, params in chosen.items()
@@ -123,7 +119,7 @@ def estimates(prepared: Prepared) -> list[Estimate]:
 
 
 @contextmanager
-def _as_a_worker(resources: Resources) -> Iterator[None]:
+def as_a_worker(resources: Resources) -> Iterator[None]:
     """Give this process the threads and the allocator of a trial's worker."""
     keep_freed_memory()
     threads = torch.get_num_threads()
@@ -132,64 +128,6 @@ def _as_a_worker(resources: Resources) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def gpu_share(peak_bytes: int, total_bytes: int) -> float:
-    """Return the smallest share of a GPU, of 1, 1/2, 1/3, 1/4, 1/6 and 1/8, with which trials have room.
-
-    A trial is given a quarter more than its measured peak, and its process and that of the driver
-    `CONTEXT_BYTES` each.
-
-    Parameters
-    ----------
-    peak_bytes
-        The most that tensors of the largest configuration take at once.
-    total_bytes
-        Memory of the GPU.
-
-    Returns
-    -------
-    float
-        Rounded down to the four digits that Ray counts in, or the last of six trials would not fit. 1 also
-        where the peak is above what there is.
-    """
-    need = 1.25 * peak_bytes + CONTEXT_BYTES
-    n_trials = max((n for n in PACKINGS if n * need + CONTEXT_BYTES <= total_bytes), default=1)
-    return math.floor(10_000 / n_trials) / 10_000
-
-
-def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
-    """Measure the largest configuration of the space and the baselines on this machine's first GPU.
-
-    Returns
-    -------
-    (share, why)
-        For ``gpus_per_trial``, and a line for people. 0 where no model is trained by steps.
-
-    Raises
-    ------
-    StudyError
-        If there is no GPU here.
-    TrialError
-        If the configuration cannot be trained, as where the GPU is too small for it.
-    """
-    if not torch.cuda.is_available():
-        rule = "must be a number where the search is started on a machine without a GPU, but got 'auto'"
-        hint = "write 0 to train on CPUs, or a share such as 0.25 for workers that have GPUs"
-        raise StudyError(prepared.study.study, [Problem("resources.gpus_per_trial", rule, hint)])
-    fold = prepared.folds[-1]
-    n_items = len(fold.catalog)
-    points = _by_work(prepared.space, n_items, seed=prepared.study.search.seed)
-    points = _ordered([*points, *(baseline.params for baseline in prepared.baselines)], n_items)
-    if not points:
-        return 0.0, "no model of the study is trained on a GPU"
-    largest = points[-1]
-    with _as_a_worker(prepared.study.resources):
-        peak = estimate(trial_params(largest, 1), fold, prepared.plan).peak_gpu_memory
-    total = torch.cuda.get_device_properties(0).total_memory
-    assert peak is not None, "there is a GPU"
-    why = f"the largest configuration took {size(peak)} of {size(total)} ({_which(largest)})"
-    return gpu_share(peak, total), why
 
 
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
@@ -276,60 +214,7 @@ def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitte
     return replace(fitted, peak_memory=fitted.peak_memory + round(for_each * (batch - quarter)))
 
 
-def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
-    """Return estimates as text for a person, and what they say of the study on this machine."""
-    header = ["configuration", "parameters", "memory", "GPU memory", "epoch", "evaluation", "trial", "which"]
-    rows = [
-        [
-            one.size,
-            count(one.n_parameters),
-            size(one.peak_memory),
-            size(one.peak_gpu_memory),
-            duration(one.epoch_seconds),
-            duration(one.evaluation_seconds),
-            duration(one.trial_seconds),
-            _which(one.params),
-        ]
-        for one in found
-    ]
-    n_trials, at_once = study.search.trials, _at_once(study.resources, _share(found, study.resources))
-    median_seconds = next(one.trial_seconds for one in found if one.size == "median")
-    whole = duration(math.ceil(n_trials / at_once) * median_seconds)
-    return (
-        f"estimates, from a few steps on the newest fold:\n"
-        f"{aligned(header, rows, text=('configuration', 'which'))}\n"
-        f"{n_trials} trials of the median kind, {at_once} at once on this machine: about {whole}"
-        f"{_kept_words(found, study, at_once)}"
-    )
-
-
-def _kept_words(found: Sequence[Estimate], study: Study, at_once: int) -> str:
-    """Say what disk kept models take at most: weights and the two moments of Adam, four bytes each."""
-    n_best = study.training.keep_checkpoints
-    if not n_best:
-        return ""
-    largest = 12 * max(one.n_parameters for one in found)
-    whole = size((n_best + at_once) * study.folds.n_folds * largest)
-    return f"\nkeep_checkpoints: at most {whole} on disk, {size(largest)} for a fold of the largest kind"
-
-
-def _share(found: Sequence[Estimate], resources: Resources) -> float:
-    """Return a trial's share of a GPU; with ``auto`` the one that these estimates speak for."""
-    if resources.gpus_per_trial != "auto":
-        return resources.gpu_share
-    peak = max((one.peak_gpu_memory or 0 for one in found), default=0)
-    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory) if peak else 0.0
-
-
-def _at_once(resources: Resources, share: float) -> int:
-    """Return how many trials this machine has room for, each with a share of a GPU."""
-    fits = (os.cpu_count() or 1) / resources.cpus_per_trial
-    if share:
-        fits = min(fits, torch.cuda.device_count() / share)
-    return max(1, min(int(fits), resources.concurrency or int(fits)))
-
-
-def _which(params: Mapping[str, Value]) -> str:
+def described(params: Mapping[str, Value]) -> str:
     """Return what decides the work of a step, as far as the params say it."""
     names = ("n_blocks", "n_factors", "session_max_len", "batch_size", "loss")
     return " ".join(
@@ -337,14 +222,14 @@ def _which(params: Mapping[str, Value]) -> str:
     )
 
 
-def _by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
+def points_by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
     """Return random configurations of transformers that can work, in the order of their work."""
     generator = random.Random(seed)
     drawn = (sample(space, generator) for _ in range(DRAWS))
-    return _ordered((flat for flat in drawn if not infeasible(flat)), n_items)
+    return ordered_by_work((flat for flat in drawn if not infeasible(flat)), n_items)
 
 
-def _ordered(points: Iterable[Flat], n_items: int) -> list[Flat]:
+def ordered_by_work(points: Iterable[Flat], n_items: int) -> list[Flat]:
     """Return those that are trained by steps, in the order of their work."""
     found = [(work.amount, flat) for flat in points if (work := work_of(flat, n_items)) is not None]
     found.sort(key=itemgetter(0))

@@ -14,7 +14,7 @@ import numpy as np
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.execution.logs import logs_to
-from tuner.execution.session import ray_session, with_gpu_share
+from tuner.execution.session import ray_session
 from tuner.formatting import duration, number
 from tuner.holdout import Final
 from tuner.holdout.looks import Chosen, Fit, Look, Looks
@@ -184,6 +184,7 @@ def _made(
 ) -> dict[tuple[int, int], Fit]:
     """Return the fits of jobs by trial and seed, each kept as soon as it is made."""
     from tuner.execution.holdout_fits import refit_all, refit_log  # noqa: PLC0415  # torch
+    from tuner.workflows.gpu_share import with_gpu_share  # noqa: PLC0415  # torch
 
     prepared = with_gpu_share(prepared, say)
     study, objective = prepared.study, prepared.plan.objective

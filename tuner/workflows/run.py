@@ -21,7 +21,7 @@ from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyErro
 from tuner.execution.artifact_checks import check_from_every_node, usable_artifacts
 from tuner.execution.logs import logs_to
 from tuner.execution.node_health import Reach
-from tuner.execution.session import ray_session, with_gpu_share
+from tuner.execution.session import ray_session
 from tuner.execution.tune import fit_by_tune, shares_of
 from tuner.monitoring.console import Progress, stderr_console
 from tuner.monitoring.json_events import Events
@@ -120,6 +120,8 @@ def run(
         if events is not None:
             events.study(**_facts(prepared, store, folder))
         if (end := _end(budget, store)) is None:
+            from tuner.workflows.gpu_share import with_gpu_share  # noqa: PLC0415  # torch
+
             shared = with_gpu_share(prepared, console.print)
             how = _search(
                 shared,

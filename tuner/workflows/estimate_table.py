@@ -1,0 +1,69 @@
+"""Estimates as text: what a configuration costs, and the whole study on this machine."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import torch
+
+from tuner.config import Resources, Study
+from tuner.formatting import aligned, count, duration, size
+from tuner.workflows.estimate import Estimate, described
+from tuner.workflows.gpu_share import gpu_share
+
+__all__ = ["draw_estimates"]
+
+
+def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
+    """Return estimates as text for a person, and what they say of the study on this machine."""
+    header = ["configuration", "parameters", "memory", "GPU memory", "epoch", "evaluation", "trial", "which"]
+    rows = [
+        [
+            one.size,
+            count(one.n_parameters),
+            size(one.peak_memory),
+            size(one.peak_gpu_memory),
+            duration(one.epoch_seconds),
+            duration(one.evaluation_seconds),
+            duration(one.trial_seconds),
+            described(one.params),
+        ]
+        for one in found
+    ]
+    n_trials, at_once = study.search.trials, _at_once(study.resources, _share(found, study.resources))
+    median_seconds = next(one.trial_seconds for one in found if one.size == "median")
+    whole = duration(math.ceil(n_trials / at_once) * median_seconds)
+    return (
+        f"estimates, from a few steps on the newest fold:\n"
+        f"{aligned(header, rows, text=('configuration', 'which'))}\n"
+        f"{n_trials} trials of the median kind, {at_once} at once on this machine: about {whole}"
+        f"{_kept_words(found, study, at_once)}"
+    )
+
+
+def _kept_words(found: Sequence[Estimate], study: Study, at_once: int) -> str:
+    """Say what disk kept models take at most: weights and the two moments of Adam, four bytes each."""
+    n_best = study.training.keep_checkpoints
+    if not n_best:
+        return ""
+    largest = 12 * max(one.n_parameters for one in found)
+    whole = size((n_best + at_once) * study.folds.n_folds * largest)
+    return f"\nkeep_checkpoints: at most {whole} on disk, {size(largest)} for a fold of the largest kind"
+
+
+def _share(found: Sequence[Estimate], resources: Resources) -> float:
+    """Return a trial's share of a GPU; with ``auto`` the one that these estimates speak for."""
+    if resources.gpus_per_trial != "auto":
+        return resources.gpu_share
+    peak = max((one.peak_gpu_memory or 0 for one in found), default=0)
+    return gpu_share(peak, torch.cuda.get_device_properties(0).total_memory) if peak else 0.0
+
+
+def _at_once(resources: Resources, share: float) -> int:
+    """Return how many trials this machine has room for, each with a share of a GPU."""
+    fits = (os.cpu_count() or 1) / resources.cpus_per_trial
+    if share:
+        fits = min(fits, torch.cuda.device_count() / share)
+    return max(1, min(int(fits), resources.concurrency or int(fits)))
