@@ -54,7 +54,7 @@ def measure(n_trials: int) -> dict[str, list[float]]:
     from tuner.preparation.prepare import prepare
     from tuner.space.describe import sample
     from tuner.training.memory import keep_freed_memory
-    from tuner.trials.records import Job
+    from tuner.trials.messages import Job
 
     torch.set_num_threads(1)
     memory: list[float] = []

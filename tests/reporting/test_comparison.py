@@ -12,7 +12,9 @@ from tuner.errors import StoreError
 from tuner.reporting.comparison import Paired, compare, draw_comparison, paired_difference, shared_trials
 from tuner.space import Choice, Space
 from tuner.store import open_store
-from tuner.trials.records import Evaluation, Held, Users, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Usage
+from tuner.trials.records import Evaluation, Users
 
 FACTS = {"data": "abc", "folds": {"size": 1}, "objective": "NDCG@10", "direction": "maximize", "epochs": 5}
 ROWS = {"popular": ({"cls": "PopularModel"}, 0.1), "sasrec": ({"cls": "SASRecModel"}, 0.3)}
@@ -39,7 +41,7 @@ def make(tmp_path):
             asked = store.ask(SPACE, 1, dict)
             evaluation = Evaluation(0, 1, {"NDCG@10": value})
             store.report(asked.number, evaluation, "NDCG@10", 1)
-            store.note_held(asked.number, Held(60.0, 0.0))
+            store.note_usage(asked.number, Usage(60.0, 0.0))
             store.complete(asked.number, summarise([evaluation], "NDCG@10", "maximize"), seconds=1.0, log="x")
             noise = np.random.default_rng(3).normal(0, 0.05, 400).astype(np.float32)
             write_users(folder, asked.number, Users(0, (1,), (noise + np.float32(value))[None]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
 from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of, user_error
 from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
-from tuner.trials.records import Direction, is_better
+from tuner.trials.objective import Direction, is_better
 
 __all__ = ["Fitted", "intervals", "judge"]
 

@@ -19,8 +19,10 @@ from tuner.formatting import aligned, duration, number
 from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.store import read_records
 from tuner.store.space_migration import SPACE_FACT
-from tuner.trials.records import Direction, Held
-from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Usage
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Compared", "Paired", "Shared", "compare", "draw_comparison", "paired_difference"]
 
@@ -50,9 +52,9 @@ class Compared:
     board: Leaderboard
 
     @property
-    def held(self) -> Held:
+    def usage(self) -> Usage:
         """What its trials have held of the machines."""
-        return sum((record.held for record in self.stored.records), Held())
+        return sum((record.usage for record in self.stored.records), Usage())
 
 
 @dataclass(frozen=True)
@@ -202,15 +204,19 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
     return "\n\n".join(parts)
 
 
+#: Statuses that have a column.
+_SHOWN = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
+
+
 def _spent(studies: Sequence[Compared]) -> str:
     header = ["study", "trials", "complete", "stopped", "failed", "CPU", "GPU"]
     rows = []
     for study in studies:
-        states = Counter(r.state for r in study.stored.records if r.state not in NO_TRIALS)
-        held = study.held
-        counts = [states.total(), states["complete"], states["pruned"], states["failed"]]
-        gpu = duration(held.gpu_seconds) if held.gpu_seconds else ""
-        rows.append([study.name, *map(str, counts), duration(held.cpu_seconds), gpu])
+        states = Counter(r.status for r in study.stored.records if r.status.is_trained)
+        usage = study.usage
+        counts = [states.total(), *(states[one] for one in _SHOWN)]
+        gpu = duration(usage.gpu_seconds) if usage.gpu_seconds else ""
+        rows.append([study.name, *map(str, counts), duration(usage.cpu_seconds), gpu])
     return aligned(header, rows, text=("study",))
 
 

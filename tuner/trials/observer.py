@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 __all__ = ["Observer"]
 
@@ -21,7 +23,7 @@ class Observer(Protocol):
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Note that a trial made all its evaluations."""
 
-    def rested(self, job: Job, rest: Rest) -> None:
+    def paused(self, job: Job, pause: Pause) -> None:
         """Note that a trial rests; it may be started again."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:

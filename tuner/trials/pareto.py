@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["fronts"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.material import Material, label_of
 from tuner.reporting.html.paired import pair
 from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
 
@@ -247,14 +249,14 @@ def _baseline_first(material: Material, baseline: Row) -> tuple[str, list[Tile]]
 
 
 def _effort(material: Material) -> tuple[Tile, ...]:
-    states = [record.state for record in material.records if record.name is None]
-    parts = [f"{states.count('complete')} complete"]
-    parts += [f"{states.count('pruned')} stopped early"] if "pruned" in states else []
-    parts += [f"{states.count('failed')} failed"] if "failed" in states else []
-    left = len(states) - sum(states.count(state) for state in ("complete", "pruned", "failed"))
+    counts = Counter(record.status for record in material.records if record.name is None)
+    parts = [f"{counts[TrialStatus.COMPLETE]} complete"]
+    parts += [f"{counts[TrialStatus.STOPPED]} stopped early"] if counts[TrialStatus.STOPPED] else []
+    parts += [f"{counts[TrialStatus.FAILED]} failed"] if counts[TrialStatus.FAILED] else []
+    left = sum(n for status, n in counts.items() if not status.has_ended)
     parts += [f"{left} unfinished"] if left else []
     took = f"; {duration(material.clock.total)} of search" if material.clock.total else ""
-    return (Tile("Trials", str(len(states)), ", ".join(parts) + took),)
+    return (Tile("Trials", str(counts.total()), ", ".join(parts) + took),)
 
 
 # --- words ---------------------------------------------------------------------------------------
