@@ -14,7 +14,8 @@ class GatedLayers(PreLNTransformerLayers):
     n_blocks, n_factors, n_heads, dropout_rate, ff_factors_multiplier
         As in `PreLNTransformerLayers`.
     gate_init
-        Initial value of the gate before its sigmoid. 0 mixes both evenly; a large value keeps only the blocks.
+        Initial value of the gate before its sigmoid. 0 mixes both evenly. A large value keeps only the
+        output of the blocks.
     """
 
     def __init__(
