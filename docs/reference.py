@@ -25,15 +25,29 @@ PAGE = Path(__file__).with_name("study.md")
 INTRODUCTION = """\
 # The study file
 
-Made from the code by `python docs/reference.py`; [README](../README.md#a-study) has a study by
-example.
+This page lists every key of a study file, with its type and its default. A short study:
 
-A study is a YAML file, or a `tuner.Study` in Python; both are the same object. Any key can be changed
-for one run by `--set KEY=VALUE`, with dots for what stands inside a section, as
-`--set training.epochs=5`. Unknown keys, wrong types and broken rules are all told at once, with their
-line and the nearest valid name.
+```yaml
+study: shop
+data:
+  interactions: clicks.parquet
+  columns: {user: userId, item: sku, datetime: ts}
+  datetime: unix_s
+folds: {split: time_range, size: 14D}
+metrics: {objective: NDCG@10, direction: maximize}
+space: search_spaces.guide
+```
+
+[README](../README.md#a-study) explains a longer one. In Python the same study is a `tuner.Study`.
+
+- **Change a key for one run** with `--set KEY=VALUE`. Write a dot between a section and its key:
+  `--set training.epochs=5`.
+- **Unknown keys, wrong types and broken rules** are reported all at once. Each report has the line in the
+  file, and the nearest valid name for a misspelt one.
+
+The command `python docs/reference.py` writes this page from the code.
 """
-#: Types that are no plain ones, as people write them.
+#: Names of Python's types for readers.
 NAMES: dict[object, str] = {
     str: "text",
     int: "integer",
@@ -55,7 +69,7 @@ def page() -> str:
 
 
 def _sections(model: type[BaseModel], key: str) -> list[tuple[str, type[BaseModel]]]:
-    """Return a model with its key, then the models within it."""
+    """Return a model with its key, then the models inside it."""
     found = [(key, model)]
     for name, field in model.model_fields.items():
         for inner in _models(field.annotation):
@@ -70,7 +84,7 @@ def _models(annotation: object) -> list[type[BaseModel]]:
 
 
 def _section(key: str, model: type[BaseModel]) -> str:
-    """Return a section's words and the table of its keys."""
+    """Return the text of a section and the table of its keys."""
     words, described = _docstring(model)
     lines = [words, "", "| key | takes | default | |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
@@ -85,7 +99,7 @@ def _section(key: str, model: type[BaseModel]) -> str:
 
 
 def _docstring(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """Return the words of a NumPy docstring, and what it says of each attribute, as Markdown."""
+    """Return the text of a NumPy docstring and its description of each attribute, as Markdown."""
     words, _, rest = inspect.getdoc(model).partition("Attributes\n----------\n")  # type: ignore[union-attr]  # all have one
     described: dict[str, str] = {}
     for names, text in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", rest, flags=re.MULTILINE):

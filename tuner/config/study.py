@@ -1,4 +1,4 @@
-"""The sections of a study, as frozen pydantic models. Names, defaults and rules; no file handling."""
+"""The sections of a study as frozen pydantic models: names, defaults and rules. This module reads no file."""
 
 from __future__ import annotations
 
@@ -50,16 +50,18 @@ class _Section(BaseModel):
 
 
 class Columns(_Section):
-    """Names of the columns in the user's file; the defaults are RecTools' own.
+    """Names of the columns in your file. The defaults are RecTools' own names.
 
     Attributes
     ----------
-    user, item
-        Identifiers, of any type.
+    user
+        Column of user ids, of any type.
+    item
+        Column of item ids, of any type.
     datetime
-        When it happened; see `Data`.
+        Column of the time of an interaction. `data.datetime` names its format.
     weight
-        How much an interaction counts; without one, each weighs 1.
+        Column that says how much an interaction counts. Without it, each interaction weighs 1.
     """
 
     user: str = "user_id"
@@ -69,26 +71,30 @@ class Columns(_Section):
 
 
 class Data(_Section):
-    """Where interactions come from, and what is done to them before they are split.
+    """Where the interactions are, and how they are filtered before the split into folds.
 
     Attributes
     ----------
     interactions
         Path or fsspec URL of a .csv, .csv.gz or .parquet file.
     columns
-        Its column names. Without `weight`, every interaction weighs 1.
+        Names of the columns in that file.
     datetime
-        ``iso`` (dates, or text that starts with one), ``unix_s`` or ``unix_ms``.
+        Format of the time: ``iso`` (dates, or text that starts with a date), ``unix_s`` or ``unix_ms``.
     item_features
-        Path or URL of a table with columns id, feature, value (RecTools' flat format).
+        Path or URL of a table with the columns id, feature and value (RecTools' flat format).
     numeric_features
-        Features whose value is used as a number; all others are categories.
-    min_user_interactions, min_item_interactions
-        Users and items with fewer are dropped, once each, users first. Counted without the holdout.
+        Features whose value is used as a number. All other features are categories.
+    min_user_interactions
+        Drop users with fewer interactions. This filter runs once, before the filter of items. Interactions
+        of the holdout are not counted.
+    min_item_interactions
+        Drop items with fewer interactions. This filter runs once, after the filter of users. Interactions
+        of the holdout are not counted.
     duplicates
-        What to do with repeated rows: ``keep`` them; ``drop_exact``: keep one of each (user, item,
-        datetime); ``keep_first`` / ``keep_last``: keep the oldest / newest of each (user, item), on each side
-        of the holdout by itself.
+        What to do with repeated rows. ``keep`` keeps them all. ``drop_exact`` keeps one row for each (user,
+        item, datetime). ``keep_first`` and ``keep_last`` keep the oldest or the newest row for each (user,
+        item). They treat the rows before the holdout and the rows of the holdout separately.
     """
 
     interactions: str
@@ -102,26 +108,28 @@ class Data(_Section):
 
 
 class Folds(_Section):
-    """How data is split into folds, oldest first.
+    """How the interactions are split into folds. The oldest fold is the first.
 
     Attributes
     ----------
     split
-        ``time_range``: test windows of `size` (as 14D or 12H) at the end of the data;
-        ``last_n``: the last `size` interactions of each user;
+        What the test part of a fold is. ``time_range``: a window of length `size` (such as 14D or 12H); the
+        windows are at the end of the data. ``last_n``: the last `size` interactions of each user.
         ``random``: a share `size` of all interactions.
     n_folds
-        Folds that the search sees.
+        Number of folds that the search uses.
     size
-        Of one fold's test data, as `split` counts it.
+        Size of one fold's test part, in the unit of `split`.
     holdout
-        Further folds, the newest, that it never sees.
+        Number of further folds, the newest. The search never sees them.
     filter_viewed
-        Recommend only items new to the user, and drop pairs seen in train from test.
-    filter_cold_users, filter_cold_items
-        Drop users and items without train interactions from test.
+        Recommend only items that are new to the user. Drop pairs from test that are also in train.
+    filter_cold_users
+        Drop users from test that have no interactions in train.
+    filter_cold_items
+        Drop items from test that have no interactions in train.
     seed
-        Of the random split.
+        Seed of the ``random`` split.
     """
 
     split: Literal["time_range", "last_n", "random"]
@@ -161,22 +169,23 @@ MetricField = Annotated[InstanceOf[Metric], BeforeValidator(Metric.parse)]
 
 
 class Metrics(_Section):
-    """What is measured on each fold; the objective decides.
+    """Which metrics are measured on each fold. The objective ranks the trials.
 
     Attributes
     ----------
     objective
-        The metric to optimise, as ``NDCG@10``; its mean over folds is a trial's value.
+        The metric to optimize, such as ``NDCG@10``. Its mean over the folds is the value of a trial.
     direction
-        ``maximize`` or ``minimize``; never guessed from the name.
+        ``maximize`` or ``minimize``. It is never guessed from the name of the metric.
     report
         Further metrics for the leaderboard.
     further_objectives
-        Metrics of the report, or of `tuner.trials.constraints.QUANTITIES`, each with its direction, as
-        ``parameters: minimize``. The sampler then looks for the Pareto front of all objectives. The epoch of
-        a trial, patience, early stopping, target and plateau look at `objective` alone.
+        More objectives, each with its direction, such as ``parameters: minimize``. Each is a metric of
+        `report` or one of `tuner.trials.constraints.QUANTITIES`. The sampler then searches for the Pareto
+        front of all objectives. Only `objective` decides the best epoch of a trial, patience, early
+        stopping, target and plateau.
     reference
-        Name of the baseline whose recommendations Intersection compares with.
+        Name of a baseline. The metric Intersection compares recommendations with those of this baseline.
     """
 
     objective: MetricField
@@ -231,12 +240,12 @@ class Metrics(_Section):
 
 
 class SpaceSection(_Section):
-    """The space: one to start from, and what this study changes in it.
+    """The search space: a space to start from, and the changes that this study makes to it.
 
     Attributes
     ----------
     use
-        Import path of a space, as ``search_spaces.guide``.
+        Import path of a space, such as ``search_spaces.guide``.
     set
         Params to fix, narrow or add; see `tuner.space`.
     """
@@ -258,17 +267,17 @@ class SpaceSection(_Section):
 
 
 class Baseline(_Section):
-    """A configuration to run first and compare with.
+    """A configuration that runs first. The other trials are compared with it.
 
     Attributes
     ----------
     name
-        Its name on the leaderboard.
+        Name of the baseline on the leaderboard.
     use
-        A named baseline of the space or a built-in one to start from; by default the one called `name`,
-        unless `params` gives a model of its own.
+        A baseline of the space or a built-in baseline to start from. By default it is the one called `name`,
+        unless `params` names a model (``cls``).
     params
-        Flat params that are added or changed.
+        Flat params to add or change.
     """
 
     name: str
@@ -282,7 +291,7 @@ class Baseline(_Section):
 
 
 def _seconds(plain: object) -> object:
-    """Read a duration: seconds, or text as 45s, 30m, 2h, 1d, 1h30m."""
+    """Read a duration: a number of seconds, or text such as 45s, 30m, 2h, 1d or 1h30m."""
     if plain is None:
         return None
     if isinstance(plain, (int, float)) and not isinstance(plain, bool):
@@ -300,24 +309,25 @@ def _seconds(plain: object) -> object:
 
 
 def _several(plain: object) -> object:
-    """Read one path as a list of one."""
+    """Read a single path as a list with one path."""
     return [str(plain)] if isinstance(plain, (str, Path)) else plain
 
 
-#: Samplers that have a name.
+#: Samplers that a study can name without an import path.
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
 
 
 class Sampler(_Section):
-    """What chooses the next configuration.
+    """The sampler, which chooses the next configuration.
 
     Attributes
     ----------
     use
         ``tpe`` (multivariate, grouped, with a constant liar), ``random``, ``gp``, ``cmaes``, ``nsga2``,
-        ``nsga3``, ``brute_force`` for every point of a finite space, or the import path of an Optuna sampler.
+        ``nsga3``, ``brute_force`` (tries every point of a finite space), or the import path of an Optuna
+        sampler.
     options
-        Its keyword arguments.
+        Keyword arguments of the sampler.
     """
 
     use: str = "tpe"
@@ -344,9 +354,10 @@ class Plateau(_Section):
     Attributes
     ----------
     trials
-        Trials of the sampler's in a row, complete or stopped early, without a better best one among them.
+        The search ends after so many trials in a row without a new best trial. Complete trials and trials
+        that were stopped early count; baselines do not.
     min_improvement
-        In units of the objective; a smaller improvement is none.
+        The least improvement that counts, in units of the objective.
     """
 
     trials: int = Field(ge=1)
@@ -362,41 +373,45 @@ ConstraintField = Annotated[InstanceOf[Constraint], BeforeValidator(Constraint.p
 
 
 class Search(_Section):
-    """How long and how to search. Whichever budget comes first ends a search; a later run may have more.
+    """How long to search, and how. The first budget that is used up ends the search.
+
+    A later run of the study may raise each budget.
 
     Attributes
     ----------
     trials
-        Trials that the sampler chooses; baselines come on top.
+        Number of trials that the sampler chooses. Baselines are not counted.
     time_budget
-        Of one run. No trial starts after it; running ones stop at their next evaluation and go on when the
-        study is run again.
+        Time limit of one run. After it no trial starts. Each running trial is interrupted at its next
+        evaluation, and the next run of the study continues it.
     cpu_hours, gpu_hours
-        Over all runs: wall time of trials by the share of CPUs and GPUs that each holds. When they are up,
-        it is as with `time_budget`.
+        Limit over all runs of the study. A trial uses its wall time multiplied by its share of CPUs or GPUs.
+        At the limit the search ends as with `time_budget`.
     target
-        End when a complete trial's objective is as good; running trials are finished.
+        End the search once a complete trial has an objective at least as good as this. Running trials are
+        finished.
     plateau
-        End after so many trials without a better one, as 30 or ``{trials: 30, min_improvement: 0.001}``;
-        running trials are finished.
+        End the search after so many trials without a new best trial. Written as 30, or as
+        ``{trials: 30, min_improvement: 0.001}``. Running trials are finished.
     terminator
-        End when Optuna's terminator says so, which is asked from so many complete trials on: when by its
-        model of the objective no trial can gain more than the noise of the folds; see
-        `tuner.sampling.terminator`. Running trials are finished.
+        Ask Optuna's terminator after each complete trial, from this number of complete trials on. It ends the
+        search when, by its model of the objective, no further trial can gain more than the noise of the
+        folds; see `tuner.sampling.terminator`. Running trials are finished.
     grace
-        How long running trials have to come to their next evaluation when time or hours are up. Then they
-        are ended; what they did since their last checkpoint is done again.
+        How long a running trial may take to reach its next evaluation once the time or the hours are used
+        up. After that it is interrupted at once, and the next run repeats its work since the last checkpoint.
     constraints
-        What a trial must keep to, as ``parameters <= 5e6`` or ``CoveredUsers@10 >= 0.99``: a metric of the
-        study, or one of `tuner.trials.constraints.QUANTITIES`. A trial that does not is complete, ranked
-        below those that do, and never the best. Must stay as they were when the study began.
+        Conditions that a trial has to satisfy, such as ``parameters <= 5e6`` or
+        ``CoveredUsers@10 >= 0.99``. Each bounds a metric of the study or one of
+        `tuner.trials.constraints.QUANTITIES`. A trial that violates one is complete, but ranks below all
+        trials that satisfy them and is never the best. Constraints cannot change after the study has begun.
     sampler
-        A name, or ``{use: ..., options: {...}}``; see `Sampler`.
+        Name of a sampler, or ``{use: ..., options: {...}}``; see `Sampler`.
     seed
-        Of the sampler, and the root of every trial's seeds.
+        Seed of the sampler. The seeds of all trials are derived from it.
     warm_start
-        Folders of earlier studies, or one: what is known of this study's space from them, the search begins
-        with. See `tuner.preparation.warm_start`.
+        Folder of an earlier study, or a list of folders. The search begins with what those studies know
+        about this study's space. See `tuner.preparation.warm_start`.
     """
 
     trials: int = Field(default=20, ge=0)
@@ -413,33 +428,33 @@ class Search(_Section):
     warm_start: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(default=(), strict=False)
 
 
-#: Arithmetic of a fit.
+#: Number formats in which a model can be trained.
 Precision = Literal["float32", "tf32", "bf16"]
 
 
 class Training(_Section):
-    """How a transformer model is trained in a trial.
+    """How a trial trains a transformer model.
 
     Attributes
     ----------
     epochs
-        Epochs per fold, at most.
+        The most epochs that a fold is trained for.
     evaluate_every
-        Epochs between evaluations; the last epoch is always evaluated.
+        Number of epochs between evaluations. The last epoch is always evaluated.
     patience
-        Stop a fold's training after so many evaluations without a better objective; null: never.
+        End a fold's training after so many evaluations without a better objective. null: no limit.
     fast
-        Train by the fast paths, whose results are RecTools' own up to rounding; false: by RecTools' code
-        alone.
+        true: train by the fast paths, whose results equal those of RecTools up to rounding. false: train by
+        RecTools' code alone.
     precision
-        ``float32``; or ``tf32``, which has no effect without a GPU; or ``bf16``, mixed as Lightning has it.
-        The latter two are faster on a GPU and change the numbers.
+        ``float32``, ``tf32`` or ``bf16`` (Lightning's mixed precision). ``tf32`` has no effect without a GPU.
+        On a GPU, ``tf32`` and ``bf16`` are faster and change the results.
     keep_checkpoints
-        Keep the fitted models of all folds of so many trials, the best so far; see
+        Retain the fitted models of so many trials, the best so far, with a model for each fold; see
         `tuner.store.fitted_models`.
     timeout
-        The longest that a trial may take over all its folds; one that takes longer, as where a module hangs,
-        is failed and its worker ended. null: no limit.
+        The longest that a trial may take over all its folds. A trial that takes longer, for example because
+        a module hangs, fails, and its worker process is ended. null: no limit.
     """
 
     epochs: int = Field(default=10, ge=1)
@@ -452,24 +467,25 @@ class Training(_Section):
 
 
 class Halving(_Section):
-    """Let the best trials at an epoch of the first fold go on; the others rest, and some stop for good.
+    """Compare trials at some epochs of the first fold (rungs). The best continue, and the others pause.
 
-    A trial that rests is taken up where it rests, with the same results, as soon as it is among the best at
-    its rung. When all trials of the search have begun, those that rest are taken up, the best first, as far
-    as `resume` says; the others are told as stopped. Settings may change from one run of a study to the next.
+    A paused trial is promoted as soon as it is among the best at its rung. It then continues from its
+    checkpoint, with the same results as without the pause. When all trials of the search have begun, paused
+    trials are resumed, the best first, as far as `resume` allows. The others are stopped. These settings may
+    differ between two runs of a study.
 
     Attributes
     ----------
     rungs
-        Epochs at which trials are compared, ascending; null: 1, 4, 16, ... and the last. The last one, if
-        it is among them, is the end of the fold, also where patience ends that earlier.
+        Epochs at which trials are compared, ascending. null: 1, 4, 16, ... and the last epoch. A rung at the
+        last epoch is the end of the fold, also for a trial whose patience ends the fold earlier.
     keep
-        Share of the trials at a rung that goes on at once.
+        Share of the trials at a rung that continues at once.
     resume
-        Share of the trials at a rung that goes on in the end; null: none rests, and those beyond `keep` are
-        stopped at once.
+        Share of the trials at a rung that may continue in the end. null: no trial pauses, and a trial that
+        is not within `keep` is stopped at once.
     grace
-        Trials that come to a rung before any is held up there.
+        Number of trials that must have reached a rung before a trial can be paused there.
     """
 
     rungs: tuple[int, ...] | None = Field(default=None, strict=False)
@@ -487,34 +503,36 @@ class Halving(_Section):
 
 
 class Race(_Section):
-    """Stop trials after a fold that trail the best one so far on the same users.
+    """After each fold, stop a trial that is clearly worse than the best trial so far on the same users.
 
     Attributes
     ----------
     z
-        Standard errors of the mean difference by which a trial may seem to trail and go on all the same.
+        A trial is stopped if its mean difference is worse than zero by more than `z` standard errors.
     """
 
     z: float = Field(default=1.0, ge=0)
 
 
 def _rule(plain: object) -> object:
-    """Read ``false`` as off and ``true`` as the defaults."""
+    """Read ``false`` as off, and ``true`` as the default settings."""
     if isinstance(plain, bool):
         return {} if plain else None
     return plain
 
 
 class Stopping(_Section):
-    """Which trials are stopped early; baselines never are.
+    """Which trials are stopped early. Baselines never are.
 
-    The rules look at the first objective alone. With several they are off unless the study asks for them:
-    a trial that they stop may be one of the Pareto front.
+    Both rules use the first objective only. In a study with several objectives they are off unless the study
+    switches them on, because a trial that they stop may belong to the Pareto front.
 
     Attributes
     ----------
-    halving, race
-        The rules; false: off.
+    halving
+        Compare trials at some epochs of the first fold. false: off.
+    race
+        Compare a trial with the best one, user by user, after each fold. false: off.
     """
 
     halving: Annotated[Halving | None, BeforeValidator(_rule)] = Halving()
@@ -534,9 +552,9 @@ class FinalJudgement(_Section):
     Attributes
     ----------
     top
-        The best trials by validation; baselines come on top.
+        Number of trials to judge, the best by validation. Baselines are judged as well and are not counted.
     seeds
-        Fits of each, with different seeds.
+        How often each trial is fitted, each time with another seed.
     """
 
     top: int = Field(default=5, ge=1)
@@ -544,22 +562,24 @@ class FinalJudgement(_Section):
 
 
 class Resources(_Section):
-    """What one trial takes, and how many run at once.
+    """The resources of one trial, and how many trials run at once.
+
+    Classic models, such as EASE and iALS, use CPUs only. GPUs, accelerators and `custom` are for models that
+    are trained by steps.
 
     Attributes
     ----------
-    cpus_per_trial, gpus_per_trial
-        Shares for Ray; a fraction of a GPU packs several trials on one. ``gpus_per_trial: auto`` measures
-        the largest configuration on this machine's GPU and takes the smallest share that has room for it.
+    cpus_per_trial
+        CPUs that Ray reserves for a trial.
+    gpus_per_trial
+        GPUs that Ray reserves for a trial. With a fraction, several trials share a GPU. ``auto`` measures the
+        largest configuration on this machine's GPU and uses the smallest share in which it fits.
     custom
-        Further resources of Ray's that a trial on an accelerator takes, by name.
+        Further Ray resources that a trial on an accelerator needs, by name.
     accelerator_type
-        The kind that it has to be, as Ray names it: ``A10G``, ``T4``, ``H100``.
+        The kind of accelerator that a trial needs, by Ray's name: ``A10G``, ``T4``, ``H100``.
     concurrency
-        Trials at once; null: as many as fit, also where a cluster grows and shrinks.
-
-    Classic models, such as EASE and iALS, take CPUs alone: GPUs, accelerators and `custom` are for models
-    that train by steps.
+        Number of trials at once. null: as many as fit, also while a cluster grows and shrinks.
     """
 
     cpus_per_trial: float = Field(default=1, gt=0)
@@ -573,7 +593,7 @@ class Resources(_Section):
 
     @property
     def gpu_share(self) -> float:
-        """The share of a GPU as a number; ``auto`` must have been measured and replaced by then."""
+        """The share of a GPU as a number. ``auto`` must have been replaced by a measured share before."""
         assert self.gpus_per_trial != "auto", "the share is measured before it is used"
         return self.gpus_per_trial
 
@@ -592,21 +612,20 @@ class Study(_Section):
     Attributes
     ----------
     study
-        Its name; the results stand in a folder of that name.
+        Name of the study. The results are in a folder of that name.
     storage
         URL of a database for the trials: ``sqlite:///trials.db`` (a relative path is taken from the study's
-        folder) or ``postgresql+psycopg://user@host/db``; null: a journal file in the study's folder. The
-        password stands in an environment variable, as ``user:${PGPASSWORD}@host``, or in ``~/.pgpass``.
+        folder) or ``postgresql+psycopg://user@host/db``. null: a journal file in the study's folder. Put the
+        password into an environment variable, as ``user:${PGPASSWORD}@host``, or into ``~/.pgpass``.
     artifacts
-        Where what trials leave beside the store is kept: logs, checkpoints, per-user values and TensorBoard's
-        files, in a folder of the study's name. An absolute path that all hosts share, or a URL such as
-        ``s3://bucket/prefix``; null: the study's folder, which is enough on one host. Credentials come from
-        the environment of each machine, or from its role.
+        Where to keep files of trials that are not in the store: logs, checkpoints, per-user values and
+        TensorBoard's files. They go into a folder of the study's name there. Give an absolute path that all
+        hosts share, or a URL such as ``s3://bucket/prefix``. null: the study's folder, which is enough on one
+        host. Credentials come from the environment of each machine, or from its role.
     share
-        Whether several drivers may run the study at once and share its budgets; only in a database.
+        Whether several drivers may run the study at once and share its budgets. Needs a database.
     final
-        Judge the best trials on the holdout when a run ends; null or false: `tuner final` does it when it is
-        asked to.
+        Judge the best trials on the holdout when a run ends. null or false: only `tuner final` judges them.
     """
 
     study: str
@@ -748,17 +767,17 @@ class Study(_Section):
         Parameters
         ----------
         path
-            The YAML file. Relative data paths in it are taken from the working folder, then from the
-            file's own.
+            The YAML file. A relative data path in it is looked up in the working folder first, then in the
+            folder of the file.
         overrides
-            Changes as ``search.trials=100``; the value is YAML.
+            Changes, such as ``search.trials=100``. The value is YAML.
         profile
-            Which of the file's `profiles` to lay over the study, before the overrides.
+            One of the file's `profiles`. It is merged into the study before the overrides.
 
         Raises
         ------
         StudyError
-            With every problem found.
+            Lists every problem that was found.
         """
         from tuner.config.load import load_study  # noqa: PLC0415  # the reader builds on these models
 
