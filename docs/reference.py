@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tuner.config import study as models
-from tuner.config.metric import Metric
+from tuner.config import Metric, Study
+from tuner.config.section import read_duration
 from tuner.space import Space
 from tuner.trials.constraints import Constraint
 
@@ -63,7 +63,7 @@ BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
-    for key, section in _sections(models.Study, ""):
+    for key, section in _sections(Study, ""):
         parts.append(f"## {f'`{key}`' if key else 'At the top'}\n\n{_section(key, section)}")
     return "\n".join(parts)
 
@@ -114,7 +114,7 @@ def _markdown(text: str) -> str:
 
 def _takes(field: FieldInfo, key: str) -> str:
     text = _type(field.annotation, key)
-    if any(isinstance(one, BeforeValidator) and one.func is models._seconds for one in field.metadata):  # noqa: SLF001  # one project
+    if any(isinstance(one, BeforeValidator) and one.func is read_duration for one in field.metadata):
         text = text.replace("number", "duration, as 45s, 30m, 2h, 1d")
     bounds = [
         f"{words} {getattr(one, bound):,}"
@@ -150,7 +150,7 @@ def _composed(origin: object, parts: tuple[Any, ...], key: str) -> str:
 
 def _annotated(parts: tuple[Any, ...], key: str) -> str:
     readers = [part.func for part in parts[1:] if isinstance(part, BeforeValidator)]
-    return "duration" if models._seconds in readers else _type(parts[0], key)  # noqa: SLF001  # one project
+    return "duration" if read_duration in readers else _type(parts[0], key)
 
 
 def _default(field: FieldInfo) -> str:
