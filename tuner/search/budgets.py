@@ -23,7 +23,10 @@ from tuner.trials.outcomes import Usage
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["Budget", "End", "reaches", "stale"]
+__all__ = ["Budget", "End", "fail_alike", "reaches", "stale"]
+
+#: Failures in a row, from the first trial on, after which a search is given up.
+HOPELESS = 3
 
 _HOUR = 3600.0
 
@@ -80,6 +83,17 @@ def stale(values: Sequence[float | None], min_improvement: float, direction: Dir
         else:
             waited += 1
     return waited
+
+
+def fail_alike(kinds: Sequence[str | None]) -> bool:
+    """Whether a search is hopeless: all its trials so far have failed, several of them, and all in one way.
+
+    Parameters
+    ----------
+    kinds
+        For each trial that has ended the kind of its failure, None if it did not fail.
+    """
+    return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
 
 
 class Budget:

@@ -64,7 +64,9 @@ class Asked:
     seeds
         One per fold.
     queued
-        Whether it stood in the queue: a baseline, or a hint of an earlier study.
+        Whether it was in the queue: a baseline, or a hint of an earlier study.
+    pause
+        Where it was paused; None if it was not.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Asked:
     name: str | None
     seeds: tuple[int, ...]
     queued: bool = field(default=False, compare=False)
+    pause: Pause | None = field(default=None, compare=False)
 
 
 _Args = ParamSpec("_Args")
@@ -277,9 +280,11 @@ class StudyStore:
         """Begin a cut-off or resting trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
-        if self._frozen(number).user_attrs.get(PAUSE_KEY):
-            self._note(number, **{PAUSE_KEY: None})
-        return asked
+        paused = self._frozen(number).user_attrs.get(PAUSE_KEY)
+        if not paused:
+            return asked
+        self._note(number, **{PAUSE_KEY: None})
+        return replace(asked, pause=Pause(**paused))
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
