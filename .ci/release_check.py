@@ -168,7 +168,7 @@ def search(wheel: Path, folder: Path) -> None:
     table = ("leaderboard", "studies/small", "--format", "csv")
     done = subprocess.run([tuner, *table], cwd=outside, check=True, capture_output=True, text=True)
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    if [row["state"] for row in rows] != ["complete"] * 3:
+    if [row["status"] for row in rows] != ["complete"] * 3:
         sys.exit(f"the study should end with three complete trials, but has:\n{done.stdout}")
 
 

@@ -26,6 +26,7 @@ from tuner.holdout import Comparison, Final, JudgedRow
 from tuner.holdout.comparisons import compare_all
 from tuner.reporting.final import read_final
 from tuner.reporting.leaderboard import load_leaderboard
+from tuner.trials.status import TrialStatus
 from tuner.workflows.final import run_final
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty.yaml"
@@ -117,11 +118,11 @@ def main() -> None:
     print()
     for name, value in figures.items():
         print(f"{name:<26} {value:.6g}")
-    states = [row.record.state for row in load_leaderboard(folder).rows if row.record.name is None]
+    states = [row.record.status for row in load_leaderboard(folder).rows if row.record.name is None]
     results = {
         "machine": facts,
         "figures": figures,
-        "settings": {"trials": len(states), "of them stopped early": states.count("pruned")},
+        "settings": {"trials": len(states), "of them stopped early": states.count(TrialStatus.STOPPED)},
         "rows": [row_of(final, row) for row in final.rows],
     }
     path = write_results("beauty_study", results)

@@ -17,6 +17,7 @@ from pathlib import Path
 from tuner.formatting import number
 from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.store import read_records
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy
 
 __all__ = ["GUIDE", "PAGE", "fill", "table"]
@@ -95,8 +96,8 @@ def _cells(row: Row | None, labels: tuple[str, ...] | list[str]) -> list[str]:
 def _facts(stored: StoredStudy) -> str:
     """Return what the figures are of, in a line."""
     rectools = stored.versions.get("rectools", "?")
-    ended = sum(record.state == "complete" for record in stored.records)
-    stopped = sum(record.state == "pruned" for record in stored.records)
+    ended = sum(record.status == TrialStatus.COMPLETE for record in stored.records)
+    stopped = sum(record.status == TrialStatus.STOPPED for record in stored.records)
     return (
         f"\nStudy `{stored.name}`: {ended} complete trials and {stopped} stopped early; means over folds "
         f"at the epoch of each, objective {stored.facts['objective']}; RecTools {rectools}."

@@ -19,8 +19,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from tuner.config import Sampler
 from tuner.space import Choice, Float, Int, Space, Value
 from tuner.store import open_store
-from tuner.trials.records import Direction, Evaluation, Failure, Held, Stop, summarise
-from tuner.trials.stored import ATTEMPT_KEY, EVALUATION_KEY, HELD_KEY
+from tuner.trials.objective import Direction, summarise
+from tuner.trials.outcomes import Failure, Stop, Usage
+from tuner.trials.records import Evaluation
+from tuner.trials.schema import ATTEMPT_KEY, EVALUATION_KEY, USAGE_KEY
 
 OBJECTIVE, EPOCHS, N_FOLDS = "NDCG@10", 8, 2
 BEGIN = datetime(2026, 3, 2, 9, 0)  # Optuna's times are local
@@ -252,7 +254,7 @@ def _trial(
         "seconds": seconds,
         "log": f"logs/trial-{place:04d}.log",
         f"{ATTEMPT_KEY}1": where,
-        f"{HELD_KEY}1": asdict(Held(2 * seconds, 0.0)),
+        f"{USAGE_KEY}1": asdict(Usage(2 * seconds, 0.0)),
     }
     values = None
     if state == TrialState.COMPLETE:

@@ -35,6 +35,7 @@ from benchmarks.measuring import (
     middle_and_spread,
     write_results,
 )
+from tuner.trials.status import TrialStatus
 
 WAYS = ("tuner", "ray", "ray_reuse")
 SLOTS = 2
@@ -104,7 +105,7 @@ def run_tuner(folder: Path, seconds: int, n_trials: int) -> dict[str, float]:
     times = [
         (record.started.timestamp(), record.ended.timestamp(), record.seconds)
         for record in read_records(folder / "studies" / "sleepers").records
-        if record.started and record.ended and record.seconds and record.state == "complete"
+        if record.started and record.ended and record.seconds and record.status == TrialStatus.COMPLETE
     ]
     assert len(times) == n_trials, "all trials are complete"
     last = max(ended for _, ended, _ in times)

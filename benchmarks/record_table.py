@@ -199,7 +199,8 @@ def evaluate(
     """
     from tuner.evaluation import evaluate_folds
     from tuner.models.build import trial_params
-    from tuner.trials.records import Evaluation, Users, fold_seed
+    from tuner.trials.records import Evaluation, Users
+    from tuner.trials.seeds import fold_seed
 
     full = trial_params(params, epochs)
     seeds = [fold_seed(seed, full, fold.index) for fold in folds]

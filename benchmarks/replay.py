@@ -32,7 +32,8 @@ from tuner.search.early_stopping import Referee
 from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Choice, Domain, Space, Value
 from tuner.store import StudyStore
-from tuner.trials.records import DONE, EVALUATION, USERS, Evaluation
+from tuner.trials.messages import DONE, EVALUATION, USERS
+from tuner.trials.records import Evaluation
 
 __all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
 

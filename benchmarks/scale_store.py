@@ -34,7 +34,8 @@ from tuner.search.early_stopping import Referee
 from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Value
 from tuner.store import open_store
-from tuner.trials.records import DONE, EVALUATION, Evaluation
+from tuner.trials.messages import DONE, EVALUATION
+from tuner.trials.records import Evaluation
 
 OBJECTIVE, N_FOLDS, EPOCHS, SEED = "NDCG@10", 2, 3, 60
 REPORTED = ("HitRate@10", "MAP@10", "CoveredUsers@10")

@@ -37,6 +37,7 @@ from benchmarks.measuring import (
     middle_and_spread,
     write_results,
 )
+from tuner.trials.status import TrialStatus
 
 SECONDS = 2
 #: Of SHA-256 in PBKDF2, which lets other threads run; about `SECONDS` on one core.
@@ -127,7 +128,7 @@ def times(folder: Path, n_trials: int) -> dict[str, float]:
     found = [
         (record.ended.timestamp(), record.seconds)
         for record in read_records(folder).records
-        if record.ended and record.seconds and record.state == "complete"
+        if record.ended and record.seconds and record.status == TrialStatus.COMPLETE
     ]
     assert len(found) == n_trials, "all trials are complete"
     began = min(ended - seconds for ended, seconds in found)

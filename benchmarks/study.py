@@ -277,7 +277,7 @@ def prepare(folder: Path, n_configurations: int, epochs: int, *, data: str) -> N
 
     from tuner.config import Folds
     from tuner.data.folds import before_holdout
-    from tuner.trials.records import fold_seed
+    from tuner.trials.seeds import fold_seed
 
     frame = read(data)
     frame.to_csv(folder / "interactions.csv", index=False)

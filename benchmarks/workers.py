@@ -35,7 +35,7 @@ from benchmarks.measuring import (
 if TYPE_CHECKING:
     from tuner.data.folds import Fold
     from tuner.evaluation import Plan
-    from tuner.trials.records import Job
+    from tuner.trials.messages import Job
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 240, 60, 40
 
@@ -54,7 +54,7 @@ def measure(n_trials: int) -> dict[str, list[float]]:
     from tuner.models.feasibility import infeasible
     from tuner.preparation.prepare import prepare
     from tuner.space.describe import sample
-    from tuner.trials.records import Job
+    from tuner.trials.messages import Job
 
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as name:

@@ -34,7 +34,8 @@ def make_study(folder: Path, text: str = STUDY) -> Path:
     from tuner.models.build import trial_params
     from tuner.preparation.prepare import prepare
     from tuner.store import open_store
-    from tuner.trials.records import Stop, summarise
+    from tuner.trials.objective import summarise
+    from tuner.trials.outcomes import Stop
     from tuner.workflows.run import _snapshot
 
     write_interactions(folder / "clicks.csv")

@@ -12,7 +12,8 @@ import pytest
 from benchmarks.guide_table import GUIDE, PAGE, fill, table
 from tests.finished import ROOT
 from tuner.reporting.leaderboard import Leaderboard, Row
-from tuner.trials.records import Evaluation, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.records import Evaluation
 from tuner.trials.stored import TrialRecord
 
 LABELS = ("NDCG@10", "HitRate@10", "MAP@10")

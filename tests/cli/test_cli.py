@@ -16,7 +16,8 @@ from tuner.config import Sampler
 from tuner.errors import SearchError, TunerError
 from tuner.space import Space
 from tuner.store import open_store
-from tuner.trials.records import Evaluation, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.records import Evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """\

@@ -19,7 +19,8 @@ from tuner.config import Metric, study_from_mapping
 from tuner.errors import TrialError, TunerError
 from tuner.evaluation import Plan, evaluate_fold, evaluate_folds, with_reference
 from tuner.models.build import build_model
-from tuner.trials.records import Evaluation, Users, is_better
+from tuner.trials.objective import is_better
+from tuner.trials.records import Evaluation, Users
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

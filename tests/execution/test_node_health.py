@@ -22,7 +22,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from tuner.execution.node_health import Reach
-from tuner.trials.records import Place
+from tuner.trials.messages import Place
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": sys.argv[1]})
 other = cluster.add_node(num_cpus=1)

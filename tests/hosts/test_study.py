@@ -106,7 +106,7 @@ def test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched(
     assert fetched.returncode == 0, fetched.stderr
     here = laptop.folder / "studies" / "beauty"
     records = read_records(here).records
-    assert [record.state for record in records] == ["complete"] * 5
+    assert [record.status for record in records] == ["complete"] * 5
     assert len(list((here / "logs").glob("trial-*.log"))) == 5
     assert load_leaderboard(here).best is not None
     hosts = {attempt.host for record in records for attempt in record.attempts}
@@ -315,7 +315,7 @@ def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
     fetched = laptop.tuner("fetch", "faults")
     assert fetched.returncode == 0, fetched.stderr
     records = read_records(laptop.folder / "studies" / "faults").records
-    assert [record.state for record in records] == ["complete"] * 20
+    assert [record.status for record in records] == ["complete"] * 20
     assert len({record.name for record in records}) == 20
     lost = [attempt for record in records for attempt in record.attempts if attempt.lost]
     assert {"one", "two"} <= {attempt.host for attempt in lost if attempt.by_machine}, lost

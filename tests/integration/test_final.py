@@ -69,12 +69,12 @@ def walks() -> pd.DataFrame:
 
 def poisoned(clicks: pd.DataFrame) -> pd.DataFrame:
     """Replace all that is in the holdout's window: other items, other users, and twice as many rows."""
-    held = clicks["datetime"] >= clicks["datetime"].max().ceil("D") - pd.Timedelta(days=HELD)
+    usage = clicks["datetime"] >= clicks["datetime"].max().ceil("D") - pd.Timedelta(days=HELD)
     rng = np.random.default_rng(99)
-    noise = pd.concat([clicks[held], clicks[held]], ignore_index=True)
+    noise = pd.concat([clicks[usage], clicks[usage]], ignore_index=True)
     noise["user_id"] = rng.choice([f"u{user}" for user in range(20)] + ["strange", "new"], len(noise))
     noise["item_id"] = rng.choice([*range(10), 777, 888], len(noise))
-    return pd.concat([clicks[~held], noise], ignore_index=True)
+    return pd.concat([clicks[~usage], noise], ignore_index=True)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_fourth_alternative_and_twenty_more_trials(small: Small) -> None:
     rows = load_leaderboard(small.results).rows
     assert {row.record.number for row in rows} >= {record.number for record in records}
     new = [row.record for row in rows if row.record.number >= len(records)]
-    assert [record.state for record in new] == ["complete"] * 20
+    assert [record.status for record in new] == ["complete"] * 20
     trials = optuna_study(small).trials
     before = [trial for trial in trials[: len(records)] if "name" not in trial.user_attrs]
     assert {trial.params["dropout_rate"] for trial in before} == {0.2}
@@ -110,9 +110,9 @@ def test_an_earlier_study_warms_a_later_one(small: Small) -> None:
     assert line in later.stderr.splitlines()
     folder = small.folder / "studies" / "later"
     rows = load_leaderboard(folder).rows
-    assert [(row.state, row.record.name) for row in rows].count(("complete", None)) == 2
+    assert [(row.status, row.record.name) for row in rows].count(("complete", None)) == 2
     assert len(rows) == 3
-    assert [record.state for record in read_records(folder).records].count("warm") == 7
+    assert [record.status for record in read_records(folder).records].count("imported") == 7
 
     other = ["--set", "study=other", "--set", "folds.n_folds=1", "--set", "baselines=[]"]
     hinted = small.tuner("run", "study.yaml", "--trials", "3", *other)

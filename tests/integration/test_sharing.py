@@ -102,4 +102,4 @@ def test_a_driver_whose_lock_went_with_a_restart_of_the_database_writes_nothing_
             ask(store)
     with hold_study(place.folder, "shop", server.url, shared=shared) as hold:
         again = place.opened(hold=hold)
-        assert [trial.number for trial in again.study.trials] == again.cut_off() == [0]
+        assert [trial.number for trial in again.study.trials] == again.interrupted() == [0]

@@ -10,7 +10,10 @@ from rich.console import Console
 
 from tuner.monitoring.console import Progress
 from tuner.monitoring.live_table import MOST_ROWS, InFlight, Standing, in_order
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
 
 NDCG = "NDCG@10"
 
@@ -85,8 +88,8 @@ def test_a_low_terminal_has_fewer_rows(height: int) -> None:
 
 
 def test_states_without_a_place_of_their_own_are_counted() -> None:
-    counts = standing([], others={"resting": 3, "gone": 0}).counts()
-    assert counts == "12 of 500 done · 0 running · 3 resting"
+    counts = standing([], others={"paused": 3, "gone": 0}).counts()
+    assert counts == "12 of 500 done · 0 running · 3 paused"
     assert standing([], total=None).counts() == "12 done · 0 running"
 
 
@@ -123,11 +126,11 @@ def test_progress_says_a_line_for_each_end_and_shows_the_rest() -> None:
     )
     progress.failed(jobs[2], "it broke", "logs/trial-0002.log")
     progress.left(3)
-    progress.count({"resting": 1})
+    progress.count({"paused": 1})
     assert (
         progress.standing()
         .counts()
-        .startswith("3 of 100 done · 1 stopped early · 1 failed · 96 running · 1 resting")
+        .startswith("3 of 100 done · 1 stopped early · 1 failed · 96 running · 1 paused")
     )
     assert isinstance(console.file, io.StringIO)
     lines = [line[10:] for line in console.file.getvalue().splitlines()]

@@ -24,7 +24,10 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 
 from tuner.monitoring.tensorboard import TensorBoardWriter
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 HALVED = {"value": 0.1, "place": 3, "n_trials": 4, "rung": 2, "kept": 2}
@@ -283,7 +286,10 @@ def test_a_trial_can_be_watched_and_is_readable_after_close(tmp_path):
 SCRIPT = """
 import logging, os, resource, signal, sys
 from pathlib import Path
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
 from tuner.monitoring.tensorboard import TensorBoardWriter
 
 logging.basicConfig(format="%(levelname)s %(name)s")
@@ -443,9 +449,9 @@ class Page:
         return base64.b64decode(self.ask("Page.captureScreenshot")["data"])
 
     def _read(self):
-        rest = b""
+        pause = b""
         while chunk := self._process.stdout.read1(1 << 16):
-            *whole, rest = (rest + chunk).split(b"\0")
+            *whole, pause = (pause + chunk).split(b"\0")
             yield from map(json.loads, whole)
 
 

@@ -16,8 +16,10 @@ from tuner.preparation.warm_start import HINTS, Earlier, read_earlier, warm_star
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Float, Int, Space, Value
 from tuner.store import Asked, StudyStore, read_records
-from tuner.trials.records import Evaluation, Failure, summarise
-from tuner.trials.stored import HINT, WARM
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Failure
+from tuner.trials.records import Evaluation
+from tuner.trials.schema import HINT, WARM
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::optuna.exceptions.ExperimentalWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -92,7 +94,7 @@ def lr_of(record: Any) -> float:
 
 
 def complete_of(folder: Path) -> list[Any]:
-    records = [r for r in read_records(folder).records if r.state == "complete" and r.name is None]
+    records = [r for r in read_records(folder).records if r.status == "complete" and r.name is None]
     return sorted(records, key=lr_of, reverse=True)
 
 
@@ -109,8 +111,8 @@ def test_results_measured_alike_are_told_and_are_no_trials_of_the_study(earlier:
     assert [t.value for t in warm] == [lr_of(record) for record in complete_of(earlier)]
     assert [t.user_attrs[WARM]["trial"] for t in warm] == [r.number for r in complete_of(earlier)]
     assert [SPACE.decode(t.params)["lr"] for t in warm] == [t.value for t in warm]
-    assert (store.n_searched(), store.n_waiting(), store.cut_off()) == (0, 0, [])
-    assert {record.state for record in read_records(place.folder).records} == {"warm"}
+    assert (store.n_searched(), store.n_waiting(), store.interrupted()) == (0, 0, [])
+    assert {record.status for record in read_records(place.folder).records} == {"imported"}
     assert load_leaderboard(place.folder).rows == ()
 
     asked = ask(store, SPACE)

@@ -30,13 +30,15 @@ from tuner.reporting.html.clock import clock_of, stays
 from tuner.reporting.html.export import standalone
 from tuner.reporting.html.figures import draw_all
 from tuner.reporting.html.figures.importances import weigh
-from tuner.reporting.html.paired import pair
 from tuner.reporting.html.palette import resolved
 from tuner.reporting.html.scales import Scale, span, tick_labels
+from tuner.reporting.paired import compare_on_users
 from tuner.space import Float, Space
 from tuner.store import open_store, read_points, read_records
 from tuner.store.journal import open_journal
-from tuner.trials.records import Attempt, Held, Summary, Users
+from tuner.trials.outcomes import Attempt, Usage
+from tuner.trials.records import Summary, Users
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,17 +167,22 @@ def test_pairs_of_users_say_how_sure_validation_is(tmp_path):
         write_users(tmp_path, 1, Users(fold, (0,), values[None]))
         better = values + rng.normal(0.05, 0.1, 400).astype(np.float32)
         write_users(tmp_path, 2, Users(fold, (1, 2), np.stack([values, better])))
-    summary = Summary(epoch=0, mean=0.5, std=0.0, metrics={})
-    one = TrialRecord(2, "complete", None, {}, summary=replace(summary, epoch=2))
-    found = pair(tmp_path, one, TrialRecord(1, "complete", "popular", {}, summary=summary))
+    summary = Summary(epoch=0, mean=0.5, std=0.0, metrics={}, folds=({}, {}))
+    one = TrialRecord(2, TrialStatus.COMPLETE, None, {}, summary=replace(summary, epoch=2))
+    found = compare_on_users(
+        tmp_path, one, TrialRecord(1, TrialStatus.COMPLETE, "popular", {}, summary=summary)
+    )
     differences = [
         next(iter(u.at(2) for u in _users(tmp_path, 2) if u.fold == fold)) - base[fold] for fold in range(2)
     ]
     assert found.n_users == 800
     assert found.difference == pytest.approx(float(np.mean(differences)), abs=1e-6)
     half = 1.96 * float(np.concatenate(differences).std(ddof=1)) / 800**0.5
-    assert found.high - found.difference == pytest.approx(half, rel=0.05)
-    assert pair(tmp_path, one, TrialRecord(9, "complete", "ease", {}, summary=summary)) is None
+    assert found.bounds()[1] - found.difference == pytest.approx(half, rel=0.05)
+    assert (
+        compare_on_users(tmp_path, one, TrialRecord(9, TrialStatus.COMPLETE, "ease", {}, summary=summary))
+        is None
+    )
 
 
 def _users(folder, number):
@@ -206,7 +213,7 @@ def test_a_study_that_notes_neither_workers_nor_data_makes_a_report(tmp_path, di
     read = gather(fill(tmp_path / "shop", direction))
     assert all(not record.attempts for record in read.records)
     html = page(read)
-    assert "cut off" in texts(html)
+    assert "interrupted" in texts(html)
     assert "ValueError: got &#34;a&#34;, b | c" in html
     assert not draw_all(read)["holdout"]
 
@@ -230,7 +237,7 @@ def test_importances_find_the_param_that_matters_and_add_up(material):
     assert next(iter(found.shares)) == "lr"
     assert sum(found.shares.values()) == pytest.approx(1)
     assert found.n_trials == sum(
-        r.state in {"complete", "pruned"} and r.name is None for r in material.records
+        r.status in {"complete", "stopped"} and r.name is None for r in material.records
     )
     assert any("@" in name for name in found.shares)
 
@@ -275,7 +282,7 @@ def test_workers_and_the_description_are_kept_in_the_store(tmp_path):
     store.describe({"data": {"users": 3}})
     number = store.ask(Space({"cls": "PopularModel"}), 1, dict).number
     store.note_attempt(number, Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5))
-    store.note_held(number, Held(cpu_seconds=30.0))
+    store.note_usage(number, Usage(cpu_seconds=30.0))
     stored = read_records(tmp_path)
     assert stored.description == {"data": {"users": 3}}
     assert stored.records[0].attempts == (Attempt("here", 7, 1000.0, cpus=2.0, gpus=0.5, seconds=15.0),)
@@ -285,7 +292,7 @@ def test_the_clock_leaves_out_pauses_between_runs():
     begin = datetime(2026, 1, 1, 9)
     days = [begin, begin + timedelta(minutes=10), begin + timedelta(days=2)]
     records = [
-        TrialRecord(n, "complete", None, {}, started=day, ended=day + timedelta(minutes=10))
+        TrialRecord(n, TrialStatus.COMPLETE, None, {}, started=day, ended=day + timedelta(minutes=10))
         for n, day in enumerate(days)
     ]
     clock = clock_of(stays(records, begin))
@@ -298,7 +305,7 @@ def test_a_trial_that_was_begun_again_has_both_its_stays():
     at = begin.timestamp()
     attempts = (Attempt("a", 1, at, seconds=60.0), Attempt("b", 2, at + 7200, seconds=30.0))
     ended = begin + timedelta(seconds=7230)
-    record = TrialRecord(0, "complete", None, {}, started=begin, ended=ended, attempts=attempts)
+    record = TrialRecord(0, TrialStatus.COMPLETE, None, {}, started=begin, ended=ended, attempts=attempts)
     first, last = stays([record], ended)
     assert (first.end - first.begin, first.last, first.worker) == (60.0, False, "a, process 1")
     assert (last.end - last.begin, last.last) == (30.0, True)

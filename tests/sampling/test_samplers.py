@@ -11,11 +11,11 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from tuner.config import Sampler
-from tuner.config.study import SAMPLERS
+from tuner.config.search import SAMPLERS
 from tuner.errors import StudyError
 from tuner.sampling import samplers
 from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler
-from tuner.trials.stored import RESTING
+from tuner.trials.schema import PAUSE_KEY
 
 
 def test_every_name_that_a_study_may_write_has_a_sampler() -> None:
@@ -158,8 +158,8 @@ def test_a_history_that_is_renewed_at_each_suggestion_is_as_one_that_is_read_ane
         else:
             number = generator.choice(list(running))
             if kind in ("rest", "go on"):
-                rest = {"fold": 0, "epoch": 1, "rung": 1} if kind == "rest" else None
-                running[number].set_user_attr(RESTING, rest)
+                pause = {"fold": 0, "epoch": 1, "rung": 1} if kind == "rest" else None
+                running[number].set_user_attr(PAUSE_KEY, pause)
             else:
                 trial, value = running.pop(number), generator.choice([0.1, generator.random()])
                 trial.set_constraint("c", generator.choice([-1.0, 0.0, 1.0]))
@@ -168,17 +168,17 @@ def test_a_history_that_is_renewed_at_each_suggestion_is_as_one_that_is_read_ane
         renewed.renew()
         anew = _history(study)
         assert (renewed.told, renewed.best) == (anew.told, anew.best)
-        assert (renewed.running, renewed.resting) == (anew.running, anew.resting)
+        assert (renewed.running, renewed.paused) == (anew.running, anew.paused)
         assert renewed.excerpt().get_trials() == anew.excerpt().get_trials()
     assert len(renewed.told) > 100
     assert renewed.best
-    assert renewed.resting
+    assert renewed.paused
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_tpe_learns_from_a_trial_that_rests_as_from_one_that_was_stopped_there() -> None:
     suggested = []
-    for rests in (True, False):
+    for pauses in (True, False):
         study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))
         points = []
         for number in range(30):
@@ -187,12 +187,12 @@ def test_tpe_learns_from_a_trial_that_rests_as_from_one_that_was_stopped_there()
             trial.report(points[-1], 1)
             if number % 5 == 0:
                 study.tell(trial, points[-1])
-            elif rests:
-                trial.set_user_attr(RESTING, {"fold": 0, "epoch": 1, "rung": 1})
+            elif pauses:
+                trial.set_user_attr(PAUSE_KEY, {"fold": 0, "epoch": 1, "rung": 1})
             else:
                 study.tell(trial, state=TrialState.PRUNED)
         suggested.append(points)
-        assert len(study.get_trials(states=(TrialState.RUNNING,))) == (24 if rests else 0)
+        assert len(study.get_trials(states=(TrialState.RUNNING,))) == (24 if pauses else 0)
     assert suggested[0] == suggested[1]
 
 

@@ -12,7 +12,8 @@ from tuner.errors import StudyError
 from tuner.search.budgets import Budget
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
-from tuner.trials.records import Evaluation, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.records import Evaluation
 
 OBJECTIVE = "NDCG@10"
 SPACE = Space({"cls": "SASRecModel", "dropout_rate": Float(0, 0.5)})

@@ -7,7 +7,11 @@ import pytest
 from tuner.config import study_from_mapping
 from tuner.store.fitted_models import KeptModels, keep_model, models_folder
 from tuner.trials.constraints import Constraint
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 STUDY = {
@@ -70,11 +74,11 @@ def test_a_run_begins_with_what_belongs(tmp_path):
         _write(tmp_path, number)
     records = [
         *(
-            TrialRecord(number, "complete", None, {}, summary=_summary(value))
+            TrialRecord(number, TrialStatus.COMPLETE, None, {}, summary=_summary(value))
             for number, value in enumerate([0.1, 0.2, 0.3])
         ),
-        TrialRecord(3, "running", None, {}),
-        TrialRecord(4, "pruned", None, {}),
+        TrialRecord(3, TrialStatus.RUNNING, None, {}),
+        TrialRecord(4, TrialStatus.STOPPED, None, {}),
     ]
     kept = KeptModels.of(study_from_mapping(STUDY), tmp_path, records)
     assert _there(tmp_path) == {1, 2, 3}

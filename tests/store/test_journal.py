@@ -21,8 +21,8 @@ from tests.store.test_study_store import BASELINES, ask, ask_again, evaluations_
 from tuner.errors import SearchError, StoreError
 from tuner.store import StudyStore, read_records, told_if_lost
 from tuner.store.journal import open_journal, read_journal
-from tuner.trials.records import Failure, Stop
-from tuner.trials.stored import record_of
+from tuner.trials.outcomes import Failure, Stop
+from tuner.trials.schema import record_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -67,7 +67,7 @@ def test_a_journal_is_read_as_optuna_replays_it(tmp_path: Path) -> None:
         loaded = optuna.load_study(study_name=name, storage=open_journal(tmp_path))
         assert study.attributes == loaded.user_attrs
         assert [record_of(trial) for trial in study.trials] == [record_of(trial) for trial in loaded.trials]
-    assert {r.state for r in read_records(tmp_path).records} == {"complete", "failed", "running", "pruned"}
+    assert {r.status for r in read_records(tmp_path).records} == {"complete", "failed", "running", "stopped"}
 
 
 def test_trials_in_any_states_are_given_as_optuna_gives_them(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_a_journal_torn_at_any_byte_of_its_last_record_loses_no_earlier_one(
         loaded = optuna.load_study(study_name="shop", storage=storage)
         assert [record_of(trial) for trial in loaded.trials] == expected.records
     again = opened(tmp_path)
-    for number in again.cut_off():
+    for number in again.interrupted():
         ask_again(again, number)
         again.complete(number, report_all(again, number), seconds=1, log="")
-    assert again.cut_off() == []
+    assert again.interrupted() == []
 
 
 @pytest.mark.parametrize("garbage", [b"garbage\n", b"\x00\xff\n", b'{"op_code":\n', b"{}\n", b"[]\n", b"\n"])
@@ -185,10 +185,10 @@ def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path
     content = journal.read_bytes()
     assert content.startswith(begun)
     assert content.endswith(b"\n")
-    assert read_records(tmp_path).records[2].state == "running"
+    assert read_records(tmp_path).records[2].status == "running"
 
     again = opened(tmp_path)
-    assert 2 in again.cut_off()
+    assert 2 in again.interrupted()
     ask_again(again, 2)
     again.complete(2, report_all(again, 2), seconds=1, log="z")
     assert list(read_records(tmp_path).records[2].evaluations) == evaluations_of(2)

@@ -25,7 +25,7 @@ from tuner.store import Asked, StudyStore, read_records
 from tuner.store.database import open_database
 from tuner.store.journal import JOURNAL, open_journal
 from tuner.store.space_migration import Growth
-from tuner.trials.records import Failure, Stop
+from tuner.trials.outcomes import Failure, Stop
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -161,8 +161,8 @@ def test_trials_that_had_not_ended_begin_as_they_would_have(place: Place) -> Non
     records = {record.number: record for record in read_records(place.folder).records}
     store = opened(place, GROWN)
 
-    assert store.cut_off() == [7, 8]
-    again, never_begun = (store.ask_again(number, GROWN, N_FOLDS, finish) for number in store.cut_off())
+    assert store.interrupted() == [7, 8]
+    again, never_begun = (store.ask_again(number, GROWN, N_FOLDS, finish) for number in store.interrupted())
     assert (again.params, again.seeds) == (records[7].params, records[7].seeds)
     assert store.attempts(7) == 2
     assert "dropout_rate" in never_begun.params
@@ -171,7 +171,7 @@ def test_trials_that_had_not_ended_begin_as_they_would_have(place: Place) -> Non
     assert store.study.trials[9].params == GROWN.encode({**LATER, "dropout_rate": 0.2})
     for number in (7, 8, 9):
         complete(store, number)
-    assert (store.cut_off(), store.n_waiting()) == ([], 0)
+    assert (store.interrupted(), store.n_waiting()) == ([], 0)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "cmaes"])
@@ -253,7 +253,7 @@ def test_trials_outside_a_smaller_space_stay_on_record_and_teach_nothing(place: 
     n_left = sum(left) - 1  # the last has no params yet, only a dimension
     assert "cls is another, loss loses gBCE" in said[0]
     assert f"; 15 trials go on, {n_left} of them now outside the space; " in said[0]
-    for number in after.cut_off():
+    for number in after.interrupted():
         asked = after.ask_again(number, smaller, N_FOLDS, finish)
         assert records[number].params in ({}, asked.params)
         complete(after, number)

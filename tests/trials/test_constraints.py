@@ -26,8 +26,10 @@ from tuner.search.early_stopping import Referee
 from tuner.space import Float, Int, Space
 from tuner.store import StudyStore, open_store, read_records
 from tuner.trials.constraints import QUANTITIES, Constraint, broken, quantities
-from tuner.trials.records import DONE, EVALUATION, Evaluation, Job, Summary, Users, summarise
-from tuner.trials.records import USERS as USERS_KEY
+from tuner.trials.messages import DONE, EVALUATION, Job
+from tuner.trials.messages import USERS as USERS_KEY
+from tuner.trials.objective import summarise
+from tuner.trials.records import Evaluation, Summary, Users
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -107,7 +109,7 @@ def test_a_study_bounds_its_metrics_and_quantities() -> None:
         ("CoveredUser@10 >= 1", "did you mean 'CoveredUsers@10'?"),
         ("HitRate@10 >= 1", "must bound a metric of the study"),
         ("parameter <= 1", "did you mean 'parameters'?"),
-        ("parameters < 1", "as 'parameters <= 5e6'"),
+        ("parameters < 1", "such as 'parameters <= 5e6'"),
     ],
 )
 def test_a_wrong_constraint_is_told_before_anything_runs(text: str, rule: str) -> None:
@@ -196,7 +198,7 @@ def test_a_trial_that_was_half_told_when_its_driver_died_is_told_again(tmp_path:
     half_told = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
     half_told.set_constraint(SMALL, 200)
     again = opened(tmp_path, SMALL)
-    assert again.cut_off() == [asked.number]
+    assert again.interrupted() == [asked.number]
     again.ask_again(asked.number, SPACE, 1, dict)
     again.complete(asked.number, summary(n_parameters=1200), seconds=1, log="")
     assert again.study.trials[0].constraints == {SMALL: 200}

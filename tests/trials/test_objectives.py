@@ -19,8 +19,10 @@ from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Int, Space
 from tuner.store import STUDY_FILE, StudyStore, open_store, read_records
+from tuner.trials.objective import Direction, summarise
+from tuner.trials.outcomes import Stop
 from tuner.trials.pareto import fronts
-from tuner.trials.records import Direction, Evaluation, Stop, Summary, summarise
+from tuner.trials.records import Evaluation, Summary
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -197,7 +199,7 @@ def test_samplers_go_on_beside_baselines_repeats_and_stopped_trials(tmp_path: Pa
             store.complete(asked.number, summary(blocks / 10, -blocks / 10, 500 * blocks), seconds=1, log="")
     assert all(len(trial.values) == 3 for trial in store.study.get_trials(states=[TrialState.COMPLETE]))
     records = read_records(tmp_path).records
-    points = [tuple(sorted(record.params.items())) for record in records if record.state != "repeated"]
+    points = [tuple(sorted(record.params.items())) for record in records if record.status != "duplicate"]
     assert len(points) == len(set(points)) == 24
 
 

@@ -147,10 +147,10 @@ def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
     done = shop.tuner("run", *shared, "--trials", "4")
     assert done.returncode == 0, done.stderr
     records = read_records(shop.results).records
-    searched = [r for r in records if r.name is None and r.state != "infeasible"]
-    assert [record.state for record in searched] == ["complete"] * 4
+    searched = [r for r in records if r.name is None and r.status != "infeasible"]
+    assert [record.status for record in searched] == ["complete"] * 4
     assert {record.params["n_heads"] for record in searched} == {2}
-    assert any(record.state == "infeasible" for record in records), "else the test asked for nothing"
+    assert any(record.status == "infeasible" for record in records), "else the test asked for nothing"
     assert len(load_leaderboard(shop.results).rows) == 5
     assert "nothing left to do" in shop.tuner("run", *shared, "--trials", "4").stderr
 

@@ -51,7 +51,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
         "sample.csv",
     ]
     assert all(f"| {name} |" in text for name in files if name != "README.md")
-    for words in ("Fingerprint: `", "fold 1: ", "## Scores", "## Search", "1 pruned", "| rectools |"):
+    for words in ("Fingerprint: `", "fold 1: ", "## Scores", "## Search", "1 stopped", "| rectools |"):
         assert words in text
 
 
@@ -184,7 +184,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
 def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, capsys):
     to = ["--to", str(tmp_path / "model")]
     assert main(["export", str(made_study), STOPPED, *to, *_data(made_study)]) == 2
-    assert "must be complete to be exported, but trial 4 is pruned" in capsys.readouterr().err
+    assert "must be complete to be exported, but trial 4 is stopped" in capsys.readouterr().err
     other = tmp_path / "other.csv"
     frame = pd.read_csv(made_study.parents[1] / "clicks.csv")
     frame.iloc[:-7].to_csv(other, index=False)

@@ -14,6 +14,7 @@ from tuner.config import Study
 from tuner.errors import StoreError
 from tuner.store import STUDY_FILE, read_records
 from tuner.trials.records import Evaluation
+from tuner.trials.status import TrialStatus
 from tuner.workflows.reproduce import TRAIN_LOSS, Difference, Reproduced, compare_runs, reproduce
 
 ROWS = ("sasrec", "next_action_unidirectional", "albert", STOPPED)
@@ -49,7 +50,7 @@ def test_a_value_that_differs_is_named_with_by_how_much(made_study, tmp_path, ca
 
 def test_a_trial_without_evaluations_is_refused(made_study):
     study = Study.load(made_study / STUDY_FILE, [f"data.interactions={_data(made_study)}"])
-    with pytest.raises(StoreError, match="must have been evaluated, but trial 5 is waiting"):
+    with pytest.raises(StoreError, match="must have been evaluated, but trial 5 is queued"):
         next(reproduce(study, made_study, [WAITING], print))
 
 
@@ -79,10 +80,10 @@ def test_a_metric_that_the_study_got_later_is_no_difference():
 
 
 def test_a_failed_trial_is_equal_if_it_fails_the_same_way(made_study):
-    from tuner.trials.records import Failure
+    from tuner.trials.outcomes import Failure
 
     record = replace(
-        _record(made_study, "sasrec"), failure=Failure("fold 1: no", "ValueError"), state="failed"
+        _record(made_study, "sasrec"), failure=Failure("fold 1: no", "ValueError"), status=TrialStatus.FAILED
     )
     assert Reproduced(record, 0, failure="fold 1: no").equal
     assert not Reproduced(record, 0, failure=None).equal

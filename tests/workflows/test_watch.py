@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.finished import ROOT, started
-from tuner.trials.records import Evaluation, Failure, Stop, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Failure, Stop
+from tuner.trials.records import Evaluation
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 from tuner.workflows.watch import tell_changes
 
@@ -20,7 +23,9 @@ RUN = f"""
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-from tuner.trials.records import Evaluation, Failure, Stop, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Failure, Stop
+from tuner.trials.records import Evaluation
 from tuner.space import Float, Space
 from tuner.config import Sampler
 from tuner.store import hold_study, open_store
@@ -97,7 +102,9 @@ class Told:
 
 def record(number: int, state: str, epochs: int = 0, **changes: object) -> TrialRecord:
     evaluations = tuple(Evaluation(0, epoch + 1, {NDCG: 0.5}) for epoch in range(epochs))
-    return TrialRecord(number, state, None, {"cls": "SASRecModel"}, evaluations, seeds=(1,), **changes)  # type: ignore[arg-type]  # by name
+    return TrialRecord(
+        number, TrialStatus(state), None, {"cls": "SASRecModel"}, evaluations, seeds=(1,), **changes
+    )  # type: ignore[arg-type]  # by name
 
 
 def told(before: list[TrialRecord], now: list[TrialRecord]) -> list[tuple[object, ...]]:
@@ -119,8 +126,8 @@ def test_each_change_is_told_once() -> None:
 
 def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
     stop = Stop("race", 0, 1, {})
-    gone = [record(0, "pruned", 1, stop=stop), record(1, "failed", failure=Failure("no", "E"), log="log")]
-    assert [call[:2] for call in told([record(1, "waiting")], gone)] == [
+    gone = [record(0, "stopped", 1, stop=stop), record(1, "failed", failure=Failure("no", "E"), log="log")]
+    assert [call[:2] for call in told([record(1, "queued")], gone)] == [
         ("started", 0),
         ("evaluated", 0),
         ("stopped", 0),
@@ -130,6 +137,6 @@ def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
 
 
 def test_points_that_are_no_trials_and_unknown_states_are_not_told() -> None:
-    assert told([], [record(0, "repeated"), record(1, "infeasible"), record(2, "resting", 1)]) == []
-    taken_up = told([record(2, "resting", 1)], [record(2, "running", 2)])
+    assert told([], [record(0, "duplicate"), record(1, "infeasible"), record(2, "paused", 1)]) == []
+    taken_up = told([record(2, "paused", 1)], [record(2, "running", 2)])
     assert [call[0] for call in taken_up] == ["started", "evaluated", "evaluated"]

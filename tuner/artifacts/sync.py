@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tuner.artifacts.places import Artifacts
 from tuner.artifacts.user_values import users_path, write_users
-from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary, Users
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary, Users
 
 __all__ = ["Mirror"]
 
@@ -44,7 +46,7 @@ class Mirror:
         """Copy what the trial has left."""
         self._copy(job.number)
 
-    def rested(self, job: Job, rest: Rest) -> None:  # noqa: ARG002  # as above
+    def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # as above
         """Copy what the trial has left so far."""
         self._copy(job.number)
 

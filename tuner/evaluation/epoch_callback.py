@@ -87,7 +87,7 @@ class EpochEvaluations(Callback):
         """
         if self.checkpoint is None or self.measure.fold.index or self.measure.out_of_patience:
             return False
-        return any(before < epoch <= self.measure.epoch for epoch in self.checkpoint.rests_at)
+        return any(before < epoch <= self.measure.epoch for epoch in self.checkpoint.pauses_at)
 
 
 def _learning_rate(trainer: Trainer) -> float | None:

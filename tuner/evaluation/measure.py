@@ -25,7 +25,8 @@ from tuner.evaluation.plan import Plan
 from tuner.training.checkpoints import Checkpoint
 from tuner.training.fast_paths import FastPaths
 from tuner.training.memory import peak_gpu_memory, peak_memory, reset_peak
-from tuner.trials.records import Evaluation, Users, is_better
+from tuner.trials.objective import is_better
+from tuner.trials.records import Evaluation, Users
 
 __all__ = ["Measure", "Report"]
 

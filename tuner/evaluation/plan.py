@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuner.config import Metric, Precision, Study
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["Plan"]
 

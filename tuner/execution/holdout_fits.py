@@ -20,7 +20,9 @@ from tuner.execution.sandbox import attempt
 from tuner.formatting import duration
 from tuner.holdout.looks import Fit
 from tuner.training.memory import oom_kills
-from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation, Failure, Job
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure
+from tuner.trials.records import Evaluation
 
 __all__ = ["Ended", "refit_all", "refit_log"]
 

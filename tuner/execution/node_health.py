@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from tuner.trials.records import Place
+from tuner.trials.messages import Place
 
 __all__ = ["Reach", "answers"]
 

@@ -21,7 +21,8 @@ from tuner.training.memory import (
     peak_memory,
     return_freed_memory,
 )
-from tuner.trials.records import OUT_OF_MEMORY, Failure, Job
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import OUT_OF_MEMORY, Failure
 
 __all__ = ["attempt"]
 

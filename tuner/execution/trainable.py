@@ -26,7 +26,8 @@ from tuner.evaluation import Plan, evaluate_folds
 from tuner.execution.sandbox import attempt
 from tuner.store.fitted_models import keep_model
 from tuner.training.checkpoints import Checkpoint, read_checkpoint
-from tuner.trials.records import BEGAN, DONE, EVALUATION, FAILED, USERS, Evaluation, Job, Place, Users
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
+from tuner.trials.records import Evaluation, Users
 
 __all__ = ["run_trial"]
 
@@ -103,7 +104,7 @@ def run_trial(
 def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tuple[Path, Checkpoint]]:
     """Give a trial's log and checkpoint: in the study's folder, or here and copied to the place."""
     if artifacts is None:
-        checkpoint = read_checkpoint(checkpoint_path(folder, job.number), CHECKPOINT_SECONDS, job.rests_at)
+        checkpoint = read_checkpoint(checkpoint_path(folder, job.number), CHECKPOINT_SECONDS, job.pauses_at)
         yield log_path(folder, job.number), checkpoint
         return
     with TemporaryDirectory(prefix="tuner-") as name:
@@ -122,7 +123,7 @@ def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tupl
             copy(log)
 
         _bring(kept, here, artifacts)
-        checkpoint = read_checkpoint(kept, CHECKPOINT_SECONDS, job.rests_at)
+        checkpoint = read_checkpoint(kept, CHECKPOINT_SECONDS, job.pauses_at)
         checkpoint.on_kept = copy_both
         try:
             yield log, checkpoint

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["LEVEL", "Comparison", "Final", "Interval", "JudgedRow"]
 

@@ -16,7 +16,11 @@ from rich.text import Text
 from tuner.formatting import duration, number
 from tuner.monitoring.live_table import InFlight, Standing
 from tuner.trials.constraints import Constraint, broken
-from tuner.trials.records import Direction, Evaluation, Job, Rest, Stop, Summary, is_better
+from tuner.trials.messages import Job
+from tuner.trials.objective import Direction, is_better
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["Progress", "stderr_console"]
@@ -92,7 +96,7 @@ class Progress:
         concurrency: int | None,
         folder: str,
         ends_at: float | None = None,
-        resting: Collection[int] = (),
+        paused: Collection[int] = (),
     ) -> None:
         self._console = console
         self._total = total
@@ -107,7 +111,7 @@ class Progress:
         self._counts = _Counts()
         self._others: dict[str, int] = {}
         self._running: dict[int, _Running] = {}
-        self._resting = set(resting)
+        self._paused = set(paused)
         self._best: _Best | None = None
         self._live = (
             Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
@@ -127,12 +131,12 @@ class Progress:
     def remember(self, records: Iterable[TrialRecord]) -> None:
         """Know the best of the trials that have ended before."""
         for record in records:
-            if record.summary is not None and record.state == "complete":
+            if record.summary is not None and record.status == TrialStatus.COMPLETE:
                 self._is_best(f"trial {record.number} {record.label}", record.summary)
 
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
         """Show that a trial runs, for so many seconds; say it only where that is news."""
-        self._resting.discard(job.number)
+        self._paused.discard(job.number)
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
@@ -154,10 +158,10 @@ class Progress:
         mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
-    def rested(self, job: Job, rest: Rest) -> None:  # noqa: ARG002  # an observer's signature
+    def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # an observer's signature
         """Count a trial that rests; it is no news."""
         self._running.pop(job.number, None)
-        self._resting.add(job.number)
+        self._paused.add(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Say that a trial was stopped early, where and why."""
@@ -187,7 +191,7 @@ class Progress:
             total=self._total,
             stopped=counts.stopped,
             failed=counts.failed,
-            others=self._others | ({"resting": len(self._resting)} if self._resting else {}),
+            others=self._others | ({"paused": len(self._paused)} if self._paused else {}),
             running=[self._in_flight(trial) for trial in self._running.values()],
             best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
             objective=self._objective,
@@ -234,7 +238,7 @@ class Progress:
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)
-        self._resting.discard(job.number)
+        self._paused.discard(job.number)
         if seconds is not None:
             self._counts.done += 1
             self._counts.seconds.append(seconds)

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TextIO
 
 from tuner.errors import Problem, StudyError
-from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 __all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
 
@@ -32,7 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "started": ("trial", "label", "params", "seeds", "again"),
     "evaluated": ("trial", "fold", "epoch", "metrics", "train_loss", "learning_rate", "fit_seconds"),
     "finished": ("trial", "epoch", "mean", "std", "metrics", "parameters", "seconds"),
-    "rested": ("trial", "fold", "epoch"),
+    "paused": ("trial", "fold", "epoch"),
     "stopped": ("trial", "rule", "fold", "epoch", "why", "seconds"),
     "failed": ("trial", "cause", "log"),
     "ended": ("reason", "text"),
@@ -90,9 +92,9 @@ class Events:
             seconds=round(seconds, 3),
         )
 
-    def rested(self, job: Job, rest: Rest) -> None:
+    def paused(self, job: Job, pause: Pause) -> None:
         """Write where a trial rests; it may be started again."""
-        self._write("rested", trial=job.number, fold=rest.fold + 1, epoch=rest.epoch)
+        self._write("paused", trial=job.number, fold=pause.fold + 1, epoch=pause.epoch)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Write where and why a trial was stopped early."""

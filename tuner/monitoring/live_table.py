@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.formatting import duration, number
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["MOST_ROWS", "InFlight", "Standing", "in_order"]
 

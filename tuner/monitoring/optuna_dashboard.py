@@ -13,7 +13,9 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.formatting import count, duration, number
-from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 __all__ = ["MOST_NOTES", "DashboardNotes"]
 
@@ -64,7 +66,7 @@ class DashboardNotes:
         ]
         self._note(job, "\n".join(lines))
 
-    def rested(self, job: Job, rest: Rest) -> None:
+    def paused(self, job: Job, pause: Pause) -> None:
         """Do nothing, as with curves."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:

@@ -41,7 +41,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.space.class_names import short_name
-from tuner.trials.records import Direction, Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
@@ -123,11 +126,11 @@ class TensorBoardWriter:
         self._write(job, _session_end("STATUS_SUCCESS"))
         self._end(job.number)
 
-    def rested(self, job: Job, rest: Rest) -> None:
+    def paused(self, job: Job, pause: Pause) -> None:
         """Write that the trial rests, and close its run; taken up again, it is written anew."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
-        self._write(job, text_pb("resting", f"after {rest.where}: not among the best so far"))
+        self._write(job, text_pb("paused", f"after {pause.where}: not among the best so far"))
         self._end(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times

@@ -23,7 +23,9 @@ from tuner.space import Space, Value
 from tuner.store import StudyStore, read_records
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.records import Summary
-from tuner.trials.stored import HINT, WARM, StoredStudy
+from tuner.trials.schema import HINT, WARM
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy
 
 __all__ = ["HINTS", "Earlier", "EarlierTrial", "read_earlier", "warm_start"]
 
@@ -113,7 +115,7 @@ def _earlier(
     complete = [
         (record, record.summary)
         for record in stored.records
-        if record.state == "complete" and record.summary is not None
+        if record.status == TrialStatus.COMPLETE and record.summary is not None
     ]
     complete.sort(key=lambda pair: pair[1].mean, reverse=stored.direction == "maximize")
     trials = []

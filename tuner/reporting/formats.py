@@ -15,7 +15,7 @@ from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import QUANTITIES, quantities
-from tuner.trials.records import RESTED
+from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["FORMATS", "cells", "render"]
@@ -33,7 +33,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "trial": record.number,
             "name": record.name,
             "model": short_name(record.params.get("cls", "")),
-            "state": row.state,
+            "status": row.status.value,
             "objective_mean": summary.mean if summary else None,
             "objective_std": summary.std if summary else None,
         }
@@ -123,7 +123,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     front = ["front"] if board.further else []
     judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
-    header += ["epoch", "params", "fit", *_unlisted(board), "state", "host", "what distinguishes it"]
+    header += ["epoch", "params", "fit", *_unlisted(board), "status", "host", "what distinguishes it"]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
     return header, [_cells(board, row, others, len(folds), several=len(hosts) > 1) for row in board.rows]
 
@@ -146,19 +146,19 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     values += [number(quantities(summary)[name]) if summary else "" for name in _unlisted(board)]
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
-    state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
-    state += f", {record.rest.where}" if record.rest else ""
+    status = f"{row.status} by {record.stop.rule}, {record.stop.where}" if record.stop else str(row.status)
+    status += f", {record.pause.where}" if record.pause else ""
     if summary and summary.precision != "float32":
-        state += f", {summary.precision}"
+        status += f", {summary.precision}"
     if row.breaks:
-        state += f", breaks {' and '.join(map(str, row.breaks))}"
+        status += f", breaks {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""
-    return [*values, state + _cut_off(record), host, note]
+    return [*values, status + _attempts(record), host, note]
 
 
-def _cut_off(record: TrialRecord) -> str:
-    """Say that a trial was begun more than once; one that rested only went on."""
-    n = sum(attempt.lost != RESTED for attempt in record.attempts)
+def _attempts(record: TrialRecord) -> str:
+    """Say how often a trial was begun anew; one that was only paused went on."""
+    n = sum(attempt.lost != PAUSED for attempt in record.attempts)
     return f", attempt {n}" if n > 1 else ""
 
 
@@ -185,7 +185,7 @@ def _markdown(board: Leaderboard) -> str:
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    table = aligned(header, rows, text=("model", "95 %", "state", "host"))
+    table = aligned(header, rows, text=("model", "95 %", "status", "host"))
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 

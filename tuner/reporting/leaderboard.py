@@ -18,9 +18,10 @@ from tuner.holdout.read import final_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
+from tuner.trials.objective import Direction
 from tuner.trials.pareto import fronts
-from tuner.trials.records import Direction
-from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord, further_objectives
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy, TrialRecord, further_objectives
 
 __all__ = [
     "Leaderboard",
@@ -45,9 +46,8 @@ class Row:
         The trial.
     differs
         The params that vary between trials, as this one has them.
-    state
-        As in the record; for one that nobody runs any more ``cut off``, or ``waiting`` if no machine had
-        begun with it.
+    status
+        As in the record. A trial whose driver is dead is INTERRUPTED, or QUEUED if no worker had begun it.
     breaks
         The constraints that it does not keep to; then it stands below all that do.
     front
@@ -59,7 +59,7 @@ class Row:
     rank: int | None
     record: TrialRecord
     differs: Mapping[str, Any]
-    state: str
+    status: TrialStatus
     breaks: tuple[Constraint, ...] = ()
     front: int | None = None
     judged: JudgedRow | None = None
@@ -110,7 +110,7 @@ class Leaderboard:
         return "\n".join(self._runs(driver) for driver in self.drivers) or None
 
     def _runs(self, driver: Driver) -> str:
-        running = [row.record for row in self.rows if row.state == "running"]
+        running = [row.record for row in self.rows if row.status == TrialStatus.RUNNING]
         ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # who does not share marks nothing
         own = [str(record.number) for record in running if record.driver in ids]
         return f"run by {driver.words}" + (f": trial{'s' * (len(own) > 1)} {', '.join(own)}" if own else "")
@@ -173,7 +173,7 @@ def rank(
     if sort is not None and labels and sort not in labels:
         rule = f"must be a metric of the study, but got {sort!r}"
         raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
-    varying = varying_params([record for record in stored.records if record.state not in NO_TRIALS])
+    varying = varying_params([record for record in stored.records if record.status.is_trained])
 
     def value(record: TrialRecord) -> float:
         assert record.summary is not None, "only complete trials are ranked"
@@ -183,7 +183,7 @@ def rank(
     done = [
         record
         for record in stored.records
-        if record.state == "complete" and record.summary and metric in record.summary.metrics
+        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
     ]
     constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
     breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
@@ -204,8 +204,8 @@ def rank(
         rows.append(replace(row, breaks=breaks[record.number], front=front.get(record.number)))
     ranked = {record.number for record in done}
     rest = sorted(
-        (r for r in stored.records if r.number not in ranked and r.state not in NO_TRIALS),
-        key=lambda record: (_ORDER.get(record.state, 9), record.number),
+        (r for r in stored.records if r.number not in ranked and r.status.is_trained),
+        key=lambda record: (_ORDER.index(record.status), record.number),
     )
     rows.extend(_row(record, None, varying, living=living) for record in rest)
     final = final_of(stored)
@@ -214,7 +214,15 @@ def rank(
     return Leaderboard(stored.name, objective, direction, tuple(rows), further, tuple(drivers), final)
 
 
-_ORDER = {"complete": -1, "running": 0, "resting": 1, "waiting": 2, "pruned": 3, "failed": 4}
+#: Statuses in the order of their rows below the ranked ones.
+_ORDER = (
+    TrialStatus.COMPLETE,
+    TrialStatus.RUNNING,
+    TrialStatus.PAUSED,
+    TrialStatus.QUEUED,
+    TrialStatus.STOPPED,
+    TrialStatus.FAILED,
+)
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
@@ -246,10 +254,11 @@ def _row(
     record: TrialRecord, place: int | None, varying: Sequence[str], *, living: Collection[str | None]
 ) -> Row:
     differs = {key: record.params[key] for key in varying if key in record.params}
-    state = record.state
-    if state == "running" and record.driver not in living:
-        state = "cut off" if record.attempts or record.evaluations else "waiting"
-    return Row(place, record, differs, state)
+    status = record.status
+    if status == TrialStatus.RUNNING and record.driver not in living:
+        begun = record.attempts or record.evaluations
+        status = TrialStatus.INTERRUPTED if begun else TrialStatus.QUEUED
+    return Row(place, record, differs, status)
 
 
 def what_distinguishes(row: Row) -> str:

@@ -12,6 +12,7 @@ from tuner.formatting import count, duration, number, size
 from tuner.holdout.text import row_lines
 from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.trials.constraints import quantities
+from tuner.trials.outcomes import PAUSED
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.stored import TrialRecord
 
@@ -37,7 +38,7 @@ def show_trial(folder: Path, which: str) -> str:
     row = find_row(board, which)
     record = row.record
     lines = [
-        f"trial {record.number}  {record.label}  {row.state}"
+        f"trial {record.number}  {record.label}  {row.status}"
         + (f"  rank {row.rank}" if row.rank else "")
         + (f"  front {row.front}" if row.front else "")
     ]
@@ -47,9 +48,11 @@ def show_trial(folder: Path, which: str) -> str:
         lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
     if row.judged is not None and board.final is not None:
         lines += row_lines(board.final, row.judged)
-    held = record.held
-    if held.cpu_seconds or held.gpu_seconds:
-        lines.append(f"held {duration(held.cpu_seconds)} of a CPU and {duration(held.gpu_seconds)} of a GPU")
+    usage = record.usage
+    if usage.cpu_seconds or usage.gpu_seconds:
+        lines.append(
+            f"held {duration(usage.cpu_seconds)} of a CPU and {duration(usage.gpu_seconds)} of a GPU"
+        )
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
@@ -93,8 +96,8 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     lines = []
     if record.failure:
         lines.append(f"failed: {record.failure.cause}")
-    if record.rest:
-        lines.append(f"rests after {record.rest.where}: not among the best there so far")
+    if record.pause:
+        lines.append(f"paused after {record.pause.where}: not among the best there so far")
     if record.stop:
         lines.append(f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}")
     summary = record.summary
@@ -123,7 +126,9 @@ def _attempts(record: TrialRecord) -> list[str]:
     for place, attempt in enumerate(record.attempts, 1):
         where = f" on {attempt.host}" if attempt.host else ""
         began = f", {datetime.fromtimestamp(attempt.began):%Y-%m-%d %H:%M:%S}" if attempt.began else ""
-        lost = attempt.lost or ("its driver ended" if place < len(record.attempts) else "")
+        lost = ("paused" if attempt.lost == PAUSED else attempt.lost) or (
+            "its driver ended" if place < len(record.attempts) else ""
+        )
         lines.append(f"attempt {place}{where}{began}{f': {lost}' if lost else ''}")
     return lines
 

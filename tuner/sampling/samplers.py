@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
-from tuner.trials.stored import RESTING
+from tuner.trials.schema import PAUSE_KEY
 
 __all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "exhaustive_sampler", "make_sampler"]
 
@@ -100,7 +100,7 @@ class _History:
         self.told: list[int] = []  # by number
         self.best: list[tuple[float, int]] = []  # complete trials within their bounds, the best last
         self.running: set[int] = set()
-        self.resting: set[int] = set()
+        self.paused: set[int] = set()
 
     def renew(self) -> None:
         """Take in what has changed; a storage gives another object for a trial that has."""
@@ -120,7 +120,7 @@ class _History:
         if told != known:
             self.told[at : at + known] = [number] if told else []
         runs = trial.state == TrialState.RUNNING
-        for numbers, belongs in ((self.running, runs and not told), (self.resting, runs and told)):
+        for numbers, belongs in ((self.running, runs and not told), (self.paused, runs and told)):
             (numbers.add if belongs else numbers.discard)(number)
         if trial.state == TrialState.COMPLETE and all(excess <= 0 for excess in trial.constraints.values()):
             insort(self.best, (self._sign * trial.values[0], number))
@@ -128,7 +128,7 @@ class _History:
     def excerpt(self) -> Study:
         """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
         if len(self.told) <= HISTORY:
-            whole = not self.resting and self.trials[-1].number < HISTORY
+            whole = not self.paused and self.trials[-1].number < HISTORY
             return self.study if whole else _Excerpt(self.study, self.trials)
         best = {number for _, number in self.best[-(HISTORY // 2) :]}
         newest = islice((number for number in reversed(self.told) if number not in best), HISTORY - len(best))
@@ -218,7 +218,9 @@ class BoundedTPESampler(TPESampler):
 
 def _is_told(trial: FrozenTrial) -> bool:
     """Whether something is known of a trial's worth: it has ended, or rests."""
-    return trial.state in _TOLD or (trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(RESTING)))
+    return trial.state in _TOLD or (
+        trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(PAUSE_KEY))
+    )
 
 
 #: Name -> class, and the options that this project sets.

@@ -18,7 +18,7 @@ from optuna.terminator import CrossValidationErrorEvaluator, RegretBoundEvaluato
 from optuna.terminator.erroreval import _CROSS_VALIDATION_SCORES_KEY
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.trials.stored import is_trial
+from tuner.trials.schema import is_trial
 
 __all__ = ["is_settled"]
 

@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.trials.constraints import Constraint, broken
-from tuner.trials.records import Direction, Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 if TYPE_CHECKING:
     from rectools.models.base import ModelBase
@@ -33,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "models"
 #: States of trials that have ended; a trial in any other may go on with what it has.
-_ENDED = frozenset({"complete", "pruned", "failed"})
 
 
 def models_folder(folder: Path, number: int) -> Path:
@@ -106,7 +108,7 @@ class KeptModels:
         for record in records:
             if record.summary is not None:
                 kept._note(record.number, record.summary)
-            elif record.state not in _ENDED:
+            elif not record.status.has_ended:
                 under_way.add(record.number)
         kept._sweep(under_way)
         return kept
@@ -122,7 +124,7 @@ class KeptModels:
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Do nothing, as `started`."""
 
-    def rested(self, job: Job, rest: Rest) -> None:
+    def paused(self, job: Job, pause: Pause) -> None:
         """Leave what the trial has: it may go on."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's signature

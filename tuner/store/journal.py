@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
-from tuner.trials.stored import EVALUATION_KEY
+from tuner.trials.schema import EVALUATION_KEY
 
 __all__ = ["JOURNAL", "JournalStudy", "at_once", "open_journal", "read_journal"]
 

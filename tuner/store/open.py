@@ -20,7 +20,8 @@ from tuner.store.locking.drivers import Hold
 from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
-from tuner.trials.records import Direction, fold_seed
+from tuner.trials.objective import Direction
+from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives
 
 __all__ = ["open_store"]

@@ -14,7 +14,8 @@ from tuner.errors import Problem, StoreError
 from tuner.store.database import open_database
 from tuner.store.journal import JOURNAL, read_journal
 from tuner.store.location import store_exists, stored_at
-from tuner.trials.stored import StoredStudy, TrialRecord, record_of
+from tuner.trials.schema import record_of
+from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["check_exists", "read_points", "read_records"]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.store.locking.drivers import Hold
-from tuner.trials.records import Held
-from tuner.trials.stored import DRIVER, HELD_KEY, TrialRecord, is_trial, record_of
+from tuner.trials.outcomes import Usage
+from tuner.trials.schema import DRIVER, USAGE_KEY, is_trial, record_of
+from tuner.trials.stored import TrialRecord
 
 __all__ = ["News", "forsaken", "news_of", "searched", "waiting"]
 
@@ -30,7 +31,7 @@ class News:
 
     records: Sequence[TrialRecord]
     others: Sequence[TrialRecord]
-    cut_off: Sequence[int]
+    interrupted: Sequence[int]
     waiting: int
     searched: int
 
@@ -61,8 +62,8 @@ def news_of(
             if record.evaluations and record.driver != hold.driver.id:
                 others.append(record)
         records.append(record)
-    cut_off = [number for number in forsaken(trials, hold) if number not in here]
-    return News(records, others, cut_off, waiting(trials), searched(trials))
+    interrupted = [number for number in forsaken(trials, hold) if number not in here]
+    return News(records, others, interrupted, waiting(trials), searched(trials))
 
 
 def forsaken(trials: Iterable[FrozenTrial], hold: Hold | None) -> list[int]:
@@ -87,9 +88,9 @@ def searched(trials: Iterable[FrozenTrial]) -> int:
 def _without_attempt(trial: FrozenTrial) -> TrialRecord:
     """Return a trial's record without what its last attempt has held."""
     attributes: Mapping[str, object] = trial.user_attrs
-    last = attributes.get(f"{HELD_KEY}{attributes.get('attempts', 0)}")
+    last = attributes.get(f"{USAGE_KEY}{attributes.get('attempts', 0)}")
     record = record_of(trial)
     if not isinstance(last, Mapping):
         return record
-    gone = Held(**{name: -seconds for name, seconds in last.items()})
-    return replace(record, held=record.held + gone)
+    gone = Usage(**{name: -seconds for name, seconds in last.items()})
+    return replace(record, usage=record.usage + gone)

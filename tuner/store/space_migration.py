@@ -35,7 +35,7 @@ from tuner.errors import TrialError
 from tuner.space import Int, Space, Value, short_name
 from tuner.store.database import open_database
 from tuner.store.journal import JOURNAL, open_journal
-from tuner.trials.stored import is_trial, params_of
+from tuner.trials.schema import is_trial, params_of
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

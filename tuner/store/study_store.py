@@ -20,22 +20,23 @@ from tuner.store.journal import at_once
 from tuner.store.locking.drivers import Hold
 from tuner.store.shared_view import News, forsaken, news_of, searched, waiting
 from tuner.trials.constraints import Constraint, quantities
-from tuner.trials.records import Attempt, Evaluation, Failure, Held, Rest, Stop, Summary, fold_seed
-from tuner.trials.stored import (
+from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.schema import (
     ATTEMPT_KEY,
     DRIVER,
     EVALUATION_KEY,
-    HELD_KEY,
     INFEASIBLE,
+    PAUSE_KEY,
     REPEATS,
-    RESTING,
+    USAGE_KEY,
     WARM,
-    TrialRecord,
-    further_objectives,
     is_trial,
     params_of,
     record_of,
 )
+from tuner.trials.seeds import fold_seed
+from tuner.trials.stored import TrialRecord, further_objectives
 
 __all__ = ["Asked", "StudyStore"]
 
@@ -146,21 +147,21 @@ class StudyStore:
             )
         )
 
-    def cut_off(self) -> list[int]:
+    def interrupted(self) -> list[int]:
         """Return the numbers of the trials that a dead process left running."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        resting = {trial.number for trial in running if trial.user_attrs.get(RESTING)}
-        return [number for number in forsaken(running, self._hold) if number not in resting]
+        paused = {trial.number for trial in running if trial.user_attrs.get(PAUSE_KEY)}
+        return [number for number in forsaken(running, self._hold) if number not in paused]
 
-    def resting(self) -> dict[int, Rest]:
+    def paused(self) -> dict[int, Pause]:
         """Return the trials that rest, by number, and where; not those of another living driver."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self._ids.update({trial.number: trial._trial_id for trial in running})  # noqa: SLF001  # as in `_begin`
         mine = set(forsaken(running, self._hold))
         return {
-            trial.number: Rest(**trial.user_attrs[RESTING])
+            trial.number: Pause(**trial.user_attrs[PAUSE_KEY])
             for trial in running
-            if trial.user_attrs.get(RESTING) and trial.number in mine
+            if trial.user_attrs.get(PAUSE_KEY) and trial.number in mine
         }
 
     def turn(self) -> AbstractContextManager[None]:
@@ -276,8 +277,8 @@ class StudyStore:
         """Begin a cut-off or resting trial again, under its number, with its params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
-        if self._frozen(number).user_attrs.get(RESTING):
-            self._note(number, **{RESTING: None})
+        if self._frozen(number).user_attrs.get(PAUSE_KEY):
+            self._note(number, **{PAUSE_KEY: None})
         return asked
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
@@ -334,18 +335,18 @@ class StudyStore:
         if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
             self.study.set_user_attr("description", dict(description))
 
-    def note_held(self, number: int, held: Held) -> None:
+    def note_usage(self, number: int, usage: Usage) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
-        self._note(number, **{f"{HELD_KEY}{self._attempts[number]}": asdict(held)})
+        self._note(number, **{f"{USAGE_KEY}{self._attempts[number]}": asdict(usage)})
 
     def note_attempt(self, number: int, attempt: Attempt) -> None:
         """Write where this attempt at a running trial runs, or what became of it."""
         self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
 
     @_at_once
-    def rest(self, number: int, rest: Rest) -> None:
+    def pause(self, number: int, pause: Pause) -> None:
         """Write that a running trial rests, until it is begun again or told."""
-        self._note(number, **{RESTING: asdict(rest)})
+        self._note(number, **{PAUSE_KEY: asdict(pause)})
 
     @_at_once
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:

@@ -23,7 +23,8 @@ from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, open_store, told_if_lost
-from tuner.trials.records import Job, fold_seed
+from tuner.trials.messages import Job
+from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def judge_study(
 
 
 def _unfinished_words(board: Leaderboard) -> list[str]:
-    unfinished = sum(row.state in {"running", "resting", "waiting", "cut off"} for row in board.rows)
+    unfinished = sum(not row.status.has_ended for row in board.rows)
     return [f"final: without {unfinished} trials that have not ended"] if unfinished else []
 
 

@@ -26,7 +26,9 @@ from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
-from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation
+from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
+from tuner.trials.records import Evaluation
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
@@ -157,7 +159,7 @@ def _refuse_empty(stored: StoredStudy, records: Sequence[TrialRecord]) -> None:
             rule = f"must not depend on the machine, but trial {record.number} failed by {kind}"
             problems.append(Problem("TRIAL", rule))
         elif not record.evaluations and kind is None:
-            rule = f"must have been evaluated, but trial {record.number} is {record.state} and was not"
+            rule = f"must have been evaluated, but trial {record.number} is {record.status} and was not"
             problems.append(Problem("TRIAL", rule))
     if problems:
         raise StoreError(stored.name, problems)
@@ -184,7 +186,7 @@ def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
 
     def report(evaluation: Evaluation) -> None:
         made.append(evaluation)
-        if record.state != "complete" and record.failure is None and len(made) == n_before:
+        if record.status != TrialStatus.COMPLETE and record.failure is None and len(made) == n_before:
             raise _Reached
 
     failure = None

@@ -256,7 +256,7 @@ def _end(budget: Budget, store: StudyStore) -> End | None:
 
 def _unfinished(store: StudyStore) -> int:
     """Return how many trials wait, were cut off or rest."""
-    return store.n_waiting() + len(store.cut_off()) + len(store.resting())
+    return store.n_waiting() + len(store.interrupted()) + len(store.paused())
 
 
 def _judge(
@@ -368,7 +368,7 @@ def _progress(
         concurrency=slots,
         folder=shown(folder),
         ends_at=ends_at,
-        resting=store.resting(),
+        paused=store.paused(),
     )
     progress.remember(store.records())
     return progress
@@ -378,7 +378,7 @@ def _trials(study: Study, store: StudyStore) -> tuple[int, int]:
     """Return how many trials and baselines there are to be, and how many of them have ended."""
     records = store.records()
     baselines = sum(record.name is not None for record in records)
-    ended = sum(record.state in {"complete", "failed", "pruned"} for record in records)
+    ended = sum(record.status.has_ended for record in records)
     return max(study.search.trials, store.n_searched()) + baselines, ended
 
 

@@ -17,8 +17,9 @@ from tuner.errors import StoreError, TunerError
 from tuner.monitoring.console import Progress
 from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
 from tuner.trials.constraints import Constraint
-from tuner.trials.records import Job
-from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+from tuner.trials.messages import Job
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy, TrialRecord
 
 if TYPE_CHECKING:
     from tuner.trials.observer import Observer
@@ -27,9 +28,6 @@ __all__ = ["facts_of", "take_up", "tell_changes", "watch"]
 
 #: Seconds between two looks at the store, at least; a look that takes long is repeated less often.
 EVERY, PATIENCE = 1.0, 10.0
-#: States of trials that have ended, and all that have a place in the live view of their own.
-ENDED = frozenset({"complete", "failed", "pruned"})
-KNOWN = ENDED | NO_TRIALS | {"running", "waiting"}
 
 
 def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str], None]) -> None:
@@ -84,16 +82,17 @@ def tell_changes(
     """Tell an observer what has happened to trials between two looks, by number."""
     for number, record in sorted(now.items()):
         old = before.get(number)
-        if record.state in ENDED | {"running"} and (old is None or old.state not in ENDED):
+        shown = record.status.has_ended or record.status == TrialStatus.RUNNING
+        if shown and (old is None or not old.status.has_ended):
             _tell(old, record, observer)
 
 
 def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
     job = _job(record)
     known = set()
-    if old is not None and old.state == "running":
+    if old is not None and old.status == TrialStatus.RUNNING:
         known = {(one.fold, one.epoch) for one in old.evaluations}
-    else:  # new, or taken up again where it rested
+    else:  # new, or resumed
         observer.started(job, again=False)
     for evaluation in record.evaluations:
         if (evaluation.fold, evaluation.epoch) not in known:
@@ -103,18 +102,18 @@ def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> N
 
 def _tell_end(job: Job, record: TrialRecord, observer: Observer) -> None:
     seconds = record.seconds or 0.0
-    if record.state == "complete" and record.summary is not None:
+    if record.status == TrialStatus.COMPLETE and record.summary is not None:
         observer.finished(job, record.summary, seconds)
-    elif record.state == "pruned" and record.stop is not None:
+    elif record.status == TrialStatus.STOPPED and record.stop is not None:
         observer.stopped(job, record.stop, seconds)
-    elif record.state == "failed" and record.failure is not None:
+    elif record.status == TrialStatus.FAILED and record.failure is not None:
         observer.failed(job, record.failure.cause, record.log or "logs")
 
 
 def take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
     """Show the trials that run already, from when they began."""
     for record in records:
-        if record.state == "running":
+        if record.status == TrialStatus.RUNNING:
             began = record.started or datetime.now()  # both local, as Optuna has it
             seconds = max(0.0, (datetime.now() - began).total_seconds())
             progress.started(_job(record), again=False, seconds=seconds)
@@ -123,11 +122,11 @@ def take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
 
 
 def _leave(records: Iterable[TrialRecord], progress: Progress) -> None:
-    """Count the trials whose states have no place of their own, and show them as running no longer."""
+    """Count the trials that are neither running nor ended, and show them as running no longer."""
     others: Counter[str] = Counter()
     for record in records:
-        if record.state not in KNOWN:
-            others[record.state] += 1
+        if record.status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
+            others[record.status.value] += 1
             progress.left(record.number)
     progress.count(others)
 
@@ -154,12 +153,12 @@ def _has_trials(folder: Path) -> bool:
 
 def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
     """Return what the live view wants to know of a study."""
-    trials = [record for record in stored.records if record.state not in NO_TRIALS]
+    trials = [record for record in stored.records if record.status.is_trained]
     study = _study(folder)
     baselines = sum(record.name is not None for record in trials)
     return {
         "total": None if study is None else max(study.search.trials, len(trials) - baselines) + baselines,
-        "already": sum(record.state in ENDED for record in trials),
+        "already": sum(record.status.has_ended for record in trials),
         "n_folds": study.folds.n_folds if study else max((len(one.seeds) for one in trials), default=1),
         "objective": str(stored.facts["objective"]),
         "direction": stored.direction,

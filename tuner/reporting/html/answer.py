@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.material import Material, label_of
-from tuner.reporting.html.paired import pair
 from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.paired import compare_on_users
+from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
 
@@ -215,15 +217,16 @@ def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
     if best is baseline:
         return _baseline_first(material, baseline)
     difference = material.value(best) - material.value(baseline)
-    paired = pair(material.folder, best.record, baseline.record)
+    paired = compare_on_users(material.folder, best.record, baseline.record)
     has = f"{name} has {number(material.value(baseline))}"
-    apart = paired is not None and (paired.low > 0 if material.maximize else paired.high < 0)
+    apart = paired is not None and paired.better(material.board.direction) is True
     if paired is None:
         sure, note = "", has
     else:
+        low, high = paired.bounds()
         sure = f"; users of the validation folds {'' if apart else 'do not '}tell them apart"
         note = (
-            f"{has}; 95 % interval {paired.low:+.4f} to {paired.high:+.4f} over {paired.n_users:,} pairs of "
+            f"{has}; 95 % interval {low:+.4f} to {high:+.4f} over {paired.n_users:,} pairs of "
             "users, not corrected for choosing the best"
         )
     value = f"{difference:+.4f}{_share(difference, material.value(baseline))}"
@@ -247,14 +250,14 @@ def _baseline_first(material: Material, baseline: Row) -> tuple[str, list[Tile]]
 
 
 def _effort(material: Material) -> tuple[Tile, ...]:
-    states = [record.state for record in material.records if record.name is None]
-    parts = [f"{states.count('complete')} complete"]
-    parts += [f"{states.count('pruned')} stopped early"] if "pruned" in states else []
-    parts += [f"{states.count('failed')} failed"] if "failed" in states else []
-    left = len(states) - sum(states.count(state) for state in ("complete", "pruned", "failed"))
+    counts = Counter(record.status for record in material.records if record.name is None)
+    parts = [f"{counts[TrialStatus.COMPLETE]} complete"]
+    parts += [f"{counts[TrialStatus.STOPPED]} stopped early"] if counts[TrialStatus.STOPPED] else []
+    parts += [f"{counts[TrialStatus.FAILED]} failed"] if counts[TrialStatus.FAILED] else []
+    left = sum(n for status, n in counts.items() if not status.has_ended)
     parts += [f"{left} unfinished"] if left else []
     took = f"; {duration(material.clock.total)} of search" if material.clock.total else ""
-    return (Tile("Trials", str(len(states)), ", ".join(parts) + took),)
+    return (Tile("Trials", str(counts.total()), ", ".join(parts) + took),)
 
 
 # --- words ---------------------------------------------------------------------------------------

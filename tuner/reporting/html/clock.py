@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuner.trials.records import Attempt
+from tuner.trials.outcomes import Attempt
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["Clock", "Stay", "clock_of", "stays"]

@@ -10,8 +10,11 @@ from tuner.reporting.html.figures.tradeoff import beyond_accuracy
 from tuner.reporting.html.material import Material, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.trials.constraints import QUANTITIES, quantities
+from tuner.trials.status import TrialStatus
 
 __all__ = ["explorer"]
+
+_WORDS = {TrialStatus.STOPPED: "stopped early"}
 
 
 def explorer(material: Material) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def _told(row: Row, material: Material) -> dict[str, Any]:
     record = row.record
     told = {
         "l": label_of(record),
-        "s": "baseline" if record.name else {"pruned": "stopped early"}.get(row.state, row.state),
+        "s": "baseline" if record.name else _WORDS.get(row.status, row.status.value),
         "o": number(row.metrics.get(material.objective)) if row.rank is not None else "",
         "d": what_distinguishes(row) if record.name is None else "",
     }

@@ -61,7 +61,7 @@ def _rows(material: Material) -> list[str]:
         return []
     shown = [[line[index] for index in used] for line in [header, *lines]]
     rule = [
-        "---" if header[index] in {"model", "state", "what distinguishes it"} else "---:" for index in used
+        "---" if header[index] in {"model", "status", "what distinguishes it"} else "---:" for index in used
     ]
     more = len(board.lines) - len(lines)
     return [

@@ -20,7 +20,7 @@ from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
 from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
 from tuner.space.class_names import short_name
 from tuner.store import STUDY_FILE, read_points, read_records, study_holder
-from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Material", "gather", "label_of", "name_of", "so_far"]
 
@@ -74,7 +74,7 @@ class Material:
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
         """All trials and baselines, by number, without points that are none."""
-        return [record for record in self.stored.records if record.state not in NO_TRIALS]
+        return [record for record in self.stored.records if record.status.is_trained]
 
     @cached_property
     def done(self) -> Sequence[Row]:

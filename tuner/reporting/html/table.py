@@ -28,7 +28,7 @@ class Line:
     Attributes
     ----------
     number, kind
-        Of the trial; kind is ``baseline`` or its state.
+        Of the trial; kind is ``baseline`` or its status.
     name, label, rank
         The trial without and with its number; its place, None where there is nothing to rank.
     cells
@@ -71,7 +71,7 @@ def table(material: Material) -> Table:
     judged = [f"{board.objective} holdout"] if material.final is not None else []
     front = ["front"] if board.further else []
     header = [*front, *judged, board.objective, "± std", *(f"fold {fold + 1}" for fold in folds), *others]
-    header += [*unlisted, "epoch", "parameters", "fit", "state"]
+    header += [*unlisted, "epoch", "parameters", "fit", "status"]
     lines = [_line(material, row, len(folds), others, unlisted) for row in board.rows]
     return Table(header, lines)
 
@@ -99,10 +99,10 @@ def _line(material: Material, row: Row, n_folds: int, others: Sequence[str], unl
             Cell(count(summary.n_parameters), summary.n_parameters),
             Cell(duration(summary.fit_seconds), summary.fit_seconds),
         ]
-    cells.append(Cell(_state(row)))
+    cells.append(Cell(_status(row)))
     return Line(
         number=record.number,
-        kind="baseline" if record.name else record.state,
+        kind="baseline" if record.name else record.status.value,
         name=record.name or name_of(record),
         label=label_of(record),
         rank=row.rank,
@@ -118,9 +118,8 @@ def _number(value: float | None) -> Cell:
     return Cell(number(value), value)
 
 
-def _state(row: Row) -> str:
-    state = {"pruned": "stopped"}.get(row.state, row.state)
-    return f"{state}, breaks {' and '.join(map(str, row.breaks))}" if row.breaks else state
+def _status(row: Row) -> str:
+    return f"{row.status}, breaks {' and '.join(map(str, row.breaks))}" if row.breaks else row.status.value
 
 
 def _note(row: Row) -> str:
@@ -135,10 +134,10 @@ def _note(row: Row) -> str:
 def _facts(row: Row) -> list[tuple[str, str]]:
     record, summary = row.record, row.record.summary
     found = [("trial", str(record.number)), ("took", duration(record.seconds))]
-    if record.held.cpu_seconds or record.held.gpu_seconds:
+    if record.usage.cpu_seconds or record.usage.gpu_seconds:
         found += [
-            ("CPU time", duration(record.held.cpu_seconds)),
-            ("GPU time", duration(record.held.gpu_seconds)),
+            ("CPU time", duration(record.usage.cpu_seconds)),
+            ("GPU time", duration(record.usage.gpu_seconds)),
         ]
     if summary is not None:
         found += [("recommending", duration(summary.recommend_seconds)), ("precision", summary.precision)]

@@ -13,8 +13,10 @@ from pathlib import Path
 from tuner.formatting import duration, markdown_table, number, size
 from tuner.holdout import Comparison, Final
 from tuner.reporting.leaderboard import Row
-from tuner.trials.records import Held, Summary
-from tuner.trials.stored import NO_TRIALS, StoredStudy
+from tuner.trials.outcomes import Usage
+from tuner.trials.records import Summary
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy
 from tuner.workflows.export.fit import Fitted
 
 __all__ = ["Data", "card"]
@@ -95,7 +97,7 @@ def _head(stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> str:
 
 
 def _n_ranked(stored: StoredStudy) -> int:
-    return sum(record.state == "complete" for record in stored.records)
+    return sum(record.status == TrialStatus.COMPLETE for record in stored.records)
 
 
 def _use() -> str:
@@ -184,15 +186,15 @@ def _validation(stored: StoredStudy, summary: Summary) -> Iterator[str]:
 
 
 def _search(stored: StoredStudy) -> str:
-    records = [record for record in stored.records if record.state not in NO_TRIALS]
-    states = Counter(record.state for record in records)
+    records = [record for record in stored.records if record.status.is_trained]
+    states = Counter(record.status for record in records)
     baselines = sum(record.name is not None for record in records)
-    held = sum((record.held for record in records), Held())
+    usage = sum((record.usage for record in records), Usage())
     by_state = ", ".join(f"{n} {state}" for state, n in states.most_common())
-    gpu = f" and {duration(held.gpu_seconds)} of a GPU" if held.gpu_seconds else ""
+    gpu = f" and {duration(usage.gpu_seconds)} of a GPU" if usage.gpu_seconds else ""
     return (
         f"## Search\n\n{len(records)} trials, {baselines} of them baselines: {by_state}. "
-        f"They held {duration(held.cpu_seconds)} of a CPU{gpu}."
+        f"They used {duration(usage.cpu_seconds)} of a CPU{gpu}."
     )
 
 

@@ -24,7 +24,7 @@ from tuner.preparation.prepare import fold_line, holdout_words
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
-from tuner.trials.records import fold_seed
+from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
 from tuner.workflows.export import serving
 from tuner.workflows.export.card import Data, card
@@ -141,7 +141,7 @@ def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
         which = str(final.rows[0].number)
     row = find_row(rank(stored, running=False), which)
     if row.record.summary is None:
-        rule = f"must be complete to be exported, but trial {row.record.number} is {row.state}"
+        rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
         hint = "`tuner leaderboard` lists the complete ones first"
         raise StoreError(stored.name, [Problem("TRIAL", rule, hint)])
     return row

@@ -11,6 +11,7 @@ from tuner.reporting.html.clock import Stay
 from tuner.reporting.html.material import Material
 from tuner.reporting.html.scales import Scale, duration_ticks
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["compute", "kind_of", "shares", "timeline"]
@@ -23,6 +24,7 @@ KINDS = {
     "failed": "bad",
     "not finished": "faint",
 }
+_KINDS = {TrialStatus.STOPPED: "stopped early", TrialStatus.FAILED: "failed"}
 _BAR = 24
 
 
@@ -33,21 +35,21 @@ def _on(colour: str) -> str:
 
 def kind_of(record: TrialRecord) -> str:
     """Return the kind of a trial that began."""
-    if record.state == "complete":
+    if record.status == TrialStatus.COMPLETE:
         return "complete" if record.name is None else "baseline"
-    return {"pruned": "stopped early", "failed": "failed"}.get(record.state, "not finished")
+    return _KINDS.get(record.status, "not finished")
 
 
 def shares(material: Material) -> dict[str, Counter[str]]:
     """Return what each kind took: trials, and seconds of CPUs and GPUs; of trials in old studies."""
     found: dict[str, Counter[str]] = {name: Counter() for name in ("trials", "CPU", "GPU", "wall time")}
     for record in material.records:
-        if record.state == "waiting":
+        if record.status == TrialStatus.QUEUED:
             continue
         kind = kind_of(record)
         found["trials"][kind] += 1
-        found["CPU"][kind] += record.held.cpu_seconds  # type: ignore[assignment]  # counters count seconds as well
-        found["GPU"][kind] += record.held.gpu_seconds  # type: ignore[assignment]  # as above
+        found["CPU"][kind] += record.usage.cpu_seconds  # type: ignore[assignment]  # counters count seconds as well
+        found["GPU"][kind] += record.usage.gpu_seconds  # type: ignore[assignment]  # as above
         found["wall time"][kind] += record.seconds or 0  # type: ignore[assignment]  # as above
     if found["CPU"].total():
         del found["wall time"]

@@ -9,14 +9,15 @@ from tuner.formatting import number
 from tuner.reporting.html.material import Material, so_far
 from tuner.reporting.html.scales import Scale, duration_ticks, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, ticks_of
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["STATES", "history_by_time", "history_by_trial"]
+__all__ = ["history_by_time", "history_by_trial"]
 
-#: How a trial is drawn by its state: shape, colour, words.
-STATES = {
+#: How a trial is drawn by its kind: shape, colour, words.
+KINDS = {
     "complete": ("dot", "c0", "complete"),
-    "pruned": ("ring", "c7", "stopped early: best of fold 1 so far"),
+    "stopped": ("ring", "c7", "stopped early: best of fold 1 so far"),
     "failed": ("cross", "bad", "failed"),
     "baseline": ("diamond", "base", "baseline"),
 }
@@ -28,7 +29,7 @@ _HEIGHT = 300
 class _Point:
     x: float
     y: float | None
-    state: str
+    kind: str
     trial: int
 
 
@@ -80,24 +81,24 @@ def _points(material: Material, x: Callable[[TrialRecord], float | None]) -> lis
     found = []
     for record in material.records:
         at = x(record)
-        if at is None or record.state not in STATES:
+        if at is None or not record.status.has_ended:
             continue
-        if record.summary is not None and record.state == "complete":
-            state = "complete" if record.name is None else "baseline"
+        if record.summary is not None and record.status == TrialStatus.COMPLETE:
+            kind = "complete" if record.name is None else "baseline"
             value = record.summary.metrics.get(material.objective)
         else:
-            state = record.state
-            value = (
-                so_far(record, material.objective, maximize=material.maximize) if state == "pruned" else None
-            )
-        if value is not None or state == "failed":
-            found.append(_Point(at, value, state, record.number))
+            kind = record.status.value
+            value = None
+            if record.status == TrialStatus.STOPPED:
+                value = so_far(record, material.objective, maximize=material.maximize)
+        if value is not None or record.status == TrialStatus.FAILED:
+            found.append(_Point(at, value, kind, record.number))
     return sorted(found, key=lambda point: point.x)
 
 
 def _legend(points: Sequence[_Point]) -> tuple[tuple[str, str, str], ...]:
-    states = {point.state for point in points}
-    return (*(STATES[state] for state in STATES if state in states), BEST)
+    kinds = {point.kind for point in points}
+    return (*(KINDS[kind] for kind in KINDS if kind in kinds), BEST)
 
 
 def _gain(material: Material) -> str:
@@ -126,7 +127,7 @@ def _draw(
         at = y(material.value(baseline))
         canvas.line((frame.left, at), (frame.right, at), colour="base", dash="4 4")
     for point in points:
-        shape, colour, _ = STATES[point.state]
+        shape, colour, _ = KINDS[point.kind]
         place = (x(point.x), frame.bottom - 4 if point.y is None else y(point.y))
         canvas.mark(shape, place, colour=colour, size=4, trial=point.trial, opacity=0.9)
     _best_line(canvas, material, points, (x, y), frame)
@@ -158,7 +159,7 @@ def _best_line(
 
 def _window(material: Material, points: Sequence[_Point]) -> tuple[float, float]:
     """Return the values to show: complete trials and the best baseline; the rest goes to the edge."""
-    done = [point.y for point in points if point.y is not None and point.state == "complete"]
+    done = [point.y for point in points if point.y is not None and point.kind == TrialStatus.COMPLETE]
     if not done:
         done = [point.y for point in points if point.y is not None]
     baseline = material.best_baseline

@@ -16,6 +16,7 @@ from tuner.reporting.html.material import Material, so_far
 from tuner.reporting.html.scales import Scale
 from tuner.reporting.html.svg import Canvas, Figure, clipped
 from tuner.reporting.leaderboard import short_key
+from tuner.trials.status import TrialStatus
 
 __all__ = ["Importances", "importances", "weigh"]
 
@@ -80,7 +81,9 @@ def weigh(material: Material) -> Importances:
 def _values(material: Material) -> dict[int, float]:
     """Return a loss by trial number: of a complete trial its place, of a stopped one a place behind all."""
     places = [row.record.number for row in material.done if row.record.name is None]
-    stopped = [record for record in material.records if record.name is None and record.state == "pruned"]
+    stopped = [
+        record for record in material.records if record.name is None and record.status == TrialStatus.STOPPED
+    ]
     worst = -math.inf if material.maximize else math.inf
 
     def reached(number: int) -> float:

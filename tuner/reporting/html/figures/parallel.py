@@ -11,19 +11,20 @@ from tuner.reporting.html.palette import RAMP
 from tuner.reporting.html.scales import Scale, span, tick_labels
 from tuner.reporting.html.svg import Canvas, Figure, clipped, text_width
 from tuner.reporting.leaderboard import Row
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["parallel"]
 
 _TOP, _MAIN, _BELOW = 34, 250, 36
 _AXIS_WIDTH = 112
-_STATES = frozenset({"complete", "pruned"})
+_SHOWN = frozenset({TrialStatus.COMPLETE, TrialStatus.STOPPED})
 
 
 def parallel(material: Material) -> Figure | None:
     """Draw trials through the params that vary, the most important ones first, to their objective."""
     found = _by_importance(material)
-    records = [r for r in material.records if r.name is None and r.state in _STATES]
+    records = [r for r in material.records if r.name is None and r.status in _SHOWN]
     done = [row for row in material.done if row.record.name is None]
     if len(found) < 2 or len(done) < 2:  # noqa: PLR2004  # something to go between
         return None
@@ -144,7 +145,7 @@ def _objective(
     ends = span(list(values.values()), room=0.02)
     low, high = (_TOP + _MAIN - 4, _TOP + 4) if material.maximize else (_TOP + 4, _TOP + _MAIN - 4)
     scale = Scale(*ends, low, high)
-    stopped = any(r.name is None and r.state == "pruned" for r in material.records)
+    stopped = any(r.name is None and r.status == TrialStatus.STOPPED for r in material.records)
 
     def place(record: TrialRecord) -> float:
         return scale(values[record.number]) if record.number in values else _lower()

@@ -9,6 +9,7 @@ from tuner.reporting.html.dimensions import MISSING, Dimension, by_option, dimen
 from tuner.reporting.html.material import Material
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, ticks_of
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["numbers", "slices"]
@@ -60,7 +61,11 @@ def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[Tri
     columns = 1 if width < 700 else 2  # noqa: PLR2004  # two panels need room
     each = (width - 28 * (columns - 1)) / columns
     ends = span([_value(record, material) for record in records])
-    others = [r for r in material.records if r.name is None and r.state in {"pruned", "failed"}]
+    others = [
+        r
+        for r in material.records
+        if r.name is None and r.status in {TrialStatus.STOPPED, TrialStatus.FAILED}
+    ]
     groups = [(one, by_option(one, records), by_option(one, others)) for one in chosen]
     heights = [0.0] * columns
     places = []

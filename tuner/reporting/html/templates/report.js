@@ -28,7 +28,7 @@
     tip.replaceChildren();
     const head = document.createElement("b");
     head.textContent = trial.l;
-    const state = trial.s === "complete" ? trial.o : [trial.s, trial.o].filter(Boolean).join(", ");
+    const state = [trial.s, trial.o].filter(Boolean).join(", ");
     tip.append(head, [state, trial.n].filter(Boolean).join(" "));
     if (trial.d) tip.append(document.createElement("br"), trial.d);
     tip.hidden = false;
