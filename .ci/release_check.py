@@ -112,7 +112,8 @@ def check_contents(source: Path, wheel: Path) -> None:
 
 def repository_files() -> Sequence[str]:
     """Return the paths of all files that git knows."""
-    command = ["git", "ls-files", "-z"]
+    # In a container the files may belong to another user; git then wants to be told that they are safe.
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return [name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
 

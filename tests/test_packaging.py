@@ -136,6 +136,11 @@ def test_classifiers_and_ci_name_the_supported_pythons():
         assert job["strategy"]["matrix"]["python"] == PYTHONS, f"{command} in {name}"
 
 
+def test_each_night_ci_runs_what_takes_too_long_by_day():
+    commands = [run.partition(" PYTHON=")[0] for _, run in steps(GITHUB / "workflows" / "nightly.yml")]
+    assert {".ci/run", 'make test ARGS="-m long"', "make release-check"} <= set(commands)
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_ci_runs_what_is_there(workflow):
     targets = recipes()
@@ -236,15 +241,3 @@ def test_the_wheel_is_typed_and_complete(tmp_path):
     }
     assert "tuner/py.typed" in inside
     assert inside == files
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("registry")
-def test_a_release_would_work():
-    if not (ROOT / ".git").exists():
-        pytest.skip("compares with the files that git knows")
-    command = [sys.executable, ".ci/release_check.py"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "can be released" in done.stdout
