@@ -11,7 +11,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from tuner.config import Sampler
-from tuner.config.study import SAMPLERS
+from tuner.config.search import SAMPLERS
 from tuner.errors import StudyError
 from tuner.sampling import samplers
 from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler

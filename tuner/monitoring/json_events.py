@@ -27,7 +27,7 @@ __all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
 logger = logging.getLogger(__name__)
 
 #: Number of the schema; a change that a program could stumble over raises it.
-SCHEMA = 1
+SCHEMA = 2
 #: The keys of each kind of event beside ``event`` and ``time``.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "study": ("schema", "study", "folder", "objective", "direction", "n_folds", "trials", "ended"),

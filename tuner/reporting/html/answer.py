@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.material import Material, label_of
-from tuner.reporting.html.paired import pair
 from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.paired import compare_on_users
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
@@ -217,15 +217,16 @@ def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
     if best is baseline:
         return _baseline_first(material, baseline)
     difference = material.value(best) - material.value(baseline)
-    paired = pair(material.folder, best.record, baseline.record)
+    paired = compare_on_users(material.folder, best.record, baseline.record)
     has = f"{name} has {number(material.value(baseline))}"
-    apart = paired is not None and (paired.low > 0 if material.maximize else paired.high < 0)
+    apart = paired is not None and paired.better(material.board.direction) is True
     if paired is None:
         sure, note = "", has
     else:
+        low, high = paired.bounds()
         sure = f"; users of the validation folds {'' if apart else 'do not '}tell them apart"
         note = (
-            f"{has}; 95 % interval {paired.low:+.4f} to {paired.high:+.4f} over {paired.n_users:,} pairs of "
+            f"{has}; 95 % interval {low:+.4f} to {high:+.4f} over {paired.n_users:,} pairs of "
             "users, not corrected for choosing the best"
         )
     value = f"{difference:+.4f}{_share(difference, material.value(baseline))}"
