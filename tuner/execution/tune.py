@@ -17,8 +17,8 @@ from tuner.space import Choice, Value
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-    from tuner.execution.study_searcher import StudySearcher
     from tuner.preparation.prepare import Prepared
+    from tuner.search.coordinator import Coordinator
     from tuner.store.locking.drivers import Hold
 
 __all__ = ["fit_by_tune", "shares_of"]
@@ -54,19 +54,19 @@ def _distinct(*shares: Share) -> list[Share]:
 
 def fit_by_tune(
     prepared: Prepared,
-    searcher: StudySearcher,
+    coordinator: Coordinator,
     folder: Path,
     hold: Hold,
     *,
     artifacts: Artifacts | None,
 ) -> None:
-    """Run trials as the searcher gives them, until it gives no more.
+    """Run trials as the coordinator gives them, until it gives no more.
 
     Parameters
     ----------
     prepared
         What is searched.
-    searcher
+    coordinator
         Gives trials, and takes their results.
     folder
         Of the study.
@@ -79,7 +79,14 @@ def fit_by_tune(
     from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
 
     from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
-    from tuner.execution.tune_adapters import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.execution.tune_adapters import (  # noqa: PLC0415  # ray
+        NoteLostWorkers,
+        SpareWorkers,
+        StopWhenAsked,
+        TuneSearcher,
+    )
+
+    searcher = TuneSearcher(coordinator)
 
     kept = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
     ENV_VARS_TO_PROPAGATE.difference_update(kept)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
-from ray.tune.search import SearchGenerator, Searcher
+from ray.tune.search import Searcher, SearchGenerator
 
 from tuner.search.coordinator import Coordinator, NoTrial
 from tuner.trials.messages import Job
@@ -111,8 +111,8 @@ class TuneSearcher(Searcher):
 class SpareWorkers(SearchGenerator):
     """Brings trials from the searcher to Tune, and lets Tune end a worker that waits for a trial in vain.
 
-    Tune keeps such a worker while more trials may come. Its machine, perhaps with a GPU, would be paid for until
-    the last trial has ended.
+    Tune keeps such a worker while more trials may come. Its machine, perhaps with a GPU, would be paid for
+    until the last trial has ended.
     """
 
     def __init__(self, searcher: TuneSearcher) -> None:
@@ -129,7 +129,7 @@ class SpareWorkers(SearchGenerator):
 
 
 class StopWhenAsked(Stopper):
-    """Hands each report to the search before Tune's other parts see it, and stops a trial when the search says so.
+    """Hands each report to the search before Tune's other parts see it; stops a trial if the search says so.
 
     All trials stop when the search is ending: at once on Ctrl-C, else at their next evaluation or when their
     grace is over.

@@ -6,7 +6,7 @@ Everything goes to stderr; stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -79,8 +79,8 @@ class Progress:
         Of the study, as the user would type it.
     ends_at
         End of the time budget on the clock of `time.monotonic`; None for none.
-    resting
-        Numbers of the trials that rest from an earlier run.
+    n_paused
+        Returns the number of paused trials.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Progress:
         concurrency: int | None,
         folder: str,
         ends_at: float | None = None,
-        paused: Collection[int] = (),
+        n_paused: Callable[[], int] = lambda: 0,
     ) -> None:
         self._console = console
         self._total = total
@@ -111,7 +111,7 @@ class Progress:
         self._counts = _Counts()
         self._others: dict[str, int] = {}
         self._running: dict[int, _Running] = {}
-        self._paused = set(paused)
+        self._n_paused = n_paused
         self._best: _Best | None = None
         self._live = (
             Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
@@ -136,7 +136,6 @@ class Progress:
 
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
         """Show that a trial runs, for so many seconds; say it only where that is news."""
-        self._paused.discard(job.number)
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
@@ -159,9 +158,8 @@ class Progress:
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
     def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # an observer's signature
-        """Count a trial that rests; it is no news."""
+        """Show a paused trial as running no longer."""
         self._running.pop(job.number, None)
-        self._paused.add(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Say that a trial was stopped early, where and why."""
@@ -185,13 +183,13 @@ class Progress:
 
     def standing(self) -> Standing:
         """Return the live view."""
-        counts, best = self._counts, self._best
+        counts, best, n_paused = self._counts, self._best, self._n_paused()
         return Standing(
             done=self._already + counts.done + counts.failed,
             total=self._total,
             stopped=counts.stopped,
             failed=counts.failed,
-            others=self._others | ({"paused": len(self._paused)} if self._paused else {}),
+            others=self._others | ({"paused": n_paused} if n_paused else {}),
             running=[self._in_flight(trial) for trial in self._running.values()],
             best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
             objective=self._objective,
@@ -238,7 +236,6 @@ class Progress:
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)
-        self._paused.discard(job.number)
         if seconds is not None:
             self._counts.done += 1
             self._counts.seconds.append(seconds)

@@ -1,6 +1,6 @@
 """The coordinator of a search: admits trials, hands events to their lives, and follows a shared study.
 
-It stands between `tuner.execution.tune_adapters`, which Ray Tune sees, and the rules of this package. It imports
+It connects `tuner.execution.tune_adapters`, which Ray Tune sees, with the rules of this package. It imports
 no Ray: a replay of recorded curves or a test drives it in the same way.
 """
 
@@ -130,8 +130,8 @@ class Coordinator:
     error
         Set to an exception to end the search because of it.
     may_release_worker
-        True if an idle worker may be released, because its machine would go with it and no trial begins until a
-        running one reports. Never True for a shared study, where another driver may bring a trial.
+        True if an idle worker may be released, because its machine would go with it and no trial begins until
+        a running one reports. Never True for a shared study, where another driver may bring a trial.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Coordinator:
 
     @property
     def hopeless(self) -> str | None:
-        """Cause of failure if the first trials all failed in the same way, which ends the search; else None."""
+        """Cause of failure if the first trials all failed in the same way, which ends the search."""
         return self._effects.hopeless
 
     @property
@@ -359,9 +359,7 @@ class Coordinator:
             is_reachable=lambda: place is None or self._fleet.answers(place),
         )
         estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
-        self._handle(
-            attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate)
-        )
+        self._handle(attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate))
         self._losses[attempt.job.number] = attempt.trial.losses
 
     def released(self, attempt_id: str) -> None:

@@ -1,18 +1,18 @@
 """Early stopping: which trials are paused, resumed and stopped. Imports no Ray.
 
-Two rules work together. Successive halving over epochs acts within the first fold and at its end (Jamieson and
-Talwalkar 2016; asynchronous and by promotion as in Li et al. 2020, https://arxiv.org/abs/1810.05934). It is
-coarse, and it saves most of the compute. A trial that is not among the best at a rung is paused. Other trials
-run first, and the paused trial is resumed as soon as it is among the best. When no new trial may begin, the
-best paused trials are resumed, up to a wider share. Only the remaining ones are stopped. So `keep` decides what
-runs first, and `resume` decides what is discarded.
+Two rules work together. Successive halving over epochs acts within the first fold and at its end (Jamieson
+and Talwalkar 2016; asynchronous and by promotion as in Li et al. 2020, https://arxiv.org/abs/1810.05934). It
+is coarse, and it saves most of the compute. A trial that is not among the best at a rung is paused. Other
+trials run first, and the paused trial is resumed as soon as it is among the best. When no new trial may
+begin, the best paused trials are resumed, up to a wider share. Only the remaining ones are stopped. So `keep`
+decides what runs first, and `resume` decides what is discarded.
 
 After each fold, the race compares a trial with the incumbent, which is the best complete trial so far. Both
 were evaluated on the same users of the same folds, so their per-user values can be compared in pairs. A
 comparison of thousands of pairs has more power than one of a few folds.
 
-The rules are pure functions in `tuner.search.halving` and `tuner.search.race`. `EarlyStopping` holds the values
-that they compare. A search, or a replay of recorded curves, reports to it in the order of events.
+The rules are pure functions in `tuner.search.halving` and `tuner.search.race`. `EarlyStopping` holds the
+values that they compare. A search, or a replay of recorded curves, reports to it in the order of events.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Results:
         return max(values) if direction == "maximize" else min(values)
 
     def best_epoch(self, direction: Direction) -> int:
-        """Return the epoch with the best mean over the folds so far, of the epochs evaluated in all of them."""
+        """Return the epoch with the best mean over the folds so far, of those evaluated in all folds."""
         common = sorted(set.intersection(*(set(epochs) for epochs in self.curve.values())))
         best = common[0]
         for epoch in common[1:]:
@@ -57,7 +57,7 @@ class _Results:
 
 
 class EarlyStopping:
-    """Decides at each result whether a trial continues, is paused or is stopped, and which paused one resumes.
+    """Decides whether a trial continues, is paused or is stopped, and which paused trial is resumed.
 
     It is the one place in memory that knows which trials are paused; others ask it.
 
@@ -221,7 +221,7 @@ class EarlyStopping:
         return n_kept(resume, len(rung))
 
     def fold_ended(self, number: int, users: Users) -> Stop | Pause | None:
-        """Record the per-user values of a fold; return whether the trial is to be paused or stopped after it."""
+        """Record the per-user values of a fold; return whether to pause or stop the trial after it."""
         results = self._results.setdefault(number, _Results())
         known = users.fold in results.users
         results.users[users.fold] = users

@@ -89,7 +89,7 @@ def why_lost(text: str, *, no_memory: bool, late: bool, is_reachable: Callable[[
     late
         Whether the attempt has run as long as it may.
     is_reachable
-        Function that returns whether the machine still answers. It is called only if the text leaves that open.
+        Function that returns whether the machine still answers. It is called if the text leaves that open.
     """
     no_memory = no_memory or _KILLED_BY_RAY in text
     if not no_memory:

@@ -42,7 +42,8 @@ class Meter:
         """Usage so far. An attempt that waits for a machine uses nothing."""
         if not self._on_machine:
             return Usage()
-        return Usage(self.seconds * self._share.get("CPU", 0), self.seconds * self._share.get("GPU", 0))
+        seconds = self.seconds
+        return Usage(seconds * self._share.get("CPU", 0), seconds * self._share.get("GPU", 0))
 
     @property
     def is_due(self) -> bool:
