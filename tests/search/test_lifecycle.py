@@ -264,7 +264,7 @@ class Lives(RuleBasedStateMachine):
         return False
 
     @precondition(lambda self: self._attempts)
-    @rule(data=st.data(), times=st.integers(1, 4))
+    @rule(data=st.data(), times=st.integers(1, 7))
     def evaluate(self, data: st.DataObject, times: int) -> None:
         attempt_id, attempt = self._draw(data)
         for _ in range(times):
@@ -324,19 +324,15 @@ class Lives(RuleBasedStateMachine):
                 driver.coordinator.report(attempt_id, report)
         assert driver.store.records() == before, "late reports from a superseded attempt are ignored"
 
-    @rule(which=st.integers(0, 1), halving=st.sampled_from(HALVINGS))
-    def kill_driver(self, which: int, halving: Halving | None) -> None:
-        """Kill a driver. The next run may have other rules."""
-        self._halving = halving
-        self._replace(self._drivers[which % len(self._drivers)])
-
-    @rule(which=st.integers(0, 1))
-    def end_calmly(self, which: int) -> None:
-        """End a driver by Ctrl-C, and run the study again."""
+    @rule(which=st.integers(0, 1), halving=st.sampled_from(HALVINGS), calmly=st.booleans())
+    def end_driver(self, which: int, halving: Halving | None, calmly: bool) -> None:
+        """Kill a driver, or end it by Ctrl-C, and run the study again, perhaps with other rules."""
         driver = self._drivers[which % len(self._drivers)]
-        driver.coordinator.interrupted = True
-        assert driver.coordinator.next_job("none") is NoTrial.FINISHED
-        driver.coordinator.close()
+        if calmly:
+            driver.coordinator.interrupted = True
+            assert driver.coordinator.next_job("none") is NoTrial.FINISHED
+            driver.coordinator.close()
+        self._halving = halving
         self._replace(driver)
 
     def _replace(self, driver: _Driver) -> None:
@@ -350,7 +346,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def ended_trials_never_change(self) -> None:
-        for trial in self._study.get_trials(deepcopy=True):
+        for trial in self._study.get_trials(deepcopy=False):
             if trial.state.is_finished():
                 assert self._ended.setdefault(trial.number, trial) == trial
 
