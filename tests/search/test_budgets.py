@@ -280,7 +280,7 @@ def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
     again.released("c")
     assert usage(store) == ended
     assert ended.cpu_seconds > after.cpu_seconds
-    assert again._budget._held.cpu_seconds == pytest.approx(ended.cpu_seconds), "as a later run will read it"
+    assert again._budget._used.cpu_seconds == pytest.approx(ended.cpu_seconds), "as a later run will read it"
 
 
 def test_a_long_trial_writes_what_it_holds_before_it_ends(tmp_path: Path, monkeypatch) -> None:

@@ -402,7 +402,7 @@ class Lives(RuleBasedStateMachine):
         assert all(len(record.seeds) == FOLDS for record in records)
         for driver in self._drivers if not self._shared else ():
             used = sum((record.usage for record in records), Usage())
-            charged = driver.budget._held.cpu_seconds
+            charged = driver.budget._used.cpu_seconds
             assert charged == pytest.approx(used.cpu_seconds), "each attempt is charged once"
 
 

@@ -1,4 +1,4 @@
-"""Hands a search to Ray Tune: what each trial takes of a node, and the run itself."""
+"""Runs a search by Ray Tune: what each trial takes of a node, and the run itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CREDENTIALS = "AWS_"
 
 
 def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
-    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    """Return what a trial takes of a node. A classic model does not use a GPU."""
     from tuner.models.build import trains_by_steps  # noqa: PLC0415  # torch
 
     return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
@@ -65,13 +65,13 @@ def fit_by_tune(
     Parameters
     ----------
     prepared
-        What is searched.
+        The study with its data and space.
     coordinator
         Gives trials, and takes their results.
     folder
-        Of the study.
+        Folder of the study.
     hold
-        Of this driver.
+        Lock of the study that this driver holds.
     artifacts
         Where trials keep their files; None: in the folder.
     """
@@ -125,7 +125,7 @@ def fit_by_tune(
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):  # others of a shared study have theirs there
+        with suppress(OSError):  # other drivers of a shared study have their folders there
             scratch.parent.rmdir()
 
 

@@ -33,7 +33,7 @@ __all__ = ["EarlyStopping"]
 
 @dataclass
 class _Results:
-    """What one trial has reported."""
+    """The reports of one trial."""
 
     curve: dict[int, dict[int, float]] = field(default_factory=dict)  # fold -> epoch -> objective
     users: dict[int, Users] = field(default_factory=dict)  # by fold

@@ -20,9 +20,9 @@ PerUser = NDArray[np.float32]
 def race(
     candidate: Mapping[int, PerUser], incumbent: Mapping[int, PerUser], rule: Race, direction: Direction
 ) -> dict[str, float] | None:
-    """Whether to stop a trial that trails the incumbent on the same users of the folds that both have.
+    """Decide whether to stop a trial that is worse than the incumbent on the users of the folds of both.
 
-    It stops if its difference to the incumbent is worse than zero by more than z standard errors; see
+    The trial stops if its difference to the incumbent is worse than zero by more than z standard errors; see
     `tuner.trials.paired.paired_difference`.
 
     Parameters
@@ -30,14 +30,14 @@ def race(
     candidate, incumbent
         Values of each fold, shape (n_users,).
     rule
-        Its z.
+        Settings of the race: z.
     direction
-        Of the objective.
+        Direction of the objective.
 
     Returns
     -------
     dict or None
-        The evidence if it is to stop: mean difference, and the interval of z standard errors around it.
+        The evidence if the trial is to stop: the mean difference, and its interval of z standard errors.
     """
     found = paired_difference(candidate, incumbent)
     if found is None or found.better(direction, rule.z) is not False:

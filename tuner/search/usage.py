@@ -47,7 +47,7 @@ class Meter:
 
     @property
     def is_due(self) -> bool:
-        """Whether the store is to be told the usage now."""
+        """Whether the usage is to be written to the store now."""
         return self.seconds >= self._noted + NOTE_USAGE_SECONDS
 
     def begin(self) -> None:
