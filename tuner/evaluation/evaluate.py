@@ -12,6 +12,7 @@ from pytorch_lightning import seed_everything
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
+from tuner.config import Precision
 from tuner.data.folds import Fold
 from tuner.evaluation.epoch_callback import EpochEvaluations
 from tuner.evaluation.fitted import boundary, recommend
@@ -86,10 +87,9 @@ def evaluate_fold(
         Set for Python, NumPy and torch just before the fit.
     report
         Called with each evaluation as it is made, within the fit for all epochs but the last.
-    report_users
-        Called at the fold's end with the objective's per-user values, if it is a mean over users.
-    report_all_users
-        Called at the fold's end with the values of each metric that is a mean over users, by label.
+    report_users, report_all_users
+        Called at the fold's end with per-user values of the objective, if it is a mean over users; and of
+        each such metric, by label.
     checkpoint
         Of the trial: where to go on from, and where to keep the state of the fit.
     keep_model
@@ -105,22 +105,39 @@ def evaluate_fold(
     paths = accelerate(model) if plan.fast else FastPaths()
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
-        # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
-        callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
-        callbacks.append(EpochEvaluations(model, measure, checkpoint))
-        if checkpoint is not None:
-            model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+        _evaluate_epochs(model, measure, checkpoint)
+    _fit(model, fold, measure, seed, precision)
+    paths.leave(model)
+    if keep_model is not None:
+        keep_model(fold.index, model)
+    if checkpoint is not None:  # before the reports, since the trial may be stopped at one
+        checkpoint.fold_ended(measure.by_user())
+    _report_users(measure, report_users, report_all_users)
+
+
+def _fit(model: ModelBase[Any], fold: Fold, measure: Measure, seed: int, precision: Precision) -> None:
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"), products_in(precision):
         measure.start()
         model.fit(fold.train)
         measure.finish()
-    paths.leave(model)
-    if keep_model is not None:
-        keep_model(fold.index, model)
+
+
+def _evaluate_epochs(
+    model: TransformerModelBase[Any], measure: Measure, checkpoint: Checkpoint | None
+) -> None:
+    """Let the fit evaluate at the end of epochs, and continue from a checkpoint if there is one."""
+    # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
+    callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+    callbacks.append(EpochEvaluations(model, measure, checkpoint))
+    if checkpoint is not None:
+        model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+
+
+def _report_users(
+    measure: Measure, report_users: ReportUsers | None, report_all_users: ReportAllUsers | None
+) -> None:
     users = measure.by_user()
-    if checkpoint is not None:  # first, for the trial may be left where it reports
-        checkpoint.fold_ended(users)
     if report_users is not None and users is not None:
         report_users(users)
     if report_all_users is not None:

@@ -18,7 +18,6 @@ from tuner.config import Study
 from tuner.data.folds import before_holdout, development_dataset, make_folds
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
-from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.preparation.prepare import fold_line, holdout_words
 from tuner.reporting.leaderboard import Row, rank
@@ -81,62 +80,77 @@ def export(
     ----------
     study
         As it was run, with the place of its data.
-    folder
-        Of its results.
-    which
-        The trial's number, a baseline's name, or ``best``: the first of the final judgement, or, without
-        one, of the leaderboard.
+    folder, which
+        Folder of the results, and in them the trial: its number, a baseline's name, or ``best``, which is
+        the first of the final judgement, or, without one, of the leaderboard.
     target
         Folder to write; it appears as a whole.
     say
-        Is told in lines what is done.
+        Function that shows a line about each step.
     whole
         Whether to fit on the holdout too.
     seed
-        Of the fit; None: as the study's next fold would have.
-    other_data
-        Whether the data may be others than those of the search.
-    force
-        Whether to replace an earlier export.
+        Seed of the fit; None: the seed of the study's next fold.
+    other_data, force
+        Whether the data may differ from those of the search, and whether to replace an earlier export.
 
     Raises
     ------
     UserError
-        If there is no such trial, it is not complete, the data are not those of the search, or the target
-        cannot be written.
+        If the trial is unknown or not complete, the data differ, or the target cannot be written.
     TrialError
         If the fit fails.
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    final = final_of(stored)
-    row = _complete_row(stored, final, which)
-    record, summary = row.record, row.record.summary
-    assert summary is not None, "just checked"
+    row = _complete_row(stored, which)
+    source, same = _load(study, stored, say, other_data=other_data)
+    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
+    dataset = make_dataset(rows, source.item_features, study.data)
+    fitted = _fit(study, row, dataset, seed, say)
+    with made_whole(target) as made:
+        write_model(made, fitted, dataset, source, study)
+        _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
+    return Made(target, row, fitted, folder_size(target))
+
+
+def _load(
+    study: Study, stored: StoredStudy, say: Callable[[str], None], *, other_data: bool
+) -> tuple[Source, bool]:
+    """Return the interactions, and whether they are those of the search."""
     source = load_source(study.data)
     same = _check_data(study, source, stored, other_data=other_data)
     say(f"data: {source.describe(study.data.duplicates)}")
-    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
-    dataset = make_dataset(rows, source.item_features, study.data)
+    return source, same
+
+
+def _fit(study: Study, row: Row, dataset: Dataset, seed: int | None, say: Callable[[str], None]) -> Fitted:
+    record, summary = row.record, row.record.summary
+    assert summary is not None, "only a complete trial is exported"
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
-    fitted = fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
-    data = Data(
+    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+
+
+def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
+    """Return what the card says of the data."""
+    return Data(
         described=source.describe(study.data.duplicates),
         fingerprint=source.fingerprint,
         same=same,
         used=_used(study, whole=whole),
         folds=_fold_lines(study, source) if same else (),
     )
-    with made_whole(target) as made:
-        write_model(made, fitted, dataset, source, study)
-        (made / "README.md").write_text(card(stored, row, fitted, data, made, final=final), encoding="utf-8")
-    n_bytes = folder_size(target)
-    return Made(target, row, fitted, n_bytes)
 
 
-def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
+def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> None:
+    text = card(stored, row, fitted, data, folder, final=final_of(stored))
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _complete_row(stored: StoredStudy, which: str) -> Row:
     """Return a trial's row; the best one is the first on the holdout, if that was judged on."""
+    final = final_of(stored)
     if which == "best" and final is not None and final.rows:
         which = str(final.rows[0].number)
     row = find_row(rank(stored, running=False), which)
