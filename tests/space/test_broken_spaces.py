@@ -249,7 +249,7 @@ BROKEN = [
         "a condition that is no mapping",
         "n_negatives: {int: [1, 9], when: loss}",
         "n_negatives",
-        "`when` must map a param to the values",
+        "`when` must be a mapping from params to accepted values",
     ),
     of_yaml(
         "a condition on a real number",
@@ -307,7 +307,7 @@ BROKEN = [
         "a relation of text",
         "loss: {choice: [softmax, BCE], divides: n_factors}",
         "loss",
-        "options must be integers",
+        "the options of a choice with a relation must be integers",
     ),
     of_yaml(
         "a bound that is unknown",
@@ -600,7 +600,7 @@ BROKEN = [
         "cls: SASRecModel\nmask_prob: 0.2",
         "mask_prob",
         "must depend on params that stand before it",
-        "drop what needs it",
+        "or remove the dependency",
         use=GUIDE,
     ),
     Broken("a set that is no mapping", "set", ("must be a mapping, but got",), params="5", use=GUIDE),
