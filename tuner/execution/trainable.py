@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,18 +70,7 @@ def run_trial(
     """
     job: Job = config["job"]
     began = time.perf_counter()
-
-    def report(evaluation: Evaluation) -> None:
-        tune.report({EVALUATION: evaluation})
-
-    at_the_end: dict[str, Any] = {}
-
-    def report_users(users: Users) -> None:
-        if users.fold == folds[-1].index:  # nothing is decided by them: they go with the end, a message less
-            at_the_end[USERS] = users
-        else:
-            tune.report({USERS: users})
-
+    reports = _Reports(last=folds[-1].index)
     tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id(), os.getpid())})
     with _files(job, Path(folder), artifacts) as (log, checkpoint):
         work = partial(
@@ -89,15 +79,39 @@ def run_trial(
             folds,
             plan,
             job.seeds,
-            report,
-            report_users=report_users,
+            reports.evaluation,
+            report_users=reports.users,
             checkpoint=checkpoint,
             keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
         )
         failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
-    if failure is not None:
-        at_the_end[FAILED] = failure
-    tune.report({**at_the_end, DONE: time.perf_counter() - began})
+    failed = {} if failure is None else {FAILED: failure}
+    tune.report({**reports.at_the_end, **failed, DONE: time.perf_counter() - began})
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """Sends what is measured to the driver.
+
+    Attributes
+    ----------
+    last
+        Index of the last fold. Its per-user values decide nothing, so they go with the last report.
+    at_the_end
+        What the last report is to bring.
+    """
+
+    last: int
+    at_the_end: dict[str, Any] = field(default_factory=dict)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        tune.report({EVALUATION: evaluation})
+
+    def users(self, users: Users) -> None:
+        if users.fold == self.last:
+            self.at_the_end[USERS] = users
+        else:
+            tune.report({USERS: users})
 
 
 @contextmanager

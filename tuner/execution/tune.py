@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,34 +76,13 @@ def fit_by_tune(
         Where trials keep their files; None: in the folder.
     """
     from ray import tune  # noqa: PLC0415  # ray
-    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
 
-    from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
     from tuner.execution.tune_adapters import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
 
-    kept = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
-    ENV_VARS_TO_PROPAGATE.difference_update(kept)
-    resources = prepared.study.resources
-    trainable = tune.with_parameters(
-        run_trial,
-        folds=prepared.folds,
-        plan=prepared.plan,
-        folder=str(folder),
-        artifacts=artifacts,
-        threads=max(1, int(resources.cpus_per_trial)),
-        timeout=prepared.study.training.timeout,
-        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
-    )
-
-    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
-
-    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
-    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
-        shutil.rmtree(left, ignore_errors=True)
-    try:
+    _withhold_credentials()
+    with _scratch(folder, hold) as scratch:
         tune.Tuner(
-            tune.with_resources(trainable, bundle),
+            _trainable(prepared, folder, artifacts),
             tune_config=tune.TuneConfig(
                 search_alg=SpareWorkers(searcher),
                 scheduler=NoteLostWorkers(searcher),
@@ -116,6 +95,47 @@ def fit_by_tune(
                 name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
             ),
         ).fit()
+
+
+def _withhold_credentials() -> None:
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
+
+    withheld = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
+    ENV_VARS_TO_PROPAGATE.difference_update(withheld)
+
+
+def _trainable(prepared: Prepared, folder: Path, artifacts: Artifacts | None) -> Any:  # noqa: ANN401  # Ray has no name for it
+    """Return the function that runs a trial, with its data in the object store and its share of a node."""
+    from ray import tune  # noqa: PLC0415  # ray
+
+    from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
+
+    resources, training = prepared.study.resources, prepared.study.training
+    trainable = tune.with_parameters(
+        run_trial,
+        folds=prepared.folds,
+        plan=prepared.plan,
+        folder=str(folder),
+        artifacts=artifacts,
+        threads=max(1, int(resources.cpus_per_trial)),
+        timeout=training.timeout,
+        keep_models=training.keep_checkpoints > 0 and artifacts is None,
+    )
+
+    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
+
+    return tune.with_resources(trainable, bundle)
+
+
+@contextmanager
+def _scratch(folder: Path, hold: Hold) -> Iterator[Path]:
+    """Give Tune a folder for its snapshots, which nothing reads; remove those of dead drivers."""
+    scratch = folder / ".tune" / hold.driver.id
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(OSError):  # others of a shared study have theirs there
