@@ -215,7 +215,7 @@ def test_all_problems_of_a_space_are_told_at_once() -> None:
         }
     )
     said = {(problem.where, problem.rule.split(" (")[0]): problem.hint for problem in space_problems(space)}
-    importable = "put the class at the top level of a file beside the study, and name it as file.Class"
+    importable = "put the class at the top level of a file next to the study file, and name it as file.Class"
     assert said == {
         (
             "cls",

@@ -185,7 +185,7 @@ BROKEN = [
         "transformer_layers_type: nowhere.Layers",
         "transformer_layers_type",
         "must be importable, but 'nowhere.Layers' is not",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_yaml(
         "a path to what is no class",
@@ -199,7 +199,7 @@ BROKEN = [
         "transformer_layers_type: __main__.Layers",
         "transformer_layers_type",
         "workers cannot import '__main__.Layers'",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_python(
         "a local class",

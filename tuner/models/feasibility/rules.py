@@ -1,4 +1,4 @@
-"""Losses, attention, HSTU's layers, modules: what cannot go together."""
+"""Feasibility rules: combinations of loss, attention, HSTU's layers and modules that cannot work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _loss(case: Case) -> Iterator[Problem]:
 
 
 def _negatives(case: Case) -> Iterator[Problem]:
-    """Without negatives sampled softmax and gBCE fail; BCE has nothing to tell a target from."""
+    """Require negatives: without them, sampled softmax and gBCE fail, and BCE cannot learn."""
     keeps = case.keeps("lightning_module", TransformerLightningModule, "__init__", *LOSS_PARTS)
     drawn = case.keeps("negative_sampler", CatalogUniformSampler, "__init__", "get_negatives")
     if keeps and drawn and case["loss"] in LOSSES[1:]:
@@ -38,10 +38,10 @@ def _negatives(case: Case) -> Iterator[Problem]:
 
 
 def _gbce(case: Case) -> Iterator[Problem]:
-    """Return where t leaves [0, 1], between plain BCE and full calibration (Petrov & Macdonald 2023, eq. 11).
+    """Require t in [0, 1], from plain BCE to full calibration (Petrov & Macdonald 2023, eq. 11).
 
-    Above 1 the exponent of the positives' probability turns negative, and they get no gradient. Below 0
-    it fits, but calibrates nothing.
+    Above 1, the exponent of the positives' probability is negative, and positives get no gradient. Below 0,
+    the model is fitted without any calibration.
     """
     names = ("__init__", *LOSS_PARTS, "_calc_gbce_loss", "_get_reduced_overconfidence_logits")
     if case["loss"] == "gBCE" and case.keeps("lightning_module", TransformerLightningModule, *names):
@@ -49,14 +49,14 @@ def _gbce(case: Case) -> Iterator[Problem]:
 
 
 def _logits_scale(case: Case) -> Iterator[Problem]:
-    """Logits are divided by it: 0 gives nan, below 0 the worst items are learnt to rank first."""
+    """Require a positive divisor of logits: with 0 they are NaN, below 0 the worst items rank first."""
     key = "lightning_module_kwargs.logits_t"
     if case.keeps("lightning_module", TransformerLightningModule, "__init__", "get_batch_logits"):
         yield from positive(key).check(case.flat)
 
 
 def _mask_prob(case: Case) -> Iterator[Problem]:
-    """Nothing masked is nothing to learn from (the loss is nan); all masked is nothing to learn by."""
+    """Require some masked items and some visible ones: without masked items the loss is NaN."""
     if not (case.masks and case.keeps("data_preparator", BERT4RecDataPreparator, "__init__")):
         return
     key = "mask_prob" if issubclass(case.model, BERT4RecModel) else "data_preparator_kwargs.mask_prob"
@@ -67,7 +67,10 @@ def _mask_prob(case: Case) -> Iterator[Problem]:
 
 
 def _heads(case: Case) -> Iterator[Problem]:
-    """HSTU insists for any layers; STU layers elsewhere have widths of their own."""
+    """Require that heads divide factors, for layers with attention and for every `HSTUModel`.
+
+    `STULayers` in other models have their own widths.
+    """
     width, heads = case["n_factors"], case["n_heads"]
     cut = issubclass(case.model, HSTUModel) or any(
         case.keeps("transformer_layers", base, "__init__") for base in ATTENTION
@@ -80,10 +83,11 @@ def _heads(case: Case) -> Iterator[Problem]:
 
 
 def _shifted_is_causal(case: Case) -> Iterator[Problem]:
-    """Without the causal mask each position but the last sees its own target, the next position's item.
+    """Require the causal mask if the target is the next item: without the mask, a position sees its target.
 
-    It does fit, and badly: on noisy chains of 200 items HitRate@3 fell from 0.63 to 0.40 (pre-LN: 0.14).
-    The other way round is no rule: masked items are learnt under a causal mask too (0.38; without, 0.20).
+    Such a model is fitted, but it is bad: on noisy chains of 200 items, HitRate@3 fell from 0.63 to 0.40
+    (with pre-LN layers, to 0.14). There is no rule for the opposite: with masked items, a causal mask even
+    helped (0.38; without it, 0.20).
     """
     if case.shifts and case.masked_attention and case.usual_loss and case["use_causal_attn"] is False:
         rule = "`use_causal_attn == True` must hold where the target is the next item, but got False"
@@ -97,7 +101,7 @@ def _shifted_is_causal(case: Case) -> Iterator[Problem]:
 
 
 def _stu_masks(case: Case) -> Iterator[Problem]:
-    """STU layers invert a boolean causal mask; there must be one, and no padding mask merged into it."""
+    """Require a causal mask and no padding mask: STU layers invert a mask that must be purely causal."""
     if not case.stu or not case.keeps("backbone", TransformerTorchBackbone, "encode_sessions"):
         return
     if case["use_causal_attn"] is False:
@@ -125,7 +129,10 @@ def _stu_length(case: Case) -> Iterator[Problem]:
 
 
 def _stu_time(case: Case) -> Iterator[Problem]:
-    """Attention over time needs the timestamps that only HSTUModel with SASRec's preparator sends."""
+    """Refuse attention over time where sessions carry no timestamps.
+
+    Only `HSTUModel` with the data preparator of SASRec sends them.
+    """
     key, needed = _stu_switch(case, "relative_time_attention")
     if not case.stu or needed is not True:
         return
@@ -142,7 +149,10 @@ def _stu_time(case: Case) -> Iterator[Problem]:
 
 
 def _time_needs_context(case: Case) -> Iterator[Problem]:
-    """Timestamps at recommend come from the context, which RecTools asks for with time attention only."""
+    """Refuse timestamps in sessions without attention over time.
+
+    To recommend, they need a context, which RecTools requests only for a model with attention over time.
+    """
     key = "data_preparator_kwargs.add_unix_ts"
     asks = issubclass(case.model, HSTUModel) and case["relative_time_attention"] is True
     names = ("__init__", "_collate_fn_recommend")
@@ -152,13 +162,13 @@ def _time_needs_context(case: Case) -> Iterator[Problem]:
 
 
 def _stu_epsilon(case: Case) -> Iterator[Problem]:
-    """Want what keeps the padding's zeros from being normed by nothing."""
+    """Require a positive epsilon: without it, the norm of padding, which is all zeros, divides by zero."""
     if case.stu:
         yield from positive("transformer_layers_kwargs.epsilon").check(case.flat)
 
 
 def _stu_switch(case: Case, name: str) -> tuple[str, Any]:
-    """Return the flat key and the value of a switch that is HSTU's own param, elsewhere the layers' kwarg."""
+    """Return the flat key and the value of a switch: a param of `HSTUModel`, else a kwarg of the layers."""
     key = name if issubclass(case.model, HSTUModel) else f"transformer_layers_kwargs.{name}"
     return key, case.flat(key)
 
@@ -182,11 +192,11 @@ def _item_nets(case: Case) -> Iterator[Problem]:
 
 
 def none_beside_kwargs(params: Mapping[str, Value]) -> Iterator[Problem]:
-    """RecTools folds flat params in order, and cannot put a kwarg into None."""
+    """Refuse a kwarg together with ``X_kwargs`` itself: RecTools cannot put a kwarg into None."""
     for key in [key for key in params if key.endswith("_kwargs")]:
         beside = [other for other in params if other.startswith(f"{key}.")]
         if beside:
-            rule = f"`{key}` must not be given beside {', '.join(beside)}, but got {params[key]}"
+            rule = f"`{key}` must not be given together with {', '.join(beside)}, but got {params[key]}"
             yield Problem(key, rule, f"leave `{key}` out")
 
 
