@@ -1,3 +1,3 @@
-"""All of Ray: its session, the parts of Ray Tune that a search uses, and what runs on its workers."""
+"""The only package that imports Ray: its session, the adapters for Ray Tune, and the code of workers."""
 
 __all__: list[str] = []
