@@ -137,7 +137,7 @@ def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tupl
 
 
 def _download(path: Path, here: Path, artifacts: Artifacts) -> None:
-    """Copy a checkpoint from the place of artifacts. If there is none, the trial starts from the beginning."""
+    """Copy a checkpoint from the place of artifacts. Without one, the trial starts from its beginning."""
     try:
         content = artifacts.read(path.relative_to(here).as_posix())
     except OSError as error:
