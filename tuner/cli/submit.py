@@ -47,7 +47,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     attach = commands.add_parser(
         "attach",
         help="follow a study that runs on a cluster",
-        description="Follow a study that runs on a cluster. Ctrl-C ends only this command: the study continues.",
+        description="Follow a study that runs on a cluster. Ctrl-C ends only this command: the study "
+        "continues.",
     )
     attach.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(attach)

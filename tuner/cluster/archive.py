@@ -39,7 +39,9 @@ def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
-    """Replace a folder by the content of an archive, atomically.
+    """Replace a folder by the content of an archive.
+
+    The archive is unpacked to a new folder first, so that `target` is never incomplete.
 
     Parameters
     ----------

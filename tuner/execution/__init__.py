@@ -1,3 +1,3 @@
-"""The only package that imports Ray: its session, the adapters for Ray Tune, and the code of workers."""
+"""Runs a search on Ray: Ray's session, the adapters for Ray Tune, and the code that workers run."""
 
 __all__: list[str] = []

@@ -33,8 +33,8 @@ __all__ = ["run_trial"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between checkpoints. An interrupted trial loses at most this much work, and the work since its last
-#: epoch.
+#: Seconds after which a new checkpoint is due. It is saved at the next evaluation. An interrupted trial loses
+#: the work since its last checkpoint.
 CHECKPOINT_SECONDS = 30.0
 
 

@@ -98,9 +98,7 @@ def fit_by_tune(
     def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
 
-    scratch = (
-        folder / ".tune" / hold.driver.id
-    )  # Tune requires a folder for its snapshots; nothing reads them
+    scratch = folder / ".tune" / hold.driver.id  # for snapshots that Tune writes; nothing reads them
     for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
         shutil.rmtree(left, ignore_errors=True)
     try:

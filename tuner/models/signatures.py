@@ -248,9 +248,7 @@ def _kwarg_problems(
         others = [p for p in everywhere if name in accepted_kwargs(cast(type, imported(str(p)) or object))]
         hint = did_you_mean(name, sorted({accepted for label in without for accepted in known[label]}))
         if others:
-            hint = (
-                f"{short_name(others[0])} takes it: put it under that option, or make it `when` it is chosen"
-            )
+            hint = f"{short_name(others[0])} takes it: put it under that option, or give it a `when` with it"
         yield Problem(parameter.key, rule, hint)
 
 

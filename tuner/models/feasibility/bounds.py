@@ -108,7 +108,7 @@ def _bounds(case: Case) -> Iterator[Problem]:
 
 
 def _learning_rate(case: Case) -> Iterator[Problem]:
-    if case.keeps("lightning_module", TransformerLightningModule, "__init__", "configure_optimizers"):
+    if case.inherits("lightning_module", TransformerLightningModule, "__init__", "configure_optimizers"):
         yield from positive("lr").check(case.flat)
 
 
@@ -120,7 +120,7 @@ def _train_sequences(case: Case) -> Iterator[Problem]:
 
 def _room_for_mask(case: Case) -> Iterator[Problem]:
     """Require two positions: the MASK token takes the last one, and at least one item must remain."""
-    if case.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_recommend"):
+    if case.inherits("data_preparator", BERT4RecDataPreparator, "_collate_fn_recommend"):
         bound = at_least(2, "session_max_len")
         if case["session_max_len"] == 1:
             yield from bound.check(case.flat)

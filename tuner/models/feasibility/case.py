@@ -29,7 +29,7 @@ __all__ = [
     "case_of",
     "defaults_of",
     "imported",
-    "keeps",
+    "inherits",
     "model_named",
 ]
 
@@ -63,43 +63,43 @@ class Case:
         owner, _, name = key.partition("_kwargs.")
         return self.fields[f"{owner}_kwargs"].get(name) if name else self.fields.get(key)
 
-    def keeps(self, owner: str, base: type, *names: str) -> bool:
+    def inherits(self, owner: str, base: type, *names: str) -> bool:
         """Whether the class of the param ``{owner}_type`` has the same functions `names` as `base`."""
-        return keeps(self.fields[f"{owner}_type"], base, names)
+        return inherits(self.fields[f"{owner}_type"], base, names)
 
     @property
     def shifts(self) -> bool:
         """Whether the target of each position in a train sequence is the next item."""
-        return self.keeps("data_preparator", SASRecDataPreparator, "_collate_fn_train")
+        return self.inherits("data_preparator", SASRecDataPreparator, "_collate_fn_train")
 
     @property
     def masks(self) -> bool:
         """Whether random items of a train sequence are masked and are the targets."""
-        return self.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_train", "_mask_session")
+        return self.inherits("data_preparator", BERT4RecDataPreparator, "_collate_fn_train", "_mask_session")
 
     @property
     def stu(self) -> bool:
         """Whether the layers work as HSTU's do."""
-        return self.keeps("transformer_layers", STULayers, "__init__", "forward")
+        return self.inherits("transformer_layers", STULayers, "__init__", "forward")
 
     @property
     def masked_attention(self) -> bool:
         """Whether ``use_causal_attn`` alone decides which positions a position sees."""
-        known = any(self.keeps("transformer_layers", base, "__init__", "forward") for base in ATTENTION)
-        return known and self.keeps("backbone", TransformerTorchBackbone, "encode_sessions", "forward")
+        known = any(self.inherits("transformer_layers", base, "__init__", "forward") for base in ATTENTION)
+        return known and self.inherits("backbone", TransformerTorchBackbone, "encode_sessions", "forward")
 
     @property
     def usual_loss(self) -> bool:
         """Whether the loss is one of RecTools' own, computed at all positions."""
         names = ("__init__", "training_step", "get_batch_logits", *LOSS_PARTS)
-        return self.keeps("lightning_module", TransformerLightningModule, *names)
+        return self.inherits("lightning_module", TransformerLightningModule, *names)
 
 
 LOSS_PARTS = ("requires_negatives", "get_loss_calculator", "_calc_custom_loss")
 
 
 @lru_cache(maxsize=256)
-def keeps(cls: object, base: type, names: tuple[str, ...]) -> bool:
+def inherits(cls: object, base: type, names: tuple[str, ...]) -> bool:
     """Whether a class has the same functions as `base` under these names."""
     return isinstance(cls, type) and all(getattr(cls, name, None) is getattr(base, name) for name in names)
 

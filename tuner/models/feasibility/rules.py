@@ -23,17 +23,17 @@ __all__ = ["RULES", "none_beside_kwargs"]
 
 def _loss(case: Case) -> Iterator[Problem]:
     parts = ("__init__", "training_step", *LOSS_PARTS)
-    keeps = case.keeps("lightning_module", TransformerLightningModule, *parts)
-    if keeps and isinstance(case["loss"], str) and case["loss"] not in LOSSES:
+    own_losses = case.inherits("lightning_module", TransformerLightningModule, *parts)
+    if own_losses and isinstance(case["loss"], str) and case["loss"] not in LOSSES:
         rule = f"`loss` must be one of {', '.join(LOSSES)}, but got {case['loss']!r}"
         yield Problem("loss", rule, did_you_mean(case["loss"], LOSSES))
 
 
 def _negatives(case: Case) -> Iterator[Problem]:
     """Require negatives: without them, sampled softmax and gBCE fail, and BCE cannot learn."""
-    keeps = case.keeps("lightning_module", TransformerLightningModule, "__init__", *LOSS_PARTS)
-    drawn = case.keeps("negative_sampler", CatalogUniformSampler, "__init__", "get_negatives")
-    if keeps and drawn and case["loss"] in LOSSES[1:]:
+    own_losses = case.inherits("lightning_module", TransformerLightningModule, "__init__", *LOSS_PARTS)
+    drawn = case.inherits("negative_sampler", CatalogUniformSampler, "__init__", "get_negatives")
+    if own_losses and drawn and case["loss"] in LOSSES[1:]:
         yield from at_least(1, "n_negatives").check(case.flat)
 
 
@@ -44,20 +44,20 @@ def _gbce(case: Case) -> Iterator[Problem]:
     the model is fitted without any calibration.
     """
     names = ("__init__", *LOSS_PARTS, "_calc_gbce_loss", "_get_reduced_overconfidence_logits")
-    if case["loss"] == "gBCE" and case.keeps("lightning_module", TransformerLightningModule, *names):
+    if case["loss"] == "gBCE" and case.inherits("lightning_module", TransformerLightningModule, *names):
         yield from Bound("gbce_t", "0 <= gbce_t <= 1", lambda t: 0 <= t <= 1).check(case.flat)
 
 
 def _logits_scale(case: Case) -> Iterator[Problem]:
     """Require a positive divisor of logits: with 0 they are NaN, below 0 the worst items rank first."""
     key = "lightning_module_kwargs.logits_t"
-    if case.keeps("lightning_module", TransformerLightningModule, "__init__", "get_batch_logits"):
+    if case.inherits("lightning_module", TransformerLightningModule, "__init__", "get_batch_logits"):
         yield from positive(key).check(case.flat)
 
 
 def _mask_prob(case: Case) -> Iterator[Problem]:
     """Require some masked items and some visible ones: without masked items the loss is NaN."""
-    if not (case.masks and case.keeps("data_preparator", BERT4RecDataPreparator, "__init__")):
+    if not (case.masks and case.inherits("data_preparator", BERT4RecDataPreparator, "__init__")):
         return
     key = "mask_prob" if issubclass(case.model, BERT4RecModel) else "data_preparator_kwargs.mask_prob"
     yield from Bound(key, f"0 < {key} < 1", lambda prob: 0 < prob < 1).check(case.flat)
@@ -73,7 +73,7 @@ def _heads(case: Case) -> Iterator[Problem]:
     """
     width, heads = case["n_factors"], case["n_heads"]
     cut = issubclass(case.model, HSTUModel) or any(
-        case.keeps("transformer_layers", base, "__init__") for base in ATTENTION
+        case.inherits("transformer_layers", base, "__init__") for base in ATTENTION
     )
     if cut and isinstance(width, int) and isinstance(heads, int) and min(width, heads) > 0 and width % heads:
         rule = f"`n_factors % n_heads == 0` must hold, but got n_factors={width}, n_heads={heads}"
@@ -102,7 +102,7 @@ def _shifted_is_causal(case: Case) -> Iterator[Problem]:
 
 def _stu_masks(case: Case) -> Iterator[Problem]:
     """Require a causal mask and no padding mask: STU layers invert a mask that must be purely causal."""
-    if not case.stu or not case.keeps("backbone", TransformerTorchBackbone, "encode_sessions"):
+    if not case.stu or not case.inherits("backbone", TransformerTorchBackbone, "encode_sessions"):
         return
     if case["use_causal_attn"] is False:
         rule = "`use_causal_attn == True` must hold with STULayers, but got False"
@@ -121,7 +121,7 @@ def _stu_length(case: Case) -> Iterator[Problem]:
     own = case.flat(key)
     if not issubclass(case.model, HSTUModel) and own is not None and own != length:
         rule = f"`{key} == session_max_len` must hold, but got {own} and {length}"
-        yield Problem(key, rule, "fix both to one value, or search HSTUModel, which hands it on")
+        yield Problem(key, rule, "fix both to one value, or search HSTUModel, which sets them alike")
     key, bias = _stu_switch(case, "relative_pos_attention")
     if bias is True and length == 1:
         rule = f"`session_max_len >= 2` must hold with {key}=True, but got 1"
@@ -138,13 +138,15 @@ def _stu_time(case: Case) -> Iterator[Problem]:
         return
     name = "_collate_fn_recommend"
     rule = f"`{key} == False` must hold"
-    if case.keeps("data_preparator", BERT4RecDataPreparator, name):
+    if case.inherits("data_preparator", BERT4RecDataPreparator, name):
         yield Problem(
             key, f"{rule} where sessions end with MASK and carry no time, but got True", "fix it to False"
         )
-    elif not issubclass(case.model, HSTUModel) and case.keeps("data_preparator", SASRecDataPreparator, name):
+    elif not issubclass(case.model, HSTUModel) and case.inherits(
+        "data_preparator", SASRecDataPreparator, name
+    ):
         yield Problem(
-            key, f"{rule} outside of HSTUModel, which alone asks for time, but got True", "fix it to False"
+            key, f"{rule} in other models than HSTUModel, which send no time, but got True", "fix it to False"
         )
 
 
@@ -156,7 +158,7 @@ def _time_needs_context(case: Case) -> Iterator[Problem]:
     key = "data_preparator_kwargs.add_unix_ts"
     asks = issubclass(case.model, HSTUModel) and case["relative_time_attention"] is True
     names = ("__init__", "_collate_fn_recommend")
-    if not asks and case.flat(key) is True and case.keeps("data_preparator", SASRecDataPreparator, *names):
+    if not asks and case.flat(key) is True and case.inherits("data_preparator", SASRecDataPreparator, *names):
         rule = f"`{key} == False` must hold without HSTUModel's relative_time_attention, but got True"
         yield Problem(key, rule, "leave it out: HSTUModel sets it itself")
 
@@ -178,7 +180,7 @@ def _stu_switch(case: Case, name: str) -> tuple[str, Any]:
 
 def _distance(case: Case) -> Iterator[Problem]:
     distance = case.flat("similarity_module_kwargs.distance")
-    if case.keeps("similarity_module", DistanceSimilarityModule, "__init__") and isinstance(distance, str):
+    if case.inherits("similarity_module", DistanceSimilarityModule, "__init__") and isinstance(distance, str):
         known = ("dot", "cosine")
         if distance not in known:
             rule = f"`distance` must be one of {', '.join(known)}, but got {distance!r}"
