@@ -1,4 +1,4 @@
-"""A study's folder as one file, and back."""
+"""Packs the folder of a study into one file, and unpacks it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from pathlib import Path
 
 __all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
 
-#: In a folder that was fetched: where it came from. Such a folder may be fetched again.
+#: Name of a file in every fetched folder. It says where the folder came from. Such a folder may be fetched
+#: again.
 FETCHED = ".fetched"
-#: In a study's folder, of use to its driver alone.
+#: Names in a study's folder that only the driver needs.
 _LEFT_OUT = {".lock", ".tune", FETCHED}
 
 
 def pack_folder(folder: Path, archive: Path) -> None:
-    """Pack a folder that may be written meanwhile: what vanishes is left out, what grows is cut."""
+    """Pack a folder that others may be writing to.
+
+    Files that are removed meanwhile are left out. Files that grow are packed with the size they had at first.
+    """
     with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
         _add(tar, folder, folder)
 
@@ -35,16 +39,18 @@ def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
-    """Put what an archive holds in place of a folder, at once.
+    """Replace a folder by the content of an archive.
+
+    The archive is unpacked to a new folder first, so that `target` is never incomplete.
 
     Parameters
     ----------
     archive
-        Stands in a folder of its own, on the disk of `target`.
+        The archive. It must be in a folder of its own, on the same disk as `target`.
     target
-        What it is to be; what stood there is removed.
+        The folder to replace. Its old content is removed.
     source
-        Where it comes from, for people.
+        Where the archive comes from, as text for people.
     """
     folder, old = archive.with_name("new"), archive.with_name("old")
     folder.mkdir()

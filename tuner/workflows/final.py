@@ -209,7 +209,7 @@ def _made(
             share=share,
             slots=slots,
             timeout=study.training.timeout,
-            told=report,
+            report=report,
         )
     return made
 
