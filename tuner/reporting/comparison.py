@@ -1,4 +1,4 @@
-"""`tuner compare`: lines up studies that were measured alike, from their stores and values by user."""
+"""`tuner compare`: compares studies that measured in the same way, from their stores and per-user values."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Compared", "Paired", "Shared", "compare", "draw_comparison", "paired_difference"]
 
-#: Facts without which values of two studies mean different things.
+#: Facts that must be equal, because otherwise values of two studies are not comparable.
 MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
-#: Of the standard normal distribution, for an interval of 95 %.
+#: Quantile of the standard normal distribution for an interval of 95 %.
 Z95 = 1.96
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One study among those that are compared.
+    """One of the studies to compare.
 
     Attributes
     ----------
     name
-        Its folder, as given.
+        Folder of the study, as the user gave it.
     folder
-        The same as a path.
+        The same folder as a path.
     stored, board
-        What it holds.
+        Records and leaderboard of the study.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Compared:
 
     @property
     def usage(self) -> Usage:
-        """What its trials have held of the machines."""
+        """Resource usage of all trials."""
         return sum((record.usage for record in self.stored.records), Usage())
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A trial against another on the same users of the same folds.
+    """Comparison of a trial with another one on the same users of the same folds.
 
     Attributes
     ----------
     difference
-        Of the objective: this one's minus the other's, mean over users and folds.
+        The trial's objective minus the other trial's, mean over users and folds.
     low, high
-        Within which the true difference lies, 95 %.
+        Bounds of the 95 % interval of the difference.
     n_values
-        Pairs: users of all folds together.
+        Number of pairs: users of all folds together.
     """
 
     difference: float
@@ -77,7 +77,7 @@ class Paired:
     n_values: int
 
     def better(self, direction: Direction) -> bool | None:
-        """Whether this one is the better of the two; None if that cannot be told."""
+        """Whether the trial is better than the other one; None if the two cannot be distinguished."""
         if self.low <= 0 <= self.high:
             return None
         return (self.difference > 0) == (direction == "maximize")
@@ -90,9 +90,9 @@ class Shared:
     Attributes
     ----------
     label
-        Of the first study's trial.
+        Label of the first study's trial.
     records
-        One for each study.
+        One trial of each study.
     """
 
     label: str
@@ -105,12 +105,12 @@ class Shared:
 
 
 def compare(folders: Sequence[Path]) -> list[Compared]:
-    """Read studies that are to be compared.
+    """Read the studies to compare.
 
     Raises
     ------
     StoreError
-        If one of them cannot be read, or was measured otherwise than the first, with all that differs.
+        If a study cannot be read, or measured in another way than the first. The message has all differences.
     """
     read = [(str(folder), folder, read_records(folder, curves=False)) for folder in folders]
     studies = [Compared(name, folder, stored, rank(stored, running=False)) for name, folder, stored in read]
@@ -126,12 +126,12 @@ def compare(folders: Sequence[Path]) -> list[Compared]:
         if study.stored.facts.get(key) != first.stored.facts.get(key)
     ]
     if problems:
-        raise StoreError("studies that were measured otherwise cannot be compared", problems)
+        raise StoreError("studies that measured in different ways cannot be compared", problems)
     return studies
 
 
 def other_facts(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield what else differs between studies, a line each; of spaces only the names of params."""
+    """Yield a line for each other fact that differs. For spaces it has only the names of params."""
     facts = [study.stored.facts for study in studies]
     keys = [key for key in dict.fromkeys(key for one in facts for key in one) if key not in MEASURE]
     differ = [key for key in keys if len({_plain(one.get(key)) for one in facts}) > 1]
@@ -152,7 +152,7 @@ def _short(value: object) -> str:
 
 
 def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
-    """Return the complete trials whose params all studies have, in the order of the first leaderboard."""
+    """Return complete trials whose params occur in all studies, in the order of the first leaderboard."""
     by_params = [
         {_plain(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
         for study in studies
@@ -166,10 +166,10 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
 
 
 def paired_difference(study: Compared, row: Row, other: Compared, against: Row) -> Paired | None:
-    """Compare two trials user by user, each at its own epoch.
+    """Compare two trials user by user, each at its own best epoch.
 
-    The interval is that of a mean of independent pairs. None where one of the studies has no values by user
-    of some fold, as of an objective that is no mean over users.
+    The interval assumes independent pairs. The result is None if a study has no per-user values of some fold,
+    for example because its objective is not a mean over users.
     """
     mine, its = _values(study, row), _values(other, against)
     if not mine or mine.keys() != its.keys() or any(mine[f].shape != its[f].shape for f in mine):
@@ -191,7 +191,7 @@ def _values(study: Compared, row: Row) -> Mapping[int, NDArray[np.float64]]:
 
 
 def draw_comparison(studies: Sequence[Compared]) -> str:
-    """Return the comparison as text."""
+    """Return the comparison of studies as text."""
     board = studies[0].board
     differs = list(other_facts(studies))
     parts = [
@@ -204,7 +204,7 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
     return "\n\n".join(parts)
 
 
-#: Statuses that have a column.
+#: Statuses with a column of their own.
 _SHOWN = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
 
 
@@ -221,18 +221,19 @@ def _spent(studies: Sequence[Compared]) -> str:
 
 
 def _best(studies: Sequence[Compared]) -> str:
-    header = ["best of", "trial", "model", "mean", "std", "against the first, by user"]
+    header = ["best of", "trial", "model", "mean", "std", "minus the first, by user"]
     rows: list[list[str]] = []
     first = studies[0]
     for study in studies:
         row = study.board.best
         if row is None or row.record.summary is None:
-            rows.append([study.name, "", "none is complete", "", "", ""])
+            rows.append([study.name, "", "no complete trial", "", "", ""])
             continue
         summary = row.record.summary
-        words = ""
+        difference = ""
         if study is not first and first.board.best is not None:
-            words = _in_words(paired_difference(study, row, first, first.board.best), study.board.direction)
+            paired = paired_difference(study, row, first, first.board.best)
+            difference = _difference_text(paired, study.board.direction)
         rows.append(
             [
                 study.name,
@@ -240,22 +241,22 @@ def _best(studies: Sequence[Compared]) -> str:
                 row.record.label,
                 number(summary.mean),
                 number(summary.std),
-                words,
+                difference,
             ]
         )
     return aligned(header, rows, text=("best of", "model"))
 
 
-def _in_words(paired: Paired | None, direction: Direction) -> str:
+def _difference_text(paired: Paired | None, direction: Direction) -> str:
     if paired is None:
-        return "no values by user"
-    told = {True: "better", False: "worse", None: "cannot be told apart"}[paired.better(direction)]
+        return "no per-user values"
+    verdict = {True: "better", False: "worse", None: "cannot be distinguished"}[paired.better(direction)]
     bounds = f"{paired.low:+.4f} to {paired.high:+.4f}"
-    return f"{paired.difference:+.4f} ({bounds}, {paired.n_values:,} pairs), {told}"
+    return f"{paired.difference:+.4f} ({bounds}, {paired.n_values:,} pairs), {verdict}"
 
 
 def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield the tables of baselines, and of other trials that all studies have with the same params."""
+    """Yield tables of the baselines, and of other trials whose params occur in all studies."""
     names = [study.name for study in studies]
     baselines = [_baselines(study) for study in studies]
     labels = list(dict.fromkeys(label for one in baselines for label in one))
@@ -264,7 +265,7 @@ def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
         yield aligned(["baseline", *names], rows, text=("baseline",))
     shared = shared_trials(studies)
     equal = sum(len(set(one.means)) == 1 for one in shared)
-    yield f"{len(shared)} complete trials have the same params in all, {equal} of them the same value"
+    yield f"{len(shared)} complete trials have the same params in all studies (with equal values: {equal})"
     others = [one for one in shared if all(record.name is None for record in one.records)]
     if others:
         rows = [[_numbers(one), one.label, *(number(mean) for mean in one.means)] for one in others]

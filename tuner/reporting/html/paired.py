@@ -1,4 +1,4 @@
-"""The best trial against the best baseline on the same users of the validation folds."""
+"""Compares the best trial with the best baseline on the same users of the validation folds."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Paired:
     Attributes
     ----------
     difference
-        Of the objective: mean over folds of the mean over users.
+        Difference in the objective: mean over folds of the mean over users.
     low, high
-        Of its 95 % interval, by the normal approximation. It knows nothing of how the trials were chosen.
+        Bounds of its 95 % interval, by the normal approximation, not corrected for choosing the best trial.
     n_users
-        Pairs of values, over all folds.
+        Number of pairs of values, over all folds.
     """
 
     difference: float
@@ -37,7 +37,7 @@ class Paired:
 
 
 def pair(folder: Path, one: TrialRecord, other: TrialRecord) -> Paired | None:
-    """Compare two complete trials by the values that the study keeps of each user; None if it keeps none."""
+    """Compare two complete trials by their per-user values; None if the study has none."""
     if one.summary is None or other.summary is None:
         return None
     values, others = (
@@ -47,7 +47,7 @@ def pair(folder: Path, one: TrialRecord, other: TrialRecord) -> Paired | None:
     )
     means, variances, n_users = [], [], 0
     for fold in sorted(set(values) & set(others)):
-        if values[fold].shape != others[fold].shape or values[fold].size < 2:  # noqa: PLR2004  # a deviation
+        if values[fold].shape != others[fold].shape or values[fold].size < 2:  # noqa: PLR2004  # a standard deviation needs two
             continue
         differences = values[fold].astype(np.float64) - others[fold]
         means.append(float(differences.mean()))
