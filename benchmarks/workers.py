@@ -1,13 +1,14 @@
-"""Whether a worker grows: many small trials in one process, as a reused actor runs them.
+"""Measures whether the memory of a worker grows: many small trials in one process, as in a reused actor.
 
     python -m benchmarks.workers [--trials N] [--quick]
 
-Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds,
-between the very steps that `tuner.execution.trainable` puts around it: freed memory is kept, its log is a
-file, the clean-up follows. The environment is a worker's. Resident memory is read after each clean-up.
+Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds. The
+steps around it are those of `tuner.execution.trainable`: the process keeps freed memory, the log is a file,
+and the clean-up follows. The environment is that of a worker. Resident memory is read after each clean-up.
 
-`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
-`first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
+`growth_mb_per_100_trials` is the slope of a straight line through all trials except the first quarter.
+`first_mb` and `last_mb` are the memory after the first and the last trial. A drawing is written to
+`results/workers.svg`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 640, 240, 60, 40
 
 
 def resident_mb() -> float:
-    """Return the memory of this process that is in use, in MB."""
+    """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -64,7 +65,7 @@ def measure(n_trials: int) -> dict[str, list[float]]:
         os.chdir(folder)
         prepared = prepare(Study.load(path), lambda _line: None)
         generator = random.Random(60)
-        gc.freeze()  # as the first trial of a worker does
+        gc.freeze()  # the first trial of a worker does so, too
         while len(memory) < n_trials:
             params = sample(prepared.space, generator)
             if infeasible(params):
@@ -81,11 +82,11 @@ def measure(n_trials: int) -> dict[str, list[float]]:
 
 
 def _ignore(_result: object) -> None:
-    """Take a report and let go of it."""
+    """Accept a report and drop it."""
 
 
 def figures(memory: Sequence[float]) -> dict[str, float]:
-    """Return the growth, and where it began and ended."""
+    """Return the growth of the memory, and its first and last value."""
     settled = memory[len(memory) // 4 :]
     slope = float(np.polyfit(np.arange(len(settled)), settled, 1)[0])
     return {
@@ -96,7 +97,7 @@ def figures(memory: Sequence[float]) -> dict[str, float]:
 
 
 def draw(memory: Sequence[float]) -> str:
-    """Return resident memory over trials as an SVG picture; the axis of memory begins at zero."""
+    """Return resident memory over trials as SVG. The axis of memory begins at zero."""
     top = 1.1 * max(memory)
 
     def place(index: float, value: float) -> tuple[float, float]:
