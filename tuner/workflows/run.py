@@ -32,8 +32,8 @@ from tuner.search.budgets import Budget, End
 from tuner.search.capacity import Capacity, at_once, trial_share
 from tuner.search.early_stopping import Referee
 from tuner.space import space_to_plain
-from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, told_if_lost
-from tuner.store.fitted_models import KeptModels
+from tuner.store import STUDY_FILE, StudyStore, hold_study, open_store, report_lost_store
+from tuner.store.fitted_models import FittedModelRetention
 from tuner.store.space_migration import Growth
 from tuner.trials.constraints import broken
 
@@ -100,7 +100,7 @@ def run(
     _refuse_itself(study, folder)
     with (
         _failure_told(events),
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
         logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
     ):
@@ -312,7 +312,7 @@ def _search(
             folder / "tensorboard", objective=study.metrics.objective.label, direction=study.metrics.direction
         )
         stack.callback(tensorboard.close)
-        kept = KeptModels.of(study, folder, store.records())
+        kept = FittedModelRetention.of(study, folder, store.records())
         if study.training.keep_checkpoints and artifacts is not None:
             console.print("models: none are kept, since artifacts are not in the study's folder")
         elif study.training.keep_checkpoints:
