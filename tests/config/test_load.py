@@ -21,7 +21,7 @@ from tuner.config import (
     load_study,
     study_from_mapping,
 )
-from tuner.config.metric import METRICS
+from tuner.config.metrics import METRICS
 from tuner.errors import Problem, StudyError
 from tuner.space import Space
 

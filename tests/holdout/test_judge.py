@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tuner.holdout import LEVEL, Comparison, Final, Interval
-from tuner.holdout.comparisons import compare_all, groups, holm, paired
+from tuner.holdout.comparisons import compare_all, groups, holm, pairwise_differences
 from tuner.holdout.intervals import Seeds, bootstrap_bounds, half_width, p_value, seeds_of
 from tuner.holdout.judge import Fitted, intervals, judge
 
@@ -103,7 +103,7 @@ def test_rows_that_do_not_differ_are_called_different_in_at_most_5_of_100_studie
         for seed_effect in (0.0, 1.0, 3.0):
             values, _ = studies(shape, n=400, n_rows=7, n_seeds=3, seed_effect=seed_effect)
             errors, df = errors_by_seeds(values)
-            p = p_value(*paired(values.mean(axis=2), errors), n_users=N_USERS, df=df)
+            p = p_value(*pairwise_differences(values.mean(axis=2), errors), n_users=N_USERS, df=df)
             uncorrected.append(np.mean((p < 0.05).any(axis=-1)))
             found.append(np.mean((holm(p) < 1 - LEVEL).any(axis=-1)))
     assert np.mean(found) <= 0.05

@@ -9,7 +9,8 @@ from tuner.artifacts.user_values import write_users
 from tuner.cli import main
 from tuner.config import Sampler
 from tuner.errors import StoreError
-from tuner.reporting.comparison import Paired, compare, draw_comparison, paired_difference, shared_trials
+from tuner.reporting.comparison import compare, draw_comparison, shared_trials
+from tuner.reporting.paired import compare_on_users
 from tuner.space import Choice, Space
 from tuner.store import open_store
 from tuner.trials.objective import summarise
@@ -75,18 +76,12 @@ def test_a_difference_by_user_is_found_where_means_of_folds_could_not_tell(make)
     rows = {**ROWS, "sasrec": (ROWS["sasrec"][0], 0.31)}
     studies = compare([make("first"), make("second", rows)])
     best = [study.board.best for study in studies]
-    paired = paired_difference(studies[1], best[1], studies[0], best[0])
+    paired = compare_on_users(studies[1].folder, best[1].record, best[0].record, studies[0].folder)
     assert paired is not None
     assert paired.difference == pytest.approx(0.01, abs=1e-6)
     assert paired.better("maximize") is True
     assert "+0.0100" in draw_comparison(studies)
     assert "better" in draw_comparison(studies)
-
-
-def test_an_interval_around_nought_tells_nothing():
-    assert Paired(0.1, -0.1, 0.3, 10).better("maximize") is None
-    assert Paired(-0.1, -0.2, -0.05, 10).better("minimize") is True
-    assert Paired(-0.1, -0.2, -0.05, 10).better("maximize") is False
 
 
 def test_without_values_by_user_it_says_so(make):

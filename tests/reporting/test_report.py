@@ -30,9 +30,9 @@ from tuner.reporting.html.clock import clock_of, stays
 from tuner.reporting.html.export import standalone
 from tuner.reporting.html.figures import draw_all
 from tuner.reporting.html.figures.importances import weigh
-from tuner.reporting.html.paired import pair
 from tuner.reporting.html.palette import resolved
 from tuner.reporting.html.scales import Scale, span, tick_labels
+from tuner.reporting.paired import compare_on_users
 from tuner.space import Float, Space
 from tuner.store import open_store, read_points, read_records
 from tuner.store.journal import open_journal
@@ -170,17 +170,22 @@ def test_pairs_of_users_say_how_sure_validation_is(tmp_path):
         write_users(tmp_path, 1, Users(fold, (0,), values[None]))
         better = values + rng.normal(0.05, 0.1, 400).astype(np.float32)
         write_users(tmp_path, 2, Users(fold, (1, 2), np.stack([values, better])))
-    summary = Summary(epoch=0, mean=0.5, std=0.0, metrics={})
+    summary = Summary(epoch=0, mean=0.5, std=0.0, metrics={}, folds=({}, {}))
     one = TrialRecord(2, TrialStatus.COMPLETE, None, {}, summary=replace(summary, epoch=2))
-    found = pair(tmp_path, one, TrialRecord(1, TrialStatus.COMPLETE, "popular", {}, summary=summary))
+    found = compare_on_users(
+        tmp_path, one, TrialRecord(1, TrialStatus.COMPLETE, "popular", {}, summary=summary)
+    )
     differences = [
         next(iter(u.at(2) for u in _users(tmp_path, 2) if u.fold == fold)) - base[fold] for fold in range(2)
     ]
     assert found.n_users == 800
     assert found.difference == pytest.approx(float(np.mean(differences)), abs=1e-6)
     half = 1.96 * float(np.concatenate(differences).std(ddof=1)) / 800**0.5
-    assert found.high - found.difference == pytest.approx(half, rel=0.05)
-    assert pair(tmp_path, one, TrialRecord(9, TrialStatus.COMPLETE, "ease", {}, summary=summary)) is None
+    assert found.bounds()[1] - found.difference == pytest.approx(half, rel=0.05)
+    assert (
+        compare_on_users(tmp_path, one, TrialRecord(9, TrialStatus.COMPLETE, "ease", {}, summary=summary))
+        is None
+    )
 
 
 def _users(folder, number):
@@ -227,7 +232,7 @@ def test_every_row_is_on_the_leaderboard_with_all_its_params(report):
 def test_too_few_trials_have_no_importances_and_that_is_said(tmp_path):
     read = gather(make_study(tmp_path / "few", 8))
     assert weigh(read).shares == {}
-    assert "Too few trials" in texts(page(read))
+    assert "There are too few trials" in texts(page(read))
 
 
 def test_importances_find_the_param_that_matters_and_add_up(report):

@@ -73,20 +73,20 @@ def test_a_race_is_lost_where_the_users_agree_and_open_where_they_do_not() -> No
     rng = np.random.default_rng(0)
     incumbent = rng.random(1000).astype(np.float32)
     worse = incumbent - np.float32(0.02)
-    evidence = race(worse, incumbent, Race(z=3), "maximize")
+    evidence = race({0: worse}, {0: incumbent}, Race(z=3), "maximize")
     assert evidence is not None
     assert evidence["difference"] == pytest.approx(-0.02, abs=1e-6)
     assert evidence["n_users"] == 1000
-    assert race(worse, incumbent, Race(z=3), "minimize") is None
+    assert race({0: worse}, {0: incumbent}, Race(z=3), "minimize") is None
     noisy = (worse + rng.normal(0, 1, 1000)).astype(np.float32)
-    assert race(noisy, incumbent, Race(z=3), "maximize") is None, "the same mean, and no power"
-    assert race(incumbent, incumbent, Race(z=0), "maximize") is None, "a tie is not lost"
+    assert race({0: noisy}, {0: incumbent}, Race(z=3), "maximize") is None, "the same mean, and no power"
+    assert race({0: incumbent}, {0: incumbent}, Race(z=0), "maximize") is None, "a tie is not lost"
 
 
 @given(st.lists(values, min_size=2, max_size=50), st.floats(0, 3), st.floats(0, 2))
 def test_a_wider_interval_stops_no_more(differences: list[float], z: float, more: float) -> None:
-    candidate = np.zeros(len(differences), dtype=np.float32)
-    incumbent = np.array(differences, dtype=np.float32)
+    candidate = {0: np.zeros(len(differences), dtype=np.float32)}
+    incumbent = {0: np.array(differences, dtype=np.float32)}
     wide = race(candidate, incumbent, Race(z=z + more), "maximize")
     if wide is not None:
         assert race(candidate, incumbent, Race(z=z), "maximize") is not None

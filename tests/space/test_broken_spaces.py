@@ -236,8 +236,8 @@ BROKEN = [
         "conditions that exclude each other",
         "loss: {choice: {softmax: {}, BCE: {n_negatives: {int: [1, 9], when: {loss: softmax}}}}}",
         "n_negatives",
-        "conditions that can be met together",
-        "drop one of them",
+        "conditions that can hold together",
+        "remove one of them",
     ),
     of_yaml(
         "a condition without values",
@@ -249,7 +249,7 @@ BROKEN = [
         "a condition that is no mapping",
         "n_negatives: {int: [1, 9], when: loss}",
         "n_negatives",
-        "`when` must map a param to the values",
+        "`when` must be a mapping from params to accepted values",
     ),
     of_yaml(
         "a condition on a real number",
@@ -289,13 +289,13 @@ BROKEN = [
         "a relation on a categorical",
         "loss: [softmax, BCE]\nn_heads: {choice: [1, 2], divides: loss}",
         "n_heads",
-        "'loss', which it is related to, must have integer values",
+        "its relation's 'loss' must have integer values",
     ),
     of_yaml(
         "a relation that leaves nothing",
         "n_factors: [8, 9]\nn_heads: {choice: [2, 4], divides: n_factors}",
         "n_heads",
-        "must divide n_factors, but no value does beside n_factors=9",
+        "must divide n_factors, but no value does with n_factors=9",
     ),
     of_yaml(
         "a relation of the wrong type",
@@ -307,7 +307,7 @@ BROKEN = [
         "a relation of text",
         "loss: {choice: [softmax, BCE], divides: n_factors}",
         "loss",
-        "options must be integers",
+        "the options of a choice with a relation must be integers",
     ),
     of_yaml(
         "a bound that is unknown",
@@ -327,7 +327,7 @@ BROKEN = [
         "loss: [softmax, BCE]\nn_negatives: {int: [1, 4], when: {loss: BCE}}\n"
         "n_heads: {int: [1, n_negatives]}",
         "n_heads",
-        "its bound 'n_negatives' must exist wherever it does",
+        "its bound 'n_negatives' must exist in every trial that has it",
     ),
     of_yaml(
         "a bound below the low one",
@@ -339,14 +339,14 @@ BROKEN = [
         "a budget that cannot be kept",
         "n_blocks: {int: [1, 4]}\nn_heads: {int: [1, 4], sum_at_most: {total: 4, with: [n_blocks]}}",
         "n_heads",
-        "must stay, with n_blocks, within 4 together, but no value does beside n_blocks=4",
+        "must have a sum with n_blocks of at most 4, but no value does with n_blocks=4",
     ),
     of_yaml(
         "a relation to what exists only sometimes",
         "loss: [softmax, BCE]\nn_negatives: {int: [1, 4], when: {loss: BCE}}\n"
         "n_heads: {int: [1, 4], at_most: n_negatives}",
         "n_heads",
-        "'n_negatives', which it is related to, must exist wherever it does",
+        "its relation's 'n_negatives' must exist in every trial that has it",
     ),
     # --- ranges
     of_yaml(
@@ -475,12 +475,12 @@ BROKEN = [
         "the name of a param must be text, but got 5",
     ),
     of_yaml("a choice of nothing", "loss: []", "loss", "a choice needs at least one option"),
-    of_yaml("an option twice", "loss: [BCE, softmax, BCE]", "loss", "'BCE' stands there twice"),
+    of_yaml("an option twice", "loss: [BCE, softmax, BCE]", "loss", "'BCE' appears twice"),
     of_yaml(
-        "params beside an option that are no mapping",
+        "params under an option that are not a mapping",
         "loss: {choice: {softmax: {}, BCE: 5}}",
         "loss",
-        "the params beside 'BCE' must be a mapping, but got 5",
+        "the params under 'BCE' must be a mapping, but got 5",
     ),
     of_yaml(
         "two of one param",
@@ -562,7 +562,7 @@ BROKEN = [
         "loss: BPR",
         "loss",
         "must be one of 'softmax', 'BCE', 'gBCE', 'sampled_softmax', but got 'BPR'",
-        "to try another, say {choice: [BPR]}",
+        "to add a new value, write {choice: [BPR]}",
         use=GUIDE,
     ),
     of_yaml("narrowed to a misspelt value", "loss: sofmax", "loss", "did you mean 'softmax'?", use=GUIDE),
@@ -600,7 +600,7 @@ BROKEN = [
         "cls: SASRecModel\nmask_prob: 0.2",
         "mask_prob",
         "must depend on params that stand before it",
-        "drop what needs it",
+        "or remove the dependency",
         use=GUIDE,
     ),
     Broken("a set that is no mapping", "set", ("must be a mapping, but got",), params="5", use=GUIDE),
@@ -640,8 +640,8 @@ BROKEN = [
         "a key twice in Python",
         '\n    "lr": 0.1,\n    "lr": 0.2',
         "lr",
-        "must stand there once, but is on lines 5 and 6",
-        "drop one of the two",
+        "must appear once, but is on lines 5 and 6",
+        "remove one of the two",
     ),
     of_python(
         "a broken condition in Python",

@@ -493,7 +493,7 @@ def test_all_problems_of_a_space_are_told_at_once():
 
 
 def test_params_of_two_options_that_would_share_a_dimension_are_refused():
-    with pytest.raises(SpaceError, match="'k@x' is there twice"):
+    with pytest.raises(SpaceError, match="'k@x' appears twice"):
         Space({"cls": C, "a": Choice({"x": {"k": Int(1, 2)}}), "b": Choice({"x": {"k": Int(1, 2)}})})
 
 
@@ -516,8 +516,8 @@ def test_params_outside_the_space_are_told_one_by_one():
         ("lr", "must be a number from 0.001 to 0.1, but got 1.0"),
         ("n", "must be an integer from 2 to 8 in steps of 2, but got 3"),
         ("k", "must be 5, but got True"),
-        ("mask_prob", "is no param of the space here, but got 0.5"),
-        ("nn", "is no param of the space here, but got 1"),
+        ("mask_prob", "must be left out, since the space does not have it here, but got 0.5"),
+        ("nn", "must be left out, since the space does not have it here, but got 1"),
     ]
 
 
@@ -528,7 +528,7 @@ def test_a_missing_param_stands_for_its_default():
     assert space.encode({"cls": C, "verbose": 0}, defaults) == {"n": 2}
     with pytest.raises(SpaceError, match="n: must be an integer from 1 to 4, but is missing"):
         space.encode({"cls": C})
-    with pytest.raises(SpaceError, match="verbose: is no param of the space here, but got 1"):
+    with pytest.raises(SpaceError, match="verbose: must be left out, since the space does not have it"):
         space.encode({"cls": C, "verbose": 1}, defaults)
 
 

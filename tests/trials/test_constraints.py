@@ -109,7 +109,7 @@ def test_a_study_bounds_its_metrics_and_quantities() -> None:
         ("CoveredUser@10 >= 1", "did you mean 'CoveredUsers@10'?"),
         ("HitRate@10 >= 1", "must bound a metric of the study"),
         ("parameter <= 1", "did you mean 'parameters'?"),
-        ("parameters < 1", "as 'parameters <= 5e6'"),
+        ("parameters < 1", "such as 'parameters <= 5e6'"),
     ],
 )
 def test_a_wrong_constraint_is_told_before_anything_runs(text: str, rule: str) -> None:

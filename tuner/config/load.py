@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tuner.config.profiles import laid_over, leaves, take_profiles
-from tuner.config.study import SpaceSection, Study
+from tuner.config.search import SpaceSection
+from tuner.config.study import Study
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.space import Space, domain_from_plain
 from tuner.space.yaml_form import find_module, see_modules

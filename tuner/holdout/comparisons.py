@@ -8,10 +8,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.holdout.intervals import half_width, n_varying, p_value, seeds_of, user_error
+from tuner.holdout.intervals import half_width, n_varying, p_value, seeds_of
 from tuner.holdout.records import LEVEL, Comparison, Interval
+from tuner.trials.paired import standard_error
 
-__all__ = ["Comparisons", "compare_all", "groups", "holm", "paired"]
+__all__ = ["Comparisons", "compare_all", "groups", "holm", "pairwise_differences"]
 
 Array = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -
     n_users = values[0].shape[1]
     by_user = np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values])
     errors = np.array([seeds.error(n_varying(fits)) for fits in values])
-    means, by_users, by_seeds = paired(by_user, errors)
+    means, by_users, by_seeds = pairwise_differences(by_user, errors)
     p = holm(p_value(means, by_users, by_seeds, n_users=n_users, df=seeds.df))
     half = half_width(by_users, by_seeds, n_users=n_users, df=seeds.df, level=LEVEL)
     return Comparisons(
@@ -69,7 +70,7 @@ def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -
     )
 
 
-def paired(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:
+def pairwise_differences(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:
     """Return the mean difference of each pair of rows, and its standard errors by users and by seeds.
 
     Parameters
@@ -88,7 +89,7 @@ def paired(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:
     differences = by_user[..., one, :] - by_user[..., other, :]
     return (
         differences.mean(axis=-1),
-        user_error(differences),
+        standard_error(differences),
         np.hypot(errors[..., one], errors[..., other]),
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, stdtr, stdtrit
 
-__all__ = ["Seeds", "bootstrap_bounds", "half_width", "n_varying", "p_value", "seeds_of", "user_error"]
+__all__ = ["Seeds", "bootstrap_bounds", "half_width", "n_varying", "p_value", "seeds_of"]
 
 Array = NDArray[np.float64]
 
@@ -87,12 +87,6 @@ def n_varying(values: NDArray[np.float32]) -> int:
     """
     same = len(values) > 1 and bool((values == values[0]).all())
     return 0 if same else len(values)
-
-
-def user_error(values: Array, axis: int = -1) -> Array:
-    """Return the standard error of a mean over users, as far as the sample of users causes it."""
-    error: Array = values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis])
-    return error
 
 
 def bootstrap_bounds(values: Array, level: float, *, seed: int = 0) -> tuple[Array, Array]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
-from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of, user_error
+from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
 from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
 from tuner.trials.objective import Direction, is_better
+from tuner.trials.paired import standard_error
 
 __all__ = ["Fitted", "intervals", "judge"]
 
@@ -166,7 +167,7 @@ def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array
         Lower and upper bounds, each of shape (n,).
     """
     n_users = by_user.shape[1]
-    means, by_users = by_user.mean(axis=1), user_error(by_user)
+    means, by_users = by_user.mean(axis=1), standard_error(by_user)
     both = half_width(by_users, by_seeds, n_users=n_users, df=df, level=LEVEL)
     users_only = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
     low, high = bootstrap_bounds(by_user.T, LEVEL)

@@ -27,7 +27,7 @@ __all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
 logger = logging.getLogger(__name__)
 
 #: Number of the schema. A change that can break a program increases it.
-SCHEMA = 1
+SCHEMA = 2
 #: Kind of event -> its keys besides ``event`` and ``time``.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "study": ("schema", "study", "folder", "objective", "direction", "n_folds", "trials", "ended"),

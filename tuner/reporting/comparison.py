@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tuner.artifacts.user_values import read_users
 from tuner.errors import Problem, StoreError
 from tuner.formatting import aligned, duration, number
-from tuner.reporting.leaderboard import Leaderboard, Row, rank
+from tuner.reporting.leaderboard import Leaderboard, rank
+from tuner.reporting.paired import compare_on_users
 from tuner.store import read_records
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Usage
+from tuner.trials.paired import Paired
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Compared", "Paired", "Shared", "compare", "draw_comparison", "paired_difference"]
+__all__ = ["Compared", "Shared", "compare", "draw_comparison"]
 
 #: Facts that must be equal, because otherwise values of two studies are not comparable.
 MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
-#: Quantile of the standard normal distribution for an interval of 95 %.
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -55,32 +50,6 @@ class Compared:
     def usage(self) -> Usage:
         """Resource usage of all trials."""
         return sum((record.usage for record in self.stored.records), Usage())
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Comparison of a trial with another one on the same users of the same folds.
-
-    Attributes
-    ----------
-    difference
-        The trial's objective minus the other trial's, mean over users and folds.
-    low, high
-        Bounds of the 95 % interval of the difference.
-    n_values
-        Number of pairs: users of all folds together.
-    """
-
-    difference: float
-    low: float
-    high: float
-    n_values: int
-
-    def better(self, direction: Direction) -> bool | None:
-        """Whether the trial is better than the other one; None if the two cannot be distinguished."""
-        if self.low <= 0 <= self.high:
-            return None
-        return (self.difference > 0) == (direction == "maximize")
 
 
 @dataclass(frozen=True)
@@ -165,31 +134,6 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
     ]
 
 
-def paired_difference(study: Compared, row: Row, other: Compared, against: Row) -> Paired | None:
-    """Compare two trials user by user, each at its own best epoch.
-
-    The interval assumes independent pairs. The result is None if a study has no per-user values of some fold,
-    for example because its objective is not a mean over users.
-    """
-    mine, its = _values(study, row), _values(other, against)
-    if not mine or mine.keys() != its.keys() or any(mine[f].shape != its[f].shape for f in mine):
-        return None
-    differences = np.concatenate([mine[fold] - its[fold] for fold in mine])
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-    return Paired(mean, mean - Z95 * error, mean + Z95 * error, len(differences))
-
-
-def _values(study: Compared, row: Row) -> Mapping[int, NDArray[np.float64]]:
-    summary = row.record.summary
-    assert summary is not None, "only complete trials are compared"
-    found = {
-        users.fold: users.at(summary.epoch).astype(np.float64)
-        for users in read_users(study.folder, row.record.number)
-    }
-    return found if len(found) == len(summary.folds) else {}
-
-
 def draw_comparison(studies: Sequence[Compared]) -> str:
     """Return the comparison of studies as text."""
     board = studies[0].board
@@ -232,7 +176,7 @@ def _best(studies: Sequence[Compared]) -> str:
         summary = row.record.summary
         difference = ""
         if study is not first and first.board.best is not None:
-            paired = paired_difference(study, row, first, first.board.best)
+            paired = compare_on_users(study.folder, row.record, first.board.best.record, first.folder)
             difference = _difference_text(paired, study.board.direction)
         rows.append(
             [
@@ -251,8 +195,8 @@ def _difference_text(paired: Paired | None, direction: Direction) -> str:
     if paired is None:
         return "no per-user values"
     verdict = {True: "better", False: "worse", None: "cannot be distinguished"}[paired.better(direction)]
-    bounds = f"{paired.low:+.4f} to {paired.high:+.4f}"
-    return f"{paired.difference:+.4f} ({bounds}, {paired.n_values:,} pairs), {verdict}"
+    low, high = paired.bounds()
+    return f"{paired.difference:+.4f} ({low:+.4f} to {high:+.4f}, {paired.n_users:,} pairs), {verdict}"
 
 
 def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:

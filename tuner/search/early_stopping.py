@@ -17,7 +17,7 @@ by a search, or by a replay of recorded curves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,7 @@ from tuner.config import Halving, Race
 from tuner.search.rung import Rung
 from tuner.trials.objective import Direction, is_better
 from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.paired import paired_difference
 from tuner.trials.records import Users
 
 __all__ = ["Referee", "goes_on", "n_kept", "race", "rungs_for"]
@@ -62,15 +63,18 @@ def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1) -> bool:
     return n_trials < grace or place <= n_kept(share, n_trials)
 
 
-def race(candidate: PerUser, incumbent: PerUser, rule: Race, direction: Direction) -> dict[str, float] | None:
-    """Whether to stop a trial that trails the incumbent on the same users.
+def race(
+    candidate: Mapping[int, PerUser], incumbent: Mapping[int, PerUser], rule: Race, direction: Direction
+) -> dict[str, float] | None:
+    """Whether to stop a trial that trails the incumbent on the same users of the folds that both have.
 
-    With d the per-user differences, stops where ``mean(d) + z * sd(d) / sqrt(n) < 0``.
+    It stops if its difference to the incumbent is worse than zero by more than z standard errors; see
+    `tuner.trials.paired.paired_difference`.
 
     Parameters
     ----------
     candidate, incumbent
-        Values of the same users, shape (n_users,).
+        Values of each fold, shape (n_users,).
     rule
         Its z.
     direction
@@ -81,15 +85,11 @@ def race(candidate: PerUser, incumbent: PerUser, rule: Race, direction: Directio
     dict or None
         The evidence if it is to stop: mean difference, and the interval of z standard errors around it.
     """
-    differences = candidate.astype(np.float64) - incumbent.astype(np.float64)
-    n_users = len(differences)
-    if n_users <= 1:
+    found = paired_difference(candidate, incumbent)
+    if found is None or found.better(direction, rule.z) is not False:
         return None
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(n_users)
-    low, high = mean - rule.z * error, mean + rule.z * error
-    trails = high < 0 if direction == "maximize" else low > 0
-    return {"difference": mean, "low": low, "high": high, "n_users": n_users} if trails else None
+    low, high = found.bounds(rule.z)
+    return {"difference": found.difference, "low": low, "high": high, "n_users": found.n_users}
 
 
 @dataclass
@@ -293,14 +293,11 @@ class Referee:
         runner = self._runners[number]
         best, _, best_epoch = self._incumbent
         against = self._runners[best].users
-        folds = sorted(runner.users.keys() & against.keys())
-        if best == number or not folds:
+        if best == number or not against:
             return None
         epoch = runner.best_epoch(self._direction)
-        mine = np.concatenate([runner.users[fold].at(epoch) for fold in folds])
-        theirs = np.concatenate([against[fold].at(best_epoch) for fold in folds])
-        if len(mine) != len(theirs):  # the incumbent's values are of another form of the study's data
-            return None
+        mine = {fold: values.at(epoch) for fold, values in runner.users.items()}
+        theirs = {fold: values.at(best_epoch) for fold, values in against.items()}
         evidence = race(mine, theirs, self._race, self._direction)
         if evidence is None:
             return None

@@ -1,7 +1,7 @@
-"""What passes between the search and the workers that run trials.
+"""The messages between the driver and the workers.
 
-A worker gets a `Job` and reports under the keys below. The values are records, which Ray Tune leaves whole;
-it would take dicts apart.
+The driver sends a worker a `Job`. The worker reports under the keys below. The values of a report are
+records, because Ray Tune flattens dicts but leaves records as they are.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from tuner.space import Value
 
 __all__ = ["BEGAN", "DONE", "EVALUATION", "FAILED", "USERS", "Job", "Place"]
 
-#: Keys of a report. BEGAN comes first; EVALUATION many times; USERS after each fold, if the objective is a
-#: mean over users; DONE once, at the end, with the last USERS, and FAILED if the trial failed.
+#: Keys of a report. BEGAN comes first, EVALUATION after each evaluation. USERS comes after each fold, if the
+#: objective is a mean over users. DONE comes once, at the end, together with the last USERS. If the trial
+#: failed, FAILED comes too.
 BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know to run a trial.
+    """The description of a trial that a worker gets.
 
     Attributes
     ----------
     number
-        The trial's number in the store.
+        Trial number in the store.
     params
-        Flat params of its model.
+        Flat params of the model.
     seeds
-        One per fold.
+        Seeds, one per fold.
     label
-        Short text for people: the baseline's name, or the model's.
-    rests_at
-        Epochs of the first fold at which it may come to rest; its state is kept there.
+        Short text for people: the name of the baseline or of the model class.
+    pauses_at
+        Epochs of the first fold at which the trial may be paused. The worker saves a checkpoint at each.
     """
 
     number: int
@@ -44,16 +45,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an attempt at a trial runs.
+    """The machine and the process in which an attempt runs.
 
     Attributes
     ----------
     host
         Name of the machine.
     node
-        Ray's id of it; a machine that comes back has another one.
+        Ray's id of the machine. A machine that was lost and returns gets a new id.
     pid
-        Of the worker.
+        Process id of the worker.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""What is better, and what a trial is worth. Both are decided here and nowhere else."""
+"""Which of two values is better, and the value of a trial. No other module decides either of them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_better(value: float, other: float, direction: Direction) -> bool:
 
 
 def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Direction) -> Summary:
-    """Judge a trial by its evaluations.
+    """Summarise the evaluations of a trial.
 
-    The epoch is the one with the best mean objective among those evaluated in every fold; of equal
-    ones the earliest.
+    The summary is of one epoch: of the epochs that were evaluated in every fold, the one with the best mean
+    objective. If several epochs are equally good, it is the earliest of them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What becomes of a trial and of each attempt at it: pause, stop, failure, resource usage."""
+"""The outcomes of a trial and of its attempts: pause, stop, failure, resource usage."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from typing import Any
 
 __all__ = ["OUT_OF_MEMORY", "PAUSED", "TIMEOUT", "Attempt", "Failure", "Pause", "Stop", "Usage"]
 
-#: Why an attempt ended, where the trial was paused. The value is what the store has.
+#: `Attempt.lost` of an attempt that ended because the trial was paused. The store has this value.
 PAUSED = "rested"
 
-#: Kinds of failure that are no error of the model or of user code.
+#: Kinds of failure that are not an exception of the model or of user code.
 OUT_OF_MEMORY, TIMEOUT = "oom", "timeout"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a trial, as far as it is known; its number is its place among them, from 1.
+    """One attempt of a trial. A trial's attempts are numbered from 1, oldest first.
 
     Attributes
     ----------
     host
-        Where it ran; empty if it never began.
+        Name of the machine; empty if the attempt never began.
     pid
-        Of the worker.
+        Process id of the worker.
     began
-        Seconds since 1970.
+        Start, in seconds since 1970.
     cpus, gpus
-        That it held.
+        CPUs and GPUs that were reserved for the attempt.
     lost
-        Why it did not come to an end of its own; empty if it did, or runs. A trial that rests has `PAUSED`.
+        Why the attempt ended before the trial; `PAUSED` if the trial was paused. Empty if the attempt still
+        runs, or ended together with the trial.
     by_machine
-        Whether that was the machine's fault: it died, was taken away, or its network was cut.
+        Whether the machine was the reason: it died, was removed, or lost its network.
     seconds
-        That it took; for one that runs or was cut off, up to a minute less.
+        Duration. For an attempt that runs or was interrupted, it may be up to a minute too short.
     """
 
     host: str = ""
@@ -48,7 +49,7 @@ class Attempt:
 
     @property
     def worker(self) -> str:
-        """The worker's name for people."""
+        """Machine and process of the worker, as text for people."""
         return f"{self.host}, process {self.pid}"
 
 
@@ -61,9 +62,9 @@ class Failure:
     cause
         One line for people.
     kind
-        Class of the root cause, ``oom`` or ``timeout``; failures of one kind are told as one.
+        ``oom``, ``timeout`` or the name of the root cause's class. Messages group failures by kind.
     peak_memory, peak_gpu_memory
-        For want of memory: the most bytes at once up to the failure; see `Evaluation`.
+        If memory was not enough: the most bytes in use at once before the failure; see `Evaluation`.
     """
 
     cause: str
@@ -74,12 +75,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Usage:
-    """What trials have held of the machines: wall time by the share that each had.
+    """Resource usage: the wall time of trials, multiplied by the CPUs and GPUs reserved for them.
 
     Attributes
     ----------
     cpu_seconds, gpu_seconds
-        Seconds of one CPU, and of one GPU.
+        CPU seconds and GPU seconds. A trial that had two CPUs for 3 s used 6 CPU seconds.
     """
 
     cpu_seconds: float = 0.0
@@ -91,16 +92,16 @@ class Usage:
 
 @dataclass(frozen=True)
 class Pause:
-    """Where a trial rests: it may be taken up again, and goes on from there.
+    """The point at which a trial is paused. When the trial is promoted or resumed, it continues from there.
 
     Attributes
     ----------
     fold, epoch
-        The point: index of the fold, and finished epochs in it.
+        Index of the fold, from 0, and number of finished epochs in it.
     rung
-        At which it was not among the best.
+        The rung, in epochs, at which the trial was not among the best.
     seconds
-        That it has taken so far, over all attempts.
+        Duration of the trial so far, over all attempts.
     """
 
     fold: int
@@ -110,22 +111,22 @@ class Pause:
 
     @property
     def where(self) -> str:
-        """The point, for people."""
+        """Fold and epoch, as text for people."""
         return _point(self.fold, self.epoch)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why and where a trial was stopped.
+    """Why and where a trial was stopped early.
 
     Attributes
     ----------
     rule
         ``halving`` or ``race``.
     fold, epoch
-        The point: index of the fold, and finished epochs in it.
+        Index of the fold, from 0, and number of finished epochs in it.
     evidence
-        What the rule saw, by name.
+        The numbers on which the rule decided, by name.
     """
 
     rule: str
@@ -135,12 +136,12 @@ class Stop:
 
     @property
     def where(self) -> str:
-        """The point, for people."""
+        """Fold and epoch, as text for people."""
         return _point(self.fold, self.epoch)
 
     @property
     def why(self) -> str:
-        """The evidence, for people."""
+        """The evidence, as text for people."""
         seen = self.evidence
         if self.rule == "halving":
             return (

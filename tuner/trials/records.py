@@ -1,4 +1,4 @@
-"""What was measured of a trial: evaluations, per-user values, and their summary."""
+"""The measurements of a trial: evaluations, per-user values, and their summary."""
 
 from __future__ import annotations
 
@@ -21,31 +21,35 @@ class Evaluation:
     fold
         Index of the fold, oldest first, from 0.
     epoch
-        Finished epochs of training; 0 for a model that is not trained by epochs.
+        Number of finished epochs; 0 for a model that is not trained by epochs.
     metrics
-        Value by label, as ``NDCG@10``.
+        Value by label, such as ``NDCG@10``.
     train_loss
         Mean training loss of the epoch, if the model logs one.
-    fit_seconds, evaluate_seconds
-        Time since the fold's fit began, without and only of the evaluations.
+    fit_seconds
+        Seconds since the fold's fit began, without evaluations.
+    evaluate_seconds
+        Seconds of all evaluations since the fold's fit began.
     recommend_seconds
-        Time of this evaluation's recommendations to all test users; None where that was not measured.
+        Seconds that this evaluation took to recommend to all test users; None if not measured.
     n_parameters
-        Trainable parameters; None where the notion does not apply.
+        Number of trainable parameters; None for a model that has none.
     peak_memory, peak_gpu_memory
-        The most bytes at once since the fold's fit began: of the worker process, and of tensors on its
-        GPU; None where that was not measured.
+        The most bytes in use at once since the fold's fit began: by the worker process, and by tensors on its
+        GPU. None if not measured.
     fast_paths
-        Names of the fast paths that the fit took.
+        Names of the fast paths that the fit used.
     precision
         Arithmetic of the fit: ``float32``, ``tf32`` or ``bf16``.
     learning_rate
-        Of the first group of the optimizer's params at the end of the epoch; None without an optimizer.
+        Learning rate of the optimizer's first parameter group at the end of the epoch; None without
+        optimizer.
     epoch_seconds
-        Time of the epoch's training, without its evaluation; None for a model that is not trained by epochs.
+        Seconds of the epoch's training, without its evaluation; None for a model that is not trained by
+        epochs.
     threads
-        Of torch: sums depend on their number, so a trial that is run again needs as many. None where an
-        earlier version did not record it.
+        Number of torch's threads. Sums depend on it, so a trial that is run again needs the same number. None
+        in records of older versions.
     """
 
     fold: int
@@ -65,39 +69,40 @@ class Evaluation:
     threads: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the record as JSON types."""
         return {**asdict(self), "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
-        """Read what `to_plain` gave."""
+        """Read a record that `to_plain` returned."""
         return cls(**{**plain, "fast_paths": tuple(plain.get("fast_paths", ()))})
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished trial is worth.
+    """The result of a complete trial.
 
     Attributes
     ----------
     epoch
-        The epoch with the best mean objective, common to all folds; the one to export.
+        The epoch with the best mean objective, the same for all folds. An export trains this many epochs.
     mean, std
-        Of the objective over folds at that epoch; the sample deviation, 0 for one fold.
+        Mean and sample standard deviation of the objective over folds at that epoch. With one fold `std` is
+        0.
     metrics
-        Mean over folds of each metric at that epoch.
+        Mean of each metric over folds at that epoch, by label.
     folds
-        Each metric at that epoch, fold by fold.
+        Metrics of each fold at that epoch, by label.
     epochs_run
-        The most epochs that a fold was trained for.
+        Number of epochs of the fold that was trained longest.
     fit_seconds
-        Over all folds, without evaluations.
+        Seconds of training, sum over all folds, without evaluations.
     n_parameters, fast_paths, precision
         See `Evaluation`.
     peak_memory, peak_gpu_memory
-        See `Evaluation`; of the fold that needed most.
+        See `Evaluation`; the largest value of any fold.
     recommend_seconds
-        See `Evaluation`; mean over folds, at `epoch`.
+        See `Evaluation`; mean over folds at `epoch`.
     """
 
     epoch: int
@@ -115,13 +120,13 @@ class Summary:
     recommend_seconds: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the record as JSON types."""
         folds = [dict(fold) for fold in self.folds]
         return {**asdict(self), "folds": folds, "fast_paths": list(self.fast_paths)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Summary:
-        """Read what `to_plain` gave."""
+        """Read a record that `to_plain` returned."""
         fast_paths = tuple(plain.get("fast_paths", ()))
         return cls(**{**plain, "folds": tuple(plain["folds"]), "fast_paths": fast_paths})
 
@@ -133,11 +138,11 @@ class Users:
     Attributes
     ----------
     fold
-        Index of the fold.
+        Index of the fold, from 0.
     epochs
-        At which it was evaluated.
+        Epochs at which the fold was evaluated.
     values
-        Shape (n_epochs, n_users), users in the fold's order.
+        Shape (n_epochs, n_users), in the order of the fold's test users.
     """
 
     fold: int
@@ -145,7 +150,10 @@ class Users:
     values: NDArray[np.float32]
 
     def at(self, epoch: int) -> NDArray[np.float32]:
-        """Return the values at an epoch; at the last one before it if the fold's training ended earlier."""
+        """Return the values at an epoch, shape (n_users,).
+
+        If the fold was not evaluated at that epoch, they are those of its last evaluation before it.
+        """
         index = max((i for i, known in enumerate(self.epochs) if known <= epoch), default=0)
         chosen: NDArray[np.float32] = self.values[index]
         return chosen

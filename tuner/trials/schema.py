@@ -1,6 +1,6 @@
-"""The schema of the store: every attribute that trials and studies carry, and how a record is read from them.
+"""The schema of the store: the attributes of trials and studies, and how a record is read from them.
 
-The keys are the same in all versions: a study that an older version began must be readable.
+The keys are the same in all versions, so that every version can read a study that an older one began.
 """
 
 from __future__ import annotations
@@ -48,30 +48,31 @@ __all__ = [
 # Attributes of a trial.
 #: Name of a baseline, flat params, and one seed per fold.
 NAME, PARAMS, SEEDS = "name", "params", "seeds"
-#: What a trial came to: one of the first three, its time, and the path of its log from the study's folder.
+#: Outcome of a trial (one of the first three), its duration in seconds, and the path of its log, relative to
+#: the study's folder.
 SUMMARY, FAILURE, STOP, SECONDS, LOG = "summary", "failure", "stop", "seconds", "log"
-#: How often the trial was begun.
+#: Number of the trial's attempts.
 ATTEMPTS = "attempts"
-#: Which driver has the trial, where several share a study.
+#: The driver that runs the trial, if several drivers share the study.
 DRIVER = "driver"
-#: Where a paused trial is paused. Null once it has been resumed.
+#: The `Pause` of a paused trial; null once the trial was promoted or resumed.
 PAUSE_KEY = "resting"
 #: Number of the trial that a duplicate repeats.
 REPEATS = "repeats"
-#: Origin (folder and trial) of an imported result, and of a configuration that a warm start queued.
+#: Origin (folder and trial) of an imported result, and of a hint that a warm start queued.
 WARM, HINT = "warm", "hint"
 #: Prefix of an evaluation's key; fold and epoch follow.
 EVALUATION_KEY = "evaluation:"
 #: Prefix of the key of an attempt's resource usage; the attempt's number follows.
 USAGE_KEY = "held:"
-#: Prefix of the key that says where an attempt ran and what became of it; the attempt's number follows.
+#: Prefix of the key of an `Attempt`; the attempt's number follows.
 ATTEMPT_KEY = "attempt:"
 
 # Attributes of a study.
-#: What must stay the same while a study goes on, versions of packages, and a description for people.
+#: Facts that must not change during a study, versions of packages, and a description for people.
 FACTS, VERSIONS, DESCRIPTION = "facts", "versions", "description"
 
-#: `Failure.kind` of a point that was refused.
+#: `Failure.kind` of an infeasible point.
 INFEASIBLE = "Infeasible"
 
 _STATUSES = {
@@ -84,7 +85,7 @@ _STATUSES = {
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Return an Optuna trial of ours as a record."""
+    """Return the record of a trial from its Optuna trial."""
     attributes = trial.user_attrs
     evaluations = [
         Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(EVALUATION_KEY)
@@ -114,7 +115,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 
 
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """Return what is known of each attempt, oldest first; nothing of one that no worker took up."""
+    """Return the attempts that a worker began, oldest first, each with its duration."""
     found = []
     for number in range(1, int(attributes.get("attempts", 0)) + 1):
         noted = attributes.get(f"{ATTEMPT_KEY}{number}")
@@ -128,7 +129,7 @@ def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
 
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
-    """Return a trial's params; JSON has turned tuples into lists."""
+    """Return the flat params of a trial. JSON has no tuples, so lists are turned back into tuples."""
     params = attributes.get("params", {})
     return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
 
@@ -139,10 +140,10 @@ def is_trial(trial: FrozenTrial) -> bool:
 
 
 def status_of(trial: FrozenTrial) -> TrialStatus:
-    """Return the status that the store has for an Optuna trial.
+    """Return the status of an Optuna trial, as far as the store knows it.
 
-    The store cannot tell RUNNING from INTERRUPTED: that depends on whether the trial's driver is alive. See
-    `tuner.reporting.leaderboard`.
+    The store cannot distinguish RUNNING from INTERRUPTED: that depends on whether the trial's driver is
+    alive. See `tuner.reporting.leaderboard`.
     """
     if REPEATS in trial.user_attrs:
         return TrialStatus.DUPLICATE

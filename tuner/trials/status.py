@@ -8,7 +8,7 @@ __all__ = ["TrialStatus"]
 
 
 class TrialStatus(str, Enum):
-    """Where a trial is in its life. `tuner.search.lifecycle` has the table of transitions.
+    """The statuses of a trial. `tuner.search.lifecycle` has the table of transitions between them.
 
     ::
 
@@ -23,7 +23,7 @@ class TrialStatus(str, Enum):
                                                                         +-- too often --> FAILED
      never trained: INFEASIBLE (refused) . DUPLICATE (known point) . IMPORTED (warm start)
 
-    An interrupted trial runs again under its number, with its params and seeds.
+    An interrupted trial runs again with the same number, params and seeds.
     """
 
     QUEUED = "queued"
@@ -42,10 +42,10 @@ class TrialStatus(str, Enum):
 
     @property
     def is_trained(self) -> bool:
-        """Whether the record is a trial that runs or may run: not refused, not a duplicate, not imported."""
+        """Whether the trial is trained at some time: it is not infeasible, a duplicate or imported."""
         return self not in {TrialStatus.INFEASIBLE, TrialStatus.DUPLICATE, TrialStatus.IMPORTED}
 
     @property
     def has_ended(self) -> bool:
-        """Whether a trial has been reported for good."""
+        """Whether the trial never runs again: it is complete, stopped or failed."""
         return self in {TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED}

@@ -1,4 +1,4 @@
-"""A study as it was read from its store: what leaderboard, report and export are made from."""
+"""A study as read from its store. Leaderboard, report and export are made from it."""
 
 from __future__ import annotations
 
@@ -22,36 +22,38 @@ class TrialRecord:
 
     Attributes
     ----------
-    number, status
-        Optuna's number of it, and its status as far as the store knows.
+    number
+        Trial number.
+    status
+        Status, as far as the store knows it; see `tuner.trials.schema.status_of`.
     name
-        Of a baseline; None for a trial that the sampler chose.
+        Name of the baseline; None for a trial that the sampler chose.
     params
         Flat params.
     evaluations
-        By fold, then epoch.
+        Evaluations, ordered by fold, then by epoch.
     summary
-        None until the trial is complete.
+        Result; None until the trial is complete.
     failure
-        Of a failed trial.
+        Why a failed trial failed.
     stop
-        Where a stopped trial was stopped, and why.
+        Why and where a stopped trial was stopped.
     pause
         Where a paused trial is paused.
     seeds
-        One per fold.
+        Seeds, one per fold.
     log
-        Path of its log, from the study's folder.
+        Path of the trial's log, relative to the study's folder.
     seconds
-        From its start to its end.
+        Seconds from the trial's start to its end.
     usage
-        Resource usage over all attempts. For a running trial it may be a minute old.
+        Resource usage over all attempts. For a running trial it may be up to a minute old.
     attempts
-        At it, oldest first; more than one where it was interrupted.
+        Attempts, oldest first. A trial that was interrupted or paused has more than one.
     started, ended
-        Local time.
+        Start and end, in local time.
     driver
-        Which of the drivers that share the study runs it, or ran it last; see
+        The driver that runs the trial or ran it last, if several drivers share the study; see
         `tuner.store.locking.drivers.Driver`.
     """
 
@@ -75,26 +77,26 @@ class TrialRecord:
 
     @property
     def label(self) -> str:
-        """The baseline's name, or the short name of the model."""
+        """The name of the baseline, or the short name of the model class."""
         return self.name or str(self.params.get("cls", "?")).rsplit(".", 1)[-1]
 
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study read from its folder.
+    """A study as its store has it.
 
     Attributes
     ----------
     name, direction
-        Of the Optuna study.
+        Name of the Optuna study, and direction of its objective.
     facts
         See `open_store`.
     versions
-        Of the packages that it began with.
+        Versions of the packages with which the study began, by package.
     records
-        All trials, by number.
+        All trials, ordered by number.
     attributes
-        What else the store has of the study, as its final judgement.
+        Other attributes of the study in the store, such as its final judgement.
     """
 
     name: str
@@ -106,12 +108,12 @@ class StoredStudy:
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """Facts of the data and folds, by `tuner.preparation.prepare`; empty if the study has none."""
+        """The description of data and folds that `tuner.preparation.prepare` wrote; empty without one."""
         found: Mapping[str, Any] = self.attributes.get("description", {})
         return found
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:
-    """Return the objectives of a study beside the first, with their directions."""
+    """Return the objectives of a study after the first, with their directions."""
     further: Mapping[str, Direction] = facts.get("further objectives", {})
     return further

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.reporting.html.paired import pair
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.paired import compare_on_users
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
@@ -213,15 +213,16 @@ def _against_baseline(report: ReportData, best: Row) -> tuple[str, list[Tile]]:
     if best is baseline:
         return _baseline_first(report, baseline)
     difference = report.value(best) - report.value(baseline)
-    paired = pair(report.folder, best.record, baseline.record)
+    paired = compare_on_users(report.folder, best.record, baseline.record)
     has = f"{name} has {number(report.value(baseline))}"
-    apart = paired is not None and (paired.low > 0 if report.maximize else paired.high < 0)
+    apart = paired is not None and paired.better(report.board.direction) is True
     if paired is None:
         certainty, note = "", has
     else:
+        low, high = paired.bounds()
         certainty = f"; the users of the validation folds {'can' if apart else 'cannot'} distinguish them"
         note = (
-            f"{has}; 95 % interval {paired.low:+.4f} to {paired.high:+.4f} over {paired.n_users:,} pairs of "
+            f"{has}; 95 % interval {low:+.4f} to {high:+.4f} over {paired.n_users:,} pairs of "
             "users, not corrected for choosing the best"
         )
     value = f"{difference:+.4f}{_share(difference, report.value(baseline))}"
