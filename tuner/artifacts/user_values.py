@@ -1,7 +1,7 @@
-"""Files of a trial in the study's folder, beside its log: per-user values, and its checkpoint.
+"""Paths of a trial's files in the study's folder, and per-user values as files.
 
-Per-user values are too many for the store. Those of the objective, one small NumPy archive for each fold, are
-what the race compares; those of all metrics on the holdout are what the final judgement rests on.
+There are too many per-user values for the store. The race compares those of the objective, which are in one
+small NumPy archive for each fold. The final judgement uses those of all metrics on the holdout.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ FOLDER = "users"
 
 
 def write_users(folder: Path, number: int, users: Users) -> None:
-    """Keep the values of one fold of a trial, in place of those of an earlier attempt.
+    """Write the per-user values of one fold of a trial. Values of an earlier attempt are replaced.
 
-    If they cannot be written a warning is logged: a search can do without.
+    If they cannot be written, a warning is logged, and the search continues.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     number
-        Of the trial.
+        Trial number.
     users
-        The values.
+        The per-user values.
     """
     path = users_path(folder, number, users.fold)
     try:
@@ -58,9 +58,9 @@ def write_users(folder: Path, number: int, users: Users) -> None:
 
 
 def _write(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write arrays as one file, whole or not at all."""
+    """Write arrays to one file atomically."""
     unfinished = path.with_suffix(".tmp")
-    archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
+    archive = io.BytesIO()  # if NumPy writes to a full disk itself, it leaves a stack trace on stderr
     np.savez_compressed(archive, **arrays)
     try:
         path.parent.mkdir(exist_ok=True)
@@ -75,18 +75,18 @@ def _write(path: Path, **arrays: NDArray[Any]) -> None:
 def write_final_users(
     folder: Path, number: int, seed: int, by_user: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    """Keep the values on the holdout of a trial that was fitted with a seed, by metric.
+    """Write the per-user values on the holdout of a fit, by metric.
 
     Raises
     ------
     OSError
-        If they cannot be written: without them nothing can be judged.
+        If they cannot be written, because the judgement needs them.
     """
     _write(_final_path(folder, number, seed), **by_user)
 
 
 def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[np.float32]] | None:
-    """Read what `write_final_users` kept; None if there is nothing that can be read."""
+    """Return the values that `write_final_users` wrote; None if the file is missing or damaged."""
     try:
         with np.load(_final_path(folder, number, seed)) as archive:
             return {label: archive[label] for label in archive.files}
@@ -99,7 +99,7 @@ def _final_path(folder: Path, number: int, seed: int) -> Path:
 
 
 def read_users(folder: Path, number: int) -> Iterator[Users]:
-    """Read the values of all folds that a trial has ended; a file that cannot be read is passed over."""
+    """Yield the per-user values of all finished folds of a trial. A file that cannot be read is skipped."""
     for path in sorted((folder / FOLDER).glob(f"trial-{number:04d}-fold-*.npz")):
         fold = int(path.stem.rsplit("-", 1)[1]) - 1
         try:
@@ -110,17 +110,17 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
 
 
 def checkpoint_path(folder: Path, number: int) -> Path:
-    """Return where a trial that is running keeps what it goes on from if it is cut off."""
+    """Return the path of a trial's checkpoint, from which its next attempt continues."""
     return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
 
 
 def users_path(folder: Path, number: int, fold: int) -> Path:
-    """Return where the per-user values of one fold of a trial stand."""
+    """Return the path of the per-user values of one fold of a trial."""
     return folder / FOLDER / f"trial-{number:04d}-fold-{fold + 1}.npz"
 
 
 def log_path(folder: Path, number: int) -> Path:
-    """Return where the log of a trial stands."""
+    """Return the path of a trial's log."""
     return folder / "logs" / f"trial-{number:04d}.log"
 
 

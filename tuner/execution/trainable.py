@@ -25,7 +25,7 @@ from tuner.artifacts.user_values import checkpoint_path, log_path
 from tuner.data.folds import Fold
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.execution.sandbox import attempt
-from tuner.store.fitted_models import keep_model
+from tuner.store.fitted_models import save_fitted_model
 from tuner.training.checkpoints import Checkpoint, read_checkpoint
 from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
 from tuner.trials.records import Evaluation, Users
@@ -83,7 +83,7 @@ def run_trial(
             reports.evaluation,
             report_users=reports.users,
             checkpoint=checkpoint,
-            keep_model=partial(keep_model, Path(folder), job.number) if keep_models else None,
+            keep_model=partial(save_fitted_model, Path(folder), job.number) if keep_models else None,
         )
         failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
     failed = {} if failure is None else {FAILED: failure}

@@ -22,7 +22,7 @@ from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
-from tuner.store import hold_study, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
@@ -66,7 +66,7 @@ def run_final(
     load_leaderboard(folder)  # raises an error at once if there is no study
     console = console or stderr_console()
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
         logs_to(folder / "logs" / "driver.log"),
     ):
