@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.store.database import connected, database_lost
+from tuner.store.database import connected, database_lost, report_lost_database
 from tuner.store.locking.drivers import SHARE_HINT, SHARED_HINT, Driver, Hold, new_driver_id
 from tuner.store.locking.files import busy, this_process
 
