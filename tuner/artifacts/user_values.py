@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.artifacts.atomic import remove_leftovers, write_file
 from tuner.trials.records import Users
 
 __all__ = [
@@ -58,18 +57,9 @@ def write_users(folder: Path, number: int, users: Users) -> None:
 
 
 def _write(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write arrays as one file, whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
     archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
     np.savez_compressed(archive, **arrays)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        unfinished.write_bytes(archive.getvalue())
-        os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
+    write_file(path, archive.getvalue())
 
 
 def write_final_users(
@@ -127,5 +117,5 @@ def log_path(folder: Path, number: int) -> Path:
 def drop_checkpoint(folder: Path, number: int) -> None:
     """Remove the checkpoint of a trial that has ended."""
     path = checkpoint_path(folder, number)
-    for file in (path, *path.parent.glob(f"{path.stem}.*.tmp")):
-        file.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    remove_leftovers(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tarfile
 from contextlib import suppress
 from pathlib import Path
+
+from tuner.artifacts.atomic import is_unfinished, replaced_folder
 
 __all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
 
@@ -25,7 +25,7 @@ def pack_folder(folder: Path, archive: Path) -> None:
 
 def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
     for entry in sorted(path.iterdir()):
-        if entry.name in _LEFT_OUT or entry.name.endswith(".tmp"):
+        if entry.name in _LEFT_OUT or is_unfinished(entry.name):
             continue
         with suppress(FileNotFoundError):
             if entry.is_dir():
@@ -40,21 +40,16 @@ def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
     Parameters
     ----------
     archive
-        Stands in a folder of its own, on the disk of `target`.
+        What `pack_folder` has made.
     target
         What it is to be; what stood there is removed.
     source
         Where it comes from, for people.
     """
-    folder, old = archive.with_name("new"), archive.with_name("old")
-    folder.mkdir()
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
-    if target.exists():
-        os.replace(target, old)  # noqa: PTH105  # atomic by its documentation
-    os.replace(folder, target)  # noqa: PTH105  # as above
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced_folder(target) as folder:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
 
 
 def digest(path: Path) -> str:

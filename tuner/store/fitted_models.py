@@ -11,13 +11,12 @@ epochs are kept: the others are fitted again in no time, and may be large.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
@@ -64,16 +63,13 @@ def keep_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> N
     if not isinstance(model, TransformerModelBase):
         return
     path = models_folder(folder, number) / f"fold-{fold + 1}.pickle"
-    unfinished = path.with_suffix(".tmp")
+    remove_leftovers(path)  # of an earlier attempt; a model may be large
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         to_cpu(model)
-        model.save(unfinished)
-        os.replace(unfinished, path)  # noqa: PTH105  # atomic by its documentation
+        with replaced_file(path) as unfinished:
+            model.save(unfinished)
     except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
         logger.warning("the model of fold %d cannot be kept: %s", fold + 1, error)
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 class KeptModels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tuner.artifacts.atomic import write_file
 from tuner.artifacts.places import Artifacts
 from tuner.artifacts.sync import Mirror
 from tuner.artifacts.user_values import drop_checkpoint, read_users, write_users
@@ -243,10 +243,8 @@ def _snapshot(study: Study, folder: Path) -> None:
     space = study.space
     section = space if isinstance(space, SpaceSection) else SpaceSection(set=space_to_plain(space))
     plain["space"] = section.model_dump(mode="json")
-    # A file of its own first, so that a full disk leaves the one before as it is.
-    unfinished = folder / f".{STUDY_FILE}.{os.getpid()}.tmp"
-    unfinished.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    write_file(folder / STUDY_FILE, text.encode("utf-8"))
 
 
 def _end(budget: Budget, store: StudyStore) -> End | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tuner.artifacts.atomic import replaced_folder
 from tuner.errors import Problem, StoreError
 from tuner.workflows.export.serving import FACTS
 
@@ -42,32 +40,21 @@ def made_whole(target: Path) -> Iterator[Path]:
     StoreError
         If it cannot be written there.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        rule = f"must be where a folder can be made, but {error.strerror}"
-        raise StoreError(str(target), [Problem("--to", rule)]) from error
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)  # a temporary folder is for its owner alone
-        _replace(unfinished, target)
-    except OSError as error:
-        rule = f"must be writable, but {error.strerror or error}"
-        raise StoreError(str(target), [Problem("--to", rule, "make room there, or name another")]) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _replace(unfinished: Path, target: Path) -> None:
-    """Put a folder in another's place; that one is gone only when the new one stands."""
-    if not target.exists():
-        os.replace(unfinished, target)  # noqa: PTH105  # atomic by its documentation
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, aside)  # noqa: PTH105  # as above
-    os.replace(unfinished, target)  # noqa: PTH105  # as above
-    shutil.rmtree(aside, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            unfinished = stack.enter_context(replaced_folder(target))
+        except OSError as error:
+            rule = f"must be where a folder can be made, but {error.strerror}"
+            raise StoreError(str(target), [Problem("--to", rule)]) from error
+        try:
+            yield unfinished
+            stack.close()
+        except OSError as error:
+            rule, hint = (
+                f"must be writable, but {error.strerror or error}",
+                "make room there, or name another",
+            )
+            raise StoreError(str(target), [Problem("--to", rule, hint)]) from error
 
 
 def folder_size(folder: Path) -> int:
