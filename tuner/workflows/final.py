@@ -22,10 +22,11 @@ from tuner.holdout.text import look_words
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
-from tuner.store import hold_study, open_store, told_if_lost
+from tuner.store import hold_study, told_if_lost
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
+from tuner.workflows.opening import open_prepared
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,15 +87,7 @@ def judge_study(
     from tuner.preparation.prepare import prepare_final  # noqa: PLC0415  # torch
 
     prepared = prepare_final(study, console.print)
-    store = open_store(
-        folder,
-        name=study.study,
-        direction=study.metrics.direction,
-        sampler=study.search.sampler,
-        seed=study.search.seed,
-        facts=prepared.facts,
-        storage=study.storage,
-    )
+    store = open_prepared(prepared, folder)
     board = load_leaderboard(folder)
     chosen = choose(board, asked, study.search.seed)
     records = {row.record.number: row.record for row in board.rows}
