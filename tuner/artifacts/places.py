@@ -8,7 +8,6 @@ where it is used. Credentials come from each process's environment, or from the 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tuner.artifacts import layout
 from tuner.artifacts.atomic import is_unfinished, write_file
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def try_out(artifacts: Artifacts, seen: str | None = None) -> str | None:
     str or None
         What goes wrong, in one line.
     """
-    name, content = f".check/{uuid.uuid4().hex}", os.urandom(16)
+    name, content = layout.probe(), os.urandom(16)
     try:
         artifacts.write(name, content)
         if artifacts.read(name) != content:

@@ -16,23 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.artifacts import layout
 from tuner.artifacts.atomic import remove_leftovers, write_file
 from tuner.trials.records import Users
 
 __all__ = [
-    "checkpoint_path",
     "drop_checkpoint",
-    "log_path",
     "read_final_users",
     "read_users",
-    "users_path",
     "write_final_users",
     "write_users",
 ]
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "users"
 
 
 def write_users(folder: Path, number: int, users: Users) -> None:
@@ -49,7 +45,7 @@ def write_users(folder: Path, number: int, users: Users) -> None:
     users
         The values.
     """
-    path = users_path(folder, number, users.fold)
+    path = folder / layout.users(number, users.fold)
     try:
         _write(path, epochs=np.array(users.epochs), values=users.values)
     except OSError as error:
@@ -72,26 +68,21 @@ def write_final_users(
     OSError
         If they cannot be written: without them nothing can be judged.
     """
-    _write(_final_path(folder, number, seed), **by_user)
+    _write(folder / layout.holdout_users(number, seed), **by_user)
 
 
 def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[np.float32]] | None:
     """Read what `write_final_users` kept; None if there is nothing that can be read."""
     try:
-        with np.load(_final_path(folder, number, seed)) as archive:
+        with np.load(folder / layout.holdout_users(number, seed)) as archive:
             return {label: archive[label] for label in archive.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def _final_path(folder: Path, number: int, seed: int) -> Path:
-    return folder / FOLDER / f"final-{number:04d}-seed-{seed}.npz"
-
-
 def read_users(folder: Path, number: int) -> Iterator[Users]:
     """Read the values of all folds that a trial has ended; a file that cannot be read is passed over."""
-    for path in sorted((folder / FOLDER).glob(f"trial-{number:04d}-fold-*.npz")):
-        fold = int(path.stem.rsplit("-", 1)[1]) - 1
+    for fold, path in layout.users_by_fold(folder, number):
         try:
             with np.load(path) as archive:
                 yield Users(fold, tuple(archive["epochs"].tolist()), archive["values"])
@@ -99,23 +90,8 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
             continue
 
 
-def checkpoint_path(folder: Path, number: int) -> Path:
-    """Return where a trial that is running keeps what it goes on from if it is cut off."""
-    return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
-
-
-def users_path(folder: Path, number: int, fold: int) -> Path:
-    """Return where the per-user values of one fold of a trial stand."""
-    return folder / FOLDER / f"trial-{number:04d}-fold-{fold + 1}.npz"
-
-
-def log_path(folder: Path, number: int) -> Path:
-    """Return where the log of a trial stands."""
-    return folder / "logs" / f"trial-{number:04d}.log"
-
-
 def drop_checkpoint(folder: Path, number: int) -> None:
     """Remove the checkpoint of a trial that has ended."""
-    path = checkpoint_path(folder, number)
+    path = folder / layout.checkpoint(number)
     path.unlink(missing_ok=True)
     remove_leftovers(path)

@@ -7,14 +7,10 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.artifacts.atomic import is_unfinished, replaced_folder
 
-__all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
-
-#: In a folder that was fetched: where it came from. Such a folder may be fetched again.
-FETCHED = ".fetched"
-#: In a study's folder, of use to its driver alone.
-_LEFT_OUT = {".lock", ".tune", FETCHED}
+__all__ = ["digest", "pack_folder", "unpack_folder"]
 
 
 def pack_folder(folder: Path, archive: Path) -> None:
@@ -25,7 +21,7 @@ def pack_folder(folder: Path, archive: Path) -> None:
 
 def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
     for entry in sorted(path.iterdir()):
-        if entry.name in _LEFT_OUT or is_unfinished(entry.name):
+        if entry.name in layout.LEFT_AT_HOME or is_unfinished(entry.name):
             continue
         with suppress(FileNotFoundError):
             if entry.is_dir():
@@ -49,7 +45,7 @@ def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
     with replaced_folder(target) as folder:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-        (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
+        (folder / layout.FETCHED).write_text(f"{source}\n", encoding="utf-8")
 
 
 def digest(path: Path) -> str:

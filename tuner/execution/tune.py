@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.config import Resources
 from tuner.search.capacity import Share, Shares, cpu_share, trial_share
@@ -98,7 +99,9 @@ def fit_by_tune(
     def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
 
-    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
+    scratch = layout.scratch_folder(
+        folder, hold.driver.id
+    )  # Tune wants a place for its snapshots; nothing reads them
     for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -123,4 +126,4 @@ def fit_by_tune(
 
 
 def _tune_name(trial: Trial) -> str:
-    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
+    return layout.tune_trial(trial.config["job"].number, trial.trial_id)

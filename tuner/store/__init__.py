@@ -24,7 +24,6 @@ function of these.
 from __future__ import annotations
 
 from tuner.store.location import (
-    STUDY_FILE,
     hold_study,
     store_exists,
     study_drivers,
@@ -37,7 +36,6 @@ from tuner.store.shared_view import News
 from tuner.store.study_store import Asked, StudyStore
 
 __all__ = [
-    "STUDY_FILE",
     "Asked",
     "News",
     "StudyStore",

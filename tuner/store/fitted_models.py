@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
@@ -29,17 +30,9 @@ if TYPE_CHECKING:
     from tuner.config import Study
     from tuner.trials.stored import TrialRecord
 
-__all__ = ["KeptModels", "keep_model", "models_folder"]
+__all__ = ["KeptModels", "keep_model"]
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "models"
-#: States of trials that have ended; a trial in any other may go on with what it has.
-
-
-def models_folder(folder: Path, number: int) -> Path:
-    """Return where the models of a trial are, if they are kept."""
-    return folder / FOLDER / f"trial-{number:04d}"
 
 
 def keep_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> None:
@@ -62,7 +55,7 @@ def keep_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> N
 
     if not isinstance(model, TransformerModelBase):
         return
-    path = models_folder(folder, number) / f"fold-{fold + 1}.pickle"
+    path = layout.model_path(folder, number, fold)
     remove_leftovers(path)  # of an earlier attempt; a model may be large
     try:
         to_cpu(model)
@@ -148,10 +141,10 @@ class KeptModels:
         return set(sorted(self._ended, key=self._ended.__getitem__)[: self.n_best])
 
     def _sweep(self, under_way: set[int]) -> None:
-        keep = {models_folder(self.folder, number) for number in self._best() | under_way}
-        for path in (self.folder / FOLDER).glob("trial-*"):
+        keep = {layout.models_folder(self.folder, number) for number in self._best() | under_way}
+        for path in layout.all_models(self.folder):
             if path not in keep:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _remove(self, number: int) -> None:
-        shutil.rmtree(models_folder(self.folder, number), ignore_errors=True)
+        shutil.rmtree(layout.models_folder(self.folder, number), ignore_errors=True)

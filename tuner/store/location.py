@@ -8,15 +8,14 @@ from pathlib import Path
 
 import yaml
 
+from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.store.database import filled_url, told_if_database_lost
-from tuner.store.journal import JOURNAL
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.store.locking.files import hold_lock
 from tuner.store.locking.postgres import advisory_drivers, hold_by_advisory_locks
 
 __all__ = [
-    "STUDY_FILE",
     "check_place",
     "hold_study",
     "store_exists",
@@ -26,11 +25,6 @@ __all__ = [
     "told_if_lost",
 ]
 
-#: The study as it was first run, in its folder.
-STUDY_FILE = "study.yaml"
-
-#: Locked by who runs the study of a folder.
-LOCK = ".lock"
 GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
 
 
@@ -105,8 +99,7 @@ def _lock_file(storage: str, folder: Path, name: str) -> tuple[Path, str] | None
     full = filled_url(storage, folder)
     if full.get_backend_name() != "sqlite":
         return None
-    path = Path(full.database or "")
-    return path.parent, f".{path.name}.{name}.lock"
+    return database_lock(Path(full.database or ""), name)
 
 
 @contextmanager

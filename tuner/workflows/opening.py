@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.search.budgets import Budget, End
-from tuner.store import STUDY_FILE, StudyStore, open_store
+from tuner.store import StudyStore, open_store
 from tuner.store.space_migration import Growth
 
 if TYPE_CHECKING:
@@ -161,4 +162,4 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 
 def write_snapshot(study: Study, folder: Path) -> None:
     """Keep the study with its results."""
-    write_file(folder / STUDY_FILE, snapshot(study).encode("utf-8"))
+    write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.artifacts import layout
 from tuner.reporting.html.material import Material
 
 __all__ = ["Failures", "FoldFacts", "data_facts", "failures", "fold_facts", "reproduction", "settings"]
@@ -107,7 +108,7 @@ def reproduction(material: Material) -> list[str]:
     )
     commands = [f"pip install {pins}"] if pins else []
     commands += [
-        f"tuner run {material.folder_shown}/study.yaml",
+        f"tuner run {material.folder_shown}/{layout.STUDY_FILE}",
         f"tuner show {material.folder_shown} best",
         f"tuner report {material.folder_shown}",
     ]
