@@ -113,6 +113,34 @@ def test_help_and_version_import_nothing_heavy():
     assert out.count("usage: tuner") == 4
 
 
+def test_python_dash_m_tuner_is_the_command_and_imports_nothing_heavy():
+    code = """
+import runpy
+sys.argv[1:] = ["--help"]
+try:
+    runpy.run_module("tuner", run_name="__main__", alter_sys=True)
+except SystemExit as error:
+    assert error.code == 0
+"""
+    out, errors, libraries = imported(code)
+    assert out.startswith("usage: tuner")
+    assert (errors, libraries) == ([], set())
+
+
+def test_python_dash_m_tuner_gives_the_exit_code_of_the_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner", "leaderboard", "nowhere"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
 def test_the_package_itself_imports_nothing_heavy():
     _, _, libraries = imported("import tuner; assert 'Study' in tuner.__all__")
     assert libraries == set()

@@ -280,7 +280,7 @@ def test_numbers_are_not_dates_unless_said(number: str, write: Write) -> None:
     (problem,) = refusal(write(HEADER + f"1,2,{number}\n")).problems
     assert problem.where == "data.columns.datetime"
     assert problem.rule.startswith("must hold dates, but 'datetime' holds numbers such as ")
-    assert problem.hint == "numbers are read with `datetime: unix_s` or `datetime: unix_ms`"
+    assert problem.hint == "to read numbers, set `datetime: unix_s` or `datetime: unix_ms`"
 
 
 @pytest.mark.parametrize("kind", ["unix_s", "unix_ms"])

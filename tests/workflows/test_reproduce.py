@@ -46,12 +46,12 @@ def test_a_value_that_differs_is_named_with_by_how_much(made_study, tmp_path, ca
     assert "differs" in out
     assert "1 of 12 values, by at most 0.25" in out
     assert f"fold 2, epoch 2: HitRate@10 was {value + 0.25!r}, is {value!r} (-0.25)" in out
-    assert "versions, threads and processor are as before" in out
+    assert "versions, threads and kind of processor are the same" in out
 
 
 def test_a_trial_without_evaluations_is_refused(made_study):
     study = Study.load(made_study / STUDY_FILE, [f"data.interactions={_data(made_study)}"])
-    with pytest.raises(StoreError, match="must have been evaluated, but trial 5 is queued"):
+    with pytest.raises(StoreError, match="must have an evaluation, but trial 5 is queued"):
         next(reproduce(study, made_study, [WAITING], print))
 
 

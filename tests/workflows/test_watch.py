@@ -14,7 +14,7 @@ from tuner.trials.outcomes import Failure, Stop
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
-from tuner.workflows.watch import tell_changes
+from tuner.workflows.watch import report_changes
 
 NDCG = "NDCG@10"
 
@@ -60,7 +60,7 @@ def test_it_waits_for_a_run_follows_it_and_ends_with_it(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, check=True)
         out, err = watch.communicate(timeout=60)
     assert (watch.returncode, out) == (0, "")
-    assert first == "waiting for a study in studies/shop; Ctrl-C ends\n"
+    assert first == "waiting for a study in studies/shop; Ctrl-C stops waiting\n"
     assert re.sub(WITHOUT_TIME, "", err).splitlines() == [
         "1  trial 0 SASRecModel: NDCG@10 0.2500 ± 0.0000, epoch 1 of 1, 3.0 s  (best)",
         "2  trial 1 SASRecModel stopped after fold 1, epoch 2 by halving: 0.1000 is place 3 of 4 trials at "
@@ -109,7 +109,7 @@ def record(number: int, state: str, epochs: int = 0, **changes: object) -> Trial
 
 def told(before: list[TrialRecord], now: list[TrialRecord]) -> list[tuple[object, ...]]:
     observer = Told()
-    tell_changes({one.number: one for one in before}, {one.number: one for one in now}, observer)  # type: ignore[arg-type]  # takes all calls
+    report_changes({one.number: one for one in before}, {one.number: one for one in now}, observer)  # type: ignore[arg-type]  # takes all calls
     return observer.calls
 
 

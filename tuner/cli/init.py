@@ -34,10 +34,10 @@ def _init(arguments: argparse.Namespace) -> None:
     if target.exists() and not arguments.force:
         rule = "must not exist yet, but does"
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
-    from tuner.workflows.init.inspect import look
+    from tuner.workflows.init.inspect import inspect_file
     from tuner.workflows.init.write import doubts, study_text
 
-    found = look(arguments.data)
+    found = inspect_file(arguments.data)
     try:
         target.write_text(study_text(found), encoding="utf-8")
     except OSError as error:

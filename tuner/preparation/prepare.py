@@ -20,7 +20,7 @@ from tuner.sampling.samplers import make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.store.space_migration import SPACE_FACT
 
-__all__ = ["Prepared", "fold_line", "holdout_words", "prepare", "prepare_final", "study_space"]
+__all__ = ["Prepared", "fold_line", "holdout_text", "prepare", "prepare_final", "study_space"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
-        say(f"holdout: {holdout_words(study)} set aside; no trial sees that")
+        say(f"holdout: {holdout_text(study)} set aside; no trial sees that")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
@@ -93,7 +93,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     description = {
         "data": source.facts(),
         "folds": [fold.facts for fold in folds],
-        "holdout": holdout_words(study) if study.folds.holdout else None,
+        "holdout": holdout_text(study) if study.folds.holdout else None,
     }
     return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
 
@@ -166,7 +166,7 @@ def _paths(space: Space) -> list[str]:
     return [value for value in values if isinstance(value, str) and "." in value]
 
 
-def holdout_words(study: Study) -> str:
+def holdout_text(study: Study) -> str:
     """Return how much the holdout is, for people."""
     folds = study.folds
     if folds.split == "time_range":

@@ -130,7 +130,7 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
         )
         return Tile("Against the best baseline", "none", words)
     share = _share(compared.difference, other.metrics[final.objective])
-    tone = "" if not compared.told_apart else "good" if _ahead(final, compared.difference) else "bad"
+    tone = "" if not compared.distinguishable else "good" if _ahead(final, compared.difference) else "bad"
     return Tile(
         f"Against {other.label}, the best baseline",
         f"{compared.difference:+.4f}{share}",
@@ -149,7 +149,7 @@ def _judged_verdict(material: Material, final: Final, first: JudgedRow) -> str:
         return f"{title} is best on the holdout; there is no baseline to hold it against."
     other = final.row(compared.other)
     name = other.label if other is not None else f"trial {compared.other}"
-    if compared.told_apart:
+    if compared.distinguishable:
         return f"{title} beats the best baseline, {name}, on a holdout that no trial has seen."
     return f"{title} is first on the holdout, but cannot be told apart from the best baseline, {name}."
 
