@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_results, results_folder
 
 __all__ = ["add"]
@@ -38,7 +39,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
     report = gather(folder)
     if arguments.format == "html":
-        path = arguments.to or folder / "report.html"
+        path = arguments.to or folder / layout.REPORT
         _write(path, page(report))
         print(path)
     elif arguments.to is not None:

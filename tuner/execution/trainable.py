@@ -20,8 +20,8 @@ from typing import Any
 
 from ray import get_runtime_context, tune
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
-from tuner.artifacts.user_values import checkpoint_path, log_path
 from tuner.data.folds import Fold
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.execution.sandbox import attempt
@@ -123,12 +123,14 @@ def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tupl
     folder of this machine and are copied to the place.
     """
     if artifacts is None:
-        checkpoint = read_checkpoint(checkpoint_path(folder, job.number), CHECKPOINT_SECONDS, job.pauses_at)
-        yield log_path(folder, job.number), checkpoint
+        checkpoint = read_checkpoint(
+            folder / layout.checkpoint(job.number), CHECKPOINT_SECONDS, job.pauses_at
+        )
+        yield folder / layout.trial_log(job.number), checkpoint
         return
     with TemporaryDirectory(prefix="tuner-") as name:
         here = Path(name)
-        log, saved = log_path(here, job.number), checkpoint_path(here, job.number)
+        log, saved = here / layout.trial_log(job.number), here / layout.checkpoint(job.number)
 
         def copy(path: Path) -> None:
             try:

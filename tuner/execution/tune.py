@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.config import Resources
 from tuner.search.capacity import Share, Shares, cpu_share, trial_share
@@ -131,7 +132,7 @@ def _trainable(prepared: Prepared, folder: Path, artifacts: Artifacts | None) ->
 @contextmanager
 def _scratch(folder: Path, hold: Hold) -> Iterator[Path]:
     """Give Tune a folder for its snapshots, which nothing reads; remove those of dead drivers."""
-    scratch = folder / ".tune" / hold.driver.id
+    scratch = layout.scratch_folder(folder, hold.driver.id)
     for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -143,4 +144,4 @@ def _scratch(folder: Path, hold: Hold) -> Iterator[Path]:
 
 
 def _tune_name(trial: Trial) -> str:
-    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
+    return layout.tune_trial(trial.config["job"].number, trial.trial_id)
