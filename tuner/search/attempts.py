@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from tuner.artifacts import layout
 from tuner.search.capacity import Share
 from tuner.search.lifecycle import Goal, Trial
 from tuner.search.retries import Losses
@@ -56,7 +57,7 @@ class RunningAttempt:
     @property
     def log(self) -> str:
         """Path of the trial's log, from the study's folder."""
-        return f"logs/trial-{self.job.number:04d}.log"
+        return layout.trial_log(self.job.number)
 
     def record(self, lost: str = "", *, by_machine: bool = False) -> Attempt:
         """Return the attempt for the store."""

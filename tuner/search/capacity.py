@@ -87,7 +87,7 @@ class Capacity:
     most
         Maximum number of trials at once; None for no limit besides the room.
     grows
-        Whether there is an autoscaler whose kinds of nodes are not known. One trial more than fits then waits,
+        Whether there is an autoscaler whose kinds of nodes are not known. One trial more than fits waits,
         so that the autoscaler adds one machine after the other.
     """
 
