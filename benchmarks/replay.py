@@ -27,9 +27,13 @@ from tuner.config import Sampler, Search, Stopping
 from tuner.sampling.samplers import make_sampler
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
-from tuner.search.coordinator import Coordinator, Fleet, Goal, Sinks, StudyRules
+from tuner.search.coordinator import Coordinator
 from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.study_rules import StudyRules
 from tuner.space import Choice, Domain, Space, Value
 from tuner.store import StudyStore
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job

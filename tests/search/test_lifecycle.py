@@ -21,11 +21,14 @@ from tuner.config import Halving, Race, Search
 from tuner.search import events as on
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
-from tuner.search.coordinator import Coordinator, Fleet, Goal, NoTrial, Sinks, StudyRules
+from tuner.search.coordinator import Coordinator, NoTrial
 from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
-from tuner.search.lifecycle import TRANSITIONS, Trial, UnknownTransitionError, handle
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import TRANSITIONS, Goal, Trial, UnknownTransitionError, handle
 from tuner.search.retries import MAX_DEATHS, MAX_LOST_MACHINES, Cause, Losses, failure_of
+from tuner.search.study_rules import StudyRules
 from tuner.space import Float, Space
 from tuner.store import StudyStore
 from tuner.store.locking.drivers import Hold, hold_by_files

@@ -16,9 +16,13 @@ from tuner.reporting.leaderboard import load_leaderboard
 from tuner.reporting.trial_details import show_trial
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Machines, Shares
-from tuner.search.coordinator import Coordinator, Fleet, Goal, NoTrial, Sinks, StudyRules
+from tuner.search.coordinator import Coordinator, NoTrial
 from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.study_rules import StudyRules
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job

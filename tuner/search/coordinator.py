@@ -7,7 +7,7 @@ no Ray: a replay of recorded curves or a test drives it in the same way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -15,24 +15,24 @@ from typing import Any
 from tuner.search import events as on
 from tuner.search.attempts import RunningAttempt, begin_attempt
 from tuner.search.budgets import Budget
-from tuner.search.capacity import Capacity, Share, Shares
+from tuner.search.capacity import Share
 from tuner.search.early_stopping import EarlyStopping
 from tuner.search.effect_runner import EffectRunner, Sinks
 from tuner.search.effects import Requeue
 from tuner.search.events import Event
-from tuner.search.exclusive_trials import LargeTrials
-from tuner.search.lifecycle import Goal, Trial, handle
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Trial, handle
 from tuner.search.retries import Cause, Losses, failure_of, why_lost
+from tuner.search.study_rules import StudyRules
 from tuner.search.trial_queue import NextTrial, TrialQueue
 from tuner.search.usage import NOTE_USAGE_SECONDS
-from tuner.space import Space, Value
 from tuner.store import Asked, StudyStore
 from tuner.training.memory import oom_kills
-from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job
 from tuner.trials.outcomes import OUT_OF_MEMORY, Failure, Usage
 from tuner.trials.status import TrialStatus
 
-__all__ = ["Coordinator", "Fleet", "Goal", "NoTrial", "Sinks", "StudyRules"]
+__all__ = ["Coordinator", "NoTrial"]
 
 
 class NoTrial(Enum):
@@ -40,61 +40,6 @@ class NoTrial(Enum):
 
     WAIT = "wait"
     FINISHED = "finished"
-
-
-def _answers(_place: Place) -> bool:
-    """Take every machine as reachable."""
-    return True
-
-
-@dataclass(frozen=True)
-class StudyRules:
-    """What the study says of its trials.
-
-    Attributes
-    ----------
-    space
-        What may be tried.
-    goal
-        What makes a trial good.
-    n_folds
-        Number of seeds that a trial needs.
-    finish
-        Function from suggested params to full params.
-    refuse
-        Function from full params to why they cannot work, None if they may.
-    timeout
-        Seconds after which a worker ends itself.
-    """
-
-    space: Space
-    goal: Goal
-    n_folds: int
-    finish: Callable[[Mapping[str, Value]], dict[str, Value]]
-    refuse: Callable[[Mapping[str, Value]], str | None]
-    timeout: float | None = None
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The machines, and what trials take of them.
-
-    Attributes
-    ----------
-    shares
-        What trials take of a node.
-    capacity
-        For how many trials there is room.
-    large
-        Which trials have the machine to themselves.
-    answers
-        Function that returns whether the machine of an attempt can still be reached.
-    """
-
-    shares: Shares
-    capacity: Capacity
-    large: LargeTrials
-    answers: Callable[[Place], bool] = _answers
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.sampling.samplers import exhaustive_sampler
 from tuner.space import Space, Value
+from tuner.store.asked import Asked
 from tuner.store.journal import batched_writes
 from tuner.store.locking.drivers import Hold
 from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
@@ -38,7 +39,7 @@ from tuner.trials.schema import (
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord, further_objectives
 
-__all__ = ["Asked", "StudyStore"]
+__all__ = ["StudyStore"]
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
@@ -48,34 +49,6 @@ MOST_REFUSED = 200
 #: Number of known points in a row after which another sampler is used, and number of further known points in
 #: a row after which an infinite space counts as tried.
 MOST_REPEATED, MOST_DRAWN = 10, 100
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to run: a new one, or an interrupted or paused one that continues.
-
-    Attributes
-    ----------
-    number
-        Trial number.
-    params
-        Flat params.
-    name
-        Name of a baseline, None for a trial of the sampler.
-    seeds
-        Seeds, one for each fold.
-    queued
-        Whether the trial comes from the queue: a baseline, or a hint of an earlier study.
-    pause
-        Where the trial was paused, None if it was not.
-    """
-
-    number: int
-    params: dict[str, Value]
-    name: str | None
-    seeds: tuple[int, ...]
-    queued: bool = field(default=False, compare=False)
-    pause: Pause | None = field(default=None, compare=False)
 
 
 _Args = ParamSpec("_Args")

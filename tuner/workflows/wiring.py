@@ -128,8 +128,12 @@ def make_coordinator(
     """Return the coordinator, which gives trials to Ray Tune and takes their results."""
     from tuner.models.build import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.models.cost import work_of  # noqa: PLC0415  # torch
-    from tuner.search.coordinator import Coordinator, Fleet, Goal, Sinks, StudyRules  # noqa: PLC0415  # torch
+    from tuner.search.coordinator import Coordinator  # noqa: PLC0415  # torch
+    from tuner.search.effect_runner import Sinks  # noqa: PLC0415  # torch
     from tuner.search.exclusive_trials import LargeTrials  # noqa: PLC0415  # torch
+    from tuner.search.fleet import Fleet  # noqa: PLC0415  # torch
+    from tuner.search.lifecycle import Goal  # noqa: PLC0415  # torch
+    from tuner.search.study_rules import StudyRules  # noqa: PLC0415  # torch
 
     study, prepared, folder = opened.study, opened.prepared, opened.folder
     metrics = study.metrics
