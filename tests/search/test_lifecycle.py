@@ -64,7 +64,6 @@ EVENTS: list[on.Event] = [
 AFTER: dict[tuple[TrialStatus, type[on.Event]], TrialStatus] = {
     (S.QUEUED, on.Started): S.RUNNING,
     (S.INTERRUPTED, on.Started): S.RUNNING,
-    (S.INTERRUPTED, on.DriverLost): S.INTERRUPTED,
     (S.PAUSED, on.Started): S.RUNNING,
     (S.PAUSED, on.SearchEnded): S.STOPPED,
     (S.PAUSED, on.DriverLost): S.INTERRUPTED,
@@ -273,6 +272,17 @@ class Lives(RuleBasedStateMachine):
         attempt_id, attempt = self._draw(data)
         for _ in range(times):
             self._report(attempt_id, attempt)
+
+    @precondition(lambda self: self._drivers)
+    @rule(times=st.integers(1, 12))
+    def work(self, times: int) -> None:
+        """Let all drivers and workers go on for a while undisturbed."""
+        for _ in range(times):
+            for driver in self._drivers:
+                self._begin(driver)
+            for attempt_id, attempt in self._attempts.items():
+                self._report(attempt_id, attempt)
+            self.let_go()
 
     def _draw(self, data: st.DataObject) -> tuple[str, _Attempt]:
         return data.draw(st.sampled_from(sorted(self._attempts.items(), key=lambda item: int(item[0]))))

@@ -285,7 +285,6 @@ TRANSITIONS: dict[tuple[TrialStatus, type[Event]], Handler] = {
     **{(status, event): _ignore for status in _ATTEMPT_ENDED for event in _LATE},
     (S.QUEUED, on.Started): _start,
     (S.INTERRUPTED, on.Started): _start,
-    (S.INTERRUPTED, on.DriverLost): _forsaken,
     (S.PAUSED, on.Started): _resume,
     (S.PAUSED, on.SearchEnded): _stop_paused,
     (S.PAUSED, on.DriverLost): _forsaken,
