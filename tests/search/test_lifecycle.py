@@ -139,7 +139,7 @@ def test_a_baseline_is_neither_paused_nor_stopped_early() -> None:
 
 # ####  --------------  Whole studies  --------------  #### #
 
-EPOCHS, FOLDS, TRIALS, SLOTS, SEED = 2, 2, 5, 2, 7
+EPOCHS, FOLDS, TRIALS, SLOTS, SEED = 2, 2, 6, 2, 7
 REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that makes all of them
 SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
 BASELINE = ("popular", {"cls": "rectools.models.PopularModel", "lr": 0.0}, None)
@@ -151,7 +151,8 @@ RULES = StudyRules(
     refuse=lambda _: None,
     timeout=3600.0,
 )
-HALVINGS = [Halving(), Halving(keep=0.5, grace=2), Halving(rungs=(2,)), Halving(resume=None), None]
+PAUSES, PAUSES_LATE = Halving(keep=0.25, grace=2), Halving(rungs=(2,), keep=0.25, grace=2)
+HALVINGS = [PAUSES, PAUSES_LATE, Halving(keep=0.5, grace=2), Halving(resume=None, grace=2), None]
 LOST_TEXTS = {"worker": "", "machine": "because its node has died.", "memory": "running low on memory"}
 
 
@@ -177,7 +178,7 @@ class _Driver:
         self.store = StudyStore(study, SEED, hold)
         self.store.add_baselines([BASELINE])
         self.early_stopping = EarlyStopping(
-            halving, Race(z=0.5), epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
+            halving, Race(z=2), epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
         )
         for record in self.store.records():
             curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
@@ -239,7 +240,7 @@ class Lives(RuleBasedStateMachine):
         self._reported: Counter[int] = Counter()
         self._n = 0
 
-    @initialize(shared=st.booleans(), halving=st.sampled_from(HALVINGS))
+    @initialize(shared=st.booleans(), halving=st.sampled_from(HALVINGS[:3]))
     def open(self, shared: bool, halving: Halving | None) -> None:
         self._shared, self._halving = shared, halving
         for _ in range(1 + shared):
@@ -274,7 +275,7 @@ class Lives(RuleBasedStateMachine):
             self._report(attempt_id, attempt)
 
     @precondition(lambda self: self._drivers)
-    @rule(times=st.integers(1, 12))
+    @rule(times=st.integers(1, 4))
     def work(self, times: int) -> None:
         """Let all drivers and workers go on for a while undisturbed."""
         for _ in range(times):
@@ -348,6 +349,12 @@ class Lives(RuleBasedStateMachine):
             driver.coordinator.close()
         self._halving = halving
         self._replace(driver)
+
+    @precondition(lambda self: any(one.early_stopping.paused for one in self._drivers))
+    @rule(halving=st.sampled_from(HALVINGS))
+    def kill_driver_with_paused_trials(self, halving: Halving | None) -> None:
+        self._halving = halving
+        self._replace(next(one for one in self._drivers if one.early_stopping.paused))
 
     def _replace(self, driver: _Driver) -> None:
         for attempt_id in [one for one, attempt in self._attempts.items() if attempt.driver is driver]:
