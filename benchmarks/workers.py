@@ -6,8 +6,10 @@ Each trial is another random point of the guide's space with the smallest sizes,
 runs inside `tuner.execution.sandbox.attempt`, as a trial of a search does: that keeps freed memory, writes
 the log to a file and cleans up. The environment is a worker's. Resident memory is read after each clean-up.
 
-`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
-`first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
+`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials.
+oneDNN caches compiled operators, one for each shape, so memory grows while trials bring new shapes.
+`ONEDNN_PRIMITIVE_CACHE_CAPACITY=0` shows the memory without that cache. `first_mb` and `last_mb` are the
+memory after the first and the last trial. Also draws `results/workers.svg`.
 """
 
 from __future__ import annotations
