@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from ray.job_submission import JobStatus
 
+from tuner.artifacts.layout import FETCHED
 from tuner.cluster import working_folder as parcel
-from tuner.cluster.archive import FETCHED, pack_folder, unpack_folder
+from tuner.cluster.archive import pack_folder, unpack_folder
 from tuner.cluster.connection import connect
 from tuner.cluster.follow import Printer
 from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS

@@ -1,4 +1,4 @@
-"""Constraints: how they are written, what breaks them, and what that changes."""
+"""Constraints: how they are written, what violates them, and what that changes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_wrong_constraint_is_reported_before_anything_runs(text: str, rule: st
     assert text in str(problem)
 
 
-# ####  --------------  What breaks them  --------------  #### #
+# ####  --------------  What violates them  --------------  #### #
 
 
 def test_all_that_can_be_bounded_is_measured() -> None:
@@ -228,7 +228,7 @@ def test_of_a_long_history_the_best_feasible_trials_are_seen() -> None:
     assert seen == {*range(100, 100 + HISTORY // 2), *range(n_complete - HISTORY // 2, n_complete)}
 
 
-def test_a_trial_that_breaks_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:
+def test_a_trial_that_violates_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:
     referee = Referee(None, Race(), epochs=1, n_folds=2, direction="maximize")
     search = Search(trials=2, target=0.9, constraints=[SMALL])
     searcher = searcher_of(opened(tmp_path, SMALL), SPACE, search, referee)
@@ -258,11 +258,11 @@ def test_the_leaderboard_has_trials_that_break_one_below_the_others(tmp_path: Pa
     assert board.best is not None
     assert board.best.record.number == 2
     assert find_row(board, "best").record.number == 2
-    assert f"complete, breaks {COVERED} and {SMALL}" in render(board)
+    assert f"complete, violates {COVERED} and {SMALL}" in render(board)
     breaks = [row["breaks"] for row in json.loads(render(board, "json"))["rows"]]
     assert breaks == [None, None, f"{COVERED}; {SMALL}", SMALL]
-    assert f"breaks {SMALL}: it has 1500" in show_trial(tmp_path, "1")
-    assert "breaks" not in show_trial(tmp_path, "0")
+    assert f"violates {SMALL}: it has 1500" in show_trial(tmp_path, "1")
+    assert "violates" not in show_trial(tmp_path, "0")
     assert [row.record.number for row in load_leaderboard(tmp_path, sort=USERS).rows] == [0, 2, 3, 1]
 
 
@@ -271,7 +271,7 @@ def test_without_a_feasible_trial_there_is_no_best(tmp_path: Path) -> None:
     run(store, n_parameters=5000)
     board = load_leaderboard(tmp_path)
     assert (board.rows[0].rank, board.best) == (1, None)
-    with pytest.raises(StoreError, match="no complete one keeps to all constraints"):
+    with pytest.raises(StoreError, match="no complete trial satisfies all constraints"):
         find_row(board, "best")
 
 
@@ -291,7 +291,7 @@ def test_the_live_table_marks_it_and_shows_another_as_best(tmp_path: Path) -> No
     for number, done in enumerate([summary(0.9, n_parameters=5000), summary(0.1)]):
         progress.finished(Job(number, {}, (), "SASRec"), done, 1.0)
     first, second = console.export_text().splitlines()
-    assert first.endswith(f"({'breaks ' + SMALL})")
+    assert first.endswith(f"({'violates ' + SMALL})")
     assert second.endswith("(best)")
 
 

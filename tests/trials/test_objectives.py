@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from tuner.artifacts.layout import STUDY_FILE
 from tuner.config import Sampler, Stopping, Study, study_from_mapping
 from tuner.errors import StoreError, StudyError
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Int, Space
-from tuner.store import STUDY_FILE, StudyStore, open_store, read_records
+from tuner.store import StudyStore, open_store, read_records
 from tuner.trials.objective import Direction, summarise
 from tuner.trials.outcomes import Stop
 from tuner.trials.pareto import fronts

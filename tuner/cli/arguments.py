@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.cluster.connection import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def add_results(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--output",
         type=Path,
-        default=Path("studies"),
+        default=layout.DEFAULT_OUTPUT,
         metavar="DIR",
         help="folder that has the results of STUDY.yaml; default: studies",
     )
@@ -125,11 +126,11 @@ def study_as_run(arguments: argparse.Namespace) -> tuple[Study, Path]:
     """
     from tuner.config import Study
     from tuner.space.yaml_form import see_modules
-    from tuner.store import STUDY_FILE, check_exists
+    from tuner.store import check_exists
 
     folder = results_folder(arguments)
     check_exists(folder)
     if folder != arguments.study:
         see_modules(arguments.study.parent)
     place = arguments.interactions
-    return Study.load(folder / STUDY_FILE, [f"data.interactions={place}"] if place else []), folder
+    return Study.load(folder / layout.STUDY_FILE, [f"data.interactions={place}"] if place else []), folder

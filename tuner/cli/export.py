@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
 
 __all__ = ["add"]
@@ -42,7 +43,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from tuner.execution.logs import logs_to
 
     study, folder = study_as_run(arguments)
-    with logs_to(folder / "logs" / "export.log"):
+    with logs_to(layout.command_log(folder, "export")):
         from tuner.formatting import size
         from tuner.monitoring.console import stderr_console
         from tuner.workflows.export.make import export

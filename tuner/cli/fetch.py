@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_address, study_name
 
 __all__ = ["add"]
@@ -21,7 +22,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     fetch.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(fetch)
-    fetch.add_argument("--to", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    fetch.add_argument(
+        "--to", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+    )
     fetch.set_defaults(command=_fetch)
     stop = commands.add_parser(
         "stop",
@@ -45,8 +48,9 @@ def _fetch(arguments: argparse.Namespace) -> None:
     target = arguments.to / job.study
     n_bytes = fetch(client, f"{job.results}/{job.study}", target.resolve())
     print(target)
+    curves = layout.tensorboard_folder(target)
     print(
-        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {target}/tensorboard",
+        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {curves}",
         file=sys.stderr,
     )
 

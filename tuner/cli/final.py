@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_results, positive, results_folder, terminal_width
 
 __all__ = ["add"]
@@ -26,11 +27,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _final(arguments: argparse.Namespace) -> None:
     from tuner.config import FinalJudgement, Study
-    from tuner.store import STUDY_FILE
 
     folder = results_folder(arguments)
     given = arguments.study
-    study = Study.load(folder / STUDY_FILE if given == folder else given)
+    study = Study.load(folder / layout.STUDY_FILE if given == folder else given)
     settings = study.final or FinalJudgement()
     changes = {key: value for key in ("top", "seeds") if (value := getattr(arguments, key)) is not None}
     from tuner.holdout.text import render_final

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_results, results_folder
 
 __all__ = ["add"]
@@ -36,18 +37,18 @@ def _report(arguments: argparse.Namespace) -> None:
     folder = results_folder(arguments)
     from tuner.reporting.html import HAS_PNG, gather, markdown, page, write_figures
 
-    material = gather(folder)
+    report = gather(folder)
     if arguments.format == "html":
-        path = arguments.to or folder / "report.html"
-        _write(path, page(material))
+        path = arguments.to or folder / layout.REPORT
+        _write(path, page(report))
         print(path)
     elif arguments.to is not None:
-        _write(arguments.to, markdown(material))
+        _write(arguments.to, markdown(report))
         print(arguments.to)
     else:
-        print(markdown(material), end="")
+        print(markdown(report), end="")
     if arguments.figures is not None:
-        written = write_figures(material, arguments.figures)
+        written = write_figures(report, arguments.figures)
         print(f"{len(written)} files of figures in {arguments.figures}", file=sys.stderr)
         if not HAS_PNG:
             print("to get PNG files too: pip install 'rectools-tuner[png]'", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
 
 __all__ = ["add"]
@@ -29,7 +30,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
     study, folder = study_as_run(arguments)
     differs = False
-    with logs_to(folder / "logs" / "reproduce.log"):
+    with logs_to(layout.command_log(folder, "reproduce")):
         from tuner.monitoring.console import stderr_console
         from tuner.workflows.reproduce import reproduce
 

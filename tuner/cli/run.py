@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_search_budgets, add_study_file, overrides, terminal_width
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_study_file(run)
     add_search_budgets(run)
-    run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    run.add_argument(
+        "--output", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+    )
     run.add_argument(
         "--share", action="store_true", help="share the study with other drivers; it must be in a database"
     )
@@ -47,23 +50,22 @@ def _run(arguments: argparse.Namespace) -> None:
     changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
     study = Study.load(arguments.study, changes, arguments.profile)
     from tuner.monitoring.json_events import events_to
-    from tuner.workflows.run import run, study_folder
+    from tuner.workflows.run import run
 
     with events_to(arguments.json_lines) as events:
         board = run(study, arguments.output, events=events, address=arguments.address)
     if arguments.json_lines != "-":
-        _summary(board, study_folder(study, arguments.output))
+        _summary(board, layout.study_folder(study.study, arguments.output))
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and the next commands to stderr."""
     from tuner.formatting import number
     from tuner.reporting.formats import render
-    from tuner.workflows.run import shown
 
     print(render(board, top=10, width=terminal_width()))
     sys.stdout.flush()
-    where = shown(folder)
+    where = layout.shown(folder)
     best = board.best
     if best is not None and best.record.summary is not None:
         value = number(best.record.summary.mean)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import is_unfinished, replaced_folder
 
-#: Name of a file in every fetched folder. It says where the folder came from. Such a folder may be fetched
-#: again.
-FETCHED = ".fetched"
-#: Names in a study's folder that only the driver needs.
-_LEFT_OUT = {".lock", ".tune", FETCHED}
+__all__ = ["digest", "pack_folder", "unpack_folder"]
 
 
 def pack_folder(folder: Path, archive: Path) -> None:
@@ -29,7 +24,7 @@ def pack_folder(folder: Path, archive: Path) -> None:
 
 def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
     for entry in sorted(path.iterdir()):
-        if entry.name in _LEFT_OUT or entry.name.endswith(".tmp"):
+        if entry.name in layout.LEFT_AT_HOME or is_unfinished(entry.name):
             continue
         with suppress(FileNotFoundError):
             if entry.is_dir():
@@ -52,15 +47,10 @@ def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
     source
         Where the archive comes from, as text for people.
     """
-    folder, old = archive.with_name("new"), archive.with_name("old")
-    folder.mkdir()
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
-    if target.exists():
-        os.replace(target, old)  # noqa: PTH105  # atomic by its documentation
-    os.replace(folder, target)  # noqa: PTH105  # as above
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced_folder(target) as folder:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        (folder / layout.FETCHED).write_text(f"{source}\n", encoding="utf-8")
 
 
 def digest(path: Path) -> str:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.archive import FETCHED, digest, unpack_folder
+from tuner.artifacts import layout
+from tuner.cluster.archive import digest, unpack_folder
 from tuner.cluster.follow import end_of
 from tuner.cluster.job_output import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, Problem, StoreError
@@ -77,7 +78,7 @@ def fetch(client: JobSubmissionClient, folder: str, target: Path) -> int:
     ClusterError
         If there is no such folder on the head, or the archive is incomplete.
     """
-    if target.exists() and not (target / FETCHED).exists():
+    if target.exists() and not (target / layout.FETCHED).exists():
         rule = "must be a new or a fetched folder, but has results of this machine"
         raise StoreError(str(target), [Problem("", rule, "name another folder with --to")])
     job_id = _start(client, "pack", folder)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, StudyError
 from tuner.formatting import size
@@ -22,7 +23,7 @@ PARCEL_LIMIT = 250 * 2**20
 
 #: Folder in the parcel for data files from outside the working folder.
 _DATA_FOLDER = "_data"
-_LEFT_OUT = {"__pycache__", "studies", "node_modules"}
+_LEFT_OUT = {"__pycache__", str(layout.DEFAULT_OUTPUT), "node_modules"}
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts, artifacts_at, try_out
 from tuner.errors import Problem, StoreError
 from tuner.execution.nodes import Answer, ask_every_node
@@ -69,7 +69,7 @@ def written(artifacts: Artifacts) -> Iterator[str]:
     StoreError
         See `check_here`.
     """
-    name = f".check/driver-{uuid.uuid4().hex}"
+    name = layout.probe()
     try:
         artifacts.write(name, b"")
         try:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.artifacts import layout
 from tuner.data.folds import Fold
 from tuner.errors import InterruptedSearchError
 from tuner.evaluation import Plan, evaluate_fold
@@ -24,7 +25,7 @@ from tuner.trials.messages import Job
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure
 from tuner.trials.records import Evaluation
 
-__all__ = ["Ended", "refit_all", "refit_log"]
+__all__ = ["Ended", "refit_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,6 @@ class Ended:
     fit: Fit | None
     failure: Failure | None
     seconds: float
-
-
-def refit_log(job: Job) -> str:
-    """Return the path of a fit's log, relative to the study's folder."""
-    return f"logs/final-{job.number:04d}-seed-{job.seeds[0]}.log"
 
 
 def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeout: float | None) -> Ended:
@@ -87,7 +83,13 @@ def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeou
             job.params, fold, once, job.seeds[0], evaluations.append, report_all_users=by_user.update
         )
 
-    failure = attempt(work, job, log=Path(folder) / refit_log(job), threads=threads, timeout=timeout)
+    failure = attempt(
+        work,
+        job,
+        log=Path(folder, layout.holdout_fit_log(job.number, job.seeds[0])),
+        threads=threads,
+        timeout=timeout,
+    )
     fit = Fit(evaluations[-1], by_user) if failure is None else None
     return Ended(job, fit, failure, time.perf_counter() - began)
 
