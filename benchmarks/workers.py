@@ -7,9 +7,10 @@ runs inside `tuner.execution.sandbox.attempt`, as a trial of a search does: that
 writes the log to a file and cleans up. The environment is that of a worker. Resident memory is read after
 each clean-up.
 
-`growth_mb_per_100_trials` is the slope of a straight line through all trials except the first quarter.
-`first_mb` and `last_mb` are the memory after the first and the last trial. A drawing is written to
-`results/workers.svg`.
+`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials.
+oneDNN caches compiled operators, one for each shape, so memory grows while trials bring new shapes.
+`ONEDNN_PRIMITIVE_CACHE_CAPACITY=0` shows the memory without that cache. `first_mb` and `last_mb` are the
+memory after the first and the last trial. Also draws `results/workers.svg`.
 """
 
 from __future__ import annotations

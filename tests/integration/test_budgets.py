@@ -90,7 +90,7 @@ def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Smal
     assert said.count("(violates parameters <= 3000)") == sum(breaks)
     assert f"best: trial {board.best.record.number} " in said
     front = [row.record.number for row in board.rows if row.front == 1]
-    assert f"front, beaten by none in all objectives: trials {', '.join(map(str, front))}\n" in said
+    assert f"Pareto front: trials {', '.join(map(str, front))}\n" in said
     popular = next(row for row in board.rows if row.record.name == "popular")
     assert popular.front == 1, "none has fewer parameters"
     assert all(row.record.summary.recommend_seconds > 0 for row in board.rows)

@@ -135,8 +135,8 @@ def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Smal
 
     stderr = ended_with(RAY_DIED, process)
 
-    assert f"Ray's control service (process {victim}) has died under the search" in stderr
-    assert stderr.endswith("\n  the same command goes on; nothing finished is lost\n")
+    assert f"Ray's control service (process {victim}) has died during the search" in stderr
+    assert stderr.endswith("\n  run the same command again to continue; all finished work is in the store\n")
     deadline = time.monotonic() + 60
     while left := [name(pid) for pid in session(process.pid)]:
         assert time.monotonic() < deadline, f"left behind: {left}"

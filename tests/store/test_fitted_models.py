@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tuner.artifacts import layout
 from tuner.config import study_from_mapping
-from tuner.store.fitted_models import FittedModelRetention, models_folder, save_fitted_model
+from tuner.store.fitted_models import FittedModelRetention, save_fitted_model
 from tuner.trials.constraints import Constraint
 from tuner.trials.messages import Job
 from tuner.trials.objective import summarise
@@ -105,10 +106,10 @@ def test_a_kept_model_recommends_as_it_did(folds, tmp_path):
         before[fold] = recommend(model, folds[fold], 10, filter_viewed=True)
 
     evaluate_folds(params, folds, plan, (1, 2), lambda evaluation: None, keep_model=keep)
-    files = sorted(path.name for path in models_folder(tmp_path, 7).iterdir())
+    files = sorted(path.name for path in layout.models_folder(tmp_path, 7).iterdir())
     assert files == ["fold-1.pickle", "fold-2.pickle"]
     for fold, expected in before.items():
-        model = load_model(models_folder(tmp_path, 7) / f"fold-{fold + 1}.pickle")
+        model = load_model(layout.models_folder(tmp_path, 7) / f"fold-{fold + 1}.pickle")
         assert_frame_equal(recommend(model, folds[fold], 10, filter_viewed=True), expected)
 
 
@@ -128,7 +129,7 @@ def _summary(value):
 
 
 def _write(folder, number):
-    path = models_folder(folder, number)
+    path = layout.models_folder(folder, number)
     path.mkdir(parents=True)
     (path / "fold-1.pickle").write_bytes(b"model")
 

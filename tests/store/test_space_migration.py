@@ -18,12 +18,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.store.test_contract import Place
 from tests.store.test_study_store import BASELINES, FACTS, N_FOLDS, ROOT, evaluations_of, finish, report_all
+from tuner.artifacts.layout import JOURNAL
 from tuner.config import Sampler
 from tuner.errors import SpaceError, StoreError, TrialError
 from tuner.space import Choice, Divides, Float, Int, Space, Value
 from tuner.store import Asked, StudyStore, read_records
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, open_journal
+from tuner.store.journal import open_journal
 from tuner.store.space_migration import Growth
 from tuner.trials.outcomes import Failure, Stop
 

@@ -112,7 +112,7 @@ def test_a_study_bounds_its_metrics_and_quantities() -> None:
         ("parameters < 1", "such as 'parameters <= 5e6'"),
     ],
 )
-def test_a_wrong_constraint_is_told_before_anything_runs(text: str, rule: str) -> None:
+def test_a_wrong_constraint_is_reported_before_anything_runs(text: str, rule: str) -> None:
     with pytest.raises(StudyError) as caught:
         study_from_mapping({**STUDY, "search": {"constraints": [SMALL, text]}})
     (problem,) = caught.value.problems
@@ -172,11 +172,11 @@ def test_samplers_take_them_also_of_baselines(tmp_path: Path, use: str) -> None:
         n_parameters = 500 * int(str(asked.params.get("n_blocks", 0)))
         done = summary(n_parameters / 10_000, n_parameters=n_parameters)
         store.complete(asked.number, done, seconds=1, log="")
-    told = store.study.get_trials(states=[TrialState.COMPLETE])
-    assert all(trial.constraints.keys() == {SMALL, COVERED} for trial in told)
+    complete = store.study.get_trials(states=[TrialState.COMPLETE])
+    assert all(trial.constraints.keys() == {SMALL, COVERED} for trial in complete)
 
 
-def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -> None:
+def test_a_repeated_point_is_reported_with_the_values_of_the_first(tmp_path: Path) -> None:
     store = opened(tmp_path, SMALL)
     few = Space({"cls": "SASRecModel", "n_blocks": Int(1, 3)})
     while (asked := store.ask(few, 1, dict)) is not None:
@@ -192,11 +192,11 @@ def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -
     }
 
 
-def test_a_trial_that_was_half_told_when_its_driver_died_is_told_again(tmp_path: Path, recwarn) -> None:
+def test_a_trial_half_reported_when_its_driver_died_is_reported_again(tmp_path: Path, recwarn) -> None:
     store = opened(tmp_path, SMALL)
     asked = store.ask(SPACE, 1, dict)
-    half_told = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
-    half_told.set_constraint(SMALL, 200)
+    half_reported = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
+    half_reported.set_constraint(SMALL, 200)
     again = opened(tmp_path, SMALL)
     assert again.interrupted() == [asked.number]
     again.ask_again(asked.number, SPACE, 1, dict)
@@ -216,16 +216,16 @@ def test_constraints_are_a_fact_of_a_study(tmp_path: Path) -> None:
 def test_of_a_long_history_the_best_feasible_trials_are_seen() -> None:
     study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))
     distribution = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    n_told = 2 * HISTORY
-    for number in range(n_told):
-        x = number / n_told
+    n_complete = 2 * HISTORY
+    for number in range(n_complete):
+        x = number / n_complete
         trial = optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=1 - x)
         trial.set_constraint(SMALL, 1.0 if number < 100 else 0.0)
         study.add_trial(trial)
     history = _History(study)
     history.renew()
     seen = {trial.number for trial in history.excerpt()._get_trials()}
-    assert seen == {*range(100, 100 + HISTORY // 2), *range(n_told - HISTORY // 2, n_told)}
+    assert seen == {*range(100, 100 + HISTORY // 2), *range(n_complete - HISTORY // 2, n_complete)}
 
 
 def test_a_trial_that_violates_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ Credentials come from the environment of each process, or from the role of its m
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import is_unfinished, write_file
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -50,16 +52,7 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file. An existing file is replaced."""
-        path = Path(self.place, name)
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        except OSError:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise
+        write_file(Path(self.place, name), content)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content, None if there is none."""
@@ -71,7 +64,9 @@ class Folder:
     def names(self, under: str) -> Sequence[str]:
         """Return the names of all files in a folder and below it, sorted."""
         found = (path for path in Path(self.place, under).rglob("*") if path.is_file())
-        return sorted(path.relative_to(self.place).as_posix() for path in found if path.suffix != ".tmp")
+        return sorted(
+            path.relative_to(self.place).as_posix() for path in found if not is_unfinished(path.name)
+        )
 
     def delete(self, name: str) -> None:
         """Remove a file if it exists."""
@@ -166,7 +161,7 @@ def try_out(artifacts: Artifacts, seen: str | None = None) -> str | None:
     str or None
         The error in one line, None if there is none.
     """
-    name, content = f".check/{uuid.uuid4().hex}", os.urandom(16)
+    name, content = layout.probe(), os.urandom(16)
     try:
         artifacts.write(name, content)
         if artifacts.read(name) != content:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
-from tuner.artifacts.user_values import users_path, write_users
+from tuner.artifacts.user_values import write_users
 from tuner.trials.messages import Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary, Users
@@ -65,16 +66,16 @@ class Mirror:
         """
         write_users(self._folder, number, users)
         try:
-            self._leave(users_path(self._folder, number, users.fold))
+            self._leave(self._folder / layout.users(number, users.fold))
         except OSError as error:
             logger.warning("per-user values of trial %d cannot be copied: %s", number, error)
 
     def bring_users(self, number: int | None = None) -> None:
         """Copy per-user values of other drivers, of one trial or of all, that are missing in the folder."""
-        begin = "" if number is None else f"trial-{number:04d}-"
         try:
-            for name in self._artifacts.names("users"):
-                if Path(name).name.startswith(begin) and not (self._folder / name).exists():
+            for name in self._artifacts.names(layout.USERS):
+                wanted = number is None or layout.is_users_of(name, number)
+                if wanted and not (self._folder / name).exists():
                     self._bring(name)
         except OSError as error:
             logger.warning("per-user values in %s cannot be read: %s", self._artifacts.place, error)
@@ -85,7 +86,7 @@ class Mirror:
         A worker may write its log after its trial has ended.
         """
         try:
-            for name in self._artifacts.names("logs"):
+            for name in self._artifacts.names(layout.LOGS):
                 if not (self._folder / name).exists():
                     self._bring(name)
         except OSError as error:
@@ -94,16 +95,15 @@ class Mirror:
     def drop_checkpoint(self, number: int) -> None:
         """Remove the checkpoint of a trial that has ended."""
         try:
-            self._artifacts.delete(f"checkpoints/trial-{number:04d}.ckpt")
+            self._artifacts.delete(layout.checkpoint(number))
         except OSError as error:
             logger.warning("the checkpoint of trial %d cannot be removed: %s", number, error)
 
     def _copy(self, number: int) -> None:
         try:
-            self._bring(f"logs/trial-{number:04d}.log")
-            for pattern in (f"{number:04d}-*/*", "events.*"):  # the trial's run, and the layout for all runs
-                for path in self._folder.glob(f"tensorboard/{pattern}"):
-                    self._leave(path)
+            self._bring(layout.trial_log(number))
+            for path in layout.tensorboard_files(self._folder, number):
+                self._leave(path)
         except OSError as error:
             logger.warning("some files of trial %d cannot be copied: %s", number, error)
 

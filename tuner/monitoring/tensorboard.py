@@ -40,6 +40,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.space.class_names import short_name
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
@@ -244,7 +245,7 @@ class _Run(_EventFile):
 
 def _run_name(job: Job) -> str:
     label = re.sub(r"[^\w.-]+", "_", job.label)
-    return f"{job.number:04d}-{label[:LABEL_LENGTH]}"
+    return layout.tensorboard_run(job.number, label[:LABEL_LENGTH])
 
 
 def _hparam(value: object) -> bool | float | str:

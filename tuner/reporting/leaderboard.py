@@ -6,7 +6,7 @@ another process runs it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -169,43 +169,12 @@ def rank(
     sort
         See `load_leaderboard`.
     """
-    objective = str(stored.facts["objective"])
-    direction = stored.direction
-    metric = sort or objective
-    labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
-    if sort is not None and labels and sort not in labels:
-        rule = f"must be a metric of the study, but got {sort!r}"
-        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+    _check_metric(stored, sort)
     varying = varying_params([record for record in stored.records if record.status.is_trained])
-
-    def value(record: TrialRecord) -> float:
-        assert record.summary is not None, "only complete trials are ranked"
-        return record.summary.metrics[metric]
-
-    # If the study began to report a metric later, its earlier trials do not have it.
-    done = [
-        record
-        for record in stored.records
-        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
-    ]
-    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
-    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
-
-    further = further_objectives(stored.facts)
-    front = _fronts([record for record in done if not breaks[record.number]], objective, direction, further)
-
-    def place_of(record: TrialRecord) -> tuple[bool, int, float]:
-        at = 0 if sort else front.get(record.number, 0)
-        return bool(breaks[record.number]), at, -value(record) if direction == "maximize" else value(record)
-
-    done.sort(key=lambda record: (place_of(record), record.number))
     living = {driver.id for driver in drivers} | ({None} if running else set())
-    rows: list[Row] = []
-    for place, record in enumerate(done, 1):
-        tied = rows[-1].rank if rows and place_of(rows[-1].record) == place_of(record) else place
-        row = _row(record, tied, varying, living=living)
-        rows.append(replace(row, breaks=breaks[record.number], front=front.get(record.number)))
-    ranked = {record.number for record in done}
+    placed = _placed(stored, sort)
+    rows = list(_ranked_rows(placed, varying, living))
+    ranked = {one.record.number for one in placed}
     rest = sorted(
         (r for r in stored.records if r.number not in ranked and r.status.is_trained),
         key=lambda record: (_ORDER.index(record.status), record.number),
@@ -214,7 +183,60 @@ def rank(
     final = final_of(stored)
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
-    return Leaderboard(stored.name, objective, direction, tuple(rows), further, tuple(drivers), final)
+    objective, further = str(stored.facts["objective"]), further_objectives(stored.facts)
+    return Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
+
+
+def _check_metric(stored: StoredStudy, sort: str | None) -> None:
+    labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
+    if sort is not None and labels and sort not in labels:
+        rule = f"must be a metric of the study, but got {sort!r}"
+        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A complete trial, and what decides its place."""
+
+    record: TrialRecord
+    breaks: tuple[Constraint, ...]
+    front: int | None
+    key: tuple[bool, int, float]  # the lowest is the best; trials with equal keys share a rank
+
+
+def _placed(stored: StoredStudy, sort: str | None) -> list[_Placed]:
+    """Return the trials that can be ranked, best first."""
+    objective = str(stored.facts["objective"])
+    metric = sort or objective
+    sign = -1 if stored.direction == "maximize" else 1
+    # A metric that the study got later is missing from its earlier trials.
+    values = {
+        record.number: sign * record.summary.metrics[metric]
+        for record in stored.records
+        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
+    }
+    done = [record for record in stored.records if record.number in values]
+    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
+    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
+    feasible = [record for record in done if not breaks[record.number]]
+    front = _fronts(feasible, objective, stored.direction, further_objectives(stored.facts))
+
+    def place(record: TrialRecord) -> _Placed:
+        number = record.number
+        at = 0 if sort else front.get(number, 0)
+        return _Placed(record, breaks[number], front.get(number), (bool(breaks[number]), at, values[number]))
+
+    return sorted(map(place, done), key=lambda one: (one.key, one.record.number))
+
+
+def _ranked_rows(
+    placed: Sequence[_Placed], varying: Sequence[str], living: Collection[str | None]
+) -> Iterator[Row]:
+    """Yield the rows of ranked trials."""
+    rank_of: dict[tuple[bool, int, float], int] = {}
+    for place, one in enumerate(placed, 1):
+        row = _row(one.record, rank_of.setdefault(one.key, place), varying, living=living)
+        yield replace(row, breaks=one.breaks, front=one.front)
 
 
 #: Order of the rows below the ranked ones, by status.

@@ -40,7 +40,7 @@ def compare_on_users(
 
 
 def _values(folder: Path, record: TrialRecord) -> Mapping[int, NDArray[np.float32]]:
-    """Return a trial's per-user values at its best epoch, by fold; empty if those of a fold are missing."""
+    """Return a trial's per-user values at its best epoch by fold; empty if those of a fold are missing."""
     if record.summary is None:
         return {}
     epoch = record.summary.epoch

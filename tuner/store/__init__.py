@@ -24,7 +24,6 @@ baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `s
 from __future__ import annotations
 
 from tuner.store.location import (
-    STUDY_FILE,
     hold_study,
     report_lost_store,
     store_exists,
@@ -37,7 +36,6 @@ from tuner.store.shared_view import News
 from tuner.store.study_store import Asked, StudyStore
 
 __all__ = [
-    "STUDY_FILE",
     "Asked",
     "News",
     "StudyStore",

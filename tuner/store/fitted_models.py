@@ -12,13 +12,13 @@ Only models that have epochs are retained. Other models are fitted quickly, and 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
@@ -31,17 +31,9 @@ if TYPE_CHECKING:
     from tuner.config import Study
     from tuner.trials.stored import TrialRecord
 
-__all__ = ["FittedModelRetention", "models_folder", "save_fitted_model"]
+__all__ = ["FittedModelRetention", "save_fitted_model"]
 
 logger = logging.getLogger(__name__)
-
-#: Folder of the models in a study's folder.
-FOLDER = "models"
-
-
-def models_folder(folder: Path, number: int) -> Path:
-    """Return the folder of a trial's models. It exists only if models were saved."""
-    return folder / FOLDER / f"trial-{number:04d}"
 
 
 def save_fitted_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> None:
@@ -64,17 +56,14 @@ def save_fitted_model(folder: Path, number: int, fold: int, model: ModelBase[Any
 
     if not isinstance(model, TransformerModelBase):
         return
-    path = models_folder(folder, number) / f"fold-{fold + 1}.pickle"
-    unfinished = path.with_suffix(".tmp")
+    path = layout.model_path(folder, number, fold)
+    remove_leftovers(path)  # of an earlier attempt; a model may be large
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         to_cpu(model)
-        model.save(unfinished)
-        os.replace(unfinished, path)  # noqa: PTH105  # atomic by its documentation
+        with replaced_file(path) as unfinished:
+            model.save(unfinished)
     except (OSError, RuntimeError) as error:  # torch raises a RuntimeError if the disk is full
         logger.warning("the model of fold %d cannot be saved: %s", fold + 1, error)
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 class FittedModelRetention:
@@ -154,10 +143,10 @@ class FittedModelRetention:
         return set(sorted(self._ended, key=self._ended.__getitem__)[: self.n_best])
 
     def _sweep(self, unfinished: set[int]) -> None:
-        retained = {models_folder(self.folder, number) for number in self._best() | unfinished}
-        for path in (self.folder / FOLDER).glob("trial-*"):
+        retained = {layout.models_folder(self.folder, number) for number in self._best() | unfinished}
+        for path in layout.all_models(self.folder):
             if path not in retained:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _remove(self, number: int) -> None:
-        shutil.rmtree(models_folder(self.folder, number), ignore_errors=True)
+        shutil.rmtree(layout.models_folder(self.folder, number), ignore_errors=True)

@@ -25,16 +25,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.artifacts.layout import JOURNAL, journal_lock
 from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
 from tuner.trials.schema import EVALUATION_KEY
 
-__all__ = ["JOURNAL", "JournalStudy", "batched_writes", "open_journal", "read_journal"]
+__all__ = ["JournalStudy", "batched_writes", "open_journal", "read_journal"]
 
 logger = logging.getLogger(__name__)
 
-#: Name of the file in a study's folder.
-JOURNAL = "journal.log"
 #: Optuna's operations (`JournalOperation`) that `read_journal` follows.
 _CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTR, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTR = 0, 1, 2, 4, 6, 8
 _TRIAL_PARAM = 5
@@ -50,7 +49,7 @@ class _Backend(JournalFileBackend):
     """Optuna's journal file. It knows the last line that was read, and leaves no half-written lines."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), lock_obj=JournalLock(path.with_name(".journal.lock")))
+        super().__init__(str(path), lock_obj=JournalLock(journal_lock(path)))
         self.line = 0
         self._path = path
         self._batched = False

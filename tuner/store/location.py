@@ -8,15 +8,14 @@ from pathlib import Path
 
 import yaml
 
+from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.store.database import filled_url, report_lost_database
-from tuner.store.journal import JOURNAL
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.store.locking.files import hold_lock
 from tuner.store.locking.postgres import advisory_drivers, hold_by_advisory_locks
 
 __all__ = [
-    "STUDY_FILE",
     "check_place",
     "hold_study",
     "report_lost_store",
@@ -26,11 +25,6 @@ __all__ = [
     "study_holder",
 ]
 
-#: File with the study as it was first run, in the study's folder.
-STUDY_FILE = "study.yaml"
-
-#: File in the folder that the driver of the study locks.
-LOCK = ".lock"
 #: Hint how to continue after an error of the store.
 GOES_ON = "then run the same command again: it continues the search, and no recorded result is lost"
 
@@ -108,8 +102,7 @@ def _lock_file(storage: str, folder: Path, name: str) -> tuple[Path, str] | None
     full = filled_url(storage, folder)
     if full.get_backend_name() != "sqlite":
         return None
-    path = Path(full.database or "")
-    return path.parent, f".{path.name}.{name}.lock"
+    return database_lock(Path(full.database or ""), name)
 
 
 @contextmanager

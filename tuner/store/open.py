@@ -21,6 +21,7 @@ from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
 from tuner.trials.objective import Direction
+from tuner.trials.schema import FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives
 
@@ -69,29 +70,47 @@ def open_store(
         If the study in the folder has other facts (the message names each difference) or another storage, or
         if the storage cannot be used.
     """
-    _quiet_optuna()
-    check_place(folder, storage)
-    check = None if hold is None else hold.check
-    opened = open_journal(folder) if storage is None else open_database(storage, folder, check)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened = _open_storage(folder, storage, hold)
     directions = [direction, *further_objectives(facts).values()]
     study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
-    known = study.user_attrs.get("facts")
-    if known is None:
-        study.set_user_attr("facts", dict(facts))
-        study.set_user_attr("versions", versions())
+    if study.user_attrs.get(FACTS) is None:
+        study.set_user_attr(FACTS, dict(facts))
+        study.set_user_attr(VERSIONS, versions())
     else:
-        plain = json.loads(json.dumps(facts))
-        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
-        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
-        _refuse(folder, refused, known, plain)
-        if differ and grow is not None:
-            _refuse_beside_others(folder, differ, hold)
-            study = grow(study, plain)
+        study = _with_its_facts(study, facts, folder, grow, hold)
+    study.sampler = make_sampler(sampler, _sampler_seed(study, seed, hold))
+    return StudyStore(study, seed, hold)
+
+
+def _open_storage(folder: Path, storage: str | None, hold: Hold | None) -> optuna.storages.BaseStorage:
+    check_place(folder, storage)
+    if storage is None:
+        return open_journal(folder)
+    return open_database(storage, folder, None if hold is None else hold.check)
+
+
+def _sampler_seed(study: optuna.Study, seed: int, hold: Hold | None) -> int:
+    """Return a seed for the next trials of a study."""
     done = len(study.get_trials(deepcopy=False))
     # With the same seed, all drivers that share a study would suggest the same points.
     own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
-    study.sampler = make_sampler(sampler, fold_seed(seed, own, done))
-    return StudyStore(study, seed, hold)
+    return fold_seed(seed, own, done)
+
+
+def _with_its_facts(
+    study: optuna.Study, facts: Mapping[str, object], folder: Path, grow: Grow | None, hold: Hold | None
+) -> optuna.Study:
+    """Return a study that is continued, or the one that `grow` puts in its place; refuse other facts."""
+    known = study.user_attrs[FACTS]
+    plain = json.loads(json.dumps(facts))
+    differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
+    refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
+    _refuse(folder, refused, known, plain)
+    if not differ or grow is None:
+        return study
+    _refuse_beside_others(folder, differ, hold)
+    return grow(study, plain)
 
 
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
@@ -117,7 +136,3 @@ def _refuse_beside_others(folder: Path, differ: Sequence[str], hold: Hold | None
         rule = f"must stay as it is while {who} runs the study, but {', '.join(differ)} would change"
         hint = "stop that run first, or run with the space of the study"
         raise StoreError(str(folder), [Problem("space", rule, hint)])
-
-
-def _quiet_optuna() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -10,9 +10,10 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from tuner.artifacts.layout import JOURNAL
 from tuner.errors import Problem, StoreError
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, read_journal
+from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
 from tuner.trials.schema import record_of
 from tuner.trials.stored import StoredStudy, TrialRecord
@@ -71,7 +72,7 @@ def check_exists(folder: Path) -> None:
         If the folder has no study.
     """
     if not store_exists(folder):
-        rule = "must be the folder of a study, but it has no journal.log"
+        rule = f"must be the folder of a study, but it has no {JOURNAL}"
         raise StoreError(
             str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
         )

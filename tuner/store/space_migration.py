@@ -31,10 +31,11 @@ from optuna.distributions import (
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.artifacts import layout
 from tuner.errors import TrialError
 from tuner.space import Int, Space, Value, short_name
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, open_journal
+from tuner.store.journal import open_journal
 from tuner.trials.schema import is_trial, params_of
 
 if TYPE_CHECKING:
@@ -137,20 +138,19 @@ def _replace_journal(
     old: optuna.Study, folder: Path, facts: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> tuple[optuna.Study, str]:
     """Replace the journal with a new one; return its study, and the name of the backup."""
-    journal, unfinished = folder / JOURNAL, folder / f".{_UNFINISHED}"
+    journal, unfinished = folder / layout.JOURNAL, layout.new_journal_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     _copy(old, old.study_name, open_journal(unfinished), facts, trials)
-    names = (f"{journal.stem}.{number}{journal.suffix}" for number in count(1))
-    backup = next(name for name in names if not (folder / name).exists())
-    with journal.open("rb") as source, (unfinished / backup).open("wb") as copied:
+    backup = layout.free_backup(folder)
+    with journal.open("rb") as source, (unfinished / backup.name).open("wb") as copied:
         shutil.copyfileobj(source, copied)
         copied.flush()
         os.fsync(copied.fileno())
-    (unfinished / backup).replace(folder / backup)
-    (unfinished / JOURNAL).replace(journal)
+    (unfinished / backup.name).replace(backup)
+    (unfinished / layout.JOURNAL).replace(journal)
     shutil.rmtree(unfinished)
-    return optuna.load_study(study_name=old.study_name, storage=open_journal(folder)), backup
+    return optuna.load_study(study_name=old.study_name, storage=open_journal(folder)), backup.name
 
 
 def _replace_in_database(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.artifacts.sync import Mirror
 from tuner.artifacts.user_values import drop_checkpoint, read_users, write_users
 from tuner.execution.artifact_checks import check_from_every_node
@@ -75,7 +76,9 @@ def make_tensorboard(opened: OpenedStudy) -> TensorBoardWriter:
     """Return the observer that writes TensorBoard's files. The caller closes it."""
     metrics = opened.study.metrics
     return TensorBoardWriter(
-        opened.folder / "tensorboard", objective=metrics.objective.label, direction=metrics.direction
+        layout.tensorboard_folder(opened.folder),
+        objective=metrics.objective.label,
+        direction=metrics.direction,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.artifacts import layout
 from tuner.reporting.html.report_data import ReportData
 
 __all__ = ["Failures", "FoldFacts", "data_facts", "failures", "fold_facts", "reproduction", "settings"]
@@ -107,7 +108,7 @@ def reproduction(report: ReportData) -> list[str]:
     )
     commands = [f"pip install {pins}"] if pins else []
     commands += [
-        f"tuner run {report.folder_shown}/study.yaml",
+        f"tuner run {report.folder_shown}/{layout.STUDY_FILE}",
         f"tuner show {report.folder_shown} best",
         f"tuner report {report.folder_shown}",
     ]

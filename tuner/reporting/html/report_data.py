@@ -13,13 +13,14 @@ from typing import Any
 import yaml
 from optuna.trial import FrozenTrial
 
+from tuner.artifacts import layout
 from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
 from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
 from tuner.space.class_names import short_name
-from tuner.store import STUDY_FILE, read_points, read_records, study_holder
+from tuner.store import read_points, read_records, study_holder
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["ReportData", "gather", "label_of", "name_of", "so_far"]
@@ -171,7 +172,7 @@ def so_far(record: TrialRecord, objective: str, *, maximize: bool) -> float | No
 def _study_file(folder: Path) -> Mapping[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        plain = yaml.load((folder / STUDY_FILE).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
+        plain = yaml.load((folder / layout.STUDY_FILE).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
     except (OSError, ValueError, yaml.YAMLError):  # the report needs only the store; the file adds details
         return {}
     return plain if isinstance(plain, dict) else {}

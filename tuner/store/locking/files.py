@@ -13,6 +13,7 @@ from typing import IO
 
 from optuna.storages.journal._file import BaseJournalFileLock
 
+from tuner.artifacts.layout import LOCK
 from tuner.errors import Problem, StoreError
 
 __all__ = ["JournalLock", "busy", "hold_lock", "lock_holder", "this_process", "wait_for_lock"]
@@ -63,7 +64,7 @@ def busy(source: str, holder: str | None, *, name: str = "this study", hint: str
     )
 
 
-def lock_holder(folder: Path, name: str = ".lock") -> str | None:
+def lock_holder(folder: Path, name: str = LOCK) -> str | None:
     """Return the process that holds an exclusive lock now, None if no process does."""
     path = folder / name
     try:
@@ -92,7 +93,7 @@ def _take(file: IO[str], kind: int) -> None:
 
 @contextmanager
 def hold_lock(
-    folder: Path, name: str = ".lock", *, source: str | None = None, shared: bool = False
+    folder: Path, name: str = LOCK, *, source: str | None = None, shared: bool = False
 ) -> Iterator[None]:
     """Hold a lock on the study's folder for this process.
 

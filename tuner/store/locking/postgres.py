@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,6 @@ def hold_by_advisory_locks(
         If another process runs the study and does not share it (the message names it), or if the database
         cannot be reached.
     """
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # most studies have a journal
-
     with connected(url, folder) as connection:
         for name, value in {"application_name": this_process()[:63], **_KEEPALIVE}.items():
             _run(connection, "SELECT set_config(:name, :value, false)", name=name, value=value)
@@ -78,29 +77,48 @@ def hold_by_advisory_locks(
             hint = SHARED_HINT if together else SHARE_HINT if shared else None
             raise busy(url, who, name=repr(study), hint=hint)
         driver = _numbered(connection, study)
+        held = _Held(connection, url, folder, study, goes_on)
+        yield Hold(driver, shared, held.living, held.turn, held.check)
 
-        def check() -> None:
-            try:
-                _run(connection, "SELECT 1")
-            except SQLAlchemyError as error:
-                raise database_lost(url, _GONE, goes_on) from error
 
-        @contextmanager
-        def turn() -> Iterator[None]:
-            check()
-            with report_lost_database(url, folder, goes_on):
-                _run(connection, "SELECT pg_advisory_lock(:key)", key=_key(f"{study} turn"))
-            try:
-                yield
-            finally:
-                with suppress(SQLAlchemyError):  # a lost lock needs no unlocking, and `check` will report it
-                    _run(connection, "SELECT pg_advisory_unlock(:key)", key=_key(f"{study} turn"))
+@dataclass(frozen=True)
+class _Held:
+    """A connection that holds a study."""
 
-        def living() -> tuple[Driver, ...]:
-            check()
-            return tuple(driver for driver, _ in _drivers(connection, study))
+    connection: Connection
+    url: str
+    folder: Path
+    study: str
+    goes_on: str
 
-        yield Hold(driver, shared, living, turn, check)
+    def check(self) -> None:
+        """Raise `SearchError` if the connection is gone, and the lock with it."""
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # most studies have a journal
+
+        try:
+            _run(self.connection, "SELECT 1")
+        except SQLAlchemyError as error:
+            raise database_lost(self.url, _GONE, self.goes_on) from error
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other drivers from taking a turn within it."""
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # as above
+
+        self.check()
+        key = _key(f"{self.study} turn")
+        with report_lost_database(self.url, self.folder, self.goes_on):
+            _run(self.connection, "SELECT pg_advisory_lock(:key)", key=key)
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # a lock that is gone needs no unlocking; `check` will tell
+                _run(self.connection, "SELECT pg_advisory_unlock(:key)", key=key)
+
+    def living(self) -> tuple[Driver, ...]:
+        """Return all drivers that run the study at the moment."""
+        self.check()
+        return tuple(driver for driver, _ in _drivers(self.connection, self.study))
 
 
 def advisory_drivers(url: str, folder: Path, study: str) -> tuple[Driver, ...]:
