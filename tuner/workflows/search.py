@@ -1,4 +1,4 @@
-"""Runs the trials of an opened study under Ray, until a budget is used up or the search ends otherwise."""
+"""Runs the trials of an opened study with Ray until a budget is used up, or the search ends before that."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Outcome:
     Attributes
     ----------
     reason
-        For programs: the key of a budget, ``exhausted`` or ``ended``.
+        Reason for programs: the key of a budget, ``exhausted`` or ``ended``.
     text
-        For people.
+        Reason for people.
     """
 
     reason: str
@@ -44,12 +44,12 @@ class Outcome:
 
 
 def search(opened: OpenedStudy) -> Outcome:
-    """Run trials until a budget is used up, or the search ends otherwise.
+    """Run trials until a budget is used up, or the search ends for another reason.
 
     Raises
     ------
     SearchError
-        If the first trials all fail in one way, or the store is lost.
+        If the first trials all fail with the same cause, or the store can no longer be written.
     InterruptedSearchError
         On Ctrl-C.
     """
@@ -58,12 +58,12 @@ def search(opened: OpenedStudy) -> Outcome:
         mirror = wiring.make_mirror(opened)
         if mirror is not None:
             stack.callback(mirror.bring_logs)
-        opened.budget.start()  # Ray's start does not count
+        opened.budget.start()  # the start of Ray does not count
         progress = wiring.make_progress(opened, capacity)
         tensorboard = wiring.make_tensorboard(opened)
         stack.callback(tensorboard.close)
-        kept = wiring.make_kept_models(opened, capacity)
-        observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), kept]
+        retention = wiring.make_model_retention(opened, capacity)
+        observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), retention]
         observers += [one for one in (mirror, opened.events) if one is not None]
         searcher = wiring.make_searcher(opened, observers, capacity, mirror)
         slots = at_once(capacity, trial_share(opened.study.resources))
@@ -73,7 +73,7 @@ def search(opened: OpenedStudy) -> Outcome:
 
 
 def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> None:
-    """Let Ray Tune run the trials; raise the search's own error, whatever Tune made of it."""
+    """Let Ray Tune run the trials. If the searcher has an error, raise it in place of Tune's error."""
     with progress, _ctrl_c(searcher, opened.console):
         try:
             fit_by_tune(opened.prepared, searcher, opened.folder, opened.hold, artifacts=opened.artifacts)
@@ -84,9 +84,9 @@ def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> No
 
 
 def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
-    """Return why the search has ended, and say it."""
+    """Return why the search has ended, and show it."""
     if searcher.hopeless is not None:
-        hint = f"see {opened.shown}/{layout.LOGS}; mend it and run the same command again"
+        hint = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
     outcome = Outcome("ended", "the search has ended")
     if searcher.exhausted:
@@ -98,20 +98,20 @@ def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
         opened.console.print(outcome.text)
     if searcher.interrupted:
         raise InterruptedSearchError(
-            "interrupted; finished trials are kept", hint="the same command goes on from here"
+            "interrupted; finished trials are kept", hint="run the same command to continue"
         )
     return outcome
 
 
 @contextmanager
 def _ctrl_c(searcher: StudySearcher, console: Console) -> Iterator[None]:
-    """End the search calmly on the first Ctrl-C or SIGTERM, at once on the second."""
+    """On the first Ctrl-C or SIGTERM, let the search end in order; on the second, end it at once."""
 
     def ask_to_end(_signal: int, _frame: FrameType | None) -> None:
         if searcher.interrupted:
             raise KeyboardInterrupt
         searcher.interrupted = True
-        console.print("ending; once more to end at once")
+        console.print("the search ends; press Ctrl-C again to end it at once")
 
     before = {number: signal.signal(number, ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""The objects that a search is made of, each made from an opened study."""
+"""Makes the objects of a search from an opened study."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "make_dashboard_notes",
-    "make_kept_models",
     "make_mirror",
+    "make_model_retention",
     "make_progress",
     "make_searcher",
     "make_tensorboard",
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def make_mirror(opened: OpenedStudy) -> Mirror | None:
-    """Return what copies files between the folder and the artifacts' place; None if that is the folder.
+    """Return the observer that copies files from and to the artifacts' place; None if that is the folder.
 
     Raises
     ------
@@ -89,22 +89,22 @@ def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:
     return DashboardNotes(opened.store.study, objectives, opened.shown)
 
 
-def make_kept_models(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
-    """Return the observer that retains the fitted models of the best trials; say how much they may take."""
+def make_model_retention(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
+    """Return the observer that retains the fitted models of the best trials; show its number of files."""
     study = opened.study
-    kept = FittedModelRetention.of(study, opened.folder, opened.store.records())
+    retention = FittedModelRetention.of(study, opened.folder, opened.store.records())
     if study.training.keep_checkpoints and opened.artifacts is not None:
-        opened.console.print("models: none are kept, since artifacts are not in the study's folder")
+        opened.console.print("models: none are retained, because artifacts are not in the study's folder")
     elif study.training.keep_checkpoints:
         slots = capacity.slots(trial_share(study.resources))
-        opened.console.print(kept.promise(slots, len(opened.prepared.folds)))
-    return kept
+        opened.console.print(retention.promise(slots, len(opened.prepared.folds)))
+    return retention
 
 
 def make_searcher(
     opened: OpenedStudy, observers: Sequence[Observer], capacity: Capacity, mirror: Mirror | None
 ) -> StudySearcher:
-    """Return the searcher, which gives trials to Ray Tune and takes their results."""
+    """Return the searcher, which gives trials to Ray Tune and receives their results."""
     from tuner.execution.study_searcher import StudySearcher  # noqa: PLC0415  # ray
     from tuner.models.build import trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.models.cost import work_of  # noqa: PLC0415  # torch
@@ -138,7 +138,7 @@ def make_searcher(
 
 
 def _referee(opened: OpenedStudy) -> Referee:
-    """Return the referee, which knows all that earlier runs recorded."""
+    """Return the referee with the evaluations of earlier runs."""
     study = opened.study
     referee = Referee(
         study.stopping.halving,
@@ -155,9 +155,9 @@ def _referee(opened: OpenedStudy) -> Referee:
 def _remind(
     referee: Referee, opened: OpenedStudy, record: TrialRecord, *, mirror: Mirror | None = None
 ) -> None:
-    """Tell the referee what an earlier run, or another driver, recorded of a trial."""
+    """Add the evaluations of a trial of an earlier run, or of another driver, to the referee."""
     study, folder = opened.study, opened.folder
-    if mirror is not None and record.summary is not None:  # what the race compares with
+    if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
