@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from tests.made_study import STOPPED, WAITING
+from tuner.artifacts.layout import STUDY_FILE
 from tuner.cli import main
 from tuner.config import Study
 from tuner.errors import StoreError
-from tuner.store import STUDY_FILE, read_records
+from tuner.store import read_records
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.workflows.reproduce import TRAIN_LOSS, Difference, Reproduced, compare_runs, reproduce

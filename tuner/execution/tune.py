@@ -1,4 +1,4 @@
-"""Hands a search to Ray Tune: what each trial takes of a node, and the run itself."""
+"""Runs a search with Ray Tune: the resources that each trial reserves, and the run itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.config import Resources
 from tuner.search.capacity import Share, Shares, cpu_share, trial_share
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_by_tune", "shares_of"]
 
-#: Begin of the names of variables that hold credentials. Tune would hand them on in a runtime environment,
-#: which Ray writes to its logs and shows in the list of processes; nodes have their own.
+#: Prefix of environment variables with credentials. Tune would send them in a runtime environment, which Ray
+#: writes to its logs and shows in the list of processes. Nodes have credentials of their own.
 CREDENTIALS = "AWS_"
 
 
 def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
-    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    """Return the resources that a trial reserves on a node. A classic model reserves no GPU."""
     from tuner.models.build import trains_by_steps  # noqa: PLC0415  # torch
 
     return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
 
 
 def shares_of(prepared: Prepared) -> Shares:
-    """Return what trials of a study may take of a node."""
+    """Return the resources that trials of a study can reserve on a node."""
     resources = prepared.study.resources
     of = partial(_share, resources)
     domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
@@ -60,20 +61,20 @@ def fit_by_tune(
     *,
     artifacts: Artifacts | None,
 ) -> None:
-    """Run trials as the searcher gives them, until it gives no more.
+    """Run trials until the searcher has no more of them.
 
     Parameters
     ----------
     prepared
-        What is searched.
+        The prepared study.
     searcher
-        Gives trials, and takes their results.
+        Chooses trials, and receives their reports.
     folder
-        Of the study.
+        Folder of the study.
     hold
-        Of this driver.
+        Lock of this driver.
     artifacts
-        Where trials keep their files; None: in the folder.
+        Place for the files of trials; None to use the folder.
     """
     from ray import tune  # noqa: PLC0415  # ray
 
@@ -131,16 +132,16 @@ def _trainable(prepared: Prepared, folder: Path, artifacts: Artifacts | None) ->
 @contextmanager
 def _scratch(folder: Path, hold: Hold) -> Iterator[Path]:
     """Give Tune a folder for its snapshots, which nothing reads; remove those of dead drivers."""
-    scratch = folder / ".tune" / hold.driver.id
+    scratch = layout.scratch_folder(folder, hold.driver.id)
     for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
         shutil.rmtree(left, ignore_errors=True)
     try:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):  # others of a shared study have theirs there
+        with suppress(OSError):  # other drivers of a shared study may have files there
             scratch.parent.rmdir()
 
 
 def _tune_name(trial: Trial) -> str:
-    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
+    return layout.tune_trial(trial.config["job"].number, trial.trial_id)

@@ -1,7 +1,7 @@
-"""The leaderboard, a pure function from the records of a store to ranked rows.
+"""Ranks the trials of a study: a pure function from the records of a store to the rows of the leaderboard.
 
-`tuner.reporting.formats` shows them. Needs neither Ray nor torch, and may read a study while another process
-runs it.
+`tuner.reporting.formats` writes the rows. This module needs neither Ray nor torch, and can read a study while
+another process runs it.
 """
 
 from __future__ import annotations
@@ -41,19 +41,21 @@ class Row:
     Attributes
     ----------
     rank
-        From 1; equal values share a rank. None where there is nothing to rank.
+        Rank from 1; equal values have the same rank. None if the trial has no result.
     record
         The trial.
     differs
-        The params that vary between trials, as this one has them.
+        Values of the params that vary between trials.
     status
-        As in the record. A trial whose driver is dead is INTERRUPTED, or QUEUED if no worker had begun it.
+        Status of the trial. A running trial whose driver has ended is INTERRUPTED, or QUEUED if no worker had
+        started it.
     breaks
-        The constraints that it does not keep to; then it stands below all that do.
+        Constraints that the trial violates. Such a trial is below all trials that satisfy the constraints.
     front
-        With several objectives the Pareto front, from 1, of a trial that keeps to all constraints.
+        With several objectives, the number of the Pareto front, from 1, if the trial satisfies all
+        constraints.
     judged
-        How it was judged on the holdout, if it was.
+        Row of the final judgement, None if the trial was not judged.
     """
 
     rank: int | None
@@ -72,22 +74,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All trials of a study, best first; those without a result at the end.
+    """All trials of a study, best first. Trials without a result are at the end.
 
     Attributes
     ----------
     study
-        Its name.
+        Name of the study.
     objective, direction
-        What ranks; with further objectives, within a Pareto front.
+        The objective that ranks trials, and its direction. With further objectives, it ranks within a front.
     rows
-        Best first.
+        The rows, best first.
     further
-        Objectives beside the first, with their directions.
+        Further objectives with their directions.
     drivers
-        Who runs the study at the moment.
+        Drivers that run the study at the time of reading.
     final
-        The final judgement on the holdout, if there is one.
+        The final judgement, None if there is none.
     """
 
     study: str
@@ -100,24 +102,24 @@ class Leaderboard:
 
     @property
     def best(self) -> Row | None:
-        """The first row with a result that keeps to all constraints."""
+        """The best row, None if no complete trial satisfies all constraints."""
         first = self.rows[0] if self.rows else None
         return first if first is not None and first.rank == 1 and not first.breaks else None
 
     @property
     def run_by(self) -> str | None:
-        """Who runs the study at the moment, and of several what each runs; None if nobody does."""
+        """A line for each driver that runs the study, with its trials; None if no driver does."""
         return "\n".join(self._runs(driver) for driver in self.drivers) or None
 
     def _runs(self, driver: Driver) -> str:
         running = [row.record for row in self.rows if row.status == TrialStatus.RUNNING]
-        ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # who does not share marks nothing
+        ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # a single driver marks no trials
         own = [str(record.number) for record in running if record.driver in ids]
         return f"run by {driver.words}" + (f": trial{'s' * (len(own) > 1)} {', '.join(own)}" if own else "")
 
     @property
     def front(self) -> tuple[Row, ...]:
-        """With several objectives the rows that no other beats in all of them; else the best."""
+        """With several objectives, the rows of the first Pareto front; otherwise the best row."""
         if self.further:
             return tuple(row for row in self.rows if row.front == 1)
         return () if self.best is None else (self.best,)
@@ -135,11 +137,11 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     sort
-        Another metric to rank by, best first as the objective's direction says.
+        Another metric to rank by, in the direction of the objective.
     curves
-        Whether the records are to have their evaluations, which no format shows.
+        Whether to read the evaluations of the trials. No format shows them.
 
     Raises
     ------
@@ -158,11 +160,12 @@ def rank(
     Parameters
     ----------
     stored
-        What the store holds.
+        Records of the study.
     running
-        Whether a process runs the study; if not, its unfinished trials were cut off.
+        Whether a driver runs the study. If not, its running trials were interrupted.
     drivers
-        Who runs it. Of those that share a study each has trials of its own; those of a dead one were cut off.
+        Drivers that run the study. With several, each has its own trials. Running trials of a driver that is
+        not among them were interrupted.
     sort
         See `load_leaderboard`.
     """
@@ -236,7 +239,7 @@ def _ranked_rows(
         yield replace(row, breaks=one.breaks, front=one.front)
 
 
-#: Statuses in the order of their rows below the ranked ones.
+#: Order of the rows below the ranked ones, by status.
 _ORDER = (
     TrialStatus.COMPLETE,
     TrialStatus.RUNNING,
@@ -248,7 +251,7 @@ _ORDER = (
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
-    """Return the params that do not have one value in all trials of the searched models, in order."""
+    """Return the params whose value differs between trials of the search, in the order of the params."""
     searched = [record for record in records if record.params and record.name is None]
     relevant = searched or [record for record in records if record.params]
     keys = dict.fromkeys(key for record in relevant for key in record.params)
@@ -256,14 +259,14 @@ def varying_params(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def short_key(key: str) -> str:
-    """Return a param's key as a person would say it."""
+    """Return a param's key without its prefix and without ``_type``."""
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
-    """Return the Pareto front of each complete trial by its number; none where there is one objective."""
+    """Return the number of each trial's Pareto front by trial number; empty if there is one objective."""
     if not further:
         return {}
     taken = [quantities(record.summary) for record in records if record.summary]
@@ -284,7 +287,7 @@ def _row(
 
 
 def what_distinguishes(row: Row) -> str:
-    """Return the params that vary between trials, as this one has them, in few words."""
+    """Return the trial's values of the params that vary between trials, as a short text."""
     modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
     others = [
         f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")

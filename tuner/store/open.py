@@ -1,4 +1,4 @@
-"""Opens the store of a study to write in it: a new one, one that goes on, or one whose space has grown."""
+"""Opens the store of a study for writing: of a new study, a continued one, or one whose space has changed."""
 
 from __future__ import annotations
 
@@ -42,32 +42,33 @@ def open_store(
     grow: Grow | None = None,
     hold: Hold | None = None,
 ) -> StudyStore:
-    """Open the store of a study, making it if there is none.
+    """Open the store of a study. If there is none, it is created.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     name, direction
-        Of the Optuna study.
+        Name and direction of the Optuna study.
     sampler, seed
-        What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
+        The sampler and the seed of the study. A continued study gets another seed, otherwise its sampler
+        would repeat its suggestions.
     facts
-        What must not change between runs of one study, such as the fingerprint of its data. The store itself
-        reads ``further objectives`` and ``constraints``.
+        Facts that must not change between runs of one study, such as the fingerprint of its data. The store
+        reads ``further objectives`` and ``constraints`` from them.
     storage
-        URL of a database; None for a journal in the folder.
+        URL of a database, None for a journal in the folder.
     grow
-        Puts a study in which only the space is another in its place; None: it is refused.
+        Function that moves a study to another space. None refuses a changed space.
     hold
-        What this process has of the study; None: nobody else writes it. Where several share it, this is done
-        in a turn.
+        The lock of the study that this process holds, None if no other process can write the study. If
+        several drivers share the study, call this function within `Hold.turn`.
 
     Raises
     ------
     StoreError
-        If the folder holds a study with other facts, naming each difference, or in another storage; or if
-        the storage cannot be used.
+        If the study in the folder has other facts (the message names each difference) or another storage, or
+        if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = _open_storage(folder, storage, hold)
@@ -92,7 +93,7 @@ def _open_storage(folder: Path, storage: str | None, hold: Hold | None) -> optun
 def _sampler_seed(study: optuna.Study, seed: int, hold: Hold | None) -> int:
     """Return a seed for the next trials of a study."""
     done = len(study.get_trials(deepcopy=False))
-    # Drivers that share a study would all suggest the same from one seed.
+    # With the same seed, all drivers that share a study would suggest the same points.
     own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
     return fold_seed(seed, own, done)
 
@@ -113,7 +114,7 @@ def _with_its_facts(
 
 
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-    """Refuse to go on where these facts of a study are not what they were."""
+    """Refuse to continue a study if these facts have changed."""
     problems = [
         Problem(
             key,
@@ -122,16 +123,16 @@ def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: 
         for key in keys
     ]
     if problems:
-        hint = "give the study another name to begin anew, or another --output"
+        hint = "to start a new study, give it another name or another --output"
         problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
         raise StoreError(str(folder), problems)
 
 
 def _refuse_beside_others(folder: Path, differ: Sequence[str], hold: Hold | None) -> None:
-    """Refuse to change the space of a study while others run it."""
+    """Refuse to change the space of a study while other drivers run it."""
     others = [one for one in hold.living() if one != hold.driver] if hold is not None else []
     if others:
         who = ", ".join(other.words for other in others)
         rule = f"must stay as it is while {who} runs the study, but {', '.join(differ)} would change"
-        hint = "end that first, or run with the space that it has"
+        hint = "stop that run first, or run with the space of the study"
         raise StoreError(str(folder), [Problem("space", rule, hint)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.execution.logs import logs_to
@@ -22,7 +23,7 @@ from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
-from tuner.store import hold_study, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
@@ -66,9 +67,9 @@ def run_final(
     load_leaderboard(folder)  # raises an error at once if there is no study
     console = console or stderr_console()
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
-        logs_to(folder / "logs" / "driver.log"),
+        logs_to(layout.driver_log(folder)),
     ):
         return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
 
@@ -179,7 +180,7 @@ def _made(
     address: str | None,
 ) -> dict[tuple[int, int], Fit]:
     """Make the fits of jobs and return them by trial and seed. Each fit is stored as soon as it is made."""
-    from tuner.execution.holdout_fits import refit_all, refit_log  # noqa: PLC0415  # torch
+    from tuner.execution.holdout_fits import refit_all  # noqa: PLC0415  # torch
     from tuner.workflows.gpu_share import with_gpu_share  # noqa: PLC0415  # torch
 
     prepared = with_gpu_share(prepared, say)
@@ -192,7 +193,7 @@ def _made(
         at = f"final: {next(places)} of {len(jobs)}, trial {job.number} {job.label}"
         if fit is None:
             assert ended.failure is not None, "without a fit there is a failure"
-            say(f"{at} failed: {ended.failure.cause} ({refit_log(job)})")
+            say(f"{at} failed: {ended.failure.cause} ({layout.holdout_fit_log(job.number, job.seeds[0])})")
             return
         looks.write_fit(job.number, job.seeds[0], fit)
         made[job.number, job.seeds[0]] = fit
@@ -209,7 +210,7 @@ def _made(
             share=share,
             slots=slots,
             timeout=study.training.timeout,
-            told=report,
+            report=report,
         )
     return made
 

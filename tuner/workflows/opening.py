@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.search.budgets import Budget, End
-from tuner.store import STUDY_FILE, StudyStore, open_store
+from tuner.store import StudyStore, open_store
 from tuner.store.space_migration import Growth
 
 if TYPE_CHECKING:
@@ -161,7 +162,4 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 
 def write_snapshot(study: Study, folder: Path) -> None:
     """Keep the study with its results."""
-    # A file of its own first, so that a full disk leaves the one before as it is.
-    unfinished = folder / f".{STUDY_FILE}.{os.getpid()}.tmp"
-    unfinished.write_text(snapshot(study), encoding="utf-8")
-    os.replace(unfinished, folder / STUDY_FILE)  # noqa: PTH105  # atomic by its documentation
+    write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))

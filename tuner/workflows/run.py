@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
-from tuner.store import hold_study, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
 from tuner.workflows.search import Outcome, search
 
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
     from tuner.monitoring.json_events import Events
     from tuner.store.locking.drivers import Hold
 
-__all__ = ["DEFAULT_OUTPUT", "InterruptedSearchError", "run", "shown", "study_folder"]
-
-DEFAULT_OUTPUT = Path("studies")
+__all__ = ["InterruptedSearchError", "run"]
 
 
 def run(
     study: Study,
-    output: Path | str = DEFAULT_OUTPUT,
+    output: Path | str = layout.DEFAULT_OUTPUT,
     *,
     console: Console | None = None,
     events: Events | None = None,
@@ -66,14 +65,14 @@ def run(
     RayStartError
         If Ray does not start.
     """
-    folder = study_folder(study, output)
+    folder = layout.study_folder(study.study, output)
     _refuse_itself(study, folder)
     with _failure_told(events), _locked(study, folder) as hold:
         opened = open_study(
             study,
             folder,
             hold,
-            shown=shown(folder),
+            shown=layout.shown(folder),
             console=console or stderr_console(),
             events=events,
             address=address,
@@ -99,24 +98,11 @@ def _failure_told(events: Events | None) -> Iterator[None]:
 def _locked(study: Study, folder: Path) -> Iterator[Hold]:
     """Give this process the lock on the study, and its messages a log."""
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
-        logs_to(folder / "logs" / (f"driver-{hold.driver.id}.log" if hold.shared else "driver.log")),
+        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)),
     ):
         yield hold
-
-
-def study_folder(study: Study, output: Path | str = DEFAULT_OUTPUT) -> Path:
-    """Return the folder of a study's results."""
-    return Path(output).resolve() / study.study
-
-
-def shown(path: Path) -> str:
-    """Return a path as the user would type it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _refuse_itself(study: Study, folder: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.errors import InterruptedSearchError, SearchError
 from tuner.execution.session import ray_session
 from tuner.execution.tune import fit_by_tune
@@ -85,7 +86,7 @@ def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> No
 def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
     """Return why the search has ended, and say it."""
     if searcher.hopeless is not None:
-        hint = f"see {opened.shown}/logs; mend it and run the same command again"
+        hint = f"see {opened.shown}/{layout.LOGS}; mend it and run the same command again"
         raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
     outcome = Outcome("ended", "the search has ended")
     if searcher.exhausted:

@@ -12,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import StoreError, TunerError
 from tuner.monitoring.console import Progress
-from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
+from tuner.store import read_records, store_exists, study_holder
 from tuner.trials.constraints import Constraint
 from tuner.trials.messages import Job
 from tuner.trials.status import TrialStatus
@@ -55,12 +56,12 @@ def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str
     progress.remember(stored.records)
     _show_waiting(stored.records, progress)
     if not running:
-        say(f"no driver runs this study now: {progress.standing().counts()}")
+        say(f"no driver runs this study now: {progress.live_table().counts()}")
         return
     with progress:
         show_running(stored.records, progress)
         _follow(folder, stored, progress)
-    say(f"the run has ended: {progress.standing().counts()}")
+    say(f"the run has ended: {progress.live_table().counts()}")
 
 
 def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
@@ -118,7 +119,7 @@ def _report_end(job: Job, record: TrialRecord, observer: Observer) -> None:
     elif record.status == TrialStatus.STOPPED and record.stop is not None:
         observer.stopped(job, record.stop, seconds)
     elif record.status == TrialStatus.FAILED and record.failure is not None:
-        observer.failed(job, record.failure.cause, record.log or "logs")
+        observer.failed(job, record.failure.cause, record.log or layout.LOGS)
 
 
 def show_running(records: Iterable[TrialRecord], progress: Progress) -> None:
@@ -140,7 +141,7 @@ def _show_waiting(records: Iterable[TrialRecord], progress: Progress) -> None:
     for record in records:
         if record.status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
             others[record.status.value] += 1
-            progress.left(record.number)
+            progress.remove(record.number)
     progress.count(others)
 
 
@@ -186,7 +187,7 @@ def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
 def _study(folder: Path) -> Study | None:
     """Return the study as it is run; None if its file cannot be read."""
     try:
-        return Study.load(folder / STUDY_FILE)
+        return Study.load(folder / layout.STUDY_FILE)
     except TunerError:
         return None
 

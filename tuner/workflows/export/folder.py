@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tuner.artifacts.atomic import replaced_folder
 from tuner.errors import Problem, StoreError
 from tuner.workflows.export.serving import FACTS
 
@@ -44,33 +42,19 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     StoreError
         If the folder cannot be written.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        rule = f"must be a place where a folder can be created, but got the error: {error.strerror}"
-        raise StoreError(str(target), [Problem("--to", rule)]) from error
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)  # only its owner can read a temporary folder
-        _replace(unfinished, target)
-    except OSError as error:
-        rule = f"must be writable, but got the error: {error.strerror or error}"
-        hint = "free disk space there, or name another folder"
-        raise StoreError(str(target), [Problem("--to", rule, hint)]) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _replace(unfinished: Path, target: Path) -> None:
-    """Rename a folder to the target. An earlier target is deleted only after the new one is in its place."""
-    if not target.exists():
-        os.replace(unfinished, target)  # noqa: PTH105  # atomic by its documentation
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, aside)  # noqa: PTH105  # as above
-    os.replace(unfinished, target)  # noqa: PTH105  # as above
-    shutil.rmtree(aside, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            unfinished = stack.enter_context(replaced_folder(target))
+        except OSError as error:
+            rule = f"must be a place where a folder can be created, but got the error: {error.strerror}"
+            raise StoreError(str(target), [Problem("--to", rule)]) from error
+        try:
+            yield unfinished
+            stack.close()
+        except OSError as error:
+            rule = f"must be writable, but got the error: {error.strerror or error}"
+            hint = "free disk space there, or name another folder"
+            raise StoreError(str(target), [Problem("--to", rule, hint)]) from error
 
 
 def folder_size(folder: Path) -> int:
