@@ -177,7 +177,7 @@ class Metrics(Section):
         seen = {metric.label: metric for metric in (info.data.get("objective"),) if metric is not None}
         for metric in report:
             if seen.setdefault(metric.label, metric) != metric:
-                msg = f"must measure a metric one way, but {metric.label} stands there with different options"
+                msg = f"must measure a metric one way, but {metric.label} has different options in two places"
                 raise ValueError(msg)
         return report
 

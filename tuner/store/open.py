@@ -67,8 +67,7 @@ def open_store(
     Raises
     ------
     StoreError
-        If the study in the folder has other facts (the message names each difference) or another storage, or
-        if the storage cannot be used.
+        If the study in the folder has other facts or another storage, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = _open_storage(folder, storage, hold)
