@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
 from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
 from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, is_better, sort_key
 from tuner.trials.paired import standard_error
 
 __all__ = ["Fitted", "intervals", "judge"]
@@ -74,8 +74,7 @@ def judge(
     if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
         fitted = [replace(one, by_user={}) for one in fitted]
     means = {one.number: _means(one.by_seed) for one in fitted}
-    sign = -1 if direction == "maximize" else 1
-    ordered = sorted(fitted, key=lambda one: (sign * means[one.number][objective], one.number))
+    ordered = sorted(fitted, key=lambda one: (sort_key(means[one.number][objective], direction), one.number))
     baseline = _best_baseline(fitted, direction)
     found = _compared(ordered, objective)
     grouped = groups([one.number for one in ordered], found) if found else {}

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.formatting import duration, number
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 
 __all__ = ["MOST_ROWS", "InFlight", "Standing", "in_order"]
 
@@ -126,12 +126,11 @@ class Standing:
 
 def in_order(running: Sequence[InFlight], direction: Direction) -> list[InFlight]:
     """Return the trials as one wants to see them: the best objective first, then the furthest, the oldest."""
-    sign = -1 if direction == "maximize" else 1
     return sorted(
         running,
         key=lambda trial: (
             trial.value is None,
-            sign * (trial.value or 0.0),
+            sort_key(trial.value or 0.0, direction),
             (-trial.fold, -trial.epoch),
             trial.number,
         ),

@@ -18,7 +18,7 @@ from tuner.holdout.read import final_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord, further_objectives
@@ -193,7 +193,7 @@ def rank(
 
     def place_of(record: TrialRecord) -> tuple[bool, int, float]:
         at = 0 if sort else front.get(record.number, 0)
-        return bool(breaks[record.number]), at, -value(record) if direction == "maximize" else value(record)
+        return bool(breaks[record.number]), at, sort_key(value(record), direction)
 
     done.sort(key=lambda record: (place_of(record), record.number))
     living = {driver.id for driver in drivers} | ({None} if running else set())

@@ -21,6 +21,7 @@ from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
 from tuner.trials.objective import Direction
+from tuner.trials.schema import DRIVER, FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives
 
@@ -74,10 +75,10 @@ def open_store(
     opened = open_journal(folder) if storage is None else open_database(storage, folder, check)
     directions = [direction, *further_objectives(facts).values()]
     study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
-    known = study.user_attrs.get("facts")
+    known = study.user_attrs.get(FACTS)
     if known is None:
-        study.set_user_attr("facts", dict(facts))
-        study.set_user_attr("versions", versions())
+        study.set_user_attr(FACTS, dict(facts))
+        study.set_user_attr(VERSIONS, versions())
     else:
         plain = json.loads(json.dumps(facts))
         differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
@@ -88,7 +89,7 @@ def open_store(
             study = grow(study, plain)
     done = len(study.get_trials(deepcopy=False))
     # Drivers that share a study would all suggest the same from one seed.
-    own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
+    own: dict[str, Value] = {DRIVER: hold.driver.id} if hold is not None and hold.shared else {}
     study.sampler = make_sampler(sampler, fold_seed(seed, own, done))
     return StudyStore(study, seed, hold)
 

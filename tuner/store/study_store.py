@@ -23,17 +23,28 @@ from tuner.trials.constraints import Constraint, quantities
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.schema import (
-    ATTEMPT_KEY,
+    ATTEMPTS,
+    DESCRIPTION,
     DRIVER,
-    EVALUATION_KEY,
+    FACTS,
+    FAILURE,
     INFEASIBLE,
+    LOG,
+    NAME,
+    PARAMS,
     PAUSE_KEY,
     REPEATS,
-    USAGE_KEY,
+    SECONDS,
+    SEEDS,
+    STOP,
+    SUMMARY,
     WARM,
+    attempt_key,
+    evaluation_key,
     is_trial,
     params_of,
     record_of,
+    usage_key,
 )
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord, further_objectives
@@ -113,7 +124,7 @@ class StudyStore:
         self.shared = hold is not None and hold.shared
         self._hold = hold
         self._seed = seed
-        facts = study.user_attrs.get("facts", {})
+        facts = study.user_attrs.get(FACTS, {})
         self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
@@ -128,10 +139,10 @@ class StudyStore:
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
     ) -> None:
         """Queue baselines (name, params, point in the space or None) that the store does not have yet."""
-        known = {trial.user_attrs.get("name") for trial in self.study.get_trials(deepcopy=False)}
+        known = {trial.user_attrs.get(NAME) for trial in self.study.get_trials(deepcopy=False)}
         for name, params, point in baselines:
             if name not in known:
-                self.study.enqueue_trial(point or {}, user_attrs={"name": name, "params": params})
+                self.study.enqueue_trial(point or {}, user_attrs={NAME: name, PARAMS: params})
 
     def add_result(
         self, point: Mapping[str, Value], space: Space, summary: Summary, *, origin: Mapping[str, object]
@@ -142,7 +153,7 @@ class StudyStore:
                 values=self._values(summary),
                 params=dict(point),
                 distributions=space.distributions(point),
-                user_attrs={"params": space.decode(point), WARM: dict(origin)},
+                user_attrs={PARAMS: space.decode(point), WARM: dict(origin)},
                 constraints=self._excesses(summary),
             )
         )
@@ -224,7 +235,7 @@ class StudyStore:
         while n_refused < MOST_REFUSED:
             with self._sampler(space, n_repeated):
                 trial = self.study.ask()
-                params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
+                params = None if PARAMS in trial.user_attrs else finish(self._suggest(space, trial))
             if params is not None:  # not queued: a point of the sampler's
                 known = self._known.get(_key(trial))
                 if known is not None:
@@ -256,7 +267,7 @@ class StudyStore:
 
     def _repeat(self, trial: Trial, params: Mapping[str, Value], known: int) -> None:
         """Tell a point that was tried before, with what is known of it, so that the sampler learns."""
-        trial.set_user_attr("params", dict(params))
+        trial.set_user_attr(PARAMS, dict(params))
         trial.set_user_attr(REPEATS, known)
         before = self.study.get_trials(deepcopy=False)[known]
         if before.state == TrialState.COMPLETE:
@@ -267,8 +278,8 @@ class StudyStore:
             self.study.tell(trial, state=TrialState.FAIL)
 
     def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
-        trial.set_user_attr("params", dict(params))
-        trial.set_user_attr("failure", asdict(Failure(reason, INFEASIBLE)))
+        trial.set_user_attr(PARAMS, dict(params))
+        trial.set_user_attr(FAILURE, asdict(Failure(reason, INFEASIBLE)))
         self.study.tell(trial, state=TrialState.FAIL)
         self._known[_key(trial)] = trial.number
 
@@ -278,7 +289,7 @@ class StudyStore:
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
         if self._frozen(number).user_attrs.get(PAUSE_KEY):
-            self._note(number, **{PAUSE_KEY: None})
+            self._note(number, {PAUSE_KEY: None})
         return asked
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
@@ -290,22 +301,22 @@ class StudyStore:
         params = params_of(attributes)
         if not params:
             params = finish(self._suggest(space, trial))
-            trial.set_user_attr("params", params)
-        elif "seeds" not in attributes:
+            trial.set_user_attr(PARAMS, params)
+        elif SEEDS not in attributes:
             if self._frozen(trial.number).system_attrs.get("fixed_params"):
                 self._suggest(space, trial)  # so that the sampler learns from a baseline in the space
             params = finish(params)
-            trial.set_user_attr("params", params)
+            trial.set_user_attr(PARAMS, params)
         if trial.params:
             self._known[_key(trial)] = trial.number
-        seeds = attributes.get("seeds")
+        seeds = attributes.get(SEEDS)
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
-            trial.set_user_attr("seeds", seeds)
-        attempts = attributes.get("attempts", 0) + 1
-        trial.set_user_attr("attempts", attempts)
+            trial.set_user_attr(SEEDS, seeds)
+        attempts = attributes.get(ATTEMPTS, 0) + 1
+        trial.set_user_attr(ATTEMPTS, attempts)
         self._attempts[trial.number] = attempts
-        return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
+        return Asked(trial.number, params, attributes.get(NAME), tuple(seeds))
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
         try:
@@ -317,13 +328,13 @@ class StudyStore:
 
     def attempts(self, number: int) -> int:
         """Return how often the trial was begun."""
-        return int(self._frozen(number).user_attrs.get("attempts", 0))
+        return int(self._frozen(number).user_attrs.get(ATTEMPTS, 0))
 
     @_at_once
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
         """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
-        key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
+        key = evaluation_key(evaluation.fold, evaluation.epoch)
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
         # Optuna has no curves of several objectives, and TPE stumbles over a stopped trial that has one.
@@ -332,26 +343,26 @@ class StudyStore:
 
     def describe(self, description: Mapping[str, object]) -> None:
         """Write what the study's data and folds are, for people, in place of what was written before."""
-        if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
-            self.study.set_user_attr("description", dict(description))
+        if self.study.user_attrs.get(DESCRIPTION) != json.loads(json.dumps(description)):
+            self.study.set_user_attr(DESCRIPTION, dict(description))
 
     def note_usage(self, number: int, usage: Usage) -> None:
         """Write what this attempt at a running trial has held so far, in place of what was written before."""
-        self._note(number, **{f"{USAGE_KEY}{self._attempts[number]}": asdict(usage)})
+        self._note(number, {usage_key(self._attempts[number]): asdict(usage)})
 
     def note_attempt(self, number: int, attempt: Attempt) -> None:
         """Write where this attempt at a running trial runs, or what became of it."""
-        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
+        self._note(number, {attempt_key(self._attempts[number]): asdict(attempt)})
 
     @_at_once
     def pause(self, number: int, pause: Pause) -> None:
         """Write that a running trial rests, until it is begun again or told."""
-        self._note(number, **{PAUSE_KEY: asdict(pause)})
+        self._note(number, {PAUSE_KEY: asdict(pause)})
 
     @_at_once
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Tell a trial that made every planned evaluation."""
-        self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, SUMMARY: summary.to_plain()})
         known = self._frozen(number).constraints if self._constraints else {}
         for key, excess in self._excesses(summary).items():
             if key not in known:  # a driver killed just before it told the trial has written some
@@ -370,16 +381,16 @@ class StudyStore:
     @_at_once
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Tell a trial that failed."""
-        self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, FAILURE: asdict(failure)})
         self.study.tell(number, state=TrialState.FAIL)
 
     @_at_once
     def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
         """Tell a trial that was stopped early; its curve stays."""
-        self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, STOP: stop.to_plain()})
         self.study.tell(number, state=TrialState.PRUNED)
 
-    def _note(self, number: int, **attributes: object) -> None:
+    def _note(self, number: int, attributes: Mapping[str, object]) -> None:
         for key, value in attributes.items():
             self.study._storage.set_trial_user_attr(self._ids[number], key, value)  # noqa: SLF001  # as in `report`
 
@@ -390,7 +401,7 @@ class StudyStore:
         """Whether further trials can gain no more than noise; see `tuner.sampling.terminator`."""
         from tuner.sampling.terminator import is_settled  # noqa: PLC0415  # torch
 
-        objective = str(self.study.user_attrs["facts"]["objective"])
+        objective = str(self.study.user_attrs[FACTS]["objective"])
         trials = self.study.get_trials(deepcopy=False)
         return is_settled(trials, objective, self.study.direction, self._seed)
 

@@ -11,6 +11,7 @@ from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.material import Material, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
+from tuner.trials.objective import is_better
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
@@ -219,7 +220,7 @@ def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
     difference = material.value(best) - material.value(baseline)
     paired = compare_on_users(material.folder, best.record, baseline.record)
     has = f"{name} has {number(material.value(baseline))}"
-    apart = paired is not None and paired.better(material.board.direction) is True
+    apart = paired is not None and paired.better(material.direction) is True
     if paired is None:
         sure, note = "", has
     else:
@@ -277,7 +278,7 @@ def _share(difference: float, of: float) -> str:
 
 
 def _ahead(final: Final, difference: float) -> bool:
-    return difference > 0 if final.direction == "maximize" else difference < 0
+    return is_better(difference, 0.0, final.direction)
 
 
 def _p(value: float) -> str:

@@ -90,7 +90,7 @@ def _points(material: Material, x: Callable[[TrialRecord], float | None]) -> lis
             kind = record.status.value
             value = None
             if record.status == TrialStatus.STOPPED:
-                value = so_far(record, material.objective, maximize=material.maximize)
+                value = so_far(record, material.objective, material.direction)
         if value is not None or record.status == TrialStatus.FAILED:
             found.append(_Point(at, value, kind, record.number))
     return sorted(found, key=lambda point: point.x)
