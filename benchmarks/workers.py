@@ -1,13 +1,16 @@
-"""Whether a worker grows: many small trials in one process, as a reused actor runs them.
+"""Measures whether the memory of a worker grows: many small trials in one process, as in a reused actor.
 
     python -m benchmarks.workers [--trials N] [--quick]
 
 Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds. It
-runs inside `tuner.execution.sandbox.attempt`, as a trial of a search does: that keeps freed memory, writes
-the log to a file and cleans up. The environment is a worker's. Resident memory is read after each clean-up.
+runs inside `tuner.execution.sandbox.attempt`, as a trial of a search does: that function keeps freed memory,
+writes the log to a file and cleans up. The environment is that of a worker. Resident memory is read after
+each clean-up.
 
-`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
-`first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
+`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials.
+oneDNN caches compiled operators, one for each shape, so memory grows while trials bring new shapes.
+`ONEDNN_PRIMITIVE_CACHE_CAPACITY=0` shows the memory without that cache. `first_mb` and `last_mb` are the
+memory after the first and the last trial. Also draws `results/workers.svg`.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 640, 240, 60, 40
 
 
 def resident_mb() -> float:
-    """Return the memory of this process that is in use, in MB."""
+    """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -91,11 +94,11 @@ def _run(job: Job, folds: Sequence[Fold], plan: Plan, log: Path) -> None:
 
 
 def _ignore(_result: object) -> None:
-    """Take a report and let go of it."""
+    """Accept a report and drop it."""
 
 
 def figures(memory: Sequence[float]) -> dict[str, float]:
-    """Return the growth, and where it began and ended."""
+    """Return the growth of the memory, and its first and last value."""
     settled = memory[len(memory) // 4 :]
     slope = float(np.polyfit(np.arange(len(settled)), settled, 1)[0])
     return {
@@ -106,7 +109,7 @@ def figures(memory: Sequence[float]) -> dict[str, float]:
 
 
 def draw(memory: Sequence[float]) -> str:
-    """Return resident memory over trials as an SVG picture; the axis of memory begins at zero."""
+    """Return resident memory over trials as SVG. The axis of memory begins at zero."""
     top = 1.1 * max(memory)
 
     def place(index: float, value: float) -> tuple[float, float]:

@@ -33,7 +33,7 @@ def main(folder: Path, log: Path, *options: str) -> None:
     for line in log.read_text(encoding="utf-8").splitlines():
         shown = line.replace(str(folder), f"studies/{folder.name}")
         terminal.print(shown, highlight=False, markup=False, no_wrap=True, overflow="ellipsis")
-    terminal.print(progress.standing())
+    terminal.print(progress.live_table())
     # Fonts of another host are no part of the picture.
     drawn = re.sub(r"@font-face \{.*?\}", "", terminal.export_svg(title="tuner run"), flags=re.DOTALL)
     IMAGE.write_text(drawn, encoding="utf-8")

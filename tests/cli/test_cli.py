@@ -223,7 +223,7 @@ def test_a_broken_study_ends_with_2_and_all_its_problems_on_stderr(study_file, c
         assert text in err
 
 
-def test_a_broken_study_is_told_without_ray_torch_and_pandas(study_file, tmp_path):
+def test_a_broken_study_is_reported_without_ray_torch_and_pandas(study_file, tmp_path):
     code = f"{CALL}\nassert call('run', sys.argv[1]) == 2"
     out, errors, libraries = imported(code, study_file(BROKEN))
     assert not libraries & {"ray", "torch", "pandas", "rectools", "pytorch_lightning"}
@@ -232,7 +232,7 @@ def test_a_broken_study_is_told_without_ray_torch_and_pandas(study_file, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["shop.yaml"], "nothing is left behind"
 
 
-def test_missing_data_is_told_without_ray(study_file, tmp_path):
+def test_missing_data_is_reported_without_ray(study_file, tmp_path):
     code = f"{CALL}\nassert call('run', sys.argv[1], '--output', sys.argv[2]) == 2"
     out, errors, libraries = imported(code, study_file(), str(tmp_path / "studies"))
     assert "ray" not in libraries
@@ -253,7 +253,7 @@ def test_missing_data_is_told_without_ray(study_file, tmp_path):
         ),
     ],
 )
-def test_a_wrong_override_is_told_like_the_file(study_file, capsys, options, texts):
+def test_a_wrong_override_is_reported_like_the_file(study_file, capsys, options, texts):
     assert call("run", study_file(), *options) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -370,7 +370,7 @@ def test_the_module_can_be_run(shop):
 # --- regressions --------------------------------------------------------------------------------
 
 
-def test_top_that_is_no_number_is_told_by_its_rule(capsys):
+def test_top_that_is_no_number_is_reported_by_its_rule(capsys):
     assert call("leaderboard", "shop", "--top", "x") == 2
     err = capsys.readouterr().err
     assert "argument --top: " in err

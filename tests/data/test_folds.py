@@ -403,7 +403,7 @@ def test_an_empty_fold_is_refused_saying_where_its_interactions_went() -> None:
     assert raised.value.exit_code == 2
 
 
-def test_every_empty_fold_is_told(shop: pd.DataFrame) -> None:
+def test_every_empty_fold_is_reported(shop: pd.DataFrame) -> None:
     with pytest.raises(DataError) as raised:
         folds_of(shop, Folds(split="time_range", size="63D", n_folds=3, holdout=0))
     first, second, third = raised.value.problems

@@ -1,4 +1,4 @@
-"""The final judgement says no more than it can know: by simulation, and point by point."""
+"""The final judgement claims only what it can know: by simulation, and point by point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAIN = 1 / np.log2(np.arange(2, 12))
 
 
 def ndcg_like(rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
-    """Mostly nought, else the gain of a rank: few users are easy, most are hopeless. Their mean is 0.0413."""
+    """Mostly zero, else the gain of a rank: few users are easy, most are hopeless. Their mean is 0.0413."""
     *before, _, n_users = shape
     chance = rng.beta(0.4, 4.0, (*before, 1, n_users))
     gain = rng.choice(GAIN, (*before, 1, n_users))

@@ -112,7 +112,7 @@ def test_with_several_objectives_trials_are_stopped_early_only_where_that_is_ask
         (["parameters"], "must be"),
     ],
 )
-def test_a_wrong_objective_is_told(further: object, rule: str) -> None:
+def test_a_wrong_objective_is_reported(further: object, rule: str) -> None:
     with pytest.raises(StudyError) as caught:
         study_from_mapping(metrics(further_objectives=further))
     (problem,) = caught.value.problems
@@ -184,7 +184,7 @@ def test_objectives_are_facts_of_a_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use", ["tpe", "gp", "nsga2", "nsga3", "random", "brute_force"])
-def test_samplers_go_on_beside_baselines_repeats_and_stopped_trials(tmp_path: Path, use: str) -> None:
+def test_samplers_continue_with_baselines_repeats_and_stopped_trials(tmp_path: Path, use: str) -> None:
     store = opened(tmp_path, "parameters <= 3000", use=use)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     for place in range(24):

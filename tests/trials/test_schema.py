@@ -35,9 +35,7 @@ FROZEN = {
 
 
 def test_no_key_ever_changes() -> None:
-    constants = {
-        name: value for name, value in vars(schema).items() if name.isupper() and name in schema.__all__
-    }
+    constants = {name: getattr(schema, name) for name in schema.__all__ if name.isupper()}
     assert constants == FROZEN
     assert schema.evaluation_key(2, 10) == "evaluation:2:10"
     assert schema.evaluation_key(2, 10).startswith(schema.evaluation_prefix())
@@ -73,9 +71,8 @@ def bare_keys(tree: ast.AST) -> Iterator[str]:
                     places += keyword.value.keys
         for place in places:
             parts = place.values if isinstance(place, ast.JoinedStr) else [place]
-            yield from (
-                part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
-            )
+            texts = (part.value for part in parts if isinstance(part, ast.Constant))
+            yield from (text for text in texts if isinstance(text, str))
 
 
 def _is_attributes(node: ast.expr) -> bool:

@@ -128,7 +128,7 @@ def test_the_detectable_difference_is_that_of_a_paired_test_on_the_users(shop: S
     assert detectable_difference(fold, Plan.of(covered)) is None, "no mean over users of a value each"
 
 
-def test_impossible_regions_are_told_and_not_tried(shop: Small) -> None:
+def test_impossible_regions_are_reported_and_not_tried(shop: Small) -> None:
     space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3], loss: [softmax, BCE]}}"
     checked = check(study_of(shop, space, "baselines=[popular]"), lambda _line: None)
     assert checked.problems == ()
@@ -159,5 +159,5 @@ def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
         "run", "study.yaml", "--set", hopeless, "--set", "baselines=[]", "--set", "study=other"
     )
     assert refused.returncode == 1
-    assert "cannot work; the last one: n_heads" in refused.stderr
+    assert "are infeasible; the last one: n_heads" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -181,7 +181,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, capsys):
+def test_what_cannot_be_exported_is_reported_before_a_fit(made_study, tmp_path, capsys):
     to = ["--to", str(tmp_path / "model")]
     assert main(["export", str(made_study), STOPPED, *to, *_data(made_study)]) == 2
     assert "must be complete to be exported, but trial 4 is stopped" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, caps
     assert "These are not the data of the search" in card
 
 
-def test_no_export_is_told(tmp_path, capsys):
+def test_no_export_is_reported(tmp_path, capsys):
     assert main(["recommend", str(tmp_path), "--check"]) == 2
     assert "must be an export, but it has no export.json" in capsys.readouterr().err
 
@@ -280,12 +280,12 @@ def _judge(folder: Path, *, number: int) -> None:
     study.set_user_attr("final:judged:1", json.loads(json.dumps(final.to_plain())))
 
 
-def test_a_study_that_is_not_there_is_told(tmp_path, capsys):
+def test_a_study_that_is_not_there_is_reported(tmp_path, capsys):
     assert main(["export", str(tmp_path), "--to", str(tmp_path / "model")]) == 2
     assert "must be the folder of a study" in capsys.readouterr().err
 
 
-def test_a_model_that_looks_at_the_time_since_is_told_the_moment(interactions):
+def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interactions):
     """By default that of the newest interaction, so that the same export recommends the same tomorrow."""
     from rectools.dataset import Dataset
 

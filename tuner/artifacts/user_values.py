@@ -1,7 +1,7 @@
-"""Files of a trial in the study's folder, beside its log: per-user values, and its checkpoint.
+"""Paths of a trial's files in the study's folder, and per-user values as files.
 
-Per-user values are too many for the store. Those of the objective, one small NumPy archive for each fold, are
-what the race compares; those of all metrics on the holdout are what the final judgement rests on.
+There are too many per-user values for the store. The race compares those of the objective, which are in one
+small NumPy archive for each fold. The final judgement uses those of all metrics on the holdout.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ logger = logging.getLogger(__name__)
 
 
 def write_users(folder: Path, number: int, users: Users) -> None:
-    """Keep the values of one fold of a trial, in place of those of an earlier attempt.
+    """Write the per-user values of one fold of a trial. Values of an earlier attempt are replaced.
 
-    If they cannot be written a warning is logged: a search can do without.
+    If they cannot be written, a warning is logged, and the search continues.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     number
-        Of the trial.
+        Trial number.
     users
-        The values.
+        The per-user values.
     """
     path = folder / layout.users(number, users.fold)
     try:
@@ -53,7 +53,8 @@ def write_users(folder: Path, number: int, users: Users) -> None:
 
 
 def _write(path: Path, **arrays: NDArray[Any]) -> None:
-    archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
+    """Write arrays to one file atomically."""
+    archive = io.BytesIO()  # if NumPy writes to a full disk itself, it leaves a stack trace on stderr
     np.savez_compressed(archive, **arrays)
     write_file(path, archive.getvalue())
 
@@ -61,18 +62,18 @@ def _write(path: Path, **arrays: NDArray[Any]) -> None:
 def write_final_users(
     folder: Path, number: int, seed: int, by_user: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    """Keep the values on the holdout of a trial that was fitted with a seed, by metric.
+    """Write the per-user values on the holdout of a fit, by metric.
 
     Raises
     ------
     OSError
-        If they cannot be written: without them nothing can be judged.
+        If they cannot be written, because the judgement needs them.
     """
     _write(folder / layout.holdout_users(number, seed), **by_user)
 
 
 def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[np.float32]] | None:
-    """Read what `write_final_users` kept; None if there is nothing that can be read."""
+    """Return the values that `write_final_users` wrote; None if the file is missing or damaged."""
     try:
         with np.load(folder / layout.holdout_users(number, seed)) as archive:
             return {label: archive[label] for label in archive.files}
@@ -81,7 +82,7 @@ def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[
 
 
 def read_users(folder: Path, number: int) -> Iterator[Users]:
-    """Read the values of all folds that a trial has ended; a file that cannot be read is passed over."""
+    """Yield the per-user values of all finished folds of a trial. A file that cannot be read is skipped."""
     for fold, path in layout.users_by_fold(folder, number):
         try:
             with np.load(path) as archive:

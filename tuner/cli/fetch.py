@@ -1,4 +1,4 @@
-"""`tuner fetch` and `tuner stop`."""
+"""The commands `tuner fetch` and `tuner stop`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the commands."""
+    """Add the commands to the parser."""
     fetch = commands.add_parser(
         "fetch",
-        help="bring a study's results from a cluster",
-        description="Bring the folder of a study from a cluster, also while it runs: results, TensorBoard, "
-        "checkpoints and logs.",
+        help="copy a study's results from a cluster",
+        description="Copy the folder of a study from a cluster, also while the study runs: results, "
+        "TensorBoard files, checkpoints and logs.",
     )
-    fetch.add_argument("study", metavar="STUDY", help="its name, or its file")
+    fetch.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(fetch)
     fetch.add_argument(
         "--to", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
@@ -29,9 +29,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     stop = commands.add_parser(
         "stop",
         help="end a study that runs on a cluster",
-        description="End a study that runs on a cluster. Finished trials are kept; `tuner submit` goes on.",
+        description="End a study that runs on a cluster. Finished trials are kept. `tuner submit` continues "
+        "the study.",
     )
-    stop.add_argument("study", metavar="STUDY", help="its name, or its file")
+    stop.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(stop)
     stop.set_defaults(command=_stop)
 
@@ -64,5 +65,5 @@ def _stop(arguments: argparse.Namespace) -> None:
     if job.running:
         client.stop_job(job.job_id)
         end_of(client, job.job_id)
-    said = "stopped; finished trials are kept" if job.running else "was not running"
-    print(f"{job.study}: {said}", file=sys.stderr)
+    outcome = "stopped; finished trials are kept" if job.running else "was not running"
+    print(f"{job.study}: {outcome}", file=sys.stderr)

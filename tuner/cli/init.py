@@ -1,4 +1,4 @@
-"""`tuner init`."""
+"""The command `tuner init`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     init = commands.add_parser(
         "init",
         help="write a study for a file of interactions",
-        description="Look at a file of interactions (.csv, .csv.gz, .parquet) and write a commented study "
-        "for it.",
+        description="Read a file of interactions (.csv, .csv.gz, .parquet), and write a study for it with "
+        "comments.",
     )
-    init.add_argument("data", metavar="DATA", help="path or URL")
+    init.add_argument("data", metavar="DATA", help="path or URL of the file")
     init.add_argument(
         "-o", "--to", type=Path, default=Path("study.yaml"), metavar="STUDY.yaml", help="default: study.yaml"
     )
-    init.add_argument("--force", action="store_true", help="write over a study that is there")
+    init.add_argument("--force", action="store_true", help="replace an existing study file")
     init.set_defaults(command=_init)
 
 

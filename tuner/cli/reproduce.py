@@ -1,4 +1,4 @@
-"""`tuner reproduce`."""
+"""The command `tuner reproduce`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     reproduce = commands.add_parser(
         "reproduce",
         help="run trials again and compare",
-        description="Run trials of a study again as they were run, and say whether their values are equal. "
-        "Exit code 0: all are; 1: one differs.",
+        description="Run trials of a study again in the same way, and compare their values with the recorded "
+        "ones. The exit code is 0 if all values are equal, and 1 if one differs.",
     )
     add_results(reproduce)
     reproduce.add_argument("trial", nargs="+", metavar="TRIAL", help="a number, a baseline's name, or best")

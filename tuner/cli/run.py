@@ -1,4 +1,4 @@
-"""`tuner run`."""
+"""The command `tuner run`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     run = commands.add_parser(
-        "run", help="run a study, or go on with it", description="Run a study, or go on with it."
+        "run", help="begin or continue a study", description="Begin a study, or continue it."
     )
     add_study_file(run)
     add_search_budgets(run)
@@ -27,19 +27,19 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--output", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
     )
     run.add_argument(
-        "--share", action="store_true", help="run it beside others that share it too; in a database"
+        "--share", action="store_true", help="share the study with other drivers; it must be in a database"
     )
     run.add_argument(
         "--json-lines",
         nargs="?",
         const="-",
         metavar="FILE",
-        help="write each event as a line of JSON to FILE, or to stdout in place of the results",
+        help="write each event as a line of JSON to FILE, or without FILE to stdout instead of the results",
     )
     run.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="of a Ray that runs: auto on a node of a cluster; default: one of its own",
+        help="a running Ray to join: auto on a node of a cluster; default: start Ray on this machine",
     )
     run.set_defaults(command=_run)
 
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:
-    """Print the best rows to stdout, and where to go on to stderr."""
+    """Print the best rows to stdout, and the next commands to stderr."""
     from tuner.formatting import number
     from tuner.reporting.formats import render
 
@@ -75,7 +75,7 @@ def _summary(board: Leaderboard, folder: Path) -> None:
         )
     if board.further:
         numbers = ", ".join(str(row.record.number) for row in board.front)
-        print(f"front, beaten by none in all objectives: trials {numbers or 'none yet'}", file=sys.stderr)
+        print(f"Pareto front: trials {numbers or 'none yet'}", file=sys.stderr)
     print(
         f"results: {where}\n"
         f"  tuner leaderboard {where}\n"

@@ -1,4 +1,4 @@
-"""A study's folder as one file, and back."""
+"""Packs the folder of a study into one file, and unpacks it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["digest", "pack_folder", "unpack_folder"]
 
 
 def pack_folder(folder: Path, archive: Path) -> None:
-    """Pack a folder that may be written meanwhile: what vanishes is left out, what grows is cut."""
+    """Pack a folder that others may be writing to.
+
+    Files that are removed meanwhile are left out. Files that grow are packed with the size they had at first.
+    """
     with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
         _add(tar, folder, folder)
 
@@ -31,16 +34,18 @@ def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
-    """Put what an archive holds in place of a folder, at once.
+    """Replace a folder by the content of an archive.
+
+    The archive is unpacked to a new folder first, so that `target` is never incomplete.
 
     Parameters
     ----------
     archive
-        What `pack_folder` has made.
+        The archive.
     target
-        What it is to be; what stood there is removed.
+        The folder to replace. Its old content is removed.
     source
-        Where it comes from, for people.
+        Where the archive comes from, as text for people.
     """
     with replaced_folder(target) as folder:
         with tarfile.open(archive) as tar:

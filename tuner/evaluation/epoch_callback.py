@@ -40,7 +40,7 @@ class EpochEvaluations(Callback):
         self._generators = checkpoint.generators if checkpoint is not None and checkpoint.epoch else None
 
     def __deepcopy__(self, _memo: dict[int, object]) -> EpochEvaluations:
-        """Return the same object. RecTools copies its trainer at each fit, but reports belong to this one."""
+        """Return the callback itself, because RecTools copies its trainer and the callbacks at each fit."""
         return self
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,6 +12,7 @@ from pytorch_lightning import seed_everything
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
+from tuner.config import Precision
 from tuner.data.folds import Fold
 from tuner.evaluation.epoch_callback import EpochEvaluations
 from tuner.evaluation.fitted import boundary, recommend
@@ -80,20 +81,15 @@ def evaluate_fold(
     ----------
     params
         Flat params of the model, with its epochs.
-    fold
-        Data to fit and test on.
-    plan
-        What is measured, and how often.
+    fold, plan
+        Data to fit and test on; what is measured, and how often.
     seed
         Seed for Python, NumPy and torch, set just before the fit.
     report
         Called with each evaluation. All but the last are made during the fit.
-    report_users
-        Called at the end of the fold with the objective's per-user values, if the objective is a mean over
-        users.
-    report_all_users
-        Called at the end of the fold with the last per-user values of each metric that is a mean over users:
-        arrays of shape (n_users,) by label.
+    report_users, report_all_users
+        Called at the end of the fold with per-user values, where metrics are means over users: of the
+        objective at each evaluation, and of each metric at the last one, shape (n_users,) by label.
     checkpoint
         Checkpoint of the trial, to continue from and to save to; None to save nothing.
     keep_model
@@ -109,23 +105,39 @@ def evaluate_fold(
     paths = accelerate(model) if plan.fast else FastPaths()
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
-        # The callback is added to RecTools' trainer, not passed as a param, so that the trial's params stay
-        # equal.
-        callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to it
-        callbacks.append(EpochEvaluations(model, measure, checkpoint))
-        if checkpoint is not None:
-            model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+        _evaluate_epochs(model, measure, checkpoint)
+    _fit(model, fold, measure, seed, precision)
+    paths.leave(model)
+    if keep_model is not None:
+        keep_model(fold.index, model)
+    if checkpoint is not None:  # before the report, because the driver may stop the trial there
+        checkpoint.fold_ended(measure.by_user())
+    _report_users(measure, report_users, report_all_users)
+
+
+def _fit(model: ModelBase[Any], fold: Fold, measure: Measure, seed: int, precision: Precision) -> None:
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"), products_in(precision):
         measure.start()
         model.fit(fold.train)
         measure.finish()
-    paths.leave(model)
-    if keep_model is not None:
-        keep_model(fold.index, model)
+
+
+def _evaluate_epochs(
+    model: TransformerModelBase[Any], measure: Measure, checkpoint: Checkpoint | None
+) -> None:
+    """Let the fit evaluate at the end of epochs, and continue from a checkpoint if there is one."""
+    # The callback is added to RecTools' trainer, not passed as a param: the trial's params stay equal.
+    callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to it
+    callbacks.append(EpochEvaluations(model, measure, checkpoint))
+    if checkpoint is not None:
+        model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+
+
+def _report_users(
+    measure: Measure, report_users: ReportUsers | None, report_all_users: ReportAllUsers | None
+) -> None:
     users = measure.by_user()
-    if checkpoint is not None:  # before the report, because the driver may stop the trial there
-        checkpoint.fold_ended(users)
     if report_users is not None and users is not None:
         report_users(users)
     if report_all_users is not None:

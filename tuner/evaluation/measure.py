@@ -154,20 +154,7 @@ class Measure:
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
-        values = calc_metrics(
-            self.metrics,
-            reco=recommended,
-            interactions=self.fold.test,
-            prev_interactions=self.fold.seen,
-            catalog=self.fold.catalog,
-            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
-        )
-        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
-        metrics = {label: float(values[name]) for label, name in named.items()}
-        for label, value in metrics.items():
-            if not math.isfinite(value):
-                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
-                raise TrialError(msg)
+        metrics = self._metrics(recommended)
         self.recommended = recommended
         if self.per_user:
             by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
@@ -197,6 +184,24 @@ class Measure:
         self._made.append(evaluation)
         self._away += time.perf_counter() - began
         return evaluation
+
+    def _metrics(self, recommended: pd.DataFrame) -> dict[str, float]:
+        """Return each metric by its label."""
+        values = calc_metrics(
+            self.metrics,
+            reco=recommended,
+            interactions=self.fold.test,
+            prev_interactions=self.fold.seen,
+            catalog=self.fold.catalog,
+            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
+        )
+        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
+        metrics = {label: float(values[name]) for label, name in named.items()}
+        for label, value in metrics.items():
+            if not math.isfinite(value):
+                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
+                raise TrialError(msg)
+        return metrics
 
     def send(self, evaluation: Evaluation) -> None:
         """Report an evaluation that `take` returned. In a worker, the driver may stop the trial here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
 from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
-from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
+from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
 from tuner.trials.objective import Direction, is_better, sort_key
 from tuner.trials.paired import standard_error
 
@@ -73,36 +73,44 @@ def judge(
     n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
         fitted = [replace(one, by_user={}) for one in fitted]
-    means = {one.number: _means(one.by_seed) for one in fitted}
-    ordered = sorted(fitted, key=lambda one: (sort_key(means[one.number][objective], direction), one.number))
+    ordered = sorted(
+        fitted, key=lambda one: (sort_key(_means(one.by_seed)[objective], direction), one.number)
+    )
     baseline = _best_baseline(fitted, direction)
+    rows = tuple(_rows(ordered, objective, baseline))
+    return Final(objective, direction, rows, look, n_users, baseline, made, by, before, dict(facts or {}))
+
+
+def _rows(ordered: Sequence[Fitted], objective: str, baseline: int | None) -> Iterator[JudgedRow]:
+    """Yield the row of each trial; the best comes first."""
     found = _compared(ordered, objective)
     grouped = groups([one.number for one in ordered], found) if found else {}
     bounds = _intervals(ordered)
-    rows = []
-    for place, one in enumerate(ordered):
-        following = ordered[place + 1].number if place + 1 < len(ordered) else None
-        against = baseline if baseline != one.number else None
-        rows.append(
-            JudgedRow(
-                number=one.number,
-                name=one.name,
-                label=one.label,
-                epoch=one.epoch,
-                seeds=one.seeds,
-                metrics=means[one.number],
-                by_seed=one.by_seed,
-                intervals=bounds[one.number],
-                validation=one.validation,
-                optimism=one.validation - means[one.number][objective],
-                against_baseline=found.of(one.number, against) if found and against is not None else None,
-                against_next=found.of(one.number, following) if found and following is not None else None,
-                group=grouped.get(one.number, 1),
-            )
+    following = [*(one.number for one in ordered[1:]), None]
+    for one, after in zip(ordered, following, strict=True):
+        means = _means(one.by_seed)
+        yield JudgedRow(
+            number=one.number,
+            name=one.name,
+            label=one.label,
+            epoch=one.epoch,
+            seeds=one.seeds,
+            metrics=means,
+            by_seed=one.by_seed,
+            intervals=bounds[one.number],
+            validation=one.validation,
+            optimism=one.validation - means[objective],
+            against_baseline=_of(found, one.number, baseline),
+            against_next=_of(found, one.number, after),
+            group=grouped.get(one.number, 1),
         )
-    return Final(
-        objective, direction, tuple(rows), look, n_users, baseline, made, by, before, dict(facts or {})
-    )
+
+
+def _of(found: Comparisons | None, number: int, other: int | None) -> Comparison | None:
+    """Return the comparison of a trial with another one; None if there is none."""
+    if found is None or other is None or other == number:
+        return None
+    return found.of(number, other)
 
 
 def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:

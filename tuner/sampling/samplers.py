@@ -147,8 +147,8 @@ class BoundedTPESampler(TPESampler):
 
     Optuna's own sampler reads all trials several times for each group of params. With 10,000 trials this
     takes half a second for each suggestion. With up to `HISTORY` finished trials and no paused ones, the
-    suggestions are exactly Optuna's. With more trials, the sampler sees the best half, the newest others, and
-    all running ones. The best are enough, because Optuna uses at most 25 trials for its density of good
+    suggestions are exactly Optuna's. With more trials, it sees `HISTORY // 2` of the best, the newest others,
+    and all running ones. The best are enough, because Optuna uses at most 25 trials for its density of good
     points. The newest are the ones that Optuna's weights prefer among the others. With several objectives,
     trials have no such order, and the sampler sees all of them.
     """

@@ -23,7 +23,7 @@ from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
-from tuner.store import hold_study, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
@@ -67,7 +67,7 @@ def run_final(
     load_leaderboard(folder)  # raises an error at once if there is no study
     console = console or stderr_console()
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
         logs_to(layout.driver_log(folder)),
     ):
@@ -210,7 +210,7 @@ def _made(
             share=share,
             slots=slots,
             timeout=study.training.timeout,
-            told=report,
+            report=report,
         )
     return made
 

@@ -18,7 +18,7 @@ from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
-from tuner.store import hold_study, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
 from tuner.workflows.search import Outcome, search
 
@@ -98,7 +98,7 @@ def _failure_told(events: Events | None) -> Iterator[None]:
 def _locked(study: Study, folder: Path) -> Iterator[Hold]:
     """Give this process the lock on the study, and its messages a log."""
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
         logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)),
     ):

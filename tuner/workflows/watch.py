@@ -56,12 +56,12 @@ def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str
     progress.remember(stored.records)
     _show_waiting(stored.records, progress)
     if not running:
-        say(f"no driver runs this study now: {progress.standing().counts()}")
+        say(f"no driver runs this study now: {progress.live_table().counts()}")
         return
     with progress:
         show_running(stored.records, progress)
         _follow(folder, stored, progress)
-    say(f"the run has ended: {progress.standing().counts()}")
+    say(f"the run has ended: {progress.live_table().counts()}")
 
 
 def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
@@ -141,7 +141,7 @@ def _show_waiting(records: Iterable[TrialRecord], progress: Progress) -> None:
     for record in records:
         if record.status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
             others[record.status.value] += 1
-            progress.left(record.number)
+            progress.remove(record.number)
     progress.count(others)
 
 

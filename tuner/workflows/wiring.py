@@ -17,7 +17,7 @@ from tuner.monitoring.optuna_dashboard import DashboardNotes
 from tuner.monitoring.tensorboard import TensorBoardWriter
 from tuner.search.capacity import Capacity, trial_share
 from tuner.search.early_stopping import Referee
-from tuner.store.fitted_models import KeptModels
+from tuner.store.fitted_models import FittedModelRetention
 from tuner.trials.constraints import broken
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:
     return DashboardNotes(opened.store.study, objectives, opened.shown)
 
 
-def make_kept_models(opened: OpenedStudy, capacity: Capacity) -> KeptModels:
+def make_kept_models(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
     """Return the observer that retains the fitted models of the best trials; say how much they may take."""
     study = opened.study
-    kept = KeptModels.of(study, opened.folder, opened.store.records())
+    kept = FittedModelRetention.of(study, opened.folder, opened.store.records())
     if study.training.keep_checkpoints and opened.artifacts is not None:
         opened.console.print("models: none are kept, since artifacts are not in the study's folder")
     elif study.training.keep_checkpoints:

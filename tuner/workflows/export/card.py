@@ -156,8 +156,8 @@ def _holdout(final: Final, row: Row) -> str:
         rows.append([label, number(value), bounds, *(number(seed[label]) for seed in judged.by_seed)])
     lines = [
         "## Holdout\n\nThe model was trained on everything before the holdout with "
-        f"{len(judged.seeds)} seeds, and judged on the {final.n_users:,} users of the holdout. "
-        f"The holdout was looked at {looks}, this time included.",
+        f"{len(judged.seeds)} seeds, and judged on the {final.n_users:,} users of the holdout. The holdout "
+        f"was looked at {looks}, this time included.",
         "",
         markdown_table(header, rows),
         "",

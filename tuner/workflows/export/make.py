@@ -18,7 +18,6 @@ from tuner.config import Study
 from tuner.data.folds import before_holdout, development_dataset, make_folds
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
-from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.preparation.prepare import fold_line, holdout_text
 from tuner.reporting.leaderboard import Row, rank
@@ -81,11 +80,9 @@ def export(
     ----------
     study
         The study as it was run, with the place of its data.
-    folder
-        Folder with the results of the study.
-    which
-        The trial's number, a baseline's name, or ``best``: the first row of the final judgement, or of the
-        leaderboard if there is no final judgement.
+    folder, which
+        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
+        of the final judgement, or of the leaderboard if there is no final judgement.
     target
         Folder to write. It is written atomically.
     say
@@ -94,49 +91,66 @@ def export(
         Whether to fit on the holdout too.
     seed
         Seed of the fit; None takes the seed that one more fold of the trial would have.
-    other_data
-        Whether the data may differ from the data of the search.
-    force
-        Whether to replace an earlier export.
+    other_data, force
+        Whether the data may differ from those of the search, and whether to replace an earlier export.
 
     Raises
     ------
     UserError
-        If there is no such trial, the trial is not complete, the data differ from the data of the search, or
-        the target cannot be written.
+        If the trial is unknown or not complete, the data differ, or the target cannot be written.
     TrialError
         If the fit fails.
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    final = final_of(stored)
-    row = _complete_row(stored, final, which)
-    record, summary = row.record, row.record.summary
-    assert summary is not None, "just checked"
+    row = _complete_row(stored, which)
+    source, same = _load(study, stored, say, other_data=other_data)
+    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
+    dataset = make_dataset(rows, source.item_features, study.data)
+    fitted = _fit(study, row, dataset, seed, say)
+    with atomic_folder(target) as made:
+        write_model(made, fitted, dataset, source, study)
+        _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
+    return Made(target, row, fitted, folder_size(target))
+
+
+def _load(
+    study: Study, stored: StoredStudy, say: Callable[[str], None], *, other_data: bool
+) -> tuple[Source, bool]:
+    """Return the interactions, and whether they are those of the search."""
     source = load_source(study.data)
     same = _check_data(study, source, stored, other_data=other_data)
     say(f"data: {source.describe(study.data.duplicates)}")
-    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
-    dataset = make_dataset(rows, source.item_features, study.data)
+    return source, same
+
+
+def _fit(study: Study, row: Row, dataset: Dataset, seed: int | None, say: Callable[[str], None]) -> Fitted:
+    record, summary = row.record, row.record.summary
+    assert summary is not None, "only a complete trial is exported"
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
-    fitted = fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
-    data = Data(
+    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+
+
+def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
+    """Return what the card says of the data."""
+    return Data(
         described=source.describe(study.data.duplicates),
         fingerprint=source.fingerprint,
         same=same,
         used=_used(study, whole=whole),
         folds=_fold_lines(study, source) if same else (),
     )
-    with atomic_folder(target) as made:
-        write_model(made, fitted, dataset, source, study)
-        (made / "README.md").write_text(card(stored, row, fitted, data, made, final=final), encoding="utf-8")
-    n_bytes = folder_size(target)
-    return Made(target, row, fitted, n_bytes)
 
 
-def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
+def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> None:
+    text = card(stored, row, fitted, data, folder, final=final_of(stored))
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _complete_row(stored: StoredStudy, which: str) -> Row:
     """Return a trial's row. After a final judgement, ``best`` is the best trial on the holdout."""
+    final = final_of(stored)
     if which == "best" and final is not None and final.rows:
         which = str(final.rows[0].number)
     row = find_row(rank(stored, running=False), which)
