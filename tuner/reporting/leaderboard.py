@@ -18,7 +18,7 @@ from tuner.holdout.read import final_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord, further_objectives
