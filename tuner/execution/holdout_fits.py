@@ -83,8 +83,13 @@ def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeou
             job.params, fold, once, job.seeds[0], evaluations.append, report_all_users=by_user.update
         )
 
-    log = Path(folder, layout.holdout_fit_log(job.number, job.seeds[0]))
-    failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
+    failure = attempt(
+        work,
+        job,
+        log=Path(folder, layout.holdout_fit_log(job.number, job.seeds[0])),
+        threads=threads,
+        timeout=timeout,
+    )
     fit = Fit(evaluations[-1], by_user) if failure is None else None
     return Ended(job, fit, failure, time.perf_counter() - began)
 

@@ -20,7 +20,7 @@ def is_better(value: float, other: float, direction: Direction) -> bool:
 
 
 def sort_key(value: float, direction: Direction) -> float:
-    """Return a key by which better values sort first: a loss, the smaller the better."""
+    """Return a key by which better values sort first: a loss. The key of the key is the value again."""
     return -value if more_is_better(direction) else value
 
 
