@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.version_check import versions
+from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
 from tuner.errors import ClusterError, Problem, UserError
@@ -130,7 +130,7 @@ def command(parcel: Parcel, overrides: Sequence[str], profile: str | None, resul
     line += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
     line += ["--profile", profile] if profile is not None else []
     line += ["--modules", *parcel.modules]
-    line += ["--client", json.dumps(versions(), separators=(",", ":"))]
+    line += ["--client", json.dumps(deciding_versions(), separators=(",", ":"))]
     return line
 
 

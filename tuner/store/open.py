@@ -17,10 +17,10 @@ from tuner.store.database import open_database
 from tuner.store.journal import open_journal
 from tuner.store.location import check_place
 from tuner.store.locking.drivers import Hold
-from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
 from tuner.trials.objective import Direction
+from tuner.trials.package_versions import versions
 from tuner.trials.schema import DRIVER, FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives

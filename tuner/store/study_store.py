@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 import optuna
-from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.sampling.samplers import exhaustive_sampler
 from tuner.space import Space, Value
 from tuner.store.journal import batched_writes
+from tuner.store.known_points import KnownPoints
 from tuner.store.locking.drivers import Hold
 from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
 from tuner.trials.constraints import Constraint, quantities
@@ -33,7 +32,6 @@ from tuner.trials.schema import (
     NAME,
     PARAMS,
     PAUSE_KEY,
-    REPEATS,
     SECONDS,
     SEEDS,
     STOP,
@@ -41,7 +39,6 @@ from tuner.trials.schema import (
     WARM,
     attempt_key,
     evaluation_key,
-    is_trial,
     params_of,
     record_of,
     usage_key,
@@ -56,9 +53,6 @@ Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 #: Largest number of refused points in a row. After so many, nearly the whole space must be infeasible.
 MOST_REFUSED = 200
-#: Number of known points in a row after which another sampler is used, and number of further known points in
-#: a row after which an infinite space counts as tried.
-MOST_REPEATED, MOST_DRAWN = 10, 100
 
 
 @dataclass(frozen=True)
@@ -130,10 +124,9 @@ class StudyStore:
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
-        self._known: dict[str, int] = {}
-        self._keyed: set[int] = set()
+        self._known = KnownPoints(study, seed)
         trials = study.get_trials(deepcopy=False)
-        self._note_points(trials)
+        self._known.learn(trials)
         self._ended = {t.number: record_of(t) for t in trials if t.state.is_finished()} if self.shared else {}
 
     def add_baselines(
@@ -184,16 +177,8 @@ class StudyStore:
         """Return the state of a shared study; see `tuner.store.shared_view.news_of`."""
         assert self._hold is not None, "only a driver that shares a study asks for news"
         trials = self.study.get_trials(deepcopy=False)
-        self._note_points(trials)
+        self._known.learn(trials)
         return news_of(trials, self._hold, here, self._ended)
-
-    def _note_points(self, trials: Iterable[FrozenTrial]) -> None:
-        """Record the points of trials, so that no point is tried twice."""
-        for trial in trials:
-            if trial.number not in self._keyed and trial.params:
-                self._keyed.add(trial.number)
-                if is_trial(trial):
-                    self._known[_key(trial)] = trial.number
 
     def n_waiting(self) -> int:
         """Return the number of queued trials: baselines, and hints of earlier studies."""
@@ -208,8 +193,8 @@ class StudyStore:
         """Begin the next trial: the next queued one, or a point that no trial had.
 
         If the sampler suggests a point that was tried before, the known result is reported to it as a
-        duplicate, and the sampler suggests another point. After `MOST_REPEATED` duplicates in a row, another
-        sampler that finds new points is used.
+        duplicate, and the sampler suggests another point. After many duplicates in a row, another sampler
+        that finds new points is used.
 
         Parameters
         ----------
@@ -235,15 +220,15 @@ class StudyStore:
         """
         reason, n_refused, n_repeated = None, 0, 0
         while n_refused < MOST_REFUSED:
-            with self._sampler(space, n_repeated):
+            with self._known.sampler(space, n_repeated):
                 trial = self.study.ask()
                 params = None if PARAMS in trial.user_attrs else finish(self._suggest(space, trial))
             if params is not None:  # not queued: the sampler suggested the point
-                known = self._known.get(_key(trial))
+                known = self._known.number_of(trial)
                 if known is not None:
-                    self._repeat(trial, params, known)
+                    self._known.repeat(trial, params, known)
                     n_repeated += 1
-                    if n_repeated > MOST_REPEATED + (0 if space.is_finite else MOST_DRAWN):
+                    if self._known.all_tried(space, n_repeated):
                         return None
                     continue
                 reason = refuse(params)
@@ -255,35 +240,11 @@ class StudyStore:
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
-    @contextmanager
-    def _sampler(self, space: Space, n_repeated: int) -> Iterator[None]:
-        """Replace the study's sampler in this context after `MOST_REPEATED` known points in a row."""
-        own = self.study.sampler
-        if n_repeated >= MOST_REPEATED:
-            seed = fold_seed(self._seed, {}, len(self._known) + n_repeated)
-            self.study.sampler = exhaustive_sampler(seed) if space.is_finite else RandomSampler(seed=seed)
-        try:
-            yield
-        finally:
-            self.study.sampler = own
-
-    def _repeat(self, trial: Trial, params: Mapping[str, Value], known: int) -> None:
-        """Report a duplicate with the known result, so that the sampler learns that it was tried."""
-        trial.set_user_attr(PARAMS, dict(params))
-        trial.set_user_attr(REPEATS, known)
-        before = self.study.get_trials(deepcopy=False)[known]
-        if before.state == TrialState.COMPLETE:
-            for key, value in before.constraints.items():
-                trial.set_constraint(key, value)
-            self.study.tell(trial, before.values)
-        else:
-            self.study.tell(trial, state=TrialState.FAIL)
-
     def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
         trial.set_user_attr(PARAMS, dict(params))
         trial.set_user_attr(FAILURE, asdict(Failure(reason, INFEASIBLE)))
         self.study.tell(trial, state=TrialState.FAIL)
-        self._known[_key(trial)] = trial.number
+        self._known.add(trial)
 
     @_batched
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
@@ -310,7 +271,7 @@ class StudyStore:
             params = finish(params)
             trial.set_user_attr(PARAMS, params)
         if trial.params:
-            self._known[_key(trial)] = trial.number
+            self._known.add(trial)
         seeds = attributes.get(SEEDS)
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
@@ -417,8 +378,3 @@ class StudyStore:
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials by number."""
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
-
-
-def _key(trial: Trial | FrozenTrial) -> str:
-    """Return the point of a trial as text, to look it up."""
-    return json.dumps(trial.params, sort_keys=True)
