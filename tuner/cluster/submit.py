@@ -20,7 +20,7 @@ from tuner.errors import ClusterError, Problem, UserError
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-__all__ = ["DEFAULT_RESULTS", "Submitted", "command", "find_job", "pack_checked", "running_job", "submit"]
+__all__ = ["DEFAULT_RESULTS", "Submitted", "find_job", "pack_checked", "running_job", "submit"]
 
 #: Default folder of results on the head.
 DEFAULT_RESULTS = "~/studies"

@@ -15,7 +15,7 @@ from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
 from tuner.trials.objective import Direction, is_better, sort_key
 from tuner.trials.paired import standard_error
 
-__all__ = ["Fitted", "intervals", "judge"]
+__all__ = ["Fitted", "judge"]
 
 Array = NDArray[np.float64]
 

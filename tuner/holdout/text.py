@@ -8,7 +8,7 @@ from tuner.formatting import aligned, number
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
 from tuner.trials.objective import sort_key
 
-__all__ = ["bounds", "comparison_text", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
+__all__ = ["bounds", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
 
 
 def signed(value: float) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from tuner.formatting import duration, number
 from tuner.trials.objective import Direction, sort_key
 
-__all__ = ["MOST_ROWS", "LiveTable", "RunningTrial", "in_order"]
+__all__ = ["LiveTable", "RunningTrial"]
 
 #: Largest number of running trials in the table. More would push the best trial off the screen.
 MOST_ROWS = 8

@@ -18,7 +18,7 @@ from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.schema import FACTS
 
-__all__ = ["MOST_NOTES", "DashboardNotes"]
+__all__ = ["DashboardNotes"]
 
 #: Number of trials that get a note. It is limited, because all notes of a study are read at once.
 MOST_NOTES = 1000

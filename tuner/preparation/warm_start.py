@@ -29,7 +29,7 @@ from tuner.trials.schema import HINT, PARAMS, WARM
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy
 
-__all__ = ["HINTS", "Earlier", "EarlierTrial", "read_earlier", "warm_start"]
+__all__ = ["Earlier", "EarlierTrial", "read_earlier", "warm_start"]
 
 #: Number of hints from an earlier study.
 HINTS = 5

@@ -23,7 +23,7 @@ from tuner.trials.outcomes import Usage
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["Budget", "End", "reaches", "stale"]
+__all__ = ["Budget", "End"]
 
 _HOUR = 3600.0
 

@@ -30,7 +30,7 @@ from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.paired import paired_difference
 from tuner.trials.records import Users
 
-__all__ = ["Referee", "goes_on", "n_kept", "race", "rungs_for"]
+__all__ = ["Referee"]
 
 PerUser = NDArray[np.float32]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tuner.execution.holdout_fits import Ended
     from tuner.preparation.prepare import Prepared
 
-__all__ = ["choose", "judge_study", "run_final"]
+__all__ = ["judge_study", "run_final"]
 
 
 def run_final(

@@ -32,7 +32,7 @@ from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
+__all__ = ["Difference", "Reproduced", "reproduce"]
 
 TRAIN_LOSS = "train loss"
 
