@@ -17,7 +17,7 @@ from tuner.config.section import Section
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import QUANTITIES
 
-__all__ = ["METRICS", "Metric", "Metrics"]
+__all__ = ["Metric", "Metrics"]
 
 #: Metric of `rectools.metrics` -> its options beside k, and the type of each.
 #: `IntraListDiversity` needs a distance calculator object and cannot be written in a study file.

@@ -34,7 +34,7 @@ from tuner.trials.outcomes import OUT_OF_MEMORY, PAUSED, TIMEOUT, Attempt, Failu
 from tuner.trials.records import Evaluation, Users
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["StudySearcher", "fail_alike"]
+__all__ = ["StudySearcher"]
 
 logger = logging.getLogger(__name__)
 

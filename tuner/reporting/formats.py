@@ -18,7 +18,7 @@ from tuner.trials.constraints import QUANTITIES, quantities
 from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["FORMATS", "cells", "render"]
+__all__ = ["render"]
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:

@@ -18,12 +18,12 @@ from datetime import datetime
 from tuner.config import Search
 from tuner.formatting import duration, number
 from tuner.trials.constraints import broken
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, is_better, more_is_better
 from tuner.trials.outcomes import Usage
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["Budget", "End", "reaches", "stale"]
+__all__ = ["Budget", "End"]
 
 _HOUR = 3600.0
 
@@ -193,7 +193,7 @@ class Budget:
             return None
         value, best = self._best
         reason = f"trial {best} has {self._objective} {number(value)}, and {target:g} was wanted"
-        further = "a higher" if self._direction == "maximize" else "a lower"
+        further = "a higher" if more_is_better(self._direction) else "a lower"
         return End("search.target", reason, _raise("target", f"{further} one, or null"))
 
     def _is_on_plateau(self) -> End | None:

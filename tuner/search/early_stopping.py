@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from tuner.config import Halving, Race
 from tuner.search.rung import Rung
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, best_value, is_better
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.paired import paired_difference
 from tuner.trials.records import Users
 
-__all__ = ["Referee", "goes_on", "n_kept", "race", "rungs_for"]
+__all__ = ["Referee"]
 
 PerUser = NDArray[np.float32]
 
@@ -102,7 +102,7 @@ class _Runner:
     def best(self, direction: Direction) -> float:
         """Return the best objective of the first fold so far."""
         values = self.curve[0].values()
-        return max(values) if direction == "maximize" else min(values)
+        return best_value(values, direction)
 
     def best_epoch(self, direction: Direction) -> int:
         """Return the epoch with the best mean over the folds so far, of those evaluated in all."""

@@ -37,14 +37,7 @@ from tuner.space.describe import sample
 from tuner.training.fast_paths import accelerate
 from tuner.workflows.estimate import Estimate, estimates
 
-__all__ = [
-    "Checked",
-    "check",
-    "covering_points",
-    "detectable_difference",
-    "impossible_regions",
-    "slice_fold",
-]
+__all__ = ["Checked", "check"]
 
 #: Number of users in the slice.
 SLICE_USERS = 64

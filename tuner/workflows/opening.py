@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
 
-__all__ = ["OpenedStudy", "end_of", "n_unfinished", "open_prepared", "open_study", "write_snapshot"]
+__all__ = ["OpenedStudy", "n_unfinished", "open_prepared", "open_study"]
 
 
 @dataclass(frozen=True)

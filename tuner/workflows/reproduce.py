@@ -25,14 +25,14 @@ from tuner.preparation.prepare import Prepared, prepare
 from tuner.reporting.leaderboard import rank
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
-from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
+from tuner.trials.package_versions import versions
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
+__all__ = ["Difference", "Reproduced", "reproduce"]
 
 TRAIN_LOSS = "train loss"
 

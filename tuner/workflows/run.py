@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tuner.monitoring.json_events import Events
     from tuner.store.locking.drivers import Hold
 
-__all__ = ["InterruptedSearchError", "run"]
+__all__ = ["run"]
 
 
 def run(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.errors import InterruptedSearchError, SearchError
 from tuner.execution.session import ray_session
+from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
 from tuner.search.capacity import at_once, trial_share
 from tuner.workflows import wiring
@@ -74,7 +73,7 @@ def search(opened: OpenedStudy) -> Outcome:
 
 def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> None:
     """Let Ray Tune run the trials. If the searcher has an error, raise it in place of Tune's error."""
-    with progress, _ctrl_c(searcher, opened.console):
+    with progress, ended_by_signals(partial(_ask_to_end, searcher, opened.console)):
         try:
             fit_by_tune(opened.prepared, searcher, opened.folder, opened.hold, artifacts=opened.artifacts)
             searcher.close()
@@ -103,19 +102,6 @@ def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
     return outcome
 
 
-@contextmanager
-def _ctrl_c(searcher: StudySearcher, console: Console) -> Iterator[None]:
-    """On the first Ctrl-C or SIGTERM, let the search end in order; on the second, end it at once."""
-
-    def ask_to_end(_signal: int, _frame: FrameType | None) -> None:
-        if searcher.interrupted:
-            raise KeyboardInterrupt
-        searcher.interrupted = True
-        console.print("the search ends; press Ctrl-C again to end it at once")
-
-    before = {number: signal.signal(number, ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ask_to_end(searcher: StudySearcher, console: Console) -> None:
+    searcher.interrupted = True
+    console.print("the search ends; press Ctrl-C again to end it at once")

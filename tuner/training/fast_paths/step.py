@@ -18,7 +18,7 @@ from tuner.training.fast_paths.linear import linear_cross_entropy
 from tuner.training.fast_paths.sampled import candidate_scores
 from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
-__all__ = ["TARGETS", "TargetsAhead", "target_only_step"]
+__all__ = ["TargetsAhead", "target_only_step"]
 
 Batch = dict[str, torch.Tensor]
 
