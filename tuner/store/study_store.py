@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.space import Space, Value
+from tuner.store.asked import Asked
 from tuner.store.journal import batched_writes
 from tuner.store.known_points import KnownPoints
 from tuner.store.locking.drivers import Hold
@@ -46,38 +47,13 @@ from tuner.trials.schema import (
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord, further_objectives
 
-__all__ = ["Asked", "StudyStore"]
+__all__ = ["StudyStore"]
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 #: Largest number of refused points in a row. After so many, nearly the whole space must be infeasible.
 MOST_REFUSED = 200
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to run: a new one, or an interrupted or paused one that continues.
-
-    Attributes
-    ----------
-    number
-        Trial number.
-    params
-        Flat params.
-    name
-        Name of a baseline, None for a trial of the sampler.
-    seeds
-        Seeds, one for each fold.
-    queued
-        Whether the trial comes from the queue: a baseline, or a hint of an earlier study.
-    """
-
-    number: int
-    params: dict[str, Value]
-    name: str | None
-    seeds: tuple[int, ...]
-    queued: bool = field(default=False, compare=False)
 
 
 _Args = ParamSpec("_Args")
@@ -251,9 +227,11 @@ class StudyStore:
         """Begin the next attempt of an interrupted or paused trial, with the same params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to resume a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
-        if self._frozen(number).user_attrs.get(PAUSE_KEY):
-            self._note(number, {PAUSE_KEY: None})
-        return asked
+        paused = self._frozen(number).user_attrs.get(PAUSE_KEY)
+        if not paused:
+            return asked
+        self._note(number, {PAUSE_KEY: None})
+        return replace(asked, pause=Pause(**paused))
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs

@@ -18,8 +18,8 @@ from tuner.workflows import wiring
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tuner.execution.study_searcher import StudySearcher
     from tuner.monitoring.console import Progress
+    from tuner.search.coordinator import Coordinator
     from tuner.trials.observer import Observer
     from tuner.workflows.opening import OpenedStudy
 
@@ -58,50 +58,53 @@ def search(opened: OpenedStudy) -> Outcome:
         if mirror is not None:
             stack.callback(mirror.bring_logs)
         opened.budget.start()  # the start of Ray does not count
-        progress = wiring.make_progress(opened, capacity)
+        early_stopping = wiring.make_early_stopping(opened)
+        progress = wiring.make_progress(opened, capacity, early_stopping)
         tensorboard = wiring.make_tensorboard(opened)
         stack.callback(tensorboard.close)
         retention = wiring.make_model_retention(opened, capacity)
         observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), retention]
         observers += [one for one in (mirror, opened.events) if one is not None]
-        searcher = wiring.make_searcher(opened, observers, capacity, mirror)
+        coordinator = wiring.make_coordinator(
+            opened, early_stopping, observers=observers, capacity=capacity, mirror=mirror
+        )
         slots = at_once(capacity, trial_share(opened.study.resources))
         opened.console.print(f"search: {slots}; results in {opened.shown}")
-        _fit(opened, searcher, progress)
-    return _outcome(opened, searcher)
+        _fit(opened, coordinator, progress)
+    return _outcome(opened, coordinator)
 
 
-def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> None:
-    """Let Ray Tune run the trials. If the searcher has an error, raise it in place of Tune's error."""
-    with progress, ended_by_signals(partial(_ask_to_end, searcher, opened.console)):
+def _fit(opened: OpenedStudy, coordinator: Coordinator, progress: Progress) -> None:
+    """Let Ray Tune run the trials. If the search has an error, raise it in place of Tune's error."""
+    with progress, ended_by_signals(partial(_ask_to_end, coordinator, opened.console)):
         try:
-            fit_by_tune(opened.prepared, searcher, opened.folder, opened.hold, artifacts=opened.artifacts)
-            searcher.close()
+            fit_by_tune(opened.prepared, coordinator, opened.folder, opened.hold, artifacts=opened.artifacts)
+            coordinator.close()
         finally:
-            if searcher.error is not None:
-                raise searcher.error
+            if coordinator.error is not None:
+                raise coordinator.error
 
 
-def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
+def _outcome(opened: OpenedStudy, coordinator: Coordinator) -> Outcome:
     """Return why the search has ended, and show it."""
-    if searcher.hopeless is not None:
+    if coordinator.hopeless is not None:
         hint = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
-        raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
+        raise SearchError(f"the first trials all failed in one way: {coordinator.hopeless}", hint=hint)
     outcome = Outcome("ended", "the search has ended")
-    if searcher.exhausted:
+    if coordinator.exhausted:
         text = "every point of the space has been tried: the search ends before its budget"
         outcome = Outcome("exhausted", text)
         opened.console.print(text)
-    elif not searcher.interrupted and (end := opened.end) is not None:
+    elif not coordinator.interrupted and (end := opened.end) is not None:
         outcome = Outcome(end.budget, f"the search ends: {end}")
         opened.console.print(outcome.text)
-    if searcher.interrupted:
+    if coordinator.interrupted:
         raise InterruptedSearchError(
             "interrupted; finished trials are kept", hint="run the same command to continue"
         )
     return outcome
 
 
-def _ask_to_end(searcher: StudySearcher, console: Console) -> None:
-    searcher.interrupted = True
+def _ask_to_end(coordinator: Coordinator, console: Console) -> None:
+    coordinator.interrupted = True
     console.print("the search ends; press Ctrl-C again to end it at once")
