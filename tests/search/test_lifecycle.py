@@ -141,6 +141,7 @@ def test_a_baseline_is_neither_paused_nor_stopped_early() -> None:
 # ####  --------------  Whole studies  --------------  #### #
 
 EPOCHS, FOLDS, TRIALS, SLOTS, SEED = 2, 2, 5, 2, 7
+REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that makes all of them
 SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
 BASELINE = ("popular", {"cls": "rectools.models.PopularModel", "lr": 0.0}, None)
 RULES = StudyRules(
@@ -385,8 +386,10 @@ class Lives(RuleBasedStateMachine):
         for _ in range(200):
             finished = [self._begin(driver) for driver in list(self._drivers)]
             for attempt_id, attempt in list(self._attempts.items()):
-                while not attempt.ends:
-                    self._report(attempt_id, attempt)
+                for _ in range(REPORTS):
+                    if not attempt.ends:
+                        self._report(attempt_id, attempt)
+                assert attempt.ends, "a worker without further reports is stopped"
                 self.let_go()
             hopeless = [one for one in self._drivers if one.coordinator.hopeless is not None]
             for driver in hopeless:  # a person looks at it, and runs the study again
