@@ -37,7 +37,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -56,6 +56,7 @@ from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from benchmarks.measuring import machine, measured_apart, write_results
 from benchmarks.packing import PACKED, Meeting, trials_per_hour
+from benchmarks.profiling import PROFILED, StepProfile, profile_table
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
 from tuner.config import Precision
 from tuner.training.fast_paths import accelerate
@@ -68,8 +69,8 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 WAYS = {
-    "cpu": ("stock", "stock_allocator", "ours", "paths"),
-    "cuda": ("stock", "ours", "tf32", "bf16"),
+    "cpu": ("stock", "stock_allocator", "ours", "unpadded", "paths"),
+    "cuda": ("stock", "ours", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"),
 }
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
 LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
@@ -110,6 +111,7 @@ class Job:
     steps: int
     beside: int = 1  # processes that train at once
     meeting: str = ""  # folder in which these meet
+    profile: bool = False
 
     @property
     def case(self) -> str:
@@ -121,7 +123,7 @@ class Job:
         """Of the process."""
         threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" else {}
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}
-        return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours"} else {})
+        return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours", "unpadded"} else {})
 
 
 class AllPositionsNextAction(TransformerLightningModule):
@@ -185,10 +187,12 @@ def measure(job: Job) -> dict[str, Any]:
     dataset = load(None if source.folder is None else Path(job.data) / source.folder)
     model, clock = build(job), Clock(job)
     meeting = Meeting(Path(job.meeting), job.beside, at=WARM_UP)
-    model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training.fast_paths`
+    looked = StepProfile()
+    watch = meeting if job.meeting else looked if job.profile else clock
+    model._trainer.callbacks.append(watch)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training.fast_paths`
     model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
-    paths = None if job.way.startswith("stock") else accelerate(model)
-    precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # one of them
+    paths = None if job.way.startswith("stock") else accelerate(model, unpadded="unpadded" in job.way)
+    precision = precision_of(job.way)
     set_precision(model, precision)
     seed_everything(60, workers=True, verbose=False)
     if job.device == "cuda":
@@ -199,6 +203,8 @@ def measure(job: Job) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if job.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
+    if job.profile:
+        return looked.found
     if job.meeting:
         return {"times": meeting.times, "batches": -(-dataset.user_id_map.size // BATCH_SIZE), "peak": peak}
     return {
@@ -209,6 +215,12 @@ def measure(job: Job) -> dict[str, Any]:
         "paths": list(paths.applied) if paths else [],
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
     }
+
+
+def precision_of(way: str) -> Precision:
+    """Return the arithmetic of a way."""
+    found: Precision = "tf32" if "tf32" in way else "bf16" if "bf16" in way else "float32"
+    return found
 
 
 def recommended_in(model: TransformerModelBase[Any], dataset: Dataset, job: Job) -> float:
@@ -284,6 +296,16 @@ def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
+def profiles(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Look into the steps of each case and way, RecTools' own left out."""
+    found = []
+    for job in jobs(args):
+        if job.way != "stock":
+            looked = measure(replace(job, steps=PROFILED - WARM_UP, profile=True))
+            found.append({"case": job.case, "way": job.way, **looked})
+    return found
+
+
 def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
     """Return what was measured of trials at once, by name."""
     found = {}
@@ -296,7 +318,8 @@ def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """Yield one round's jobs, the ways of a case one after another."""
     steps = (3 if args.quick else 8) * (5 if args.device == "cuda" else 1)
-    ways = WAYS[args.device][: 3 if args.quick else 4]
+    ways = WAYS[args.device][: 3 if args.quick else None]
+    ways = tuple(way for way in ways if way in args.ways) if args.ways else ways
     for source in SOURCES[args.device]:
         for model in MODELS:
             for loss in LOSSES:
@@ -322,7 +345,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         found[case] = ratio("stock", "ours", "step")
         if "stock_allocator" in of:
             found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
-        for way in ("paths", "tf32", "bf16"):
+        for way in ("paths", "unpadded", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"):
             if way in of:
                 found[f"{case}/{way}"] = ratio("stock", way, "step")
         found[f"{case}/memory"] = ratio("ours", "stock", "peak")
@@ -377,7 +400,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one round of few steps")
     parser.add_argument("--only", nargs="*", default=(), help="cases such as sasrec/softmax/beauty")
+    parser.add_argument("--ways", nargs="*", default=(), help="such as stock ours")
     parser.add_argument("--packed", action="store_true", help="only several trials at once")
+    parser.add_argument("--profile", action="store_true", help="only where a GPU's steps go")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
@@ -389,6 +414,9 @@ def main() -> None:
         facts["gpu"] = torch.cuda.get_device_name()
     if args.packed:
         print(packed_figures(packed(args)))
+        return
+    if args.profile:
+        print(profile_table(profiles(args)))
         return
     at_once: list[dict[str, Any]] = []
     try:

@@ -21,7 +21,7 @@ from tuner.models.build import build_model
 from tuner.training.fast_paths import accelerate
 from tuner.training.fast_paths.eligible import allows_target_only_step
 from tuner.training.fast_paths.step import TARGETS, TargetsAhead, target_only_step
-from tuner.training.fast_paths.table import _Rows, _takes_ids_of_any_device, all_embeddings, encode_sessions
+from tuner.training.fast_paths.table import _Rows, all_embeddings, encode_sessions, takes_ids_of_any_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,11 +271,11 @@ def test_sessions_of_rows_are_those_of_the_table(name: str, folds: list[Fold]) -
 @pytest.mark.parametrize("name", MODELS)
 def test_only_nets_that_say_so_are_given_ids_on_a_gpu(name: str, folds: list[Fold]) -> None:
     net = begun(MODELS[name], folds[0])[0].torch_model.item_model.eval()
-    assert _takes_ids_of_any_device(net)
+    assert takes_ids_of_any_device(net)
     assert torch.equal(all_embeddings(net), net.get_all_embeddings())
     own = type("Own", (type(net),), {})
     net.__class__ = own
-    assert not _takes_ids_of_any_device(net), "a subclass of the user's may do as it likes"
+    assert not takes_ids_of_any_device(net), "a subclass of the user's may do as it likes"
 
 
 @pytest.mark.parametrize("loss", LOSSES)

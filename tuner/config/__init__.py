@@ -5,6 +5,7 @@ from tuner.config.metric import Metric
 from tuner.config.study import (
     Baseline,
     Data,
+    Fast,
     FinalJudgement,
     Folds,
     Halving,
@@ -24,6 +25,7 @@ from tuner.config.study import (
 __all__ = [
     "Baseline",
     "Data",
+    "Fast",
     "FinalJudgement",
     "Folds",
     "Halving",

@@ -415,6 +415,8 @@ class Search(_Section):
 
 #: Arithmetic of a fit.
 Precision = Literal["float32", "tf32", "bf16"]
+#: Which fast paths a fit takes.
+Fast = bool | Literal["unpadded"]
 
 
 class Training(_Section):
@@ -430,7 +432,7 @@ class Training(_Section):
         Stop a fold's training after so many evaluations without a better objective; null: never.
     fast
         Train by the fast paths, whose results are RecTools' own up to rounding; false: by RecTools' code
-        alone.
+        alone; ``unpadded``: also without padding, which changes the random numbers of a fit.
     precision
         ``float32``; or ``tf32``, which has no effect without a GPU; or ``bf16``, mixed as Lightning has it.
         The latter two are faster on a GPU and change the numbers.
@@ -445,7 +447,7 @@ class Training(_Section):
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     patience: int | None = Field(default=None, ge=1)
-    fast: bool = True
+    fast: Fast = True
     precision: Precision = "float32"
     keep_checkpoints: int = Field(default=0, ge=0)
     timeout: Annotated[float | None, BeforeValidator(_seconds)] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.config import Metric, Precision, Study
+from tuner.config import Fast, Metric, Precision, Study
 from tuner.trials.records import Direction
 
 __all__ = ["Plan"]
@@ -29,7 +29,8 @@ class Plan:
     patience
         Stop training after so many evaluations without a better objective.
     fast
-        Fit by the fast paths of `tuner.training.fast_paths`.
+        Fit by the fast paths of `tuner.training.fast_paths`; "unpadded": also by the one with other random
+        numbers.
     precision
         Arithmetic of the fits; see `tuner.training.precision`.
     """
@@ -40,7 +41,7 @@ class Plan:
     filter_viewed: bool
     evaluate_every: int = 1
     patience: int | None = None
-    fast: bool = True
+    fast: Fast = True
     precision: Precision = "float32"
 
     @classmethod
@@ -56,6 +57,11 @@ class Plan:
             fast=study.training.fast,
             precision=study.training.precision,
         )
+
+    @property
+    def unpadded(self) -> bool:
+        """Whether fits go without padding."""
+        return self.fast == "unpadded"
 
     @property
     def k(self) -> int:

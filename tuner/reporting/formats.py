@@ -150,6 +150,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     state += f", {record.rest.where}" if record.rest else ""
     if summary and summary.precision != "float32":
         state += f", {summary.precision}"
+    if summary and summary.unpadded:
+        state += ", unpadded"
     if row.breaks:
         state += f", breaks {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""

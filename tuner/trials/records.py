@@ -278,6 +278,11 @@ class Summary:
     precision: str = "float32"
     recommend_seconds: float | None = None
 
+    @property
+    def unpadded(self) -> bool:
+        """Whether its fits went without padding."""
+        return is_unpadded(self.fast_paths)
+
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
         folds = [dict(fold) for fold in self.folds]
@@ -288,6 +293,11 @@ class Summary:
         """Read what `to_plain` gave."""
         fast_paths = tuple(plain.get("fast_paths", ()))
         return cls(**{**plain, "folds": tuple(plain["folds"]), "fast_paths": fast_paths})
+
+
+def is_unpadded(fast_paths: Iterable[str]) -> bool:
+    """Whether a fit by these paths went without padding, whose random numbers are not RecTools'."""
+    return "unpadded encoder" in fast_paths
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from tuner.config import Study
+from tuner.config import Fast, Study
 from tuner.errors import Problem, StoreError, TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.formatting import duration
@@ -26,7 +26,7 @@ from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
-from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation
+from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT, Evaluation, is_unpadded
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
@@ -201,8 +201,9 @@ def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
 
 def _plan(record: TrialRecord, plan: Plan) -> Plan:
     """Take the fast paths if the trial did."""
-    taken = [bool(evaluation.fast_paths) for evaluation in record.evaluations]
-    return replace(plan, fast=any(taken)) if taken else plan
+    taken = [evaluation.fast_paths for evaluation in record.evaluations]
+    fast: Fast = "unpadded" if any(map(is_unpadded, taken)) else any(taken)
+    return replace(plan, fast=fast) if taken else plan
 
 
 def _threads_of(record: TrialRecord, study: Study) -> int:
