@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tuner.config import study as models
-from tuner.config.metric import Metric
+from tuner.config import Metric, Study
+from tuner.config.section import read_duration
 from tuner.space import Space
 from tuner.trials.constraints import Constraint
 
@@ -25,15 +25,29 @@ PAGE = Path(__file__).with_name("study.md")
 INTRODUCTION = """\
 # The study file
 
-Made from the code by `python docs/reference.py`; [README](../README.md#a-study) has a study by
-example.
+This page lists every key of a study file, with its type and its default. A short study:
 
-A study is a YAML file, or a `tuner.Study` in Python; both are the same object. Any key can be changed
-for one run by `--set KEY=VALUE`, with dots for what stands inside a section, as
-`--set training.epochs=5`. Unknown keys, wrong types and broken rules are all told at once, with their
-line and the nearest valid name.
+```yaml
+study: shop
+data:
+  interactions: clicks.parquet
+  columns: {user: userId, item: sku, datetime: ts}
+  datetime: unix_s
+folds: {split: time_range, size: 14D}
+metrics: {objective: NDCG@10, direction: maximize}
+space: search_spaces.guide
+```
+
+[README](../README.md#a-study) explains a longer one. In Python the same study is a `tuner.Study`.
+
+- **Change a key for one run** with `--set KEY=VALUE`. Write a dot between a section and its key:
+  `--set training.epochs=5`.
+- **Unknown keys, wrong types and broken rules** are reported all at once. Each report has the line in the
+  file, and the nearest valid name for a misspelt one.
+
+The command `python docs/reference.py` writes this page from the code.
 """
-#: Types that are no plain ones, as people write them.
+#: Names of Python's types for readers.
 NAMES: dict[object, str] = {
     str: "text",
     int: "integer",
@@ -49,13 +63,13 @@ BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
-    for key, section in _sections(models.Study, ""):
+    for key, section in _sections(Study, ""):
         parts.append(f"## {f'`{key}`' if key else 'At the top'}\n\n{_section(key, section)}")
     return "\n".join(parts)
 
 
 def _sections(model: type[BaseModel], key: str) -> list[tuple[str, type[BaseModel]]]:
-    """Return a model with its key, then the models within it."""
+    """Return a model with its key, then the models inside it."""
     found = [(key, model)]
     for name, field in model.model_fields.items():
         for inner in _models(field.annotation):
@@ -70,7 +84,7 @@ def _models(annotation: object) -> list[type[BaseModel]]:
 
 
 def _section(key: str, model: type[BaseModel]) -> str:
-    """Return a section's words and the table of its keys."""
+    """Return the text of a section and the table of its keys."""
     words, described = _docstring(model)
     lines = [words, "", "| key | takes | default | |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
@@ -85,7 +99,7 @@ def _section(key: str, model: type[BaseModel]) -> str:
 
 
 def _docstring(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """Return the words of a NumPy docstring, and what it says of each attribute, as Markdown."""
+    """Return the text of a NumPy docstring and its description of each attribute, as Markdown."""
     words, _, rest = inspect.getdoc(model).partition("Attributes\n----------\n")  # type: ignore[union-attr]  # all have one
     described: dict[str, str] = {}
     for names, text in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", rest, flags=re.MULTILINE):
@@ -100,7 +114,7 @@ def _markdown(text: str) -> str:
 
 def _takes(field: FieldInfo, key: str) -> str:
     text = _type(field.annotation, key)
-    if any(isinstance(one, BeforeValidator) and one.func is models._seconds for one in field.metadata):  # noqa: SLF001  # one project
+    if any(isinstance(one, BeforeValidator) and one.func is read_duration for one in field.metadata):
         text = text.replace("number", "duration, as 45s, 30m, 2h, 1d")
     bounds = [
         f"{words} {getattr(one, bound):,}"
@@ -136,7 +150,7 @@ def _composed(origin: object, parts: tuple[Any, ...], key: str) -> str:
 
 def _annotated(parts: tuple[Any, ...], key: str) -> str:
     readers = [part.func for part in parts[1:] if isinstance(part, BeforeValidator)]
-    return "duration" if models._seconds in readers else _type(parts[0], key)  # noqa: SLF001  # one project
+    return "duration" if read_duration in readers else _type(parts[0], key)
 
 
 def _default(field: FieldInfo) -> str:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the two instance profiles that cluster.yaml names; once for an AWS account. Takes the AWS CLI, and a user who
-# may make roles.
+# Makes the two instance profiles that cluster.yaml names. Run it once for an AWS account. It needs the AWS CLI, and a
+# user who may make roles.
 #
-#     rectools-tuner-head      starts workers, looks up images, reads and writes S3
-#     rectools-tuner-worker    reads and writes S3, and nothing else
+#     rectools-tuner-head      may start workers, look up images, read and write S3
+#     rectools-tuner-worker    may read and write S3 only
 set -euo pipefail
 
 trust='{"Version": "2012-10-17", "Statement": [

@@ -1,1 +1,1 @@
-"""Ready-made custom modules for RecTools transformers, and the spaces that search over them."""
+"""Ready-made modules for RecTools' transformers, and spaces that search over them."""

@@ -1,8 +1,8 @@
-"""ALBERT's two ways to spend fewer parameters, for any RecTools transformer model.
+"""ALBERT's two ways to use fewer parameters, for any transformer model of RecTools.
 
 `AlbertSumConstructor` learns item embeddings in a narrow space and projects them to the width of the
 network (factorized embedding parameterization). `AlbertLayers` uses the same layers in several blocks
-(cross-layer parameter sharing). Each works without the other, under SASRec's task as well as BERT4Rec's.
+(cross-layer parameter sharing). You can use each without the other, with SASRec's task and with BERT4Rec's.
 
 References
 ----------
@@ -58,7 +58,7 @@ def layer_order(n_blocks: int, n_hidden_groups: int, n_inner_groups: int) -> tup
             "`1 <= n_hidden_groups <= n_blocks` and `n_inner_groups >= 1` must hold, but got "
             f"n_blocks={n_blocks}, n_hidden_groups={n_hidden_groups}, n_inner_groups={n_inner_groups}"
         )
-    # Whole numbers only: `int(block / (n_blocks / n_hidden_groups))` lands in the wrong group now and then.
+    # Integers only: `int(block / (n_blocks / n_hidden_groups))` gives the wrong group for some numbers.
     groups = (block * n_hidden_groups // n_blocks for block in range(n_blocks))
     return tuple(group * n_inner_groups + inner for group in groups for inner in range(n_inner_groups))
 
@@ -70,7 +70,7 @@ class AlbertLayers(TransformerLayersBase):
     layers have parameters of their own (see `layer_order`). With ``n_hidden_groups=n_blocks`` and
     ``n_inner_groups=1`` nothing is shared, and this is `PreLNTransformerLayers`.
 
-    Unknown keyword arguments raise `TypeError`: a misspelt name must not be searched over in vain.
+    Unknown keyword arguments raise `TypeError`, so that no search varies a misspelt name.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class AlbertLayers(TransformerLayersBase):
         If `n_hidden_groups` or `n_inner_groups` is out of its bounds.
     """
 
-    #: For `tuner.training.fast_paths`: its encoder then applies here too; a subclass must declare its own.
+    #: Lets the encoder of `tuner.training.fast_paths` run for this class. A subclass must declare it itself.
     passes_blocks: ClassVar[str] = "layer_order"
 
     def __init__(
@@ -127,8 +127,8 @@ class AlbertLayers(TransformerLayersBase):
     ) -> torch.Tensor:
         """Pass sessions through the blocks.
 
-        Padding is hidden by the attention masks alone, as in `PreLNTransformerLayers`: under `SASRecModel`,
-        that takes ``use_key_padding_mask=True``.
+        Only the attention masks hide padding, as in `PreLNTransformerLayers`. With `SASRecModel` this needs
+        ``use_key_padding_mask=True``.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class AlbertLayers(TransformerLayersBase):
         key_padding_mask : shape (batch_size, session_max_len), optional
             True at padding.
         **kwargs
-            What else the backbone sends, such as `batch`. Not used.
+            Further arguments from the backbone, such as `batch`. Not used.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
     The embeddings of `n_items` items take ``(n_items + n_factors) * emb_factors + n_factors`` parameters
     rather than ``n_items * n_factors`` (section 3.1 of the paper; the projection has a bias here).
 
-    Unknown keyword arguments raise `TypeError`: a misspelt name must not be searched over in vain.
+    Unknown keyword arguments raise `TypeError`, so that no search varies a misspelt name.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
     n_factors
         Width of the network.
     emb_factors
-        Width of the embeddings. There is no default: what is narrow depends on `n_factors`.
+        Width of the embeddings. It has no default, because a good value depends on `n_factors`.
 
     Raises
     ------
@@ -179,7 +179,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         If there are no blocks.
     """
 
-    #: For `tuner.training.fast_paths`, which makes the ids on the GPU; a subclass must declare its own.
+    #: Lets `tuner.training.fast_paths` make the ids on the GPU. A subclass must declare it itself.
     takes_ids_of_any_device: ClassVar[bool] = True
 
     def __init__(
@@ -214,7 +214,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         dropout_rate
             Probability of a hidden unit of an item embedding to be zeroed.
         item_net_block_types
-            Blocks to build. Those that find no data of their kind are left out.
+            Blocks to build. A block without data for it is left out.
         emb_factors
             Width of the embeddings, at least 1.
 
@@ -242,7 +242,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         *,
         emb_factors: int,
     ) -> Self:
-        """Build the net that `from_dataset` built for a dataset of this schema, for its weights to be loaded.
+        """Build the net that `from_dataset` builds for this schema, ready to load saved weights.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class AlbertSumConstructor(SumOfEmbeddingsConstructor):
         dropout_rate
             Probability of a hidden unit of an item embedding to be zeroed.
         item_net_block_types
-            Blocks to build. Those that find no data of their kind are left out.
+            Blocks to build. A block without data for it is left out.
         emb_factors
             Width of the embeddings, at least 1.
 

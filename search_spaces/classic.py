@@ -1,22 +1,24 @@
 """The classic models that have a config in RecTools: each is tuned in seconds to minutes, without a GPU.
 
-EASE, iALS, item-based nearest neighbours, PureSVD, BPR and popularity. `space` needs interactions only;
-`with_categories` adds `PopularInCategoryModel`, which needs the name of a categorical item feature:
+The models are EASE, iALS, item-based nearest neighbours, PureSVD, BPR and popularity. `space` needs only
+interactions. `with_categories` adds `PopularInCategoryModel`, which needs the name of a categorical item
+feature:
 
     space:
       use: search_spaces.classic:with_categories
       category_feature: genre
 
-`with_lightfm` adds LightFM. Its package is an extra of RecTools that is not among this project's
-dependencies, and pip compiles it: ``pip install "rectools[lightfm]"``. `RandomModel` has nothing to search.
+`with_lightfm` adds LightFM. Its package is an extra of RecTools and not a dependency of this project.
+Install it with ``pip install "rectools[lightfm]"``, which compiles it. `RandomModel` is left out, because
+it has no params to search.
 
 References
 ----------
-Nearest neighbours, EASE and PureSVD have the ranges in which reproducibility studies tune them, as
-Ferrari Dacrema et al., "A Troubling Analysis of Reproducibility and Progress in Recommender Systems
-Research", https://arxiv.org/abs/1911.07698. The others' are wide ranges around the defaults of their
-packages; that iALS gets better with many factors is shown in Rendle et al., "Revisiting the Performance of
-iALS on Item Recommendation Benchmarks", https://arxiv.org/abs/2110.14037.
+The ranges of nearest neighbours, EASE and PureSVD are those of reproducibility studies, such as Ferrari
+Dacrema et al., "A Troubling Analysis of Reproducibility and Progress in Recommender Systems Research",
+https://arxiv.org/abs/1911.07698. The other ranges are wide and contain the defaults of the packages. Rendle
+et al., "Revisiting the Performance of iALS on Item Recommendation Benchmarks",
+https://arxiv.org/abs/2110.14037, show that iALS improves with many factors.
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ from tuner.space import Choice, Fixed, Float, Int, Space
 
 __all__ = ["space", "with_categories", "with_lightfm"]
 
-_SEED = 60  # a model with a random start is compared from the same start
+_SEED = 60  # models with random initial values all begin with the same ones
 
 _popularity = {
-    # Inverse popularity, the model's other option, is no way to be accurate.
+    # The model's other option, inverse popularity, is left out: it cannot be accurate.
     "popularity": Choice("n_users", "n_interactions", "mean_weight", "sum_weight"),
-    # Trends: only so many days before the last interaction count. A hundred years are all of them.
+    # Only this number of days before the last interaction count. A hundred years mean all interactions.
     "period.days": Choice(7, 14, 28, 91, 365, 36_500),
-    "add_cold": Choice(False, True),  # items that did not sell in the period may fill up short lists
+    "add_cold": Choice(False, True),  # whether items without interactions in the period may fill short lists
 }
 
 _models: dict[object, Mapping[str, object]] = {
@@ -62,17 +64,18 @@ _models: dict[object, Mapping[str, object]] = {
         ),
         "model.K": Int(5, 1000, log=True),
     },
-    # Factors must be fewer than users and than items. There is no seed: with NumPy 1, SciPy 1.17 refuses any
-    # (TypeError at fit), and the result depends on the random start by no more than rounding.
+    # There must be fewer factors than users and than items. No seed is set: with NumPy 1, SciPy 1.17
+    # refuses every seed (TypeError at fit), and the random start changes the result only by rounding.
     PureSVDModel: {"factors": Int(1, 350, log=True)},
     ImplicitALSWrapperModel: {
         "model.factors": Int(16, 512, log=True),
         "model.iterations": Int(5, 100, log=True),
         "model.alpha": Float(1e-3, 50.0, log=True),
-        # The penalty of `implicit` (0.01 by default) does not grow with the data: large data need more.
+        # The penalty of `implicit` (0.01 by default) does not grow with the data, so large data need a
+        # larger one.
         "model.regularization": Float(1e-5, 10.0, log=True),
         "model.random_state": _SEED,
-        # Does nothing where the data have no features.
+        # Has no effect if the data have no features.
         "fit_features_together": Choice(False, True),
     },
     ImplicitBPRWrapperModel: {
@@ -87,7 +90,7 @@ _models: dict[object, Mapping[str, object]] = {
 }
 
 _baselines = {
-    # "popular", "ease", "item_knn", "pure_svd" and "ials" can be named in every study.
+    # Every study can also name the built-in baselines "popular", "ease", "item_knn", "pure_svd" and "ials".
     "popular_week": {"cls": PopularModel, "popularity": "n_users", "period.days": 7},
     "bm25": {
         "cls": ImplicitItemKNNWrapperModel,
@@ -113,7 +116,7 @@ with_categories = Space(
                 **_models,
                 PopularInCategoryModel: {
                     **_popularity,
-                    "category_feature": Fixed("genre"),  # a study names its own
+                    "category_feature": Fixed("genre"),  # a study sets the name of its own feature
                     "n_categories": Int(1, 20, log=True),
                     "mixing_strategy": Choice("rotate", "group"),
                     "ratio_strategy": Choice("proportional", "equal"),
@@ -129,7 +132,8 @@ with_lightfm = Space(
         "cls": Choice(
             {
                 **_models,
-                # By name: without its package there is no class to import, and a study check says so.
+                # Given by name, because the class cannot be imported without its package. A study check
+                # reports that.
                 "LightFMWrapperModel": {
                     "model.no_components": Int(8, 256, log=True),
                     "model.loss": Choice(
@@ -137,7 +141,7 @@ with_lightfm = Space(
                             "logistic": {},
                             "bpr": {},
                             "warp": {"model.max_sampled": Int(5, 50, log=True)},
-                            # The k-th best of n positives is the one to learn from.
+                            # The loss learns from the k-th best of n positives.
                             "warp-kos": {"model.n": Int(5, 20), "model.k": Int(1, 5)},
                         }
                     ),

@@ -1,11 +1,13 @@
 """All families in one space: the classic models, SASRec and BERT4Rec, and HSTU.
 
-Made of the spaces of `search_spaces.classic`, `search_spaces.transformers` and `search_spaces.hstu`: what
-stands there stands here, under each of its models. `space` needs categorical item features; `ids_only` is
-the same for data without. Each model has its dimensions to itself, since a good learning rate for SASRec
-says little about HSTU's; a study that changes ``n_factors`` changes it for all models that have it.
+The space combines `search_spaces.classic`, `search_spaces.transformers` and `search_spaces.hstu`: each
+model has the params that it has there. `space` needs categorical item features; `ids_only` is the same
+space for data without them.
 
-A search over so much needs hundreds of trials. Random sampling gives each model the same share of them.
+Each model has dimensions of its own, because a good learning rate for SASRec says little about one for
+HSTU. A study that changes ``n_factors`` changes it for all models that have it.
+
+A search over this space needs hundreds of trials. Random sampling gives each model the same share of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The space of RecTools' transformer customization guide.
 
-Model class x transformer layers x item net constructor x training objective x causal attention, with
-the kwargs of each module under that module. The guide's own rows are its baselines, by name.
+It combines model class, transformer layers, item net constructor, training objective and causal attention.
+The kwargs of a module exist only where that module is chosen. The baselines are the guide's own rows, by
+name.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ space = Space(
                 AlbertSumConstructor: {"emb_factors": Choice(16, 32, 64)},
             }
         ),
-        # A bidirectional model learns by masking items; trained to predict the next action, it may be
-        # causal too. SASRec is causal always.
+        # A bidirectional model learns by masking items. If it is trained to predict the next action, it may
+        # also be causal. SASRec is always causal.
         "data_preparator_type": Choice(
             BERT4RecDataPreparator, NextActionDataPreparator, when={"cls": BERT4RecModel}
         ),

@@ -1,13 +1,16 @@
 """HSTU: STU layers, which attend by relative time and position and without softmax.
 
-`space` is RecTools' `HSTUModel`, which makes each head ``n_factors / n_heads`` wide. `stu_layers` puts the
-same layers under `SASRecModel`, where the widths of heads can be searched. Both need categorical item
-features; `ids_only` and `stu_layers_ids_only` are the same without.
+`space` is RecTools' `HSTUModel`, which makes each head ``n_factors / n_heads`` wide. `stu_layers` uses the
+same layers with `SASRecModel`, where the widths of heads can be searched. Both need categorical item
+features. `ids_only` and `stu_layers_ids_only` are the same spaces for data without them.
 
-What cannot work with STU layers is not here: attention that is not causal and BERT4Rec's data preparator
-(both fail at fit), other layers under `HSTUModel` (LiGR refuses its arguments, RecTools' others ignore the
-relative attention), `use_key_padding_mask` (`HSTUModel` switches it off, under `SASRecModel` it fails), and
-relative time under `SASRecModel`, which does not ask for the time of a recommendation.
+Some options cannot work with STU layers and are left out:
+
+- attention that is not causal, and BERT4Rec's data preparator: both fail at fit;
+- other layers with `HSTUModel`: LiGR refuses its arguments, and RecTools' other layers ignore the relative
+  attention;
+- `use_key_padding_mask`: `HSTUModel` switches it off, and with `SASRecModel` it fails;
+- relative time with `SASRecModel`, which does not ask for the time of a recommendation.
 
 References
 ----------
@@ -49,7 +52,7 @@ space = Space(
     },
     baselines={
         "hstu": {"cls": HSTUModel},
-        # The temperature that makes up for cosines between -1 and 1.
+        # A low temperature, because cosines are between -1 and 1.
         "hstu_low_temperature": {"cls": HSTUModel, "lightning_module_kwargs.logits_t": 0.05},
         "hstu_sampled_softmax": {"cls": HSTUModel, "loss": "sampled_softmax", "n_negatives": 256},
         "hstu_without_time": {"cls": HSTUModel, "relative_time_attention": False},
@@ -64,7 +67,7 @@ stu_layers = Space(
         "cls": SASRecModel,
         **_objective,
         **NETWORK,
-        # The layers must be told the length that the model has. Another length than these needs both keys.
+        # The layers need the model's session length too. A study with another length has to set both keys.
         "session_max_len": Choice(
             {length: {"transformer_layers_kwargs.session_max_len": length} for length in _lengths.options}
         ),

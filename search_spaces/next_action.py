@@ -1,15 +1,15 @@
 """Next-action training: one target per user, the last item of the session.
 
-The last item is replaced by the MASK token and predicted from all the items before it. Attention may be
-causal or bidirectional: the target is hidden in both. Pass both classes to `BERT4RecModel`:
+The MASK token replaces the last item, and the model predicts this item from all items before it. Attention
+may be causal or bidirectional, because the target is hidden in both. Pass both classes to `BERT4RecModel`:
 
     BERT4RecModel(
         data_preparator_type=NextActionDataPreparator,
         lightning_module_type=NextActionLightningModule,
     )
 
-On SASRec's base there is no MASK token: the last item is predicted from the position before it. It goes
-with `SASRecModel`, and with `HSTUModel`, whose attention is always causal:
+On SASRec's base there is no MASK token: the model predicts the last item from the position before it. Use
+this with `SASRecModel`, and with `HSTUModel`, whose attention is always causal:
 
     SASRecModel(
         data_preparator_type=ShiftedNextActionDataPreparator,
@@ -40,8 +40,8 @@ __all__ = ["NextActionDataPreparator", "NextActionLightningModule", "ShiftedNext
 class NextActionDataPreparator(BERT4RecDataPreparator):
     """Data preparator that makes the last item of each session the only target.
 
-    Validation and recommendation are BERT4Rec's: they too end each session with the MASK token. Its
-    parameters are also the same, but `mask_prob` has no effect: nothing is masked at random.
+    Validation and recommendation are BERT4Rec's: they too end each session with the MASK token. The
+    parameters are BERT4Rec's as well, but `mask_prob` has no effect, because nothing is masked at random.
     """
 
     def _collate_fn_train(self, batch: list[BatchElement]) -> dict[str, torch.Tensor]:
@@ -83,7 +83,7 @@ class NextActionDataPreparator(BERT4RecDataPreparator):
 class ShiftedNextActionDataPreparator(SASRecDataPreparator):
     """Data preparator that keeps only the last of SASRec's targets, the last item of each session.
 
-    Inputs, validation, recommendation and the parameters are SASRec's, timestamps for HSTU included.
+    Inputs, validation, recommendation and parameters are those of SASRec, with timestamps for HSTU.
     """
 
     def _collate_fn_train(self, batch: list[BatchElement]) -> dict[str, torch.Tensor]:
@@ -101,7 +101,7 @@ class ShiftedNextActionDataPreparator(SASRecDataPreparator):
             - "y", shape (batch_size, 1): the last item;
             - "yw", shape (batch_size, 1): the weight of the last interaction;
             - "negatives", shape (batch_size, 1, n_negatives): only for losses that need them;
-            - "unix_ts", shape (batch_size, session_max_len + 1): only where the model asks for it.
+            - "unix_ts", shape (batch_size, session_max_len + 1): only if the model asks for it.
         """
         batch_dict = super()._collate_fn_train(batch)
         for key in batch_dict.keys() & {"y", "yw", "negatives"}:
@@ -110,14 +110,14 @@ class ShiftedNextActionDataPreparator(SASRecDataPreparator):
 
 
 class NextActionLightningModule(TransformerLightningModule):
-    """Lightning module that scores the last position of each session, and no other.
+    """Lightning module that scores only the last position of each session.
 
     Everything else (losses, optimizer, validation, recommendation) and the parameters are those of
-    `TransformerLightningModule`. The results are those of slicing the backbone's output for all positions,
-    at `1 / session_max_len` of the time and memory for logits.
+    `TransformerLightningModule`. The results equal those of scoring all positions and keeping the last, but
+    the logits take `1 / session_max_len` of the time and memory.
     """
 
-    #: For `tuner.training.fast_paths`, whose fast paths then apply here too; a subclass must declare its own.
+    #: Lets the paths of `tuner.training.fast_paths` run for this class. A subclass must declare it itself.
     scored_positions: ClassVar[str] = "last"
 
     def get_batch_logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:

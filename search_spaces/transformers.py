@@ -1,17 +1,17 @@
-"""SASRec and BERT4Rec with everything that RecTools lets one customize.
+"""SASRec and BERT4Rec with all parts that RecTools lets you customize.
 
-Training objective x transformer layers x item net x positional encoding x similarity x loss, with the kwargs
-of each module under that module. `space` searches over categorical item features too and needs data that
-have some; `ids_only` is the same for data without.
+The space combines training objective, transformer layers, item net, positional encoding, similarity and
+loss. The kwargs of a module exist only where that module is chosen. `space` also searches over categorical
+item features, so the data must have some. `ids_only` is the same space for data without them.
 
-What is searched over in vain, or cannot work, is not here:
+Some options have no effect or cannot work, and are left out:
 
-- non-causal attention under SASRec's shifted sequence, where the target can be seen, and causal attention
-  under BERT4Rec's masked items, which the end of the session could not fill in;
-- `extra_cols` and `add_unix_ts` of the data preparators: none of these models' layers reads them;
-- STU layers: see `search_spaces.hstu`;
-- the kwargs of negative samplers and backbones: those of RecTools have none. Both stand here by type, so
-  that a study can put its own in their place.
+- non-causal attention with SASRec's shifted sequence, where the model could see the target;
+- causal attention with BERT4Rec's masked items, where a masked item could not use the items after it;
+- `extra_cols` and `add_unix_ts` of the data preparators, because no layer of these models reads them;
+- STU layers, which are in `search_spaces.hstu`;
+- kwargs of negative samplers and backbones, because those of RecTools have none. Their types are in the
+  space, so that a study can replace them with its own.
 
 References
 ----------
@@ -87,7 +87,7 @@ MODULES = {
     "similarity_module_type": Choice(
         {
             DistanceSimilarityModule: {
-                # Cosines lie between -1 and 1: without a low temperature their softmax stays flat.
+                # Cosines are between -1 and 1, so their softmax stays flat without a low temperature.
                 "distance": Choice(
                     {
                         "dot": {"lightning_module_kwargs.logits_t": Float(0.2, 5.0, log=True)},
@@ -108,7 +108,7 @@ SHIFTED_OBJECTIVES = Choice(
     }
 )
 
-#: What makes a space fit for data without categorical item features.
+#: Changes that make a space usable for data without categorical item features.
 IDS_ONLY = {"item_net_block_types": Fixed((IdEmbeddingsItemNet,))}
 
 _MASKED_OBJECTIVES = Choice(
@@ -130,7 +130,7 @@ space = Space(
                 SASRecModel: {"data_preparator_type": SHIFTED_OBJECTIVES},
                 BERT4RecModel: {
                     "data_preparator_type": _MASKED_OBJECTIVES,
-                    # Low ones leave whole batches without a target, and a loss that is not a number.
+                    # Low values leave whole batches without a target. The loss is then not a number.
                     "mask_prob": Float(0.1, 0.6, when={"data_preparator_type": BERT4RecDataPreparator}),
                 },
             }

@@ -1,17 +1,17 @@
 """The exceptions of the project, one tree.
 
     TunerError                 base: a message, an optional hint, an exit code
-    ├── UserError              something the user wrote or asked for cannot be used; exit code 2
+    ├── UserError              the user's input cannot be used; exit code 2
     │   ├── StudyError         the study file
     │   ├── SpaceError         the search space
     │   ├── DataError          the interactions, the features or the folds made from them
     │   ├── StoreError         the study's folder or storage (busy, changed, unreadable)
     │   └── ClusterError       the cluster: its address, token, versions, nodes
-    ├── TrialError             one trial failed in the model's or the user's code; the search goes on
-    └── SearchError            the search as a whole cannot go on; exit code 1
-        └── InterruptedSearchError   the user ended it; exit code 130
+    ├── TrialError             one trial failed in the model's or the user's code; the search continues
+    └── SearchError            the whole search cannot continue; exit code 1
+        └── InterruptedSearchError   the user ended the search; exit code 130
 
-A `UserError` carries every problem found, not the first one.
+A `UserError` carries all problems that were found, not only the first one.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with what the user gave.
+    """One problem with the user's input.
 
     Attributes
     ----------
     where
-        The key it stands under, such as ``search.trials``, or a column or parameter name.
+        The key that has the problem, such as ``search.trials``, or the name of a column or param.
     rule
-        What must hold, then the value: "must be at least 1, but got 0".
+        The rule, then the value that violates it: "must be at least 1, but got 0".
     hint
-        What to do about it.
+        How to solve the problem.
     line
-        Line of the file, counted from 1, when known.
+        Line of the file, counted from 1, if it is known.
     """
 
     where: str
@@ -78,7 +78,7 @@ class TunerError(Exception):
 
 
 class UserError(TunerError):
-    """What the user gave cannot be used; lists all problems at once."""
+    """The user's input cannot be used. The error lists all problems at once."""
 
     exit_code = 2
 
@@ -93,7 +93,7 @@ class UserError(TunerError):
         return f"{self.source}: {count}\n{body}"
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, tuple[Problem, ...]]]:
-        """Exceptions pickle by `args`, which here is the source alone."""
+        """Pickle the problems too. An exception pickles only its `args`, which here is the source."""
         return type(self), (self.source, self.problems)
 
 
@@ -106,7 +106,7 @@ class SpaceError(UserError):
 
 
 class DataError(UserError):
-    """The data, or the folds made from it, cannot be searched on."""
+    """The data, or the folds made from it, cannot be used for a search."""
 
 
 class StoreError(UserError):
@@ -118,21 +118,21 @@ class ClusterError(UserError):
 
 
 class TrialError(TunerError):
-    """One trial failed while fitting or evaluating; the cause is chained."""
+    """One trial failed during a fit or an evaluation. The cause is chained."""
 
 
 class SearchError(TunerError):
-    """The search cannot go on."""
+    """The search cannot continue."""
 
 
 class InterruptedSearchError(SearchError):
-    """The user ended the search; all finished work is kept."""
+    """The user ended the search. All finished work is in the store."""
 
     exit_code = 130
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:
-    """Return a hint that names the nearest valid spelling, or all of them when none is near."""
+    """Return a hint with the nearest valid name, or with all valid names if none is similar."""
     folded = {option.lower(): option for option in valid}
     near = get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""Quantities and tables as people read them."""
+"""Numbers, durations, sizes and tables as text for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "s
 
 
 def short(value: object) -> str:
-    """Return a param's value as a table shows it."""
+    """Return the value of a param as tables show it."""
     if isinstance(value, (list, tuple)):
         return "+".join(short(part) for part in value)
     if isinstance(value, float):
@@ -19,7 +19,7 @@ def short(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a metric for a table: four digits that matter."""
+    """Return a metric for a table, with four decimal places; empty text for None."""
     small, large = 1e-3, 100
     if value is None:
         return ""
@@ -29,7 +29,7 @@ def number(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """Return a number of parameters for a table."""
+    """Return a number of parameters for a table; empty text for None."""
     thousand, million = 1_000, 1_000_000
     if value is None:
         return ""
@@ -41,7 +41,7 @@ def count(value: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration in its two largest units."""
+    """Return a duration in its two largest units; empty text for None."""
     minute, hour, precise = 60, 3600, 9.95
     if seconds is None:
         return ""
@@ -56,7 +56,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(n_bytes: int | None) -> str:
-    """Return an amount of memory, or of a disk, for a table."""
+    """Return an amount of memory or disk space for a table; empty text for None."""
     thousand, kilo, mega, giga = 1000, 2**10, 2**20, 2**30
     if n_bytes is None:
         return ""
@@ -68,14 +68,14 @@ def size(n_bytes: int | None) -> str:
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Collection[str]) -> str:
-    """Return a table as aligned text, numbers to the right, without columns that are empty.
+    """Return a table as aligned text. Numbers are aligned to the right, and empty columns are left out.
 
     Parameters
     ----------
     header, rows
         Cells. The last column is not padded.
     text
-        Headers of the columns that stand to the left.
+        Headers of the columns that are aligned to the left.
     """
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
@@ -92,13 +92,13 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Colle
 
 
 def cut(text: str, width: int | None) -> str:
-    """Return text with what goes beyond a terminal's width left out; None: all of it."""
+    """Cut each line of a text to a width in characters. With None, return the text as it is."""
     if width is None:
         return text
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown; a bar in a cell is escaped."""
+    """Return a table in Markdown. Vertical bars in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

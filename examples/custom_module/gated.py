@@ -14,7 +14,8 @@ class GatedLayers(PreLNTransformerLayers):
     n_blocks, n_factors, n_heads, dropout_rate, ff_factors_multiplier
         As in `PreLNTransformerLayers`.
     gate_init
-        The gate before its sigmoid, at the start: 0 mixes evenly, large values pass the blocks through.
+        Initial value of the gate before its sigmoid. 0 mixes both evenly. A large value keeps only the
+        output of the blocks.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from tuner.execution.node_health import Reach
-from tuner.trials.records import Place
+from tuner.trials.messages import Place
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": sys.argv[1]})
 other = cluster.add_node(num_cpus=1)
@@ -38,7 +38,7 @@ cluster.shutdown()
 
 
 def test_a_machine_that_died_is_known_as_lost_at_once() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # a short path, since sockets stand in it
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # a short path, since sockets are in it
     command = [sys.executable, "-c", LOSE_A_NODE, str(folder)]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120, check=False

@@ -97,7 +97,7 @@ def test_workers_come_for_trials_and_go(tmp_path: Path, autoscaler: str, command
     assert seen["remains"] == [], "nothing of the study keeps a worker"
 
     records = read_records(seen["folder"]).records
-    assert [record.state for record in records] == ["complete"] * 5
+    assert [record.status for record in records] == ["complete"] * 5
     assert {record.name for record in records} == {"popular", "meeting", "longest", None}
 
     said = seen["err"].splitlines()

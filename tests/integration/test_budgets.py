@@ -22,7 +22,7 @@ def run(small: Small, *changes: str) -> str:
 
 
 def states(small: Small) -> list[str]:
-    return [record.state for record in read_records(small.results).records]
+    return [record.status for record in read_records(small.results).records]
 
 
 def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plateau(small: Small) -> None:
@@ -36,8 +36,8 @@ def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plat
     assert states(small) == ["complete"] * 3, "one sets the level, the next is no better"
     assert "the search ends: no better trial among the last 1 (search.plateau)" in said
     for record in read_records(small.results).records:
-        assert record.held.cpu_seconds > record.summary.fit_seconds
-        assert record.held.gpu_seconds == 0
+        assert record.usage.cpu_seconds > record.summary.fit_seconds
+        assert record.usage.gpu_seconds == 0
 
 
 @pytest.mark.long
@@ -60,16 +60,16 @@ def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
 
     assert "the search ends: 8.0 s are over (search.time_budget); the same command goes on" in said
     (record,) = read_records(small.results).records
-    assert (record.state, record.evaluations) == ("running", ())
-    held = record.held.cpu_seconds
-    assert held > 0
+    assert (record.status, record.evaluations) == ("running", ())
+    usage = record.usage.cpu_seconds
+    assert usage > 0
 
     (small.folder / "quick").touch()
     said = run(small, *slow, "search={trials: 0, time_budget: 2h}")
-    assert "trial 0 slow was cut off and begins again" in said
+    assert "trial 0 slow was interrupted and starts again" in said
     (record,) = read_records(small.results).records
-    assert record.state == "complete"
-    assert record.held.cpu_seconds > held, "what the first attempt has held counts as well"
+    assert record.status == "complete"
+    assert record.usage.cpu_seconds > usage, "what the first attempt has held counts as well"
 
 
 def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Small) -> None:
@@ -82,17 +82,17 @@ def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Smal
         "metrics.further_objectives={parameters: minimize, recommend_seconds: minimize}",
     )
     board = load_leaderboard(small.results)
-    assert [row.state for row in board.rows] == ["complete"] * 5
+    assert [row.status for row in board.rows] == ["complete"] * 5
     breaks = [bool(row.breaks) for row in board.rows]
     assert breaks == [row.record.params.get("n_factors") == 64 for row in board.rows]
     assert breaks == sorted(breaks)
     assert any(breaks), "the seed gives some of both"
-    assert said.count("(breaks parameters <= 3000)") == sum(breaks)
+    assert said.count("(violates parameters <= 3000)") == sum(breaks)
     assert f"best: trial {board.best.record.number} " in said
     front = [row.record.number for row in board.rows if row.front == 1]
-    assert f"front, beaten by none in all objectives: trials {', '.join(map(str, front))}\n" in said
+    assert f"Pareto front: trials {', '.join(map(str, front))}\n" in said
     popular = next(row for row in board.rows if row.record.name == "popular")
     assert popular.front == 1, "none has fewer parameters"
     assert all(row.record.summary.recommend_seconds > 0 for row in board.rows)
     shown = small.tuner("show", "studies/small", str(board.rows[-1].record.number)).stdout
-    assert "breaks parameters <= 3000: it has " in shown
+    assert "violates parameters <= 3000: it has " in shown

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 def ended(small: Small) -> list[TrialRecord]:
     if not store_exists(small.results):
         return []
-    return [r for r in read_records(small.results).records if r.state in {"complete", "failed"}]
+    return [r for r in read_records(small.results).records if r.status in {"complete", "failed"}]
 
 
 def wait_for(small: Small, process: subprocess.Popen[str], trials: int) -> None:
@@ -31,7 +31,7 @@ def wait_for(small: Small, process: subprocess.Popen[str], trials: int) -> None:
 
 def check_complete(small: Small, trials: int) -> list[TrialRecord]:
     records = read_records(small.results).records
-    assert [record.state for record in records] == ["complete"] * (trials + 2)
+    assert [record.status for record in records] == ["complete"] * (trials + 2)
     searched = [repr(sorted(record.params.items())) for record in records if record.name is None]
     assert len(searched) == len(set(searched)) == trials
     return records

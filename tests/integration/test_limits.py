@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.artifacts.layout import STUDY_FILE
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.store import STUDY_FILE, read_records
-from tuner.trials.records import OUT_OF_MEMORY, TIMEOUT
+from tuner.store import read_records
+from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
 from tuner.trials.stored import TrialRecord
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -42,7 +43,7 @@ def n_begun(small: Small, record: TrialRecord) -> int:
 
 def check_failed(small: Small, record: TrialRecord, cause: str) -> None:
     """Hold a trial to have failed by its own fault: with its cause, a log, and no second attempt."""
-    assert (record.state, record.failure.cause) == ("failed", cause)
+    assert (record.status, record.failure.cause) == ("failed", cause)
     assert n_begun(small, record) == 1, "an error of the user's is not tried again"
     assert "Traceback" in (small.results / str(record.log)).read_text()
 
@@ -56,7 +57,7 @@ def reading(small: Small) -> Iterator[list[str]]:
     def read() -> None:
         while not done.wait(0.02):
             if (small.results / STUDY_FILE).exists():
-                states.extend(row.state for row in load_leaderboard(small.results).rows)
+                states.extend(row.status for row in load_leaderboard(small.results).rows)
 
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
@@ -95,13 +96,13 @@ def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
         records = run(small, baselines("Hungry", "Calm", "Broken", "Diverging"))
 
     hungry = records["hungry"]
-    assert hungry.state == "failed"
+    assert hungry.status == "failed"
     assert hungry.failure.kind == OUT_OF_MEMORY
     assert "can't allocate memory: you tried to allocate 4294967296 bytes" in hungry.failure.cause
     assert "alone on the machine (estimated at " in hungry.failure.cause
     assert hungry.failure.peak_memory > 100 * 2**20, "a process with torch in it"
     assert n_begun(small, hungry) == 2
-    assert (records["popular"].state, records["calm"].state) == ("complete", "complete")
+    assert (records["popular"].status, records["calm"].status) == ("complete", "complete")
     assert [records[name].failure.kind for name in ("broken", "diverging")] == ["RuntimeError", "TrialError"]
     check_failed(small, records["broken"], "fold 1: RuntimeError: flux capacitor missing")
     assert "mine.py" in (small.results / records["broken"].log).read_text()
@@ -135,7 +136,7 @@ def test_a_trial_that_found_no_memory_beside_others_runs_alone(
     )
     records = run(small, baselines("Greedy", "One", "Other"), "resources={concurrency: 2}")
 
-    assert {record.state for record in records.values()} == {"complete"}
+    assert {record.status for record in records.values()} == {"complete"}
     assert n_begun(small, records["greedy"]) == 2
     trace = (small.folder / "trace").read_text().split()
     greedy = [place for place, name in enumerate(trace) if name == "Greedy"]
@@ -162,7 +163,7 @@ def test_a_trial_that_hangs_is_ended_and_the_log_says_where(
     assert "Timeout (0:00:20)!" in log
     assert "mine.py" in log
     assert n_begun(small, stuck) == 1
-    assert (records["popular"].state, records["calm"].state) == ("complete", "complete")
+    assert (records["popular"].status, records["calm"].status) == ("complete", "complete")
 
 
 def test_a_worker_killed_by_the_memory_monitor_of_ray_counts_as_that(

@@ -25,21 +25,21 @@ def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monk
     path.write_text(text.replace("epochs: 2", "epochs: 3").replace("trials: 4", f"trials: {TRIALS}"))
     process = small.start("run", "study.yaml")
     try:
-        while not (resting := at_rest(small)):
+        while not (paused := at_rest(small)):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.1)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert "resting, fold 1, epoch 1" in small.tuner("leaderboard", "studies/small").stdout
-    resting |= at_rest(small)
+    assert "paused, fold 1, epoch 1" in small.tuner("leaderboard", "studies/small").stdout
+    paused |= at_rest(small)
 
     again = small.tuner("run", "study.yaml", timeout=600)
     assert again.returncode == 0, again.stderr
     records = read_records(small.results).records
     assert len(records) == TRIALS + 2
-    assert {record.state for record in records} == {"complete", "pruned"}
-    assert [record.state for record in records if record.name] == ["complete", "complete"]
+    assert {record.status for record in records} == {"complete", "stopped"}
+    assert [record.status for record in records if record.name] == ["complete", "complete"]
     for record in records:
         if record.stop is not None:
             assert record.stop.rule == "halving"
@@ -47,8 +47,8 @@ def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monk
     assert not list((small.results / "checkpoints").iterdir())
 
     monkeypatch.chdir(small.folder)
-    rested = [record for record in records if record.number in resting]
-    for record in rested[:2]:
+    paused = [record for record in records if record.number in paused]
+    for record in paused[:2]:
         undisturbed = evaluated(path, dict(record.params), record.seeds)
         curve = [(e.fold, e.epoch, e.metrics, e.train_loss) for e in record.evaluations]
         assert curve == undisturbed[: len(curve)]
@@ -57,7 +57,7 @@ def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monk
 def at_rest(small: Small) -> set[int]:
     if not store_exists(small.results):
         return set()
-    return {r.number for r in read_records(small.results).records if r.state == "resting"}
+    return {r.number for r in read_records(small.results).records if r.status == "paused"}
 
 
 def evaluated(path: Path, params: dict, seeds: tuple[int, ...]) -> list[object]:

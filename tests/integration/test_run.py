@@ -54,7 +54,7 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
     assert len(done.stdout.splitlines()) == 1 + 6
 
     board = load_leaderboard(small.results)
-    assert [row.state for row in board.rows] == ["complete"] * 6
+    assert [row.status for row in board.rows] == ["complete"] * 6
     assert {row.record.name for row in board.rows} == {"popular", "sasrec", None}
     study = optuna_study(small)
     assert board.best is not None
@@ -149,7 +149,7 @@ def test_a_failing_trial_says_why_and_leaves_the_others_alone(
     log = (small.results / "logs" / "trial-0000.log").read_text()
     assert "Traceback" in log
     assert "mine.py" in log
-    states = {row.record.number: row.state for row in load_leaderboard(small.results).rows}
+    states = {row.record.number: row.status for row in load_leaderboard(small.results).rows}
     assert states == {0: "failed", 1: "complete", 2: "complete"}
     assert optuna_study(small).trials[0].state == TrialState.FAIL
 
@@ -207,7 +207,7 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
     (record,) = [
         r for r in read_records(small.folder / "studies" / "custom-module").records if r.name is None
     ]
-    assert record.state == "complete"
+    assert record.status == "complete"
     assert record.params["transformer_layers_type"] == "gated.GatedLayers"
     assert record.params["transformer_layers_kwargs.gate_init"] == 0.5
 
@@ -218,7 +218,7 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     assert done.returncode == 0, done.stderr
     records = read_records(small.results).records
     assert len(records) == 2 + 8
-    stopped = [record for record in records if record.state == "pruned"]
+    stopped = [record for record in records if record.status == "stopped"]
     assert {record.stop.rule for record in stopped} == {"halving", "race"}
     assert all(record.name is None for record in stopped), "baselines never are"
     for record in stopped:
@@ -231,14 +231,14 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     trials = optuna_study(small).trials
     assert {t.number for t in trials if t.state == TrialState.PRUNED} == {r.number for r in stopped}
     assert all(trial.state in {TrialState.COMPLETE, TrialState.PRUNED} for trial in trials)
-    complete = [record for record in records if record.state == "complete"]
+    complete = [record for record in records if record.status == "complete"]
     assert all(len(record.evaluations) == 4 for record in complete if record.summary.epochs_run)
-    assert "pruned by" in small.tuner("leaderboard", "studies/small").stdout
+    assert "stopped by" in small.tuner("leaderboard", "studies/small").stdout
 
     # The rules go on from what the first run recorded, and may be changed.
     more = small.tuner("run", "study.yaml", "--set", "stopping=false", "--trials", "9")
     assert more.returncode == 0, more.stderr
-    assert read_records(small.results).records[-1].state == "complete"
+    assert read_records(small.results).records[-1].status == "complete"
 
 
 def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) -> None:
@@ -263,7 +263,7 @@ def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) ->
         "layers = '{choice: {shop_layers.Geared: {turns: [1, 2]}}}'\n"
         "changes = ['search.trials=1', 'baselines=[]', f'space.set.transformer_layers_type={layers}']\n"
         "board = run(Study.load('study.yaml', changes))\n"
-        "print(board.rows[0].state, board.rows[0].record.params['transformer_layers_type'])\n"
+        "print(board.rows[0].status, board.rows[0].record.params['transformer_layers_type'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

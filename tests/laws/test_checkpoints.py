@@ -150,10 +150,10 @@ def test_a_trial_that_rests_goes_on_as_if_it_never_had(folds: list[Fold], tmp_pa
     for n_reports, epoch in ((1, 1), (3, 3)):  # left at its report, and no state is due but for the rest
         path = tmp_path / f"{epoch}.ckpt"
         run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1, 3)), PLAN, stop_after=n_reports)
-        rested = read_checkpoint(path, 3600, (1, 3))
-        assert (rested.fold, rested.epoch, len(rested.evaluations)) == (0, epoch, n_reports)
-        assert rested.rests_at == (1, 3)
-        assert comparable(run(MODELS["sasrec"], folds, rested, PLAN)) == comparable(whole)
+        paused = read_checkpoint(path, 3600, (1, 3))
+        assert (paused.fold, paused.epoch, len(paused.evaluations)) == (0, epoch, n_reports)
+        assert paused.pauses_at == (1, 3)
+        assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
 
 
 def test_a_trial_may_rest_at_the_end_of_the_first_fold(folds: list[Fold], tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_trial_may_rest_at_the_end_of_the_first_fold(folds: list[Fold], tmp_pa
     path = tmp_path / "trial.ckpt"
     made = run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1,)), PLAN, stop_after=5)
     assert isinstance(made[-1], Users), "left where its users' values are reported"
-    rested = read_checkpoint(path, 3600, (1,))
-    assert (rested.fold, rested.epoch) == (1, 0)
-    assert comparable(run(MODELS["sasrec"], folds, rested, PLAN)) == comparable(whole)
+    paused = read_checkpoint(path, 3600, (1,))
+    assert (paused.fold, paused.epoch) == (1, 0)
+    assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"{}"])

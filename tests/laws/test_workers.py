@@ -70,7 +70,7 @@ def test_a_trial_in_a_used_worker_is_one_in_a_fresh_process(
     done = small.tuner("run", "study.yaml", "--set", "resources.concurrency=1", "--set", "search.trials=6")
     assert done.returncode == 0, done.stderr
     searched = [record for record in read_records(small.results).records if record.name is None]
-    records = [record for record in searched if record.state == "complete"]
+    records = [record for record in searched if record.status == "complete"]
     assert len(records) == 6
     logs = [(small.results / record.log).read_text() for record in records]
     workers = [set(re.findall(r"^worker (\d+)$", log, re.MULTILINE)) for log in logs]

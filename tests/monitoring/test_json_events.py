@@ -1,4 +1,4 @@
-"""The events of a run as JSON lines: what stands in them, where they go, and a reader that goes away."""
+"""The events of a run as JSON lines: what they contain, where they are written, and a reader that ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.finished import ROOT
 from tuner.errors import StudyError
 from tuner.monitoring.json_events import KINDS, SCHEMA, Events, events_to
 from tuner.store import read_records
-from tuner.trials.records import Evaluation, Job
+from tuner.trials.messages import Job
+from tuner.trials.records import Evaluation
 
 JOB = Job(1, {"cls": "SASRecModel", "item_net_block_types": ("a", "b")}, (1, 2), "sasrec")
 
@@ -32,7 +33,7 @@ def test_a_run_tells_all_that_the_store_holds(finished_shop: Path) -> None:
     assert (first["event"], first["schema"], first["study"]) == ("study", SCHEMA, "shop")
     assert (first["trials"], first["ended"], first["n_folds"]) == (6, 0, 2)
     assert (last["event"], last["reason"]) == ("ended", "search.trials")
-    assert {event["event"] for event in between} <= {"started", "evaluated", "rested", "finished", "stopped"}
+    assert {event["event"] for event in between} <= {"started", "evaluated", "paused", "finished", "stopped"}
     for record in read_records(finished_shop / "studies" / "shop").records:
         mine = [event for event in between if event["trial"] == record.number]
         assert [event["event"] for event in mine[:1]] == ["started"]
@@ -71,14 +72,14 @@ def test_a_file_is_added_to_line_by_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="must be a file to write in"), events_to(str(tmp_path)):
+    with pytest.raises(StudyError, match="must be a file that can be written"), events_to(str(tmp_path)):
         pass
 
 
 def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, time; "
-        "from tuner.monitoring.json_events import events_to; from tuner.trials.records import Job\n"
+        "from tuner.monitoring.json_events import events_to; from tuner.trials.messages import Job\n"
         "with events_to('-') as events:\n"
         "    for number in range(2000):\n"
         "        events.started(Job(number, {}, (), 'x' * 99), again=False)\n"
@@ -98,7 +99,10 @@ def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
 
 
 def test_an_event_has_only_the_keys_of_its_schema(tmp_path: Path) -> None:
-    with (tmp_path / "out").open("w") as stream, pytest.raises(AssertionError, match="other keys"):
+    with (
+        (tmp_path / "out").open("w") as stream,
+        pytest.raises(AssertionError, match="differ from its schema"),
+    ):
         Events(stream).study(study="shop")
     with (tmp_path / "out").open("w+") as stream:
         Events(stream).evaluated(JOB, Evaluation(1, 2, {"MAP@10": 0.5}, learning_rate=0.25))

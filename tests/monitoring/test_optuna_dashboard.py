@@ -21,7 +21,8 @@ from optuna_dashboard import get_note
 
 from tuner.monitoring.optuna_dashboard import MOST_NOTES, DashboardNotes
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.trials.records import Job, Stop
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Stop
 
 
 def free_port() -> int:

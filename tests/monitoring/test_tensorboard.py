@@ -24,7 +24,10 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 
 from tuner.monitoring.tensorboard import TensorBoardWriter
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 HALVED = {"value": 0.1, "place": 3, "n_trials": 4, "rung": 2, "kept": 2}
@@ -283,7 +286,10 @@ def test_a_trial_can_be_watched_and_is_readable_after_close(tmp_path):
 SCRIPT = """
 import logging, os, resource, signal, sys
 from pathlib import Path
-from tuner.trials.records import Evaluation, Job, Stop, summarise
+from tuner.trials.messages import Job
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Evaluation
 from tuner.monitoring.tensorboard import TensorBoardWriter
 
 logging.basicConfig(format="%(levelname)s %(name)s")
@@ -357,8 +363,8 @@ def tensorboard_server(logdir):
     command += ["--reload_interval=1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
-            told = (re.search(r"at (http://\S+)", line) for line in server.stderr)
-            address = next(found[1] for found in told if found)
+            matches = (re.search(r"at (http://\S+)", line) for line in server.stderr)
+            address = next(found[1] for found in matches if found)
             runs = sum(path.is_dir() for path in logdir.iterdir()) + 1  # and the layout's
             until(lambda: len(json.load(urllib.request.urlopen(f"{address}data/runs"))) == runs)
             yield address
@@ -443,9 +449,9 @@ class Page:
         return base64.b64decode(self.ask("Page.captureScreenshot")["data"])
 
     def _read(self):
-        rest = b""
+        pause = b""
         while chunk := self._process.stdout.read1(1 << 16):
-            *whole, rest = (rest + chunk).split(b"\0")
+            *whole, pause = (pause + chunk).split(b"\0")
             yield from map(json.loads, whole)
 
 
@@ -493,7 +499,7 @@ def test_the_hparams_page_shows_params_and_results(served, tmp_path):
     best_first = ["0002-SASRecModel", "0001-SASRecModel", "0000-popular", "0003-SASRecModel"]
     until(lambda: page.rows() == best_first)
     assert page.rows() == best_first
-    # While the server runs, a trial is cut off and begun again: one curve, the new one.
+    # While the server runs, a trial is interrupted and starts again: there is one curve, the new one.
     run_trial(new_writer(folder), PRE_LN, [1, 2, 3], again=True)
     curve = f"{address}data/plugin/scalars/scalars?run=0001-SASRecModel&tag=fold1%2Ftrain_loss"
     until(lambda: len(json.load(urllib.request.urlopen(curve))) >= 3)

@@ -9,10 +9,13 @@ from tuner.artifacts.user_values import write_users
 from tuner.cli import main
 from tuner.config import Sampler
 from tuner.errors import StoreError
-from tuner.reporting.comparison import Paired, compare, draw_comparison, paired_difference, shared_trials
+from tuner.reporting.comparison import compare, draw_comparison, shared_trials
+from tuner.reporting.paired import compare_on_users
 from tuner.space import Choice, Space
 from tuner.store import open_store
-from tuner.trials.records import Evaluation, Held, Users, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Usage
+from tuner.trials.records import Evaluation, Users
 
 FACTS = {"data": "abc", "folds": {"size": 1}, "objective": "NDCG@10", "direction": "maximize", "epochs": 5}
 ROWS = {"popular": ({"cls": "PopularModel"}, 0.1), "sasrec": ({"cls": "SASRecModel"}, 0.3)}
@@ -39,7 +42,7 @@ def make(tmp_path):
             asked = store.ask(SPACE, 1, dict)
             evaluation = Evaluation(0, 1, {"NDCG@10": value})
             store.report(asked.number, evaluation, "NDCG@10", 1)
-            store.note_held(asked.number, Held(60.0, 0.0))
+            store.note_usage(asked.number, Usage(60.0, 0.0))
             store.complete(asked.number, summarise([evaluation], "NDCG@10", "maximize"), seconds=1.0, log="x")
             noise = np.random.default_rng(3).normal(0, 0.05, 400).astype(np.float32)
             write_users(folder, asked.number, Users(0, (1,), (noise + np.float32(value))[None]))
@@ -57,7 +60,7 @@ def test_studies_stand_side_by_side(make, capsys):
     assert any(line.split() == ["popular", "0.1000", "0.1000"] for line in lines)
     assert any(line.split() == ["sasrec", "0.3000", "0.3500"] for line in lines)
     assert any("2 min 00 s" in line for line in lines)
-    assert "2 complete trials have the same params in all, 1 of them the same value" in lines
+    assert "2 complete trials have the same params in all studies (with equal values: 1)" in lines
 
 
 @pytest.mark.parametrize("fact", ["data", "folds", "objective"])
@@ -73,7 +76,7 @@ def test_a_difference_by_user_is_found_where_means_of_folds_could_not_tell(make)
     rows = {**ROWS, "sasrec": (ROWS["sasrec"][0], 0.31)}
     studies = compare([make("first"), make("second", rows)])
     best = [study.board.best for study in studies]
-    paired = paired_difference(studies[1], best[1], studies[0], best[0])
+    paired = compare_on_users(studies[1].folder, best[1].record, best[0].record, studies[0].folder)
     assert paired is not None
     assert paired.difference == pytest.approx(0.01, abs=1e-6)
     assert paired.better("maximize") is True
@@ -81,16 +84,10 @@ def test_a_difference_by_user_is_found_where_means_of_folds_could_not_tell(make)
     assert "better" in draw_comparison(studies)
 
 
-def test_an_interval_around_nought_tells_nothing():
-    assert Paired(0.1, -0.1, 0.3, 10).better("maximize") is None
-    assert Paired(-0.1, -0.2, -0.05, 10).better("minimize") is True
-    assert Paired(-0.1, -0.2, -0.05, 10).better("maximize") is False
-
-
 def test_without_values_by_user_it_says_so(make):
     first, second = make("first"), make("second")
     for path in (second / "users").iterdir():
         path.unlink()
     studies = compare([first, second])
-    assert "no values by user" in draw_comparison(studies)
+    assert "no per-user values" in draw_comparison(studies)
     assert [one.label for one in shared_trials(studies)] == ["sasrec", "popular"]

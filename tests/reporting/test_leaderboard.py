@@ -29,7 +29,10 @@ from tuner.reporting.trial_details import find_row, show_trial
 from tuner.space import Choice, Space
 from tuner.store import open_store
 from tuner.store.locking.files import hold_lock
-from tuner.trials.records import Evaluation, Failure, Summary, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Failure
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,12 +113,12 @@ def board(folder):
 
 
 def ranks(board):
-    return [(row.record.number, row.rank, row.state) for row in board.rows]
+    return [(row.record.number, row.rank, row.status) for row in board.rows]
 
 
 # --- ranking ------------------------------------------------------------------------------------
 
-REST = [(5, None, "cut off"), (6, None, "waiting"), (4, None, "failed")]
+REST = [(5, None, "interrupted"), (6, None, "queued"), (4, None, "failed")]
 
 
 def test_the_best_stand_first_ties_share_a_rank_and_the_failed_stand_last(board):
@@ -177,7 +180,9 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
 @given(st.lists(st.integers(-3, 3)), st.sampled_from(["maximize", "minimize"]))
 def test_a_rank_is_one_more_than_the_number_of_better_trials(values, direction):
     records = [
-        TrialRecord(number, "complete", None, {}, summary=Summary(1, value / 2, 0.0, {NDCG: value / 2}))
+        TrialRecord(
+            number, TrialStatus.COMPLETE, None, {}, summary=Summary(1, value / 2, 0.0, {NDCG: value / 2})
+        )
         for number, value in enumerate(values)
     ]
     board = rank(StoredStudy("shop", direction, {"objective": NDCG}, {}, records), running=False)
@@ -193,22 +198,22 @@ def test_a_rank_is_one_more_than_the_number_of_better_trials(values, direction):
 
 
 def states(folder):
-    return {row.record.number: row.state for row in load_leaderboard(folder).rows}
+    return {row.record.number: row.status for row in load_leaderboard(folder).rows}
 
 
 def test_an_unfinished_trial_is_running_while_the_study_is_held(tmp_path):
     fill(tmp_path)
-    assert states(tmp_path)[5] == "cut off"
+    assert states(tmp_path)[5] == "interrupted"
     with hold_lock(tmp_path):
         assert states(tmp_path)[5] == "running"
         assert states(tmp_path)[4] == "failed"
-    assert states(tmp_path)[5] == "cut off"
+    assert states(tmp_path)[5] == "interrupted"
 
 
 def test_a_trial_that_no_machine_had_begun_with_waits(tmp_path):
     shop = Shop(tmp_path)
     number = shop.begin()
-    assert states(tmp_path)[number] == "waiting"
+    assert states(tmp_path)[number] == "queued"
     with hold_lock(tmp_path):
         assert states(tmp_path)[number] == "running"
 
@@ -228,7 +233,7 @@ def test_an_unfinished_trial_is_cut_off_when_the_process_that_held_the_study_is_
         finally:
             process.kill()
         process.wait(timeout=30)
-    assert states(tmp_path)[5] == "cut off"
+    assert states(tmp_path)[5] == "interrupted"
 
 
 def test_optuna_by_itself_finds_the_same_best_trial(board, folder):
@@ -278,7 +283,7 @@ def test_csv_holds_every_row_and_number(board):
         "pkg.Ids+pkg.Categories",
         "",
     )
-    assert (failed["failure"], failed["log"], failed["state"]) == (CAUSE, "logs/trial-0004.log", "failed")
+    assert (failed["failure"], failed["log"], failed["status"]) == (CAUSE, "logs/trial-0004.log", "failed")
     assert rows[3]["name"] == "popular"
     assert rows[3]["verbose"] == "1"
     assert all(None not in row and None not in row.values() for row in rows), "as many cells as columns"
@@ -327,7 +332,7 @@ def test_the_table_is_aligned(board):
         assert best[end : end + 2] == "  "
     for name, cells in [
         ("model", ["SASRec", "SASRec", "SASRec", "popular (Popular)", "SASRec", "ease (EASE)", "SASRec"]),
-        ("state", ["complete"] * 4 + ["cut off", "waiting", "failed"]),
+        ("status", ["complete"] * 4 + ["interrupted", "queued", "failed"]),
     ]:
         start = header.index(name)
         for line, cell in zip(lines, cells, strict=True):
@@ -474,7 +479,7 @@ def test_show_tells_why_a_trial_failed(folder):
 
 def test_show_tells_what_is_known_of_a_trial_that_has_not_begun(folder):
     text = show_trial(folder, "ease")
-    assert text.startswith("trial 6  ease  waiting\n")
+    assert text.startswith("trial 6  ease  queued\n")
     assert params_in(text) == {"cls": "EASEModel"}
 
 
@@ -505,7 +510,7 @@ def test_best_of_a_study_without_a_result_says_that_there_is_none(tmp_path):
     with pytest.raises(StoreError) as caught:
         show_trial(tmp_path, "best")
     (problem,) = caught.value.problems
-    assert (problem.rule, problem.hint) == ("must be a trial, but none is complete yet", None)
+    assert (problem.rule, problem.hint) == ("must be a trial, but no trial is complete yet", None)
 
 
 def test_show_of_a_trial_from_before_a_metric_was_added(tmp_path):
@@ -528,5 +533,5 @@ def test_a_study_that_goes_on_with_a_changed_choice_is_told_and_goes_on_with_the
     assert problem.where == "space"
     assert problem.rule.startswith("must stay as it was when the study began, but ")
     store = Shop(tmp_path).store
-    again = [store.ask_again(number, Space(old), 2, dict) for number in store.cut_off()]
+    again = [store.ask_again(number, Space(old), 2, dict) for number in store.interrupted()]
     assert [asked.params["n_factors"] in {64, 128, 256} for asked in again] == [True, True]

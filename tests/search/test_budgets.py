@@ -23,9 +23,13 @@ from tuner.search.early_stopping import Referee
 from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
-from tuner.trials.records import BEGAN, DONE, EVALUATION, Direction, Evaluation, Held, Place, Summary
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, Place
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Usage
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
-from tuner.workflows.run import _end
+from tuner.workflows.opening import end_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -154,11 +158,11 @@ def test_time_counts_from_the_start_of_this_run_and_then_the_grace() -> None:
 
 def test_hours_are_what_trials_have_held_and_hold() -> None:
     rule = budget(cpu_hours=2, gpu_hours=1)
-    rule.use(Held(3600, 1800))
-    rule.use(Held(1800, 900))
-    assert rule.time_is_up(Held(1799, 899)) is None
-    assert key(rule.time_is_up(Held(1800, 0))) == "search.cpu_hours"
-    end = rule.time_is_up(Held(0, 900))
+    rule.use(Usage(3600, 1800))
+    rule.use(Usage(1800, 900))
+    assert rule.time_is_up(Usage(1799, 899)) is None
+    assert key(rule.time_is_up(Usage(1800, 0))) == "search.cpu_hours"
+    end = rule.time_is_up(Usage(0, 900))
     assert str(end) == (
         "trials have held 1 GPU hours of 1 (search.gpu_hours); to go on, --set search.gpu_hours=... with more"
     )
@@ -167,7 +171,7 @@ def test_hours_are_what_trials_have_held_and_hold() -> None:
 def test_no_budget_but_trials_ends_nothing() -> None:
     rule = budget(trials=10)
     rule.start()
-    rule.use(Held(1e9, 1e9))
+    rule.use(Usage(1e9, 1e9))
     for number in range(9):
         rule.ended(number, 0.5, baseline=False)
     assert (rule.no_more(9), rule.time_is_up(), rule.grace_is_over) == (None, None, False)
@@ -176,24 +180,26 @@ def test_no_budget_but_trials_ends_nothing() -> None:
 # ####  --------------  Earlier runs  --------------  #### #
 
 
-def record(number: int, ended: int | None, value: float | None, *, state: str, **more: object) -> TrialRecord:
+def record(
+    number: int, ended: int | None, value: float | None, *, status: TrialStatus, **more: object
+) -> TrialRecord:
     summary = None if value is None else Summary(epoch=1, mean=value, std=0.0, metrics={"NDCG@10": value})
     at = None if ended is None else datetime(2024, 1, 1) + timedelta(minutes=ended)
-    settings = {"name": None, "params": {}, "summary": summary, "ended": at, "held": Held(60, 30)}
-    return TrialRecord(number=number, state=state, **{**settings, **more})
+    settings = {"name": None, "params": {}, "summary": summary, "ended": at, "usage": Usage(60, 30)}
+    return TrialRecord(number=number, status=status, **{**settings, **more})
 
 
 def test_what_earlier_runs_recorded_counts_in_the_order_in_which_trials_ended() -> None:
     rule = budget(trials=99, plateau=3, gpu_hours=1)
     rule.remember(
         [
-            record(0, 1, 0.9, state="complete", name="ease"),
-            record(1, 9, 0.5, state="complete"),  # ended last, and is the best
-            record(2, 2, 0.3, state="complete"),
-            record(3, 3, None, state="pruned"),
-            record(4, 4, None, state="failed"),
-            record(5, None, None, state="running"),
-            record(6, None, None, state="waiting", held=Held()),
+            record(0, 1, 0.9, status=TrialStatus.COMPLETE, name="ease"),
+            record(1, 9, 0.5, status=TrialStatus.COMPLETE),  # ended last, and is the best
+            record(2, 2, 0.3, status=TrialStatus.COMPLETE),
+            record(3, 3, None, status=TrialStatus.STOPPED),
+            record(4, 4, None, status=TrialStatus.FAILED),
+            record(5, None, None, status=TrialStatus.RUNNING),
+            record(6, None, None, status=TrialStatus.QUEUED, usage=Usage()),
         ]
     )
     assert rule.no_more(6) is None
@@ -202,8 +208,8 @@ def test_what_earlier_runs_recorded_counts_in_the_order_in_which_trials_ended() 
     assert rule.no_more(8) is None
     rule.ended(9, 0.5, baseline=False)
     assert key(rule.no_more(9)) == "search.plateau"
-    assert rule.time_is_up(Held(0, 3600 - 6 * 30 - 1)) is None
-    assert key(rule.time_is_up(Held(0, 3600 - 6 * 30))) == "search.gpu_hours"
+    assert rule.time_is_up(Usage(0, 3600 - 6 * 30 - 1)) is None
+    assert key(rule.time_is_up(Usage(0, 3600 - 6 * 30))) == "search.gpu_hours"
 
 
 # ####  --------------  What trials hold  --------------  #### #
@@ -251,10 +257,10 @@ def search_of(
     return searcher_of(store, SPACE, Search(**search), referee, answers=answers)
 
 
-def held(store: StudyStore) -> Held:
+def usage(store: StudyStore) -> Usage:
     (record,) = store.records()
-    assert record.held.cpu_seconds == pytest.approx(8 * record.held.gpu_seconds)
-    return record.held
+    assert record.usage.cpu_seconds == pytest.approx(8 * record.usage.gpu_seconds)
+    return record.usage
 
 
 def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
@@ -262,9 +268,9 @@ def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
     first = search_of(store, trials=1)
     assert isinstance(first.suggest("a"), dict)
     first.take("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
-    assert held(store) == Held(), "it is written when an attempt ends, and now and then"
+    assert usage(store) == Usage(), "it is written when an attempt ends, and now and then"
     first.close()
-    before = held(store)
+    before = usage(store)
     assert before.cpu_seconds > 0
 
     again = search_of(open_small(tmp_path), trials=1)
@@ -272,16 +278,16 @@ def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
     again.take("b", {BEGAN: Place("here")})
     again.lost("b", "")
     again.on_trial_complete("b", error=True)
-    after = held(store)
+    after = usage(store)
     assert after.cpu_seconds > before.cpu_seconds
 
     assert isinstance(again.suggest("c"), dict)
     for fold in (0, 1):
         again.take("c", {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
     again.take("c", {DONE: 1.0})
-    ended = held(store)
+    ended = usage(store)
     again.on_trial_complete("c")
-    assert held(store) == ended
+    assert usage(store) == ended
     assert ended.cpu_seconds > after.cpu_seconds
     assert again._budget._held.cpu_seconds == pytest.approx(ended.cpu_seconds), "as a later run will read it"
 
@@ -294,7 +300,7 @@ def test_a_long_trial_writes_what_it_holds_before_it_ends(tmp_path: Path, monkey
     noted = []
     for epoch in (1, 2):
         searcher.take("a", {EVALUATION: Evaluation(0, epoch, {"NDCG@10": 0.5})})
-        noted.append(held(store).cpu_seconds)
+        noted.append(usage(store).cpu_seconds)
     assert 0 < noted[0] < noted[1]
 
 
@@ -306,7 +312,7 @@ def test_when_hours_are_up_a_trial_stops_at_its_next_evaluation_and_none_begins(
     assert searcher.suggest("b") == Searcher.FINISHED
     assert not searcher.ending_now
     searcher.on_trial_complete("a")
-    assert store.cut_off() == [0]
+    assert store.interrupted() == [0]
     assert search_of(open_small(tmp_path), trials=2, gpu_hours=1e-9).suggest("c") == Searcher.FINISHED
     assert isinstance(search_of(open_small(tmp_path), trials=2, gpu_hours=9).suggest("d"), dict)
 
@@ -369,13 +375,13 @@ def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(t
     def end(**search: object) -> str | None:
         rule = budget(**search)
         rule.remember(store.records())
-        return key(_end(rule, store))
+        return key(end_of(rule, store))
 
     assert end(trials=0) == "search.trials"
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     assert end(trials=0) is None, "the baseline waits"
     number = store.ask(SPACE, 2, dict).number
-    store.note_held(number, Held(7200, 1800))
+    store.note_usage(number, Usage(7200, 1800))
     assert end(trials=0) is None, "it was cut off"
     assert end(trials=0, cpu_hours=2) == "search.cpu_hours", "and may not go on"
     assert end(trials=0, cpu_hours=2.1, gpu_hours=0.6) is None
@@ -383,7 +389,7 @@ def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(t
     store.complete(number, done, seconds=1, log="")
     assert end(trials=1) is None
     assert end(trials=1, target=0.5) == "search.target"
-    assert "held 2 h 00 min of a CPU and 30 min 00 s of a GPU" in show_trial(tmp_path, "popular")
+    assert "used 2 h 00 min of CPU time and 30 min 00 s of GPU time" in show_trial(tmp_path, "popular")
 
 
 # ####  --------------  In the study file  --------------  #### #

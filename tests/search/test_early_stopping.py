@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tuner.config import Halving, Race, Stopping
 from tuner.search.early_stopping import Referee, goes_on, n_kept, race, rungs_for
 from tuner.search.rung import Rung
-from tuner.trials.records import Direction, Rest, Stop, Users
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Users
 
 values = st.floats(0, 1, allow_nan=False)
 
@@ -71,20 +73,20 @@ def test_a_race_is_lost_where_the_users_agree_and_open_where_they_do_not() -> No
     rng = np.random.default_rng(0)
     incumbent = rng.random(1000).astype(np.float32)
     worse = incumbent - np.float32(0.02)
-    evidence = race(worse, incumbent, Race(z=3), "maximize")
+    evidence = race({0: worse}, {0: incumbent}, Race(z=3), "maximize")
     assert evidence is not None
     assert evidence["difference"] == pytest.approx(-0.02, abs=1e-6)
     assert evidence["n_users"] == 1000
-    assert race(worse, incumbent, Race(z=3), "minimize") is None
+    assert race({0: worse}, {0: incumbent}, Race(z=3), "minimize") is None
     noisy = (worse + rng.normal(0, 1, 1000)).astype(np.float32)
-    assert race(noisy, incumbent, Race(z=3), "maximize") is None, "the same mean, and no power"
-    assert race(incumbent, incumbent, Race(z=0), "maximize") is None, "a tie is not lost"
+    assert race({0: noisy}, {0: incumbent}, Race(z=3), "maximize") is None, "the same mean, and no power"
+    assert race({0: incumbent}, {0: incumbent}, Race(z=0), "maximize") is None, "a tie is not lost"
 
 
 @given(st.lists(values, min_size=2, max_size=50), st.floats(0, 3), st.floats(0, 2))
 def test_a_wider_interval_stops_no_more(differences: list[float], z: float, more: float) -> None:
-    candidate = np.zeros(len(differences), dtype=np.float32)
-    incumbent = np.array(differences, dtype=np.float32)
+    candidate = {0: np.zeros(len(differences), dtype=np.float32)}
+    incumbent = {0: np.array(differences, dtype=np.float32)}
     wide = race(candidate, incumbent, Race(z=z + more), "maximize")
     if wide is not None:
         assert race(candidate, incumbent, Race(z=z), "maximize") is not None
@@ -157,12 +159,12 @@ def test_what_an_earlier_run_recorded_is_remembered() -> None:
     assert judge.fold_ended(2, users(0, [0.3, 0.3], [0.4, 0.39])) is not None
 
 
-def came(judge: Referee, number: int, *curve: float) -> Stop | Rest | None:
+def came(judge: Referee, number: int, *curve: float) -> Stop | Pause | None:
     """Report the first epochs of a trial until a verdict."""
     for epoch, value in enumerate(curve, 1):
         verdict = judge.evaluated(number, fold=0, epoch=epoch, value=value)
-        if isinstance(verdict, Rest):
-            assert judge.rests(number, verdict.rung)
+        if isinstance(verdict, Pause):
+            assert judge.pauses(number, verdict.rung)
         if verdict is not None:
             return verdict
     return None
@@ -171,9 +173,9 @@ def came(judge: Referee, number: int, *curve: float) -> Stop | Rest | None:
 def test_a_trial_that_is_not_among_the_best_rests_until_it_is() -> None:
     judge = referee(Halving(rungs=(1, 3), keep=0.5, resume=0.5))
     assert came(judge, 0, 0.5, 0.5) is None
-    assert came(judge, 1, 0.4) == Rest(0, 1, 1)
+    assert came(judge, 1, 0.4) == Pause(0, 1, 1)
     assert judge.promoted() is None
-    assert came(judge, 2, 0.3) == Rest(0, 1, 1)
+    assert came(judge, 2, 0.3) == Pause(0, 1, 1)
     assert judge.promoted() == 1, "second of three, and two of three go on"
     assert judge.promoted() is None
     assert came(judge, 1, 0.4, 0.4, 0.4) is None, "what it reports again is not judged again"
@@ -199,8 +201,8 @@ def test_at_the_end_of_the_first_fold_the_best_go_on_and_the_others_rest() -> No
     for number, value in enumerate([0.5, 0.4]):
         assert judge.evaluated(number, fold=0, epoch=5, value=value) is None, "patience ended it"
         verdict = judge.fold_ended(number, Users(0, (5,), np.full((1, 3), value, dtype=np.float32)))
-        assert verdict == (Rest(0, 5, 12) if number else None)
-    assert judge.rests(1, 12)
+        assert verdict == (Pause(0, 5, 12) if number else None)
+    assert judge.pauses(1, 12)
     assert judge.fold_ended(1, Users(0, (5,), np.full((1, 3), 0.4, dtype=np.float32))) is None, "known"
     assert judge.dismissed()[0][1].epoch == 5
 
@@ -209,29 +211,29 @@ def test_with_resume_off_nothing_rests_and_what_rested_is_judged_again() -> None
     judge = referee(Halving(rungs=(1,), resume=None))
     judge.remember(1, [(0, 1, 0.5)], [])
     assert isinstance(came(judge, 2, 0.4), Stop)
-    assert not judge.rests(1, 1)
-    assert not referee(Halving(rungs=(2,))).rests(1, 1), "no such rung any more"
-    assert referee(Halving(rungs=(1, 4, 12))).rests_at == (1, 4)
-    assert judge.rests_at == referee().rests_at == ()
+    assert not judge.pauses(1, 1)
+    assert not referee(Halving(rungs=(2,))).pauses(1, 1), "no such rung any more"
+    assert referee(Halving(rungs=(1, 4, 12))).pauses_at == (1, 4)
+    assert judge.pauses_at == referee().pauses_at == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), values, st.booleans()), max_size=40))
 def test_a_rung_knows_the_places_and_the_best_that_rests(events: list[tuple[int, float, bool]]) -> None:
-    rung, known, resting = Rung(1, "maximize"), dict[int, float](), set[int]()
-    for number, value, rests in events:
+    rung, known, paused = Rung(1, "maximize"), dict[int, float](), set[int]()
+    for number, value, pauses in events:
         rung.come(number, value)
         known[number] = value
-        resting.discard(number)
-        if rests:
-            rung.rest(number)
-            resting.add(number)
+        paused.discard(number)
+        if pauses:
+            rung.pause(number)
+            paused.add(number)
         assert len(rung) == len(known)
         for one, its in known.items():
             assert rung.value(one) == its
             assert rung.place(one) == 1 + sum(other > its for other in known.values())
-        assert set(rung.resting) == resting
-        best = rung.best_resting
-        assert known.get(best, -1) == max((known[one] for one in resting), default=-1)
+        assert set(rung.paused) == paused
+        best = rung.best_paused
+        assert known.get(best, -1) == max((known[one] for one in paused), default=-1)
 
 
 def test_a_stop_says_where_and_why_and_survives_json() -> None:

@@ -6,7 +6,8 @@ from functools import partial
 
 from tuner.models.cost import work_of
 from tuner.search.exclusive_trials import LargeTrials
-from tuner.trials.records import OUT_OF_MEMORY, Failure
+from tuner.trials.outcomes import OUT_OF_MEMORY, Failure
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 
@@ -47,7 +48,7 @@ def test_earlier_runs_are_recalled() -> None:
     known = large()
     failures = (Failure("no", OUT_OF_MEMORY), Failure("no", "ValueError"))
     known.recall(
-        TrialRecord(number, "failed", None, sasrec(n_factors=width), failure=failure)
+        TrialRecord(number, TrialStatus.FAILED, None, sasrec(n_factors=width), failure=failure)
         for number, (failure, width) in enumerate(zip(failures, (128, 32), strict=True))
     )
     assert known.holds(sasrec(n_factors=128))

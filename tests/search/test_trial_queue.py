@@ -21,7 +21,9 @@ from tuner.search.early_stopping import Referee
 from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
-from tuner.trials.records import DONE, EVALUATION, USERS, Evaluation, Job, Rest, Users
+from tuner.trials.messages import DONE, EVALUATION, USERS, Job
+from tuner.trials.outcomes import Pause
+from tuner.trials.records import Evaluation, Users
 from tuner.trials.stored import TrialRecord
 
 EPOCHS, FOLDS, TRIALS = 4, 2, 12
@@ -81,8 +83,8 @@ class Run:
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
 
-    def rested(self, job: Job, _rest: Rest) -> None:
-        self.events.append(("rested", job.number))
+    def paused(self, job: Job, _rest: Pause) -> None:
+        self.events.append(("paused", job.number))
 
     def finished(self, job: Job, *_: object) -> None:
         self.events.append(("finished", job.number))
@@ -137,7 +139,7 @@ def opened(folder: Path) -> StudyStore:
 
 
 def states(records: list[TrialRecord]) -> Counter[str]:
-    return Counter(record.state for record in records)
+    return Counter(record.status for record in records)
 
 
 def best(records: list[TrialRecord]) -> TrialRecord:
@@ -148,17 +150,17 @@ def test_what_rests_is_taken_up_again_under_its_number_and_every_trial_is_told_o
     run = Run(tmp_path)
     records = run.to_the_end()
     counted = Counter(run.events)
-    assert states(records).keys() == {"complete", "pruned"}
+    assert states(records).keys() == {"complete", "stopped"}
     assert sum(states(records).values()) == TRIALS
     for record in records:
         number = record.number
         assert counted["finished", number] + counted["stopped", number] == 1
-        assert counted["started", number] == counted["rested", number] + (record.state == "complete")
+        assert counted["started", number] == counted["paused", number] + (record.status == "complete")
         assert counted["drop", number] == 1
-        rested = run.events.index(("rested", number)) if ("rested", number) in run.events else None
-        assert rested is not None or record.state == "complete"
+        paused = run.events.index(("paused", number)) if ("paused", number) in run.events else None
+        assert paused is not None or record.status == "complete"
     assert sum(counted[event] for event in counted if event[0] == "again") == 0
-    assert best(records).state == "complete", "its early epochs were not among the best"
+    assert best(records).status == "complete", "its early epochs were not among the best"
     for record in records:
         if record.stop is not None:
             seen = record.stop.evidence
@@ -173,15 +175,15 @@ def test_a_driver_that_dies_at_any_moment_loses_nothing_that_rests(after: int, t
     run = Run(tmp_path)
     for _ in range(after):
         run.step()
-    left = {record.number: record for record in run.store.records() if record.state == "resting"}
+    left = {record.number: record for record in run.store.records() if record.status == "paused"}
     again = Run(tmp_path)  # as after SIGKILL: nothing was told to the first one
     begun_again = {job.number for job, _ in run.live.values()}
-    assert set(again.store.cut_off()) == begun_again
-    assert again.store.resting().keys() == left.keys()
+    assert set(again.store.interrupted()) == begun_again
+    assert again.store.paused().keys() == left.keys()
     records = again.to_the_end()
     assert sum(states(records).values()) == TRIALS
-    assert states(records).keys() == {"complete", "pruned"}
-    assert best(records).state == "complete"
+    assert states(records).keys() == {"complete", "stopped"}
+    assert best(records).status == "complete"
     for number, record in left.items():
         ended = records[number]
         assert ended.evaluations[: len(record.evaluations)] == record.evaluations
@@ -211,21 +213,21 @@ def test_a_worker_without_a_trial_is_spared_where_its_machine_would_go(
 
 def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    while not (resting := run.store.resting()):
+    while not (paused := run.store.paused()):
         run.step()
-    number, rest = next(iter(resting.items()))
-    assert (rest.fold, rest.epoch, rest.rung) == (0, 1, 1)
-    assert "resting, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
-    assert "rests after fold 1, epoch 1" in show_trial(tmp_path, str(number))
+    number, pause = next(iter(paused.items()))
+    assert (pause.fold, pause.epoch, pause.rung) == (0, 1, 1)
+    assert "paused, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
+    assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 
 def test_rules_that_became_others_judge_what_rested(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    while len(run.store.resting()) < 3:
+    while len(run.store.paused()) < 3:
         run.step()
     for halving in (Halving(resume=None), Halving(rungs=(2,)), None):
         again = Run(tmp_path, halving=halving)
-        assert not again.searcher._turns._resting
+        assert not again.searcher._turns._paused
         assert again.searcher._turns._again
     records = again.to_the_end()
     assert states(records) == {"complete": TRIALS}, "without rules every trial is run to its end"
@@ -234,16 +236,16 @@ def test_rules_that_became_others_judge_what_rested(tmp_path: Path) -> None:
 def test_a_reached_target_stops_what_rests(tmp_path: Path) -> None:
     run = Run(tmp_path, search=Search(trials=50, target=0.01))
     records = run.to_the_end()
-    assert states(records).keys() == {"complete", "pruned"}
+    assert states(records).keys() == {"complete", "stopped"}
     assert len(records) < 50
-    assert not run.store.resting()
+    assert not run.store.paused()
 
 
 def test_with_no_resume_what_is_not_among_the_best_is_stopped_at_once(tmp_path: Path) -> None:
     run = Run(tmp_path, halving=Halving(resume=None))
     records = run.to_the_end()
-    assert "rested" not in {what for what, _ in run.events}
-    assert states(records)["pruned"] > 0
+    assert "paused" not in {what for what, _ in run.events}
+    assert states(records)["stopped"] > 0
     assert sum(states(records).values()) == TRIALS
 
 
@@ -253,5 +255,5 @@ def test_baselines_never_rest(tmp_path: Path) -> None:
     store.add_baselines([("first", worst, None), ("second", worst | {"lr": 0.001}, None)])
     run = Run(tmp_path)
     records = run.to_the_end()
-    assert [record.state for record in records if record.name] == ["complete", "complete"]
+    assert [record.status for record in records if record.name] == ["complete", "complete"]
     assert sum(states(records).values()) == TRIALS + 2

@@ -1,4 +1,4 @@
-"""Broken spaces: each is told in one message that names the key and the cure, and nothing else happens."""
+"""Broken spaces: each gives one message with the key and a hint, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Broken:
     params
         The `set` of the study, as YAML.
     module
-        A Python file that the study uses, what stands in ``Space({...})`` or, with `space` in it, all of it.
+        A Python file that the study uses: the content of ``Space({...})``, or a whole file with `space`.
     use
         A space to change.
     """
@@ -81,7 +81,7 @@ BROKEN = [
         "did you mean 'distance'?",
     ),
     of_yaml(
-        "a misspelt kwarg beside a fixed type",
+        "a misspelt kwarg of a fixed type",
         "transformer_layers_type: PreLNTransformerLayers\ntransformer_layers_kwargs.ff_factor_multiplier: 2",
         "transformer_layers_kwargs.ff_factor_multiplier",
         "did you mean 'ff_factors_multiplier'?",
@@ -185,7 +185,7 @@ BROKEN = [
         "transformer_layers_type: nowhere.Layers",
         "transformer_layers_type",
         "must be importable, but 'nowhere.Layers' is not",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_yaml(
         "a path to what is no class",
@@ -199,7 +199,7 @@ BROKEN = [
         "transformer_layers_type: __main__.Layers",
         "transformer_layers_type",
         "workers cannot import '__main__.Layers'",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_python(
         "a local class",
@@ -222,7 +222,7 @@ BROKEN = [
         "a condition on a later key",
         "n_negatives: {int: [1, 9], when: {loss: BCE}}\nloss: [softmax, BCE]",
         "n_negatives",
-        "stand before it, but got 'loss'",
+        "come before it, but got 'loss'",
         "put 'loss' before 'n_negatives'",
     ),
     of_yaml(
@@ -236,8 +236,8 @@ BROKEN = [
         "conditions that exclude each other",
         "loss: {choice: {softmax: {}, BCE: {n_negatives: {int: [1, 9], when: {loss: softmax}}}}}",
         "n_negatives",
-        "conditions that can be met together",
-        "drop one of them",
+        "conditions that can hold together",
+        "remove one of them",
     ),
     of_yaml(
         "a condition without values",
@@ -249,7 +249,7 @@ BROKEN = [
         "a condition that is no mapping",
         "n_negatives: {int: [1, 9], when: loss}",
         "n_negatives",
-        "`when` must map a param to the values",
+        "`when` must be a mapping from params to accepted values",
     ),
     of_yaml(
         "a condition on a real number",
@@ -270,7 +270,7 @@ BROKEN = [
         "a relation on a later key",
         "n_heads: {choice: [1, 2], divides: n_factors}\nn_factors: [8, 16]",
         "n_heads",
-        "stand before it, but got 'n_factors'",
+        "come before it, but got 'n_factors'",
         "put 'n_factors' before 'n_heads'",
     ),
     of_yaml(
@@ -289,13 +289,13 @@ BROKEN = [
         "a relation on a categorical",
         "loss: [softmax, BCE]\nn_heads: {choice: [1, 2], divides: loss}",
         "n_heads",
-        "'loss', which it is related to, must have integer values",
+        "its relation's 'loss' must have integer values",
     ),
     of_yaml(
         "a relation that leaves nothing",
         "n_factors: [8, 9]\nn_heads: {choice: [2, 4], divides: n_factors}",
         "n_heads",
-        "must divide n_factors, but no value does beside n_factors=9",
+        "must divide n_factors, but no value does with n_factors=9",
     ),
     of_yaml(
         "a relation of the wrong type",
@@ -307,7 +307,7 @@ BROKEN = [
         "a relation of text",
         "loss: {choice: [softmax, BCE], divides: n_factors}",
         "loss",
-        "options must be integers",
+        "the options of a choice with a relation must be integers",
     ),
     of_yaml(
         "a bound that is unknown",
@@ -327,7 +327,7 @@ BROKEN = [
         "loss: [softmax, BCE]\nn_negatives: {int: [1, 4], when: {loss: BCE}}\n"
         "n_heads: {int: [1, n_negatives]}",
         "n_heads",
-        "its bound 'n_negatives' must exist wherever it does",
+        "its bound 'n_negatives' must exist in every trial that has it",
     ),
     of_yaml(
         "a bound below the low one",
@@ -336,17 +336,17 @@ BROKEN = [
         "low <= n_blocks must hold, but low=2 and n_blocks can be 1",
     ),
     of_yaml(
-        "a budget that cannot be kept",
+        "a sum that is always too large",
         "n_blocks: {int: [1, 4]}\nn_heads: {int: [1, 4], sum_at_most: {total: 4, with: [n_blocks]}}",
         "n_heads",
-        "must stay, with n_blocks, within 4 together, but no value does beside n_blocks=4",
+        "must have a sum with n_blocks of at most 4, but no value does with n_blocks=4",
     ),
     of_yaml(
         "a relation to what exists only sometimes",
         "loss: [softmax, BCE]\nn_negatives: {int: [1, 4], when: {loss: BCE}}\n"
         "n_heads: {int: [1, 4], at_most: n_negatives}",
         "n_heads",
-        "'n_negatives', which it is related to, must exist wherever it does",
+        "its relation's 'n_negatives' must exist in every trial that has it",
     ),
     # --- ranges
     of_yaml(
@@ -475,12 +475,12 @@ BROKEN = [
         "the name of a param must be text, but got 5",
     ),
     of_yaml("a choice of nothing", "loss: []", "loss", "a choice needs at least one option"),
-    of_yaml("an option twice", "loss: [BCE, softmax, BCE]", "loss", "'BCE' stands there twice"),
+    of_yaml("an option twice", "loss: [BCE, softmax, BCE]", "loss", "'BCE' appears twice"),
     of_yaml(
-        "params beside an option that are no mapping",
+        "params under an option that are not a mapping",
         "loss: {choice: {softmax: {}, BCE: 5}}",
         "loss",
-        "the params beside 'BCE' must be a mapping, but got 5",
+        "the params under 'BCE' must be a mapping, but got 5",
     ),
     of_yaml(
         "two of one param",
@@ -562,7 +562,7 @@ BROKEN = [
         "loss: BPR",
         "loss",
         "must be one of 'softmax', 'BCE', 'gBCE', 'sampled_softmax', but got 'BPR'",
-        "to try another, say {choice: [BPR]}",
+        "to add a new value, write {choice: [BPR]}",
         use=GUIDE,
     ),
     of_yaml("narrowed to a misspelt value", "loss: sofmax", "loss", "did you mean 'softmax'?", use=GUIDE),
@@ -599,8 +599,8 @@ BROKEN = [
         "a change of what can no longer exist",
         "cls: SASRecModel\nmask_prob: 0.2",
         "mask_prob",
-        "must depend on params that stand before it",
-        "drop what needs it",
+        "must depend on params that come before it",
+        "or remove the dependency",
         use=GUIDE,
     ),
     Broken("a set that is no mapping", "set", ("must be a mapping, but got",), params="5", use=GUIDE),
@@ -608,7 +608,10 @@ BROKEN = [
     Broken(
         "a module that cannot be found",
         "use",
-        ("must be an importable module, but got 'search_spaces.gide'", "a file my_space.py beside the study"),
+        (
+            "must be an importable module, but got 'search_spaces.gide'",
+            "a file my_space.py next to the study",
+        ),
         use="search_spaces.gide",
     ),
     Broken("a file without a space", "use", ("broken_space has none called 'space'",), module="points = 5"),
@@ -640,8 +643,8 @@ BROKEN = [
         "a key twice in Python",
         '\n    "lr": 0.1,\n    "lr": 0.2',
         "lr",
-        "must stand there once, but is on lines 5 and 6",
-        "drop one of the two",
+        "must appear once, but is on lines 5 and 6",
+        "remove one of the two",
     ),
     of_python(
         "a broken condition in Python",
@@ -653,7 +656,7 @@ BROKEN = [
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Return what `tuner space` says of a study with a space, and its exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -677,8 +680,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
-def test_a_broken_space_is_told_in_one_message_with_key_and_cure(broken: Broken, told) -> None:
-    code, message = told(broken)
+def test_a_broken_space_gives_one_message_with_key_and_hint(broken: Broken, run_check) -> None:
+    code, message = run_check(broken)
     source, problem, *_ = message.split("\n")
     assert code == 2
     assert source.endswith(": 1 problem"), message

@@ -1,4 +1,4 @@
-"""One suite for every place that a study can stand in: the journal, SQLite, PostgreSQL."""
+"""One suite for every place that a study can be in: the journal, SQLite, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tuner.errors import StoreError
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Choice, Int, Space
 from tuner.store import Asked, StudyStore, hold_study, read_records, study_holder
-from tuner.trials.records import Failure, Stop
+from tuner.trials.outcomes import Failure, Stop
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -110,7 +110,7 @@ def ask(store: StudyStore) -> Asked:
 # ####  --------------  The life of a trial  --------------  #### #
 
 
-def test_trials_are_told_and_read_back_as_they_were_told(place: Place) -> None:
+def test_trials_are_reported_and_read_back_as_they_were_reported(place: Place) -> None:
     store = place.opened()
     asked = [ask(store) for _ in range(4)]
     summary = report_all(store, 0)
@@ -124,7 +124,7 @@ def test_trials_are_told_and_read_back_as_they_were_told(place: Place) -> None:
     stored = read_records(place.folder)
 
     assert (stored.name, stored.direction, stored.facts) == ("shop", "maximize", FACTS)
-    assert [record.state for record in stored.records] == ["complete", "failed", "pruned", "running"]
+    assert [record.status for record in stored.records] == ["complete", "failed", "stopped", "running"]
     assert [(r.params, r.seeds) for r in stored.records] == [(trial.params, trial.seeds) for trial in asked]
     complete, failed, pruned, running = stored.records
     assert (complete.summary, list(complete.evaluations)) == (summary, evaluations_of(0))
@@ -162,14 +162,14 @@ def test_cut_off_trials_begin_again_as_they_were(place: Place) -> None:
     store.complete(1, report_all(store, 1), seconds=1, log="")
 
     again = place.opened()
-    assert again.cut_off() == [0, 2, 3]
-    resumed = [again.ask_again(number, SPACE, N_FOLDS, finish) for number in again.cut_off()]
+    assert again.interrupted() == [0, 2, 3]
+    resumed = [again.ask_again(number, SPACE, N_FOLDS, finish) for number in again.interrupted()]
     assert resumed == [asked[0], asked[2], asked[3]]
     assert [again.attempts(trial.number) for trial in resumed] == [2, 2, 2]
     for trial in resumed:
         again.complete(trial.number, report_all(again, trial.number), seconds=1, log="")
     assert [list(record.evaluations) for record in again.records()] == [*map(evaluations_of, range(4))]
-    assert again.cut_off() == []
+    assert again.interrupted() == []
 
 
 def test_no_point_is_run_twice(place: Place) -> None:
@@ -180,7 +180,7 @@ def test_no_point_is_run_twice(place: Place) -> None:
         store.complete(asked.number, report_all(store, asked.number), seconds=1, log="")
     assert len(points) == len(set(points)) == 4
     records = read_records(place.folder).records
-    assert {record.state for record in records} == {"complete", "repeated"}
+    assert {record.status for record in records} == {"complete", "duplicate"}
     repeats = [trial for trial in store.study.trials if "repeats" in trial.user_attrs]
     assert repeats
     for trial in repeats:
@@ -212,7 +212,7 @@ def test_a_reader_in_another_process_sees_progress(place: Place) -> None:
     code = (
         "import sys, pathlib, tuner.store as s\n"
         "for _ in sys.stdin:\n"
-        "    print([r.state for r in s.read_records(pathlib.Path(sys.argv[1])).records], flush=True)\n"
+        "    print([r.status.value for r in s.read_records(pathlib.Path(sys.argv[1])).records], flush=True)\n"
     )
     store = place.opened()
     with subprocess.Popen(
@@ -243,7 +243,7 @@ def test_leaderboard_and_show_find_the_study_by_its_folder(place: Place, capsys)
     store.complete(ask(store).number, report_all(store, 0), seconds=1, log="logs/x.log")
     assert main(["leaderboard", str(place.folder), "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert (row["trial"], row["state"]) == (0, "complete")
+    assert (row["trial"], row["status"]) == (0, "complete")
     assert main(["show", str(place.folder), "best"]) == 0
     assert "trial 0" in capsys.readouterr().out
 
@@ -313,13 +313,16 @@ def test_two_studies_of_one_database_do_not_meet(place: Place) -> None:
 @pytest.mark.parametrize(
     ("storage", "cause"),
     [
-        ("postgresql+psycopg://me@127.0.0.1:1/db", "must be a database to work in, but .*onnection"),
-        ("postgresql+nodriver://me@localhost/db", "must be a database to work in, but .*nodriver"),
+        ("postgresql+psycopg://me@127.0.0.1:1/db", "must be a database that can be used, but .*onnection"),
+        ("postgresql+nodriver://me@localhost/db", "must be a database that can be used, but .*nodriver"),
         (
             "postgresql+psycopg://me:${NO_SUCH_NAME}@localhost/db",
             "must name variables that are set, but NO_SUCH_NAME is not",
         ),
-        ("sqlite:////no/such/folder/trials.db", "must be a database to work in, but unable to open"),
+        (
+            "sqlite:////no/such/folder/trials.db",
+            "must be a database that can be used, but got the error: .*unable to open",
+        ),
     ],
 )
 def test_a_database_out_of_reach_is_one_clear_error(storage: str, cause: str, tmp_path: Path) -> None:
@@ -344,7 +347,7 @@ def test_a_study_does_not_move_to_another_storage_unasked(tmp_path: Path) -> Non
 def test_an_empty_database_holds_no_study(place: Place) -> None:
     if place.storage is None:
         pytest.skip("of a journal, see test_store.py")
-    with pytest.raises(StoreError, match="must hold the study 'shop', but does not"):
+    with pytest.raises(StoreError, match="must have the study 'shop', but does not"):
         read_records(place.folder)
 
 

@@ -45,22 +45,22 @@ def test_each_driver_has_its_trials_and_those_of_a_dead_one_are_taken_up_once(da
             assert [trial.number for trial in begun] == [1, 2, 3]
             others.complete(3, report_all(others, 3), seconds=1, log="")
             news = mine.news({0})
-            assert ([*news.cut_off], news.waiting, news.searched) == ([], 0, 2)
+            assert ([*news.interrupted], news.waiting, news.searched) == ([], 0, 2)
             assert [record.number for record in news.others] == [3]
             assert mine.news({0}).others == []
-            assert others.cut_off() == [1, 2]
+            assert others.interrupted() == [1, 2]
             board = load_leaderboard(database.folder)
-            assert [row.state for row in board.rows] == ["complete"] + ["running"] * 3
+            assert [row.status for row in board.rows] == ["complete"] + ["running"] * 3
             lines = {f"run by {one.driver.words}: trial 0", f"run by {two.driver.words}: trials 1, 2"}
             assert board.run_by is not None
             assert set(board.run_by.split("\n")) == lines
         assert study_drivers(database.folder) == (one.driver,)
-        assert mine.cut_off() == [0, 1, 2]
-        states = [row.state for row in load_leaderboard(database.folder).rows]
-        assert states == ["complete", "running", "waiting", "waiting"], "no machine had begun with them"
+        assert mine.interrupted() == [0, 1, 2]
+        states = [row.status for row in load_leaderboard(database.folder).rows]
+        assert states == ["complete", "running", "queued", "queued"], "no machine had begun with them"
         assert mine.ask_again(1, SPACE, N_FOLDS, finish) == begun[0]
         with held(database) as three:
-            assert database.opened(facts=facts, hold=three).cut_off() == [2]
+            assert database.opened(facts=facts, hold=three).interrupted() == [2]
 
 
 def test_a_point_that_another_driver_tried_is_not_run_again(database: Place) -> None:
@@ -76,21 +76,21 @@ def test_a_point_that_another_driver_tried_is_not_run_again(database: Place) -> 
 
 
 def test_hours_that_others_have_held_count_once(database: Place) -> None:
-    from tuner.trials.records import Held
+    from tuner.trials.outcomes import Usage
 
     with held(database) as one, held(database) as two:
         mine, others = (database.opened(hold=hold) for hold in (one, two))
         ask(mine)
         ask(others)
-        mine.note_held(0, Held(100, 0))
-        others.note_held(1, Held(10, 0))
+        mine.note_usage(0, Usage(100, 0))
+        others.note_usage(1, Usage(10, 0))
         budget = Budget(Search(cpu_hours=111 / 3600), objective="NDCG@10", direction="maximize")
         budget.renew(mine.news({0}).records)
         budget.renew(mine.news({0}).records)
-        assert budget.time_is_up(Held(100, 0)) is None
-        others.note_held(1, Held(11, 0))
+        assert budget.time_is_up(Usage(100, 0)) is None
+        others.note_usage(1, Usage(11, 0))
         budget.renew(mine.news({0}).records)
-        assert budget.time_is_up(Held(100, 0)) is not None
+        assert budget.time_is_up(Usage(100, 0)) is not None
 
 
 def test_who_shares_and_who_does_not_refuse_each_other(database: Place) -> None:

@@ -22,7 +22,10 @@ from tuner.space import Choice, Fixed, Float, Int, Space, Value
 from tuner.store import Asked, StudyStore, open_store, read_records, store_exists
 from tuner.store.journal import _Backend
 from tuner.store.locking.files import hold_lock, lock_holder
-from tuner.trials.records import Evaluation, Failure, Summary, fold_seed, summarise
+from tuner.trials.objective import summarise
+from tuner.trials.outcomes import Failure
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.seeds import fold_seed
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -95,7 +98,7 @@ def test_a_trial_is_asked_reported_and_completed(tmp_path: Path) -> None:
     store = opened(tmp_path)
     asked = ask(store)
     (running,) = store.records()
-    assert (running.number, running.state, running.summary, running.ended) == (0, "running", None, None)
+    assert (running.number, running.status, running.summary, running.ended) == (0, "running", None, None)
 
     summary = report_all(store, asked.number)
     store.complete(asked.number, summary, seconds=1.23456, log="logs/trial-0000.log")
@@ -104,7 +107,7 @@ def test_a_trial_is_asked_reported_and_completed(tmp_path: Path) -> None:
     (record,) = stored.records
     assert (stored.name, stored.direction, stored.facts) == ("shop", "maximize", FACTS)
     assert {"python", "rectools", "optuna", "torch"} <= stored.versions.keys()
-    assert (record.number, record.state, record.name) == (0, "complete", None)
+    assert (record.number, record.status, record.name) == (0, "complete", None)
     assert record.params == asked.params
     assert record.seeds == asked.seeds
     assert list(record.evaluations) == evaluations_of(0)
@@ -137,7 +140,7 @@ def test_a_failed_trial_keeps_its_cause_and_its_evaluations(tmp_path: Path) -> N
     store.fail(asked.number, failure=failure, seconds=2, log="logs/trial-0000.log")
 
     (record,) = read_records(tmp_path).records
-    assert (record.state, record.failure, record.summary) == ("failed", failure, None)
+    assert (record.status, record.failure, record.summary) == ("failed", failure, None)
     assert list(record.evaluations) == evaluations_of(0)[:1]
     assert (record.seconds, record.log) == (2, "logs/trial-0000.log")
 
@@ -159,14 +162,14 @@ def test_trials_at_once_do_not_mix(tmp_path: Path) -> None:
         report_all(store, number)
     store.complete(2, summarise(evaluations_of(2), "NDCG@10", "maximize"), seconds=1, log="")
     store.fail(0, failure=Failure("no", "E"), seconds=1, log="")
-    assert [record.state for record in store.records()] == ["failed", "running", "complete"]
+    assert [record.status for record in store.records()] == ["failed", "running", "complete"]
     assert [list(record.evaluations) for record in store.records()] == [*map(evaluations_of, numbers)]
 
 
 def test_baselines_run_first_with_their_params_and_points(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.add_baselines(BASELINES)
-    assert [record.state for record in store.records()] == ["waiting", "waiting"]
+    assert [record.status for record in store.records()] == ["queued", "queued"]
     assert (store.n_waiting(), store.n_searched()) == (2, 0)
 
     popular, sasrec, chosen = ask(store), ask(store), ask(store)
@@ -217,7 +220,7 @@ def test_a_finished_study_goes_on_where_it_ended(tmp_path: Path) -> None:
     number = ask(store).number
     store.complete(number, report_all(store, number), seconds=1, log="")
     again = opened(tmp_path)
-    assert again.cut_off() == []
+    assert again.interrupted() == []
     assert again.n_searched() == 1
     assert ask(again).number == 1
 
@@ -267,12 +270,12 @@ def test_a_study_cut_off_before_its_facts_were_written_begins_with_the_facts(tmp
     assert read_records(tmp_path).facts == FACTS
 
 
-def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_study_is_reported(tmp_path: Path) -> None:
     assert not store_exists(tmp_path)
     with pytest.raises(StoreError, match=r"must be the folder of a study, but it has no journal\.log"):
         read_records(tmp_path)
     (tmp_path / "journal.log").touch()
-    with pytest.raises(StoreError, match="must hold a study, but its journal is empty"):
+    with pytest.raises(StoreError, match="must have a study, but its journal is empty"):
         read_records(tmp_path)
 
 
@@ -282,7 +285,7 @@ def test_reading_does_not_disturb_who_writes(tmp_path: Path) -> None:
         number = ask(store).number
         assert len(read_records(tmp_path).records) == n + 1
         store.complete(number, report_all(store, number), seconds=1, log="")
-    assert {record.state for record in read_records(tmp_path).records} == {"complete"}
+    assert {record.status for record in read_records(tmp_path).records} == {"complete"}
 
 
 # ####  --------------  Cut off  --------------  #### #
@@ -326,14 +329,14 @@ def test_a_cut_off_trial_is_asked_again_as_it_was(tmp_path: Path) -> None:
     store.complete(1, report_all(store, 1), seconds=1, log="")
 
     again = opened(tmp_path)
-    assert again.cut_off() == [0, 2, 3]
-    resumed = [ask_again(again, number) for number in again.cut_off()]
+    assert again.interrupted() == [0, 2, 3]
+    resumed = [ask_again(again, number) for number in again.interrupted()]
     assert resumed == [asked[0], asked[2], asked[3]]
     assert [again.attempts(trial.number) for trial in resumed] == [2, 2, 2]
     for trial in resumed:
         again.complete(trial.number, report_all(again, trial.number), seconds=1, log="")
     assert [list(record.evaluations) for record in again.records()] == [*map(evaluations_of, range(4))]
-    assert again.cut_off() == []
+    assert again.interrupted() == []
 
 
 def test_a_list_among_the_params_is_a_tuple_again(tmp_path: Path) -> None:
@@ -366,10 +369,10 @@ def test_an_ask_killed_at_any_write_is_completed(kind: str, tmp_path: Path) -> N
         with killed_after(writes), pytest.raises(KilledError):
             ask(store)
         (halfway,) = read_records(folder).records
-        assert halfway.state == "running"
+        assert halfway.status == "running"
 
         again = opened(folder)
-        assert (again.cut_off(), again.n_waiting()) == ([0], 0)
+        assert (again.interrupted(), again.n_waiting()) == ([0], 0)
         resumed = ask_again(again, 0)
         assert resumed.number == 0
         assert resumed.seeds == tuple(fold_seed(5, resumed.params, fold) for fold in range(N_FOLDS))
@@ -385,7 +388,7 @@ def test_an_ask_killed_at_any_write_is_completed(kind: str, tmp_path: Path) -> N
         assert ask_again(opened(folder), 0) == resumed
         again.complete(0, report_all(again, 0), seconds=1, log="")
         again.add_baselines(baselines)
-        assert [record.state for record in again.records()] == ["complete"]
+        assert [record.status for record in again.records()] == ["complete"]
 
 
 def test_params_that_a_cut_off_trial_has_already_are_kept(tmp_path: Path) -> None:
@@ -397,7 +400,7 @@ def test_params_that_a_cut_off_trial_has_already_are_kept(tmp_path: Path) -> Non
     assert {key: resumed.params[key] for key in trial.params} == trial.params
 
 
-def test_an_end_killed_at_any_write_can_be_told_again(tmp_path: Path) -> None:
+def test_an_end_killed_at_any_write_can_be_reported_again(tmp_path: Path) -> None:
     for writes in (1, 2, 3):
         folder = tmp_path / str(writes)
         store = opened(folder)
@@ -406,11 +409,11 @@ def test_an_end_killed_at_any_write_can_be_told_again(tmp_path: Path) -> None:
         with killed_after(writes), pytest.raises(KilledError):
             store.complete(number, summary, seconds=1, log="x")
         again = opened(folder)
-        assert again.cut_off() == [number]
+        assert again.interrupted() == [number]
         ask_again(again, number)
         again.complete(number, report_all(again, number), seconds=2, log="y")
         (record,) = again.records()
-        assert (record.state, record.seconds, record.log) == ("complete", 2, "y")
+        assert (record.status, record.seconds, record.log) == ("complete", 2, "y")
         assert record.summary == summary
 
 
@@ -425,7 +428,7 @@ def test_a_torn_last_line_is_survived(lost: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"op_code":\n{}\n', "not a journal\nat all\n"])
-def test_a_journal_that_cannot_be_read_is_told(text: str, tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_read_is_reported(text: str, tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_text(text)
     for read in (read_records, opened):
         with pytest.raises(StoreError):
@@ -539,7 +542,7 @@ def test_every_point_of_a_finite_space_is_run_once_and_then_the_space_is_exhaust
     assert opened(tmp_path, sampler=Sampler(use=sampler)).ask(FEW, N_FOLDS, finish) is None
 
 
-def test_a_repeated_point_is_told_with_its_known_result_and_is_no_trial(tmp_path: Path) -> None:
+def test_a_repeated_point_is_reported_with_its_known_result_and_is_no_trial(tmp_path: Path) -> None:
     store = opened(tmp_path)
     run_to_the_end(store, FEW)
     repeated = [trial for trial in store.study.trials if "repeats" in trial.user_attrs]
@@ -547,8 +550,8 @@ def test_a_repeated_point_is_told_with_its_known_result_and_is_no_trial(tmp_path
     for trial in repeated:
         first = store.study.trials[trial.user_attrs["repeats"]]
         assert (trial.state, trial.value, trial.params) == (TrialState.COMPLETE, first.value, first.params)
-    states = [record.state for record in read_records(tmp_path).records]
-    assert states.count("repeated") == len(repeated)
+    states = [record.status for record in read_records(tmp_path).records]
+    assert states.count("duplicate") == len(repeated)
     assert states.count("complete") == 6
 
 
@@ -560,8 +563,8 @@ def test_a_point_that_runs_or_failed_is_not_run_a_second_time(tmp_path: Path) ->
     assert failed is not None
     store.fail(failed.number, failure=Failure("broken", "ValueError"), seconds=1, log="")
     assert store.ask(two, N_FOLDS, finish) is None
-    assert {r.state for r in store.records()} == {"running", "failed", "repeated"}
-    assert all(r.failure is None for r in store.records() if r.state == "repeated")
+    assert {r.status for r in store.records()} == {"running", "failed", "duplicate"}
+    assert all(r.failure is None for r in store.records() if r.status == "duplicate")
 
 
 def test_a_baseline_in_the_space_is_not_searched_again(tmp_path: Path) -> None:

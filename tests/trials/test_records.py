@@ -13,7 +13,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tuner.trials.records import Evaluation, Summary, fold_seed, is_better, summarise
+from tuner.trials.objective import is_better, summarise
+from tuner.trials.records import Evaluation, Summary
+from tuner.trials.seeds import fold_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 NDCG, RECALL = "NDCG@10", "Recall@20"
@@ -199,7 +201,7 @@ def test_seeds_are_those_of_all_earlier_studies():
 
 
 def test_a_seed_does_not_depend_on_the_process():
-    code = f"from tuner.trials.records import fold_seed; print(fold_seed(60, {PARAMS!r}, 1))"
+    code = f"from tuner.trials.seeds import fold_seed; print(fold_seed(60, {PARAMS!r}, 1))"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )

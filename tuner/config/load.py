@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tuner.config.profiles import laid_over, leaves, take_profiles
-from tuner.config.study import SpaceSection, Study
+from tuner.config.search import SpaceSection
+from tuner.config.study import Study
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.space import Space, domain_from_plain
 from tuner.space.yaml_form import find_module, see_modules
@@ -235,7 +236,7 @@ def _space_problems(section: object) -> list[Problem]:
     problems = []
     use = section.get("use")
     if isinstance(use, str) and find_module(use) is None:
-        hint = "a file my_space.py beside the study is `use: my_space`"
+        hint = "for a file my_space.py next to the study file, write `use: my_space`"
         problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():

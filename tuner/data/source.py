@@ -1,7 +1,7 @@
-"""From a file to checked interactions.
+"""Reads and checks the files with interactions and item features.
 
-Everything that can be wrong with a file is found here, with counts and an example row, before
-anything else is started.
+All problems of a file are found here, before anything else starts. Each message has a count and an example
+row.
 """
 
 from __future__ import annotations
@@ -32,23 +32,24 @@ _FEATURE_COLUMNS = ("id", "feature", "value")
 
 @dataclass(frozen=True)
 class Source:
-    """Interactions as they came, checked, with the user's duplicates policy applied.
+    """Checked interactions, after the study's duplicates policy was applied.
 
     Attributes
     ----------
     interactions
-        Columns user_id, item_id, weight, datetime; rows in the order of the file.
+        Columns user_id, item_id, weight and datetime, with rows in the order of the file.
     item_features
-        Columns id, feature, value; None if the study names no file.
+        Columns id, feature and value; None if the study names no file.
     fingerprint
-        Hash of both tables' content.
+        Hash of the content of both tables.
     duplicates
-        Rows that repeat the user, item and datetime of another, before the policy.
+        Number of rows that repeat the user, item and datetime of an earlier row, before the policy.
     dropped
-        Rows that the policy took away.
+        Number of rows that the policy dropped.
     raw
-        The interactions before the policy, where it keeps one row of each user and item: which one may depend
-        on the holdout, so it is applied again on each side of it.
+        The interactions before the policy, if the policy keeps one row of each user and item; else None. The
+        row it keeps may be in the holdout. So the policy is applied again, separately before and in the
+        holdout.
     """
 
     interactions: pd.DataFrame
@@ -59,7 +60,7 @@ class Source:
     raw: pd.DataFrame | None = None
 
     def facts(self) -> dict[str, object]:
-        """Return what there is: counts, and the first and last day."""
+        """Return the numbers of rows, users and items, and the first and last day."""
         frame = self.interactions
         days = frame[Columns.Datetime]
         return {
@@ -73,7 +74,7 @@ class Source:
         }
 
     def describe(self, policy: str) -> str:
-        """Say in one line what there is."""
+        """Return the facts as one line for people. `policy` is the study's duplicates policy."""
         facts = self.facts()
         text = (
             f"{facts['interactions']:,} interactions of {facts['users']:,} users with "
@@ -92,7 +93,7 @@ def load_source(data: Data) -> Source:
     Raises
     ------
     DataError
-        With every problem found.
+        If the files cannot be used. The error has all problems.
     """
     raw = read_table(data.interactions, "data.interactions")
     problems: list[Problem] = []
@@ -106,37 +107,38 @@ def load_source(data: Data) -> Source:
             problems.extend(error.problems)
     if not problems and features is not None and not features["id"].isin(frame[Columns.Item]).any():
         rule = (
-            f"must describe items of the interactions, but no id matches: {features['id'].iloc[0]!r} "
-            f"against {frame[Columns.Item].iloc[0]!r}"
+            "must describe items of the interactions, but no id matches: ids here are like "
+            f"{features['id'].iloc[0]!r}, those of the interactions like {frame[Columns.Item].iloc[0]!r}"
         )
         problems.append(Problem("data.item_features", rule))
     if problems:
         raise DataError(data.interactions, problems)
     duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
-    kept = deduplicated(frame, data.duplicates)
-    dropped = len(frame) - len(kept)
+    remaining = deduplicated(frame, data.duplicates)
+    dropped = len(frame) - len(remaining)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
     before_policy = frame if dropped and one_of_each else None
-    return Source(kept, features, _fingerprint(kept, features), duplicates, dropped, before_policy)
+    fingerprint = _fingerprint(remaining, features)
+    return Source(remaining, features, fingerprint, duplicates, dropped, before_policy)
 
 
 def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
-    """Apply the minimal counts and build the RecTools dataset.
+    """Apply the minimal counts, and build the RecTools dataset.
 
     Raises
     ------
     DataError
-        If nothing is left.
+        If no interactions remain.
     """
-    kept = interactions
+    remaining = interactions
     for column, minimum in (
         (Columns.User, data.min_user_interactions),
         (Columns.Item, data.min_item_interactions),
     ):
         if minimum > 1:
-            counts = kept[column].map(kept[column].value_counts())
-            kept = kept[counts >= minimum]
-    if kept.empty:
+            counts = remaining[column].map(remaining[column].value_counts())
+            remaining = remaining[counts >= minimum]
+    if remaining.empty:
         rule = (
             f"must leave interactions to train on, but none of {len(interactions):,} are left with "
             f"min_user_interactions={data.min_user_interactions} and "
@@ -144,20 +146,27 @@ def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None,
         )
         raise DataError(data.interactions, [Problem("data", rule)])
     if item_features is None:
-        return Dataset.construct(kept)
+        return Dataset.construct(remaining)
     numeric = set(data.numeric_features)
     categorical = [name for name in item_features["feature"].unique() if name not in numeric]
-    known = item_features[item_features["id"].isin(kept[Columns.Item].unique())]
-    return Dataset.construct(kept, item_features_df=known, cat_item_features=categorical)
+    known = item_features[item_features["id"].isin(remaining[Columns.Item].unique())]
+    return Dataset.construct(remaining, item_features_df=known, cat_item_features=categorical)
 
 
 def read_table(path: str, key: str) -> pd.DataFrame:
-    """Read a table by its ending, from a path or any fsspec URL.
+    """Read a table from a path or any fsspec URL. The ending of its name says the format.
+
+    Parameters
+    ----------
+    path
+        Path or URL of the file.
+    key
+        Key of the study that names the file, for messages.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is empty; `key` says what it was wanted for.
+        If the file cannot be read or has no rows.
     """
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
         ".parquet": pd.read_parquet,
@@ -171,7 +180,7 @@ def read_table(path: str, key: str) -> pd.DataFrame:
     try:
         table = reader(path)
     except FileNotFoundError as error:
-        hint = f"relative paths start at {Path.cwd()}, then at the study file's folder"
+        hint = f"a relative path is looked for in {Path.cwd()}, then in the folder of the study file"
         raise DataError(path, [Problem(key, "must be a file that exists, but it does not", hint)]) from error
     except (OSError, ValueError, ImportError, EOFError, zlib.error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -211,7 +220,7 @@ def _interactions(raw: pd.DataFrame, data: Data, problems: list[Problem]) -> pd.
 
 
 def _example(raw: pd.DataFrame, bad: Column) -> str:
-    """Count the bad rows and show the first, as the file has it."""
+    """Return the number of bad rows, and the first of them as it is in the file."""
     row = int(np.flatnonzero(bad.to_numpy())[0])
     values = {str(name): raw[name].iloc[row : row + 1].tolist()[0] for name in raw.columns}
     return f"{int(bad.sum()):,} of {len(raw):,} rows; the first is row {row + 1}: {values}"
@@ -230,7 +239,7 @@ def _datetimes(raw: pd.DataFrame, name: str, kind: str, problems: list[Problem])
     where = "data.columns.datetime"
     if kind == "iso":
         if pd.api.types.is_numeric_dtype(column):
-            hint = "numbers are read with `datetime: unix_s` or `datetime: unix_ms`"
+            hint = "to read numbers, set `datetime: unix_s` or `datetime: unix_ms`"
             rule = f"must hold dates, but {name!r} holds numbers such as {column.iloc[0]!r}"
             problems.append(Problem(where, rule, hint))
             return pd.Series(pd.NaT, index=column.index)
@@ -284,21 +293,21 @@ def _features(raw: pd.DataFrame, numeric: tuple[str, ...], problems: list[Proble
             rule = f"must be features of the file, but {feature!r} is not"
             problems.append(Problem(where, rule, did_you_mean(feature, names)))
         elif bad.any():
-            rule = f"must have numbers as values, but {feature!r} has not in {_example(rows, bad)}"
+            rule = f"must have numbers as values, but {feature!r} has none in {_example(rows, bad)}"
             problems.append(Problem(where, rule))
     return raw[list(_FEATURE_COLUMNS)]
 
 
 def deduplicated(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
-    """Return interactions without the repeated rows that a policy drops; see `tuner.config.Data`."""
+    """Return interactions without the rows that a duplicates policy drops; see `tuner.config.Data`."""
     if policy == "keep":
         return frame
     pair = [Columns.User, Columns.Item]
     if policy == "drop_exact":
         return frame.drop_duplicates([*pair, Columns.Datetime]).reset_index(drop=True)
     in_time = frame.sort_values(Columns.Datetime, kind="stable")
-    kept = in_time.drop_duplicates(pair, keep="first" if policy == "keep_first" else "last")
-    return frame.loc[kept.index.sort_values()].reset_index(drop=True)
+    remaining = in_time.drop_duplicates(pair, keep="first" if policy == "keep_first" else "last")
+    return frame.loc[remaining.index.sort_values()].reset_index(drop=True)
 
 
 def _fingerprint(*tables: pd.DataFrame | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ray.tune.search import Searcher
 
+from tuner.artifacts import layout
 from tuner.formatting import duration, size
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Share, Shares
@@ -26,28 +27,11 @@ from tuner.space import Space, Value
 from tuner.store import Asked, StudyStore
 from tuner.training.memory import oom_kills
 from tuner.trials.constraints import Constraint, broken
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
+from tuner.trials.objective import Direction, summarise
 from tuner.trials.observer import Observer
-from tuner.trials.records import (
-    BEGAN,
-    DONE,
-    EVALUATION,
-    FAILED,
-    OUT_OF_MEMORY,
-    RESTED,
-    TIMEOUT,
-    USERS,
-    Attempt,
-    Direction,
-    Evaluation,
-    Failure,
-    Held,
-    Job,
-    Place,
-    Rest,
-    Stop,
-    Users,
-    summarise,
-)
+from tuner.trials.outcomes import OUT_OF_MEMORY, PAUSED, TIMEOUT, Attempt, Failure, Pause, Stop, Usage
+from tuner.trials.records import Evaluation, Users
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["StudySearcher", "fail_alike"]
@@ -198,7 +182,7 @@ class StudySearcher(Searcher):
         self._kinds: list[str | None] = [
             record.failure.kind if record.failure else None
             for record in store.records()
-            if record.state in {"complete", "failed", "pruned"}
+            if record.status.has_ended
         ]
 
     @property
@@ -212,7 +196,7 @@ class StudySearcher(Searcher):
         if self._ended:
             return True
         running = [self._held_by(live) for live in self._live.values() if not live.charged]
-        return self._budget.time_is_up(sum(running, Held())) is not None
+        return self._budget.time_is_up(sum(running, Usage())) is not None
 
     @property
     def ending_now(self) -> bool:
@@ -281,9 +265,11 @@ class StudySearcher(Searcher):
         return not any(self._capacity.has_room(running, share) for share in possible)
 
     def _start(self, trial_id: str, turn: Turn, share: Share) -> Job:
-        live = _live(turn.asked, share, rests_at=self._referee.rests_at, alone=turn.alone, rested=turn.rested)
+        live = _live(
+            turn.asked, share, pauses_at=self._referee.pauses_at, alone=turn.alone, paused=turn.paused
+        )
         self._live[trial_id] = live
-        if turn.rested is None:
+        if turn.paused is None:
             self._referee.begins(live.job.number)
         for observer in self._observers:
             observer.started(live.job, again=turn.again)
@@ -291,8 +277,8 @@ class StudySearcher(Searcher):
 
     def _dismiss(self) -> None:
         """Tell the trials that rest and are not to be taken up any more."""
-        for asked, rest, stop in self._turns.dismiss():
-            live = _live(asked, {}, rested=rest)
+        for asked, pause, stop in self._turns.dismiss():
+            live = _live(asked, {}, paused=pause)
             live.charged = True  # it did not run
             self._prune(live, stop)
 
@@ -308,7 +294,7 @@ class StudySearcher(Searcher):
         return self._or_end(partial(self._take, live, result), otherwise=True)
 
     def _take(self, live: _Live, result: dict[str, Any]) -> bool:
-        verdict: Stop | Rest | None = None
+        verdict: Stop | Pause | None = None
         if BEGAN in result:
             self._placed(live, result[BEGAN])
         elif EVALUATION in result:
@@ -327,7 +313,7 @@ class StudySearcher(Searcher):
             return True  # so that Tune need not ask the worker once more to learn that there is nothing
         if live.baseline or verdict is None:
             return self.ending
-        if isinstance(verdict, Rest):
+        if isinstance(verdict, Pause):
             self._rest(live, verdict)
         else:
             self._prune(live, verdict)
@@ -430,12 +416,12 @@ class StudySearcher(Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Do nothing, as `save`."""
 
-    def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | Rest | None:
+    def _evaluated(self, live: _Live, evaluation: Evaluation) -> Stop | Pause | None:
         live.evaluations.append(evaluation)
         number = live.job.number
         self._store.report(number, evaluation, self._objective, int(str(live.job.params.get("epochs", 0))))
         if time.perf_counter() - live.began >= live.noted + NOTE_HELD_SECONDS:
-            self._note_held(live)
+            self._note_usage(live)
         if time.perf_counter() - self._caught_up >= NOTE_HELD_SECONDS:  # hours that others have held
             self._catch_up()
         for observer in self._observers:
@@ -443,23 +429,23 @@ class StudySearcher(Searcher):
         value = evaluation.metrics[self._objective]
         return self._referee.evaluated(number, fold=evaluation.fold, epoch=evaluation.epoch, value=value)
 
-    def _held_by(self, live: _Live) -> Held:
+    def _held_by(self, live: _Live) -> Usage:
         if live.place is None and not live.evaluations:
-            return Held()  # it waits for a machine
+            return Usage()  # it waits for a machine
         seconds = time.perf_counter() - live.began
-        return Held(seconds * live.share.get("CPU", 0), seconds * live.share.get("GPU", 0))
+        return Usage(seconds * live.share.get("CPU", 0), seconds * live.share.get("GPU", 0))
 
-    def _note_held(self, live: _Live) -> Held:
-        held = self._held_by(live)
+    def _note_usage(self, live: _Live) -> Usage:
+        usage = self._held_by(live)
         live.noted = time.perf_counter() - live.began
-        self._store.note_held(live.job.number, held)
-        return held
+        self._store.note_usage(live.job.number, usage)
+        return usage
 
     def _charge(self, live: _Live) -> None:
         """Settle, once, what this attempt has held; before its trial is told, for the store to take it."""
         if not live.charged:
             live.charged = True
-            self._budget.use(self._note_held(live))
+            self._budget.use(self._note_usage(live))
 
     def _complete(self, live: _Live, seconds: float) -> None:
         live.told = True
@@ -476,14 +462,14 @@ class StudySearcher(Searcher):
         for observer in self._observers:
             observer.finished(live.job, summary, seconds)
 
-    def _rest(self, live: _Live, rest: Rest) -> None:
+    def _rest(self, live: _Live, pause: Pause) -> None:
         live.told = True
         self._charge(live)
-        self._cut_off(live, RESTED)
-        rest = replace(rest, seconds=round(_seconds(live), 3))
-        self._turns.rest(live.job.number, rest)
+        self._cut_off(live, PAUSED)
+        pause = replace(pause, seconds=round(_seconds(live), 3))
+        self._turns.pause(live.job.number, pause)
         for observer in self._observers:
-            observer.rested(live.job, rest)
+            observer.paused(live.job, pause)
 
     def _prune(self, live: _Live, stop: Stop) -> None:
         live.told = True
@@ -556,15 +542,15 @@ def _live(
     asked: Asked,
     share: Share,
     *,
-    rests_at: tuple[int, ...] = (),
+    pauses_at: tuple[int, ...] = (),
     alone: bool = False,
-    rested: Rest | None = None,
+    paused: Pause | None = None,
 ) -> _Live:
     """Return a trial as one that runs from now on."""
     baseline = asked.name is not None
     label = asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
-    job = Job(asked.number, asked.params, asked.seeds, label, () if baseline else rests_at)
-    earlier = 0.0 if rested is None else rested.seconds
+    job = Job(asked.number, asked.params, asked.seeds, label, () if baseline else pauses_at)
+    earlier = 0.0 if paused is None else paused.seconds
     return _Live(job, time.perf_counter(), baseline=baseline, alone=alone, share=share, earlier=earlier)
 
 
@@ -574,4 +560,4 @@ def _seconds(live: _Live) -> float:
 
 
 def _log_name(job: Job) -> str:
-    return f"logs/trial-{job.number:04d}.log"
+    return layout.trial_log(job.number)

@@ -1,47 +1,44 @@
-"""`tuner compare`: lines up studies that were measured alike, from their stores and values by user."""
+"""`tuner compare`: compares studies that measured in the same way, from their stores and per-user values."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tuner.artifacts.user_values import read_users
 from tuner.errors import Problem, StoreError
 from tuner.formatting import aligned, duration, number
-from tuner.reporting.leaderboard import Leaderboard, Row, rank
+from tuner.reporting.leaderboard import Leaderboard, rank
+from tuner.reporting.paired import compare_on_users
 from tuner.store import read_records
 from tuner.store.space_migration import SPACE_FACT
-from tuner.trials.records import Direction, Held
-from tuner.trials.stored import NO_TRIALS, StoredStudy, TrialRecord
+from tuner.trials.objective import Direction
+from tuner.trials.outcomes import Usage
+from tuner.trials.paired import Paired
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Compared", "Paired", "Shared", "compare", "draw_comparison", "paired_difference"]
+__all__ = ["Compared", "Shared", "compare", "draw_comparison"]
 
-#: Facts without which values of two studies mean different things.
+#: Facts that must be equal, because otherwise values of two studies are not comparable.
 MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
-#: Of the standard normal distribution, for an interval of 95 %.
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One study among those that are compared.
+    """One of the studies to compare.
 
     Attributes
     ----------
     name
-        Its folder, as given.
+        Folder of the study, as the user gave it.
     folder
-        The same as a path.
+        The same folder as a path.
     stored, board
-        What it holds.
+        Records and leaderboard of the study.
     """
 
     name: str
@@ -50,35 +47,9 @@ class Compared:
     board: Leaderboard
 
     @property
-    def held(self) -> Held:
-        """What its trials have held of the machines."""
-        return sum((record.held for record in self.stored.records), Held())
-
-
-@dataclass(frozen=True)
-class Paired:
-    """A trial against another on the same users of the same folds.
-
-    Attributes
-    ----------
-    difference
-        Of the objective: this one's minus the other's, mean over users and folds.
-    low, high
-        Within which the true difference lies, 95 %.
-    n_values
-        Pairs: users of all folds together.
-    """
-
-    difference: float
-    low: float
-    high: float
-    n_values: int
-
-    def better(self, direction: Direction) -> bool | None:
-        """Whether this one is the better of the two; None if that cannot be told."""
-        if self.low <= 0 <= self.high:
-            return None
-        return (self.difference > 0) == (direction == "maximize")
+    def usage(self) -> Usage:
+        """Resource usage of all trials."""
+        return sum((record.usage for record in self.stored.records), Usage())
 
 
 @dataclass(frozen=True)
@@ -88,9 +59,9 @@ class Shared:
     Attributes
     ----------
     label
-        Of the first study's trial.
+        Label of the first study's trial.
     records
-        One for each study.
+        One trial of each study.
     """
 
     label: str
@@ -103,12 +74,12 @@ class Shared:
 
 
 def compare(folders: Sequence[Path]) -> list[Compared]:
-    """Read studies that are to be compared.
+    """Read the studies to compare.
 
     Raises
     ------
     StoreError
-        If one of them cannot be read, or was measured otherwise than the first, with all that differs.
+        If a study cannot be read, or measured in another way than the first. The message has all differences.
     """
     read = [(str(folder), folder, read_records(folder, curves=False)) for folder in folders]
     studies = [Compared(name, folder, stored, rank(stored, running=False)) for name, folder, stored in read]
@@ -124,12 +95,12 @@ def compare(folders: Sequence[Path]) -> list[Compared]:
         if study.stored.facts.get(key) != first.stored.facts.get(key)
     ]
     if problems:
-        raise StoreError("studies that were measured otherwise cannot be compared", problems)
+        raise StoreError("studies that measured in different ways cannot be compared", problems)
     return studies
 
 
 def other_facts(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield what else differs between studies, a line each; of spaces only the names of params."""
+    """Yield a line for each other fact that differs. For spaces it has only the names of params."""
     facts = [study.stored.facts for study in studies]
     keys = [key for key in dict.fromkeys(key for one in facts for key in one) if key not in MEASURE]
     differ = [key for key in keys if len({_plain(one.get(key)) for one in facts}) > 1]
@@ -150,7 +121,7 @@ def _short(value: object) -> str:
 
 
 def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
-    """Return the complete trials whose params all studies have, in the order of the first leaderboard."""
+    """Return complete trials whose params occur in all studies, in the order of the first leaderboard."""
     by_params = [
         {_plain(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
         for study in studies
@@ -163,33 +134,8 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
     ]
 
 
-def paired_difference(study: Compared, row: Row, other: Compared, against: Row) -> Paired | None:
-    """Compare two trials user by user, each at its own epoch.
-
-    The interval is that of a mean of independent pairs. None where one of the studies has no values by user
-    of some fold, as of an objective that is no mean over users.
-    """
-    mine, its = _values(study, row), _values(other, against)
-    if not mine or mine.keys() != its.keys() or any(mine[f].shape != its[f].shape for f in mine):
-        return None
-    differences = np.concatenate([mine[fold] - its[fold] for fold in mine])
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-    return Paired(mean, mean - Z95 * error, mean + Z95 * error, len(differences))
-
-
-def _values(study: Compared, row: Row) -> Mapping[int, NDArray[np.float64]]:
-    summary = row.record.summary
-    assert summary is not None, "only complete trials are compared"
-    found = {
-        users.fold: users.at(summary.epoch).astype(np.float64)
-        for users in read_users(study.folder, row.record.number)
-    }
-    return found if len(found) == len(summary.folds) else {}
-
-
 def draw_comparison(studies: Sequence[Compared]) -> str:
-    """Return the comparison as text."""
+    """Return the comparison of studies as text."""
     board = studies[0].board
     differs = list(other_facts(studies))
     parts = [
@@ -202,31 +148,36 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
     return "\n\n".join(parts)
 
 
+#: Statuses with a column of their own.
+_SHOWN = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
+
+
 def _spent(studies: Sequence[Compared]) -> str:
     header = ["study", "trials", "complete", "stopped", "failed", "CPU", "GPU"]
     rows = []
     for study in studies:
-        states = Counter(r.state for r in study.stored.records if r.state not in NO_TRIALS)
-        held = study.held
-        counts = [states.total(), states["complete"], states["pruned"], states["failed"]]
-        gpu = duration(held.gpu_seconds) if held.gpu_seconds else ""
-        rows.append([study.name, *map(str, counts), duration(held.cpu_seconds), gpu])
+        states = Counter(r.status for r in study.stored.records if r.status.is_trained)
+        usage = study.usage
+        counts = [states.total(), *(states[one] for one in _SHOWN)]
+        gpu = duration(usage.gpu_seconds) if usage.gpu_seconds else ""
+        rows.append([study.name, *map(str, counts), duration(usage.cpu_seconds), gpu])
     return aligned(header, rows, text=("study",))
 
 
 def _best(studies: Sequence[Compared]) -> str:
-    header = ["best of", "trial", "model", "mean", "std", "against the first, by user"]
+    header = ["best of", "trial", "model", "mean", "std", "minus the first, by user"]
     rows: list[list[str]] = []
     first = studies[0]
     for study in studies:
         row = study.board.best
         if row is None or row.record.summary is None:
-            rows.append([study.name, "", "none is complete", "", "", ""])
+            rows.append([study.name, "", "no complete trial", "", "", ""])
             continue
         summary = row.record.summary
-        words = ""
+        difference = ""
         if study is not first and first.board.best is not None:
-            words = _in_words(paired_difference(study, row, first, first.board.best), study.board.direction)
+            paired = compare_on_users(study.folder, row.record, first.board.best.record, first.folder)
+            difference = _difference_text(paired, study.board.direction)
         rows.append(
             [
                 study.name,
@@ -234,22 +185,22 @@ def _best(studies: Sequence[Compared]) -> str:
                 row.record.label,
                 number(summary.mean),
                 number(summary.std),
-                words,
+                difference,
             ]
         )
     return aligned(header, rows, text=("best of", "model"))
 
 
-def _in_words(paired: Paired | None, direction: Direction) -> str:
+def _difference_text(paired: Paired | None, direction: Direction) -> str:
     if paired is None:
-        return "no values by user"
-    told = {True: "better", False: "worse", None: "cannot be told apart"}[paired.better(direction)]
-    bounds = f"{paired.low:+.4f} to {paired.high:+.4f}"
-    return f"{paired.difference:+.4f} ({bounds}, {paired.n_values:,} pairs), {told}"
+        return "no per-user values"
+    verdict = {True: "better", False: "worse", None: "cannot be distinguished"}[paired.better(direction)]
+    low, high = paired.bounds()
+    return f"{paired.difference:+.4f} ({low:+.4f} to {high:+.4f}, {paired.n_users:,} pairs), {verdict}"
 
 
 def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield the tables of baselines, and of other trials that all studies have with the same params."""
+    """Yield tables of the baselines, and of other trials whose params occur in all studies."""
     names = [study.name for study in studies]
     baselines = [_baselines(study) for study in studies]
     labels = list(dict.fromkeys(label for one in baselines for label in one))
@@ -258,7 +209,7 @@ def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
         yield aligned(["baseline", *names], rows, text=("baseline",))
     shared = shared_trials(studies)
     equal = sum(len(set(one.means)) == 1 for one in shared)
-    yield f"{len(shared)} complete trials have the same params in all, {equal} of them the same value"
+    yield f"{len(shared)} complete trials have the same params in all studies (with equal values: {equal})"
     others = [one for one in shared if all(record.name is None for record in one.records)]
     if others:
         rows = [[_numbers(one), one.label, *(number(mean) for mean in one.means)] for one in others]

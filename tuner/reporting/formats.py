@@ -1,4 +1,4 @@
-"""How a leaderboard is shown: a table for people, CSV, JSON, Markdown."""
+"""Writes a leaderboard in a format: a table for people, CSV, JSON, Markdown."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import QUANTITIES, quantities
-from tuner.trials.records import RESTED
+from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["FORMATS", "cells", "render"]
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
-    """Return every row with everything, flat enough for a spreadsheet."""
+    """Return every row with all its values, flat enough for a spreadsheet."""
     rows = []
     n_folds = _n_folds(board)
     for row in board.rows:
@@ -33,7 +33,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "trial": record.number,
             "name": record.name,
             "model": short_name(record.params.get("cls", "")),
-            "state": row.state,
+            "status": row.status.value,
             "objective_mean": summary.mean if summary else None,
             "objective_std": summary.std if summary else None,
         }
@@ -66,7 +66,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
-    """Return what the holdout says of a row."""
+    """Return the holdout values of a row."""
     if judged is None:
         return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
     interval = judged.intervals.get(objective)
@@ -104,26 +104,26 @@ def _n_folds(board: Leaderboard) -> int:
 
 
 def _unlisted(board: Leaderboard) -> list[str]:
-    """Return the objectives that have no column otherwise."""
+    """Return the objectives that are not in another column."""
     return [
         name for name in board.further if name in QUANTITIES and name not in {"parameters", "fit_seconds"}
     ]
 
 
 def _exact(value: object) -> object:
-    """Return a param's value for a spreadsheet: nothing rounded, lists joined."""
+    """Return a param's value for a spreadsheet: numbers are not rounded, lists are joined."""
     return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of the table that people read."""
+    """Return the header and the cells of the table for people."""
     n_folds = _n_folds(board)
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
     judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
-    header += ["epoch", "params", "fit", *_unlisted(board), "state", "host", "what distinguishes it"]
+    header += ["epoch", "params", "fit", *_unlisted(board), "status", "host", "what distinguishes it"]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
     return header, [_cells(board, row, others, len(folds), several=len(hosts) > 1) for row in board.rows]
 
@@ -146,26 +146,29 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     values += [number(quantities(summary)[name]) if summary else "" for name in _unlisted(board)]
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
-    state = f"{row.state} by {record.stop.rule}, {record.stop.where}" if record.stop else row.state
-    state += f", {record.rest.where}" if record.rest else ""
+    status = f"{row.status} by {record.stop.rule}, {record.stop.where}" if record.stop else str(row.status)
+    status += f", {record.pause.where}" if record.pause else ""
     if summary and summary.precision != "float32":
-        state += f", {summary.precision}"
+        status += f", {summary.precision}"
     if summary and summary.unpadded:
-        state += ", unpadded"
+        status += ", unpadded"
     if row.breaks:
-        state += f", breaks {' and '.join(map(str, row.breaks))}"
+        status += f", violates {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""
-    return [*values, state + _cut_off(record), host, note]
+    return [*values, status + _attempts(record), host, note]
 
 
-def _cut_off(record: TrialRecord) -> str:
-    """Say that a trial was begun more than once; one that rested only went on."""
-    n = sum(attempt.lost != RESTED for attempt in record.attempts)
+def _attempts(record: TrialRecord) -> str:
+    """Return the number of attempts as text if there were several.
+
+    Continuing a paused trial does not count.
+    """
+    n = sum(attempt.lost != PAUSED for attempt in record.attempts)
     return f", attempt {n}" if n > 1 else ""
 
 
 def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
-    """Return what the holdout says of a row; no cells where it has not been looked at."""
+    """Return the holdout cells of a row; no cells if the study has no final judgement."""
     judged = row.judged
     if board.final is None:
         return []
@@ -181,17 +184,17 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
 
 def _markdown(board: Leaderboard) -> str:
     header, rows = cells(board)
-    said = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
-    return "\n".join([markdown_table(header, rows), *said])
+    sentences = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
+    return "\n".join([markdown_table(header, rows), *sentences])
 
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    table = aligned(header, rows, text=("model", "95 %", "state", "host"))
+    table = aligned(header, rows, text=("model", "95 %", "status", "host"))
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 
-#: Format -> how to write a leaderboard in it.
+#: Format -> function that writes a leaderboard in it.
 FORMATS: dict[str, Callable[[Leaderboard], str]] = {
     "table": _table,
     "csv": _csv,
@@ -208,18 +211,18 @@ def render(
     Parameters
     ----------
     board
-        What to show.
+        The leaderboard to show.
     fmt
         One of `FORMATS`.
     top
-        Only so many rows.
+        Number of rows to show; None shows all rows.
     width
-        Characters in a line of the table, for a terminal; the rest of a line is left out.
+        Width of a terminal in characters; longer lines of the table are cut.
     """
     shown = replace(board, rows=board.rows[:top])
     text = FORMATS[fmt](shown)
     if fmt != "table" or width is None:
         return text
     lines = text.splitlines()
-    header_and_rows = 1 + len(shown.rows)  # sentences below are not cut
+    header_and_rows = 1 + len(shown.rows)  # the sentences below the table are not cut
     return "\n".join([cut("\n".join(lines[:header_and_rows]), width), *lines[header_and_rows:]])

@@ -18,7 +18,9 @@ from datetime import datetime
 from tuner.config import Search
 from tuner.formatting import duration, number
 from tuner.trials.constraints import broken
-from tuner.trials.records import Direction, Held, is_better
+from tuner.trials.objective import Direction, is_better
+from tuner.trials.outcomes import Usage
+from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["Budget", "End", "reaches", "stale"]
@@ -111,7 +113,7 @@ class Budget:
         self._settled = settled
         self._asked: tuple[int, bool] = (0, False)  # with how many complete trials, and the answer
         self._clock = clock
-        self._held = Held()
+        self._held = Usage()
         self._best: tuple[float, int] | None = None  # of all trials: objective, number
         self._values: list[float | None] = []  # of the sampler's trials, as they ended
         self._up_since: float | None = None
@@ -124,8 +126,8 @@ class Budget:
     def remember(self, records: Iterable[TrialRecord]) -> None:
         """Take all that earlier runs of the study recorded."""
         for record in sorted(records, key=lambda record: (record.ended or datetime.max, record.number)):
-            self.use(record.held)
-            if record.state in {"complete", "pruned"}:
+            self.use(record.usage)
+            if record.status in {TrialStatus.COMPLETE, TrialStatus.STOPPED}:
                 summary = record.summary
                 counts = summary and not broken(self._search.constraints, summary)
                 value = summary.mean if summary and counts else None
@@ -133,12 +135,12 @@ class Budget:
 
     def renew(self, records: Iterable[TrialRecord]) -> None:
         """Take all that a study has recorded, in place of what was taken before."""
-        self._held, self._best, self._values = Held(), None, []
+        self._held, self._best, self._values = Usage(), None, []
         self.remember(records)
 
-    def use(self, held: Held) -> None:
+    def use(self, usage: Usage) -> None:
         """Take what an attempt at a trial has held of the machines."""
-        self._held += held
+        self._held += usage
 
     def ended(self, number: int, value: float | None, *, baseline: bool) -> None:
         """Take the objective of a trial that ended, None if it was stopped early or breaks a constraint."""
@@ -162,7 +164,7 @@ class Budget:
             or self._is_terminated()
         )
 
-    def time_is_up(self, running: Held = Held()) -> End | None:  # noqa: B008  # frozen
+    def time_is_up(self, running: Usage = Usage()) -> End | None:  # noqa: B008  # frozen
         """Return why those that run are to stop as well, at their next evaluation.
 
         Parameters
@@ -221,11 +223,11 @@ class Budget:
         reason = f"{duration(self._search.time_budget)} are over"
         return End("search.time_budget", reason, "the same command goes on")
 
-    def _hours_end(self, running: Held) -> End | None:
-        held = self._held + running
+    def _hours_end(self, running: Usage) -> End | None:
+        usage = self._held + running
         for key, seconds, limit in (
-            ("gpu_hours", held.gpu_seconds, self._search.gpu_hours),
-            ("cpu_hours", held.cpu_seconds, self._search.cpu_hours),
+            ("gpu_hours", usage.gpu_seconds, self._search.gpu_hours),
+            ("cpu_hours", usage.cpu_seconds, self._search.cpu_hours),
         ):
             if limit is not None and seconds >= limit * _HOUR:
                 kind = key[:3].upper()

@@ -17,7 +17,7 @@ by a search, or by a replay of recorded curves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 
 from tuner.config import Halving, Race
 from tuner.search.rung import Rung
-from tuner.trials.records import Direction, Rest, Stop, Users, is_better
+from tuner.trials.objective import Direction, is_better
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.paired import paired_difference
+from tuner.trials.records import Users
 
 __all__ = ["Referee", "goes_on", "n_kept", "race", "rungs_for"]
 
@@ -60,15 +63,18 @@ def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1) -> bool:
     return n_trials < grace or place <= n_kept(share, n_trials)
 
 
-def race(candidate: PerUser, incumbent: PerUser, rule: Race, direction: Direction) -> dict[str, float] | None:
-    """Whether to stop a trial that trails the incumbent on the same users.
+def race(
+    candidate: Mapping[int, PerUser], incumbent: Mapping[int, PerUser], rule: Race, direction: Direction
+) -> dict[str, float] | None:
+    """Whether to stop a trial that trails the incumbent on the same users of the folds that both have.
 
-    With d the per-user differences, stops where ``mean(d) + z * sd(d) / sqrt(n) < 0``.
+    It stops if its difference to the incumbent is worse than zero by more than z standard errors; see
+    `tuner.trials.paired.paired_difference`.
 
     Parameters
     ----------
     candidate, incumbent
-        Values of the same users, shape (n_users,).
+        Values of each fold, shape (n_users,).
     rule
         Its z.
     direction
@@ -79,15 +85,11 @@ def race(candidate: PerUser, incumbent: PerUser, rule: Race, direction: Directio
     dict or None
         The evidence if it is to stop: mean difference, and the interval of z standard errors around it.
     """
-    differences = candidate.astype(np.float64) - incumbent.astype(np.float64)
-    n_users = len(differences)
-    if n_users <= 1:
+    found = paired_difference(candidate, incumbent)
+    if found is None or found.better(direction, rule.z) is not False:
         return None
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(n_users)
-    low, high = mean - rule.z * error, mean + rule.z * error
-    trails = high < 0 if direction == "maximize" else low > 0
-    return {"difference": mean, "low": low, "high": high, "n_users": n_users} if trails else None
+    low, high = found.bounds(rule.z)
+    return {"difference": found.difference, "low": low, "high": high, "n_users": found.n_users}
 
 
 @dataclass
@@ -151,7 +153,7 @@ class Referee:
         self._incumbent: tuple[int, float, int] | None = None  # number, objective, its epoch
 
     @property
-    def rests_at(self) -> tuple[int, ...]:
+    def pauses_at(self) -> tuple[int, ...]:
         """Epochs within the first fold at which a trial may come to rest; it may at its end as well."""
         return tuple(epoch for epoch in self._rungs if epoch < self._epochs) if self._may_rest else ()
 
@@ -161,7 +163,7 @@ class Referee:
         for rung in self._rungs.values():
             rung.forget(number)
 
-    def evaluated(self, number: int, *, fold: int, epoch: int, value: float) -> Stop | Rest | None:
+    def evaluated(self, number: int, *, fold: int, epoch: int, value: float) -> Stop | Pause | None:
         """Take an evaluation; tell whether the trial rests or stops at it.
 
         What a trial that was resting reports again is known, and not judged again.
@@ -173,7 +175,7 @@ class Referee:
         if rung is None or self._goes_on(number, rung):
             return None
         if self._may_rest:
-            return Rest(fold, epoch, rung.epoch)
+            return Pause(fold, epoch, rung.epoch)
         return Stop("halving", fold, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
 
     @property
@@ -212,11 +214,11 @@ class Referee:
             rung.come(number, runner.best(self._direction))
         return passed[-1] if passed and not fold else None
 
-    def rests(self, number: int, rung: int) -> bool:
+    def pauses(self, number: int, rung: int) -> bool:
         """Let a trial rest at a rung; tell whether it may, which an earlier run may have seen otherwise."""
         if not self._may_rest or rung not in self._rungs or number not in self._rungs[rung]:
             return False
-        self._rungs[rung].rest(number)
+        self._rungs[rung].pause(number)
         return True
 
     def promoted(self) -> int | None:
@@ -225,7 +227,7 @@ class Referee:
         Of several the one at the latest rung, and there the best.
         """
         for rung in reversed(self._rungs.values()):
-            best = rung.best_resting
+            best = rung.best_paused
             if best is not None and self._goes_on(best, rung):
                 rung.wake(best)
                 return best
@@ -238,7 +240,7 @@ class Referee:
         """
         best: tuple[float, int, int] | None = None
         for rung in self._rungs.values():
-            number = rung.best_resting
+            number = rung.best_paused
             if number is not None and rung.place(number) <= self._kept_last(rung):
                 best = min(best or (1.0, 0, 0), (rung.place(number) / len(rung), -rung.epoch, number))
         if best is None or not best[1]:
@@ -250,7 +252,7 @@ class Referee:
         """Return all trials that rest, which are to be stopped, with the evidence; none rests any more."""
         stopped = []
         for rung in self._rungs.values():
-            for number in rung.resting:
+            for number in rung.paused:
                 evidence = self._evidence(number, rung, self._kept_last(rung))
                 stopped.append((number, Stop("halving", 0, max(self._runners[number].curve[0]), evidence)))
                 rung.wake(number)
@@ -260,7 +262,7 @@ class Referee:
         resume = 0.0 if self._halving is None or self._halving.resume is None else self._halving.resume
         return n_kept(resume, len(rung))
 
-    def fold_ended(self, number: int, users: Users) -> Stop | Rest | None:
+    def fold_ended(self, number: int, users: Users) -> Stop | Pause | None:
         """Take the per-user values of a fold; tell whether the trial rests or stops after it."""
         runner = self._runners.setdefault(number, _Runner())
         known = users.fold in runner.users
@@ -273,7 +275,7 @@ class Referee:
             return lost
         epoch = max(users.epochs)
         if self._may_rest:
-            return Rest(0, epoch, rung.epoch)
+            return Pause(0, epoch, rung.epoch)
         return Stop("halving", 0, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
 
     def _end_of_first_fold(self, number: int) -> Rung | None:
@@ -291,14 +293,11 @@ class Referee:
         runner = self._runners[number]
         best, _, best_epoch = self._incumbent
         against = self._runners[best].users
-        folds = sorted(runner.users.keys() & against.keys())
-        if best == number or not folds:
+        if best == number or not against:
             return None
         epoch = runner.best_epoch(self._direction)
-        mine = np.concatenate([runner.users[fold].at(epoch) for fold in folds])
-        theirs = np.concatenate([against[fold].at(best_epoch) for fold in folds])
-        if len(mine) != len(theirs):  # the incumbent's values are of another form of the study's data
-            return None
+        mine = {fold: values.at(epoch) for fold, values in runner.users.items()}
+        theirs = {fold: values.at(best_epoch) for fold, values in against.items()}
         evidence = race(mine, theirs, self._race, self._direction)
         if evidence is None:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tuner.models.cost import Work
 from tuner.space import Value
-from tuner.trials.records import OUT_OF_MEMORY
+from tuner.trials.outcomes import OUT_OF_MEMORY
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["LargeTrials"]

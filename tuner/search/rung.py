@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["Rung"]
 
@@ -28,7 +28,7 @@ class Rung:
         self._sign = -1.0 if direction == "maximize" else 1.0
         self._of: dict[int, float] = {}
         self._all: list[float] = []  # ascending, the best first
-        self._resting: list[tuple[float, int]] = []  # the same, with the trials' numbers
+        self._paused: list[tuple[float, int]] = []  # the same, with the trials' numbers
 
     def __len__(self) -> int:
         return len(self._all)
@@ -57,24 +57,24 @@ class Rung:
         """Return the place of a trial among all that have come here, from 1; equal ones share theirs."""
         return 1 + bisect_left(self._all, self._of[number])
 
-    def rest(self, number: int) -> None:
+    def pause(self, number: int) -> None:
         """Let a trial rest here."""
-        insort(self._resting, (self._of[number], number))
+        insort(self._paused, (self._of[number], number))
 
     def wake(self, number: int) -> None:
         """Let a trial rest here no longer."""
         if number in self._of:
             key = (self._of[number], number)
-            at = bisect_left(self._resting, key)
-            if at < len(self._resting) and self._resting[at] == key:
-                del self._resting[at]
+            at = bisect_left(self._paused, key)
+            if at < len(self._paused) and self._paused[at] == key:
+                del self._paused[at]
 
     @property
-    def resting(self) -> list[int]:
+    def paused(self) -> list[int]:
         """The trials that rest here, the best first."""
-        return [number for _, number in self._resting]
+        return [number for _, number in self._paused]
 
     @property
-    def best_resting(self) -> int | None:
+    def best_paused(self) -> int | None:
         """The best trial that rests here."""
-        return self._resting[0][1] if self._resting else None
+        return self._paused[0][1] if self._paused else None

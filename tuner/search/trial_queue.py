@@ -11,7 +11,7 @@ from tuner.search.early_stopping import Referee
 from tuner.search.exclusive_trials import LargeTrials
 from tuner.space import Space, Value
 from tuner.store import Asked, News, StudyStore
-from tuner.trials.records import Rest, Stop
+from tuner.trials.outcomes import Pause, Stop
 
 __all__ = ["Turn", "Turns"]
 
@@ -35,7 +35,7 @@ class Turn:
     asked: Asked
     again: bool
     alone: bool
-    rested: Rest | None = None
+    paused: Pause | None = None
 
 
 class Turns:
@@ -71,13 +71,13 @@ class Turns:
         self._finish = finish
         self._refuse = refuse
         self._held: list[Turn] = []
-        self._again = store.cut_off()
+        self._again = store.interrupted()
         self._waiting = store.n_waiting()
-        self._resting: dict[int, Rest] = {}
+        self._paused: dict[int, Pause] = {}
         # Of a shared study what rests under a dead driver comes with the news of what was cut off.
-        for number, rest in ({} if store.shared else store.resting()).items():
-            if referee.rests(number, rest.rung):
-                self._resting[number] = rest
+        for number, pause in ({} if store.shared else store.paused()).items():
+            if referee.pauses(number, pause.rung):
+                self._paused[number] = pause
             else:  # the rules are others by now: it goes on, and is judged by them
                 self._again.append(number)
 
@@ -106,22 +106,22 @@ class Turns:
             number = self._referee.last_chance()
         if number is None:
             return None
-        return self._turn(self._ask_again(number), rested=self._resting.pop(number))
+        return self._turn(self._ask_again(number), paused=self._paused.pop(number))
 
     def possible(self, shares: Shares) -> Sequence[Share]:
         """Return what the next turn may take of a node, as far as that is known before it is chosen."""
         if self._held:
             return [shares.of(self._held[0].asked.params)]
-        return shares.queued if self._again or self._waiting or self._resting else shares.sampled
+        return shares.queued if self._again or self._waiting or self._paused else shares.sampled
 
     @property
     def kept(self) -> set[int]:
         """Numbers of the trials that are held here, or rest."""
-        return {turn.asked.number for turn in self._held} | self._resting.keys()
+        return {turn.asked.number for turn in self._held} | self._paused.keys()
 
     def catch_up(self, news: News) -> None:
         """Take how a study that others run too stands by now."""
-        self._again, self._waiting, self.searched = list(news.cut_off), news.waiting, news.searched
+        self._again, self._waiting, self.searched = list(news.interrupted), news.waiting, news.searched
 
     def hold(self, turn: Turn) -> None:
         """Let a turn that cannot be taken yet be the next."""
@@ -135,21 +135,21 @@ class Turns:
         """Let a trial begin again with the machine to itself."""
         self._held.append(Turn(self._ask_again(number), again=True, alone=True))
 
-    def rest(self, number: int, rest: Rest) -> None:
+    def pause(self, number: int, pause: Pause) -> None:
         """Let a trial rest."""
-        self._store.rest(number, rest)
-        self._referee.rests(number, rest.rung)
-        self._resting[number] = rest
+        self._store.pause(number, pause)
+        self._referee.pauses(number, pause.rung)
+        self._paused[number] = pause
 
-    def dismiss(self) -> list[tuple[Asked, Rest, Stop]]:
+    def dismiss(self) -> list[tuple[Asked, Pause, Stop]]:
         """Return the trials that rest and are not taken up any more: they are to be told as stopped."""
         return [
-            (self._ask_again(number), self._resting.pop(number), stop)
+            (self._ask_again(number), self._paused.pop(number), stop)
             for number, stop in self._referee.dismissed()
         ]
 
-    def _turn(self, asked: Asked, *, again: bool = False, rested: Rest | None = None) -> Turn:
-        return Turn(asked, again, alone=self._large.holds(asked.params), rested=rested)
+    def _turn(self, asked: Asked, *, again: bool = False, paused: Pause | None = None) -> Turn:
+        return Turn(asked, again, alone=self._large.holds(asked.params), paused=paused)
 
     def _ask_again(self, number: int) -> Asked:
         return self._store.ask_again(number, self._space, self._n_folds, self._finish)

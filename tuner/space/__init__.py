@@ -1,9 +1,8 @@
-"""What can be searched: the vocabulary of a space, and the space itself.
+"""The search space and the domains that it is made of.
 
-A space has the shape of RecTools' flat params: its keys are the keys that
-``model.get_params()`` prints. The words are `Choice`, `Subset`, `Int`, `Float`
-and `Fixed`; a `Choice` among module classes holds the kwargs of each class under
-that class, so a kwarg exists only where its module is chosen.
+A space has the shape of RecTools' flat params: its keys are the keys that ``model.get_params()`` prints. Each
+key has a domain: `Choice`, `Subset`, `Int`, `Float` or `Fixed`. A `Choice` among module classes holds the
+kwargs of each class under that class. So a kwarg exists only in trials that choose its module.
 """
 
 from tuner.space.class_names import class_path, short_name

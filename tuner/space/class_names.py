@@ -1,7 +1,6 @@
-"""Classes as text: the spelling that ``get_params(simple_types=True)`` uses.
+"""Classes as text, written as ``get_params(simple_types=True)`` writes them.
 
-Nothing is imported here, so a study file can be checked for spelling without
-paying for torch.
+This module does not import the classes. So the names in a study file can be checked without importing torch.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ __all__ = ["RECTOOLS_TYPES", "class_path", "resolve_name", "short_name"]
 _NN = "rectools.models.nn"
 _TRANSFORMERS = f"{_NN}.transformers"
 
-#: Built-in module types of RecTools 0.19 by short name (a test compares each with the real class).
+#: Import paths of RecTools' module classes by short name. A test compares each with the real class.
 RECTOOLS_TYPES = {
     path.rsplit(".", 1)[1]: path
     for path in (
@@ -38,7 +37,7 @@ RECTOOLS_TYPES = {
 def class_path(cls: type) -> str:
     """Return the import path of a class as RecTools writes it.
 
-    Models of RecTools itself are written by their bare name, as in ``"SASRecModel"``.
+    RecTools writes its own models by name only: ``"SASRecModel"``.
     """
     path = f"{cls.__module__}.{cls.__qualname__}"
     bases = {base.__name__ for base in cls.__mro__}
@@ -48,7 +47,7 @@ def class_path(cls: type) -> str:
 
 
 def short_name(value: object) -> str:
-    """Return a class path's last part, anything else as text: what tables show."""
+    """Return the last part of a class path, or any other value as text. Tables show it."""
     if isinstance(value, str) and "." in value:
         return value.rsplit(".", 1)[1]
     return str(value)
@@ -60,16 +59,16 @@ def resolve_name(key: str, value: object, known: tuple[object, ...] = ()) -> obj
     Parameters
     ----------
     key
-        Flat param the value is for; ``*_type`` keys hold module classes, ``*_types`` lists of them.
+        Flat key of the param. A key that ends with ``_type`` holds a module class, with ``_types`` a list.
     value
-        What the user wrote.
+        The value that the user wrote.
     known
-        Values that the key may already take; their short names are accepted too.
+        Values that the key has in the space. Their short names are accepted too.
 
     Raises
     ------
     ValueError
-        If `value` is a bare name that is neither known nor a built-in of RecTools.
+        If `value` is a short name that is neither in `known` nor a module class of RecTools.
     """
     if key.endswith("_types") and isinstance(value, (list, tuple)):
         return [resolve_name(key, part, known) for part in value]

@@ -1,4 +1,4 @@
-"""A space as a person reads it: the tree of params with their conditions, its size, a few points."""
+"""A space as text for people: the tree of params with conditions, the size, and a few random points."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tuner.space.values import Value
 
 __all__ = ["draw_tree", "estimate_size", "sample"]
 
-#: Values that a real number counts for in a space's size.
+#: Number of values that a real number counts for in the size of a space.
 FLOAT_STEPS = 10
 
 
 def draw_tree(space: Space, *, samples: int = 3, seed: int = 60) -> str:
-    """Return the space as text: a tree, how large it is, its baselines, and a few random points."""
+    """Return the space as text: the tree of params, its size, its baselines, and a few random points."""
     lines = list(_branch(space.domains, ""))
     names = dict.fromkeys(parameter.key for parameter in space.parameters)
     varying = len(space.varying())
@@ -39,15 +39,15 @@ def draw_tree(space: Space, *, samples: int = 3, seed: int = 60) -> str:
 
 
 def sample(space: Space, generator: random.Random) -> dict[str, Value]:
-    """Return a random point as flat params, each value of a domain as likely as another."""
+    """Return a random point as flat params. All values of a domain are equally likely."""
     return space.walk(lambda _name, domain: _pick(domain, generator))
 
 
 def estimate_size(space: Space, *, draws: int = 2000, seed: int = 60) -> float:
-    """Return an estimate of the number of points, a real number counted as `FLOAT_STEPS` values.
+    """Return an unbiased estimate of the number of points. A real number counts as `FLOAT_STEPS` values.
 
-    A random point has probability 1 / (product of the sizes of the domains it met), so the mean of that
-    product over random points is the number of points (importance sampling; unbiased).
+    This is importance sampling: a random point has the probability 1 / (product of the sizes of its domains),
+    so the mean of that product over random points is the number of points.
     """
     generator = random.Random(seed)
 
@@ -82,7 +82,7 @@ def _pick(domain: Domain, generator: random.Random) -> Value:
 def _branch(domains: dict[str, Domain], indent: str) -> Iterator[str]:
     width = max((len(key) for key in domains), default=0)
     for key, domain in domains.items():
-        yield f"{indent}{key:<{width}}  {_words(domain)}"
+        yield f"{indent}{key:<{width}}  {_domain_text(domain)}"
         if not isinstance(domain, Choice):
             continue
         for option in domain.options if domain.params else ():
@@ -90,7 +90,7 @@ def _branch(domains: dict[str, Domain], indent: str) -> Iterator[str]:
             yield from _branch(dict(domain.params.get(option, {})), indent + "      ")
 
 
-def _words(domain: Domain) -> str:
+def _domain_text(domain: Domain) -> str:
     if isinstance(domain, Fixed):
         text = _short(domain.value)
     elif isinstance(domain, Choice):

@@ -1,4 +1,4 @@
-"""The words for values that are written out: `Fixed`, `Choice`, `Subset`; and what a domain is."""
+"""The domains whose values are listed: `Fixed`, `Choice` and `Subset`; and the type of all domains."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Choice", "Domain", "Fixed", "Source", "Subset", "as_domain"]
 
 @dataclass(frozen=True)
 class Fixed:
-    """A param that every trial has at this value.
+    """A param with the same value in every trial.
 
     Parameters
     ----------
     value
         A class, or any value that is valid in flat params.
     when
-        The param exists only where each key named here has one of the values given.
+        Condition: the param exists only in trials in which each of these keys has one of the given values.
     """
 
     value: Any
@@ -39,7 +39,7 @@ class Fixed:
         object.__setattr__(self, "when", plain_when(self.when))
 
     def distribution(self) -> BaseDistribution | None:
-        """Return None: nothing is left to suggest."""
+        """Return None, because there is only one value."""
         return None
 
     def contains(self, value: Value) -> bool:
@@ -47,7 +47,7 @@ class Fixed:
         return same(self.value, value)
 
     def describe(self) -> str:
-        """Say the domain in words, for messages."""
+        """Return the domain as text for messages, to follow "must"."""
         return f"be {self.value!r}"
 
     def only(self) -> Value:
@@ -57,24 +57,27 @@ class Fixed:
 
 @dataclass(frozen=True, init=False)
 class Choice:
-    """One of several values, each with the params that exist only beside it.
+    """One of several values. A value can have params that exist only in trials that choose it.
 
     Parameters
     ----------
     *options
-        The values; or one mapping from each value to the params that come with it. Under a
-        ``*_type`` key these are the kwargs of the class by bare name (``n_hidden_groups`` of
-        `transformer_layers_type` becomes ``transformer_layers_kwargs.n_hidden_groups``), under
-        any other key they are flat params.
+        The values, or one mapping from each value to its params. Under a key that ends with ``_type``, these
+        params are kwargs of the class, written without prefix: ``n_hidden_groups`` under
+        `transformer_layers_type` becomes ``transformer_layers_kwargs.n_hidden_groups``. Under any other key
+        they are flat params.
     when
         See `Fixed`.
     relations
-        What options must satisfy, given earlier integer params, as ``[Divides("n_factors")]``.
+        Relations between the value and earlier integer params, such as ``[Divides("n_factors")]``.
 
     Raises
     ------
     ValueError
-        If there is no option, or one stands there twice.
+        If there is no option, or two options are equal.
+    TypeError
+        If the params of an option are not a mapping, or a choice with relations has an option that is not an
+        integer.
     """
 
     options: tuple[Value, ...]
@@ -92,7 +95,7 @@ class Choice:
             branches: dict[Value, Mapping[str, object]] = {}
             for value, params in options[0].items():
                 if params is not None and not isinstance(params, Mapping):
-                    msg = f"the params beside {value!r} must be a mapping, but got {params!r}"
+                    msg = f"the params under {value!r} must be a mapping, but got {params!r}"
                     raise TypeError(msg)
                 branches[plain_value(value)] = params or {}
             values = tuple(branches)
@@ -104,7 +107,7 @@ class Choice:
             raise ValueError(msg)
         for place, value in enumerate(values):
             if any(same(value, other) for other in values[:place]):
-                msg = f"the options of a choice must differ, but {value!r} stands there twice"
+                msg = f"the options of a choice must differ, but {value!r} appears twice"
                 raise ValueError(msg)
         params = {
             value: {key: as_domain(domain) for key, domain in branch.items()}
@@ -115,13 +118,13 @@ class Choice:
         texts = [self.category(value) for value in values if isinstance(value, tuple)]
         for text in texts:
             if sum(same(self.category(value), text) for value in values) > 1:
-                msg = f"the options of a choice must differ as text, but {text!r} stands for two of them"
+                msg = f"the options of a choice must differ as text, but two of them are {text!r}"
                 raise ValueError(msg)
         object.__setattr__(self, "params", params)
         object.__setattr__(self, "when", plain_when(when))
         object.__setattr__(self, "relations", tuple(relations))
         if self.relations and not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            msg = f"options must be integers beside a relation, but got {values!r}"
+            msg = f"the options of a choice with a relation must be integers, but got {values!r}"
             raise TypeError(msg)
 
     def values(self) -> tuple[Value, ...]:
@@ -129,29 +132,29 @@ class Choice:
         return self.options
 
     def distribution(self) -> BaseDistribution | None:
-        """Return the Optuna distribution, None where only one value is left."""
+        """Return the Optuna distribution, or None if there is only one value."""
         if len(self.options) == 1:
             return None
         return CategoricalDistribution([self.category(option) for option in self.options])
 
     def with_params(self, params: Mapping[Value, Mapping[str, Domain]], when: Mapping[str, Any]) -> Choice:
-        """Return the choice among the same options, with other params beside them and another condition."""
+        """Return a choice with the same options and relations, but other params and another condition."""
         made = Choice(*self.options, when=when, relations=self.relations)
         object.__setattr__(made, "params", {value: branch for value, branch in params.items() if branch})
         return made
 
     def with_relations(self, relations: tuple[Relation, ...]) -> Choice:
-        """Return the choice with other relations."""
+        """Return the same choice with other relations."""
         made = Choice(*self.options, when=self.when, relations=relations)
         object.__setattr__(made, "params", self.params)
         return made
 
     def category(self, value: Value) -> CategoricalChoiceType:
-        """Return an option as Optuna holds it: a list becomes text, its parts joined by ``+``."""
+        """Return an option as Optuna stores it. A list becomes text, with its parts joined by ``+``."""
         return "+".join(str(part) for part in value) if isinstance(value, tuple) else value
 
     def option(self, category: Value) -> Value:
-        """Return the option that `category` stands for, itself if it stands for none."""
+        """Return the option that Optuna stores as `category`, or `category` itself if there is none."""
         found = [option for option in self.options if same(self.category(option), category)]
         return found[0] if found else category
 
@@ -160,36 +163,40 @@ class Choice:
         return any(same(option, value) for option in self.options)
 
     def describe(self) -> str:
-        """Say the domain in words, for messages."""
+        """Return the domain as text for messages, to follow "must"."""
         return "be one of " + ", ".join(repr(option) for option in self.options)
 
     def only(self) -> Value:
-        """Return the one value that is left."""
+        """Return the first option, for a choice with only one."""
         return self.options[0]
 
 
-#: Subsets are options of one choice, and that many of them still make sense to a sampler.
+#: Every subset is an option of one choice. With more values, a sampler has too many options to learn from.
 _MOST_IN_A_SUBSET = 8
 
 
-def Subset(  # noqa: N802  # a word of the vocabulary, as `Choice` is
+def Subset(  # noqa: N802  # users write it like the class `Choice`
     *options: object, at_least: int = 1, when: Mapping[str, object] | None = None
 ) -> Choice:
-    """Return the choice among all lists of some of the values, each in the order written, short ones first.
+    """Return the choice among all subsets of some values, as lists, the shortest first.
+
+    The values of each list are in the order in which they are written here.
 
     Parameters
     ----------
     *options
-        The values, 8 at most.
+        The values, at most 8.
     at_least
-        Values that each list has at least.
+        Smallest number of values in a list.
     when
         See `Fixed`.
 
     Raises
     ------
-    ValueError, TypeError
-        If the values are not such, or fewer than `at_least`.
+    ValueError
+        If two values are equal, there are more than 8, or fewer than `at_least`.
+    TypeError
+        If `at_least` is not an integer.
     """
     values = Choice(*options).options
     if len(values) > _MOST_IN_A_SUBSET:
@@ -209,9 +216,10 @@ Domain: TypeAlias = Fixed | Int | Float | Choice
 
 
 def as_domain(value: object) -> Domain:
-    """Return a domain as it is, any other value as `Fixed`."""
+    """Return a domain as it is, and any other value as `Fixed`."""
     return value if isinstance(value, (Fixed, Int, Float, Choice)) else Fixed(value)
 
 
-#: Where the value of a named dimension comes from: a sampler, or a point that is replayed.
+#: A function that returns the value of a dimension, given its name and domain: it asks a sampler or reads a
+#: point.
 Source: TypeAlias = "Callable[[str, Domain], Value]"

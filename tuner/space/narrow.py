@@ -1,4 +1,4 @@
-"""A space made narrower: params replaced, fixed or added, and what can no longer be reached dropped."""
+"""Narrower spaces: replace, fix or add params, and drop the params that can no longer exist."""
 
 from __future__ import annotations
 
@@ -20,32 +20,39 @@ __all__ = ["apply_change", "reachable"]
 def reachable(
     domains: Mapping[str, Domain], above: tuple[Parameter, ...], written: set[str], changed: set[str]
 ) -> dict[str, Domain]:
-    """Drop params whose condition a narrower space can no longer meet, and such values of conditions.
+    """Drop the params whose condition can no longer hold, and the values in conditions that no param has now.
 
     Parameters
     ----------
     domains
-        Of one level: the space's own, or those under an option.
+        Domains by key, of one level: the top level, or the params under an option.
     above
-        The params that stand before this level.
+        The params that come before this level.
     written
-        Params whose condition the user has just written: they stay as they are.
+        Params whose condition the user has just written. They stay unchanged.
     changed
-        Params that the user has just set: if they cannot be reached any more, they stay and are an
-        error to report.
+        Params that the user has just set. They stay even if their condition can no longer hold, so that the
+        user gets an error about it.
+
+    Returns
+    -------
+    dict
+        The remaining domains by key.
     """
-    kept: dict[str, Domain] = {}
+    remaining: dict[str, Domain] = {}
     for key, domain in domains.items():
-        before = (*above, *flatten(kept, (), ""))
+        before = (*above, *flatten(remaining, (), ""))
         when = {
             name: tuple(value for value in values if can_be(value, _sources(before, name)))
             for name, values in domain.when.items()
         }
         if key in written or (key in changed and not all(when.values())):
-            kept[key] = domain
+            remaining[key] = domain
         elif all(when.values()):
-            kept[key] = _with_children(key, domain, when, before=before, written=written, changed=changed)
-    return kept
+            remaining[key] = _with_children(
+                key, domain, when, before=before, written=written, changed=changed
+            )
+    return remaining
 
 
 def _with_children(
@@ -57,7 +64,7 @@ def _with_children(
     written: set[str],
     changed: set[str],
 ) -> Domain:
-    """Return the domain under a narrower condition, with what stands beside its options narrowed too."""
+    """Return the domain with a narrower condition, and with the params under its options narrowed too."""
     if not isinstance(domain, Choice):
         return replace(domain, when=when)
     before = (*before, Parameter(key, key, domain, ()))
@@ -82,7 +89,7 @@ def _with_when(domain: Domain, when: Mapping[str, tuple[Value, ...]]) -> Domain:
 
 
 def apply_change(domains: dict[str, Domain], key: str, change: object) -> None:
-    """Replace `key` wherever it stands, also under options; add it if nowhere."""
+    """Replace the domain of `key` everywhere, also under options. Add the key if it is new."""
     if not _change_everywhere(domains, key, change):
         domains[key] = _replaced(key, None, change)
 
@@ -105,13 +112,16 @@ def _change_everywhere(domains: dict[str, Domain], key: str, change: object) -> 
 
 
 def _replaced(key: str, old: Domain | None, change: object) -> Domain:
-    """Return the new domain with short names resolved and what it inherits from the old one."""
+    """Return the new domain with short names resolved.
+
+    It inherits the condition, the params and the relations of the old domain, unless it has its own.
+    """
     new = as_domain(change)
     known = old.options if isinstance(old, Choice) else (old.only(),) if isinstance(old, Fixed) else ()
     if isinstance(new, Fixed):
         value = plain_value(resolve_name(key, new.value, known))
         _check_name(key, value, old)
-        if isinstance(old, Choice) and value in old.params:  # its kwargs are still searched
+        if isinstance(old, Choice) and value in old.params:  # the kwargs of this class are still searched
             new = Choice({value: old.params[value]}, when=new.when)
         else:
             new = replace(new, value=value)
@@ -128,24 +138,24 @@ def _replaced(key: str, old: Domain | None, change: object) -> Domain:
 
 
 def _check_name(key: str, value: Value, old: Domain | None) -> None:
-    """Refuse a misspelt option where all are names; classes by path may be new."""
+    """Refuse a new option if all old ones are names: it is probably misspelt. Classes may be new."""
     if not isinstance(old, Choice) or key.endswith(("_type", "_types")) or old.contains(value):
         return
     names = [option for option in old.options if isinstance(option, str)]
     if isinstance(value, str) and len(names) == len(old.options):
         near = did_you_mean(value, names)
-        cure = near if near.startswith("did") else f"to try another, say {{choice: [{value}]}}"
-        msg = f"must {old.describe()}, but got {value!r}; {cure}"
+        hint = near if near.startswith("did") else f"to add a new value, write {{choice: [{value}]}}"
+        msg = f"must {old.describe()}, but got {value!r}; {hint}"
         raise ValueError(msg)
 
 
 def _with_relations(new: Domain, old: Domain | None) -> Domain:
-    """Let a narrower domain keep the relations of the old one, a bound by another param among them."""
+    """Return the new domain with the relations of the old one. A bound by a param is a relation too."""
     if not isinstance(old, (Int, Choice)) or isinstance(new, (Fixed, Float)):
         return new
-    kept = old.relations
+    inherited = old.relations
     if isinstance(old, Int) and old.reference is not None:
-        kept = (AtMost(old.reference),)
-    if not kept or new.relations or (isinstance(new, Int) and new.reference is not None):
+        inherited = (AtMost(old.reference),)
+    if not inherited or new.relations or (isinstance(new, Int) and new.reference is not None):
         return new
-    return replace(new, relations=kept) if isinstance(new, Int) else new.with_relations(kept)
+    return replace(new, relations=inherited) if isinstance(new, Int) else new.with_relations(inherited)

@@ -1,4 +1,4 @@
-"""Params in order: nested domains laid flat, each with all that decides whether a trial has it."""
+"""The params of a space as a flat list: nested domains with all conditions under which a trial has them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One param of the space, with all that decides whether a trial has it.
+    """One param of the space, with the conditions under which a trial has it.
 
     Attributes
     ----------
     key
         Key in RecTools' flat params.
     name
-        Name of its dimension, without a bound.
+        Name of its dimension, without the values that a bound or a relation leaves; see `dimension`.
     domain
-        The values it may take.
+        The values that the param may have.
     conditions
-        All must hold for the param to exist.
+        A trial has the param if all of these hold.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Parameter:
 
     @property
     def constant(self) -> bool:
-        """Whether it has one value wherever it exists."""
+        """Whether the param has the same value in all trials that have it."""
         domain = self.domain
         if isinstance(domain, Int) and domain.reference is not None:
             return False
@@ -58,11 +58,17 @@ class Parameter:
         return domain.distribution() is None
 
     def active(self, flat: Mapping[str, Value]) -> bool:
-        """Whether a trial with the params `flat` (those before this one) has this param."""
+        """Whether a trial has this param, given `flat`, the trial's params before this one."""
         return all(condition.holds(flat) for condition in self.conditions)
 
     def dimension(self, flat: Mapping[str, Value]) -> tuple[str, Domain]:
-        """Return the name and the domain once the params before this one are known."""
+        """Return the name and the domain of the param's dimension in a trial.
+
+        Parameters
+        ----------
+        flat
+            The trial's params before this one. A bound or a relation may refer to them.
+        """
         if isinstance(self.domain, Int) and self.domain.reference is not None:
             high = flat[self.domain.reference]
             assert isinstance(high, int), "checked when the space was built"
@@ -77,21 +83,31 @@ class Parameter:
 
 
 def _only(domain: Int | Choice, values: tuple[Any, ...]) -> tuple[str, Domain]:
-    """Return a label and the domain with these of its values left, without relations."""
+    """Return a label of these values, and the domain with only these values and without relations."""
     if isinstance(domain, Int) and values == tuple(range(values[0], values[-1] + 1, domain.step)):
         return f"[{values[0]}..{values[-1]}]", Int(values[0], values[-1], domain.step, domain.log)
     return f"[{','.join(map(str, values))}]", Choice(*values)
 
 
 def child_key(key: str, child: str) -> str:
-    """Return the flat key of a param that stands under an option of `key`."""
+    """Return the flat key of the param `child` under an option of `key`."""
     return f"{key.removesuffix('_type')}_kwargs.{child}" if key.endswith("_type") else child
 
 
 def flatten(
     domains: Mapping[str, Domain], conditions: tuple[Condition, ...], label: str
 ) -> Iterator[Parameter]:
-    """Flatten nested domains depth first, so that a param follows the option it depends on."""
+    """Yield the params of nested domains, depth first, so that a param follows the choice it depends on.
+
+    Parameters
+    ----------
+    domains
+        Domains by flat key.
+    conditions
+        Conditions that hold for all of them.
+    label
+        Options under which they are, for the names of dimensions; empty at the top level.
+    """
     for key, domain in domains.items():
         own = conditions + tuple(Condition(name, values) for name, values in domain.when.items())
         yield Parameter(key, f"{key}@{label}" if label else key, domain, own)

@@ -1,4 +1,4 @@
-"""The words for numbers: `Int` and `Float`. Bounds are inclusive."""
+"""The domains of numbers: `Int` and `Float`. Bounds are inclusive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuner.space.values import Value, plain_when
 
 __all__ = ["Float", "Int"]
 
-_STEP_TOLERANCE = 1e-8  # of Optuna's own check whether a float lies on its grid
+_STEP_TOLERANCE = 1e-8  # Optuna uses it to check whether a float is on the grid
 
 
 def _check_flag(name: str, value: object) -> None:
@@ -45,15 +45,22 @@ class Int:
     Parameters
     ----------
     low, high
-        Inclusive bounds. `high` may name an earlier integer param, such as ``"n_blocks"``.
+        Inclusive bounds. `high` may be the name of an earlier integer param, such as ``"n_blocks"``.
     step
-        Distance between neighbours, counted from `low`.
+        Distance between two neighbouring values, counted from `low`.
     log
-        Search on a logarithmic scale (`low` must be at least 1).
+        Whether to search on a logarithmic scale. Then `low` must be at least 1.
     when
         See `Fixed`.
     relations
-        What values must satisfy, given earlier integer params, as ``[AtMost("n_blocks")]``.
+        Relations between the value and earlier integer params, such as ``[AtMost("n_blocks")]``.
+
+    Raises
+    ------
+    ValueError
+        If `high` is below `low`, `step` does not fit between them, or `log` is not possible.
+    TypeError
+        If an argument is not of its type.
     """
 
     low: int
@@ -67,7 +74,7 @@ class Int:
         object.__setattr__(self, "when", plain_when(self.when))
         object.__setattr__(self, "relations", tuple(self.relations))
         if self.relations and isinstance(self.high, str):
-            msg = f"high must be an integer beside a relation, but got {self.high!r}"
+            msg = f"high must be an integer if there is a relation, but got {self.high!r}"
             raise TypeError(msg)
         if isinstance(self.low, bool) or not isinstance(self.low, int):
             msg = f"low must be an integer, but got {self.low!r}"
@@ -97,19 +104,19 @@ class Int:
 
     @property
     def reference(self) -> str | None:
-        """The param that bounds this one, if any."""
+        """The key of the param that is the upper bound; None if the bound is a number."""
         return self.high if isinstance(self.high, str) else None
 
     def bounded(self, high: int) -> Int:
-        """Return the domain with the reference replaced by its value in a trial."""
+        """Return the domain with an upper bound that is a number: the value of `reference` in a trial."""
         return replace(self, high=high if high - self.low >= self.step else self.low)
 
     def distribution(self) -> BaseDistribution | None:
-        """Return the Optuna distribution, None where only one value is left."""
+        """Return the Optuna distribution, or None if there is only one value."""
         high = self._high()
         if high - self.low < self.step:
             return None
-        reached = high - (high - self.low) % self.step  # Optuna would say so in a warning each time
+        reached = high - (high - self.low) % self.step  # Optuna does the same, but with a warning each time
         return IntDistribution(self.low, reached, log=self.log, step=self.step)
 
     def contains(self, value: Value) -> bool:
@@ -119,12 +126,12 @@ class Int:
         return self.low <= value <= self._high() and (value - self.low) % self.step == 0
 
     def describe(self) -> str:
-        """Say the domain in words, for messages."""
+        """Return the domain as text for messages, to follow "must"."""
         step = f" in steps of {self.step}" if self.step > 1 else ""
         return f"be an integer from {self.low} to {self.high}{step}"
 
     def only(self) -> Value:
-        """Return the one value that is left."""
+        """Return the lowest value, for a domain with only one."""
         return self.low
 
     def _high(self) -> int:
@@ -143,11 +150,18 @@ class Float:
     low, high
         Inclusive bounds.
     log
-        Search on a logarithmic scale (`low` must be above 0).
+        Whether to search on a logarithmic scale. Then `low` must be above 0.
     step
-        Distance between neighbours, counted from `low`; None for any value.
+        Distance between two neighbouring values, counted from `low`. With None, any value is possible.
     when
         See `Fixed`.
+
+    Raises
+    ------
+    ValueError
+        If `high` is below `low`, `step` does not fit between them, or `log` is not possible.
+    TypeError
+        If an argument is not of its type.
     """
 
     low: float
@@ -175,7 +189,7 @@ class Float:
             _check_reach(self.low, self.high, self.step)
 
     def distribution(self) -> BaseDistribution | None:
-        """Return the Optuna distribution, None where only one value is left."""
+        """Return the Optuna distribution, or None if there is only one value."""
         if self.low == self.high:
             return None
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
@@ -192,10 +206,10 @@ class Float:
         return abs(steps - round(steps)) < _STEP_TOLERANCE
 
     def describe(self) -> str:
-        """Say the domain in words, for messages."""
+        """Return the domain as text for messages, to follow "must"."""
         step = f" in steps of {self.step:g}" if self.step else ""
         return f"be a number from {self.low:g} to {self.high:g}{step}"
 
     def only(self) -> Value:
-        """Return the one value that is left."""
+        """Return the lowest value, for a domain with only one."""
         return self.low

@@ -1,7 +1,7 @@
-"""Relations: what one param's values must satisfy, given params that stand before it.
+"""Relations: conditions between the value of a param and the values of earlier params.
 
-A relation leaves a trial with some of a param's values. Each set of values that can be left is a dimension
-of its own (see `tuner.space.space`).
+In a trial, a relation excludes some values of a param. Each set of remaining values is a dimension of its
+own; see `tuner.space.space`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ __all__ = ["AtMost", "Divides", "Relation", "SumAtMost", "relations_from_plain",
 
 
 class Relation(Protocol):
-    """A rule between a param and earlier ones, all integers."""
+    """A condition on an integer param that depends on earlier integer params."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The params that it looks at."""
+        """The keys of the earlier params."""
 
     def allows(self, value: int, flat: Mapping[str, Any]) -> bool:
-        """Whether the param may have the value beside these params."""
+        """Whether the param may have this value, given the earlier params of a trial."""
 
     def describe(self) -> str:
-        """Say the rule in words, for messages: ``divide n_factors``."""
+        """Return the condition as text for messages, to follow "must": ``divide n_factors``."""
 
 
 @dataclass(frozen=True)
 class Divides:
-    """The value divides another param, as heads divide factors."""
+    """The value divides another param. For example, the number of heads divides the number of factors."""
 
     key: str
 
@@ -49,7 +49,7 @@ class Divides:
 
 @dataclass(frozen=True)
 class AtMost:
-    """The value is at most that of another param, as groups are at most blocks."""
+    """The value is at most that of another param. For example, there are at most as many groups as blocks."""
 
     key: str
 
@@ -69,7 +69,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class SumAtMost:
-    """The value and other params together stay within a budget."""
+    """The sum of the value and other params is at most `total`."""
 
     total: int
     keys: tuple[str, ...]
@@ -80,7 +80,7 @@ class SumAtMost:
 
     def describe(self) -> str:
         """See `Relation`."""
-        return f"stay, with {', '.join(self.keys)}, within {self.total} together"
+        return f"have a sum with {', '.join(self.keys)} of at most {self.total}"
 
 
 def relations_from_plain(plain: Mapping[str, object]) -> tuple[Relation, ...]:
@@ -94,7 +94,7 @@ def relations_from_plain(plain: Mapping[str, object]) -> tuple[Relation, ...]:
     Raises
     ------
     TypeError
-        With the rule and the value, if one is not well formed.
+        If a relation is not well formed.
     """
     found: list[Relation] = []
     for name, kind in (("divides", Divides), ("at_most", AtMost)):
@@ -106,12 +106,12 @@ def relations_from_plain(plain: Mapping[str, object]) -> tuple[Relation, ...]:
             raise TypeError(msg)
         found.append(kind(key))
     if "sum_at_most" in plain:
-        found.append(_budget(plain["sum_at_most"]))
+        found.append(_sum_at_most(plain["sum_at_most"]))
     return tuple(found)
 
 
 def relations_to_plain(relations: tuple[Relation, ...]) -> dict[str, object]:
-    """Return relations as a study file writes them."""
+    """Return relations in the form that `relations_from_plain` reads."""
     plain: dict[str, object] = {}
     for relation in relations:
         match relation:
@@ -124,7 +124,7 @@ def relations_to_plain(relations: tuple[Relation, ...]) -> dict[str, object]:
     return plain
 
 
-def _budget(plain: object) -> SumAtMost:
+def _sum_at_most(plain: object) -> SumAtMost:
     match plain:
         case {"total": int(total), "with": [*keys], **rest} if not rest and all(
             isinstance(k, str) for k in keys

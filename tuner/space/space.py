@@ -1,14 +1,15 @@
-"""The space: params in order, which of them a trial has, and the two ways between params and dimensions.
+"""The space: its params in order, and the conversion between flat params and Optuna's dimensions.
 
-A *param* is a key of RecTools' flat params. A *dimension* is what Optuna sees: a name with one
-fixed distribution. Most params are one dimension of the same name. Two rules make the others:
+A *param* is a key of RecTools' flat params. A *dimension* is what Optuna stores: a name with one distribution
+that never changes. Samplers that learn need this. Most params are one dimension of the same name. There are
+two exceptions:
 
-- a param that exists only beside an option is named after it, as in
-  ``transformer_layers_kwargs.n_inner_groups@AlbertLayers``;
-- a param bounded by, or related to, others is one dimension for each set of values that this leaves:
-  ``...@AlbertLayers[1..3]``, ``n_heads[1,2,4]``; with a relation that leaves all, by its plain name,
-
-so that every distribution in the store is fixed, as samplers that learn require.
+- A param under an option gets the option in its name:
+``transformer_layers_kwargs.n_inner_groups@AlbertLayers``.
+- A param with a relation, or with another param as its bound, can have different values in different trials.
+Each
+  set of values that remains is a dimension of its own: ``...@AlbertLayers[1..3]``, ``n_heads[1,2,4]``. If a
+  relation excludes no value, the dimension has the plain name.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ Flat = dict[str, Value]
 
 
 class Space:
-    """What a search may try: an ordered, immutable set of params with conditions.
+    """All configurations that a search may try: an ordered, immutable set of params with conditions.
 
     Parameters
     ----------
     params
-        From key to domain; a bare value is the same as `Fixed`. A param may be conditioned on, or
-        bounded by, params that stand before it.
+        Domains by key. A plain value is the same as `Fixed`. Conditions, bounds and relations of a param may
+        refer to params that come before it.
     baselines
-        Named params to compare with: they run first, and stand on the leaderboard by their name.
+        Flat params by name. They run first, and the leaderboard shows them by name.
 
     Raises
     ------
     SpaceError
-        With every problem found.
+        If the space is not well formed. The error has all problems.
     """
 
     def __init__(
@@ -83,20 +84,19 @@ class Space:
         return f"Space({', '.join(self.domains)})"
 
     def suggest(self, trial: Trial) -> Flat:
-        """Let Optuna choose a point; return it as flat params.
+        """Let Optuna choose a point, and return it as flat params.
 
-        Calling it again for the same trial gives the same point: values that the trial already
-        has are kept.
+        A second call for the same trial returns the same point, because Optuna keeps the values of the trial.
         """
-        return self.walk(lambda name, domain: _ask(trial, name, domain))
+        return self.walk(lambda name, domain: _suggest(trial, name, domain))
 
     def decode(self, point: Mapping[str, Value]) -> Flat:
-        """Return the flat params of a point, given as dimension names and values.
+        """Return the flat params of a point, given as values by name of the dimension.
 
         Raises
         ------
         SpaceError
-            If a dimension is missing or its value is outside its distribution.
+            If a dimension is missing, or a value is outside its domain.
         """
         problems: list[Problem] = []
 
@@ -115,12 +115,12 @@ class Space:
         return flat
 
     def distributions(self, point: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-        """Return the distribution of each dimension of a point."""
+        """Return the distributions of a point by name of the dimension."""
         found: dict[str, BaseDistribution] = {}
 
         def note(name: str, domain: Domain) -> Value:
             distribution = domain.distribution()
-            assert distribution is not None, "a dimension has one"
+            assert distribution is not None, "every dimension has a distribution"
             found[name] = distribution
             return _from_point(domain, point[name])
 
@@ -128,20 +128,20 @@ class Space:
         return found
 
     def encode(self, flat: Mapping[str, Value], defaults: Mapping[str, Value] | None = None) -> Flat:
-        """Return the point (dimension names and values) that decodes to the given flat params.
+        """Return the point (values by name of the dimension) that `decode` turns into the given flat params.
 
         Parameters
         ----------
         flat
-            Flat params as RecTools takes them.
+            Flat params, as RecTools accepts them.
         defaults
-            Values that a missing param stands for. A param that the space does not have must be
-            at its default.
+            Default values by key, for params that `flat` does not have. If `flat` has a param that the space
+            does not have, its value must be the default.
 
         Raises
         ------
         SpaceError
-            Saying for each param why the params lie outside the space.
+            If the params are outside the space. The error says why, for each param.
         """
         known = dict(defaults or {}) | dict(flat)
         point: Flat = {}
@@ -162,7 +162,7 @@ class Space:
             seen[parameter.key] = value
             if domain.distribution() is not None:
                 point[name] = domain.category(value) if isinstance(domain, Choice) else value
-        problems.extend(_strangers(known, seen, defaults or {}))
+        problems.extend(_unknown_params(known, seen, defaults or {}))
         if problems:
             raise SpaceError("params outside the space", problems)
         return point
@@ -173,15 +173,15 @@ class Space:
         Parameters
         ----------
         changes
-            From key to the new domain or value. The key of a module's kwarg (as
-            ``transformer_layers_kwargs.n_hidden_groups``) changes it under every module that has
-            it. An option of a choice keeps the params that stood beside it, unless new ones are
-            given. A new domain without a condition keeps the old one.
+            New domains or values by key. The key of a kwarg, such as
+            ``transformer_layers_kwargs.n_hidden_groups``, changes the kwarg under every module that has it.
+            An option of a choice keeps its params, unless the change gives it new ones. A new domain without
+            a condition keeps the condition of the old domain.
 
         Raises
         ------
         SpaceError
-            If a change cannot be applied, or the result is not well formed.
+            If a change cannot be applied, or the new space is not well formed.
         """
         domains = dict(self.domains)
         problems: list[Problem] = []
@@ -196,7 +196,7 @@ class Space:
         return Space(reachable(domains, (), written, set(changes)), baselines=self.baselines)
 
     def fixed(self) -> Flat:
-        """Return the params that have one value in every trial."""
+        """Return the params that every trial has, with the same value in all of them."""
         return {
             parameter.key: parameter.domain.only()
             for parameter in self.parameters
@@ -204,19 +204,19 @@ class Space:
         }
 
     def varying(self) -> tuple[str, ...]:
-        """Return the keys of the params that differ between trials, in order, each once."""
+        """Return the keys of the params that can differ between trials, each key once, in order."""
         keys = (p.key for p in self.parameters if not p.constant or p.conditions)
         return tuple(dict.fromkeys(keys))
 
     @property
     def is_finite(self) -> bool:
-        """Whether its points can be counted: no float without a step."""
+        """Whether the number of points is finite: every `Float` has a step or only one value."""
         domains = (parameter.domain.distribution() for parameter in self.parameters)
         floats = (found for found in domains if isinstance(found, FloatDistribution))
         return all(found.step is not None or found.single() for found in floats)
 
     def walk(self, source: Source) -> Flat:
-        """Return flat params whose values come from a function of dimension name and domain."""
+        """Return flat params. `source` returns the value of each dimension, given its name and domain."""
         flat: Flat = {}
         for parameter in self.parameters:
             if not parameter.active(flat):
@@ -226,7 +226,7 @@ class Space:
         return flat
 
 
-def _ask(trial: Trial, name: str, domain: Domain) -> Value:
+def _suggest(trial: Trial, name: str, domain: Domain) -> Value:
     distribution = domain.distribution()
     if isinstance(distribution, CategoricalDistribution):
         return _from_point(domain, trial.suggest_categorical(name, distribution.choices))
@@ -241,13 +241,14 @@ def _ask(trial: Trial, name: str, domain: Domain) -> Value:
 
 
 def _from_point(domain: Domain, value: Value) -> Value:
-    """Return a dimension's value as flat params hold it."""
+    """Return the value of a dimension in the form that flat params have."""
     return domain.option(value) if isinstance(domain, Choice) else value
 
 
-def _strangers(known: Flat, seen: Flat, defaults: Mapping[str, Value]) -> Iterator[Problem]:
-    """Find params that the space does not have at this point and that are not at their default."""
+def _unknown_params(known: Flat, seen: Flat, defaults: Mapping[str, Value]) -> Iterator[Problem]:
+    """Yield a problem for each param that the space does not have here and that is not at its default."""
     for key, value in known.items():
         if key in seen or (key in defaults and same(value, defaults[key])):
             continue
-        yield Problem(key, f"is no param of the space here, but got {value!r}", did_you_mean(key, list(seen)))
+        rule = f"must be left out, since the space does not have it here, but got {value!r}"
+        yield Problem(key, rule, did_you_mean(key, list(seen)))

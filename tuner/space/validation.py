@@ -1,4 +1,4 @@
-"""What conditions, bounds and relations refer to, checked when a space is built."""
+"""Checks of a new space: the params to which conditions, bounds and relations refer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tuner.space.values import Value, same
 
 __all__ = ["can_be", "structure_problems"]
 
-_MOST_COMBINATIONS = 1_000_000  # of related values that are checked when a space is built
+_MOST_COMBINATIONS = 1_000_000  # combinations of related values that are checked when a space is built
 
 
 def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
-    """Check what conditions and bounds refer to."""
+    """Yield the problems of a space's params: their order, conditions, bounds and relations."""
     if not any(parameter.key == "cls" for parameter in parameters):
         yield Problem("cls", "must say which model to build, but is missing")
     before: dict[str, list[Parameter]] = {}
@@ -29,25 +29,25 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
     for parameter in parameters:
         if parameter.name in names:
             yield Problem(
-                parameter.key, f"must stand once in one place, but {parameter.name!r} is there twice"
+                parameter.key, f"must appear once in one place, but {parameter.name!r} appears twice"
             )
         else:
-            for twin in before.get(parameter.key, []):
-                if not _exclusive(twin, parameter):
+            for other in before.get(parameter.key, []):
+                if not _exclusive(other, parameter):
                     yield Problem(
                         parameter.key,
-                        "must exist at most once in a trial, but two of its places can be met together",
+                        "must exist at most once in a trial, but one trial can have it in two places",
                         "give one of them a `when`, or put both under options of one choice",
                     )
         names.add(parameter.name)
         for key in sorted(_needs(parameter) - before.keys()):
-            rule = f"must depend on params that stand before it, but got {key!r}"
+            rule = f"must depend on params that come before it, but got {key!r}"
             yield Problem(parameter.key, rule, _order_hint(parameter.key, key, needs, list(before)))
         if not _can_hold(parameter.conditions):
             rule = (
-                "must have conditions that can be met together, but they want different values of one param"
+                "must have conditions that can hold together, but two require different values of one param"
             )
-            yield Problem(parameter.key, rule, "drop one of them: it would never exist")
+            yield Problem(parameter.key, rule, "remove one of them: now the param never exists")
             continue
         for condition in parameter.conditions:
             yield from _condition_problems(parameter, condition, before)
@@ -59,7 +59,7 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
 
 
 def _needs(parameter: Parameter) -> set[str]:
-    """Return the keys that a param looks at: those of conditions, bounds and relations."""
+    """Return the keys to which a param refers in its conditions, bound and relations."""
     domain = parameter.domain
     keys = {condition.key for condition in parameter.conditions}
     if isinstance(domain, Int) and domain.reference is not None:
@@ -70,23 +70,21 @@ def _needs(parameter: Parameter) -> set[str]:
 
 
 def _order_hint(key: str, missing: str, needs: Mapping[str, set[str]], before: list[str]) -> str:
-    """Say how to give a param what it looks at and does not find before it."""
+    """Return a hint for a param that refers to `missing`, which does not come before it."""
     if missing == key:
         return "a param cannot depend on itself"
     if key in needs.get(missing, ()):
-        return f"{key} and {missing} depend on each other: let only one of them look at the other"
+        return f"{key} and {missing} depend on each other: remove one of the two dependencies"
     if missing in needs:
         return f"put {missing!r} before {key!r}"
     near = did_you_mean(missing, before)
-    return (
-        near
-        if near.startswith("did")
-        else f"the space has no {missing!r}: add it before, or drop what needs it"
-    )
+    if near.startswith("did"):
+        return near
+    return f"the space has no {missing!r}: add it before {key!r}, or remove the dependency"
 
 
 def _can_hold(conditions: tuple[Condition, ...]) -> bool:
-    """Whether no two conditions want different values of one param."""
+    """Whether all conditions can hold together: no two require different values of one param."""
     return all(
         one.key != other.key or any(same(a, b) for a in one.values for b in other.values)
         for one, other in combinations(conditions, 2)
@@ -94,7 +92,7 @@ def _can_hold(conditions: tuple[Condition, ...]) -> bool:
 
 
 def _exclusive(one: Parameter, other: Parameter) -> bool:
-    """Whether no trial can have both: they need different values of one param."""
+    """Whether no trial can have both params, because they require different values of one param."""
     return any(
         mine.key == theirs.key and not any(same(a, b) for a in mine.values for b in theirs.values)
         for mine in one.conditions
@@ -122,7 +120,7 @@ def _reference_problems(
     if sources and not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
         yield Problem(
             parameter.key,
-            f"its bound {reference!r} must exist wherever it does, but has conditions of its own",
+            f"its bound {reference!r} must exist in every trial that has it, but has other conditions",
         )
     assert isinstance(parameter.domain, Int), "only integers refer to other params"
     for source in sources:
@@ -141,21 +139,23 @@ def _reference_problems(
 def _relation_problems(
     parameter: Parameter, domain: Int | Choice, before: Mapping[str, list[Parameter]]
 ) -> Iterator[Problem]:
-    """Check that what a relation looks at exists wherever the param does, and always leaves a value."""
+    """Check the relations of a param.
+
+    The params to which they refer must exist in every trial that has this param, and for all their values at
+    least one value of this param must remain.
+    """
     keys = dict.fromkeys(key for relation in domain.relations for key in relation.keys)
     choices: list[list[int]] = []
     for key in keys:
         sources = before.get(key, [])
         values = [_integers(source.domain) for source in sources]
-        if not sources:  # told above
+        if not sources:  # `structure_problems` has reported it
             continue
         if not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
-            rule = (
-                f"{key!r}, which it is related to, must exist wherever it does, but has conditions of its own"
-            )
+            rule = f"its relation's {key!r} must exist in every trial that has it, but has other conditions"
             yield Problem(parameter.key, rule)
         elif any(value is None for value in values):
-            rule = f"{key!r}, which it is related to, must have integer values, fixed bounds"
+            rule = f"its relation's {key!r} must have integer values and bounds that are numbers"
             others = " or ".join(source.domain.describe() for source in sources)
             yield Problem(parameter.key, rule, f"here {key} must {others}")
         else:
@@ -163,21 +163,20 @@ def _relation_problems(
     if not keys or len(choices) < len(keys):
         return
     if prod(map(len, choices)) * len(domain.values()) > _MOST_COMBINATIONS:
-        yield Problem(
-            parameter.key, f"a relation must leave at most {_MOST_COMBINATIONS:,} combinations to check"
-        )
+        rule = f"a relation must have at most {_MOST_COMBINATIONS:,} combinations of values, but has more"
+        yield Problem(parameter.key, rule)
         return
     for combination in product(*choices):
         flat = dict(zip(keys, combination, strict=True))
         if not any(all(r.allows(int(str(v)), flat) for r in domain.relations) for v in domain.values()):
-            words = " and ".join(relation.describe() for relation in domain.relations)
-            beside = ", ".join(f"{key}={value}" for key, value in flat.items())
-            yield Problem(parameter.key, f"must {words}, but no value does beside {beside}")
+            conditions = " and ".join(relation.describe() for relation in domain.relations)
+            given = ", ".join(f"{key}={value}" for key, value in flat.items())
+            yield Problem(parameter.key, f"must {conditions}, but no value does with {given}")
             return
 
 
 def _integers(domain: Domain) -> list[int] | None:
-    """Return all values of an integer domain, None if it has others or its bound is another param."""
+    """Return all values of a domain; None if one is not an integer, or the bound is another param."""
     if isinstance(domain, Int):
         return None if domain.reference is not None else list(domain.values())
     values = domain.options if isinstance(domain, Choice) else (domain.only(),)
@@ -186,7 +185,7 @@ def _integers(domain: Domain) -> list[int] | None:
 
 
 def _lowest(domain: Domain) -> int | None:
-    """Return the smallest value of an integer domain, None if it has others than integers."""
+    """Return the smallest value of a domain; None if one of its values is not an integer."""
     if isinstance(domain, Int):
         return domain.low
     values = domain.options if isinstance(domain, Choice) else (domain.only(),)
@@ -195,7 +194,7 @@ def _lowest(domain: Domain) -> int | None:
 
 
 def can_be(value: Value, sources: list[Domain]) -> bool:
-    """Whether one of the domains that a key has can give it this value."""
+    """Whether a key can have this value, given all domains that it has in the space."""
     return any(
         (isinstance(source, Int) and source.reference is not None) or source.contains(value)
         for source in sources

@@ -1,4 +1,4 @@
-"""What a param may hold, and the conditions on it, as flat params write them."""
+"""The values of params and of conditions, in the form that flat params have."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from tuner.space.class_names import class_path
 
 __all__ = ["Value", "plain_value", "plain_when", "same"]
 
-#: What one flat param may hold. Lists are kept as tuples.
+#: The value of one flat param. Lists are stored as tuples.
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 
 
 def same(left: Value, right: Value) -> bool:
-    """Compare two values; unlike ``==``, ``True`` is not ``1``."""
+    """Whether two values are equal. Unlike with ``==``, ``True`` and ``1`` differ."""
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 def plain_value(value: object) -> Value:
-    """Return the value as flat params hold it: a class becomes its import path."""
+    """Return a value in the form that flat params have: a class becomes its import path, a list a tuple.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite.
+    TypeError
+        If flat params cannot have such a value.
+    """
     if isinstance(value, type):
         return class_path(value)
     if isinstance(value, (list, tuple)):
@@ -35,7 +43,18 @@ def plain_value(value: object) -> Value:
 
 
 def plain_when(when: Mapping[str, object] | None) -> dict[str, tuple[Value, ...]]:
-    """Normalise a condition: ``{"loss": ("BCE", "gBCE")}``; a single value stands for itself."""
+    """Return a condition as tuples of values by key: ``{"loss": ("BCE", "gBCE")}``.
+
+    Parameters
+    ----------
+    when
+        One accepted value or several, by key.
+
+    Raises
+    ------
+    ValueError
+        If a key has no accepted value.
+    """
     values = {}
     for key, accepted in (when or {}).items():
         several = accepted if isinstance(accepted, (list, tuple, set)) else (accepted,)

@@ -1,7 +1,7 @@
-"""A space as plain data, the way a study file writes it, and a space found by its import path.
+"""Spaces in a study file: how they are read and written, and how a space is imported by its path.
 
 n_factors: [64, 128]                     a list is a choice
-session_max_len: 50                      a bare value is fixed
+session_max_len: 50                      a plain value is fixed
 lr: {float: [1.0e-4, 1.0e-2], log: true}
 n_blocks: {int: [1, 4]}
 loss: {choice: {softmax: {}, gBCE: {n_negatives: {int: [16, 256], log: true}}}}
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _RELATIONS = ("divides", "at_most", "sum_at_most")
-_WORDS: dict[str, tuple[str, ...]] = {
+_KINDS: dict[str, tuple[str, ...]] = {
     "choice": ("when", *_RELATIONS),
     "subset": ("at_least", "when"),
     "int": ("step", "log", "when", *_RELATIONS),
@@ -55,48 +55,48 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
     Parameters
     ----------
     key
-        The param it is for.
+        Flat key of the param.
     plain
-        What the file says.
+        The value in the file.
     known
-        Class paths whose short names are understood besides those of RecTools.
+        Class paths whose short names are accepted, besides those of RecTools.
 
     Raises
     ------
     ValueError, TypeError
-        With the rule and the value, if it is not well formed.
+        If the domain is not well formed.
     """
     read = _Reader(known)
     if isinstance(plain, list):
         return read.choice(key, plain, {})
     if not isinstance(plain, Mapping):
         return read.fixed(key, plain, {})
-    words = [word for word in _WORDS if word in plain]
-    if len(words) != 1:
+    kinds = [kind for kind in _KINDS if kind in plain]
+    if len(kinds) != 1:
         msg = (
-            f"must be a value, a list, or a mapping with one of {', '.join(_WORDS)}, but got {dict(plain)!r}"
+            f"must be a value, a list, or a mapping with one of {', '.join(_KINDS)}, but got {dict(plain)!r}"
         )
-        if not words and len(plain) == 1:
-            msg += f"; {did_you_mean(str(*plain), list(_WORDS))}"
+        if not kinds and len(plain) == 1:
+            msg += f"; {did_you_mean(str(*plain), list(_KINDS))}"
         raise ValueError(msg)
-    (word,) = words
-    options = {name: value for name, value in plain.items() if name != word}
+    (kind,) = kinds
+    options = {name: value for name, value in plain.items() if name != kind}
     for name in options:
-        if name not in _WORDS[word]:
-            msg = f"{word} takes no {name!r}; {did_you_mean(str(name), _WORDS[word])}"
+        if name not in _KINDS[kind]:
+            msg = f"{kind} takes no {name!r}; {did_you_mean(str(name), _KINDS[kind])}"
             raise ValueError(msg)
     if "when" in options:
         options["when"] = read.when(options["when"])
     related = {name: options.pop(name) for name in _RELATIONS if name in options}
     if related:
         options["relations"] = relations_from_plain(related)
-    builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, word)
-    return builder(key, plain[word], options)
+    builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, kind)
+    return builder(key, plain[kind], options)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Builds domains; each method is one word of `_WORDS`."""
+    """Builds domains. It has one method for each of `_KINDS`."""
 
     known: tuple[object, ...]
 
@@ -122,7 +122,7 @@ class _Reader:
 
     def _params(self, option: object, params: object) -> dict[str, Domain]:
         if params is not None and not isinstance(params, Mapping):
-            msg = f"the params beside {option!r} must be a mapping, but got {params!r}"
+            msg = f"the params under {option!r} must be a mapping, but got {params!r}"
             raise TypeError(msg)
         return {
             child: domain_from_plain(_text(child), domain, self.known)
@@ -144,7 +144,7 @@ class _Reader:
 
     def when(self, body: object) -> dict[str, list[object]]:
         if not isinstance(body, Mapping):
-            msg = f"`when` must map a param to the values it needs, but got {body!r}"
+            msg = f"`when` must be a mapping from params to accepted values, but got {body!r}"
             raise TypeError(msg)
         return {
             _text(name): [
@@ -164,21 +164,21 @@ def _text(key: object) -> str:
     raise TypeError(msg)
 
 
-def _bounds(word: str, body: object) -> tuple[Any, Any]:
+def _bounds(kind: str, body: object) -> tuple[Any, Any]:
     match body:
         case [low, high]:
             return low, high
-    msg = f"{word} must be [low, high], both included, but got {body!r}"
+    msg = f"{kind} must be [low, high], both included, but got {body!r}"
     raise ValueError(msg)
 
 
 def domain_to_plain(domain: Domain) -> object:
-    """Return a domain as a study file writes it; `domain_from_plain` reads it back.
+    """Return a domain in the form that a study file has and `domain_from_plain` reads.
 
     Raises
     ------
     ValueError
-        If a choice among lists has params beside an option, which YAML cannot write.
+        If a choice among lists has params under an option. YAML cannot express this.
     """
     if isinstance(domain, Fixed):
         body: object = _listed(domain.value)
@@ -199,7 +199,7 @@ def domain_to_plain(domain: Domain) -> object:
 
 
 def space_to_plain(space: Space) -> dict[str, object]:
-    """Return a space as the `set` of a study file that uses no other."""
+    """Return a space in the form of `space.set` in a study file without `space.use`."""
     return {key: domain_to_plain(domain) for key, domain in space.domains.items()}
 
 
@@ -207,7 +207,7 @@ def _choice_to_plain(domain: Choice) -> object:
     body: object = [_listed(option) for option in domain.options]
     if domain.params:
         if any(isinstance(option, tuple) for option in domain.options):
-            msg = "a choice among lists with params beside them cannot be written in YAML"
+            msg = "a choice among lists with params under them cannot be written in YAML"
             raise ValueError(msg)
         body = {
             option: {child: domain_to_plain(inner) for child, inner in domain.params.get(option, {}).items()}
@@ -228,9 +228,9 @@ def _listed(value: object) -> object:
 
 
 def find_module(path: str) -> str | None:
-    """Return the module part of ``package.module`` or ``package.module:attribute`` if it can be found.
+    """Return the module part of ``package.module:attribute``, or None if there is no such module.
 
-    Only parent packages are imported, not the module itself.
+    This imports the parent packages, but not the module.
     """
     module = path.partition(":")[0]
     see_modules(Path.cwd())
@@ -241,19 +241,23 @@ def find_module(path: str) -> str | None:
 
 
 def load_space(path: str) -> Space:
-    """Import a space: ``package.module`` means its attribute ``space``, ``package.module:name`` another.
+    """Import a space.
+
+    Parameters
+    ----------
+    path
+        ``package.module:name``. Without ``:name``, the attribute ``space`` of the module.
 
     Raises
     ------
     SpaceError
-        If there is no such module, or no `Space` in it.
+        If the module cannot be imported, has no such `Space`, or has a dict with the same key twice.
     """
     module_name, _, attribute = path.partition(":")
     if find_module(path) is None:
         rule = f"must be an importable module, but got {module_name!r}"
-        raise SpaceError(
-            "space", [Problem("space.use", rule, "a file my_space.py beside the study is `use: my_space`")]
-        )
+        hint: str | None = "for a file my_space.py next to the study file, write `use: my_space`"
+        raise SpaceError("space", [Problem("space.use", rule, hint)])
     try:
         module = importlib.import_module(module_name)
     except SpaceError as error:
@@ -261,9 +265,9 @@ def load_space(path: str) -> Space:
     except Exception as error:  # a user's module may raise anything
         rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
         raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
-    twice = list(_keys_written_twice(module))
-    if twice:
-        raise SpaceError(module_name, twice)
+    repeated = list(_repeated_keys(module))
+    if repeated:
+        raise SpaceError(module_name, repeated)
     space = getattr(module, attribute or "space", None)
     if isinstance(space, Space):
         return space
@@ -274,22 +278,22 @@ def load_space(path: str) -> Space:
 
 
 def _line_that_raised(error: Exception) -> str | None:
-    """Return the innermost line of the user's own code in a traceback, None if it is not known."""
+    """Return the innermost line of the user's code in a traceback, or None if there is none."""
     if isinstance(error, SyntaxError):
-        return None  # its text says the line
-    ours = str(Path(__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<"))]
+        return None  # the text of the error says the line
+    here = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
     frames = [frame for frame in frames if frame.filename != importlib.__file__]
     return (
         f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else None
     )
 
 
-def _keys_written_twice(module: ModuleType) -> Iterator[Problem]:
-    """Find keys that stand twice in one dict of a module: Python keeps the last and says nothing."""
+def _repeated_keys(module: ModuleType) -> Iterator[Problem]:
+    """Yield a problem for each key that is twice in one dict of a module. Python silently uses the last."""
     try:
         tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError):  # there is no source to look at
+    except (OSError, TypeError):  # the module has no source
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
@@ -297,13 +301,13 @@ def _keys_written_twice(module: ModuleType) -> Iterator[Problem]:
             lines: dict[object, int] = {}
             for key in keys:
                 if key.value in lines:
-                    rule = f"must stand there once, but is on lines {lines[key.value]} and {key.lineno}"
-                    yield Problem(str(key.value), rule, "drop one of the two: Python keeps the last alone")
+                    rule = f"must appear once, but is on lines {lines[key.value]} and {key.lineno}"
+                    yield Problem(str(key.value), rule, "remove one of the two: Python uses only the last")
                 lines[key.value] = key.lineno
 
 
 def see_modules(folder: Path) -> None:
-    """Let the user's modules in a folder be imported, after all that is installed."""
+    """Make the modules in a folder importable. Installed modules of the same name have priority."""
     path = str(folder.resolve())
     if path not in sys.path:
         sys.path.append(path)

@@ -8,22 +8,22 @@ folds there is no fit to keep, only what has been measured.
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import pickle
 import random
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
 
+from tuner.artifacts.atomic import replaced_file
 from tuner.trials.records import Evaluation, Users
 
 __all__ = ["Checkpoint", "Generators", "read_checkpoint"]
@@ -75,8 +75,8 @@ class Checkpoint:
         Finished epochs in it that a fit goes on from; 0 if there is none.
     generators
         As they were at the end of that epoch.
-    rests_at
-        Epochs of the first fold at which a state is kept in any case: the trial may rest there.
+    pauses_at
+        Epochs of the first fold at which a state is kept in any case: the trial may be paused there.
     on_kept
         Is called when the file has been written.
     """
@@ -88,7 +88,7 @@ class Checkpoint:
     fold: int = 0
     epoch: int = 0
     generators: Generators | None = None
-    rests_at: tuple[int, ...] = ()
+    pauses_at: tuple[int, ...] = ()
     on_kept: Callable[[], None] = field(default=lambda: None)
     _kept_at: float = field(default_factory=time.monotonic)
 
@@ -99,8 +99,8 @@ class Checkpoint:
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Keep the state of a fit; its callbacks let `describe` add to Lightning's checkpoint."""
-        with self._kept():
-            trainer.save_checkpoint(self._unfinished)
+        with self._kept() as unfinished:
+            trainer.save_checkpoint(unfinished)
 
     def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
         """Add to Lightning's checkpoint what has been measured.
@@ -115,7 +115,13 @@ class Checkpoint:
             Per-user values of the fold so far.
         """
         so_far = [*self.users, *([users] if users is not None else [])]
-        content[_KEY] = pickle.dumps((self.evaluations, so_far, self.fold, epoch, Generators.now()))
+        content[_KEY] = {
+            "evaluations": [one.to_plain() for one in self.evaluations],
+            "users": [(one.fold, one.epochs, one.values) for one in so_far],
+            "fold": self.fold,
+            "epoch": epoch,
+            "generators": astuple(Generators.now()),
+        }
 
     def fold_ended(self, users: Users | None) -> None:
         """Keep what was measured; the fold's fit is no longer needed."""
@@ -123,41 +129,62 @@ class Checkpoint:
         self.fold, self.epoch = self.fold + 1, 0
         content: dict[str, Any] = {}
         self.describe(content, epoch=0, users=None)
-        with self._kept():
-            torch.save(content, self._unfinished)
+        with self._kept() as unfinished:
+            torch.save(content, unfinished)
 
     @property
     def lightning(self) -> str | None:
         """Where Lightning finds the fit to go on from; None if the fold begins anew."""
         return str(self.path) if self.epoch else None
 
-    @property
-    def _unfinished(self) -> Path:
-        # Of this process: one that was cut off with its machine may still be writing.
-        return self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.tmp")
-
     @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Put what is written in place of the last state. If it cannot be written that one stays."""
+    def _kept(self) -> Iterator[Path]:
+        """Give a path to write to, and replace the last state. If that fails, the last state stays."""
         self._kept_at = time.monotonic()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            yield
-            os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+            with replaced_file(self.path) as unfinished:
+                yield unfinished
             self.on_kept()
         except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
             logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
-            with suppress(OSError):
-                self._unfinished.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, every: float, rests_at: tuple[int, ...] = ()) -> Checkpoint:
+def read_checkpoint(path: Path, every: float, pauses_at: tuple[int, ...] = ()) -> Checkpoint:
     """Return what a trial goes on from; an empty checkpoint if there is none that can be read."""
     if path.exists():
         try:
             content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
-            evaluations, users, fold, epoch, generators = pickle.loads(content[_KEY])  # noqa: S301  # as above
-            return Checkpoint(path, every, evaluations, users, fold, epoch, generators, rests_at)
+            return Checkpoint(path, every, *_read(content[_KEY]), pauses_at)
         except Exception:  # a damaged file may fail in any way; the trial then begins anew
             logger.exception("%s cannot be read: the trial begins anew", path)
-    return Checkpoint(path, every, rests_at=rests_at)
+    return Checkpoint(path, every, pauses_at=pauses_at)
+
+
+def _read(content: Mapping[str, Any] | bytes) -> tuple[list[Evaluation], list[Users], int, int, Generators]:
+    """Return what a checkpoint says of the trial; bytes are a pickle of version 0.1.0."""
+    if isinstance(content, bytes):
+        evaluations, users, fold, epoch, generators = _OldUnpickler(
+            io.BytesIO(content)
+        ).load()  # our own file
+        return evaluations, users, fold, epoch, generators
+    return (
+        [Evaluation.from_plain(one) for one in content["evaluations"]],
+        [Users(*one) for one in content["users"]],
+        content["fold"],
+        content["epoch"],
+        Generators(*content["generators"]),
+    )
+
+
+class _OldUnpickler(pickle.Unpickler):  # noqa: S301  # reads our own file
+    """Finds the classes that version 0.1.0 pickled where they are now."""
+
+    _MOVED: ClassVar = {
+        ("tuner.results", "Evaluation"): Evaluation,
+        ("tuner.results", "Users"): Users,
+        ("tuner.checkpoints", "Generators"): Generators,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  # a class of any kind
+        """Return a class by its old place."""
+        return self._MOVED.get((module, name)) or super().find_class(module, name)

@@ -1,3 +1,3 @@
-"""What is known of a trial. Knows neither Ray nor torch."""
+"""The records of a trial: params, evaluations, status, outcome. Nothing here imports Ray or torch."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a trial must keep to, beside its objective: ``parameters <= 5e6``, ``CoveredUsers@10 >= 0.99``."""
+"""The conditions that a trial must satisfy: ``parameters <= 5e6``, ``CoveredUsers@10 >= 0.99``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tuner.trials.records import Summary
 
 __all__ = ["QUANTITIES", "Constraint", "broken", "quantities"]
 
-#: What a trial has beside its metrics, and its unit.
+#: Quantities that a constraint can name besides metrics, and what each of them measures.
 QUANTITIES: dict[str, str] = {
-    "parameters": "trainable parameters; 0 for a model that is not trained by steps, as EASE",
-    "fit_seconds": "seconds, over all folds, without evaluations",
-    "recommend_seconds": "seconds that recommending to the test users of a fold takes, mean over folds",
+    "parameters": "trainable parameters; 0 for a model that is not trained by steps, such as EASE",
+    "fit_seconds": "seconds of training, sum over all folds, without evaluations",
+    "recommend_seconds": "seconds to recommend to all test users of a fold, mean over folds",
     "peak_memory": "bytes of the worker process",
-    "peak_gpu_memory": "bytes of tensors on its GPU",
+    "peak_gpu_memory": "bytes of tensors on the worker's GPU",
 }
 
 
 def quantities(summary: Summary) -> dict[str, float]:
-    """Return what a complete trial measured, by name: its metrics, and `QUANTITIES`.
+    """Return the metrics and the `QUANTITIES` of a complete trial, by name.
 
-    What has not been measured, as the parameters of a model without any, is 0.
+    A quantity that was not measured is 0, for example the parameters of a model that has none.
     """
     taken: Mapping[str, float | None] = {
         "parameters": summary.n_parameters,
@@ -48,7 +48,7 @@ class Constraint:
     operator
         ``<=`` or ``>=``.
     bound
-        The number on its right.
+        The number to the right of the operator.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Constraint:
         return f"{self.name} {self.operator} {self.bound:.12g}"
 
     def excess(self, summary: Summary) -> float:
-        """Return by how much a complete trial leaves the bound; at most 0 where it keeps to it."""
+        """Return by how much a complete trial exceeds the bound; 0 or less if it satisfies the constraint."""
         over = quantities(summary)[self.name] - self.bound
         return over if self.operator == "<=" else -over
 
@@ -70,7 +70,7 @@ class Constraint:
         Raises
         ------
         ValueError
-            With the rule and the value.
+            If the text is not of the form ``NAME <= NUMBER`` or ``NAME >= NUMBER``.
         """
         if isinstance(plain, Constraint):
             return plain
@@ -80,11 +80,11 @@ class Constraint:
         except ValueError:
             bound = math.nan
         if match is None or not math.isfinite(bound):
-            msg = f"must be NAME <= NUMBER or NAME >= NUMBER, as 'parameters <= 5e6', but got {plain!r}"
+            msg = f"must be NAME <= NUMBER or NAME >= NUMBER, such as 'parameters <= 5e6', but got {plain!r}"
             raise ValueError(msg)
         return cls(match[1], cast("Literal['<=', '>=']", match[2]), bound)
 
 
 def broken(constraints: Iterable[Constraint], summary: Summary) -> tuple[Constraint, ...]:
-    """Return the constraints that a complete trial does not keep to."""
+    """Return the constraints that a complete trial violates."""
     return tuple(constraint for constraint in constraints if constraint.excess(summary) > 0)

@@ -1,31 +1,33 @@
-"""What looks on at a search: the live table, TensorBoard, streams of events."""
+"""The interface of everything that displays or records a search while it runs."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from tuner.trials.records import Evaluation, Job, Rest, Stop, Summary
+from tuner.trials.messages import Job
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary
 
 __all__ = ["Observer"]
 
 
 class Observer(Protocol):
-    """Something that looks on: the live table, TensorBoard."""
+    """A receiver of the events of a search, such as the live table, TensorBoard or a stream of JSON lines."""
 
     def started(self, job: Job, *, again: bool) -> None:
-        """Note that a trial began, for the first time or `again` after it was cut off."""
+        """Receive that a trial started: for the first time, or `again` after an interruption or a pause."""
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Note metrics of a fold at an epoch."""
+        """Receive the metrics of a fold at an epoch."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
-        """Note that a trial made all its evaluations."""
+        """Receive that a trial is complete, its result, and its duration in seconds."""
 
-    def rested(self, job: Job, rest: Rest) -> None:
-        """Note that a trial rests; it may be started again."""
+    def paused(self, job: Job, pause: Pause) -> None:
+        """Receive that a trial was paused. It may be started again."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Note that a trial was stopped early."""
+        """Receive that a trial was stopped early, the reason, and its duration in seconds."""
 
     def failed(self, job: Job, cause: str, log: str) -> None:
-        """Note that a trial failed, and where its log stands."""
+        """Receive that a trial failed, the cause, and the path of its log."""

@@ -1,33 +1,38 @@
-"""Trials by several objectives: which of them no other beats."""
+"""Pareto fronts: the rank of trials by several objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.trials.records import Direction
+from tuner.trials.objective import Direction
 
 __all__ = ["fronts"]
 
 
 def fronts(points: Sequence[Sequence[float]], directions: Sequence[Direction]) -> list[int]:
-    """Return the Pareto front of each point, from 1.
+    """Return the number of each point's Pareto front, counted from 1.
 
-    A point dominates another that it equals or beats in all objectives and beats in one. The first front are
-    the points that none dominates, the second those that none dominates once the first is taken away, and so
-    on.
+    A point dominates another point if it is at least as good in all objectives and better in one. The first
+    front has the points that no point dominates. The second front has the points that only points of the
+    first front dominate, and so on.
 
     Parameters
     ----------
     points
-        Shape (n_points, n_objectives).
+        Values of the objectives, shape (n_points, n_objectives).
     directions
-        Of the objectives.
+        Direction of each objective.
+
+    Returns
+    -------
+    list of int
+        Shape (n_points,).
     """
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
     losses = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
     found = [0] * len(losses)
     members: list[list[tuple[float, ...]]] = []
-    # In this order none dominates one that came before it, so that what is in a front stays there.
+    # In this order no point dominates an earlier one, so a point never leaves the front it was put into.
     for index in sorted(range(len(losses)), key=losses.__getitem__):
         loss = losses[index]
         place = next((at for at, front in enumerate(members) if not _is_dominated(loss, front)), len(members))

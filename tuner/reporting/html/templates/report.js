@@ -4,7 +4,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const $ = (id) => document.getElementById(id);
 
-  /* --- tooltips: one trial is one thing in all figures --- */
+  /* --- tooltips: a trial is marked in all figures at once --- */
   const tip = $("tip");
   let marked = [];
   const unmark = () => {
@@ -28,7 +28,7 @@
     tip.replaceChildren();
     const head = document.createElement("b");
     head.textContent = trial.l;
-    const state = trial.s === "complete" ? trial.o : [trial.s, trial.o].filter(Boolean).join(", ");
+    const state = [trial.s, trial.o].filter(Boolean).join(", ");
     tip.append(head, [state, trial.n].filter(Boolean).join(" "));
     if (trial.d) tip.append(document.createElement("br"), trial.d);
     tip.hidden = false;

@@ -1,4 +1,4 @@
-"""Metrics as a study names them: ``NDCG@10``, or ``{NDCG@10: {divide_by_achievable: true}}``.
+"""The section `metrics`, and each metric in it: ``NDCG@10``, or ``{NDCG@10: {divide_by_achievable: true}}``.
 
 The table of names stands here as text, so that a misspelt metric is found without importing
 RecTools; a test compares it with `rectools.metrics`.
@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_validator
+
+from tuner.config.section import Section
 from tuner.errors import did_you_mean
+from tuner.trials.constraints import QUANTITIES
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "Metric", "Metrics"]
 
 #: Metric of `rectools.metrics` -> its options beside k, and the type of each.
 #: `IntraListDiversity` needs a distance calculator object and cannot be written in a study file.
@@ -125,3 +130,77 @@ def _check_option(name: str, option: str, value: object) -> None:
     if not accepted or (kind is not bool and isinstance(value, bool)):
         msg = f"{name}'s {option} must be {kind.__name__}, but got {value!r}"
         raise ValueError(msg)
+
+
+MetricField = Annotated[InstanceOf[Metric], BeforeValidator(Metric.parse)]
+
+
+class Metrics(Section):
+    """Which metrics are measured on each fold. The objective ranks the trials.
+
+    Attributes
+    ----------
+    objective
+        The metric to optimize, such as ``NDCG@10``. Its mean over the folds is the value of a trial.
+    direction
+        ``maximize`` or ``minimize``. It is never guessed from the name of the metric.
+    report
+        Further metrics for the leaderboard.
+    further_objectives
+        More objectives, each with its direction, such as ``parameters: minimize``. Each is a metric of
+        `report` or one of `tuner.trials.constraints.QUANTITIES`. The sampler then searches for the Pareto
+        front of all objectives. Only `objective` decides the best epoch of a trial, patience, early
+        stopping, target and plateau.
+    reference
+        Name of a baseline. The metric Intersection compares recommendations with those of this baseline.
+    """
+
+    objective: MetricField
+    direction: Literal["maximize", "minimize"]
+    report: tuple[MetricField, ...] = Field(default=(), strict=False)
+    further_objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
+    reference: str | None = Field(default=None, validate_default=True)
+
+    @property
+    def all(self) -> tuple[Metric, ...]:
+        """Objective and report, each label once."""
+        return tuple({metric.label: metric for metric in (*self.report, self.objective)}.values())
+
+    @property
+    def k(self) -> int:
+        """Length of the recommendation lists that all metrics together need."""
+        return max(metric.k for metric in self.all)
+
+    @field_validator("report")
+    @classmethod
+    def _check_labels(cls, report: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:
+        seen = {metric.label: metric for metric in (info.data.get("objective"),) if metric is not None}
+        for metric in report:
+            if seen.setdefault(metric.label, metric) != metric:
+                msg = f"must measure a metric one way, but {metric.label} stands there with different options"
+                raise ValueError(msg)
+        return report
+
+    @field_validator("further_objectives")
+    @classmethod
+    def _check_further(cls, further: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        first, report = info.data.get("objective"), info.data.get("report", ())
+        valid = [*(metric.label for metric in report if metric != first), *QUANTITIES]
+        for name in further if "report" in info.data else ():
+            if name not in valid:
+                msg = (
+                    f"must name metrics of the report, or {', '.join(QUANTITIES)}, but got {name!r}; "
+                    f"{did_you_mean(name, valid)}"
+                )
+                raise ValueError(msg)
+        return further
+
+    @field_validator("reference")
+    @classmethod
+    def _check_reference(cls, reference: str | None, info: ValidationInfo) -> str | None:
+        measured = (info.data.get("objective"), *info.data.get("report", ()))
+        needy = [metric.label for metric in measured if metric is not None and metric.needs_reference]
+        if needy and reference is None:
+            msg = f"must name a baseline when {', '.join(needy)} is measured, but is missing"
+            raise ValueError(msg)
+        return reference

@@ -1,0 +1,46 @@
+"""What all sections of a study share: their base, and the short spellings that they read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Section", "read_duration", "read_paths", "read_switch"]
+
+
+class Section(BaseModel):
+    """A frozen part of a study. It refuses unknown keys, wrong types, and numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def read_duration(plain: object) -> object:
+    """Read a duration: a number of seconds, or text such as 45s, 30m, 2h, 1d or 1h30m."""
+    if plain is None:
+        return None
+    if isinstance(plain, (int, float)) and not isinstance(plain, bool):
+        if plain > 0:
+            return float(plain)
+        msg = f"must be above 0, but got {plain!r}"
+        raise ValueError(msg)
+    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(plain).strip().lower())
+    if parts is None or not any(parts.groups()):
+        msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
+        raise ValueError(msg)
+    return float(
+        sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (86400, 3600, 60, 1), strict=True))
+    )
+
+
+def read_paths(plain: object) -> object:
+    """Read a single path as a list with one path."""
+    return [str(plain)] if isinstance(plain, (str, Path)) else plain
+
+
+def read_switch(plain: object) -> object:
+    """Read ``false`` as off, and ``true`` as the default settings."""
+    if isinstance(plain, bool):
+        return {} if plain else None
+    return plain

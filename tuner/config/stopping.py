@@ -1,0 +1,99 @@
+"""The sections `stopping` and `final`: which trials stop early, and which are judged in the end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tuner.config.section import Section, read_switch
+
+__all__ = ["FinalJudgement", "Halving", "Race", "Stopping"]
+
+
+class Halving(Section):
+    """Compare trials at some epochs of the first fold (rungs). The best continue, and the others pause.
+
+    A paused trial is promoted as soon as it is among the best at its rung. It then continues from its
+    checkpoint, with the same results as without the pause. When all trials of the search have begun, paused
+    trials are resumed, the best first, as far as `resume` allows. The others are stopped. These settings may
+    differ between two runs of a study.
+
+    Attributes
+    ----------
+    rungs
+        Epochs at which trials are compared, ascending. null: 1, 4, 16, ... and the last epoch. A rung at the
+        last epoch is the end of the fold, also for a trial whose patience ends the fold earlier.
+    keep
+        Share of the trials at a rung that continues at once.
+    resume
+        Share of the trials at a rung that may continue in the end. null: no trial pauses, and a trial that
+        is not within `keep` is stopped at once.
+    grace
+        Number of trials that must have reached a rung before a trial can be paused there.
+    """
+
+    rungs: tuple[int, ...] | None = Field(default=None, strict=False)
+    keep: float = Field(default=0.25, gt=0, lt=1)
+    resume: float | None = Field(default=0.5, gt=0, le=1)
+    grace: int = Field(default=2, ge=2)
+
+    @field_validator("rungs")
+    @classmethod
+    def _check_rungs(cls, rungs: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if rungs is not None and (not rungs or rungs[0] < 1 or list(rungs) != sorted(set(rungs))):
+            msg = f"must be ascending epochs from 1 on, but got {list(rungs)}"
+            raise ValueError(msg)
+        return rungs
+
+
+class Race(Section):
+    """After each fold, stop a trial that is clearly worse than the best trial so far on the same users.
+
+    Attributes
+    ----------
+    z
+        A trial is stopped if its mean difference is worse than zero by more than `z` standard errors.
+    """
+
+    z: float = Field(default=1.0, ge=0)
+
+
+class Stopping(Section):
+    """Which trials are stopped early. Baselines never are.
+
+    Both rules use the first objective only. In a study with several objectives they are off unless the study
+    switches them on, because a trial that they stop may belong to the Pareto front.
+
+    Attributes
+    ----------
+    halving
+        Compare trials at some epochs of the first fold. false: off.
+    race
+        Compare a trial with the best one, user by user, after each fold. false: off.
+    """
+
+    halving: Annotated[Halving | None, BeforeValidator(read_switch)] = Halving()
+    race: Annotated[Race | None, BeforeValidator(read_switch)] = Race()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switch(cls, plain: object) -> object:
+        if isinstance(plain, bool):
+            return {} if plain else {"halving": None, "race": None}
+        return plain
+
+
+class FinalJudgement(Section):
+    """Which trials are judged on the holdout at the end of a run, and how often each is fitted.
+
+    Attributes
+    ----------
+    top
+        Number of trials to judge, the best by validation. Baselines are judged as well and are not counted.
+    seeds
+        How often each trial is fitted, each time with another seed.
+    """
+
+    top: int = Field(default=5, ge=1)
+    seeds: int = Field(default=3, ge=1)

@@ -1,0 +1,95 @@
+"""The sections `training` and `resources`: how a trial trains, and with what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+
+from tuner.config.section import Section, read_duration
+
+__all__ = ["Precision", "Resources", "Training"]
+
+#: Number formats in which a model can be trained.
+Precision = Literal["float32", "tf32", "bf16"]
+#: Which fast paths a fit takes.
+Fast = bool | Literal["unpadded"]
+
+
+class Training(Section):
+    """How a trial trains a transformer model.
+
+    Attributes
+    ----------
+    epochs
+        The most epochs that a fold is trained for.
+    evaluate_every
+        Number of epochs between evaluations. The last epoch is always evaluated.
+    patience
+        End a fold's training after so many evaluations without a better objective. null: no limit.
+    fast
+        true: train by the fast paths, whose results equal those of RecTools up to rounding. false: train by
+        RecTools' code alone. ``unpadded``: leave padding out as well, which changes the random numbers.
+    precision
+        ``float32``, ``tf32`` or ``bf16`` (Lightning's mixed precision). ``tf32`` has no effect without a GPU.
+        On a GPU, ``tf32`` and ``bf16`` are faster and change the results.
+    keep_checkpoints
+        Retain the fitted models of so many trials, the best so far, with a model for each fold; see
+        `tuner.store.fitted_models`.
+    timeout
+        The longest that a trial may take over all its folds. A trial that takes longer, for example because
+        a module hangs, fails, and its worker process is ended. null: no limit.
+    """
+
+    epochs: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    fast: Fast = True
+    precision: Precision = "float32"
+    keep_checkpoints: int = Field(default=0, ge=0)
+    timeout: Annotated[float | None, BeforeValidator(read_duration)] = None
+
+
+class Resources(Section):
+    """The resources of one trial, and how many trials run at once.
+
+    Classic models, such as EASE and iALS, use CPUs only. GPUs, accelerators and `custom` are for models that
+    are trained by steps.
+
+    Attributes
+    ----------
+    cpus_per_trial
+        CPUs that Ray reserves for a trial.
+    gpus_per_trial
+        GPUs that Ray reserves for a trial. With a fraction, several trials share a GPU. ``auto`` measures the
+        largest configuration on this machine's GPU and uses the smallest share in which it fits.
+    custom
+        Further Ray resources that a trial on an accelerator needs, by name.
+    accelerator_type
+        The kind of accelerator that a trial needs, by Ray's name: ``A10G``, ``T4``, ``H100``.
+    concurrency
+        Number of trials at once. null: as many as fit, also while a cluster grows and shrinks.
+    """
+
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
+        Discriminator(lambda share: "auto" if share == "auto" else "share"),
+    ] = 0.0
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    accelerator_type: str | None = None
+    concurrency: int | None = Field(default=None, ge=1)
+
+    @property
+    def gpu_share(self) -> float:
+        """The share of a GPU as a number. ``auto`` must have been replaced by a measured share before."""
+        assert self.gpus_per_trial != "auto", "the share is measured before it is used"
+        return self.gpus_per_trial
+
+    @field_validator("cpus_per_trial", "gpus_per_trial")
+    @classmethod
+    def _check_share(cls, share: float | str) -> float | str:
+        if isinstance(share, float) and share > 1 and share != int(share):
+            msg = f"must be a fraction up to 1 or a whole number, but got {share:g}"
+            raise ValueError(msg)
+        return share
