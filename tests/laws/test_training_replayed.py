@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 REPLAYED = "replayed steps"
-NAMES = [name for name in MODELS if name != "hstu"]
+NAMES = list(MODELS)
 
 
 class Unrecorded:

@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from tuner.training.fast_paths.blocks import BLOCKS, PaddedTokens, Tokens, draws_as_it_lies
 from tuner.training.fast_paths.packed import PackedTokens
+from tuner.training.fast_paths.stu import is_stu
 from tuner.training.fast_paths.table import takes_ids_of_any_device
 
 __all__ = [
@@ -64,6 +65,10 @@ def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
 
     Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook.
     """
+    return _is_plain(backbone) and len(_blocks(backbone.transformer_layers)) > 0
+
+
+def _is_plain(backbone: TransformerBackboneBase) -> bool:
     return (
         all(
             getattr_static(backbone, name) is getattr_static(TransformerTorchBackbone, name)
@@ -71,7 +76,6 @@ def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
         )
         and type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding
         and type(backbone.emb_dropout) is torch.nn.Dropout
-        and len(_blocks(backbone.transformer_layers)) > 0
         and not any(map(_does_more, backbone.modules()))
     )
 
@@ -79,8 +83,11 @@ def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
 def same_at_each_step(backbone: TransformerBackboneBase) -> bool:
     """Whether a backbone does the same at each step, and waits for nothing: its parts are RecTools' own."""
     net = backbone.item_model
+    layers = backbone.transformer_layers
+    hstu = is_stu(layers) and backbone.use_causal_attn and not backbone.use_key_padding_mask
     return (
-        encodes_unpadded(backbone)
+        _is_plain(backbone)
+        and (hstu or len(_blocks(layers)) > 0)
         and takes_ids_of_any_device(net)
         and all(type(block) is IdEmbeddingsItemNet for block in net.item_net_blocks)
     )

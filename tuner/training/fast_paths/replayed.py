@@ -10,6 +10,7 @@ The first step of each shape runs as it comes, which also loads its kernels; the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
 __all__ = ["ReplayedSteps"]
 
+#: Steps that the processor may be ahead of the GPU, whose batches wait in memory.
+_AHEAD = 16
 #: Up to so many times of what is needed a shape that is known is taken.
 _ROOM = 1.25
 
@@ -50,6 +53,7 @@ class ReplayedSteps:
         self._graphs: dict[tuple[object, ...], _Graph | None] = {}
         self._pool: Any = None
         self._sent: Batch = {}
+        self._done: deque[torch.cuda.Event] = deque()
         self._is_plain = True
 
     def methods(self) -> dict[str, Callable[..., Any]]:
@@ -70,6 +74,7 @@ class ReplayedSteps:
 
     def send(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
         """Send what a step needs of a batch to the GPU, without waiting for it."""
+        self._wait_if_far_ahead()
         found = self._filled(batch)
         self._is_plain = found is not None
         device = self._module.device
@@ -92,6 +97,15 @@ class ReplayedSteps:
         if graph is None:
             graph = self._graphs[key] = self._recorded()
         return logged(self._module, batch, graph.replay(self._sent))
+
+    def _wait_if_far_ahead(self) -> None:
+        if self._module.device.type == "cpu":
+            return
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own
+        event.record()
+        self._done.append(event)
+        if len(self._done) > _AHEAD:
+            self._done.popleft().synchronize()
 
     def _filled(self, batch: Batch) -> Batch | None:
         """Return a batch in fixed shapes, with its targets; None if it has none, or one at padding."""

@@ -20,6 +20,8 @@ from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBa
 from torch.nn.functional import embedding
 from typing_extensions import TypeIs
 
+from tuner.training.fast_paths.stu import is_stu, through_stu
+
 __all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device"]
 
 
@@ -81,9 +83,10 @@ def _encoded(
         if attention_mask is not None:
             attention_mask = backbone._merge_masks(attention_mask, key_padding_mask, seqs)  # noqa: SLF001  # RecTools' own
             key_padding_mask = None
-    encoded: torch.Tensor = backbone.transformer_layers(
-        seqs, ~padding.unsqueeze(-1), attention_mask, key_padding_mask, batch=batch
-    )
+    layers, is_token = backbone.transformer_layers, ~padding.unsqueeze(-1)
+    if attention_mask is not None and key_padding_mask is None and is_stu(layers):
+        return through_stu(layers, seqs, is_token, attention_mask, batch)
+    encoded: torch.Tensor = layers(seqs, is_token, attention_mask, key_padding_mask, batch=batch)
     return encoded
 
 
