@@ -23,10 +23,10 @@ peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB o
 `.../best_ms` the milliseconds of ours in the quickest way on a GPU, and `sasrec/recommend/beauty` is
 stock / ours. Stock next action scores all positions and keeps the last, as in RecTools' guide.
 
-On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with softmax,
-bf16, unpadded, 10 epochs, without evaluations). 1, 2 and 8 processes are measured as well. `packed/best` is the
-most of all, and `.../gb` is what the tensors of all processes take at most. `--packed` measures that alone, also
-on a CPU.
+On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with
+softmax, bf16, unpadded, 10 epochs, without evaluations). 1, 2 and 8 processes are measured as well.
+`packed/best` is the most of all, and `.../gb` is what the tensors of all processes take at most. `--packed`
+measures that alone, also on a CPU.
 """
 
 from __future__ import annotations
