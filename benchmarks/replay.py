@@ -187,7 +187,7 @@ class OverTable(BaseSampler):
 
         def choose(name: str, domain: Domain) -> Value:
             distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only where there is a choice"
+            assert distribution is not None, "a walk asks only if there is a choice"
             if name not in relative:
                 relative[name] = self._sampler.sample_independent(study, trial, name, distribution)
             point[name] = relative[name]
@@ -211,7 +211,7 @@ def _distributions(table: Table, space: Space) -> dict[str, BaseDistribution]:
     def note(point: Mapping[str, Value]) -> None:
         def read(name: str, domain: Domain) -> Value:
             distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only where there is a choice"
+            assert distribution is not None, "a walk asks only if there is a choice"
             found[name] = distribution
             return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
 

@@ -244,7 +244,7 @@ def test_a_rung_knows_the_places_and_the_best_paused_trial(events: list[tuple[in
 def test_a_stop_says_where_and_why_and_survives_json() -> None:
     halved = Stop("halving", 0, 2, {"value": 0.0312, "place": 7, "n_trials": 9, "kept": 5, "rung": 2})
     assert halved.where == "fold 1, epoch 2"
-    assert halved.why == "0.0312 is place 7 of 9 trials at epoch 2, of which the best 5 go on"
+    assert halved.why == "0.0312 is place 7 of 9 trials at epoch 2, of which the best 5 continue"
     lost = Stop(
         "race", 1, 0, {"difference": -0.01, "low": -0.015, "high": -0.005, "n_users": 1714, "incumbent": 3}
     )

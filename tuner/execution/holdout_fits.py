@@ -125,12 +125,7 @@ def refit_all(
     """
     import ray  # noqa: PLC0415  # ray
 
-    remote: Any = ray.remote(cast("Any", refit)).options(
-        num_cpus=share["CPU"],
-        num_gpus=share.get("GPU", 0),
-        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
-        max_retries=0,
-    )
+    remote = _remote_refit(share)
     shared = (ray.put(fold), ray.put(plan), str(folder))
     threads = max(1, int(share["CPU"]))
 
@@ -144,6 +139,18 @@ def refit_all(
         raise InterruptedSearchError(
             "interrupted; finished fits are kept", hint="run the same command again to continue"
         ) from None
+
+
+def _remote_refit(share: Mapping[str, float]) -> Any:  # noqa: ANN401  # Ray's remote function
+    """Return `refit` as a function that Ray runs with these resources."""
+    import ray  # noqa: PLC0415  # ray
+
+    return ray.remote(cast("Any", refit)).options(
+        num_cpus=share["CPU"],
+        num_gpus=share.get("GPU", 0),
+        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
+        max_retries=0,
+    )
 
 
 def _run(

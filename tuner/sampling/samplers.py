@@ -31,7 +31,7 @@ from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.trials.schema import PAUSE_KEY
 
-__all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "exhaustive_sampler", "make_sampler"]
+__all__ = ["exhaustive_sampler", "make_sampler"]
 
 #: Largest number of finished trials that TPE learns from.
 HISTORY = 500

@@ -18,12 +18,12 @@ from datetime import datetime
 from tuner.config import Search
 from tuner.formatting import duration, number
 from tuner.trials.constraints import broken
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, is_better, more_is_better
 from tuner.trials.outcomes import Usage
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["Budget", "End", "fail_alike", "reaches", "stale"]
+__all__ = ["Budget", "End", "fail_alike"]
 
 #: The search ends if at least this many trials have ended, and all of them failed in the same way.
 HOPELESS = 3
@@ -210,7 +210,7 @@ class Budget:
             return None
         value, best = self._best
         reason = f"trial {best} has {self._objective} {number(value)}, and {target:g} was wanted"
-        further = "a higher" if self._direction == "maximize" else "a lower"
+        further = "a higher" if more_is_better(self._direction) else "a lower"
         return End("search.target", reason, _raise("target", f"{further} one, or null"))
 
     def _is_on_plateau(self) -> End | None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from tuner.config import Halving, Race
 from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
 from tuner.search.race import race
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, best_value, is_better
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Users
 
@@ -41,7 +41,7 @@ class _Results:
     def best(self, direction: Direction) -> float:
         """Return the best objective of the first fold so far."""
         values = self.curve[0].values()
-        return max(values) if direction == "maximize" else min(values)
+        return best_value(values, direction)
 
     def best_epoch(self, direction: Direction) -> int:
         """Return the epoch with the best mean over the folds so far, of those evaluated in all folds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 
 __all__ = ["Rung", "goes_on", "n_kept", "rungs_for"]
 
@@ -54,7 +54,7 @@ class Rung:
 
     def __init__(self, epoch: int, direction: Direction) -> None:
         self.epoch = epoch
-        self._sign = -1.0 if direction == "maximize" else 1.0
+        self._sign = sort_key(1.0, direction)
         self._of: dict[int, float] = {}
         self._all: list[float] = []  # ascending, the best first
         self._paused: list[tuple[float, int]] = []  # in the same order, with the trial numbers

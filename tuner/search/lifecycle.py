@@ -22,7 +22,7 @@ from tuner.trials.outcomes import PAUSED, Failure
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 
-__all__ = ["TRANSITIONS", "Goal", "Trial", "UnknownTransitionError", "handle"]
+__all__ = ["Goal", "Trial", "handle"]
 
 S = TrialStatus
 

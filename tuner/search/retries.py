@@ -14,16 +14,7 @@ from enum import Enum
 from tuner.formatting import duration, size
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure
 
-__all__ = [
-    "MAX_DEATHS",
-    "MAX_LOST_MACHINES",
-    "Cause",
-    "Losses",
-    "exclusive_failure",
-    "failure_of",
-    "may_retry",
-    "why_lost",
-]
+__all__ = ["Cause", "Losses", "exclusive_failure", "failure_of", "may_retry", "why_lost"]
 
 #: Number of lost workers, and of workers lost with their machines, after which a trial fails in one run.
 MAX_DEATHS, MAX_LOST_MACHINES = 3, 10

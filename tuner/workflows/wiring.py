@@ -1,4 +1,4 @@
-"""The objects that a search is made of, each made from an opened study."""
+"""Makes the objects of a search from an opened study."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = [
     "make_coordinator",
     "make_dashboard_notes",
     "make_early_stopping",
-    "make_kept_models",
     "make_mirror",
+    "make_model_retention",
     "make_progress",
     "make_tensorboard",
 ]
 
 
 def make_mirror(opened: OpenedStudy) -> Mirror | None:
-    """Return what copies files between the folder and the artifacts' place; None if that is the folder.
+    """Return the observer that copies files from and to the artifacts' place; None if that is the folder.
 
     Raises
     ------
@@ -90,16 +90,16 @@ def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:
     return DashboardNotes(opened.store.study, objectives, opened.shown)
 
 
-def make_kept_models(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
-    """Return the observer that retains the fitted models of the best trials; say how much they may take."""
+def make_model_retention(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
+    """Return the observer that retains the fitted models of the best trials; show its number of files."""
     study = opened.study
-    kept = FittedModelRetention.of(study, opened.folder, opened.store.records())
+    retention = FittedModelRetention.of(study, opened.folder, opened.store.records())
     if study.training.keep_checkpoints and opened.artifacts is not None:
-        opened.console.print("models: none are kept, since artifacts are not in the study's folder")
+        opened.console.print("models: none are retained, because artifacts are not in the study's folder")
     elif study.training.keep_checkpoints:
         slots = capacity.slots(trial_share(study.resources))
-        opened.console.print(kept.promise(slots, len(opened.prepared.folds)))
-    return kept
+        opened.console.print(retention.promise(slots, len(opened.prepared.folds)))
+    return retention
 
 
 def make_early_stopping(opened: OpenedStudy) -> EarlyStopping:
@@ -160,7 +160,7 @@ def make_coordinator(
 def _remember(
     early_stopping: EarlyStopping, opened: OpenedStudy, mirror: Mirror | None, record: TrialRecord
 ) -> None:
-    """Let early stopping know what an earlier run, or another driver, recorded of a trial."""
+    """Add what an earlier run, or another driver, recorded of a trial to the rules of early stopping."""
     study = opened.study
     if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tuner.errors import DataError, Problem
 
-__all__ = ["Guess", "Guesses", "describe_column", "guess_columns", "time_format"]
+__all__ = ["Guess", "Guesses", "describe_column", "guess_columns"]
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]
