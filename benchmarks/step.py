@@ -20,12 +20,13 @@ GPU the time of many steps together, since a trial does not wait for each.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
 stock_allocator / ours, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory` ours / stock in
 peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU,
-`.../best_ms` the milliseconds of ours in the quickest way on a GPU, and `sasrec/recommend/beauty` stock / ours.
+`.../best_ms` the milliseconds of ours in its quickest way on a GPU, `sasrec/recommend/beauty` stock / ours.
 Stock next action scores all positions and keeps the last, as in RecTools' guide.
 
 On a GPU, `packed/4` is how many trials of ours (SASRec with softmax, bf16, unpadded, 10 epochs, without
-evaluations) four processes train an hour at once on it, `packed/best` the most of all numbers, and `.../gb` what the tensors of all of them take at most; so for 1, 2
-and 8. `--packed` measures that alone, on a CPU too.
+evaluations) four processes train an hour at once on it, and `.../gb` what the tensors of all of them take at
+most; so for 1, 2 and 8. `packed/best` is the largest of these rates. `--packed` measures that alone, on a CPU
+too.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Job:
     @property
     def environment(self) -> dict[str, str]:
         """Of the process."""
-        threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" else {}
+        threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" or self.meeting else {}
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}
         return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours", "unpadded"} else {})
 
