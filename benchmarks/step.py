@@ -127,7 +127,7 @@ class Job:
     @property
     def environment(self) -> dict[str, str]:
         """Of the process."""
-        threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" else {}
+        threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" or self.meeting else {}
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}
         return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours", "unpadded"} else {})
 

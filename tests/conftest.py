@@ -37,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Share the processors among the processes of `make test`; leave a GPU to `-m gpu`."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is to be equal to the last digit is so on a CPU
+        os.environ["TRITON_INTERPRET"] = (
+            "1"  # read when Triton is imported; see tests/training/test_triton.py
+        )
     n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if n_processes > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))

@@ -138,6 +138,22 @@ def test_whole_steps_without_padding_are_the_same_without_dropout(
     assert_same_fit({**params, "loss": loss, "dropout_rate": 0.0}, folds[0], unpadded=True)
 
 
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_steps_that_cannot_be_recorded_run_as_they_come(
+    folds: list[Fold], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def failing(self: ReplayedSteps) -> None:
+        tries.append(1)
+        raise RuntimeError("Cannot copy between CPU and CUDA tensors")
+
+    monkeypatch.setattr(ReplayedSteps, "_recorded", failing)
+    assert_same_fit({**SASREC, "loss": "softmax"}, folds[0])
+    assert tries == [1]
+    assert "steps run as they come" in caplog.text
+
+
 class Looks(Callback):
     """A user's, which looks at gradients."""
 

@@ -102,7 +102,9 @@ def evaluate_fold(
     """
     model = build_model(params)
     precision = set_precision(model, plan.precision)
-    paths = accelerate(model, unpadded=plan.unpadded) if plan.fast else FastPaths()
+    paths = FastPaths()
+    if plan.fast:
+        paths = accelerate(model, unpadded=plan.unpadded, replay=plan.replay)
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
         _evaluate_epochs(model, measure, checkpoint)

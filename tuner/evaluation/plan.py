@@ -33,6 +33,8 @@ class Plan:
         as well.
     precision
         Arithmetic of the fits; see `tuner.training.precision`.
+    replay
+        Whether whole steps may be replayed on a GPU. It does not change numbers.
     """
 
     metrics: tuple[Metric, ...]
@@ -43,6 +45,7 @@ class Plan:
     patience: int | None = None
     fast: Fast = True
     precision: Precision = "float32"
+    replay: bool = True
 
     @classmethod
     def of(cls, study: Study) -> Plan:
@@ -56,6 +59,7 @@ class Plan:
             patience=study.training.patience,
             fast=study.training.fast,
             precision=study.training.precision,
+            replay=not shares_gpu(study.resources.gpus_per_trial),
         )
 
     @property
@@ -67,3 +71,12 @@ class Plan:
     def k(self) -> int:
         """Length of the recommendation lists: the largest k of all metrics."""
         return max(metric.k for metric in self.metrics)
+
+
+def shares_gpu(gpus_per_trial: float | str) -> bool:
+    """Return whether several trials may use one GPU at a time.
+
+    Then steps are not replayed. Two processes that replayed steps on one H100 trained a quarter as many
+    trials per hour as one process alone; see ``benchmarks/README.md``.
+    """
+    return isinstance(gpus_per_trial, str) or 0 < gpus_per_trial < 1

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from tuner.errors import Problem, StudyError
+from tuner.evaluation.plan import shares_gpu
 from tuner.formatting import size
 from tuner.models.build import trial_params
 from tuner.preparation.prepare import Prepared
@@ -87,4 +88,5 @@ def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
     share, why = measure_gpu_share(prepared)
     say(f"gpus_per_trial: {share:g}; {why}")
     resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
-    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
+    study = prepared.study.model_copy(update={"resources": resources})
+    return replace(prepared, study=study, plan=replace(prepared.plan, replay=not shares_gpu(share)))

@@ -25,7 +25,7 @@ from tuner.training.fast_paths.step import TargetsAhead, target_only_step, unpad
 __all__ = ["FastPaths", "accelerate"]
 
 
-def accelerate(model: ModelBase[Any], *, unpadded: bool = False) -> FastPaths:
+def accelerate(model: ModelBase[Any], *, unpadded: bool = False, replay: bool = True) -> FastPaths:
     """Let a model's fits and recommendations take every fast path that gives RecTools' own results.
 
     A class of the user's that overrides what a path replaces keeps its own. Saved, pickled or copied, the
@@ -37,13 +37,15 @@ def accelerate(model: ModelBase[Any], *, unpadded: bool = False) -> FastPaths:
         Any RecTools model, not yet fitted; other than a transformer it is left alone.
     unpadded
         Also without padding: random numbers are drawn for real tokens alone, so they are not RecTools'.
+    replay
+        Whether a GPU's whole steps may be replayed; best where the process has the GPU alone.
 
     Returns
     -------
     FastPaths
         Tells which paths the last fit took.
     """
-    paths = FastPaths(unpadded=unpadded)
+    paths = FastPaths(unpadded=unpadded, replay=replay)
     if isinstance(model, TransformerModelBase):
         paths.data = accelerate_data(model, paths.draws)
         # To the trainer that RecTools made, so that the model's params stay those of a plain model.
@@ -58,6 +60,8 @@ class FastPaths(Callback):
     ----------
     unpadded
         Whether fits may go without padding.
+    replay
+        Whether a GPU's whole steps may be replayed.
     draws
         What the batches of a fit have to draw.
     data
@@ -66,8 +70,9 @@ class FastPaths(Callback):
         Names of those that the last fit took in its steps.
     """
 
-    def __init__(self, *, unpadded: bool = False) -> None:
+    def __init__(self, *, unpadded: bool = False, replay: bool = True) -> None:
         self.unpadded = unpadded
+        self.replay = replay
         self.draws = Draws()
         self.data: tuple[str, ...] = ()
         self.step: tuple[str, ...] = ()
@@ -117,10 +122,10 @@ class FastPaths(Callback):
             _set_fused(trainer, fused=True)
             self.step += ("fused Adam",)
 
-    @staticmethod
-    def _replays(trainer: Trainer, module: TransformerLightningModule) -> bool:
+    def _replays(self, trainer: Trainer, module: TransformerLightningModule) -> bool:
         return (
-            on_gpu(trainer)
+            self.replay
+            and on_gpu(trainer)
             and allows_fused_adam(module, trainer)
             and allows_whole_steps(module, trainer)
             and same_at_each_step(module.torch_model)

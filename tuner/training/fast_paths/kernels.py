@@ -1,12 +1,11 @@
 """Kernels of a GPU's training step, in Triton, which comes with torch on Linux. No path depends on them.
 
 Each does what a line of torch would, in one pass over memory. Products of large matrices are left to torch.
-With ``TRITON_INTERPRET=1`` they run on a CPU, for tests.
+In Triton's interpreter they run on a CPU, for tests.
 """
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +15,8 @@ import torch
 
 __all__ = ["combined_rows", "cross_entropy_rows", "scores_of_rows", "serves", "weighted_rows"]
 
+#: Whether Triton interprets them; for tests, with ``TRITON_INTERPRET=1`` in the environment.
+INTERPRETED = False
 #: Columns that a program holds at one time.
 _COLUMNS = 8192
 
@@ -33,10 +34,9 @@ def _triton() -> Any:  # noqa: ANN401  # Triton has no types
 
 def serves(tensor: torch.Tensor) -> bool:
     """Whether the kernels can work where a tensor lies, in its type."""
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     return (
         _is_installed()
-        and (tensor.is_cuda or interpreted)
+        and (tensor.is_cuda or INTERPRETED)
         and tensor.dtype in {torch.float32, torch.bfloat16, torch.float16}
     )
 
@@ -70,7 +70,7 @@ def cross_entropy_rows(
     _triton().cross_entropy[(len(logits),)](
         logits,
         gradient,
-        targets,
+        targets.contiguous(),
         losses,
         n_items,
         logits.shape[1],

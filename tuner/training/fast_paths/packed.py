@@ -10,6 +10,7 @@ number. On a GPU attention keeps the padded shape, in one kernel of torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -99,18 +100,24 @@ class PackedTokens:
         rows, queries = self.rows(read), projected.queries
         if len(read) < len(self.positions):
             queries = queries.new_zeros(projected.keys.shape).index_copy(0, rows, queries)
-        mixed = [self._mixed_in(group, queries, projected, dropout) for group in self._groups]
+        # All groups are cut out at once: the gradient of each cut is as large as all tokens.
+        sizes = [group.cells.numel() for group in self._groups]
+        parts = (
+            torch.split(values.index_select(0, self._cells), sizes)
+            for values in (queries, projected.keys, projected.values)
+        )
+        mixed = [
+            self._mixed_in(group, of_group, projected, dropout)
+            for group, *of_group in zip(self._groups, *parts, strict=True)
+        ]
         return torch.cat(mixed).index_select(0, self._cell_of_row[rows])
 
     def _mixed_in(
-        self, group: _Group, queries: torch.Tensor, projected: Projected, dropout: float
+        self, group: _Group, of_group: Sequence[torch.Tensor], projected: Projected, dropout: float
     ) -> torch.Tensor:
-        """Return what attention makes of the values of some sessions, shape (size * longest, n_factors)."""
+        """Return what attention makes of the queries, keys and values of some sessions."""
         heads, shape = projected.n_heads, group.cells.shape
-        q, k, v = (
-            values.index_select(0, group.cells.flatten()).view(*shape, heads, -1).transpose(1, 2)
-            for values in (queries, projected.keys, projected.values)
-        )
+        q, k, v = (values.view(*shape, heads, -1).transpose(1, 2) for values in of_group)
         q = q * q.shape[-1] ** -0.5
         scores = (q @ k.transpose(2, 3)).masked_fill(group.hidden, -torch.inf)
         if not self.sees_padding:
@@ -166,11 +173,15 @@ class PackedTokens:
         return groups
 
     @cached_property
+    def _cells(self) -> torch.Tensor:
+        """Rows of the tokens in all groups, one after the other."""
+        return torch.cat([group.cells.flatten() for group in self._groups])
+
+    @cached_property
     def _cell_of_row(self) -> torch.Tensor:
         """Which cell of all groups a token has, shape (n_tokens,)."""
-        cells = torch.cat([group.cells.flatten() for group in self._groups])
         places = torch.cat([group.is_token.flatten() for group in self._groups]).nonzero().squeeze(1)
-        return torch.empty_like(self.positions).index_copy(0, cells[places], places)
+        return torch.empty_like(self.positions).index_copy(0, self._cells[places], places)
 
     def _mixed_padded(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         queries, heads = projected.queries, projected.n_heads

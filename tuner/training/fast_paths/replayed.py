@@ -5,11 +5,13 @@ sends all of them at once: loss, gradients and the update of the parameters. Its
 (and tokens, without padding) are filled up to one of a few numbers; what is filled up has no weight. Random
 numbers go on from replay to replay as they would from step to step.
 
-The first step of each shape runs as it comes, which also loads its kernels; the second is recorded.
+The first step of each shape runs as it comes, which also loads its kernels; the second is recorded. If torch
+cannot record it, all steps run as they come.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
 __all__ = ["ReplayedSteps"]
 
+_LOG = logging.getLogger(__name__)
 #: Steps that the processor may be ahead of the GPU, whose batches wait in memory.
 _AHEAD = 16
 #: Up to so many times of what is needed a shape that is known is taken.
@@ -54,7 +57,7 @@ class ReplayedSteps:
         self._pool: Any = None
         self._sent: Batch = {}
         self._done: deque[torch.cuda.Event] = deque()
-        self._is_plain = True
+        self._is_plain = self._can_record = True
 
     def methods(self) -> dict[str, Callable[..., Any]]:
         """Return what replaces methods of the module for the time of a fit."""
@@ -94,9 +97,19 @@ class ReplayedSteps:
             self._graphs[key] = None
             return logged(self._module, batch, self._stepped(lambda: self._loss(self._sent)))
         graph = self._graphs[key]
+        if graph is None and self._can_record:
+            graph = self._graphs[key] = self._try_to_record()
         if graph is None:
-            graph = self._graphs[key] = self._recorded()
+            return logged(self._module, batch, self._stepped(lambda: self._loss(self._sent)))
         return logged(self._module, batch, graph.replay(self._sent))
+
+    def _try_to_record(self) -> _Graph | None:
+        try:
+            return self._recorded()
+        except RuntimeError as error:
+            self._can_record = False
+            _LOG.warning("steps run as they come, because they cannot be recorded: %s", error)
+            return None
 
     def _wait_if_far_ahead(self) -> None:
         if self._module.device.type == "cpu":

@@ -246,4 +246,8 @@ def _is_cosine(similarity: torch.nn.Module) -> bool:
 
 def _normalised(similarity: torch.nn.Module, embeddings: torch.Tensor) -> torch.Tensor:
     assert isinstance(similarity, DistanceSimilarityModule)
+    if embeddings.is_cuda:  # the same, without sending RecTools' epsilon, for which the processor would wait
+        epsilon = float(similarity.epsilon_cosine_dist)
+        norms: torch.Tensor = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
+        return embeddings / norms.clamp_min(epsilon)
     return similarity._get_embeddings_norm(embeddings)  # noqa: SLF001  # the cosine that RecTools itself takes

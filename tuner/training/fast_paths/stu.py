@@ -80,7 +80,7 @@ def _bias(rel_attn: RelativeAttentionBias, length: int, batch: Batch) -> torch.T
         later = torch.cat([times, times[:, length:]], dim=1)[:, 1 : length + 1]
         buckets = rel_attn._quantization_func(later[:, :, None] - times[:, None, :length])  # noqa: SLF001  # RecTools' own
         buckets = buckets.clamp(0, rel_attn.num_buckets)
-        bias = _Looked.apply(rel_attn.time_weights.float(), buckets)  # type: ignore[no-untyped-call]  # torch's own
+        bias = _Looked.apply(rel_attn.time_weights, buckets).float()  # type: ignore[no-untyped-call]  # torch's own
     if rel_attn.relative_pos_attention:
         of_positions = rel_attn.forward_pos_attention().float()
         bias = of_positions if bias is None else bias + of_positions
