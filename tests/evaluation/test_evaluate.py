@@ -20,7 +20,7 @@ from tuner.errors import TrialError, TunerError
 from tuner.evaluation import Plan, evaluate_fold, evaluate_folds, with_reference
 from tuner.models.build import build_model
 from tuner.trials.objective import is_better
-from tuner.trials.records import Evaluation, Users
+from tuner.trials.records import Evaluation, Users, is_unpadded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -466,3 +466,12 @@ def test_an_objective_that_is_no_mean_over_users_has_no_values_by_user(folds: li
     plan = plan_of("CoveredUsers@10")
     evaluate_fold(SASREC, folds[0], plan, SEED, lambda _: None, report_users=kept.append)
     assert kept == []
+
+
+def test_a_fit_without_padding_is_recorded_as_such(folds: list[Fold]) -> None:
+    (*_, unpadded), (*_, padded) = (
+        evaluate(SASREC, folds[0], plan_of(fast=fast)) for fast in ("unpadded", True)
+    )
+    assert is_unpadded(unpadded.fast_paths)
+    assert not is_unpadded(padded.fast_paths)
+    assert unpadded.train_loss == pytest.approx(padded.train_loss, rel=0.1)

@@ -102,9 +102,7 @@ def evaluate_fold(
     """
     model = build_model(params)
     precision = set_precision(model, plan.precision)
-    paths = FastPaths()
-    if plan.fast:
-        paths = accelerate(model, unpadded=plan.unpadded, replay=plan.replay)
+    paths = _fast_paths(model, plan)
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
         _evaluate_epochs(model, measure, checkpoint)
@@ -144,6 +142,13 @@ def _report_users(
         report_users(users)
     if report_all_users is not None:
         report_all_users(measure.all_by_user())
+
+
+def _fast_paths(model: ModelBase[Any], plan: Plan) -> FastPaths:
+    """Return the fast paths that the plan lets a model take."""
+    if not plan.fast:
+        return FastPaths()
+    return accelerate(model, unpadded=plan.unpadded, replay=plan.replay)
 
 
 def with_reference(
