@@ -33,12 +33,14 @@ def check_data(study: Study) -> None:
     ClusterError
         Naming each file that it does not.
     """
-    given = {"data.interactions": study.data.interactions, "data.item_features": study.data.item_features}
+    data = study.data
+    places = (data.interactions,) if isinstance(data.interactions, str) else data.interactions
+    given = [*(("data.interactions", path) for path in places), ("data.item_features", data.item_features)]
     hint = "give a URL such as s3://..., or a path on the head; a file of up to 100 MB of yours is sent along"
     problems = [
         Problem(key, f"must be a file on the cluster's head, but there is no {path}", hint)
-        for key, path in given.items()
-        if path is not None and "://" not in path and not Path(path).exists()
+        for key, path in given
+        if path is not None and not any(sign in path for sign in ("://", "*")) and not Path(path).exists()
     ]
     if problems:
         raise ClusterError(study.study, problems)

@@ -15,7 +15,8 @@ from rectools.dataset import Dataset
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
-from tuner.data.folds import before_holdout, development_dataset, make_folds
+from tuner.data import reading
+from tuner.data.folds import development_dataset, make_folds
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
 from tuner.holdout import Final
@@ -116,8 +117,11 @@ def export(
     source = load_source(study.data)
     same = _check_data(study, source, stored, other_data=other_data)
     say(f"data: {source.describe(study.data.duplicates)}")
-    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
-    dataset = make_dataset(rows, source.item_features, study.data)
+    dataset = (
+        make_dataset(source.interactions, source.item_features, study.data)
+        if whole
+        else development_dataset(source, study.data, study.folds)
+    )
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
     fitted = fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
@@ -155,7 +159,7 @@ def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data
     if not other_data:
         rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
         hint = "with --other-data the model is fitted on these, and its card says so"
-        raise StoreError(study.data.interactions, [Problem("data.interactions", rule, hint)])
+        raise StoreError(study.data.place, [Problem("data.interactions", rule, hint)])
     return False
 
 
@@ -182,6 +186,8 @@ def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, 
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
     facts |= {
         "format": 1,
@@ -216,6 +222,10 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
     return {
         "columns": data.columns.model_dump(),
         "datetime": data.datetime,
+        "ids": data.ids,
+        "text": data.format.model_dump(),
+        "duplicates": data.duplicates,
+        "min_user_interactions": data.min_user_interactions,
         "categorical_features": names,
     }
 

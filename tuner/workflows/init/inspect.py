@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import torch
 from rectools import Columns
 
 from tuner.config import Data
+from tuner.data.reading import guessed
 from tuner.data.source import Source, load_source, read_table
 from tuner.errors import DataError, Problem
 from tuner.workflows.init.columns import Guesses, describe_column, guess_columns
@@ -86,7 +88,10 @@ def look(path: str) -> Look:
     DataError
         If it cannot be read, or cannot be interactions, with what was found in it.
     """
-    table = read_table(path, "DATA")
+    read = read_table(path, "DATA")
+    table = pd.DataFrame(
+        {name: guessed(column, written=read.written) for name, column in read.columns.items()}
+    )
     guesses = guess_columns(table, path)
     columns = tuple(describe_column(table[name]) for name in table.columns)
     named = {role: getattr(guesses, role).column for role in ("user", "item", "datetime")}
