@@ -351,6 +351,19 @@ def test_a_study_is_frozen():
             None,
         ),
         ({"data": "events.csv"}, "data", "must be a mapping of keys, but got 'events.csv'", None),
+        ({"folds__seed": -1}, "folds.seed", "must be at least 0, but got -1", None),
+        (
+            {"data__columns": {"user": "a", "item": "a"}},
+            "data.columns",
+            "each column must have one role, but 'a' is both user and item",
+            None,
+        ),
+        (
+            {"data__format": {"encoding": "utf8x"}},
+            "data.format.encoding",
+            "must be an encoding that Python knows, but got 'utf8x'",
+            None,
+        ),
         ({"data__interactions": 5}, "data.interactions", "must be text, or a list of texts, but got 5", None),
         (
             {"data__datetime": "unix"},

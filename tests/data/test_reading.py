@@ -406,6 +406,41 @@ def test_times_with_and_without_a_zone_are_not_mixed(write: Write) -> None:
     assert "must name a time zone in all rows or in none" in said
 
 
+@pytest.mark.parametrize(
+    ("written", "kind", "said"),
+    [
+        (["1709288430", "1709288431"], "unix_ms", "the numbers look like `datetime: unix_s`"),
+        (["1709288430.5", "1709288431.5"], "unix_ms", "the numbers look like `datetime: unix_s`"),
+        (["1709288430000", "1709288431000"], "unix_s", "the numbers look like `datetime: unix_ms`"),
+        (["1709288430000", "1709288431000"], "unix_ns", "the numbers look like `datetime: unix_ms`"),
+        (["1709288430", "1709288431000"], "unix_s", "in 1 of 2 rows; the first is row 2"),
+        (["1709288430", "1709288431000"], "unix_s", "these rows look like unix_ms: the column mixes units"),
+    ],
+)
+def test_numbers_of_another_unit_are_refused(written: list[str], kind: str, said: str, write: Write) -> None:
+    assert said in refusal(write(HEADER + "".join(f"1,2,{one}\n" for one in written)), datetime=kind)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "said"),
+    [
+        (
+            "1970-01-01",
+            "iso",
+            "'datetime' is before 1973-03-03 or in the future in 1 of 2 rows",
+        ),
+        ("2203-01-01", "iso", "in 1 of 2 rows; the first is row 2"),
+        ("0", "unix_s", "in 1 of 2 rows; the first is row 2"),
+    ],
+)
+def test_times_in_which_nobody_interacts_are_told(written: str, kind: str, said: str, write: Write) -> None:
+    usual = "2024-01-01" if kind == "iso" else "1709288430"
+    data = Data(interactions=write(HEADER + f"1,2,{usual}\n1,3,{written}\n"), datetime=kind)
+    (warning,) = load_source(data).warnings
+    assert said in warning
+    assert "drop such rows" in warning
+
+
 # ####  --------------  Weights  --------------  #### #
 
 

@@ -57,6 +57,8 @@ class Source:
     raw
         The interactions before the policy, where it keeps one row of each user and item: which one may depend
         on the holdout, so it is applied again on each side of it.
+    warnings
+        What can be meant, but hardly: with the number of rows, the first of them, and a cure.
     """
 
     interactions: pd.DataFrame
@@ -65,6 +67,7 @@ class Source:
     duplicates: int
     dropped: int
     raw: pd.DataFrame | None = None
+    warnings: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
         """Return what there is: counts, and the first and last day."""
@@ -103,7 +106,7 @@ def load_source(data: Data) -> Source:
         With every problem found.
     """
     problems: list[Problem] = []
-    frame = _interactions(data, problems)
+    frame, warnings = _interactions(data, problems)
     features = None
     if data.item_features is not None:
         try:
@@ -127,7 +130,8 @@ def load_source(data: Data) -> Source:
     dropped = len(frame) - len(kept)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
     before_policy = frame if dropped and one_of_each else None
-    return Source(kept, features, _fingerprint(kept, fingerprinted), duplicates, dropped, before_policy)
+    fingerprint = _fingerprint(kept, fingerprinted)
+    return Source(kept, features, fingerprint, duplicates, dropped, before_policy, warnings)
 
 
 def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
@@ -170,7 +174,7 @@ def read_table(path: str | Sequence[str], key: str, dialect: Format | None = Non
         raise DataError(place, [Problem(key, error.rule, error.hint)]) from error
 
 
-def _interactions(data: Data, problems: list[Problem]) -> pd.DataFrame:
+def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     try:
         found = read_interactions(
             data.interactions,
@@ -181,11 +185,11 @@ def _interactions(data: Data, problems: list[Problem]) -> pd.DataFrame:
         )
     except TableError as error:
         problems.append(Problem("data.interactions", error.rule, error.hint))
-        return pd.DataFrame()
+        return pd.DataFrame(), ()
     problems.extend(
         Problem(f"data.columns.{trouble.where}", trouble.rule, trouble.hint) for trouble in found.troubles
     )
-    return found.frame
+    return found.frame, tuple(found.warnings)
 
 
 def _read_features(path: str, numeric: tuple[str, ...], problems: list[Problem]) -> pd.DataFrame:

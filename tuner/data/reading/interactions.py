@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_ids
 from .policy import ITEM, TIME, USER
-from .times import WrongTimesError, to_times
+from .times import OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
@@ -35,10 +35,13 @@ class Interactions:
         Columns user_id, item_id, datetime and weight in the order of the file; of use without troubles only.
     troubles
         What is wrong.
+    warnings
+        What may be wrong.
     """
 
     frame: pd.DataFrame
     troubles: list[Trouble] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def read_interactions(
@@ -99,7 +102,8 @@ def interactions_of(
     if troubles:
         return Interactions(pd.DataFrame(), troubles)
     frame.setdefault(WEIGHT, np.ones(read.n_rows))
-    return Interactions(pd.DataFrame(frame, copy=False), troubles)
+    warnings = _doubtful_times(read, roles["datetime"], frame[TIME])
+    return Interactions(pd.DataFrame(frame, copy=False), troubles, warnings)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
@@ -144,6 +148,18 @@ def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Troubl
         rule = f"must be readable as {kind}, but {name!r} holds {type_name(read.columns[name].type)}"
         troubles.append(Trouble("datetime", f"{rule}: {first_line(error)}"))
     return np.zeros(0)
+
+
+def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> list[str]:
+    """Tell of times in which nobody can have interacted."""
+    bad = odd_times(times)
+    if not bad.any():
+        return []
+    found = example(read.columns, bad)
+    text = f"{name!r} is before {OLDEST} or in the future in {found}"
+    if bad.all():
+        return [f"{text}: a wrong unit may have been read; see `data.datetime`"]
+    return [f"{text}: drop such rows, they move the folds and the holdout"]
 
 
 def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:

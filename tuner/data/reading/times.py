@@ -39,6 +39,10 @@ _LOG_FORMATS = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:
 _ZONE = r"\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
 _NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?$"
 _LOOKED_AT = 1000
+#: Times before this are of numbers read in a wrong unit, or stand for no time.
+OLDEST = "1973-03-03"
+#: Share of the numbers from which they are taken to be of a unit.
+_NEARLY_ALL = 0.95
 
 
 class WrongTimesError(ValueError):
@@ -48,6 +52,13 @@ class WrongTimesError(ValueError):
         super().__init__(rule)
         self.bad = bad
         self.cure = cure
+
+
+def odd_times(times: Times) -> Mask:
+    """Mark times in which nobody can have interacted: in the early seventies, or after tomorrow."""
+    low = np.datetime64(OLDEST)
+    high = np.datetime64(pd.Timestamp.now("UTC").tz_localize(None) + pd.Timedelta("1D"))
+    return (times < low) | (times > high)
 
 
 def to_times(column: pa.ChunkedArray, kind: str, decimal: str = ".") -> Times:
@@ -144,15 +155,37 @@ def _since_1970(column: pa.ChunkedArray, kind: str, decimal: str) -> Times:
         cure = "leave `data.datetime` out: the file stores times" if pa.types.is_timestamp(stored) else None
         raise WrongTimesError(f"must be readable as {kind}", np.ones(len(column), bool), cure)
     if pa.types.is_integer(column.type):
+        _check_unit(column, kind)
         try:
             return _scaled(column.cast(pa.int64()), UNITS[kind], kind)
         except pa.ArrowInvalid:
             column = column.cast(pa.float64(), safe=False)
+    else:
+        _check_unit(column, kind)
     numbers = column.cast(pa.float64(), safe=False).to_numpy()
     numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     unit: Any = kind.removeprefix("unix_")
     times: pd.Series[Any] = pd.to_datetime(pd.Series(numbers), unit=unit, errors="coerce")
     return _checked(times, kind, _unit_cure(numbers, kind))
+
+
+def _check_unit(column: pa.ChunkedArray, kind: str) -> None:
+    """Refuse numbers that are times of another unit, all of them or some."""
+    numbers = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
+    low, high = (bound * 1e9 for bound in _USUAL)
+    usual = (numbers * UNITS[kind] >= low) & (numbers * UNITS[kind] <= high)
+    if usual.all():
+        return
+    for other, factor in UNITS.items():
+        of_other = ~usual & (numbers * factor >= low) & (numbers * factor <= high)
+        if other == kind or not of_other.any():
+            continue
+        if of_other.mean() >= _NEARLY_ALL:
+            cure = f"the numbers look like `datetime: {other}`"
+            raise WrongTimesError(f"must be readable as {kind}", of_other, cure)
+        if usual.any():
+            cure = f"these rows look like {other}: the column mixes units; bring all rows to one"
+            raise WrongTimesError(f"must be readable as {kind}", of_other, cure)
 
 
 def _no_number(column: pa.ChunkedArray, fits: pa.ChunkedArray) -> str | None:
@@ -168,7 +201,7 @@ def unit_of(numbers: NDArray[Any]) -> str | None:
     low, high = _USUAL
     for kind, factor in UNITS.items():
         seconds = numbers * (factor / 1e9)
-        if ((seconds >= low) & (seconds <= high)).mean() >= 0.95:  # noqa: PLR2004  # nearly all
+        if ((seconds >= low) & (seconds <= high)).mean() >= _NEARLY_ALL:
             return kind
     return None
 

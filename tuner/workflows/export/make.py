@@ -17,11 +17,12 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from tuner.config import Study
 from tuner.data import reading
 from tuner.data.folds import development_dataset, make_folds
+from tuner.data.plausible import holdout_words
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
-from tuner.preparation.prepare import fold_line, holdout_words
+from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
@@ -166,13 +167,13 @@ def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data
 def _used(study: Study, *, whole: bool) -> str:
     if whole or not study.folds.holdout:
         return "all interactions" + (", the holdout included" if study.folds.holdout else "")
-    return f"the interactions before the holdout ({holdout_words(study)})"
+    return f"the interactions before the holdout ({holdout_words(study.folds)})"
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
     folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
-    return (*lines, f"holdout: {holdout_words(study)}" if study.folds.holdout else "no holdout")
+    return (*lines, f"holdout: {holdout_words(study.folds)}" if study.folds.holdout else "no holdout")
 
 
 def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
