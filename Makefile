@@ -1,5 +1,6 @@
 # Needs only make and a Python 3.10, 3.11 or 3.12 with its venv module.
 #     make quickstart                          a first search, from nothing
+#     make quick                               the quick tests
 #     make test ARGS='-k space'                some of the tests
 #     make venv PYTHON=/path/to/python3.11     a Python of your choice
 
@@ -8,6 +9,7 @@ VENV ?= .venv
 ARGS ?=
 # Two processes: the first begins with the tests that search with Ray, the other with the rest.
 PARALLEL ?= -n 2 --dist loadscope --no-loadscope-reorder
+QUICK := 'not slow and not long and not gpu'
 DATA ?= ../shared/data
 
 BIN := $(VENV)/bin
@@ -17,16 +19,19 @@ CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv quickstart test check bench clean
+.PHONY: help venv quickstart quick test check bench release-check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 venv: $(VENV)/.created  ## make the virtual environment
 
 quickstart: $(VENV)/.demo  ## install, then run the example study
 	$(BIN)/python examples/movielens.py data/movielens.csv.gz
 	$(BIN)/tuner run examples/quickstart.yaml
+
+quick: $(VENV)/.dev  ## run the quick tests: those without a search
+	$(BIN)/python -m pytest $(PARALLEL) -m $(QUICK) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -51,6 +56,9 @@ bench: $(VENV)/.dev  ## measure everything anew: two and a half hours on two qui
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.tables
+
+release-check: $(VENV)/.dev  ## build wheel and sdist, install the wheel, search with it: some minutes
+	$(BIN)/python .ci/release_check.py
 
 clean:  ## remove the environment, caches and builds; studies stay
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,1 +1,1 @@
-"""What is measured, and how: run each as `python -m benchmarks.NAME`."""
+"""Benchmarks of the project. Run each as `python -m benchmarks.NAME`."""

@@ -1,13 +1,13 @@
-"""Whether a search beats the guide: a study of Beauty, and its winner against the guide's eight rows.
+"""Measures whether a search beats the guide: compares the winner of a study of Beauty with the guide's rows.
 
     python -m benchmarks.beauty_study [--folder STUDY_FOLDER] [--output DIR]
 
-Runs `examples/beauty.yaml`, or goes on with it: 40 trials over the guide's space, ten baselines, and the
-final judgement on a holdout of four weeks; about an hour on two cores. With `--folder` the study is there
-already, and only its final judgement is run, or gone on with.
+It runs or continues `examples/beauty.yaml`: 40 trials over the guide's space, ten baselines, and the final
+judgement on a holdout of four weeks. This takes about an hour on two cores. With `--folder` the study exists
+already, and only its final judgement is run or continued.
 
-The winner is the best trial by validation, so it was chosen without the holdout; the best of the guide's rows
-is the best on the holdout, which makes it as hard to beat as it can be. They are compared on the same users:
+The winner is the best trial by validation, so the holdout did not choose it. The best of the guide's rows is
+the best one on the holdout, which makes it as hard as possible to beat. Both are compared on the same users:
 `paired_low` and `paired_high` are the 95 % interval of the difference in NDCG@10 (see docs/results.md).
 """
 
@@ -41,12 +41,12 @@ def winner_of(final: Final) -> JudgedRow:
 
 
 def best_guide_row(final: Final) -> JudgedRow:
-    """Return the best of the guide's rows on the holdout; rows stand in that order."""
+    """Return the best of the guide's rows on the holdout. The rows are in that order."""
     return next(row for row in final.rows if row.name in GUIDE)
 
 
 def compared(folder: Path, final: Final, row: JudgedRow, other: JudgedRow) -> Comparison:
-    """Compare two rows on the holdout's users; what seeds change is estimated from all rows."""
+    """Compare two rows on the holdout's users. The variance between seeds is estimated from all rows."""
     values = []
     for one in final.rows:
         fits = [read_final_users(folder, one.number, seed) for seed in one.seeds]
@@ -94,10 +94,10 @@ def row_of(final: Final, row: JudgedRow) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is missing, print the table and write the results."""
+    """Run the missing parts, print the table and write the results."""
     parser = command_line(__doc__)
-    parser.add_argument("--folder", type=Path, help="of a study that has been run")
-    parser.add_argument("--output", type=Path, default=Path("studies"), help="where the study is run to")
+    parser.add_argument("--folder", type=Path, help="folder of a study that has been run")
+    parser.add_argument("--output", type=Path, default=Path("studies"), help="folder for the study's folder")
     arguments = parser.parse_args()
     facts = machine()
     study = Study.load(STUDY)
@@ -108,7 +108,7 @@ def main() -> None:
         run(study, arguments.output)
         final = read_final(folder)
         if final is None:
-            raise RuntimeError("the run ended before its final judgement: the same command goes on")
+            raise RuntimeError("the run ended before its final judgement: run the same command to continue")
     else:
         final = run_final(study, folder.resolve())
     from tuner.holdout.text import render_final

@@ -1,16 +1,17 @@
-"""What `tuner check` estimates against what a run then measures: the guide's space on Beauty.
+"""Compares the estimates of `tuner check` with the measurements of a run: the guide's space on Beauty.
 
     python -m benchmarks.estimates [--data DIR] [--steps N] [--quick]
 
-The smallest and the largest configuration are those that `tuner.workflows.estimate` finds. A process of its
-own makes the estimates as `tuner check` does. Another one then runs each configuration for one epoch as a
-trial does, on the fold that was estimated, which it reads from a file as a worker takes it from the object
-store: its `fit_seconds` and `peak_memory` are what a run records. Where the estimate says that an epoch takes
-more than three minutes, only some steps are run, and the time of a step, its batch included, stands for that
-of the epoch: the first two steps warm up and the median of the others counts. `.../steps` is then their
-number, else 0.
+`tuner.workflows.estimate` finds the smallest and the largest configuration. One process makes the estimates
+as `tuner check` does. Another process then runs each configuration for one epoch as a trial does, on the same
+fold. It reads the fold from a file, as a worker gets it from the object store. Its `fit_seconds` and
+`peak_memory` are the values that a run records.
 
-`smallest/seconds` and the others are estimated / measured; within 0.5 to 2 is the target.
+If the estimate of an epoch is more than three minutes, only some steps are run, and the time of the epoch is
+computed from the time of a step, its batch included. The first two steps warm up, and the median of the
+others counts. `.../steps` is then the number of steps, otherwise 0.
+
+`smallest/seconds` and the other figures are estimated / measured. The target is 0.5 to 2.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tuner.evaluation import Plan
     from tuner.workflows.estimate import Estimate
 
-LONGEST = 180  # seconds of an epoch that is run whole
+LONGEST = 180  # longest estimated epoch, in seconds, that is run completely
 SIZES = ("smallest", "largest")
 
 
@@ -51,7 +52,7 @@ def study(data: str) -> dict[str, Any]:
 
 
 def estimate_all(data: str, folder: str) -> dict[str, Any]:
-    """Make the estimates; leave the fold and the plan in a file for the runs."""
+    """Make the estimates, and write the fold and the plan to a file for the runs."""
     import yaml
 
     from tuner.config import Study
@@ -71,12 +72,12 @@ def estimate_all(data: str, folder: str) -> dict[str, Any]:
 
 
 def run_one(folder: str, size: str, steps: int) -> dict[str, Any]:
-    """Run a configuration as a trial does: for an epoch, or for some steps (0: the whole epoch)."""
+    """Run a configuration as a trial does, for some steps of an epoch (0: for the whole epoch)."""
     import torch
 
     from tuner.training.memory import keep_freed_memory
 
-    fold, plan, params = pickle.loads((Path(folder) / "work.pickle").read_bytes())  # noqa: S301  # our own file
+    fold, plan, params = pickle.loads((Path(folder) / "work.pickle").read_bytes())  # noqa: S301  # a file of this benchmark
     torch.set_num_threads(1)
     keep_freed_memory()
     if steps:
@@ -90,7 +91,7 @@ def run_one(folder: str, size: str, steps: int) -> dict[str, Any]:
 
 
 def run_steps(params: dict[str, Any], fold: Fold, plan: Plan, steps: int) -> dict[str, Any]:
-    """Run some steps and a recommendation to all test users; scale the time of a step to the epoch."""
+    """Run some steps and recommend to all test users; compute the time of the epoch from that of a step."""
     from pytorch_lightning import Callback, seed_everything
 
     from tuner.evaluation import recommend
@@ -99,7 +100,7 @@ def run_steps(params: dict[str, Any], fold: Fold, plan: Plan, steps: int) -> dic
     from tuner.training.memory import peak_memory, reset_peak
 
     class Clock(Callback):
-        """Times at which steps end."""
+        """Records the times at which steps end."""
 
         def __init__(self) -> None:
             self.times: list[float] = []
@@ -135,7 +136,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(runs: list[dict[str, Any]], found: dict[str, float]) -> str:
-    """Return both, and their ratios, for people."""
+    """Return a table of estimates, measurements and their ratios."""
     lines = [f"{'estimated / measured':<22}{'epoch, s':>18}{'ratio':>8}{'peak, GB':>16}{'ratio':>8}"]
     for run in runs:
         size, guess, real = run["size"], run["estimated"], run["measured"]
@@ -150,7 +151,7 @@ def main() -> None:
     """Estimate, run, print the table and write the results."""
     parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--steps", type=int, default=12, help="of an epoch that takes too long")
+    parser.add_argument("--steps", type=int, default=12, help="number of steps if an epoch takes too long")
     arguments = parser.parse_args()
     if arguments.job:
         job = arguments.job

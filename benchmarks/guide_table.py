@@ -1,10 +1,10 @@
-"""Put the guide's rows, as a study found them, beside the guide's own figures: Markdown on stdout.
+"""Prints a table in Markdown with the guide's figures and the values that a study found for the same rows.
 
     python -m benchmarks.guide_table studies/kion
-    python -m benchmarks.guide_table studies/beauty --to beauty     writes it into docs/guide.md
+    python -m benchmarks.guide_table studies/beauty --to beauty     writes the table into docs/guide.md
 
-For KION the guide's figures stand beside the study's; any other study has no such columns, but the row of its
-best trial.
+For KION the table has the guide's figures and the study's. For any other study the guide has no figures, and
+the table has the row of the best trial instead.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", type=Path, help="its folder")
-    parser.add_argument("--to", metavar="NAME", help="write it into docs/guide.md, at the table of this name")
+    parser.add_argument("study", type=Path, help="folder of the study")
+    parser.add_argument("--to", metavar="NAME", help="replace the table with this name in docs/guide.md")
     arguments = parser.parse_args()
     text = table(load_leaderboard(arguments.study), guide=arguments.study.name == "kion")
     stored = read_records(arguments.study, curves=False)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """Return the page with a text between the markers of a table.
+    """Return the page with a text in place of the table between its markers.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def fill(page: str, name: str, text: str) -> str:
     pattern = re.compile(rf"(<!-- table {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     filled, n = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
     if n != 1:
-        raise SystemExit(f"docs/guide.md must have one line <!-- table {name} -->, but has {n}")
+        raise SystemExit(f"docs/guide.md must have one line <!-- table {name} -->, but has {n} of them")
     return filled
 
 
 def table(board: Leaderboard, *, guide: bool) -> str:
-    """Return the guide's rows of a leaderboard, and the best trial where the guide has no figures."""
+    """Return the guide's rows of a leaderboard, and the best trial if the guide has no figures."""
     by_name = {row.record.name: row for row in board.rows if row.record.name is not None}
     rows: dict[str, Row | None] = {f"`{name}`": by_name.get(name) for name in GUIDE}
     if guide:
@@ -94,7 +94,7 @@ def _cells(row: Row | None, labels: tuple[str, ...] | list[str]) -> list[str]:
 
 
 def _facts(stored: StoredStudy) -> str:
-    """Return what the figures are of, in a line."""
+    """Return a line about the study and the versions behind the figures."""
     rectools = stored.versions.get("rectools", "?")
     ended = sum(record.status == TrialStatus.COMPLETE for record in stored.records)
     stopped = sum(record.status == TrialStatus.STOPPED for record in stored.records)

@@ -1,9 +1,9 @@
-"""What the data side of a trial costs in RecTools, and with the fast paths. One thread.
+"""Measures the cost of a trial's data handling in RecTools and with the fast paths, with one thread.
 
     python -m benchmarks.loader --data FOLDER_OF_DATA_SETS
 
-Stock and fast take turns; figures are ratios of medians of CPU time, which other work on the machine
-changes less than the time of day. Writes results/loader.json beside this file.
+RecTools (stock) and the fast paths run in turns. Figures are ratios of medians of CPU time, because other
+work on the machine changes CPU time less than wall time. The results are written to results/loader.json.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def write(runs: Runs) -> None:
-    """Write what has been measured so far."""
+    """Write the results so far."""
     result = {"machine": machine(), "figures": figures(runs), "cpu_seconds": runs}
     path = Path(__file__).parent / "results" / "loader.json"
     path.parent.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def models(dataset: Dataset, session_max_len: int) -> dict[str, Model]:
             "epochs": 1,
         }
         if kind == "hstu":
-            options["relative_time_attention"] = False  # its recommendations would need the time of each user
+            options["relative_time_attention"] = False  # otherwise recommending needs a time for each user
         model = model_type(**options, session_max_len=session_max_len, recommend_torch_device="cpu")
         model._trainer.limit_train_batches = 1  # noqa: SLF001  # there is no public way to shorten an epoch
         made[kind] = model.fit(dataset)
@@ -89,7 +89,10 @@ def models(dataset: Dataset, session_max_len: int) -> dict[str, Model]:
 
 
 def tasks(kind: str, model: Model, dataset: Dataset) -> dict[str, Callable[[], Callable[[], object]]]:
-    """Return what is timed: each makes ready, unmeasured, and returns what is measured."""
+    """Return the tasks by name.
+
+    Each is a function that prepares, untimed, and returns the function to time.
+    """
     users = dataset.user_id_map.external_ids[:N_USERS]
 
     def recommend() -> object:
@@ -115,12 +118,12 @@ def tasks(kind: str, model: Model, dataset: Dataset) -> dict[str, Callable[[], C
 
 
 def without_encoder(model: Model, recommend: Callable[[], object]) -> Callable[[], object]:
-    """Return what recommends from embeddings that are there already: batches, ranking and tables."""
+    """Return a function that recommends from ready embeddings: batches, ranking and tables only."""
     module = model.lightning_model
     embed = type(module)._get_user_item_embeddings  # noqa: SLF001  # where RecTools runs the encoder
     embeddings: list[object] = []
 
-    def kept(loader: Iterable[object], device: str | None) -> object:
+    def cached(loader: Iterable[object], device: str | None) -> object:
         if not embeddings:
             embeddings.append(embed(module, loader, device))
         else:
@@ -129,7 +132,7 @@ def without_encoder(model: Model, recommend: Callable[[], object]) -> Callable[[
         return embeddings[0]
 
     def run() -> None:
-        module._get_user_item_embeddings = kept  # noqa: SLF001  # as above
+        module._get_user_item_embeddings = cached  # noqa: SLF001  # as above
         recommend()
         del module._get_user_item_embeddings  # noqa: SLF001  # as above
 
@@ -140,7 +143,7 @@ def without_encoder(model: Model, recommend: Callable[[], object]) -> Callable[[
 def take_turns(
     model: Model, ready: Callable[[], Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
-    """Time stock and fast in turns, in CPU seconds; the first round warms up and is left out."""
+    """Time stock and fast in turns, in CPU seconds. The first round is a warm-up and is left out."""
     seconds: dict[str, list[float]] = {"stock": [], "fast": []}
     for number in range(rounds + 1):
         for path, taken in seconds.items():
@@ -158,7 +161,7 @@ def take_turns(
 
 
 def figures(runs: Runs) -> dict[str, float]:
-    """Return how many times faster each task is."""
+    """Return how many times faster the fast paths are, by task."""
     return {key: round(median(run["stock"]) / median(run["fast"]), 2) for key, run in runs.items()}
 
 
@@ -168,7 +171,7 @@ def print_row(key: str, run: dict[str, list[float]]) -> None:
 
 
 def machine() -> dict[str, object]:
-    """Return what the figures depend on."""
+    """Return the hardware and the versions that the figures depend on."""
     packages = ("rectools", "torch", "numpy", "pandas")
     return {
         "processor": platform.machine(),

@@ -1,6 +1,7 @@
-"""A study of any length, written in seconds: a conditional space, results drawn from it, no training.
+"""Writes a study of any length in seconds: a conditional space with random results, without training.
 
-Its trials have what a real study's have: curves over two folds, stopped and failed ones, baselines, workers.
+Its trials are like those of a real study: learning curves over two folds, stopped and failed trials,
+baselines, and workers.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ SPACE = Space(
         "mask_prob": Float(0.1, 0.6, when={"cls": "BERT4RecModel"}),
     }
 )
-#: Value of the objective, and share of the other metrics' usual values.
+#: Name of a baseline -> its value of the objective.
 BASELINES = {"popular": 0.021, "ease": 0.046, "sasrec": 0.049}
 
 
@@ -72,19 +73,19 @@ def make_study(
     Parameters
     ----------
     folder
-        Of the study; made if it is not there.
+        Folder of the study. It is created if it does not exist.
     n_trials
-        Searched trials: about half complete, the others stopped, a few failed.
+        Number of searched trials. About half of them complete, most others are stopped, and a few fail.
     name
-        Of the study.
+        Name of the study.
     seed
-        Of all draws.
+        Seed of all random draws.
     further
-        Objectives beside the first.
+        Further objectives with their directions.
     cause
-        What failed trials say.
+        Cause of the failed trials.
     baselines
-        Value of the objective by name.
+        Value of the objective by name of the baseline.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -151,10 +152,10 @@ def _searched(
         quality, novelty = _quality(params, rng), float(rng.uniform(0.2, 1.0))
         fate = float(rng.uniform())
         seconds = float(120 + 240 * rng.uniform())
-        if fate < 0.03:  # a few
+        if fate < 0.03:  # a few trials fail
             attributes = _common(params) | {"failure": asdict(Failure(cause, "RuntimeError"))}
             yield _trial(attributes, place, seconds / 8, state=TrialState.FAIL, **dimensions)
-        elif fate < 0.5:  # about half, the worse ones more often
+        elif fate < 0.5:  # about half of the trials are stopped
             epochs = int(rng.choice([2, 4, 6]))
             evaluations = _curve(0, quality * 0.9, novelty, epochs, rng)
             evidence = {
@@ -179,7 +180,7 @@ def _searched(
 
 
 def _quality(params: dict[str, Value], rng: np.random.Generator) -> float:
-    """Return what a point is worth: the learning rate and the loss matter, most else hardly does."""
+    """Return the objective of a point. The learning rate and the loss change it most."""
     rate = math.log10(float(str(params["lr"])))
     value = 0.052 - 0.012 * (rate + 2.9) ** 2 + 0.004 * (params["loss"] == "softmax")
     value += 0.002 * str(params["transformer_layers_type"]).endswith("AlbertLayers")
@@ -239,7 +240,7 @@ def _trial(
     *,
     state: TrialState,
     further: dict[str, Direction] | None = None,
-    **dimensions: Any,  # params and distributions, as Optuna takes them
+    **dimensions: Any,  # params and distributions for `create_trial`
 ) -> FrozenTrial:
     slots = 4
     begin = BEGIN + timedelta(seconds=75.0 * place)

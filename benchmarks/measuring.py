@@ -1,4 +1,4 @@
-"""What benchmarks share: measurements in processes of their own, facts of the machine, results in a file."""
+"""Shared parts of the benchmarks: separate processes, facts of the machine, files of results."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _LIBRARIES = ("rectools", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
 def command_line(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with what all benchmarks take; `--job` is theirs, for their own processes."""
+    """Return a parser with the common arguments. `--job` is internal, for the processes of a benchmark."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less of everything, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="measure less, only to see that it works")
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     return parser
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a program that is measured: it finds this checkout, and computes alone."""
+    """Return the environment of a measured program: it imports this checkout, and uses one thread."""
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
 def middle_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the median with the lowest and the highest value, for people."""
+    """Return the median with the lowest and the highest value as text."""
     middle, low, high = (f"{value:.{digits}f}" for value in (median(values), min(values), max(values)))
     return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
@@ -53,7 +53,7 @@ def middle_and_spread(values: Sequence[float], digits: int = 2) -> str:
 def measured_apart(module: str, job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Run ``python -m MODULE --job JSON`` in a new process and return the JSON of its last line.
 
-    A process of its own has its own peak of memory, and an allocator in its first state.
+    In a new process, the peak of memory and the state of the allocator do not depend on earlier measurements.
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", module, "--job", json.dumps(job)],
@@ -69,7 +69,7 @@ def measured_apart(module: str, job: Mapping[str, Any], environment: Mapping[str
 
 
 def machine() -> dict[str, Any]:
-    """Return what a time depends on."""
+    """Return the hardware and the versions that a time depends on."""
     facts: dict[str, Any] = {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -89,7 +89,7 @@ def write_results(name: str, results: Mapping[str, Any]) -> Path:
 
 
 def _processor() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the name of the processor, if the system gives it."""
     facts = Path("/proc/cpuinfo")
     if not facts.exists():
         return platform.processor()

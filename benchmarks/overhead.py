@@ -1,18 +1,21 @@
-"""What a search adds to its trials: trials that only sleep, two at once, against plain Ray Tune.
+"""Measures the overhead of a search: trials that only sleep, two at once, compared with plain Ray Tune.
 
     python -m benchmarks.overhead [--rounds N] [--quick]
 
-- tuner: `tuner run` over a model of the user's own whose fit sleeps and which then recommends popular items;
-  each trial has one fold, which is evaluated; TPE suggests from an integer; no trial is stopped;
-- ray: Ray Tune over a function that sleeps and reports once, from a grid;
+- tuner: `tuner run` over a custom model whose fit sleeps and which then recommends popular items; each trial
+has
+  one fold, which is evaluated; TPE suggests an integer; no trial is stopped;
+- ray: Ray Tune over a function that sleeps and reports once, for the points of a grid;
 - ray_reuse: the same with `reuse_actors`.
 
-A figure is wall time over ideal time, which is the sleeping alone, divided by two slots. The wall time is
-from the moment at which the first trial runs in its worker to the moment at which the driver has noted the
-end of the last one: for the tuner, from the store, the first of (time of the end - the trial's seconds) to
-the last time of an end; for plain Ray, from the begin that the function reports to the last
-`on_trial_complete`. Ray's own start is in none of them. `.../asked` counts from when the driver
-asks for the first trial, so it includes the start of the workers, which is paid once in a search.
+A figure is wall time / ideal time. The ideal time is the sleeping time divided by two slots. The wall time
+begins when the first trial runs in its worker, and ends when the driver has recorded the end of the last one.
+For the tuner both come from the store: the earliest (time of the end - seconds of the trial), and the latest
+end. For plain Ray they are the begin that the function reports and the last `on_trial_complete`. The start of
+Ray is not included.
+
+`.../asked` begins when the driver asks for the first trial. So it includes the start of the workers, which
+happens once in a search.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from tuner.trials.status import TrialStatus
 
 WAYS = ("tuner", "ray", "ray_reuse")
 SLOTS = 2
-TRIALS = {1: 40, 5: 20}  # by seconds that each sleeps
+TRIALS = {1: 40, 5: 20}  # seconds that each trial sleeps -> number of trials
 
 SLEEPER = textwrap.dedent(
     '''
@@ -78,7 +81,7 @@ SLEEPER = textwrap.dedent(
 
 
 def sleepers(seconds: int, n_trials: int) -> dict[str, Any]:
-    """Return a study of trials that sleep, each of them another point."""
+    """Return a study of trials that sleep. Each trial is another point."""
     return {
         "study": "sleepers",
         "data": {"interactions": "clicks.csv"},
@@ -127,7 +130,7 @@ def run_ray(folder: Path, seconds: int, n_trials: int, *, reuse: bool) -> dict[s
         tune.report({"value": 0.0, "began": began})
 
     class Times(tune.Callback):
-        """Notes when the driver begins and ends trials."""
+        """Records when the driver begins and ends trials."""
 
         def __init__(self) -> None:
             self.asked: list[float] = []
@@ -165,7 +168,7 @@ def measure(way: str, seconds: int, n_trials: int) -> dict[str, float]:
 
 
 def overhead(run: dict[str, Any], since: str = "running") -> float:
-    """Return wall time over ideal time."""
+    """Return wall time / ideal time."""
     ideal: float = run["n_trials"] * run["sleep"] / SLOTS
     return float(run[since]) / ideal
 
@@ -182,7 +185,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Return wall over ideal time by way, for people: medians, and from the lowest to the highest."""
+    """Return a table of wall time / ideal time by way: the median, the lowest and the highest value."""
     lines = [f"{'trials':<12}{'way':<12}{'wall / ideal':>22}{'from asking':>22}"]
     for way, seconds in dict.fromkeys((run["way"], run["sleep"]) for run in runs):
         mine = [run for run in runs if (run["way"], run["sleep"]) == (way, seconds)]

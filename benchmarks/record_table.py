@@ -1,12 +1,12 @@
-"""Record the table that `search_quality` replays: random configurations, every fold, every epoch.
+"""Records the table that `search_quality` replays: random configurations with every epoch of every fold.
 
     python -m benchmarks.record_table FOLDER [--table NAME] [--data DIR] [--rows N] [--begin ROW]
     python -m benchmarks.record_table FOLDER [--table NAME] --pack
 
-Each configuration is evaluated as a trial is, in this process with one thread, and written to a file of its
-own in FOLDER; those that are there already are passed over, so that it can be cut off at any time, and a
-second process can begin in the middle with `--begin`. `--pack` makes
-`benchmarks/recorded/NAME.npz` of them.
+Each configuration is evaluated in the same way as a trial, in this process with one thread, and written to
+its own file in FOLDER. Configurations that have a file already are skipped. So the recording can be
+interrupted at any time, and a second process can begin in the middle with `--begin`. `--pack` makes
+`benchmarks/recorded/NAME.npz` from the files.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ METRICS = {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a table is recorded of.
+    """Data and study of a table.
 
     Attributes
     ----------
     data
         Folder of the data set.
     source
-        Its name and its terms.
+        Name of the data set and its licence.
     study
-        But for the path of the interactions. The guide's space, narrowed so that one core does a
-        configuration in about 6 seconds.
+        The study without the path of the interactions. Its space is the guide's space, narrowed so that one
+        core evaluates a configuration in about 6 seconds.
     """
 
     data: str
@@ -58,7 +58,7 @@ class Recorded:
     study: Mapping[str, Any]
 
 
-#: By name of the table.
+#: Name of a table -> its data and study.
 TABLES = {
     "retail": Recorded(
         "online-retail-uci",
@@ -115,16 +115,16 @@ N_ROWS = 220
 
 
 def main() -> None:
-    """Record configurations, or pack what was recorded."""
+    """Record configurations, or pack the recordings."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="of the raw recordings")
-    parser.add_argument("--table", choices=TABLES, default="retail", help="what to record")
+    parser.add_argument("folder", type=Path, help="folder of the raw recordings")
+    parser.add_argument("--table", choices=TABLES, default="retail", help="name of the table to record")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--rows", type=int, default=N_ROWS, help="configurations")
-    parser.add_argument("--begin", type=int, default=0, help="row to begin with; those before it come last")
-    parser.add_argument("--pack", action="store_true", help="make the table of what was recorded")
+    parser.add_argument("--rows", type=int, default=N_ROWS, help="number of configurations")
+    parser.add_argument("--begin", type=int, default=0, help="row to begin with; rows before it come last")
+    parser.add_argument("--pack", action="store_true", help="make the table from the recordings")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.pack:
@@ -170,7 +170,7 @@ def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) 
 
 
 def points(space: Space, n_points: int, seed: int) -> Iterator[dict[str, Value]]:
-    """Draw different points that can work, uniformly as Optuna's `RandomSampler` does."""
+    """Yield different feasible points, drawn by Optuna's `RandomSampler`."""
     from tuner.models.build import why_infeasible
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -188,14 +188,14 @@ def points(space: Space, n_points: int, seed: int) -> Iterator[dict[str, Value]]
 def evaluate(
     params: dict[str, Value], folds: Sequence[Fold], plan: Plan, epochs: int, seed: int
 ) -> dict[str, Any]:
-    """Evaluate a configuration as a trial does; return what is kept of it, as arrays.
+    """Evaluate a configuration in the same way as a trial; return its recording as arrays.
 
     Returns
     -------
     dict
-        `values` and `seconds` of shape (n_folds, n_epochs): the objective, and the processor time since the
-        trial began, which another program on the machine prolongs less than the time on the clock; and
-        `users_F` of shape (n_epochs, n_users) for each fold F.
+        `values` and `seconds` of shape (n_folds, n_epochs): the objective, and the CPU time since the trial
+        began (other programs on the machine change it less than wall time); and `users_F` of shape (n_epochs,
+        n_users) for each fold F: the per-user values.
     """
     from tuner.evaluation import evaluate_folds
     from tuner.models.build import trial_params
@@ -223,7 +223,7 @@ def evaluate(
 
 
 def pack(folder: Path, wanted: Recorded) -> Table:
-    """Make a table of all recordings in a folder, which keeps of the users what a race looks at."""
+    """Make a table of all recordings in a folder. It has the per-user values that the race compares."""
     points, values, seconds, users = [], [], [], []
     fold_sizes: list[int] = []
     for path in sorted(folder.glob("row-*.npz")):

@@ -1,4 +1,4 @@
-"""The recorded table: what each of some hundred configurations gave, fold by fold and epoch by epoch."""
+"""A recorded table: the objective of some hundred configurations at each epoch of each fold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Table", "epochs_compared", "load_table", "save_table", "table_path"]
 
 
 def table_path(name: str) -> Path:
-    """Return where `benchmarks.record_table` keeps a table."""
+    """Return the path at which `benchmarks.record_table` writes a table."""
     return Path(__file__).parent / "recorded" / f"{name}.npz"
 
 
@@ -30,18 +30,18 @@ class Table:
     Attributes
     ----------
     points
-        Dimensions of each, by name.
+        Values of the dimensions of each configuration, by name.
     values
-        The objective, which is maximized, shape (n_rows, n_folds, n_epochs); epochs count from 1.
+        The objective, which is maximized, shape (n_rows, n_folds, n_epochs). Epochs are numbered from 1.
     seconds
-        Since the begin of the configuration's trial, of the same shape.
+        Seconds since the begin of the configuration's trial, of the same shape.
     users
-        The objective by user, of all folds but the last, one after the other: after the last fold nothing is
-        compared. Shape (n_rows, n_folds, n_users): one row of users for each of `epochs_compared`.
+        Per-user values of all folds except the last, one fold after the other. After the last fold nothing is
+        compared. Shape (n_rows, n_folds, n_users), with a row of users for each of `epochs_compared`.
     fold_sizes
-        Users of each of those folds.
+        Number of users of each of these folds.
     facts
-        How it was recorded.
+        Facts about the recording: study, data and machine.
     """
 
     points: Sequence[Mapping[str, Value]]
@@ -56,22 +56,22 @@ class Table:
 
     @property
     def n_folds(self) -> int:
-        """Folds of a trial."""
+        """Number of folds of a trial."""
         return int(self.values.shape[1])
 
     @property
     def n_epochs(self) -> int:
-        """Epochs of a fold."""
+        """Number of epochs of a fold."""
         return int(self.values.shape[2])
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """What each complete trial is worth: the mean over the folds at the best common epoch."""
+        """Value of each complete trial: the mean over the folds at the best common epoch, shape (n_rows,)."""
         scores: NDArray[np.float32] = self.values.mean(axis=1).max(axis=1)
         return scores
 
     def users_of(self, row: int, fold: int) -> Users:
-        """Return the per-user values of a fold, at the epochs that a race looks at."""
+        """Return the per-user values of a fold at the epochs that the race compares."""
         epochs, where = np.unique(epochs_compared(self.values[row]), return_index=True)
         end = sum(self.fold_sizes[: fold + 1])
         mine = self.users[row, :, end - self.fold_sizes[fold] : end]
@@ -91,9 +91,10 @@ class Table:
 
 
 def epochs_compared(values: NDArray[Any]) -> list[int]:
-    """Return the best epoch by the first fold alone, by the first two, ... by all.
+    """Return the best epoch by the first fold, by the first two folds, and so on up to all folds.
 
-    At the last of these a complete trial is the incumbent; at the one of the folds so far it is challenged.
+    The race takes a complete trial as the incumbent at the last of these epochs, and compares a running trial
+    at the epoch for its finished folds.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def epochs_compared(values: NDArray[Any]) -> list[int]:
 
 
 def save_table(table: Table, path: Path) -> None:
-    """Write a table to a file, compressed."""
+    """Write a table to a compressed file."""
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(
         path,
@@ -118,7 +119,7 @@ def save_table(table: Table, path: Path) -> None:
 
 
 def load_table(path: Path) -> Table:
-    """Read what `save_table` wrote."""
+    """Return the table that `save_table` wrote."""
     with np.load(path) as archive:
         return Table(
             json.loads(str(archive["points"])),

@@ -1,10 +1,10 @@
-"""Searches over a recorded table, with a virtual clock: nothing is trained.
+"""Replays searches on a recorded table with a virtual clock. Nothing is trained.
 
-The table is finite, and a search may come to any of its rows once. A sampler suggests in the real space; what
-runs is the recorded configuration nearest to its suggestion that has not run, and that is what it learns
-from. It is so for every contender that has a sampler (`OverTable`); random search is a random order of the
-rows. So each of them, had it the time, would run every row, and random search finds the best one after half
-of them in the median: the table makes its lead no larger than it is.
+The table is finite, and a search may run each row once. A sampler suggests a point of the real space. The
+nearest recorded configuration that has not run yet is run, and the sampler learns from it. This holds for
+every contender with a sampler (`OverTable`). Random search runs the rows in random order. With enough time,
+each contender would run every row, and random search finds the best row after half of the rows in the median.
+So the table does not exaggerate a lead over random search.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ OBJECTIVE = "objective"
 
 
 class Contender(Protocol):
-    """A search over a table; it may leave a row at a report and take it up again there."""
+    """A search over a table. It may pause a row at a report, and continue it from there later."""
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
-        """Choose what a free worker runs.
+        """Choose the row that a free worker runs.
 
         Returns
         -------
         tuple or None
-            A row, the index of its next report, and the seconds after which that and each later one comes;
-            None if there is nothing to run before another trial ends.
+            A row, the index of its next report, and the seconds from now until that report and each later
+            one. None if there is nothing to run until another trial ends.
         """
 
     def report(self, row: int, index: int) -> bool:
-        """Take a report of a trial; tell whether it is to stop there."""
+        """Process a report of a trial; return whether the trial has to stop there."""
 
 
 def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
-    """Let a contender search until it has nothing left to run.
+    """Let a contender search until it has no more row to run.
 
     Yields
     ------
     tuple
-        Of each complete trial, in order: worker-seconds spent by all workers until then, and its row.
+        Worker-seconds of all workers until then, and the row, for each complete trial in order.
     """
     idle = list(range(n_workers))
-    events: list[tuple[float, int, int, int]] = []  # at, worker, row, index of the report
-    moments: dict[int, dict[int, float]] = {}  # of each worker's trial, by index of the report
+    events: list[tuple[float, int, int, int]] = []  # time, worker, row, index of the report
+    moments: dict[int, dict[int, float]] = {}  # worker -> index of the report -> time
 
     def begin_all(now: float) -> None:
         while idle and (found := contender.begin()) is not None:
@@ -104,21 +104,21 @@ class RandomOrder:
         return None if row is None else (row, 0, self._table.seconds[row].ravel().tolist())
 
     def report(self, row: int, index: int) -> bool:  # noqa: ARG002  # a contender's signature
-        """Go on."""
+        """Let the trial continue."""
         return False
 
 
 class OverTable(BaseSampler):
-    """Gives, for what another sampler suggests, the nearest point of a table that has not been given.
+    """Replaces each suggestion of another sampler by the nearest point of a table that was not returned yet.
 
-    Near is what differs in few dimensions: a point's distance is the sum over the dimensions of 1 where
-    options differ, or where one of the two does not have the dimension, and else of the difference as a share
-    of the range, on its log scale where it has one.
+    The distance of two points is a sum over the dimensions. A dimension adds 1 if the options differ, or if
+    only one of the points has the dimension. For a number it adds the difference as a share of the range, on
+    a log scale if the dimension has one.
 
     Attributes
     ----------
     row
-        That was given last.
+        The row that was returned last.
     """
 
     def __init__(self, sampler: BaseSampler, table: Table, space: Space) -> None:
@@ -134,7 +134,7 @@ class OverTable(BaseSampler):
         self._given = np.zeros(len(table), dtype=bool)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002  # Optuna's signature
-        """Return all dimensions: a row has its own, whatever the sampler chooses together."""
+        """Return all dimensions, because a row gives all its dimensions at once."""
         return self._distributions
 
     def sample_relative(
@@ -143,7 +143,7 @@ class OverTable(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],  # noqa: ARG002  # Optuna's signature
     ) -> dict[str, Any]:
-        """Return the nearest point that has not been given."""
+        """Return the nearest point that was not returned yet."""
         distances = self.distances(self._suggestion(study, trial))
         self.row = int(np.where(self._given, np.inf, distances).argmin())
         self._given[self.row] = True
@@ -167,7 +167,7 @@ class OverTable(BaseSampler):
         self._sampler.after_trial(study, trial, state, values)
 
     def distances(self, point: Mapping[str, Value]) -> NDArray[np.float64]:
-        """Return how far each row is from a point, shape (n_rows,)."""
+        """Return the distance of each row from a point, shape (n_rows,)."""
         wanted = np.array(self._encode(point))
         apart = np.abs(self._encoded - wanted)
         apart = np.where(self._categorical, np.where(np.isnan(apart), apart, apart > 0), apart)
@@ -193,7 +193,7 @@ class OverTable(BaseSampler):
         return point
 
     def _encode(self, point: Mapping[str, Value]) -> list[float]:
-        """Return a number for each dimension: an option's index, or the place in the range; nan: absent."""
+        """Return a number for each dimension: index of the option, place in the range, or nan if absent."""
         return [
             _place(point[name], distribution) if name in point else np.nan
             for name, distribution in self._distributions.items()
@@ -229,14 +229,14 @@ def _place(value: Value, distribution: BaseDistribution) -> float:
 
 
 class Ours:
-    """Searcher, store, sampler and referee of this project, as a run has them, without Ray.
+    """The searcher, store, sampler and referee of this project, as in a run, but without Ray.
 
     Parameters
     ----------
     stopping
-        Which rules stop trials.
+        Rules that stop trials.
     sampler
-        What chooses.
+        The sampler; by default, the default of a study.
     """
 
     def __init__(
@@ -274,7 +274,10 @@ class Ours:
         self._took = np.diff(table.seconds.reshape(len(table), -1), axis=1, prepend=0)
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
-        """Ask the searcher; a trial that rested reports first what it had reported, in no time."""
+        """Ask the searcher for a trial.
+
+        A paused trial first reports its earlier evaluations again, in no time.
+        """
         attempt = str(self._n_begun)
         self._n_begun += 1
         found = self._searcher.suggest(attempt)
@@ -289,7 +292,7 @@ class Ours:
         return row, first, (after + (self._set_up(row, first) if first else 0.0)).tolist()
 
     def report(self, row: int, index: int) -> bool:
-        """Report an evaluation, what follows the last one of a fold, and the end."""
+        """Report an evaluation, per-user values after the last one of a fold, and the end of the trial."""
         stops = self._report(row, index)
         self._n_reported[row] = index + 1
         if stops or index + 1 == self._table.values[row].size:
@@ -310,23 +313,23 @@ class Ours:
         return self._searcher.take(attempt, {DONE: 0.0})
 
     def _set_up(self, row: int, index: int) -> float:
-        """Return what it takes to go on within a fold: by how much longer its first epoch took."""
+        """Return the seconds to continue within a fold: by how much its first epoch exceeds the second."""
         first = index // self._table.n_epochs * self._table.n_epochs
         return max(0.0, float(self._took[row, first] - self._took[row, first + 1]))
 
 
 class Stock:
-    """Ray Tune's `OptunaSearch` and `ASHAScheduler`, with their defaults but for `reduction_factor`.
+    """Ray Tune's `OptunaSearch` and `ASHAScheduler`, with their defaults except for `reduction_factor`.
 
     Parameters
     ----------
     lockstep
-        All folds of a trial are trained side by side, an epoch of each before the next: a report is the mean
-        over all folds, after so many epochs. Else one fold after the other: a report is the mean over the
-        folds so far, and the iterations go on counting from fold to fold. In both cases it is that of the
-        best epoch so far, so that the last report is what the trial is worth.
+        If true, all folds of a trial are trained epoch by epoch in parallel, and a report is the mean over
+        all folds after an epoch. If false, one fold is trained after the other, a report is the mean over the
+        folds so far, and the number of the iteration continues from fold to fold. In both cases the report is
+        that of the best epoch so far, so the last report is the value of the trial.
     reduction_factor
-        Of the scheduler.
+        Reduction factor of the scheduler.
     """
 
     def __init__(
@@ -347,7 +350,7 @@ class Stock:
             metric=OBJECTIVE, mode="max", max_t=self._values.shape[1], reduction_factor=reduction_factor
         )
         self._n_begun = 0
-        self._trials: dict[int, Any] = {}  # row -> what Ray's objects need to know of a trial
+        self._trials: dict[int, Any] = {}  # row -> the parts of a Ray trial that Ray's objects need
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
         """Ask Ray's searcher."""
@@ -358,11 +361,11 @@ class Stock:
         self._search.suggest(trial.trial_id)
         row = self._over.row
         self._trials[row] = trial
-        self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # the scheduler looks at neither
+        self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # the scheduler uses neither
         return row, 0, self._seconds[row].tolist()
 
     def report(self, row: int, index: int) -> bool:
-        """Report as Tune does: to the scheduler, and the last result to the searcher."""
+        """Report to the scheduler, and the last result to the searcher, as Ray Tune does."""
         trial = self._trials[row]
         result = {"training_iteration": index + 1, OBJECTIVE: float(self._values[row, index])}
         stops = self._scheduler.on_trial_result(None, trial, result) == "STOP"

@@ -1,13 +1,13 @@
-"""What the report of a long study takes: to write it, to send it, and until a browser shows it.
+"""Measures the report of a long study: the time to write it, its size, and the time until a browser shows it.
 
     python -m benchmarks.report [--trials N] [--rounds N] [--quick]
 
-- write_s: `tuner report`, in a process of its own, on a study of 1,000 trials over a conditional space;
+- write_s: `tuner report` in a separate process, on a study of 1,000 trials over a conditional space;
 - size_mb: the HTML file, in millions of bytes;
 - first_paint_s: from the begin of the navigation to the first contentful paint, in headless Chromium;
-- loaded_s: to the end of its script, with the leaderboard and the scatter ready.
+- loaded_s: to the end of its script, when the leaderboard and the scatter plot are ready.
 
-The study is made by `benchmarks.made_study`. Needs a Chromium on the PATH.
+`benchmarks.made_study` makes the study. A Chromium has to be on the PATH.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Take each figure once."""
+    """Measure each figure once."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "tuner.cli", "report", str(folder)]
     subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)

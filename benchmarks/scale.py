@@ -1,17 +1,18 @@
-"""Data made ready for trials as they grow: seconds and memory per million interactions, ours and stock.
+"""Measures how the preparation of data scales: seconds and memory per million interactions, ours and stock.
 
     python -m benchmarks.scale [--data DIR] [--rounds N] [--quick]
 
-Online Retail is repeated 1, 4 and 16 times, each time with new users. Both ways begin with the Parquet file,
-split the newest 28 days twice and build the loader of training batches for each fold:
+Online Retail is repeated 1, 4 and 16 times, each time with new users. Both ways read the Parquet file, make
+two folds of 28 days, and build the loader of training batches for each fold:
 
 - ours: `load_source`, `development_dataset`, `make_folds`, then a SASRec with the fast paths;
 - stock: pandas, `Dataset.construct`, the same splitter, `filter_interactions` for the data set of each fold,
   and the test interactions with their external ids, as in `cross_validate`; then a plain SASRec.
 
-`prepare_s_per_million/x16` is ours, `stock_s_per_million/x16` RecTools', `ratio/x16` stock / ours; the
-`loader` figures are the loaders' part of each. Memory is GB per million: the peak of the process less what it
-held after its imports; `memory_ratio` is ours / stock. Ours also checks the data and takes their fingerprint.
+`prepare_s_per_million/x16` is ours, `stock_s_per_million/x16` is RecTools', and `ratio/x16` is stock / ours.
+The `loader` figures are the part of the loaders in each. Memory is in GB per million: the peak of the process
+minus its memory after the imports. `memory_ratio` is ours / stock. Ours also checks the data and computes
+their fingerprint.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ N_FOLDS, SIZE = 2, "28D"
 
 
 def repeat_users(source: Path, target: Path, copies: int) -> None:
-    """Write the interactions so many times, each time of new users."""
+    """Write the interactions `copies` times, each time with new users."""
     import pandas as pd
 
     frame = pd.read_parquet(source)
@@ -53,7 +54,7 @@ def repeat_users(source: Path, target: Path, copies: int) -> None:
 
 
 def ours(path: str) -> Iterable[Dataset]:
-    """Return the train data set of each fold, as a search makes them."""
+    """Return the train data set of each fold, made in the same way as in a search."""
     from tuner.config import Data, Folds
     from tuner.data.folds import development_dataset, make_folds
     from tuner.data.source import load_source
@@ -85,7 +86,7 @@ def stock(path: str) -> Iterable[Dataset]:
 
 
 def build_loaders(datasets: Iterable[Dataset], *, fast: bool) -> None:
-    """Build what gives the training batches of each fold."""
+    """Build the loader of training batches for each fold."""
     from rectools.models import SASRecModel
 
     from tuner.training.fast_paths import accelerate
@@ -99,7 +100,7 @@ def build_loaders(datasets: Iterable[Dataset], *, fast: bool) -> None:
 
 
 def measure(way: str, path: str) -> dict[str, float]:
-    """Do one way's work in this process."""
+    """Run one way in this process and measure it."""
     import torch
     from rectools.models import SASRecModel  # noqa: F401  # its import is not measured
 
@@ -119,7 +120,7 @@ def measure(way: str, path: str) -> dict[str, float]:
 
 
 def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the medians per million interactions, and ratios of them."""
+    """Return the medians per million interactions, and their ratios."""
     found: dict[str, float] = {}
     for copies in dict.fromkeys(run["copies"] for run in runs):
 
@@ -144,7 +145,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Return what was measured, for people: medians, and from the lowest to the highest."""
+    """Return a table of the measurements: the median, the lowest and the highest value."""
     lines = [f"{'data':<6}{'way':<8}{'seconds':>24}{'of these loaders':>24}{'peak GB':>22}"]
     for copies, way in dict.fromkeys((run["copies"], run["way"]) for run in runs):
         mine = [run for run in runs if (run["copies"], run["way"]) == (copies, way)]

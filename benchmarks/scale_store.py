@@ -1,11 +1,11 @@
-"""A search of ten thousand trials that do nothing: what choosing and storing them costs.
+"""Measures the cost to choose and store trials: a search of ten thousand trials that train nothing.
 
-A loop plays Ray Tune: it asks the searcher for a trial, reports made-up metrics, ends it. Searcher, referee,
-sampler, store, journal and leaderboard are the real ones.
+A loop takes the part of Ray Tune: it asks the searcher for a trial, reports made-up metrics, and ends the
+trial. Searcher, referee, sampler, store, journal and leaderboard are the real ones.
 
     python -m benchmarks.scale_store [--trials 10000]
 
-Prints a table and writes benchmarks/results/scale_store.json.
+It prints a table and writes benchmarks/results/scale_store.json.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tuner.trials.records import Evaluation
 
 OBJECTIVE, N_FOLDS, EPOCHS, SEED = "NDCG@10", 2, 3, 60
 REPORTED = ("HitRate@10", "MAP@10", "CoveredUsers@10")
-#: Trials whose times are averaged for one figure.
+#: Number of trials whose times are averaged for one figure.
 SPAN = 100
 
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def search(folder: Path, n_trials: int) -> dict[str, Any]:
-    """Run all trials one after the other; return the seconds of each, and of its suggestion."""
+    """Run all trials one after the other; return the seconds of each trial and of its suggestion."""
     store = open_store(
         folder,
         name="scale",
@@ -109,11 +109,9 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
             suggestions.append(suggested - start)
             if len(trials) % 1000 == 0:
                 print(f"{len(trials):>6} trials, {time.perf_counter() - began:7.1f} s", file=sys.stderr)
-        elif (
-            len(trials) == n_trials
-        ):  # all have begun; the best that rest are taken up as far as the study says
+        elif len(trials) == n_trials:  # all trials have begun; now the best paused trials are resumed
             ending += taken
-        else:  # one that rested goes on: its time is part of what the search's last new trial cost
+        else:  # a paused trial is promoted: its time is added to the newest trial of the search
             trials[-1] += taken
     return {
         "trial_s": trials,
@@ -125,7 +123,7 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
 
 
 def play(searcher: StudySearcher, trial_id: str, params: Mapping[str, Value]) -> None:
-    """Report what a trial with these params would, until its end or until it is stopped."""
+    """Report made-up evaluations for a trial with these params, until its end or until it is stopped."""
     for fold in range(N_FOLDS):
         for epoch in range(1, EPOCHS + 1):
             value = worth(params) * (1 - 0.5**epoch) + 0.001 * fold
@@ -144,7 +142,7 @@ def worth(params: Mapping[str, Value]) -> float:
 
 
 def time_leaderboard(folder: Path) -> float:
-    """Return the seconds of `tuner leaderboard`, from its start to its end."""
+    """Return the seconds that `tuner leaderboard` takes."""
     command = [sys.executable, "-m", "tuner.cli", "leaderboard", str(folder)]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -152,7 +150,7 @@ def time_leaderboard(folder: Path) -> float:
 
 
 def summarise(raw: Mapping[str, Any], n_trials: int) -> dict[str, float]:
-    """Return the figures that the raw times come to."""
+    """Return the figures of the raw times."""
     trials, suggestions = raw["trial_s"], raw["suggest_s"]
 
     def suggest_ms(at: int) -> float:
@@ -172,7 +170,7 @@ def summarise(raw: Mapping[str, Any], n_trials: int) -> dict[str, float]:
 
 
 def by_span(seconds: Sequence[float]) -> list[float]:
-    """Return the seconds of each span of trials: ten thousand raw numbers tell nobody more."""
+    """Return the seconds of each span of trials. Ten thousand raw numbers would only make the file long."""
     return [round(sum(seconds[start : start + SPAN]), 3) for start in range(0, len(seconds), SPAN)]
 
 

@@ -1,20 +1,22 @@
-"""The same study on one, two and three hosts: how much faster more hosts make it.
+"""Measures how a study scales with hosts: the same study on one, two and three hosts.
 
     python -m benchmarks.scaling [--rounds N] [--quick]
 
-A host is a node of a Ray cluster with one CPU, a raylet of its own on this machine; the head is one more,
-without a CPU for trials, as in cluster.yaml. `tuner run --address` runs 40 trials of a model of the user's
-own whose fit
+A host is a node of a Ray cluster with one CPU: a separate raylet on this machine. The head is one more node
+without a CPU for trials, as in cluster.yaml. `tuner run --address` runs 40 trials of a custom model whose fit
 
-- `compute`: makes a fixed number of hashes, about two seconds of one core; on as many hosts as the machine
-  has cores, of which Ray and the driver take their part. With more it would measure the machine;
-- `sleep`: sleeps for two seconds; on up to three hosts. No core is busy, so what an efficiency lacks of 1
-  is the driver's, the store's and Ray's.
+- `compute`: computes a fixed number of hashes, which takes about two seconds of one core. It runs on at most
+as
+  many hosts as the machine has cores; Ray and the driver need these cores, too. With more hosts it would
+  measure the machine;
+- `sleep`: sleeps for two seconds, on up to three hosts. No core is busy, so the loss of efficiency is caused
+by
+  the driver, the store and Ray.
 
-Every trial has one fold, which is evaluated. TPE suggests; no trial is stopped. Rates count from the moment
-at which the first trial runs to the one at which the end of the last is noted, so without the start of Ray
-and of the workers, which is paid once. Efficiency is the rate over the number of hosts and the rate of one.
-All are medians over rounds, which take turns.
+Every trial has one fold, which is evaluated. TPE suggests; no trial is stopped. Rates are measured from the
+moment when the first trial runs to the moment when the end of the last one is recorded. So the start of Ray
+and of the workers, which happens once, is not included. Efficiency is the rate divided by the number of hosts
+and by the rate of one host. All figures are medians over rounds.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from benchmarks.measuring import (
 from tuner.trials.status import TrialStatus
 
 SECONDS = 2
-#: Of SHA-256 in PBKDF2, which lets other threads run; about `SECONDS` on one core.
+#: Number of SHA-256 hashes in PBKDF2, which lets other threads run. They take about `SECONDS` on one core.
 HASHES = 10_000_000
 TRIALS, HOSTS = 40, (1, 2, 3)
 
@@ -86,7 +88,7 @@ MODEL = textwrap.dedent(
 
 
 def costly(way: str, n_trials: int) -> dict[str, Any]:
-    """Return a study of trials that cost the same, each of them another point."""
+    """Return a study of trials that all cost the same. Each trial is another point."""
     cost = {"seconds": float(SECONDS)} if way == "sleep" else {"hashes": HASHES}
     return {
         "study": "costly",
@@ -101,7 +103,7 @@ def costly(way: str, n_trials: int) -> dict[str, Any]:
 
 
 def measure(way: str, n_hosts: int, n_trials: int) -> dict[str, float]:
-    """Run the study on so many hosts; return its seconds, and the trials' own."""
+    """Run the study on `n_hosts` hosts; return its seconds, and the median of its trials'."""
     from ray.cluster_utils import Cluster
 
     from benchmarks.small_study import write_study
@@ -122,7 +124,7 @@ def measure(way: str, n_hosts: int, n_trials: int) -> dict[str, float]:
 
 
 def times(folder: Path, n_trials: int) -> dict[str, float]:
-    """Return the seconds of a study, and the median of its trials', from its store."""
+    """Return the seconds of a study and the median of its trials, from its store."""
     from tuner.store import read_records
 
     found = [
@@ -139,14 +141,14 @@ def times(folder: Path, n_trials: int) -> dict[str, float]:
 
 
 def rate(runs: list[dict[str, Any]], way: str, n_hosts: int) -> float:
-    """Return the trials a second, the median over rounds."""
+    """Return the trials per second, as the median over rounds."""
     return median(
         run["n_trials"] / run["seconds"] for run in runs if (run["way"], run["hosts"]) == (way, n_hosts)
     )
 
 
 def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Return rates, and efficiencies against one host."""
+    """Return rates, and efficiencies relative to one host."""
     found: dict[str, float] = {}
     for way, n_hosts in dict.fromkeys((run["way"], run["hosts"]) for run in runs):
         name = f"{way}_{n_hosts}_hosts"
@@ -156,7 +158,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Return seconds, rates and efficiencies for people: medians, and from the lowest to the highest."""
+    """Return a table of seconds (median, lowest and highest), rates and efficiencies."""
     found = figures(runs)
     lines = [f"{'trials':<10}{'hosts':>6}{'seconds':>24}{'trials/s':>10}{'efficiency':>12}"]
     for way, n_hosts in dict.fromkeys((run["way"], run["hosts"]) for run in runs):

@@ -1,21 +1,25 @@
-"""What a search must spend to find as good a model: searches replayed on recorded curves.
+"""Measures the compute that a search needs to find a good model, by replays of recorded learning curves.
 
     python -m benchmarks.search_quality [--seeds 100] [--workers 4] [--only NAME ...] [--quick]
 
-Nothing is trained: `benchmarks/recorded/retail.npz` has what each of its configurations gave at every epoch
-of every fold, and when (see `benchmarks.record_table`). Each contender searches it once with each seed, with
-a virtual clock and so many workers, until the best configuration is complete or all have run or were stopped
-(see `benchmarks.replay`).
+Nothing is trained. `benchmarks/recorded/retail.npz` has the objective and the time of each configuration at
+every epoch of every fold (see `benchmarks.record_table`). Each contender searches the table once with each
+seed, with a virtual clock and virtual workers. A search ends when the best configuration is complete, or when
+all configurations have run or were stopped (see `benchmarks.replay`).
 
-It has *reached* the best once a trial with all its folds is within 1 % of the table's best validation score.
-Compute is in worker-seconds, as a share of what running the whole table takes. `missed` is the share of the
-seeds in which it never reached it, which count as infinite compute; `regret` the mean of how far below the
-table's best its own best is at the end. `compute_vs_random` and the others are ratios of medians and of 90th
-percentiles over the seeds, ours over the other's; `stock` is the better one of Ray's two ways. With rules
-switched off, ours is searched with the first 30 seeds.
+A search has *reached* the best when a complete trial is within 1 % of the table's best validation score.
 
-Prints a table and writes benchmarks/results/search_quality.json, and draws search_quality.svg beside it. With
-`--only`, `--keep` takes the runs of other contenders over from the last result.
+- Compute is in worker-seconds, as a share of the compute for the whole table.
+- `missed` is the share of the seeds with which the search never reached the best. They count as infinite
+compute.
+- `regret` is how far the search's best is below the table's best at the end, as a mean.
+- `compute_vs_random` and the others are ratios (ours / other) of medians and of 90th percentiles over the
+seeds.
+  `stock` is the better one of Ray's two ways.
+- Variants of ours with a rule switched off use only the first 30 seeds.
+
+It prints a table, writes benchmarks/results/search_quality.json, and draws search_quality.svg beside it. With
+`--only`, `--keep` copies the runs of other contenders from the last result.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ from tuner.config import Halving, Race, Sampler, Stopping, study_from_mapping
 from tuner.preparation.prepare import study_space
 from tuner.space import Space
 
-#: How far below the table's best, as a share of it, is as good.
+#: Distance from the table's best, as a share of it, at which a trial counts as equally good.
 CLOSE = 0.01
 QUANTILES = {"p10": 10, "p25": 25, "median": 50, "p75": 75, "p90": 90}
 
@@ -54,7 +58,7 @@ def _ours(halving: Halving | None, race: Race | None, *, sampler: str = "tpe") -
     return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=sampler))
 
 
-#: By name; `stock` is Ray's OptunaSearch with ASHA.
+#: Contenders by name; `stock` is Ray's OptunaSearch with ASHA.
 CONTENDERS: dict[str, Make] = {
     "random": _random,
     "stock, fold by fold": partial(Stock, lockstep=False),
@@ -66,32 +70,33 @@ CONTENDERS: dict[str, Make] = {
     "ours, random with both rules": _ours(Halving(), Race(), sampler="random"),
 }
 STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
-#: Seeds of the contenders of which no ratio is wanted.
+#: Number of seeds of the contenders for which no ratio is computed.
 FEWER_SEEDS = 30
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one search came to.
+    """Result of one search.
 
     Attributes
     ----------
     reached
-        Compute until a complete trial was close to the best, as a share of the whole table's; inf: never.
+        Compute until the best was reached, as a share of the compute for the whole table; inf if it never
+        was.
     regret
-        How far below the table's best its own best was at the end, as a share.
+        How far the search's best was below the table's best at the end, as a share of the table's best.
     """
 
     reached: float
     regret: float
 
     def to_plain(self) -> dict[str, float | None]:
-        """Return it as JSON types, which know no infinity."""
+        """Return it as JSON types. JSON has no infinity, so it becomes None."""
         return {"reached": self.reached if self.reached < math.inf else None, "regret": self.regret}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, float | None]) -> Outcome:
-        """Read what `to_plain` gave."""
+        """Return the outcome of a dictionary that `to_plain` made."""
         reached = plain["reached"]
         return cls(math.inf if reached is None else reached, plain["regret"] or 0.0)
 
@@ -99,9 +104,9 @@ class Outcome:
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=4, help="of the virtual cluster")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of this machine")
-    parser.add_argument("--table", default="retail", help="that is searched, of benchmarks/recorded")
+    parser.add_argument("--workers", type=int, default=4, help="number of workers of the virtual cluster")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
+    parser.add_argument("--table", default="retail", help="table in benchmarks/recorded to search")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument(
         "--keep",
@@ -109,25 +114,25 @@ def main() -> None:
         choices=CONTENDERS,
         default=[],
         metavar="NAME",
-        help="take their runs over from the last result: nothing is random but for the seed",
+        help="copy the runs of these contenders from the last result; a run depends only on its seed",
     )
     arguments = parser.parse_args()
     seeds = range(4 if arguments.quick else arguments.seeds)
     facts, table = machine(), _table(arguments.table)
     settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
-    kept = last_runs(arguments.keep, settings) if arguments.keep else {}
+    copied = last_runs(arguments.keep, settings) if arguments.keep else {}
     jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         outcomes = list(pool.map(partial(search, name=arguments.table, n_workers=arguments.workers), jobs))
     runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
-    runs |= kept
+    runs |= copied
     for (name, _), outcome in zip(jobs, outcomes, strict=True):
         runs[name].append(outcome)
     found = figures(runs)
     print("\n".join(f"{name:<42}{value:>10g}" for name, value in found.items()))
     if {"ours", "random", *STOCK} <= runs.keys() and arguments.table == "retail":
-        if kept:
-            settings["of the contenders taken over from the run before"] = len(kept)
+        if copied:
+            settings["contenders copied from the last result"] = len(copied)
         raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
         result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
         print(write_results("search_quality", {**result, "runs": raw}))
@@ -136,7 +141,7 @@ def main() -> None:
 
 
 def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str, list[Outcome]]:
-    """Return the runs of some contenders in the last result, which must have been made alike."""
+    """Return the runs of some contenders from the last result, which must have the same settings."""
     last = json.loads((RESULTS / "search_quality.json").read_text(encoding="utf-8"))
     if any(last["settings"].get(key) != value for key, value in settings.items()):
         msg = f"the last result must be of {settings}, but is of {last['settings']}"
@@ -145,12 +150,12 @@ def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str,
 
 
 def n_seeds(name: str) -> float:
-    """Return the most seeds that a contender searches with."""
+    """Return the largest number of seeds that a contender uses."""
     return math.inf if name in {"ours", "random", *STOCK} else FEWER_SEEDS
 
 
 def search_space(table: Table) -> Space:
-    """Return the space that a table was drawn from."""
+    """Return the space from which the configurations of a table were drawn."""
     study = table.facts["study"]
     data = {"interactions": "not read", **study["data"]}
     return study_space(study_from_mapping({**study, "data": data}))
@@ -167,7 +172,7 @@ def _space(name: str) -> Space:
 
 
 def search(job: tuple[str, int], name: str, n_workers: int) -> Outcome:
-    """Let a contender search the recorded table of a name with a seed."""
+    """Let a contender search a recorded table with a seed. A job is the contender's name and the seed."""
     contender, seed = job
     return outcome_of(_table(name), CONTENDERS[contender](_table(name), _space(name), seed), n_workers)
 
@@ -186,7 +191,7 @@ def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
 
 
 def figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
-    """Return the figures of each contender, and the ratios that are wanted."""
+    """Return the figures of each contender, and the ratios."""
     found: dict[str, float] = {}
     if {"ours", "random", *STOCK} <= runs.keys():
         ours = runs["ours"]
@@ -203,7 +208,7 @@ def figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
 
 
 def quantile(outcomes: Sequence[Outcome], percent: float) -> float:
-    """Return the compute within which so many percent of the searches had reached the best; inf: never."""
+    """Return the compute within which `percent` of the searches reached the best; inf if fewer reached it."""
     return float(np.percentile([one.reached for one in outcomes], percent, method="higher"))
 
 
@@ -213,12 +218,12 @@ def missed(outcomes: Sequence[Outcome]) -> float:
 
 
 def regret(outcomes: Sequence[Outcome]) -> float:
-    """Return the mean of how far below the best they ended."""
+    """Return the mean regret of searches."""
     return round(float(np.mean([one.regret for one in outcomes])), 6)
 
 
 def _ratio(ours: Sequence[Outcome], others: Sequence[Outcome], percent: float) -> float:
-    """Return ours over the others' at a percentile; a search that never ends is beaten by any that does."""
+    """Return ours / theirs at a percentile of the compute; inf if ours is infinite."""
     mine, theirs = quantile(ours, percent), quantile(others, percent)
     return round(mine / theirs, 3) if mine < math.inf else math.inf
 

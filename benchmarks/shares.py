@@ -1,4 +1,4 @@
-"""Draws which share of the searches had reached the best, over the compute that they had spent."""
+"""Draws the share of the searches that have reached the best, over the compute."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def draw(reached: Mapping[str, Sequence[float]]) -> str:
-    """Return an SVG with a line of steps for each contender.
+    """Return an SVG with a step line for each contender.
 
     Parameters
     ----------
     reached
-        By contender: compute until the best was reached, as a share of the whole table's; inf: never.
+        Compute until the best was reached, by contender, as a share of the whole table's; inf if it never
+        was.
     """
     colours = dict(zip(reached, COLOURS, strict=False))
     lines = [line for name, colour in colours.items() for line in _steps(reached[name], colour)]

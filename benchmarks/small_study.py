@@ -1,4 +1,4 @@
-"""A small study on made-up data, for what is measured about the tuner itself."""
+"""A small study on made-up data, to measure the tuner itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 __all__ = ["SMALL_STUDY", "write_interactions", "write_study"]
 
-#: Trials of a second or two: two folds of 80 users, models as small as they get.
+#: A study whose trials take a second or two: two folds of 80 users, and very small models.
 SMALL_STUDY: dict[str, Any] = {
     "study": "small",
     "data": {"interactions": "clicks.csv"},
@@ -40,7 +40,7 @@ SMALL_STUDY: dict[str, Any] = {
 
 
 def write_interactions(path: Path) -> None:
-    """Write walks of 80 users over a ring of 40 items, with noise: there is an order to learn."""
+    """Write walks of 80 users over a ring of 40 items with noise, so that models can learn an order."""
     rng = np.random.default_rng(7)
     rows = []
     for user in range(80):
@@ -52,7 +52,7 @@ def write_interactions(path: Path) -> None:
 
 
 def write_study(folder: Path, study: dict[str, Any]) -> Path:
-    """Write the data and a study beside them; return the path of the study."""
+    """Write the data and a study into a folder; return the path of the study."""
     write_interactions(folder / "clicks.csv")
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")

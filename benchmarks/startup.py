@@ -1,14 +1,15 @@
-"""How long a person waits: for the first report of a small study, for the help, for the leaderboard.
+"""Measures how long a person waits: for the first report of a small study, the help, and the leaderboard.
 
     python -m benchmarks.startup [--rounds N] [--quick]
 
-- first_report: from the command `tuner run` to the first evaluation in the study's store: imports, data,
-  folds, Ray's start, a worker's start, and the first baseline on one fold;
+- first_report: from the command `tuner run` to the first evaluation in the study's store. This includes
+imports,
+  data, folds, the start of Ray and of a worker, and the first baseline on one fold;
 - help: `tuner --help`;
 - leaderboard: `tuner leaderboard` on that study when it is done.
 
-All are seconds of the day, in processes of their own; programs and data are in the file cache after the first
-round.
+All figures are wall time in seconds, in separate processes. After the first round, programs and data are in
+the file cache.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from statistics import median
 from benchmarks.measuring import command_line, environment, machine, middle_and_spread, write_results
 from benchmarks.small_study import SMALL_STUDY, write_study
 
-REPORT = '"evaluation:'  # begins the key of an evaluation in the journal
+REPORT = '"evaluation:'  # first part of the key of an evaluation in the journal
 
 
 def tuner(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start the command line as a user does, without its words."""
+    """Start the command line as a user does, without its output."""
     return subprocess.Popen(
         [sys.executable, "-m", "tuner.cli", *arguments],
         cwd=folder,
@@ -38,7 +39,7 @@ def tuner(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def seconds_of(folder: Path, *arguments: str) -> float:
-    """Return how long a command takes."""
+    """Return the seconds that a command takes."""
     began = time.perf_counter()
     code = tuner(folder, *arguments).wait()
     taken = time.perf_counter() - began
@@ -63,7 +64,7 @@ def first_report(folder: Path) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Take each time once, on a new study."""
+    """Measure each time once, on a new study."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_study(folder, SMALL_STUDY)

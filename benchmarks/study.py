@@ -1,22 +1,22 @@
-"""A whole study, five ways: the same 16 configurations on the same 2 folds, 2 at once.
+"""Measures a whole study, run in five ways: the same 16 configurations on the same 2 folds, 2 at once.
 
     python -m benchmarks.study [--data NAME ...] [--rounds N] [--configurations N] [--epochs N]
 
 - loop: a plain loop over RecTools' `cross_validate`, one process with two threads;
-- ray: Ray Tune as its documentation shows it, `cross_validate` in a function, two workers with one thread;
+- ray: Ray Tune as in its documentation, with `cross_validate` in a function, and two workers with one thread;
 - ray_reuse: the same with `reuse_actors`;
 - tuner_slow: `tuner run` with the fast paths off;
 - tuner: `tuner run`.
 
-Configurations are points of the guide's space with all sizes fixed, each trained for one epoch a fold. The
-data are every sixth user of Amazon Beauty, where it is at hand: short histories and many items; and
-MovieLens (the rows of `examples/movielens.py`): histories that fill every session, so that there is no
+Configurations are points of the guide's space with fixed sizes, each trained for one epoch on each fold. The
+data are every sixth user of Amazon Beauty, if it is available (short histories and many items), and MovieLens
+(the rows of `examples/movielens.py`), whose histories fill every session, so that the fast paths have no
 padding to save.
 
-All ways set the same seed before each fold, so that their metrics can be compared, and evaluate after the
-last epoch alone, as `cross_validate` does. Wall time is from the command to its end, imports and Ray's
-start included. Processor time and memory are those of all processes together, looked up ten times a second;
-memory is the sum of what each has for itself and its part of what is shared.
+All ways set the same seed before each fold, so that their metrics can be compared. They evaluate only after
+the last epoch, as `cross_validate` does. Wall time is from the command to its end, including imports and the
+start of Ray. CPU time and memory are sums over all processes, measured ten times a second. The memory of a
+process is its own memory plus its part of the shared memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEAUTY = DATA / "amazon-beauty-5core" / "interactions.parquet"
-#: Of Beauty's users, one in so many is taken: with all, the ways without the tuner take hours.
+#: One in this many users of Beauty is used. With all of them, the ways without the tuner take hours.
 ONE_IN = 6
 WAYS = ("loop", "ray", "ray_reuse", "tuner_slow", "tuner")
 SIZES = {"n_factors": 64, "n_blocks": 2, "session_max_len": 50, "batch_size": 128}
@@ -53,7 +53,7 @@ OBJECTIVE = "NDCG@10"
 
 
 def study(folder: Path, configurations: list[dict[str, Any]], epochs: int, *, fast: bool) -> dict[str, Any]:
-    """Return the study file: the configurations are its baselines, and nothing is searched."""
+    """Return the study. The configurations are its baselines, and there are no searched trials."""
     return {
         "study": "benchmark",
         "data": {"interactions": str(folder / "interactions.csv")},
@@ -69,7 +69,7 @@ def study(folder: Path, configurations: list[dict[str, Any]], epochs: int, *, fa
 
 
 def draw_configurations(n: int) -> list[dict[str, Any]]:
-    """Return feasible points of the guide's space, SASRec and BERT4Rec in turn."""
+    """Return feasible points of the guide's space, with SASRec and BERT4Rec in turn."""
     import random
 
     from tuner.models.feasibility import infeasible
@@ -100,7 +100,7 @@ def cross_validated(folder: Path, params: Mapping[str, Any]) -> list[float]:
     from rectools.models import model_from_params
 
     class OneFold(Splitter):
-        """One fold of another splitter, so that each can have its seed."""
+        """One fold of another splitter, so that each fold can have its own seed."""
 
         def __init__(self, index: int) -> None:
             super().__init__()
@@ -163,7 +163,7 @@ def run_tuner(folder: Path, way: str) -> list[list[float]]:
 
 
 def run_way(way: str, folder: Path) -> None:
-    """Run one way in this process and write what it found."""
+    """Run one way in this process and write its values."""
     jobs = json.loads((folder / "jobs.json").read_text())
     if way == "loop":
         values = run_loop(folder, jobs)
@@ -178,7 +178,7 @@ def run_way(way: str, folder: Path) -> None:
 
 
 class Watch(threading.Thread):
-    """Adds up the processor time and the memory of a process and all below it."""
+    """Sums the CPU time and the memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -226,7 +226,7 @@ def _memory(pid: int) -> int:
 
 
 def measure(way: str, folder: Path) -> dict[str, Any]:
-    """Run one way in a process of its own."""
+    """Run one way in a separate process and measure it."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2" if way == "loop" else "1", "PYTHONWARNINGS": "ignore"}
     log = folder / f"{way}.log"
     began = time.perf_counter()
@@ -325,9 +325,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--configurations", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=1)
-    at_hand = ["beauty", "movielens"] if BEAUTY.exists() else ["movielens"]
+    available = ["beauty", "movielens"] if BEAUTY.exists() else ["movielens"]
     parser.add_argument(
-        "--data", nargs="+", choices=at_hand, default=at_hand, help="the first one's ratios are the headline"
+        "--data",
+        nargs="+",
+        choices=available,
+        default=available,
+        help="the headline has the first one's ratios",
     )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -1,10 +1,10 @@
-"""Write the figures of `results/*.json` into README.md here and the project's, so that none is typed by hand.
+"""Writes the figures of `results/*.json` into benchmarks/README.md and README.md, so that no figure is typed.
 
     python -m benchmarks.tables
 
-A line `<!-- table NAME -->` begins a table, `<!-- end -->` ends it; what stands between them is replaced.
-`<!-- table NAME PART -->` takes only the figures that begin with `PART/`. A figure `a/b` stands in row `a`
-and column `b` where `b` is one of the benchmark's columns.
+A line `<!-- table NAME -->` begins a table, and `<!-- end -->` ends it. The text between them is replaced.
+`<!-- table NAME PART -->` takes only the figures that begin with `PART/`. If `b` is one of the benchmark's
+columns, a figure `a/b` is in row `a` and column `b`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TARGETS", "fill", "table"]
 PAGES = (Path(__file__).parent / "README.md", Path(__file__).parents[1] / "README.md")
 _TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
-#: Last parts of names that are columns, by benchmark.
+#: Last parts of the names of figures that are columns, by benchmark.
 COLUMNS = {
     "step": ("allocator", "paths", "memory", "spread", "loss_difference"),
     "step_cuda": ("tf32", "bf16", "memory", "gb", "spread", "loss_difference"),
@@ -36,8 +36,8 @@ COLUMNS = {
     "search_quality": ("p10", "p25", "median", "p75", "p90", "missed", "regret"),
 }
 _STEP_SOFTMAX = {"sasrec": (8.0, 3.5), "bert4rec": (10.0, 4.0), "hstu": (8.0, 3.5), "next_action": (6.0, 3.0)}
-_STEP_NEGATIVES = (4.0, 3.0)  # on Beauty, on Retail; for gBCE and sampled_softmax
-#: The lowest and the highest value that is wanted, by benchmark and figure.
+_STEP_NEGATIVES = (4.0, 3.0)  # on Beauty and on Retail, for gBCE and sampled_softmax
+#: Lowest and highest value of the target, by benchmark and figure.
 TARGETS = {
     "step": {
         f"{model}/{loss}/{data}": ((softmax if loss == "softmax" else _STEP_NEGATIVES)[at], float("inf"))
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def fill(text: str) -> str:
-    """Return the text with the table of each result between its markers."""
+    """Return the text with the new table of each result between its markers."""
     return _TABLE.sub(lambda found: f"{found[1]}{_section(found[2], found[3])}{found[4]}", text)
 
 
@@ -98,7 +98,7 @@ def _section(name: str, part: str | None) -> str:
 
 
 def table(name: str, result: Mapping[str, Any]) -> str:
-    """Return a result as Markdown: its figures, its targets, its machine."""
+    """Return a result as Markdown: its figures, its targets and its machine."""
     columns = COLUMNS.get(name, ())
     rows: dict[str, dict[str, float]] = {}
     for key, value in result["figures"].items():
@@ -113,12 +113,12 @@ def table(name: str, result: Mapping[str, Any]) -> str:
     for row, values in rows.items():
         cells = (_shown(values[column]) if column in values else "" for column in shown)
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
-    said = [*_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
-    return "\n".join([*lines, "", *said]) + "\n"
+    below = [*_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
+    return "\n".join([*lines, "", *below]) + "\n"
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what a result lists beside its figures, such as the models that it compares."""
+    """Return the table of a result's rows, such as the compared models; empty if it has no rows."""
     if not rows:
         return []
     shown = [key for key, value in rows[0].items() if not isinstance(value, list)]

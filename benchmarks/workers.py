@@ -1,25 +1,28 @@
-"""Whether a worker grows: many small trials in one process, as a reused actor runs them.
+"""Measures whether the memory of a worker grows: many small trials in one process, as in a reused actor.
 
     python -m benchmarks.workers [--trials N] [--quick]
 
-Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds,
-between the very steps that `tuner.execution.trainable` puts around it: freed memory is kept, its log is a
-file, the clean-up follows. The environment is a worker's. Resident memory is read after each clean-up.
+Each trial is another random point of the guide's space with the smallest sizes, evaluated on two folds. It
+runs inside `tuner.execution.sandbox.attempt`, as a trial of a search does: that function keeps freed memory,
+writes the log to a file and cleans up. The environment is that of a worker. Resident memory is read after
+each clean-up.
 
-`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials;
-`first_mb` and `last_mb` are the memory after the first and the last one. Also draws `results/workers.svg`.
+`growth_mb_per_100_trials` is the slope of a straight line through all but the first quarter of the trials.
+oneDNN caches compiled operators, one for each shape, so memory grows while trials bring new shapes.
+`ONEDNN_PRIMITIVE_CACHE_CAPACITY=0` shows the memory without that cache. `first_mb` and `last_mb` are the
+memory after the first and the last trial. Also draws `results/workers.svg`.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,31 +35,30 @@ from benchmarks.measuring import (
     write_results,
 )
 
+if TYPE_CHECKING:
+    from tuner.data.folds import Fold
+    from tuner.evaluation import Plan
+    from tuner.trials.messages import Job
+
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 240, 60, 40
 
 
 def resident_mb() -> float:
-    """Return the memory of this process that is in use, in MB."""
+    """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure(n_trials: int) -> dict[str, list[float]]:
     """Run the trials in this process; return the memory in MB after each of them."""
-    import torch
-
     from benchmarks.small_study import SMALL_STUDY, write_study
     from tuner.config import Study
-    from tuner.evaluation import evaluate_folds
-    from tuner.execution.trainable import _clean_up, _trial_log
     from tuner.models.build import trial_params
     from tuner.models.feasibility import infeasible
     from tuner.preparation.prepare import prepare
     from tuner.space.describe import sample
-    from tuner.training.memory import keep_freed_memory
     from tuner.trials.messages import Job
 
-    torch.set_num_threads(1)
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -64,28 +66,39 @@ def measure(n_trials: int) -> dict[str, list[float]]:
         os.chdir(folder)
         prepared = prepare(Study.load(path), lambda _line: None)
         generator = random.Random(60)
-        gc.freeze()  # as the first trial of a worker does
         while len(memory) < n_trials:
             params = sample(prepared.space, generator)
             if infeasible(params):
                 continue
             job = Job(len(memory), trial_params(params, 1), (60, 61), "trial")
-            keep_freed_memory()
-            with _trial_log(folder / f"{job.number}.log", job):
-                evaluate_folds(
-                    job.params, prepared.folds, prepared.plan, job.seeds, _ignore, report_users=_ignore
-                )
-                _clean_up()
+            _run(job, prepared.folds, prepared.plan, folder / f"{job.number}.log")
             memory.append(resident_mb())
     return {"memory_mb": [round(value, 2) for value in memory]}
 
 
+def _run(job: Job, folds: Sequence[Fold], plan: Plan, log: Path) -> None:
+    """Run one trial as a worker does.
+
+    Raises
+    ------
+    RuntimeError
+        If the trial failed: the memory of a failed trial says nothing.
+    """
+    from tuner.evaluation import evaluate_folds
+    from tuner.execution.sandbox import attempt
+
+    work = partial(evaluate_folds, job.params, folds, plan, job.seeds, _ignore, report_users=_ignore)
+    failure = attempt(work, job, log=log, threads=1, timeout=None)
+    if failure is not None:
+        raise RuntimeError(f"trial {job.number} failed: {failure.cause}")
+
+
 def _ignore(_result: object) -> None:
-    """Take a report and let go of it."""
+    """Accept a report and drop it."""
 
 
 def figures(memory: Sequence[float]) -> dict[str, float]:
-    """Return the growth, and where it began and ended."""
+    """Return the growth of the memory, and its first and last value."""
     settled = memory[len(memory) // 4 :]
     slope = float(np.polyfit(np.arange(len(settled)), settled, 1)[0])
     return {
@@ -96,7 +109,7 @@ def figures(memory: Sequence[float]) -> dict[str, float]:
 
 
 def draw(memory: Sequence[float]) -> str:
-    """Return resident memory over trials as an SVG picture; the axis of memory begins at zero."""
+    """Return resident memory over trials as SVG. The axis of memory begins at zero."""
     top = 1.1 * max(memory)
 
     def place(index: float, value: float) -> tuple[float, float]:

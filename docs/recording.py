@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tuner.monitoring.console import Progress
 from tuner.store import read_records
-from tuner.workflows.watch import facts_of, take_up
+from tuner.workflows.watch import facts_of, show_running
 
 IMAGE = Path(__file__).with_name("images") / "run.svg"
 WIDTH = 112
@@ -27,13 +27,13 @@ def main(folder: Path, log: Path, *options: str) -> None:
     terminal = Console(record=True, width=WIDTH, height=40, file=io.StringIO(), force_terminal=True)
     progress = Progress(terminal, **facts_of(stored, folder), folder=f"studies/{folder.name}")
     progress.remember(stored.records)
-    take_up(stored.records, progress)
+    show_running(stored.records, progress)
     command = " ".join(["tuner run", f"examples/{folder.name}.yaml", *options])
     terminal.print(f"[bold]$[/bold] {command}", highlight=False)
     for line in log.read_text(encoding="utf-8").splitlines():
         shown = line.replace(str(folder), f"studies/{folder.name}")
         terminal.print(shown, highlight=False, markup=False, no_wrap=True, overflow="ellipsis")
-    terminal.print(progress.standing())
+    terminal.print(progress.live_table())
     # Fonts of another host are no part of the picture.
     drawn = re.sub(r"@font-face \{.*?\}", "", terminal.export_svg(title="tuner run"), flags=re.DOTALL)
     IMAGE.write_text(drawn, encoding="utf-8")

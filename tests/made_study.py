@@ -33,10 +33,9 @@ def make_study(folder: Path, text: str = STUDY) -> Path:
     from tuner.evaluation import evaluate_folds
     from tuner.models.build import trial_params
     from tuner.preparation.prepare import prepare
-    from tuner.store import open_store
     from tuner.trials.objective import summarise
     from tuner.trials.outcomes import Stop
-    from tuner.workflows.run import _snapshot
+    from tuner.workflows.opening import open_prepared, write_snapshot
 
     write_interactions(folder / "clicks.csv")
     (folder / "study.yaml").write_text(text, encoding="utf-8")
@@ -44,15 +43,8 @@ def make_study(folder: Path, text: str = STUDY) -> Path:
     results = folder / "studies" / study.study
     results.mkdir(parents=True)
     prepared = prepare(study, lambda line: None)
-    store = open_store(
-        results,
-        name=study.study,
-        direction="maximize",
-        sampler=study.search.sampler,
-        seed=study.search.seed,
-        facts=prepared.facts,
-    )
-    _snapshot(study, results)
+    store = open_prepared(prepared, results)
+    write_snapshot(study, results)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
     torch.set_num_threads(1)
     for baseline in prepared.baselines:

@@ -34,7 +34,7 @@ from tests.finished import ROOT, readme_study
 from tuner.cli import _parser, main
 from tuner.config import Study
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 #: Commands that are not run here: how they begin, why, and the test that runs them for real.
@@ -42,6 +42,17 @@ ELSEWHERE = {
     "make quickstart": ("makes an environment; minutes", "tests/test_docs.py::test_quickstart"),
     "make test": ("is what runs this", None),
     "make check": ("is what CI runs beside the tests", None),
+    "make quick": ("is a part of what runs this", None),
+    "make venv": ("makes an environment", "tests/test_docs.py::test_quickstart"),
+    "make help": ("lists the targets", None),
+    "make release-check": (
+        "takes minutes, in CI each night",
+        "tests/test_packaging.py::test_each_night_ci_runs_what_takes_too_long_by_day",
+    ),
+    "pre-commit": (
+        "changes the git checkout",
+        "tests/test_packaging.py::test_pre_commit_runs_what_make_check",
+    ),
     "tuner run examples/kion.yaml": (
         "a day, and needs a data set",
         "tests/test_docs.py::test_the_kion_study",
@@ -85,6 +96,7 @@ COMMANDS = {
     "tensorboard",
     "optuna-dashboard",
     "git",
+    "pre-commit",
     "until",
     "unzip",
 }
@@ -273,7 +285,8 @@ def slug(heading: str) -> str:
 
 def test_every_page_stands_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES if page.name != "README.md" and f"]({page.name})" not in index] == []
+    pages = [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md"]
+    assert [name for name in pages if f"]({name})" not in index] == []
 
 
 def test_the_reference_of_the_study_file_is_that_of_the_code() -> None:

@@ -75,7 +75,7 @@ def test_an_error_lists_all_its_problems():
     assert [problem.where for problem in two.problems] == ["a", "d"]
 
 
-def test_a_hint_stands_below_the_message():
+def test_a_hint_is_below_the_message():
     assert str(SearchError("all failed")) == "all failed"
     assert str(SearchError("all failed", hint="see logs")) == "all failed\n  see logs"
 

@@ -1,11 +1,15 @@
-"""What the project's metadata promises, read from the files and not from the environment at hand."""
+"""What metadata, CI and CONTRIBUTING.md promise, read from the files and not from the environment at hand."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -20,6 +24,14 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ["3.10", "3.11", "3.12"]
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+#: Files on GitHub, and the schema that each has to fit.
+SCHEMAS = {
+    **dict.fromkeys(WORKFLOWS, "vendor.github-workflows"),
+    **dict.fromkeys(sorted((GITHUB / "ISSUE_TEMPLATE").glob("*.yml")), "vendor.github-issue-forms"),
+    GITHUB / "ISSUE_TEMPLATE" / "config.yml": "vendor.github-issue-config",
+}
 
 # RecTools 0.19 needs numpy 1 and Lightning up to 2.5.2 below Python 3.13; pyarrow 26 installs beside
 # numpy 1 but then fails to import, and takes `ray.tune` with it.
@@ -88,6 +100,83 @@ def test_no_package_is_pinned_twice(python):
     assert {name for name, versions in pins(python).items() if len(versions) > 1} == set()
 
 
+def recipes():
+    """Return the lines of each target of the Makefile that people call, by its name."""
+    found, lines = {}, []
+    for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines():
+        if target := re.match(r"([a-z-]+):.*## ", line):
+            lines = found.setdefault(target[1], [])
+        elif line.startswith("\t"):
+            lines.append(line.strip())
+        else:
+            lines = []
+    return found
+
+
+def steps(workflow):
+    """Return the commands that a workflow runs, with the job of each."""
+    jobs = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
+    return [(job, step["run"]) for job in jobs.values() for step in job["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.relative_to(GITHUB).as_posix())
+def test_what_github_reads_fits_its_schema(path):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[path], str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_classifiers_and_ci_name_the_supported_pythons():
+    prefix = "Programming Language :: Python :: "
+    classified = [name.removeprefix(prefix) for name in PROJECT["classifiers"] if name.startswith(prefix)]
+    assert classified == PYTHONS
+    for name, command in (("checks", "make check"), ("checks", "make quick"), ("nightly", ".ci/run")):
+        commands = steps(GITHUB / "workflows" / f"{name}.yml")
+        (job,) = [job for job, run in commands if run.partition(" PYTHON=")[0] == command]
+        assert job["strategy"]["matrix"]["python"] == PYTHONS, f"{command} in {name}"
+
+
+def test_each_night_ci_runs_what_takes_too_long_by_day():
+    commands = [run.partition(" PYTHON=")[0] for _, run in steps(GITHUB / "workflows" / "nightly.yml")]
+    assert {".ci/run", 'make test ARGS="-m long"', "make release-check"} <= set(commands)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_ci_runs_what_is_there(workflow):
+    targets = recipes()
+    for _, run in steps(workflow):
+        program, *words = run.split()
+        if program == "make":
+            assert words[0] in targets, run
+        else:
+            assert os.access(ROOT / program, os.X_OK), run
+
+
+def test_pre_commit_runs_what_make_check_runs():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    assert {(hook["language"], hook["pass_filenames"]) for hook in hooks} == {("system", False)}
+    commands = [line.replace("$(BIN)", ".venv/bin") for line in recipes()["check"]]
+    assert [hook["entry"] for hook in hooks] == commands
+
+
+def test_contributors_read_of_targets_and_markers_that_are_there():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|^ *)make ([a-z-]+)", page, re.MULTILINE))
+    assert named >= {"check", "quick", "test", "release-check"}
+    assert named <= set(recipes())
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+    markers = [marker.partition(":")[0] for marker in options["ini_options"]["markers"]]
+    assert re.findall(r"^\| `([a-z]+)` \| ", page, re.MULTILINE) == markers
+
+
+def test_contributors_read_of_every_law():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    laws = sorted(path.name for path in (ROOT / "tests" / "laws").glob("test_*.py"))
+    assert [name for name in laws if f"`{name}`" not in page] == []
+
+
 def pip(*arguments):
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
@@ -134,3 +223,21 @@ def test_constraints_pin_all_that_gets_installed(tmp_path):
     resolved = resolve(tmp_path, "-c", "constraints.txt", ".[dev,postgres]")
 
     assert set(resolved) - set(pinned) == {PROJECT["name"]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("registry")
+def test_the_wheel_is_typed_and_complete(tmp_path):
+    run = pip("wheel", "-q", "--no-deps", "--wheel-dir", str(tmp_path), ".")
+    assert run.returncode == 0, run.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        inside = {name for name in opened.namelist() if ".dist-info/" not in name}
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for name in ("tuner", "search_spaces")
+        for path in (ROOT / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "tuner/py.typed" in inside
+    assert inside == files

@@ -77,7 +77,7 @@ def test_a_place_that_cannot_be_used_is_one_clear_error(place: str, cause: str) 
     assert raised.value.exit_code == 2
 
 
-def test_wrong_credentials_are_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_reported(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url, _, options = s3.partition("?")
     cause = try_out(artifacts_at(f"{url}-other?{options}", "shop"))
     assert cause is None  # below the same bucket

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,9 @@ from benchmarks import tables
 from benchmarks.measuring import RESULTS
 
 FOLDER = Path(tables.__file__).parent
+ROOT = FOLDER.parent
+#: Scripts that no test runs as a whole: what they import within a function could be gone without a word.
+SCRIPTS = sorted([*FOLDER.glob("*.py"), *(ROOT / "docs").glob("*.py"), *(ROOT / "examples").rglob("*.py")])
 NO_COMMANDS = {
     "__init__",
     "made_study",
@@ -36,6 +42,31 @@ def test_a_benchmark_says_what_it_measures(
         module.main()
     assert ended.value.code == 0
     assert f"python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Give module and name of all that a file imports, also within its functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "__name__") for alias in node.names)
+
+
+def is_there(module: str, name: str) -> bool:
+    """Tell whether `from MODULE import NAME` works."""
+    if hasattr(importlib.import_module(module), name):
+        return True
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(f"{module}.{name}")
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_all_that_a_script_imports_is_there(path: Path) -> None:
+    assert [pair for pair in imported_names(path) if not is_there(*pair)] == []
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)

@@ -60,6 +60,6 @@ def test_the_command_prints_the_rows_of_a_real_study(finished_shop: Path) -> Non
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     names = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
     assert names == ["row", "---", *(f"`{name}`" for name in GUIDE), "`ease`"]
-    told = re.search(r"Study `shop`: (\d+) complete trials and (\d+) stopped early", done.stdout)
-    assert told is not None
-    assert int(told[1]) + int(told[2]) == 6
+    facts = re.search(r"Study `shop`: (\d+) complete trials and (\d+) stopped early", done.stdout)
+    assert facts is not None
+    assert int(facts[1]) + int(facts[2]) == 6

@@ -113,6 +113,34 @@ def test_help_and_version_import_nothing_heavy():
     assert out.count("usage: tuner") == 4
 
 
+def test_python_dash_m_tuner_is_the_command_and_imports_nothing_heavy():
+    code = """
+import runpy
+sys.argv[1:] = ["--help"]
+try:
+    runpy.run_module("tuner", run_name="__main__", alter_sys=True)
+except SystemExit as error:
+    assert error.code == 0
+"""
+    out, errors, libraries = imported(code)
+    assert out.startswith("usage: tuner")
+    assert (errors, libraries) == ([], set())
+
+
+def test_python_dash_m_tuner_gives_the_exit_code_of_the_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner", "leaderboard", "nowhere"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
 def test_the_package_itself_imports_nothing_heavy():
     _, _, libraries = imported("import tuner; assert 'Study' in tuner.__all__")
     assert libraries == set()
@@ -195,7 +223,7 @@ def test_a_broken_study_ends_with_2_and_all_its_problems_on_stderr(study_file, c
         assert text in err
 
 
-def test_a_broken_study_is_told_without_ray_torch_and_pandas(study_file, tmp_path):
+def test_a_broken_study_is_reported_without_ray_torch_and_pandas(study_file, tmp_path):
     code = f"{CALL}\nassert call('run', sys.argv[1]) == 2"
     out, errors, libraries = imported(code, study_file(BROKEN))
     assert not libraries & {"ray", "torch", "pandas", "rectools", "pytorch_lightning"}
@@ -204,7 +232,7 @@ def test_a_broken_study_is_told_without_ray_torch_and_pandas(study_file, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["shop.yaml"], "nothing is left behind"
 
 
-def test_missing_data_is_told_without_ray(study_file, tmp_path):
+def test_missing_data_is_reported_without_ray(study_file, tmp_path):
     code = f"{CALL}\nassert call('run', sys.argv[1], '--output', sys.argv[2]) == 2"
     out, errors, libraries = imported(code, study_file(), str(tmp_path / "studies"))
     assert "ray" not in libraries
@@ -225,7 +253,7 @@ def test_missing_data_is_told_without_ray(study_file, tmp_path):
         ),
     ],
 )
-def test_a_wrong_override_is_told_like_the_file(study_file, capsys, options, texts):
+def test_a_wrong_override_is_reported_like_the_file(study_file, capsys, options, texts):
     assert call("run", study_file(), *options) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -342,7 +370,7 @@ def test_the_module_can_be_run(shop):
 # --- regressions --------------------------------------------------------------------------------
 
 
-def test_top_that_is_no_number_is_told_by_its_rule(capsys):
+def test_top_that_is_no_number_is_reported_by_its_rule(capsys):
     assert call("leaderboard", "shop", "--top", "x") == 2
     err = capsys.readouterr().err
     assert "argument --top: " in err

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from ray.job_submission import JobStatus
 
+from tuner.artifacts.layout import FETCHED
 from tuner.cluster import working_folder as parcel
-from tuner.cluster.archive import FETCHED, pack_folder, unpack_folder
+from tuner.cluster.archive import pack_folder, unpack_folder
 from tuner.cluster.connection import connect
 from tuner.cluster.follow import Printer
 from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS
@@ -62,7 +63,7 @@ def test_without_git_hidden_folders_and_results_stay(folder: Path) -> None:
     assert sent.overrides == (), "an absolute path that is not here is one on the head"
 
 
-def test_files_from_elsewhere_stand_inside_of_what_is_sent(folder: Path, tmp_path: Path) -> None:
+def test_files_from_elsewhere_are_inside_the_parcel(folder: Path, tmp_path: Path) -> None:
     for name in ("far.csv", "lib/other.py", "package/__init__.py", "package/part.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("text")
@@ -84,7 +85,7 @@ def test_too_much_is_refused_with_the_largest_files(folder: Path, monkeypatch) -
         pack(folder / "shop.yaml", study("data/clicks.csv"))
 
 
-def test_a_relative_path_that_is_nowhere_is_told(folder: Path) -> None:
+def test_a_relative_path_that_does_not_exist_is_reported(folder: Path) -> None:
     with pytest.raises(StudyError, match="must be a file here, a URL, or an absolute path on the cluster"):
         pack(folder / "shop.yaml", study("nowhere.csv"))
 
@@ -95,7 +96,7 @@ def test_an_address_is_a_url(address: str) -> None:
         connect(address)
 
 
-def test_an_address_where_nothing_listens_is_told() -> None:
+def test_an_address_where_nothing_listens_is_reported() -> None:
     with pytest.raises(ClusterError, match=r"must be a cluster that can be reached(.|\n)*ray dashboard"):
         connect("http://127.0.0.1:1")
 
@@ -127,7 +128,7 @@ def job(number: int, results: str, exit_code: int) -> SimpleNamespace:
     )
 
 
-def test_a_job_that_was_refused_does_not_say_where_a_study_stands() -> None:
+def test_a_refused_job_does_not_say_where_the_results_are() -> None:
     done, refused = job(1, "/good", 0), job(2, "/bad", 2)
     assert find_job(_Jobs(done, refused), "shop").results == "/bad", "it is the newest"
     assert find_job(_Jobs(done, refused), "shop", with_results=True).results == "/good"

@@ -510,7 +510,7 @@ def test_a_study_is_frozen():
             {"space": "search_spaces.gide"},
             "space.use",
             "must be an importable module, but got 'search_spaces.gide'",
-            "a file my_space.py beside the study is `use: my_space`",
+            "for a file my_space.py next to the study file, write `use: my_space`",
         ),
         (
             {"space": {"use": "search_spaces.guide", "set": {"lr": {"float": [0, 1], "log": True}}}},
@@ -527,7 +527,7 @@ def test_a_study_is_frozen():
         (
             {"space": {"set": {"cls": "SASRecModel", "n": {"int": [1, 2], "when": {"clz": 1}}}}},
             "space.set.n",
-            "must depend on params that stand before it, but got 'clz'",
+            "must depend on params that come before it, but got 'clz'",
             "did you mean 'cls'?",
         ),
         ({"baselines": "popular"}, "baselines", "must be a list, but got 'popular'", None),

@@ -206,7 +206,7 @@ def test_a_final_without_a_holdout_or_with_nothing_in_it_is_refused(shop: pd.Dat
     section = SECTIONS["time_range"]
     strangers = shop.copy()
     strangers.loc[held_out(shop, section), "user_id"] = 1
-    with pytest.raises(DataError, match="must have interactions to test on, but of"):
+    with pytest.raises(DataError, match="must have interactions to test on, but the filters leave none of"):
         final_fold(strangers, section)
 
 
@@ -398,13 +398,13 @@ def test_an_empty_fold_is_refused_saying_where_its_interactions_went() -> None:
     (problem,) = raised.value.problems
     assert problem.where == "folds, fold 1 (2024-01-11 to 2024-01-21)"
     assert "of 2 train and 3 test interactions none are left to test" in problem.rule
-    assert "2 are of users and 1 of items without train interactions" in problem.rule
+    assert "2 have a user and 1 have an item without train interactions" in problem.rule
     assert problem.hint is not None
     assert "filter_cold_users: false" in problem.hint
     assert raised.value.exit_code == 2
 
 
-def test_every_empty_fold_is_told(shop: pd.DataFrame) -> None:
+def test_every_empty_fold_is_reported(shop: pd.DataFrame) -> None:
     """All users are new in each window."""
     strangers = shop.assign(user_id=np.arange(len(shop)))
     with pytest.raises(DataError) as raised:

@@ -231,7 +231,7 @@ def test_where_no_column_is_near_all_are_named(write: Write) -> None:
     assert problem.hint == "valid: datetime, item_id, user_id"
 
 
-def test_all_problems_are_told_at_once(write: Write) -> None:
+def test_all_problems_are_reported_at_once(write: Write) -> None:
     text = "userid,item_id,datetime,w\n1,,2024-01-01,1\n1,2,soon,inf\n1,,later,2\n"
     error = refusal(write(text), columns={"weight": "w"}, item_features=write("id\n1\n", "features.csv"))
     assert said(error) == {

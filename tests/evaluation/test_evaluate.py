@@ -269,7 +269,7 @@ def test_patience_counts_evaluations_of_a_constant_objective(
     assert epochs_of(evaluate(SASREC, folds[0], plan)) == (expected or [1, 2, 3, 4, 5, 6])
 
 
-def test_patience_starts_anew_with_each_fold(folds: list[Fold]) -> None:
+def test_patience_starts_again_with_each_fold(folds: list[Fold]) -> None:
     reported: list[Evaluation] = []
     evaluate_folds(SASREC, folds, plan_of("CoveredUsers@10", patience=2), [1, 2], reported.append)
     assert [(evaluation.fold, evaluation.epoch) for evaluation in reported] == [
@@ -343,7 +343,7 @@ def test_a_metric_that_is_not_finite_is_refused(folds: list[Fold]) -> None:
     assert reported == []
 
 
-def test_a_metric_that_raises_is_told_with_its_reason(folds: list[Fold]) -> None:
+def test_a_metric_that_raises_is_reported_with_its_reason(folds: list[Fold]) -> None:
     with pytest.raises(TrialError, match=r"^fold 1: ValueError: .*ref_reco") as raised:
         evaluate({"cls": "PopularModel"}, folds[0], plan_of({"Intersection@10": {}}))
     assert isinstance(raised.value.__cause__, ValueError)
@@ -392,7 +392,7 @@ class BrokenLater(TransformerLightningModule):
         ({**SASREC, "n_heads": 3}, AssertionError, "fold 2: AssertionError: embed_dim must be divisible", []),
     ],
 )
-def test_what_a_users_module_raises_is_told_with_the_fold_and_the_cause(
+def test_an_error_of_a_users_module_is_reported_with_the_fold_and_the_cause(
     params: dict[str, Any], cause: type[Exception], message: str, reported: list[int], folds: list[Fold]
 ) -> None:
     seen: list[Evaluation] = []
@@ -440,7 +440,7 @@ def test_reference_recommends_to_each_folds_users(folds: list[Fold]) -> None:
         assert 0 < other.metrics["Intersection@5"] < 1
 
 
-def test_a_reference_that_fails_is_told_as_an_error_of_ours(folds: list[Fold]) -> None:
+def test_a_reference_that_fails_is_reported_as_an_error_of_ours(folds: list[Fold]) -> None:
     with pytest.raises(TunerError, match="embed_dim must be divisible"):
         with_reference(folds, {**SASREC, "n_heads": 3}, plan_of(), SEED)
 

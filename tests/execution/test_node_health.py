@@ -38,7 +38,7 @@ cluster.shutdown()
 
 
 def test_a_machine_that_died_is_known_as_lost_at_once() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # a short path, since sockets stand in it
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # a short path, since sockets are in it
     command = [sys.executable, "-c", LOSE_A_NODE, str(folder)]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120, check=False

@@ -1,4 +1,4 @@
-"""The final judgement says no more than it can know: by simulation, and point by point."""
+"""The final judgement claims only what it can know: by simulation, and point by point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAIN = 1 / np.log2(np.arange(2, 12))
 
 
 def ndcg_like(rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
-    """Mostly nought, else the gain of a rank: few users are easy, most are hopeless. Their mean is 0.0413."""
+    """Mostly zero, else the gain of a rank: few users are easy, most are hopeless. Their mean is 0.0413."""
     *before, _, n_users = shape
     chance = rng.beta(0.4, 4.0, (*before, 1, n_users))
     gain = rng.choice(GAIN, (*before, 1, n_users))
@@ -97,31 +97,31 @@ def test_without_the_seeds_intervals_would_hold_it_too_rarely() -> None:
     assert np.mean((low <= truth) & (truth <= high)) < 0.8
 
 
-def test_rows_that_do_not_differ_are_told_apart_in_at_most_5_of_100_studies() -> None:
-    told, uncorrected = [], []
+def test_rows_that_do_not_differ_are_called_different_in_at_most_5_of_100_studies() -> None:
+    found, uncorrected = [], []
     for shape in SHAPES:
         for seed_effect in (0.0, 1.0, 3.0):
             values, _ = studies(shape, n=400, n_rows=7, n_seeds=3, seed_effect=seed_effect)
             errors, df = errors_by_seeds(values)
             p = p_value(*pairwise_differences(values.mean(axis=2), errors), n_users=N_USERS, df=df)
             uncorrected.append(np.mean((p < 0.05).any(axis=-1)))
-            told.append(np.mean((holm(p) < 1 - LEVEL).any(axis=-1)))
-    assert np.mean(told) <= 0.05
-    assert max(told) <= 0.075, "of 400 studies, so by chance up to that"
+            found.append(np.mean((holm(p) < 1 - LEVEL).any(axis=-1)))
+    assert np.mean(found) <= 0.05
+    assert max(found) <= 0.075, "of 400 studies, so by chance up to that"
     assert min(uncorrected) > 0.15, "without the correction some pair seems to differ"
 
 
-def test_the_winner_of_many_by_validation_is_not_told_apart_where_none_is_better() -> None:
+def test_the_winner_of_many_by_validation_is_not_called_better_where_none_is_better() -> None:
     rng = np.random.default_rng(1)
-    told = 0
+    found = 0
     for _ in range(150):
         # 40 trials and a baseline on the same users, their difficulty the same in validation and holdout.
         chance = rng.beta(1.0, 9.0, N_USERS)
         validation = (rng.random((41, N_USERS)) < chance).mean(axis=1)
         best = int(np.argmax(validation[:40]))
         fits = (rng.random((2, 3, N_USERS)) < chance).astype(np.float32)
-        told += compare_all([best, 40], list(fits)).of(best, 40).told_apart
-    assert told / 150 <= 0.05
+        found += compare_all([best, 40], list(fits)).of(best, 40).distinguishable
+    assert found / 150 <= 0.05
 
 
 def test_a_true_difference_is_found() -> None:
@@ -129,7 +129,7 @@ def test_a_true_difference_is_found() -> None:
     worse = rng.beta(1.0, 9.0, 2000)
     fits = [(rng.random((3, 2000)) < chance).astype(np.float32) for chance in (worse, worse + 0.03)]
     comparison = compare_all([0, 1], fits).of(1, 0)
-    assert comparison.told_apart
+    assert comparison.distinguishable
     assert comparison.interval.low < 0.03 < comparison.interval.high
     assert comparison.interval.low > 0
 
@@ -192,7 +192,7 @@ def test_the_baseline_to_beat_is_the_best_by_validation(final: Final) -> None:
     against = final.rows[0].against_baseline
     assert against is not None
     assert (against.other, against.n_users, against.n_compared) == (1, 1000, 6)
-    assert against.told_apart
+    assert against.distinguishable
     assert against.difference == pytest.approx(
         final.rows[0].metrics["HitRate@10"] - final.rows[3].metrics["HitRate@10"]
     )
@@ -202,7 +202,7 @@ def test_neighbours_are_compared(final: Final) -> None:
     nexts = [row.against_next for row in final.rows]
     assert [one.other if one else None for one in nexts] == [2, 0, 1, None]
     assert nexts[0] is not None
-    assert not nexts[0].told_apart
+    assert not nexts[0].distinguishable
     assert nexts[0].interval.low < 0 < nexts[0].interval.high
 
 

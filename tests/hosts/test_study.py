@@ -115,7 +115,7 @@ def test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched(
 
     again = laptop.tuner("submit", study, "--trials", "4", timeout=600)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("complete") == 6, "submitting a study that exists goes on with it"
+    assert again.stdout.count("complete") == 6, "submitting a study that exists continues it"
 
 
 def look_at_what_was_fetched(laptop: Laptop, here: Path) -> None:
@@ -157,8 +157,8 @@ def told(laptop: Laptop, command: list[str], took: dict[str, float], name: str, 
 @pytest.mark.parametrize(
     ("environment", "arguments", "words"),
     [
-        ({"RAY_AUTH_TOKEN": "wrong"}, (), "refuses the one that there is here"),
-        ({"HOME": "/nonexistent"}, (), "but there is none here"),
+        ({"RAY_AUTH_TOKEN": "wrong"}, (), "refuses the token of this machine"),
+        ({"HOME": "/nonexistent"}, (), "but this machine has no token"),
         ({}, ("--address", NO_HOST), "must be a cluster that can be reached"),
         ({}, ("--address", NO_SERVER), "is the cluster up, and the tunnel open?"),
         ({}, ("--set", "resources.gpus_per_trial=2"), "no node offers GPU: 2; the largest has 0"),
@@ -199,7 +199,7 @@ def test_another_version_on_the_laptop_is_refused(
     path = f"{tmp_path}:{laptop.environment()['PYTHONPATH']}"
     error = told(laptop, laptop.command("submit", study), took, f"another {package}", PYTHONPATH=path)
     assert f"{package}: must be one version" in error
-    assert "is 0.0.18 where it was submitted" in error
+    assert "is 0.0.18 where you submitted it" in error
 
 
 def test_another_ray_on_the_laptop_is_refused(cluster: Cluster, took) -> None:
@@ -305,7 +305,7 @@ def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
     # The brackets keep the pattern from finding the shell that holds it.
     hosts.run("head", "kill -9 $(pgrep -f '[p]ython -um tuner.cluster.on_head run')")
     assert client.wait(timeout=300) == 1
-    assert "`tuner submit` of the same study goes on" in log.read_text()
+    assert "`tuner submit` of the same study continues" in log.read_text()
     again = laptop.start("submit", *arguments, log=tmp_path / "second.log")
     time.sleep(max(0.0, 90 - (time.monotonic() - cut_at)))
     hosts.mend("two")

@@ -66,7 +66,7 @@ def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
 
     (small.folder / "quick").touch()
     said = run(small, *slow, "search={trials: 0, time_budget: 2h}")
-    assert "trial 0 slow was cut off and begins again" in said
+    assert "trial 0 slow was interrupted and starts again" in said
     (record,) = read_records(small.results).records
     assert record.status == "complete"
     assert record.usage.cpu_seconds > usage, "what the first attempt has held counts as well"
@@ -87,12 +87,12 @@ def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Smal
     assert breaks == [row.record.params.get("n_factors") == 64 for row in board.rows]
     assert breaks == sorted(breaks)
     assert any(breaks), "the seed gives some of both"
-    assert said.count("(breaks parameters <= 3000)") == sum(breaks)
+    assert said.count("(violates parameters <= 3000)") == sum(breaks)
     assert f"best: trial {board.best.record.number} " in said
     front = [row.record.number for row in board.rows if row.front == 1]
-    assert f"front, beaten by none in all objectives: trials {', '.join(map(str, front))}\n" in said
+    assert f"Pareto front: trials {', '.join(map(str, front))}\n" in said
     popular = next(row for row in board.rows if row.record.name == "popular")
     assert popular.front == 1, "none has fewer parameters"
     assert all(row.record.summary.recommend_seconds > 0 for row in board.rows)
     shown = small.tuner("show", "studies/small", str(board.rows[-1].record.number)).stdout
-    assert "breaks parameters <= 3000: it has " in shown
+    assert "violates parameters <= 3000: it has " in shown

@@ -20,7 +20,7 @@ from tuner.execution.watchdog import RAY_DIED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
+GOES_ON = "then run the same command again: it continues the search, and no recorded result is lost"
 
 
 def ended_with(code: int, process: subprocess.Popen[str]) -> str:
@@ -66,7 +66,7 @@ def test_a_full_disk_ends_the_search_and_with_room_it_goes_on(small: Small, tiny
 
     journal = tiny_disk / "small" / "journal.log"
     assert f"{journal} cannot be written: No space left on device\n" in stderr
-    assert f"  make room there, or mend what is wrong; {GOES_ON}\n" in stderr
+    assert f"  free disk space there, or correct the cause; {GOES_ON}\n" in stderr
     filler.unlink()
     again = small.tuner("run", "study.yaml", "--trials", "6")
     assert again.returncode == 0, again.stderr
@@ -110,7 +110,7 @@ def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(
     stderr = ended_with(1, process)
 
     assert f"{server.url} can no longer be used: " in stderr
-    assert f"  see that it runs and has room; {GOES_ON}\n" in stderr
+    assert f"  check that it runs and has free disk space; {GOES_ON}\n" in stderr
     kept = [path.read_text(errors="replace") for path in small.results.rglob("*") if path.is_file()]
     for text in (stderr, *kept):
         assert SECRET not in text
@@ -135,8 +135,8 @@ def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Smal
 
     stderr = ended_with(RAY_DIED, process)
 
-    assert f"Ray's control service (process {victim}) has died under the search" in stderr
-    assert stderr.endswith("\n  the same command goes on; nothing finished is lost\n")
+    assert f"Ray's control service (process {victim}) has died during the search" in stderr
+    assert stderr.endswith("\n  run the same command again to continue; all finished work is in the store\n")
     deadline = time.monotonic() + 60
     while left := [name(pid) for pid in session(process.pid)]:
         assert time.monotonic() < deadline, f"left behind: {left}"

@@ -1,4 +1,4 @@
-"""The holdout decides nothing before the final judgement, and is looked at once by it. With real Ray."""
+"""The holdout decides nothing before the final judgement, which looks at it once. With real Ray."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_a_killed_final_goes_on_with_the_fits_that_are_missing(pair: Pair) -> No
     assert read_final(small.results) is None
     ended = small.tuner("final", "studies/small", "--top", "1", "--seeds", "3")
     assert ended.returncode == 0, ended.stderr
-    assert "are known" in ended.stderr, "the fits that were kept are not made again"
+    assert "more are stored already" in ended.stderr, "stored fits are not made again"
     final = read_final(small.results)
     assert final is not None
     assert final.look == 1, "it is the look that was begun"

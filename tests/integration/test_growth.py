@@ -68,8 +68,8 @@ def test_a_fourth_alternative_and_twenty_more_trials(small: Small) -> None:
     (line,) = [line for line in more.stderr.splitlines() if line.startswith("space: ")]
     assert line == (
         "space: lr from 0.001..0.1 to 0.0001..0.1, transformer_layers_type gains AlbertLayers, "
-        "dropout_rate is new, transformer_layers_kwargs.n_inner_groups@AlbertLayers is new; 8 trials go on; "
-        "the study as it was: journal.1.log"
+        "dropout_rate is new, transformer_layers_kwargs.n_inner_groups@AlbertLayers is new; "
+        "8 trials are kept; backup of the study: journal.1.log"
     )
     backup = (small.results / "journal.1.log").read_bytes()
     assert backup.startswith(journal), "what it was, and Optuna's note that it was opened again"
@@ -106,7 +106,7 @@ def test_an_earlier_study_warms_a_later_one(small: Small) -> None:
 
     later = small.tuner("run", "study.yaml", "--trials", "2", "--set", "baselines=[popular]")
     assert later.returncode == 0, later.stderr
-    line = "warm start from small: 7 results are told to the sampler; 1 outside this space"
+    line = "warm start from small: the sampler received 7 results; 1 outside this space"
     assert line in later.stderr.splitlines()
     folder = small.folder / "studies" / "later"
     rows = load_leaderboard(folder).rows
@@ -117,7 +117,7 @@ def test_an_earlier_study_warms_a_later_one(small: Small) -> None:
     other = ["--set", "study=other", "--set", "folds.n_folds=1", "--set", "baselines=[]"]
     hinted = small.tuner("run", "study.yaml", "--trials", "3", *other)
     assert hinted.returncode == 0, hinted.stderr
-    line = "warm start from small: measured otherwise (folds): its best 3 configurations run first"
+    line = "warm start from small: it measured in another way (folds), so its best 3 configurations run first"
     assert line in hinted.stderr
     best = [row.record for row in load_leaderboard(small.results).rows if row.record.name is None][:3]
     ran = sorted(read_records(small.folder / "studies" / "other").records, key=lambda record: record.number)

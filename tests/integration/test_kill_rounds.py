@@ -194,7 +194,7 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     records = check_complete(small, TRIALS)
     for number, record in course.finished.items():
         assert records[number] == record, "what was finished stays as it was"
-    again = course.said.count("was cut off and begins again")
+    again = course.said.count("was interrupted and starts again")
     print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
     print(f"{time.monotonic() - began:.0f} s")
     check_metrics(small, monkeypatch)

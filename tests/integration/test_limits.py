@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.artifacts.layout import STUDY_FILE
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.store import STUDY_FILE, read_records
+from tuner.store import read_records
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
 from tuner.trials.stored import TrialRecord
 

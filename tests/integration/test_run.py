@@ -151,7 +151,7 @@ def test_a_failing_trial_says_why_and_leaves_the_others_alone(
     assert "mine.py" in log
     states = {row.record.number: row.status for row in load_leaderboard(small.results).rows}
     assert states == {0: "failed", 1: "complete", 2: "complete"}
-    assert optuna_study(small).trials[0].status == TrialState.FAIL
+    assert optuna_study(small).trials[0].state == TrialState.FAIL
 
 
 def test_a_search_without_hope_stops_and_names_the_cause(
@@ -233,7 +233,7 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     assert all(trial.state in {TrialState.COMPLETE, TrialState.PRUNED} for trial in trials)
     complete = [record for record in records if record.status == "complete"]
     assert all(len(record.evaluations) == 4 for record in complete if record.summary.epochs_run)
-    assert "pruned by" in small.tuner("leaderboard", "studies/small").stdout
+    assert "stopped by" in small.tuner("leaderboard", "studies/small").stdout
 
     # The rules go on from what the first run recorded, and may be changed.
     more = small.tuner("run", "study.yaml", "--set", "stopping=false", "--trials", "9")

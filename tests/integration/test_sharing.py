@@ -98,7 +98,7 @@ def test_a_driver_whose_lock_went_with_a_restart_of_the_database_writes_nothing_
         ask(store)
         server.control.stop()
         server.control.ensure_postgres_running()
-        with pytest.raises(SearchError, match="the connection that held the study is gone"):
+        with pytest.raises(SearchError, match="the connection that held the study's lock was lost"):
             ask(store)
     with hold_study(place.folder, "shop", server.url, shared=shared) as hold:
         again = place.opened(hold=hold)

@@ -191,7 +191,7 @@ MODELS = Choice(
     ],
     ids=["a param of one model", "a kwarg of one model's class"],
 )
-def test_what_only_one_model_can_have_is_held_against_that_model_alone(more: dict[str, Any]) -> None:
+def test_a_param_of_one_model_is_compared_with_that_model_only(more: dict[str, Any]) -> None:
     assert space_problems(Space({"cls": MODELS, **more})) == []
     everywhere = {
         key: Choice(*domain.options) if isinstance(domain, Choice) else Float(0.1, 0.5)
@@ -200,7 +200,7 @@ def test_what_only_one_model_can_have_is_held_against_that_model_alone(more: dic
     assert [problem.where for problem in space_problems(Space({"cls": MODELS, **everywhere}))] == list(more)
 
 
-def test_all_problems_of_a_space_are_told_at_once() -> None:
+def test_all_problems_of_a_space_are_reported_at_once() -> None:
     space = Space(
         {
             "cls": Choice("SASRecModel", "SASRecMode"),
@@ -215,7 +215,7 @@ def test_all_problems_of_a_space_are_told_at_once() -> None:
         }
     )
     said = {(problem.where, problem.rule.split(" (")[0]): problem.hint for problem in space_problems(space)}
-    importable = "put the class at the top level of a file beside the study, and name it as file.Class"
+    importable = "put the class at the top level of a file next to the study file, and name it as file.Class"
     assert said == {
         (
             "cls",
@@ -296,7 +296,7 @@ def test_baselines_of_the_spaces_models_take_what_the_space_fixes() -> None:
     assert (bert4rec.params, bert4rec.point) == ({"cls": "BERT4RecModel"}, None)
 
 
-def test_what_a_baseline_says_itself_stands_before_what_the_space_fixes() -> None:
+def test_a_baselines_own_values_have_priority_over_values_that_the_space_fixes() -> None:
     space = guide.narrow({"n_factors": 64})
     (wide,) = resolved({"name": "wide", "use": "sasrec", "params": {"n_factors": 128}}, space=space)
     assert wide.params == {"cls": "SASRecModel", "n_factors": 128}
@@ -347,7 +347,7 @@ def test_a_model_of_its_own_does_not_start_from_the_one_of_its_name() -> None:
     assert baseline.params == {"cls": "PopularModel"}
 
 
-def test_baselines_that_cannot_be_are_told_at_once_with_the_nearest() -> None:
+def test_all_impossible_baselines_are_reported_at_once_with_the_nearest_names() -> None:
     with pytest.raises(StudyError) as raised:
         resolve_baselines(
             study_of(
@@ -464,7 +464,7 @@ def test_a_trial_that_says_otherwise_lies_outside(domains: dict[str, Any]) -> No
     assert point_of(TRIAL, Space(OF_THE_TRIAL), epochs=3) is None, "of a study of other epochs"
 
 
-def test_a_module_that_is_gone_is_told_where_it_must_be_asked() -> None:
+def test_a_module_that_no_longer_exists_is_reported_where_it_is_needed() -> None:
     gone = {**TRIAL, "transformer_layers_type": "nowhere.Layers"}
     wider = Space({**OF_THE_TRIAL, "transformer_layers_type": Choice("nowhere.Layers", PRE_LN)})
     assert point_of(gone, wider, epochs=7) == {"n_blocks": 2, "transformer_layers_type": "nowhere.Layers"}

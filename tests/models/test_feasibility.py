@@ -340,11 +340,11 @@ def test_what_cannot_work_is_refused_by_name(name):
     base, change, key, text, _ = CASES[name]
     assert infeasible(base) == []
     problems = infeasible({**base, **change})
-    told = {problem.where: problem.rule for problem in problems}
-    assert key in told
-    assert "must" in told[key]
-    assert "but got" in told[key]
-    assert text in told[key]
+    rules = {problem.where: problem.rule for problem in problems}
+    assert key in rules
+    assert "must" in rules[key]
+    assert "but got" in rules[key]
+    assert text in rules[key]
     assert all(problem.hint for problem in problems)
 
 

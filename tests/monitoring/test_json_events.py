@@ -1,4 +1,4 @@
-"""The events of a run as JSON lines: what stands in them, where they go, and a reader that goes away."""
+"""The events of a run as JSON lines: what they contain, where they are written, and a reader that ends."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_file_is_added_to_line_by_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="must be a file to write in"), events_to(str(tmp_path)):
+    with pytest.raises(StudyError, match="must be a file that can be written"), events_to(str(tmp_path)):
         pass
 
 
@@ -99,7 +99,10 @@ def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
 
 
 def test_an_event_has_only_the_keys_of_its_schema(tmp_path: Path) -> None:
-    with (tmp_path / "out").open("w") as stream, pytest.raises(AssertionError, match="other keys"):
+    with (
+        (tmp_path / "out").open("w") as stream,
+        pytest.raises(AssertionError, match="differ from its schema"),
+    ):
         Events(stream).study(study="shop")
     with (tmp_path / "out").open("w+") as stream:
         Events(stream).evaluated(JOB, Evaluation(1, 2, {"MAP@10": 0.5}, learning_rate=0.25))

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tuner.monitoring.console import Progress
-from tuner.monitoring.live_table import MOST_ROWS, InFlight, Standing, in_order
+from tuner.monitoring.live_table import MOST_ROWS, LiveTable, RunningTrial, in_order
 from tuner.trials.messages import Job
 from tuner.trials.objective import summarise
 from tuner.trials.outcomes import Stop
@@ -18,7 +18,7 @@ from tuner.trials.records import Evaluation
 NDCG = "NDCG@10"
 
 
-def in_flight(number: int, **changes: Any) -> InFlight:
+def running_trial(number: int, **changes: Any) -> RunningTrial:
     plain = {
         "label": "SASRecModel",
         "fold": 1,
@@ -27,15 +27,15 @@ def in_flight(number: int, **changes: Any) -> InFlight:
         "value": number / 1000,
         "seconds": 9.0,
     }
-    return InFlight(number=number, **{**plain, **changes})
+    return RunningTrial(number=number, **{**plain, **changes})
 
 
-def standing(running: list[InFlight], **changes: Any) -> Standing:
+def live_table(running: list[RunningTrial], **changes: Any) -> LiveTable:
     plain = {"done": 12, "total": 500, "objective": NDCG, "direction": "maximize", "n_folds": 2}
-    return Standing(running=running, **{**plain, **changes})
+    return LiveTable(running=running, **{**plain, **changes})
 
 
-def drawn(what: Standing, *, width: int = 100, height: int = 30) -> list[str]:
+def drawn(what: LiveTable, *, width: int = 100, height: int = 30) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     console.print(what, end="")
     assert isinstance(console.file, io.StringIO)
@@ -43,8 +43,8 @@ def drawn(what: Standing, *, width: int = 100, height: int = 30) -> list[str]:
 
 
 def test_a_hundred_trials_take_as_many_lines_as_ten() -> None:
-    running = [in_flight(number, fold=1 + (number < 40)) for number in range(100)]
-    lines = drawn(standing(running, best="trial 3 sasrec: NDCG@10 0.4000", stopped=4, failed=1, left=90))
+    running = [running_trial(number, fold=1 + (number < 40)) for number in range(100)]
+    lines = drawn(live_table(running, best="trial 3 sasrec: NDCG@10 0.4000", stopped=4, failed=1, left=90))
     assert len(lines) == MOST_ROWS + 3
     assert lines[0] == ("12 of 500 done · 4 stopped early · 1 failed · 100 running · about 1 min 30 s left")
     assert lines[1] == "best trial 3 sasrec: NDCG@10 0.4000"
@@ -54,43 +54,43 @@ def test_a_hundred_trials_take_as_many_lines_as_ten() -> None:
 
 def test_the_best_come_first_and_those_without_a_result_last() -> None:
     running = [
-        in_flight(1, value=None),
-        in_flight(2, value=0.1),
-        in_flight(3, value=0.3),
-        in_flight(4, value=None),
+        running_trial(1, value=None),
+        running_trial(2, value=0.1),
+        running_trial(3, value=0.3),
+        running_trial(4, value=None),
     ]
     assert [trial.number for trial in in_order(running, "maximize")] == [3, 2, 1, 4]
     assert [trial.number for trial in in_order(running, "minimize")] == [2, 3, 1, 4]
 
 
 def test_rows_keep_their_order_when_values_change() -> None:
-    rising = [in_flight(number, value=0.5 - number / 100) for number in range(5)]
-    assert [line.split()[1] for line in drawn(standing(rising))[1:]] == ["0", "1", "2", "3", "4"]
+    rising = [running_trial(number, value=0.5 - number / 100) for number in range(5)]
+    assert [line.split()[1] for line in drawn(live_table(rising))[1:]] == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = drawn(
-        standing([in_flight(n, label="a very long name of a baseline") for n in range(20)]), width=width
+        live_table([running_trial(n, label="a very long name of a baseline") for n in range(20)]), width=width
     )
     assert max(map(len, lines)) <= width
     assert len(lines) == MOST_ROWS + 2
 
 
 def test_a_narrow_terminal_keeps_what_matters() -> None:
-    line = drawn(standing([in_flight(7, value=0.25)]), width=45)[1]
+    line = drawn(live_table([running_trial(7, value=0.25)]), width=45)[1]
     assert line.split() == ["trial", "7", "fold", "1/2,", "epoch", "2/8", "0.2500"]
 
 
 @pytest.mark.parametrize("height", [4, 6, 10])
 def test_a_low_terminal_has_fewer_rows(height: int) -> None:
-    assert len(drawn(standing([in_flight(n) for n in range(20)]), height=height)) <= max(3, height - 1)
+    assert len(drawn(live_table([running_trial(n) for n in range(20)]), height=height)) <= max(3, height - 1)
 
 
 def test_states_without_a_place_of_their_own_are_counted() -> None:
-    counts = standing([], others={"paused": 3, "gone": 0}).counts()
+    counts = live_table([], others={"paused": 3, "gone": 0}).counts()
     assert counts == "12 of 500 done · 0 running · 3 paused"
-    assert standing([], total=None).counts() == "12 done · 0 running"
+    assert live_table([], total=None).counts() == "12 done · 0 running"
 
 
 def progress_on(console: Console) -> Progress:
@@ -114,8 +114,8 @@ def test_progress_says_a_line_for_each_end_and_shows_the_rest() -> None:
         progress.started(job, again=False)
     for fold in range(2):
         progress.evaluated(jobs[0], Evaluation(fold, 2, {NDCG: 0.5}))
-    assert len(progress.standing().running) == 100
-    (first,) = [trial for trial in progress.standing().running if trial.number == 0]
+    assert len(progress.live_table().running) == 100
+    (first,) = [trial for trial in progress.live_table().running if trial.number == 0]
     assert (first.fold, first.epoch, first.value) == (2, 2, 0.5)
     done = [Evaluation(fold, 2, {NDCG: 0.5}) for fold in range(2)]
     progress.finished(jobs[0], summarise(done, NDCG, "maximize"), 2.0)
@@ -125,10 +125,10 @@ def test_progress_says_a_line_for_each_end_and_shows_the_rest() -> None:
         1,
     )
     progress.failed(jobs[2], "it broke", "logs/trial-0002.log")
-    progress.left(3)
+    progress.remove(3)
     progress.count({"paused": 1})
     assert (
-        progress.standing()
+        progress.live_table()
         .counts()
         .startswith("3 of 100 done · 1 stopped early · 1 failed · 96 running · 1 paused")
     )

@@ -363,8 +363,8 @@ def tensorboard_server(logdir):
     command += ["--reload_interval=1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
-            told = (re.search(r"at (http://\S+)", line) for line in server.stderr)
-            address = next(found[1] for found in told if found)
+            matches = (re.search(r"at (http://\S+)", line) for line in server.stderr)
+            address = next(found[1] for found in matches if found)
             runs = sum(path.is_dir() for path in logdir.iterdir()) + 1  # and the layout's
             until(lambda: len(json.load(urllib.request.urlopen(f"{address}data/runs"))) == runs)
             yield address
@@ -499,7 +499,7 @@ def test_the_hparams_page_shows_params_and_results(served, tmp_path):
     best_first = ["0002-SASRecModel", "0001-SASRecModel", "0000-popular", "0003-SASRecModel"]
     until(lambda: page.rows() == best_first)
     assert page.rows() == best_first
-    # While the server runs, a trial is cut off and begun again: one curve, the new one.
+    # While the server runs, a trial is interrupted and starts again: there is one curve, the new one.
     run_trial(new_writer(folder), PRE_LN, [1, 2, 3], again=True)
     curve = f"{address}data/plugin/scalars/scalars?run=0001-SASRecModel&tag=fold1%2Ftrain_loss"
     until(lambda: len(json.load(urllib.request.urlopen(curve))) >= 3)

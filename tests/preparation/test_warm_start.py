@@ -101,11 +101,11 @@ def complete_of(folder: Path) -> list[Any]:
 # ####  --------------  Results  --------------  #### #
 
 
-def test_results_measured_alike_are_told_and_are_no_trials_of_the_study(earlier: Path, place: Place) -> None:
+def test_results_measured_alike_are_reported_and_are_no_trials(earlier: Path, place: Place) -> None:
     store = place.opened(facts=facts_of(SPACE))
     said = warm_start(store, read(earlier, SPACE), SPACE, 10)
 
-    assert said == "warm start from earlier: 8 results are told to the sampler; 1 outside this space"
+    assert said == "warm start from earlier: the sampler received 8 results; 1 outside this space"
     warm = store.study.trials
     assert {t.state for t in warm} == {TrialState.COMPLETE}
     assert [t.value for t in warm] == [lr_of(record) for record in complete_of(earlier)]
@@ -131,7 +131,7 @@ def test_the_sampler_learns_from_them(earlier: Path, place: Place) -> None:
     assert any("relative" in key for key in store.study.trials[-1].system_attrs), "past its random start"
 
 
-def test_results_are_told_once_and_new_ones_later(earlier: Path, place: Place) -> None:
+def test_results_are_reported_once_and_new_ones_later(earlier: Path, place: Place) -> None:
     for _ in range(2):
         store = place.opened(facts=facts_of(SPACE))
         warm_start(store, read(earlier, SPACE), SPACE, 10)
@@ -159,9 +159,7 @@ def test_what_a_space_has_more_is_at_its_default_and_what_lies_outside_is_left(
     inside = [record for record in complete_of(earlier) if record.params["n_blocks"] < 3]
     assert 0 < len(inside) < N_EARLIER
     said = warm_start(store, read(earlier, OTHER), OTHER, 10)
-    assert said.endswith(
-        f"{len(inside)} results are told to the sampler; {9 - len(inside)} outside this space"
-    )
+    assert said.endswith(f"the sampler received {len(inside)} results; {9 - len(inside)} outside this space")
     assert [trial.params["lr"] for trial in store.study.trials] == [lr_of(record) for record in inside]
     assert {trial.params["dropout_rate"] for trial in store.study.trials} == {0.2}
 
@@ -170,7 +168,7 @@ def test_nothing_in_the_space_is_said(earlier: Path, tmp_path: Path) -> None:
     far = Space({"cls": "BERT4RecModel", "lr": Float(1e-3, 1e-1)})
     store = opened(tmp_path / "now", facts=facts_of(far))
     said = warm_start(store, read(earlier, far), far, 10)
-    assert said == "warm start from earlier: none of its 9 complete trials lies in this space"
+    assert said == "warm start from earlier: none of its 9 complete trials is in this study's space"
     assert store.study.trials == []
 
 
@@ -187,7 +185,7 @@ def test_the_best_of_another_measurement_run_first(earlier: Path, place: Place) 
     said = warm_start(store, read(earlier, SPACE, data="xyz", epochs=5), SPACE, 10)
 
     assert said == (
-        "warm start from earlier: measured otherwise (data, epochs): "
+        "warm start from earlier: it measured in another way (data, epochs), so "
         f"its best {HINTS} configurations run first; 1 outside this space"
     )
     best = complete_of(earlier)[:HINTS]
@@ -238,7 +236,7 @@ def unnamed(folder: Path) -> Path:
     return folder
 
 
-def test_every_folder_that_cannot_be_used_is_told_at_once(earlier: Path, tmp_path: Path) -> None:
+def test_every_folder_that_cannot_be_used_is_reported_at_once(earlier: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "nowhere", broken(tmp_path / "broken"), earlier, unnamed(tmp_path / "unnamed")]
     with pytest.raises(StudyError) as raised:
         read_earlier(study_of(*folders), SPACE, facts_of(SPACE))
@@ -246,7 +244,7 @@ def test_every_folder_that_cannot_be_used_is_told_at_once(earlier: Path, tmp_pat
     assert [p.where for p in raised.value.problems] == [f"search.warm_start[{n}]" for n in (0, 1, 3)]
     assert first.rule == f"{folders[0]} must be the folder of a study, but it has no journal.log"
     assert "must be a journal of Optuna, but line 1 cannot be read" in second.rule
-    assert "must hold the study as it was run, but cannot be read" in third.rule
+    assert "must contain the study as it was run, but cannot be read" in third.rule
     assert raised.value.exit_code == 2
 
 

@@ -60,7 +60,7 @@ def test_studies_stand_side_by_side(make, capsys):
     assert any(line.split() == ["popular", "0.1000", "0.1000"] for line in lines)
     assert any(line.split() == ["sasrec", "0.3000", "0.3500"] for line in lines)
     assert any("2 min 00 s" in line for line in lines)
-    assert "2 complete trials have the same params in all, 1 of them the same value" in lines
+    assert "2 complete trials have the same params in all studies (with equal values: 1)" in lines
 
 
 @pytest.mark.parametrize("fact", ["data", "folds", "objective"])
@@ -89,5 +89,5 @@ def test_without_values_by_user_it_says_so(make):
     for path in (second / "users").iterdir():
         path.unlink()
     studies = compare([first, second])
-    assert "no values by user" in draw_comparison(studies)
+    assert "no per-user values" in draw_comparison(studies)
     assert [one.label for one in shared_trials(studies)] == ["sasrec", "popular"]

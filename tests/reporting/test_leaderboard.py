@@ -510,7 +510,7 @@ def test_best_of_a_study_without_a_result_says_that_there_is_none(tmp_path):
     with pytest.raises(StoreError) as caught:
         show_trial(tmp_path, "best")
     (problem,) = caught.value.problems
-    assert (problem.rule, problem.hint) == ("must be a trial, but none is complete yet", None)
+    assert (problem.rule, problem.hint) == ("must be a trial, but no trial is complete yet", None)
 
 
 def test_show_of_a_trial_from_before_a_metric_was_added(tmp_path):

@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def material(folder):
+def report(folder):
     return gather(folder)
 
 
@@ -70,8 +70,8 @@ def hostile(tmp_path_factory):
     return gather(folder)
 
 
-def figures(material):
-    return [figure for found in draw_all(material).values() for figure in found]
+def figures(report):
+    return [figure for found in draw_all(report).values() for figure in found]
 
 
 def texts(html):
@@ -82,9 +82,9 @@ def texts(html):
 # --- the answer -----------------------------------------------------------------------------------
 
 
-def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_judge(material):
-    found = answer(material)
-    best, baseline = material.best, material.best_baseline
+def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_judge(report):
+    found = answer(report)
+    best, baseline = report.best, report.best_baseline
     assert not found.judged
     assert found.number == best.record.number
     assert best.record.name is None
@@ -93,13 +93,13 @@ def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_ju
     difference = best.metrics[OBJECTIVE] - baseline.metrics[OBJECTIVE]
     assert any(tile.value.startswith(f"{difference:+.4f}") for tile in found.tiles)
     assert any(
-        "optimistic" in note and f"`tuner final {material.folder_shown}`" in note for note in found.notes
+        "optimistic" in note and f"`tuner final {report.folder_shown}`" in note for note in found.notes
     )
 
 
-def judged(material, *, p_value, look=1):
+def judged(report, *, p_value, look=1):
     """Return a judgement of the best trial, a rival and the best baseline."""
-    rows = [material.best, material.done[1], material.best_baseline]
+    rows = [report.best, report.done[1], report.best_baseline]
     numbers = [row.record.number for row in rows]
     against = Comparison(numbers[2], 0.004, Interval(0.001, 0.007), p_value, 1200, 2)
     values = [0.051, 0.0505, 0.047]
@@ -131,8 +131,8 @@ def judged(material, *, p_value, look=1):
     )
 
 
-def test_with_a_judgement_the_answer_is_of_the_holdout(folder, material):
-    final = judged(material, p_value=0.002, look=2)
+def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
+    final = judged(report, p_value=0.002, look=2)
     storage = open_journal(folder)
     study = optuna.load_study(study_name="made", storage=storage)
     study.set_user_attr("final:judged:2", final.to_plain())
@@ -140,13 +140,16 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, material):
     assert read.final == final
     found = answer(read)
     assert found.judged
-    assert "beats the best baseline, sasrec, on a holdout" in found.verdict
-    told = " ".join(f"{tile.label} {tile.value} {tile.note}" for tile in found.tiles)
-    assert "0.0510" in told
-    assert "95 % interval 0.0490 to 0.0530" in told
-    assert "+0.0040 (+8.5%)" in told
-    assert "p = 0.002 after correction for 2 comparisons" in told
-    assert any("Cannot be told apart" in note and str(final.rows[1].number) in note for note in found.notes)
+    assert "beats the best baseline, sasrec, on the holdout" in found.verdict
+    shown = " ".join(f"{tile.label} {tile.value} {tile.note}" for tile in found.tiles)
+    assert "0.0510" in shown
+    assert "95 % interval 0.0490 to 0.0530" in shown
+    assert "+0.0040 (+8.5%)" in shown
+    assert "p = 0.002 after correction for 2 comparisons" in shown
+    assert any(
+        "cannot distinguish these from the first" in note and str(final.rows[1].number) in note
+        for note in found.notes
+    )
     assert any("look 2" in note for note in found.notes)
     html = page(read)
     assert 'id="figure-holdout"' in html
@@ -155,9 +158,9 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, material):
     assert f"{OBJECTIVE} holdout" in markdown(read)
 
 
-def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(material):
-    found = answer(replace(material, final=judged(material, p_value=0.4)))
-    assert "cannot be told apart from the best baseline, sasrec" in found.verdict
+def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(report):
+    found = answer(replace(report, final=judged(report, p_value=0.4)))
+    assert "cannot be distinguished from the best baseline, sasrec" in found.verdict
 
 
 def test_pairs_of_users_say_how_sure_validation_is(tmp_path):
@@ -218,26 +221,26 @@ def test_a_study_that_notes_neither_workers_nor_data_makes_a_report(tmp_path, di
     assert not draw_all(read)["holdout"]
 
 
-def test_every_row_is_on_the_leaderboard_with_all_its_params(material):
-    html = page(material)
-    assert html.count("<tbody data-kind=") == N_TRIALS + len(BASELINES) == len(material.board.rows)
-    row = html.split(f'data-t="{material.best.record.number}"', 1)[1].split("</tbody>", 1)[0]
-    for key, value in material.best.record.params.items():
+def test_every_row_is_on_the_leaderboard_with_all_its_params(report):
+    html = page(report)
+    assert html.count("<tbody data-kind=") == N_TRIALS + len(BASELINES) == len(report.board.rows)
+    row = html.split(f'data-t="{report.best.record.number}"', 1)[1].split("</tbody>", 1)[0]
+    for key, value in report.best.record.params.items():
         assert f"<dt>{key}</dt><dd>{value}</dd>" in row
 
 
 def test_too_few_trials_have_no_importances_and_that_is_said(tmp_path):
     read = gather(make_study(tmp_path / "few", 8))
     assert weigh(read).shares == {}
-    assert "Too few trials" in texts(page(read))
+    assert "There are too few trials" in texts(page(read))
 
 
-def test_importances_find_the_param_that_matters_and_add_up(material):
-    found = weigh(material)
+def test_importances_find_the_param_that_matters_and_add_up(report):
+    found = weigh(report)
     assert next(iter(found.shares)) == "lr"
     assert sum(found.shares.values()) == pytest.approx(1)
     assert found.n_trials == sum(
-        r.status in {"complete", "stopped"} and r.name is None for r in material.records
+        r.status in {"complete", "stopped"} and r.name is None for r in report.records
     )
     assert any("@" in name for name in found.shares)
 
@@ -246,7 +249,7 @@ def test_a_front_is_drawn_where_there_are_several_objectives(tmp_path):
     read = gather(make_study(tmp_path / "several", 30, further={"Serendipity@10": "maximize"}))
     assert [figure.name for figure in draw_all(read)["tradeoffs"]] == ["tradeoffs", "pareto"]
     assert len(read.board.front) > 1
-    assert f"{len(read.board.front)} rows are beaten by none" in texts(page(read))
+    assert f"no row beats these {len(read.board.front)} rows" in texts(page(read))
 
 
 # --- what a study notes for its report ------------------------------------------------------------
@@ -331,16 +334,16 @@ def test_names_and_messages_are_no_markup_in_the_page(hostile):
     assert found.tags.count("script") == 2  # data, and the page's own
     assert "img" not in found.tags
     assert not [one for one in found.attributes if one[1].startswith("on")]
-    assert "window.hacked=1" in texts(html)  # told, as text
+    assert "window.hacked=1" in texts(html)  # shown, as text
     data = html.split('id="trials">', 1)[1].split("</script>", 1)[0]
     assert not set("<>&'") & set(data)
-    told = json.loads(data)["trials"]
-    assert {HOSTILE, ATTRIBUTE} <= {trial["l"] for trial in told.values()}
-    assert CAUSE[:40] in {trial.get("n", "")[:40] for trial in told.values()}
+    shown = json.loads(data)["trials"]
+    assert {HOSTILE, ATTRIBUTE} <= {trial["l"] for trial in shown.values()}
+    assert CAUSE[:40] in {trial.get("n", "")[:40] for trial in shown.values()}
 
 
-def test_the_page_forbids_itself_all_requests_and_other_scripts(material):
-    html = page(material)
+def test_the_page_forbids_itself_all_requests_and_other_scripts(report):
+    html = page(report)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
     assert policy.startswith("default-src 'none'")
     assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
@@ -370,18 +373,18 @@ def test_names_and_messages_are_no_markup_in_markdown(hostile):
 # --- Markdown and figures -------------------------------------------------------------------------
 
 
-def test_markdown_has_the_answer_the_first_rows_and_how_to_run_it_again(material):
-    text = markdown(material)
+def test_markdown_has_the_answer_the_first_rows_and_how_to_run_it_again(report):
+    text = markdown(report)
     assert text.startswith("## made: ")
-    assert answer(material).verdict in text.replace("\u2060", "")
+    assert answer(report).verdict in text.replace("\u2060", "")
     assert "| 1 | " in text
     assert "and 53 more" in text
     assert "PED-ANOVA" in text
-    assert f"tuner run {material.folder_shown}/study.yaml" in text
+    assert f"tuner run {report.folder_shown}/study.yaml" in text
 
 
-def test_figures_are_written_as_svg_and_png(material, tmp_path):
-    written = write_figures(material, tmp_path / "figures")
+def test_figures_are_written_as_svg_and_png(report, tmp_path):
+    written = write_figures(report, tmp_path / "figures")
     names = {path.stem for path in written}
     assert {"folds", "history-trials", "history-time", "curves", "importances", "slices"} <= names
     assert {"parallel", "tradeoffs", "compute", "timeline"} <= names
@@ -397,8 +400,8 @@ def test_figures_are_written_as_svg_and_png(material, tmp_path):
 
 
 @pytest.mark.parametrize("width", [332, 500, 1040])
-def test_nothing_is_drawn_beside_a_figure(material, width):
-    for figure in figures(material):
+def test_nothing_is_drawn_beside_a_figure(report, width):
+    for figure in figures(report):
         svg = ET.fromstring(resolved(figure.draw(width)))
         high = float(svg.get("height"))
         assert float(svg.get("width")) == width

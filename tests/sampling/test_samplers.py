@@ -76,7 +76,7 @@ def test_options_reach_the_sampler() -> None:
     [
         ("nowhere.Sampler", "must be importable, but 'nowhere.Sampler' is not"),
         ("optuna.samplers.Nothing", "must be importable"),
-        ("optuna.pruners.HyperbandPruner", "must be a sampler of Optuna's kind"),
+        ("optuna.pruners.HyperbandPruner", "must be a subclass of Optuna's BaseSampler"),
     ],
 )
 def test_what_is_no_sampler_is_refused(path: str, why: str) -> None:
@@ -116,10 +116,10 @@ def test_a_history_within_the_bound_gives_exactly_the_suggestions_of_optuna(monk
     theirs = optuna.create_study(sampler=TPESampler(seed=3, **OPTIONS))
     assert isinstance(ours.sampler, BoundedTPESampler)
 
-    def told(study: optuna.Study) -> int:
+    def n_finished(study: optuna.Study) -> int:
         return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
-    while told(ours) <= 60:  # the trial that is asked next is suggested from at most 60
+    while n_finished(ours) <= 60:  # the trial that is asked next is suggested from at most 60
         for study in (ours, theirs):
             run(study, 1)
     assert len(ours.trials) > 80
@@ -134,9 +134,9 @@ def test_a_history_within_the_bound_gives_exactly_the_suggestions_of_optuna(monk
 def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(direction: str) -> None:
     study = optuna.create_study(direction=direction, sampler=make_sampler(Sampler(use="tpe"), 3))
     distribution = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    n_told = 2 * HISTORY
-    for number in range(n_told):
-        x = (number * 617 % n_told) / n_told
+    n_finished = 2 * HISTORY
+    for number in range(n_finished):
+        x = (number * 617 % n_finished) / n_finished
         study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=x))
     running = study.ask().number
     pruned = study.ask()
@@ -145,14 +145,14 @@ def test_beyond_the_bound_the_best_the_newest_and_the_running_trials_are_seen(di
 
     seen = _history(study).excerpt()._get_trials()
 
-    told = [trial for trial in seen if trial.state != TrialState.RUNNING]
+    finished = [trial for trial in seen if trial.state != TrialState.RUNNING]
     assert [trial.number for trial in seen] == sorted(trial.number for trial in seen)
-    assert len(told) == HISTORY
+    assert len(finished) == HISTORY
     assert [trial.number for trial in seen if trial.state == TrialState.RUNNING] == [running]
-    ranked = sorted(study.trials[:n_told], key=lambda t: t.value, reverse=direction == "maximize")
+    ranked = sorted(study.trials[:n_finished], key=lambda t: t.value, reverse=direction == "maximize")
     best = {trial.number for trial in ranked[: HISTORY // 2]}
     newest = [trial.number for trial in study.trials if trial.number not in best | {running}]
-    assert {trial.number for trial in told} == best | set(newest[-HISTORY // 2 :])
+    assert {trial.number for trial in finished} == best | set(newest[-HISTORY // 2 :])
     assert pruned.number in newest[-HISTORY // 2 :]
     assert 0 <= study.ask().suggest_float("x", 0, 1) <= 1
 
@@ -172,33 +172,33 @@ def test_a_history_that_is_renewed_at_each_suggestion_is_as_one_that_is_read_ane
     study = optuna.create_study(direction=direction, sampler=RandomSampler(seed=3))
     renewed, running = samplers._History(study), {}
     for _ in range(600):
-        kind = generator.choice(["ask", "rest", "go on", "tell", "prune", "fail"]) if running else "ask"
+        kind = generator.choice(["ask", "pause", "resume", "complete", "prune", "fail"]) if running else "ask"
         if kind == "ask":
             trial = study.ask()
             trial.suggest_float("x", 0, 1)
             running[trial.number] = trial
         else:
             number = generator.choice(list(running))
-            if kind in ("rest", "go on"):
-                pause = {"fold": 0, "epoch": 1, "rung": 1} if kind == "rest" else None
+            if kind in ("pause", "resume"):
+                pause = {"fold": 0, "epoch": 1, "rung": 1} if kind == "pause" else None
                 running[number].set_user_attr(PAUSE_KEY, pause)
             else:
                 trial, value = running.pop(number), generator.choice([0.1, generator.random()])
                 trial.set_constraint("c", generator.choice([-1.0, 0.0, 1.0]))
                 states = {"prune": TrialState.PRUNED, "fail": TrialState.FAIL}
-                study.tell(trial, value if kind == "tell" else None, state=states.get(kind))
+                study.tell(trial, value if kind == "complete" else None, state=states.get(kind))
         renewed.renew()
         anew = _history(study)
-        assert (renewed.told, renewed.best) == (anew.told, anew.best)
+        assert (renewed.reported, renewed.best) == (anew.reported, anew.best)
         assert (renewed.running, renewed.paused) == (anew.running, anew.paused)
         assert renewed.excerpt().get_trials() == anew.excerpt().get_trials()
-    assert len(renewed.told) > 100
+    assert len(renewed.reported) > 100
     assert renewed.best
     assert renewed.paused
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_tpe_learns_from_a_trial_that_rests_as_from_one_that_was_stopped_there() -> None:
+def test_tpe_learns_from_a_paused_trial_as_from_one_that_was_stopped_there() -> None:
     suggested = []
     for pauses in (True, False):
         study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))

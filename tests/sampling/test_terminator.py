@@ -46,11 +46,11 @@ def test_where_folds_differ_by_more_than_trials_it_ends(tmp_path: Path) -> None:
     assert filled(tmp_path, n_trials=12, noise=0.01).is_settled()
 
 
-def test_where_trials_differ_by_more_than_folds_it_goes_on(tmp_path: Path) -> None:
+def test_a_search_continues_if_trials_differ_by_more_than_folds(tmp_path: Path) -> None:
     assert not filled(tmp_path, n_trials=12, noise=1e-6, slope=0.2).is_settled()
 
 
-def test_without_trials_of_the_sampler_it_goes_on(tmp_path: Path) -> None:
+def test_a_search_continues_without_trials_of_the_sampler(tmp_path: Path) -> None:
     store = filled(tmp_path, n_trials=0, noise=0.01)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     asked = store.ask(SPACE, 2, dict)

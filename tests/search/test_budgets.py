@@ -29,7 +29,7 @@ from tuner.trials.outcomes import Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
-from tuner.workflows.run import _end
+from tuner.workflows.opening import end_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -375,7 +375,7 @@ def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(t
     def end(**search: object) -> str | None:
         rule = budget(**search)
         rule.remember(store.records())
-        return key(_end(rule, store))
+        return key(end_of(rule, store))
 
     assert end(trials=0) == "search.trials"
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
@@ -389,7 +389,7 @@ def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(t
     store.complete(number, done, seconds=1, log="")
     assert end(trials=1) is None
     assert end(trials=1, target=0.5) == "search.target"
-    assert "held 2 h 00 min of a CPU and 30 min 00 s of a GPU" in show_trial(tmp_path, "popular")
+    assert "used 2 h 00 min of CPU time and 30 min 00 s of GPU time" in show_trial(tmp_path, "popular")
 
 
 # ####  --------------  In the study file  --------------  #### #

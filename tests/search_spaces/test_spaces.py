@@ -90,7 +90,7 @@ def first(space: Space, n: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 def tiny(space: Space) -> Space:
     keys = {parameter.key for parameter in space.parameters}
     changes = {key: change for key, change in TINY.items() if key in keys}
-    if "transformer_layers_kwargs.session_max_len" in keys:  # stands under the model's length
+    if "transformer_layers_kwargs.session_max_len" in keys:  # must equal the model's length
         del changes["transformer_layers_kwargs.session_max_len"]
         changes["session_max_len"] = Choice(_BRANCH)
     return space.narrow(changes)
@@ -200,7 +200,7 @@ def test_a_space_agrees_with_the_classes_it_names(path: str):
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_300_points_can_be_built_and_are_told_apart(path: str):
+def test_300_points_can_be_built_and_differ(path: str):
     space = load_space(path)
     for flat, point in first(space, 300):
         assert space.encode(flat) == point

@@ -1,4 +1,4 @@
-"""Broken spaces: each is told in one message that names the key and the cure, and nothing else happens."""
+"""Broken spaces: each gives one message with the key and a hint, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Broken:
     params
         The `set` of the study, as YAML.
     module
-        A Python file that the study uses, what stands in ``Space({...})`` or, with `space` in it, all of it.
+        A Python file that the study uses: the content of ``Space({...})``, or a whole file with `space`.
     use
         A space to change.
     """
@@ -81,7 +81,7 @@ BROKEN = [
         "did you mean 'distance'?",
     ),
     of_yaml(
-        "a misspelt kwarg beside a fixed type",
+        "a misspelt kwarg of a fixed type",
         "transformer_layers_type: PreLNTransformerLayers\ntransformer_layers_kwargs.ff_factor_multiplier: 2",
         "transformer_layers_kwargs.ff_factor_multiplier",
         "did you mean 'ff_factors_multiplier'?",
@@ -185,7 +185,7 @@ BROKEN = [
         "transformer_layers_type: nowhere.Layers",
         "transformer_layers_type",
         "must be importable, but 'nowhere.Layers' is not",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_yaml(
         "a path to what is no class",
@@ -199,7 +199,7 @@ BROKEN = [
         "transformer_layers_type: __main__.Layers",
         "transformer_layers_type",
         "workers cannot import '__main__.Layers'",
-        "put the class at the top level of a file beside the study",
+        "put the class at the top level of a file next to the study",
     ),
     of_python(
         "a local class",
@@ -222,7 +222,7 @@ BROKEN = [
         "a condition on a later key",
         "n_negatives: {int: [1, 9], when: {loss: BCE}}\nloss: [softmax, BCE]",
         "n_negatives",
-        "stand before it, but got 'loss'",
+        "come before it, but got 'loss'",
         "put 'loss' before 'n_negatives'",
     ),
     of_yaml(
@@ -249,7 +249,7 @@ BROKEN = [
         "a condition that is no mapping",
         "n_negatives: {int: [1, 9], when: loss}",
         "n_negatives",
-        "`when` must map a param to the values",
+        "`when` must be a mapping from params to accepted values",
     ),
     of_yaml(
         "a condition on a real number",
@@ -270,7 +270,7 @@ BROKEN = [
         "a relation on a later key",
         "n_heads: {choice: [1, 2], divides: n_factors}\nn_factors: [8, 16]",
         "n_heads",
-        "stand before it, but got 'n_factors'",
+        "come before it, but got 'n_factors'",
         "put 'n_factors' before 'n_heads'",
     ),
     of_yaml(
@@ -307,7 +307,7 @@ BROKEN = [
         "a relation of text",
         "loss: {choice: [softmax, BCE], divides: n_factors}",
         "loss",
-        "options must be integers",
+        "the options of a choice with a relation must be integers",
     ),
     of_yaml(
         "a bound that is unknown",
@@ -336,7 +336,7 @@ BROKEN = [
         "low <= n_blocks must hold, but low=2 and n_blocks can be 1",
     ),
     of_yaml(
-        "a budget that cannot be kept",
+        "a sum that is always too large",
         "n_blocks: {int: [1, 4]}\nn_heads: {int: [1, 4], sum_at_most: {total: 4, with: [n_blocks]}}",
         "n_heads",
         "must have a sum with n_blocks of at most 4, but no value does with n_blocks=4",
@@ -599,8 +599,8 @@ BROKEN = [
         "a change of what can no longer exist",
         "cls: SASRecModel\nmask_prob: 0.2",
         "mask_prob",
-        "must depend on params that stand before it",
-        "drop what needs it",
+        "must depend on params that come before it",
+        "or remove the dependency",
         use=GUIDE,
     ),
     Broken("a set that is no mapping", "set", ("must be a mapping, but got",), params="5", use=GUIDE),
@@ -608,7 +608,10 @@ BROKEN = [
     Broken(
         "a module that cannot be found",
         "use",
-        ("must be an importable module, but got 'search_spaces.gide'", "a file my_space.py beside the study"),
+        (
+            "must be an importable module, but got 'search_spaces.gide'",
+            "a file my_space.py next to the study",
+        ),
         use="search_spaces.gide",
     ),
     Broken("a file without a space", "use", ("broken_space has none called 'space'",), module="points = 5"),
@@ -653,7 +656,7 @@ BROKEN = [
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Return what `tuner space` says of a study with a space, and its exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -677,8 +680,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
-def test_a_broken_space_is_told_in_one_message_with_key_and_cure(broken: Broken, told) -> None:
-    code, message = told(broken)
+def test_a_broken_space_gives_one_message_with_key_and_hint(broken: Broken, run_check) -> None:
+    code, message = run_check(broken)
     source, problem, *_ = message.split("\n")
     assert code == 2
     assert source.endswith(": 1 problem"), message

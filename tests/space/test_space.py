@@ -153,7 +153,7 @@ def draw_prefix(above):
 
 
 def draw_when(draw, grown, above, key):
-    """Return a condition on params that stand before, most often none."""
+    """Return a condition on earlier params, most often none."""
     when = {}
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
         rule = draw(st.sampled_from([rule for rule in grown.rules if rule.domain is not None]))
@@ -368,7 +368,7 @@ def test_narrowing_by_nothing_changes_nothing(grown, seed):
         assert one.distributions == other.distributions
 
 
-def test_tpe_learns_in_a_conditional_space_beside_trials_without_params():
+def test_tpe_learns_in_a_conditional_space_with_trials_without_params():
     space = Space(
         {
             "cls": Choice("SASRecModel", "BERT4RecModel"),
@@ -486,7 +486,7 @@ C = "SASRecModel"
 LOSS = Choice("softmax", "BCE")
 
 
-def test_all_problems_of_a_space_are_told_at_once():
+def test_all_problems_of_a_space_are_reported_at_once():
     with pytest.raises(SpaceError) as caught:
         Space({"n": Int(1, "m"), "loss": LOSS, "k": Fixed(1, when={"loss": "x", "los": "BCE"})})
     assert [problem.where for problem in caught.value.problems] == ["cls", "n", "k", "k"]
@@ -497,7 +497,7 @@ def test_params_of_two_options_that_would_share_a_dimension_are_refused():
         Space({"cls": C, "a": Choice({"x": {"k": Int(1, 2)}}), "b": Choice({"x": {"k": Int(1, 2)}})})
 
 
-def test_params_outside_the_space_are_told_one_by_one():
+def test_params_outside_the_space_are_reported_one_by_one():
     space = Space(
         {
             "cls": Choice("SASRecModel", "BERT4RecModel"),
@@ -521,7 +521,7 @@ def test_params_outside_the_space_are_told_one_by_one():
     ]
 
 
-def test_a_missing_param_stands_for_its_default():
+def test_a_missing_param_has_its_default():
     space = Space({"cls": C, "n": Int(1, 4)})
     defaults = {"n": 2, "verbose": 0}
     assert space.encode({"cls": C}, defaults) == {"n": 2}
@@ -536,7 +536,7 @@ def test_a_missing_param_stands_for_its_default():
 
 
 @pytest.mark.parametrize("options", [(("a", "b"), "a+b"), (("1",), "1"), ((1,), ("1",))])
-def test_options_that_would_be_one_text_to_optuna_are_refused_or_told_apart(options):
+def test_options_with_the_same_text_for_optuna_are_refused_or_distinguished(options):
     try:
         space = Space({"cls": C, "x": Choice(*options)})
     except (ValueError, SpaceError):
@@ -590,7 +590,7 @@ def test_a_condition_that_is_inherited_is_narrowed_too():
     assert narrow.domains["n"] == Int(1, 4, when={"loss": "a"})
 
 
-def test_two_classes_of_one_name_may_stand_in_one_choice():
+def test_two_classes_of_one_name_may_be_in_one_choice():
     Space({"cls": C, "x_type": Choice({"one.Layers": {"k": Int(1, 2)}, "two.Layers": {"k": Int(1, 4)}})})
 
 

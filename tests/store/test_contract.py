@@ -1,4 +1,4 @@
-"""One suite for every place that a study can stand in: the journal, SQLite, PostgreSQL."""
+"""One suite for every place that a study can be in: the journal, SQLite, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def ask(store: StudyStore) -> Asked:
 # ####  --------------  The life of a trial  --------------  #### #
 
 
-def test_trials_are_told_and_read_back_as_they_were_told(place: Place) -> None:
+def test_trials_are_reported_and_read_back_as_they_were_reported(place: Place) -> None:
     store = place.opened()
     asked = [ask(store) for _ in range(4)]
     summary = report_all(store, 0)
@@ -313,13 +313,16 @@ def test_two_studies_of_one_database_do_not_meet(place: Place) -> None:
 @pytest.mark.parametrize(
     ("storage", "cause"),
     [
-        ("postgresql+psycopg://me@127.0.0.1:1/db", "must be a database to work in, but .*onnection"),
-        ("postgresql+nodriver://me@localhost/db", "must be a database to work in, but .*nodriver"),
+        ("postgresql+psycopg://me@127.0.0.1:1/db", "must be a database that can be used, but .*onnection"),
+        ("postgresql+nodriver://me@localhost/db", "must be a database that can be used, but .*nodriver"),
         (
             "postgresql+psycopg://me:${NO_SUCH_NAME}@localhost/db",
             "must name variables that are set, but NO_SUCH_NAME is not",
         ),
-        ("sqlite:////no/such/folder/trials.db", "must be a database to work in, but unable to open"),
+        (
+            "sqlite:////no/such/folder/trials.db",
+            "must be a database that can be used, but got the error: .*unable to open",
+        ),
     ],
 )
 def test_a_database_out_of_reach_is_one_clear_error(storage: str, cause: str, tmp_path: Path) -> None:
@@ -344,7 +347,7 @@ def test_a_study_does_not_move_to_another_storage_unasked(tmp_path: Path) -> Non
 def test_an_empty_database_holds_no_study(place: Place) -> None:
     if place.storage is None:
         pytest.skip("of a journal, see test_store.py")
-    with pytest.raises(StoreError, match="must hold the study 'shop', but does not"):
+    with pytest.raises(StoreError, match="must have the study 'shop', but does not"):
         read_records(place.folder)
 
 

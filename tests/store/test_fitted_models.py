@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tuner.artifacts import layout
 from tuner.config import study_from_mapping
-from tuner.store.fitted_models import KeptModels, keep_model, models_folder
+from tuner.store.fitted_models import FittedModelRetention, save_fitted_model
 from tuner.trials.constraints import Constraint
 from tuner.trials.messages import Job
 from tuner.trials.objective import summarise
@@ -25,7 +26,7 @@ STUDY = {
 
 
 def test_the_best_are_kept_and_others_removed_as_they_fall_out(tmp_path):
-    kept = KeptModels(tmp_path, 2, "maximize")
+    kept = FittedModelRetention(tmp_path, 2, "maximize")
     seen = []
     for number, value in enumerate([0.3, 0.1, 0.2, 0.05, 0.4]):
         _write(tmp_path, number)
@@ -36,7 +37,7 @@ def test_the_best_are_kept_and_others_removed_as_they_fall_out(tmp_path):
 
 def test_a_better_trial_without_epochs_takes_no_place(tmp_path):
     """EASE has no model that is saved: the best transformer stays."""
-    kept = KeptModels(tmp_path, 1, "maximize")
+    kept = FittedModelRetention(tmp_path, 1, "maximize")
     _write(tmp_path, 0)
     kept.finished(_job(0), _summary(0.1), 1.0)
     kept.finished(_job(1), summarise([Evaluation(0, 0, {"NDCG@10": 0.9})], "NDCG@10", "maximize"), 1.0)
@@ -44,7 +45,7 @@ def test_a_better_trial_without_epochs_takes_no_place(tmp_path):
 
 
 def test_the_smallest_are_the_best_where_the_study_says_so(tmp_path):
-    kept = KeptModels(tmp_path, 1, "minimize")
+    kept = FittedModelRetention(tmp_path, 1, "minimize")
     for number, value in enumerate([0.3, 0.1, 0.2]):
         _write(tmp_path, number)
         kept.finished(_job(number), _summary(value), 1.0)
@@ -52,7 +53,7 @@ def test_the_smallest_are_the_best_where_the_study_says_so(tmp_path):
 
 
 def test_a_trial_that_breaks_a_constraint_comes_after_all_that_do_not(tmp_path):
-    kept = KeptModels(tmp_path, 1, "maximize", [Constraint.parse("NDCG@10 <= 0.5")])
+    kept = FittedModelRetention(tmp_path, 1, "maximize", [Constraint.parse("NDCG@10 <= 0.5")])
     for number, value in enumerate([0.9, 0.1]):
         _write(tmp_path, number)
         kept.finished(_job(number), _summary(value), 1.0)
@@ -60,7 +61,7 @@ def test_a_trial_that_breaks_a_constraint_comes_after_all_that_do_not(tmp_path):
 
 
 def test_stopped_and_failed_trials_keep_nothing(tmp_path):
-    kept = KeptModels(tmp_path, 5, "maximize")
+    kept = FittedModelRetention(tmp_path, 5, "maximize")
     _write(tmp_path, 0)
     _write(tmp_path, 1)
     kept.stopped(_job(0), Stop("halving", 0, 1, {}), 1.0)
@@ -80,11 +81,11 @@ def test_a_run_begins_with_what_belongs(tmp_path):
         TrialRecord(3, TrialStatus.RUNNING, None, {}),
         TrialRecord(4, TrialStatus.STOPPED, None, {}),
     ]
-    kept = KeptModels.of(study_from_mapping(STUDY), tmp_path, records)
+    kept = FittedModelRetention.of(study_from_mapping(STUDY), tmp_path, records)
     assert _there(tmp_path) == {1, 2, 3}
-    assert kept.promise(2, 3) == "models: those of the best 2 trials are kept, at most 12 files at once"
+    assert kept.promise(2, 3) == "models: those of the best 2 trials are retained, at most 12 files at once"
     none = study_from_mapping({**STUDY, "training": {}})
-    KeptModels.of(none, tmp_path, [])
+    FittedModelRetention.of(none, tmp_path, [])
     assert _there(tmp_path) == set()
 
 
@@ -101,21 +102,21 @@ def test_a_kept_model_recommends_as_it_did(folds, tmp_path):
     before = {}
 
     def keep(fold, model):
-        keep_model(tmp_path, 7, fold, model)
+        save_fitted_model(tmp_path, 7, fold, model)
         before[fold] = recommend(model, folds[fold], 10, filter_viewed=True)
 
     evaluate_folds(params, folds, plan, (1, 2), lambda evaluation: None, keep_model=keep)
-    files = sorted(path.name for path in models_folder(tmp_path, 7).iterdir())
+    files = sorted(path.name for path in layout.models_folder(tmp_path, 7).iterdir())
     assert files == ["fold-1.pickle", "fold-2.pickle"]
     for fold, expected in before.items():
-        model = load_model(models_folder(tmp_path, 7) / f"fold-{fold + 1}.pickle")
+        model = load_model(layout.models_folder(tmp_path, 7) / f"fold-{fold + 1}.pickle")
         assert_frame_equal(recommend(model, folds[fold], 10, filter_viewed=True), expected)
 
 
 def test_models_that_are_not_trained_are_not_kept(folds, tmp_path):
     from rectools.models import PopularModel
 
-    keep_model(tmp_path, 0, 0, PopularModel().fit(folds[0].train))
+    save_fitted_model(tmp_path, 0, 0, PopularModel().fit(folds[0].train))
     assert _there(tmp_path) == set()
 
 
@@ -128,7 +129,7 @@ def _summary(value):
 
 
 def _write(folder, number):
-    path = models_folder(folder, number)
+    path = layout.models_folder(folder, number)
     path.mkdir(parents=True)
     (path / "fold-1.pickle").write_bytes(b"model")
 

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from tests.store.test_study_store import BASELINES, ask, ask_again, evaluations_of, opened, report_all
 from tuner.errors import SearchError, StoreError
-from tuner.store import StudyStore, read_records, told_if_lost
+from tuner.store import StudyStore, read_records, report_lost_store
 from tuner.store.journal import open_journal, read_journal
 from tuner.trials.outcomes import Failure, Stop
 from tuner.trials.schema import record_of
@@ -53,7 +53,7 @@ def test_a_journal_is_read_as_optuna_replays_it(tmp_path: Path) -> None:
     other.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={"params": {"cls": "A"}}))
     other.add_trial(optuna.trial.create_trial(state=TrialState.WAITING))
     ask(store)
-    for again in ("shop", "gone"):  # a name that exists is refused, but stands in the journal
+    for again in ("shop", "gone"):  # a name that exists is refused, but is written to the journal
         try:
             optuna.create_study(storage=open_journal(tmp_path), study_name=again)
         except optuna.exceptions.DuplicatedStudyError:
@@ -129,7 +129,7 @@ def test_a_journal_torn_at_any_byte_of_its_last_record_loses_no_earlier_one(
         with caplog.at_level(logging.WARNING, "tuner"):
             storage = open_journal(tmp_path)
         lost = cut - begin
-        wanted = [f"{journal}: cut off a record of {lost} bytes that was not written whole"] if lost else []
+        wanted = [f"{journal}: removed an incomplete record of {lost} bytes at the end"] if lost else []
         assert [record.getMessage() for record in caplog.records] == wanted
         assert journal.read_bytes() == content[:begin]
         loaded = optuna.load_study(study_name="shop", storage=storage)
@@ -143,7 +143,7 @@ def test_a_journal_torn_at_any_byte_of_its_last_record_loses_no_earlier_one(
 
 @pytest.mark.parametrize("garbage", [b"garbage\n", b"\x00\xff\n", b'{"op_code":\n', b"{}\n", b"[]\n", b"\n"])
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
-def test_garbage_is_told_with_its_line(garbage: bytes, place: str, tmp_path: Path) -> None:
+def test_garbage_is_reported_with_its_line(garbage: bytes, place: str, tmp_path: Path) -> None:
     eventful(tmp_path)
     journal = tmp_path / "journal.log"
     lines = journal.read_bytes().splitlines(keepends=True)
@@ -178,7 +178,7 @@ def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path
     with (
         largest_file(len(begun) + room),
         pytest.raises(SearchError, match=rf"{journal} cannot be written: File too large") as raised,
-        told_if_lost(tmp_path),
+        report_lost_store(tmp_path),
     ):
         store.complete(2, report_all(store, 2), seconds=1, log="z")
     assert raised.value.exit_code == 1
@@ -194,12 +194,12 @@ def test_what_has_no_room_is_refused_whole_and_later_written(room: int, tmp_path
     assert list(read_records(tmp_path).records[2].evaluations) == evaluations_of(2)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "studies" / "shop"
     with (
         pytest.raises(SearchError, match="studies cannot be written: Not a directory"),
-        told_if_lost(folder),
+        report_lost_store(folder),
     ):
         (tmp_path / "file" / "studies").mkdir()
 

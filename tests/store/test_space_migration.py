@@ -18,12 +18,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.store.test_contract import Place
 from tests.store.test_study_store import BASELINES, FACTS, N_FOLDS, ROOT, evaluations_of, finish, report_all
+from tuner.artifacts.layout import JOURNAL
 from tuner.config import Sampler
 from tuner.errors import SpaceError, StoreError, TrialError
 from tuner.space import Choice, Divides, Float, Int, Space, Value
 from tuner.store import Asked, StudyStore, read_records
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, open_journal
+from tuner.store.journal import open_journal
 from tuner.store.space_migration import Growth
 from tuner.trials.outcomes import Failure, Stop
 
@@ -87,8 +88,8 @@ LATER: dict[str, Value] = {
 }
 
 
-def told(place: Place, n_complete: int = 3) -> StudyStore:
-    """Leave a study with trials in every state, and one that was cut off before its params were written."""
+def study_with_trials(place: Place, n_complete: int = 3) -> StudyStore:
+    """Leave a study with trials in every state, and one interrupted before its params were written."""
     store = opened(place, SPACE)
     store.add_baselines(BASELINES)
     for number in range(2 + n_complete):
@@ -132,7 +133,7 @@ def same_but_for_points(before: list[FrozenTrial], after: list[FrozenTrial]) -> 
 
 
 def test_all_trials_go_on_in_the_grown_space_and_a_backup_is_kept(place: Place) -> None:
-    before = told(place)
+    before = study_with_trials(place)
     old, records = before.study.trials, before.records()
 
     said: list[str] = []
@@ -145,7 +146,7 @@ def test_all_trials_go_on_in_the_grown_space_and_a_backup_is_kept(place: Place) 
     kept = "journal.1.log" if place.storage is None else "study 'shop 1'"
     assert said == [
         "space: n_blocks from 1..3 to 1..6, loss gains sampled_softmax, n_negatives@sampled_softmax is new, "
-        f"dropout_rate is new; 10 trials go on; the study as it was: {kept}"
+        f"dropout_rate is new; 10 trials are kept; backup of the study: {kept}"
     ]
     for trial in after.study.trials:
         if trial.params:
@@ -157,7 +158,7 @@ def test_all_trials_go_on_in_the_grown_space_and_a_backup_is_kept(place: Place) 
 
 
 def test_trials_that_had_not_ended_begin_as_they_would_have(place: Place) -> None:
-    told(place)
+    study_with_trials(place)
     records = {record.number: record for record in read_records(place.folder).records}
     store = opened(place, GROWN)
 
@@ -210,7 +211,7 @@ def test_a_point_of_a_trial_before_is_not_run_again(tmp_path) -> None:
 
 
 def test_a_study_grows_again_and_no_backup_is_overwritten(place: Place) -> None:
-    store = told(place)
+    store = study_with_trials(place)
     first, records = store.study.trials, store.records()
     second = opened(place, GROWN).study.trials
     third = opened(
@@ -224,7 +225,7 @@ def test_a_study_grows_again_and_no_backup_is_overwritten(place: Place) -> None:
 
 
 def test_a_study_whose_space_is_the_same_is_left_alone(place: Place) -> None:
-    told(place)
+    study_with_trials(place)
     said: list[str] = []
     before = names_of(place)
     opened(place, SPACE, said)
@@ -235,7 +236,7 @@ def test_a_study_whose_space_is_the_same_is_left_alone(place: Place) -> None:
 
 
 def test_trials_outside_a_smaller_space_stay_on_record_and_teach_nothing(place: Place) -> None:
-    store = told(place, n_complete=8)
+    store = study_with_trials(place, n_complete=8)
     before, records = store.study.trials, store.records()
     smaller = SPACE.narrow({"cls": "SASRecModel", "loss": Choice("softmax", "BCE")})
     inside = [encoded(record.params, smaller) for record in records]
@@ -251,8 +252,8 @@ def test_trials_outside_a_smaller_space_stay_on_record_and_teach_nothing(place: 
         if trial.state != TrialState.WAITING:
             assert trial.params == (point or {})
     n_left = sum(left) - 1  # the last has no params yet, only a dimension
-    assert "cls is another, loss loses gBCE" in said[0]
-    assert f"; 15 trials go on, {n_left} of them now outside the space; " in said[0]
+    assert "cls has changed, loss loses gBCE" in said[0]
+    assert f"; 15 trials are kept, {n_left} of them are now outside the space; " in said[0]
     for number in after.interrupted():
         asked = after.ask_again(number, smaller, N_FOLDS, finish)
         assert records[number].params in ({}, asked.params)
@@ -276,7 +277,7 @@ def test_a_module_that_can_no_longer_be_imported_puts_its_trials_outside(tmp_pat
 
 @pytest.mark.parametrize("fact", ["data", "folds", "epochs"])
 def test_other_data_or_folds_are_refused_also_beside_another_space(fact: str, place: Place) -> None:
-    told(place)
+    study_with_trials(place)
     before = names_of(place)
     with pytest.raises(StoreError) as raised:
         opened(place, GROWN, facts=facts_of(GROWN, **{fact: "xyz"}))
@@ -377,7 +378,7 @@ DEATHS = {
 
 @pytest.mark.slow
 def test_growth_that_is_killed_at_any_step_begins_again(place: Place) -> None:
-    before = told(place).study.trials
+    before = study_with_trials(place).study.trials
     storages = len(names_of(place))
     for what, nth in DEATHS[place.storage is None]:
         died = subprocess.run(

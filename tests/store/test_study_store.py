@@ -270,12 +270,12 @@ def test_a_study_cut_off_before_its_facts_were_written_begins_with_the_facts(tmp
     assert read_records(tmp_path).facts == FACTS
 
 
-def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_study_is_reported(tmp_path: Path) -> None:
     assert not store_exists(tmp_path)
     with pytest.raises(StoreError, match=r"must be the folder of a study, but it has no journal\.log"):
         read_records(tmp_path)
     (tmp_path / "journal.log").touch()
-    with pytest.raises(StoreError, match="must hold a study, but its journal is empty"):
+    with pytest.raises(StoreError, match="must have a study, but its journal is empty"):
         read_records(tmp_path)
 
 
@@ -400,7 +400,7 @@ def test_params_that_a_cut_off_trial_has_already_are_kept(tmp_path: Path) -> Non
     assert {key: resumed.params[key] for key in trial.params} == trial.params
 
 
-def test_an_end_killed_at_any_write_can_be_told_again(tmp_path: Path) -> None:
+def test_an_end_killed_at_any_write_can_be_reported_again(tmp_path: Path) -> None:
     for writes in (1, 2, 3):
         folder = tmp_path / str(writes)
         store = opened(folder)
@@ -428,7 +428,7 @@ def test_a_torn_last_line_is_survived(lost: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"op_code":\n{}\n', "not a journal\nat all\n"])
-def test_a_journal_that_cannot_be_read_is_told(text: str, tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_read_is_reported(text: str, tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_text(text)
     for read in (read_records, opened):
         with pytest.raises(StoreError):
@@ -542,7 +542,7 @@ def test_every_point_of_a_finite_space_is_run_once_and_then_the_space_is_exhaust
     assert opened(tmp_path, sampler=Sampler(use=sampler)).ask(FEW, N_FOLDS, finish) is None
 
 
-def test_a_repeated_point_is_told_with_its_known_result_and_is_no_trial(tmp_path: Path) -> None:
+def test_a_repeated_point_is_reported_with_its_known_result_and_is_no_trial(tmp_path: Path) -> None:
     store = opened(tmp_path)
     run_to_the_end(store, FEW)
     repeated = [trial for trial in store.study.trials if "repeats" in trial.user_attrs]

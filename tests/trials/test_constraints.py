@@ -1,4 +1,4 @@
-"""Constraints: how they are written, what breaks them, and what that changes."""
+"""Constraints: how they are written, what violates them, and what that changes."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_study_bounds_its_metrics_and_quantities() -> None:
         ("parameters < 1", "such as 'parameters <= 5e6'"),
     ],
 )
-def test_a_wrong_constraint_is_told_before_anything_runs(text: str, rule: str) -> None:
+def test_a_wrong_constraint_is_reported_before_anything_runs(text: str, rule: str) -> None:
     with pytest.raises(StudyError) as caught:
         study_from_mapping({**STUDY, "search": {"constraints": [SMALL, text]}})
     (problem,) = caught.value.problems
@@ -121,7 +121,7 @@ def test_a_wrong_constraint_is_told_before_anything_runs(text: str, rule: str) -
     assert text in str(problem)
 
 
-# ####  --------------  What breaks them  --------------  #### #
+# ####  --------------  What violates them  --------------  #### #
 
 
 def test_all_that_can_be_bounded_is_measured() -> None:
@@ -172,11 +172,11 @@ def test_samplers_take_them_also_of_baselines(tmp_path: Path, use: str) -> None:
         n_parameters = 500 * int(str(asked.params.get("n_blocks", 0)))
         done = summary(n_parameters / 10_000, n_parameters=n_parameters)
         store.complete(asked.number, done, seconds=1, log="")
-    told = store.study.get_trials(states=[TrialState.COMPLETE])
-    assert all(trial.constraints.keys() == {SMALL, COVERED} for trial in told)
+    complete = store.study.get_trials(states=[TrialState.COMPLETE])
+    assert all(trial.constraints.keys() == {SMALL, COVERED} for trial in complete)
 
 
-def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -> None:
+def test_a_repeated_point_is_reported_with_the_values_of_the_first(tmp_path: Path) -> None:
     store = opened(tmp_path, SMALL)
     few = Space({"cls": "SASRecModel", "n_blocks": Int(1, 3)})
     while (asked := store.ask(few, 1, dict)) is not None:
@@ -192,11 +192,11 @@ def test_a_repeated_point_is_told_with_the_values_of_the_first(tmp_path: Path) -
     }
 
 
-def test_a_trial_that_was_half_told_when_its_driver_died_is_told_again(tmp_path: Path, recwarn) -> None:
+def test_a_trial_half_reported_when_its_driver_died_is_reported_again(tmp_path: Path, recwarn) -> None:
     store = opened(tmp_path, SMALL)
     asked = store.ask(SPACE, 1, dict)
-    half_told = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
-    half_told.set_constraint(SMALL, 200)
+    half_reported = optuna.trial.Trial(store.study, store.study.trials[asked.number]._trial_id)
+    half_reported.set_constraint(SMALL, 200)
     again = opened(tmp_path, SMALL)
     assert again.interrupted() == [asked.number]
     again.ask_again(asked.number, SPACE, 1, dict)
@@ -216,19 +216,19 @@ def test_constraints_are_a_fact_of_a_study(tmp_path: Path) -> None:
 def test_of_a_long_history_the_best_feasible_trials_are_seen() -> None:
     study = optuna.create_study(direction="maximize", sampler=make_sampler(Sampler(use="tpe"), 3))
     distribution = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    n_told = 2 * HISTORY
-    for number in range(n_told):
-        x = number / n_told
+    n_complete = 2 * HISTORY
+    for number in range(n_complete):
+        x = number / n_complete
         trial = optuna.trial.create_trial(params={"x": x}, distributions=distribution, value=1 - x)
         trial.set_constraint(SMALL, 1.0 if number < 100 else 0.0)
         study.add_trial(trial)
     history = _History(study)
     history.renew()
     seen = {trial.number for trial in history.excerpt()._get_trials()}
-    assert seen == {*range(100, 100 + HISTORY // 2), *range(n_told - HISTORY // 2, n_told)}
+    assert seen == {*range(100, 100 + HISTORY // 2), *range(n_complete - HISTORY // 2, n_complete)}
 
 
-def test_a_trial_that_breaks_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:
+def test_a_trial_that_violates_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:
     referee = Referee(None, Race(), epochs=1, n_folds=2, direction="maximize")
     search = Search(trials=2, target=0.9, constraints=[SMALL])
     searcher = searcher_of(opened(tmp_path, SMALL), SPACE, search, referee)
@@ -258,11 +258,11 @@ def test_the_leaderboard_has_trials_that_break_one_below_the_others(tmp_path: Pa
     assert board.best is not None
     assert board.best.record.number == 2
     assert find_row(board, "best").record.number == 2
-    assert f"complete, breaks {COVERED} and {SMALL}" in render(board)
+    assert f"complete, violates {COVERED} and {SMALL}" in render(board)
     breaks = [row["breaks"] for row in json.loads(render(board, "json"))["rows"]]
     assert breaks == [None, None, f"{COVERED}; {SMALL}", SMALL]
-    assert f"breaks {SMALL}: it has 1500" in show_trial(tmp_path, "1")
-    assert "breaks" not in show_trial(tmp_path, "0")
+    assert f"violates {SMALL}: it has 1500" in show_trial(tmp_path, "1")
+    assert "violates" not in show_trial(tmp_path, "0")
     assert [row.record.number for row in load_leaderboard(tmp_path, sort=USERS).rows] == [0, 2, 3, 1]
 
 
@@ -271,7 +271,7 @@ def test_without_a_feasible_trial_there_is_no_best(tmp_path: Path) -> None:
     run(store, n_parameters=5000)
     board = load_leaderboard(tmp_path)
     assert (board.rows[0].rank, board.best) == (1, None)
-    with pytest.raises(StoreError, match="no complete one keeps to all constraints"):
+    with pytest.raises(StoreError, match="no complete trial satisfies all constraints"):
         find_row(board, "best")
 
 
@@ -291,7 +291,7 @@ def test_the_live_table_marks_it_and_shows_another_as_best(tmp_path: Path) -> No
     for number, done in enumerate([summary(0.9, n_parameters=5000), summary(0.1)]):
         progress.finished(Job(number, {}, (), "SASRec"), done, 1.0)
     first, second = console.export_text().splitlines()
-    assert first.endswith(f"({'breaks ' + SMALL})")
+    assert first.endswith(f"({'violates ' + SMALL})")
     assert second.endswith("(best)")
 
 

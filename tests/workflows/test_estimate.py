@@ -92,7 +92,8 @@ def test_the_table_says_what_a_search_takes(prepared: Prepared) -> None:
     assert "1.0 GB" in text
     assert "SASRecModel n_factors=8" in text
     assert "GPU" not in text, "an empty column is left out"
-    assert text.endswith("10 trials of the median kind, 1 at once on this machine: about 10 min 00 s")
+    whole = "10 trials of the median configuration, 1 at once on this machine: about 10 min 00 s"
+    assert text.endswith(whole)
 
 
 GB = 2**30

@@ -20,7 +20,7 @@ from tuner.holdout import Comparison, Final, Interval, JudgedRow
 from tuner.store import read_records
 from tuner.workflows.export import serving
 from tuner.workflows.export.code import code_of, requirements
-from tuner.workflows.export.folder import made_whole
+from tuner.workflows.export.folder import atomic_folder
 
 USERS = [f"u{number}" for number in range(30)]
 
@@ -101,7 +101,7 @@ def test_tuner_recommend_prints_the_users_own_ids_and_names_who_is_unknown(expor
     table = pd.read_csv(io.StringIO(out))
     assert table["user_id"].tolist() == ["u3"] * 3 + ["u5"] * 3
     assert table["rank"].tolist() == [1, 2, 3] * 2
-    assert "not in the interactions, so without recommendations: nobody" in err
+    assert "no recommendations for users that are not in the interactions: nobody" in err
     assert main(["recommend", str(exported), "--users", "nobody"]) == 2
     assert "none of the users is in the interactions" in capsys.readouterr().err
 
@@ -128,7 +128,7 @@ def test_newer_interactions_bring_new_users_and_change_recommendations(exported,
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert len(pd.read_csv(io.StringIO(out))) == 10
-    assert "1 interactions are of items that the model does not know" in err
+    assert "1 interactions are left out: the model does not know their items" in err
     assert "error" not in err
 
 
@@ -152,9 +152,9 @@ def test_best_is_the_first_on_the_holdout_where_there_is_one(made_study, tmp_pat
     assert "trial 0 ease" in capsys.readouterr().out
     text = (target / "README.md").read_text(encoding="utf-8")
     assert "| NDCG@10 | 0.3000 | 0.2500 to 0.3500 | 0.2900 | 0.3100 |" in text
-    assert "the optimism is +0.0100" in text
+    assert "the optimism (validation minus holdout) is +0.0100" in text
     assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p = 0.2" in text
-    assert "the holdout cannot tell them apart" in text
+    assert "the holdout cannot distinguish them" in text
     assert "the interactions before the holdout" in text
     assert "torch" not in (target / "requirements.txt").read_text(encoding="utf-8")
     whole = pd.read_csv(made_study.parents[1] / "clicks.csv")
@@ -181,7 +181,7 @@ def test_a_folder_is_replaced_only_if_asked_to_and_only_an_export(made_study, ex
 
 def test_an_export_that_fails_leaves_nothing(tmp_path):
     def fail_halfway():
-        with made_whole(tmp_path / "model") as folder:
+        with atomic_folder(tmp_path / "model") as folder:
             (folder / "half").write_text("x", encoding="utf-8")
             raise RuntimeError
 
@@ -190,7 +190,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, capsys):
+def test_what_cannot_be_exported_is_reported_before_a_fit(made_study, tmp_path, capsys):
     to = ["--to", str(tmp_path / "model")]
     assert main(["export", str(made_study), STOPPED, *to, *_data(made_study)]) == 2
     assert "must be complete to be exported, but trial 4 is stopped" in capsys.readouterr().err
@@ -205,7 +205,7 @@ def test_what_cannot_be_exported_is_told_before_a_fit(made_study, tmp_path, caps
     assert "These are not the data of the search" in card
 
 
-def test_no_export_is_told(tmp_path, capsys):
+def test_no_export_is_reported(tmp_path, capsys):
     assert main(["recommend", str(tmp_path), "--check"]) == 2
     assert "must be an export, but it has no export.json" in capsys.readouterr().err
 
@@ -240,7 +240,7 @@ def test_a_fresh_environment_with_only_the_requirements_recommends_the_same(expo
     text = _alone(moved, "--users", ",".join(USERS), python=python)
     here = serving.recommend(serving.load(exported), USERS)
     assert pd.read_csv(io.StringIO(text))["item_id"].tolist() == here["item_id"].tolist()
-    assert _alone(moved, "--check", python=python) == "recommendations equal those of sample.csv\n"
+    assert _alone(moved, "--check", python=python) == "the recommendations are equal to those of sample.csv\n"
 
 
 def _data(made_study):
@@ -289,12 +289,12 @@ def _judge(folder: Path, *, number: int) -> None:
     study.set_user_attr("final:judged:1", json.loads(json.dumps(final.to_plain())))
 
 
-def test_a_study_that_is_not_there_is_told(tmp_path, capsys):
+def test_a_study_that_is_not_there_is_reported(tmp_path, capsys):
     assert main(["export", str(tmp_path), "--to", str(tmp_path / "model")]) == 2
     assert "must be the folder of a study" in capsys.readouterr().err
 
 
-def test_a_model_that_looks_at_the_time_since_is_told_the_moment(interactions):
+def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interactions):
     """By default that of the newest interaction, so that the same export recommends the same tomorrow."""
     from rectools.dataset import Dataset
 

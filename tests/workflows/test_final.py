@@ -16,7 +16,7 @@ from tuner.config import FinalJudgement, Sampler
 from tuner.errors import StoreError
 from tuner.holdout import Final
 from tuner.holdout.judge import judge
-from tuner.holdout.looks import Chosen, Fit, Looks
+from tuner.holdout.looks import Chosen, Fit, HoldoutLooks
 from tuner.holdout.text import final_lines, render_final
 from tuner.reporting.final import read_final
 from tuner.reporting.formats import render
@@ -68,7 +68,7 @@ def final_of_store(look: int = 1, before: tuple[str, ...] = ()) -> Final:
 # ####  --------------  What is judged  --------------  #### #
 
 
-def test_the_best_that_keep_to_all_constraints_and_the_baselines_are_chosen(
+def test_the_best_that_satisfy_all_constraints_and_the_baselines_are_chosen(
     store: StudyStore, tmp_path: Path
 ) -> None:
     chosen = choose(load_leaderboard(tmp_path), FinalJudgement(top=2, seeds=2), 60)
@@ -85,11 +85,11 @@ def test_a_study_without_a_result_has_nothing_to_judge() -> None:
         choose(Leaderboard("shop", HIT, "maximize", ()), FinalJudgement(), 60)
 
 
-# ####  --------------  Looks  --------------  #### #
+# ####  --------------  Holdout looks  --------------  #### #
 
 
 def test_a_look_is_recorded_before_anything_is_seen(store: StudyStore, tmp_path: Path) -> None:
-    look = Looks(store.study, tmp_path).begin(FIRST)
+    look = HoldoutLooks(store.study, tmp_path).begin(FIRST)
     assert (look.number, look.before) == (1, ())
     kept = store.study.user_attrs["final:look:1"]
     assert kept["by"].count(" on ") == 1
@@ -98,8 +98,8 @@ def test_a_look_is_recorded_before_anything_is_seen(store: StudyStore, tmp_path:
 
 
 def test_looking_at_the_same_fits_again_is_the_same_look(store: StudyStore, tmp_path: Path) -> None:
-    first = Looks(store.study, tmp_path).begin(FIRST)
-    again = Looks(opened(tmp_path).study, tmp_path)
+    first = HoldoutLooks(store.study, tmp_path).begin(FIRST)
+    again = HoldoutLooks(opened(tmp_path).study, tmp_path)
     assert again.begin(FIRST[::-1]) == first
     assert again.begin(FIRST[:1]) == first
 
@@ -112,7 +112,7 @@ def test_looking_at_the_same_fits_again_is_the_same_look(store: StudyStore, tmp_
 def test_looking_at_other_fits_is_another_look(
     other: list[Chosen], store: StudyStore, tmp_path: Path
 ) -> None:
-    looks = Looks(store.study, tmp_path)
+    looks = HoldoutLooks(store.study, tmp_path)
     first = looks.begin(FIRST)
     second = looks.begin(other)
     assert second.number == 2
@@ -120,28 +120,28 @@ def test_looking_at_other_fits_is_another_look(
     assert looks.begin([*FIRST, Chosen(3, 3, (40,))]).number == 3
 
 
-def test_a_fit_is_missing_until_it_is_kept_whole(store: StudyStore, tmp_path: Path) -> None:
-    looks = Looks(store.study, tmp_path)
+def test_a_fit_is_missing_until_it_is_stored_whole(store: StudyStore, tmp_path: Path) -> None:
+    looks = HoldoutLooks(store.study, tmp_path)
     fit = Fit(Evaluation(2, 3, {HIT: 0.5}), {HIT: np.array([0.0, 1.0], dtype=np.float32)})
-    assert looks.fit(1, 10, 2) is None
-    looks.keep(1, 10, fit)
-    found = Looks(opened(tmp_path).study, tmp_path).fit(1, 10, 2)
+    assert looks.read_fit(1, 10, 2) is None
+    looks.write_fit(1, 10, fit)
+    found = HoldoutLooks(opened(tmp_path).study, tmp_path).read_fit(1, 10, 2)
     assert found is not None
     assert found.evaluation == fit.evaluation
     assert np.array_equal(found.by_user[HIT], fit.by_user[HIT])
-    assert looks.fit(1, 11, 2) is None
-    assert looks.fit(1, 10, 3) is None, "of other users"
+    assert looks.read_fit(1, 11, 2) is None
+    assert looks.read_fit(1, 10, 3) is None, "of other users"
     (tmp_path / "users" / "final-0001-seed-10.npz").write_bytes(b"torn")
-    assert looks.fit(1, 10, 2) is None
+    assert looks.read_fit(1, 10, 2) is None
 
 
 def test_the_newest_judgement_is_read(store: StudyStore, tmp_path: Path) -> None:
-    looks = Looks(store.study, tmp_path)
+    looks = HoldoutLooks(store.study, tmp_path)
     final = final_of_store()
-    looks.judged(final)
+    looks.write_final(final)
     assert read_final(tmp_path) == final
     second = final_of_store(2, ("then by me",))
-    looks.judged(second)
+    looks.write_final(second)
     assert read_final(tmp_path) == second
 
 
@@ -150,7 +150,7 @@ def test_the_newest_judgement_is_read(store: StudyStore, tmp_path: Path) -> None
 
 @pytest.fixture
 def judged(store: StudyStore, tmp_path: Path) -> Path:
-    Looks(store.study, tmp_path).judged(final_of_store(2, ("2026-01-01 by ann on shop",)))
+    HoldoutLooks(store.study, tmp_path).write_final(final_of_store(2, ("2026-01-01 by ann on shop",)))
     return tmp_path
 
 
@@ -159,9 +159,7 @@ def test_the_leaderboard_has_the_holdout_beside_the_validation(judged: Path) -> 
     table = render(board).splitlines()
     for column in ("holdout", "95 %", "optimism", "group"):
         assert column in table[0]
-    assert any(
-        "final: this holdout had been looked at once before (2026-01-01 by ann" in line for line in table
-    )
+    assert any("final: this holdout was looked at once before (2026-01-01 by ann" in line for line in table)
     assert [row.judged is not None for row in board.rows] == [True, True, False, True, False]
     cut = render(board, top=2, width=60).splitlines()
     assert all(len(line) <= 60 for line in cut[:3])
@@ -197,7 +195,7 @@ def test_a_leaderboard_without_a_judgement_says_nothing_of_one(store: StudyStore
 def test_show_prints_how_a_row_was_judged(judged: Path) -> None:
     text = show_trial(judged, "1")
     assert "holdout: HitRate@10 0.3" in text
-    assert "mean of 3 fits for 3 epochs on everything before it; place 2 of 3, group 1" in text
+    assert "mean of 3 fits for 3 epochs on everything before the holdout; place 2 of 3, group 1" in text
     assert "against the best baseline, trial 0 popular: difference +0.2" in text
     assert "looked at once before" in text
     assert "holdout" not in show_trial(judged, "4")
@@ -211,7 +209,7 @@ def test_what_is_said_is_calm_and_true(judged: Path, capsys: pytest.CaptureFixtu
         "final: the best on the holdout is trial 2 SASRecModel, better than the best baseline popular (diff"
     )
     assert lines[0].startswith(first)
-    assert lines[1].startswith("final: 1st and 2nd cannot be told apart (difference +0.0")
+    assert lines[1].startswith("final: 1st and 2nd cannot be distinguished (difference +0.0")
     assert "1,000 users, p 0.103 corrected for 3 comparisons)" in lines[1]
     assert lines[2].startswith(
         "final: the best by validation is trial 2 SASRecModel: validation 0.3000, holdout"

@@ -14,7 +14,7 @@ from tuner.config import Study
 from tuner.errors import DataError
 from tuner.workflows.init.columns import guess_columns, time_format
 from tuner.workflows.init.folds import propose_folds
-from tuner.workflows.init.inspect import look
+from tuner.workflows.init.inspect import inspect_file
 from tuner.workflows.init.write import study_text
 
 
@@ -54,7 +54,7 @@ def test_the_study_can_be_read_and_says_how_columns_were_found(shop, capsys):
     assert study.data.datetime == "unix_s"
     assert (study.folds.split, study.folds.size, study.folds.filter_viewed) == ("time_range", "14D", False)
     text = Path("study.yaml").read_text(encoding="utf-8")
-    assert 'user: "customer id"    # by its name; or is it session_id?' in text
+    assert 'user: "customer id"    # by its name; could also be session_id' in text
     assert "# weight: quantity" in text
     assert "#   sku (int64, 40 values, such as" in text
 
@@ -67,20 +67,23 @@ def test_a_study_that_is_there_is_not_written_over(shop, tmp_path, capsys):
     assert main(["init", "clicks.csv.gz", "--force"]) == 0
 
 
-def test_what_is_no_table_of_interactions_is_told_with_what_was_found(tmp_path):
+def test_what_is_no_table_of_interactions_is_refused_with_its_columns(tmp_path):
     pd.DataFrame({"name": ["a", "b"], "price": [1.5, 2.5]}).to_csv(tmp_path / "prices.csv", index=False)
-    with pytest.raises(DataError) as told:
-        look(str(tmp_path / "prices.csv"))
-    message = str(told.value)
+    with pytest.raises(DataError) as refused:
+        inspect_file(str(tmp_path / "prices.csv"))
+    message = str(refused.value)
     assert "has none for user, item, datetime" in message
-    assert "it has: name (object, 2 values, such as 'a'); price (float64, 2 values, such as 1.5)" in message
+    assert (
+        "it has the columns name (object, 2 values, such as 'a'); price (float64, 2 values, such as 1.5)"
+        in message
+    )
 
 
-def test_missing_ids_are_told_with_the_columns(tmp_path):
+def test_missing_ids_are_refused_with_the_columns(tmp_path):
     frame = pd.DataFrame({"user": ["a", None], "item": [1, 2], "time": ["2024-01-01", "2024-01-02"]})
     frame.to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(DataError, match="ids must not be missing"):
-        look(str(tmp_path / "x.csv"))
+        inspect_file(str(tmp_path / "x.csv"))
 
 
 def test_columns_without_telling_names_are_a_guess_that_says_so():
@@ -111,7 +114,7 @@ def test_times_are_known_by_how_they_are_written(values, kind):
 def test_few_users_in_windows_of_time_lead_to_the_last_of_each(interactions):
     proposed = propose_folds(interactions, filter_viewed=True)
     assert (proposed.split, proposed.size) == ("last_n", 1)
-    assert "would leave few users" in proposed.reasons[0]
+    assert "has few test users" in proposed.reasons[0]
 
 
 def test_words_of_the_file_cannot_leave_their_place(tmp_path):
@@ -125,7 +128,7 @@ def test_words_of_the_file_cannot_leave_their_place(tmp_path):
         }
     )
     frame.to_csv(tmp_path / "x.csv", index=False)
-    found = look(str(tmp_path / "x.csv"))
+    found = inspect_file(str(tmp_path / "x.csv"))
     plain = yaml.safe_load(study_text(found))
     assert plain["data"]["columns"] == {"user": "user", "item": evil, "datetime": "yes"}
     assert plain["search"]["trials"] == 40

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from tests.made_study import STOPPED, WAITING
+from tuner.artifacts.layout import STUDY_FILE
 from tuner.cli import main
 from tuner.config import Study
 from tuner.errors import StoreError
-from tuner.store import STUDY_FILE, read_records
+from tuner.store import read_records
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.workflows.reproduce import TRAIN_LOSS, Difference, Reproduced, compare_runs, reproduce
@@ -45,12 +46,12 @@ def test_a_value_that_differs_is_named_with_by_how_much(made_study, tmp_path, ca
     assert "differs" in out
     assert "1 of 12 values, by at most 0.25" in out
     assert f"fold 2, epoch 2: HitRate@10 was {value + 0.25!r}, is {value!r} (-0.25)" in out
-    assert "versions, threads and processor are as before" in out
+    assert "versions, threads and kind of processor are the same" in out
 
 
 def test_a_trial_without_evaluations_is_refused(made_study):
     study = Study.load(made_study / STUDY_FILE, [f"data.interactions={_data(made_study)}"])
-    with pytest.raises(StoreError, match="must have been evaluated, but trial 5 is queued"):
+    with pytest.raises(StoreError, match="must have an evaluation, but trial 5 is queued"):
         next(reproduce(study, made_study, [WAITING], print))
 
 

@@ -14,7 +14,7 @@ from tuner.trials.outcomes import Failure, Stop
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
-from tuner.workflows.watch import tell_changes
+from tuner.workflows.watch import report_changes
 
 NDCG = "NDCG@10"
 
@@ -60,7 +60,7 @@ def test_it_waits_for_a_run_follows_it_and_ends_with_it(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, check=True)
         out, err = watch.communicate(timeout=60)
     assert (watch.returncode, out) == (0, "")
-    assert first == "waiting for a study in studies/shop; Ctrl-C ends\n"
+    assert first == "waiting for a study in studies/shop; Ctrl-C stops waiting\n"
     assert re.sub(WITHOUT_TIME, "", err).splitlines() == [
         "1  trial 0 SASRecModel: NDCG@10 0.2500 ± 0.0000, epoch 1 of 1, 3.0 s  (best)",
         "2  trial 1 SASRecModel stopped after fold 1, epoch 2 by halving: 0.1000 is place 3 of 4 trials at "
@@ -88,7 +88,7 @@ def test_what_it_says_of_a_real_run_is_what_the_run_said(finished_shop: Path) ->
 
 
 class Told:
-    """An observer that keeps what it is told."""
+    """An observer that records the calls it gets."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -107,27 +107,27 @@ def record(number: int, state: str, epochs: int = 0, **changes: object) -> Trial
     )  # type: ignore[arg-type]  # by name
 
 
-def told(before: list[TrialRecord], now: list[TrialRecord]) -> list[tuple[object, ...]]:
+def reports(before: list[TrialRecord], now: list[TrialRecord]) -> list[tuple[object, ...]]:
     observer = Told()
-    tell_changes({one.number: one for one in before}, {one.number: one for one in now}, observer)  # type: ignore[arg-type]  # takes all calls
+    report_changes({one.number: one for one in before}, {one.number: one for one in now}, observer)  # type: ignore[arg-type]  # takes all calls
     return observer.calls
 
 
-def test_each_change_is_told_once() -> None:
+def test_each_change_is_reported_once() -> None:
     one, two = record(0, "running", 1), record(0, "running", 2)
     summary = summarise(two.evaluations, NDCG, "maximize")
     done = record(0, "complete", 2, summary=summary, seconds=2.0)
-    assert told([], [one]) == [("started", 0), ("evaluated", 0, one.evaluations[0])]
-    assert told([one], [one]) == []
-    assert told([one], [two]) == [("evaluated", 0, two.evaluations[1])]
-    assert told([two], [done]) == [("finished", 0, summary, 2.0)]
-    assert told([done], [done]) == []
+    assert reports([], [one]) == [("started", 0), ("evaluated", 0, one.evaluations[0])]
+    assert reports([one], [one]) == []
+    assert reports([one], [two]) == [("evaluated", 0, two.evaluations[1])]
+    assert reports([two], [done]) == [("finished", 0, summary, 2.0)]
+    assert reports([done], [done]) == []
 
 
-def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
+def test_a_trial_that_came_and_went_between_two_looks_is_reported_whole() -> None:
     stop = Stop("race", 0, 1, {})
     gone = [record(0, "stopped", 1, stop=stop), record(1, "failed", failure=Failure("no", "E"), log="log")]
-    assert [call[:2] for call in told([record(1, "queued")], gone)] == [
+    assert [call[:2] for call in reports([record(1, "queued")], gone)] == [
         ("started", 0),
         ("evaluated", 0),
         ("stopped", 0),
@@ -136,7 +136,7 @@ def test_a_trial_that_came_and_went_between_two_looks_is_told_whole() -> None:
     ]
 
 
-def test_points_that_are_no_trials_and_unknown_states_are_not_told() -> None:
-    assert told([], [record(0, "duplicate"), record(1, "infeasible"), record(2, "paused", 1)]) == []
-    taken_up = told([record(2, "paused", 1)], [record(2, "running", 2)])
-    assert [call[0] for call in taken_up] == ["started", "evaluated", "evaluated"]
+def test_points_that_are_no_trials_and_unknown_states_are_not_reported() -> None:
+    assert reports([], [record(0, "duplicate"), record(1, "infeasible"), record(2, "paused", 1)]) == []
+    resumed = reports([record(2, "paused", 1)], [record(2, "running", 2)])
+    assert [call[0] for call in resumed] == ["started", "evaluated", "evaluated"]

@@ -1,3 +1,3 @@
-"""The files of a study beside its store: logs, checkpoints, values by user, and where they are kept."""
+"""The files of a study beside its store: logs, checkpoints and per-user values, and the places for them."""
 
 __all__: list[str] = []

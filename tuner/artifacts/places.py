@@ -1,20 +1,22 @@
-"""Where a study keeps what its trials leave beside the store: a folder that all hosts share, or a URL.
+"""Places for the artifacts of a study: a folder that all hosts share, or a URL.
 
-Files are known by their names from there, such as ``checkpoints/trial-0007.ckpt``, and are written whole or
-not at all. Knows neither Ray nor what the files are for; goes to workers by pickle, and opens its connection
-where it is used. Credentials come from each process's environment, or from the role of its machine.
+A file is known by its path below the place, such as ``checkpoints/trial-0007.ckpt``. Files are written
+atomically. A place can be sent to workers by pickle; it opens its connection in the process that uses it.
+Credentials come from the environment of each process, or from the role of its machine.
 """
 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import is_unfinished, write_file
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -23,14 +25,14 @@ __all__ = ["Artifacts", "Folder", "Remote", "artifacts_at", "try_out"]
 
 
 class Artifacts(Protocol):
-    """A place for files; all that goes wrong with it is an `OSError`."""
+    """A place for files. Every error of a place is an `OSError`."""
 
     @property
     def place(self) -> str:
-        """Its path or URL."""
+        """Path or URL of the place."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file in place of the one before."""
+        """Write a file. An existing file is replaced."""
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content, None if there is none."""
@@ -39,7 +41,7 @@ class Artifacts(Protocol):
         """Return the names of all files in a folder and below it, sorted."""
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,8 @@ class Folder:
     place: str
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file in place of the one before."""
-        path = Path(self.place, name)
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        except OSError:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise
+        """Write a file. An existing file is replaced."""
+        write_file(Path(self.place, name), content)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content, None if there is none."""
@@ -71,28 +64,30 @@ class Folder:
     def names(self, under: str) -> Sequence[str]:
         """Return the names of all files in a folder and below it, sorted."""
         found = (path for path in Path(self.place, under).rglob("*") if path.is_file())
-        return sorted(path.relative_to(self.place).as_posix() for path in found if path.suffix != ".tmp")
+        return sorted(
+            path.relative_to(self.place).as_posix() for path in found if not is_unfinished(path.name)
+        )
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         Path(self.place, name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """Files below a URL, by pyarrow where it knows the scheme (s3, gs, hdfs), else by fsspec.
+    """Files below a URL, opened by pyarrow if it knows the scheme (s3, gs, hdfs), otherwise by fsspec.
 
-    What stands behind a ``?`` are options of pyarrow's, as
+    The part after a ``?`` has options for pyarrow, as in
     ``s3://bucket/prefix?scheme=http&endpoint_override=host:9000``.
     """
 
     place: str
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file in place of the one before; an object store shows it when it is whole."""
+        """Write a file. An existing file is replaced. An object store shows the file when it is complete."""
         files, root = self._opened
         path = f"{root}/{name}"
-        if files.type_name not in {"s3", "gcs"}:  # there are folders to make
+        if files.type_name not in {"s3", "gcs"}:  # other file systems need the folder to exist
             files.create_dir(path.rpartition("/")[0], recursive=True)
         with files.open_output_stream(path) as stream:
             stream.write(content)
@@ -109,7 +104,7 @@ class Remote:
 
     def names(self, under: str) -> Sequence[str]:
         """Return the names of all files in a folder and below it, sorted."""
-        from pyarrow.fs import FileSelector, FileType  # noqa: PLC0415  # a second to import
+        from pyarrow.fs import FileSelector, FileType  # noqa: PLC0415  # takes a second to import
 
         files, root = self._opened
         wanted = FileSelector(f"{root}/{under}", recursive=True, allow_not_found=True)
@@ -117,14 +112,14 @@ class Remote:
         return sorted(one.path[len(root) + 1 :] for one in found if one.type == FileType.File)
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         files, root = self._opened
         with suppress(FileNotFoundError):
             files.delete_file(f"{root}/{name}")
 
     @cached_property
     def _opened(self) -> tuple[FileSystem, str]:
-        """Return the file system and the path in it; an error of any kind is an `OSError`."""
+        """The file system and the path in it. Errors of any kind are raised as `OSError`."""
         from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem  # noqa: PLC0415  # as in `names`
 
         try:
@@ -140,12 +135,12 @@ class Remote:
         return files, root.rstrip("/")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the connection behind."""
+        """Return the state without the connection, which cannot be pickled."""
         return {"place": self.place}
 
 
 def artifacts_at(place: str, study: str) -> Artifacts:
-    """Return the place of a study's artifacts: below the one that its file names, in a folder of its name."""
+    """Return the place of a study's artifacts: a folder with the study's name below the place in its file."""
     url, mark, options = place.partition("?")
     below = f"{url.rstrip('/')}/{study}{mark}{options}"
     return Remote(below) if "://" in place else Folder(below)
@@ -157,23 +152,23 @@ def try_out(artifacts: Artifacts, seen: str | None = None) -> str | None:
     Parameters
     ----------
     artifacts
-        The place.
+        The place to test.
     seen
-        Name of a file that another host has written, which must be seen here.
+        Name of a file that another host has written and that must be readable here.
 
     Returns
     -------
     str or None
-        What goes wrong, in one line.
+        The error in one line, None if there is none.
     """
-    name, content = f".check/{uuid.uuid4().hex}", os.urandom(16)
+    name, content = layout.probe(), os.urandom(16)
     try:
         artifacts.write(name, content)
         if artifacts.read(name) != content:
-            return "what is written there cannot be read again"
+            return "a file that was written there cannot be read again"
         artifacts.delete(name)
         if seen is not None and artifacts.read(seen) is None:
-            return "what the driver has written there is not seen: the folder is not shared"
+            return "a file that the driver wrote there is not visible here: the folder is not shared"
     except OSError as error:
         return str(error).strip().splitlines()[0]
     return None

@@ -1,8 +1,8 @@
-"""The driver's folder of a study, and the place of its artifacts, kept alike.
+"""Copies files between the driver's folder of a study and the place of its artifacts.
 
-People and reports read the folder. What workers write on other hosts is brought to it when a trial ends, and
-what the driver writes there is copied to the place, from where another driver goes on. A file that cannot be
-copied is a warning: a search can do without.
+People and reports read the folder. When a trial ends, the files that its worker wrote on another host are
+copied to the folder. Files that the driver writes are copied to the place, so that another driver can use
+them. If a file cannot be copied, a warning is logged, and the search continues.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
-from tuner.artifacts.user_values import users_path, write_users
+from tuner.artifacts.user_values import write_users
 from tuner.trials.messages import Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary, Users
@@ -22,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class Mirror:
-    """An observer of a search that copies the files of a trial when it has ended.
+    """An observer of a search that copies the files of a trial when it has ended or is paused.
 
     Parameters
     ----------
     folder
-        Of the study, on the driver's host.
+        Folder of the study on the driver's host.
     artifacts
-        The place.
+        Place of the study's artifacts.
     """
 
     def __init__(self, folder: Path, artifacts: Artifacts) -> None:
@@ -43,43 +44,49 @@ class Mirror:
         """Do nothing."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's
-        """Copy what the trial has left."""
+        """Copy the files of the trial."""
         self._copy(job.number)
 
     def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # as above
-        """Copy what the trial has left so far."""
+        """Copy the files that the trial has so far."""
         self._copy(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # as above
-        """Copy what the trial has left."""
+        """Copy the files of the trial."""
         self._copy(job.number)
 
     def failed(self, job: Job, cause: str, log: str) -> None:  # noqa: ARG002  # as above
-        """Copy what the trial has left."""
+        """Copy the files of the trial."""
         self._copy(job.number)
 
     def keep_users(self, number: int, users: Users) -> None:
-        """Keep the per-user values of a fold; before its trial's end is told, for others to race with."""
+        """Write the per-user values of a fold to the folder and the place.
+
+        This is done before the end of the trial is stored, because other drivers then race with these values.
+        """
         write_users(self._folder, number, users)
         try:
-            self._leave(users_path(self._folder, number, users.fold))
+            self._leave(self._folder / layout.users(number, users.fold))
         except OSError as error:
-            logger.warning("per-user values of trial %d are not copied: %s", number, error)
+            logger.warning("per-user values of trial %d cannot be copied: %s", number, error)
 
     def bring_users(self, number: int | None = None) -> None:
-        """Bring the per-user values of a trial, or of all, that another driver left and that lack here."""
-        begin = "" if number is None else f"trial-{number:04d}-"
+        """Copy per-user values of other drivers, of one trial or of all, that are missing in the folder."""
         try:
-            for name in self._artifacts.names("users"):
-                if Path(name).name.startswith(begin) and not (self._folder / name).exists():
+            for name in self._artifacts.names(layout.USERS):
+                wanted = number is None or layout.is_users_of(name, number)
+                if wanted and not (self._folder / name).exists():
                     self._bring(name)
         except OSError as error:
             logger.warning("per-user values in %s cannot be read: %s", self._artifacts.place, error)
 
     def bring_logs(self) -> None:
-        """Bring the logs that lack here: of trials that ended while their worker still wrote."""
+        """Copy the logs that are missing in the folder.
+
+        A worker may write its log after its trial has ended.
+        """
         try:
-            for name in self._artifacts.names("logs"):
+            for name in self._artifacts.names(layout.LOGS):
                 if not (self._folder / name).exists():
                     self._bring(name)
         except OSError as error:
@@ -88,18 +95,17 @@ class Mirror:
     def drop_checkpoint(self, number: int) -> None:
         """Remove the checkpoint of a trial that has ended."""
         try:
-            self._artifacts.delete(f"checkpoints/trial-{number:04d}.ckpt")
+            self._artifacts.delete(layout.checkpoint(number))
         except OSError as error:
             logger.warning("the checkpoint of trial %d cannot be removed: %s", number, error)
 
     def _copy(self, number: int) -> None:
         try:
-            self._bring(f"logs/trial-{number:04d}.log")
-            for pattern in (f"{number:04d}-*/*", "events.*"):  # the run, and the layout of all
-                for path in self._folder.glob(f"tensorboard/{pattern}"):
-                    self._leave(path)
+            self._bring(layout.trial_log(number))
+            for path in layout.tensorboard_files(self._folder, number):
+                self._leave(path)
         except OSError as error:
-            logger.warning("the files of trial %d are not copied whole: %s", number, error)
+            logger.warning("some files of trial %d cannot be copied: %s", number, error)
 
     def _leave(self, path: Path) -> None:
         self._artifacts.write(path.relative_to(self._folder).as_posix(), path.read_bytes())

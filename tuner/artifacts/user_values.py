@@ -1,56 +1,51 @@
-"""Files of a trial in the study's folder, beside its log: per-user values, and its checkpoint.
+"""Paths of a trial's files in the study's folder, and per-user values as files.
 
-Per-user values are too many for the store. Those of the objective, one small NumPy archive for each fold, are
-what the race compares; those of all metrics on the holdout are what the final judgement rests on.
+There are too many per-user values for the store. The race compares those of the objective, which are in one
+small NumPy archive for each fold. The final judgement uses those of all metrics on the holdout.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import remove_leftovers, write_file
 from tuner.trials.records import Users
 
 __all__ = [
-    "checkpoint_path",
     "drop_checkpoint",
-    "log_path",
     "read_final_users",
     "read_users",
-    "users_path",
     "write_final_users",
     "write_users",
 ]
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "users"
-
 
 def write_users(folder: Path, number: int, users: Users) -> None:
-    """Keep the values of one fold of a trial, in place of those of an earlier attempt.
+    """Write the per-user values of one fold of a trial. Values of an earlier attempt are replaced.
 
-    If they cannot be written a warning is logged: a search can do without.
+    If they cannot be written, a warning is logged, and the search continues.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     number
-        Of the trial.
+        Trial number.
     users
-        The values.
+        The per-user values.
     """
-    path = users_path(folder, number, users.fold)
+    path = folder / layout.users(number, users.fold)
     try:
         _write(path, epochs=np.array(users.epochs), values=users.values)
     except OSError as error:
@@ -58,50 +53,37 @@ def write_users(folder: Path, number: int, users: Users) -> None:
 
 
 def _write(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write arrays as one file, whole or not at all."""
-    unfinished = path.with_suffix(".tmp")
-    archive = io.BytesIO()  # NumPy's own writing leaves a stack trace on stderr where a disk is full
+    """Write arrays to one file atomically."""
+    archive = io.BytesIO()  # if NumPy writes to a full disk itself, it leaves a stack trace on stderr
     np.savez_compressed(archive, **arrays)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        unfinished.write_bytes(archive.getvalue())
-        os.replace(unfinished, path)  # noqa: PTH105  # the same as Path.replace, and atomic by its documentation
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
+    write_file(path, archive.getvalue())
 
 
 def write_final_users(
     folder: Path, number: int, seed: int, by_user: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    """Keep the values on the holdout of a trial that was fitted with a seed, by metric.
+    """Write the per-user values on the holdout of a fit, by metric.
 
     Raises
     ------
     OSError
-        If they cannot be written: without them nothing can be judged.
+        If they cannot be written, because the judgement needs them.
     """
-    _write(_final_path(folder, number, seed), **by_user)
+    _write(folder / layout.holdout_users(number, seed), **by_user)
 
 
 def read_final_users(folder: Path, number: int, seed: int) -> dict[str, NDArray[np.float32]] | None:
-    """Read what `write_final_users` kept; None if there is nothing that can be read."""
+    """Return the values that `write_final_users` wrote; None if the file is missing or damaged."""
     try:
-        with np.load(_final_path(folder, number, seed)) as archive:
+        with np.load(folder / layout.holdout_users(number, seed)) as archive:
             return {label: archive[label] for label in archive.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def _final_path(folder: Path, number: int, seed: int) -> Path:
-    return folder / FOLDER / f"final-{number:04d}-seed-{seed}.npz"
-
-
 def read_users(folder: Path, number: int) -> Iterator[Users]:
-    """Read the values of all folds that a trial has ended; a file that cannot be read is passed over."""
-    for path in sorted((folder / FOLDER).glob(f"trial-{number:04d}-fold-*.npz")):
-        fold = int(path.stem.rsplit("-", 1)[1]) - 1
+    """Yield the per-user values of all finished folds of a trial. A file that cannot be read is skipped."""
+    for fold, path in layout.users_by_fold(folder, number):
         try:
             with np.load(path) as archive:
                 yield Users(fold, tuple(archive["epochs"].tolist()), archive["values"])
@@ -109,23 +91,8 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
             continue
 
 
-def checkpoint_path(folder: Path, number: int) -> Path:
-    """Return where a trial that is running keeps what it goes on from if it is cut off."""
-    return folder / "checkpoints" / f"trial-{number:04d}.ckpt"
-
-
-def users_path(folder: Path, number: int, fold: int) -> Path:
-    """Return where the per-user values of one fold of a trial stand."""
-    return folder / FOLDER / f"trial-{number:04d}-fold-{fold + 1}.npz"
-
-
-def log_path(folder: Path, number: int) -> Path:
-    """Return where the log of a trial stands."""
-    return folder / "logs" / f"trial-{number:04d}.log"
-
-
 def drop_checkpoint(folder: Path, number: int) -> None:
     """Remove the checkpoint of a trial that has ended."""
-    path = checkpoint_path(folder, number)
-    for file in (path, *path.parent.glob(f"{path.stem}.*.tmp")):
-        file.unlink(missing_ok=True)
+    path = folder / layout.checkpoint(number)
+    path.unlink(missing_ok=True)
+    remove_leftovers(path)

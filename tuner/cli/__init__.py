@@ -1,9 +1,9 @@
-"""The command line: parse, call one function, turn errors into messages and exit codes.
+"""The command line: it parses arguments, calls one function, and turns errors into messages and exit codes.
 
-Exit codes: 0 done; 1 the search failed; 2 something in the command, study or data must be mended;
-75 Ray has died, run it again; 130 interrupted.
+Exit codes: 0 done; 1 the search failed; 2 the command, study or data must be corrected; 75 Ray died, run the
+command again; 130 interrupted.
 
-Each command has a module here, with `add(commands)` that describes it.
+Each command has a module in this package, with a function `add(commands)` that adds it to the parser.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = ["main"]
 
 _DESCRIPTION = "Search hyperparameters and modules of RecTools models."
 _EPILOG = (
-    "Exit codes: 0 done, 1 the search failed, 2 mend the command, study or data, "
-    "75 Ray has died, run it again, 130 interrupted."
+    "Exit codes: 0 done, 1 the search failed, 2 correct the command, study or data, "
+    "75 Ray died, run the command again, 130 interrupted."
 )
 _COMMANDS = (
     init,
@@ -58,7 +58,7 @@ _COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line, and return the exit code."""
     arguments = _parser().parse_args(argv)
     from tuner.errors import TunerError
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

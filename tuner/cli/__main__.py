@@ -1,4 +1,4 @@
-"""`python -m tuner.cli`."""
+"""Runs the command line as `python -m tuner.cli`."""
 
 import sys
 

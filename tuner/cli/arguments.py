@@ -1,4 +1,4 @@
-"""What commands share: their arguments, and how wide a line may be."""
+"""Arguments that several commands have, and functions that read them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.cluster.connection import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
@@ -28,27 +29,27 @@ __all__ = [
     "terminal_width",
 ]
 
-#: What `argparse` gives for adding commands to.
+#: The class of `argparse` to which commands are added.
 Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it
 
 
 def add_study_file(command: argparse.ArgumentParser) -> None:
-    """Let a command take a study file and changes to it."""
+    """Add the arguments for a study file and for changes to it."""
     command.add_argument("study", type=Path, metavar="STUDY.yaml")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
     )
-    command.add_argument("--profile", metavar="NAME", help="use the study with this one of its profiles")
+    command.add_argument("--profile", metavar="NAME", help="use this profile of the study")
 
 
 def add_search_budgets(command: argparse.ArgumentParser) -> None:
-    """Let a command that searches change how much."""
+    """Add the arguments that change the budget of a search."""
     command.add_argument("--trials", metavar="N", help="trials that the sampler chooses, over all runs")
     command.add_argument("--time-budget", metavar="2h", help="start no trial after this time")
 
 
 def overrides(arguments: argparse.Namespace) -> list[str]:
-    """Return all changes to the study, as ``--set`` takes them."""
+    """Return all changes to the study, in the form of ``--set``."""
     changes = list(arguments.set)
     if arguments.trials is not None:
         changes.append(f"search.trials={arguments.trials}")
@@ -58,14 +59,14 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def add_address(command: argparse.ArgumentParser, *, default: str | None = DEFAULT_ADDRESS) -> None:
-    """Let a command take the address of a cluster."""
-    told = f"; default: {default}, where `ray dashboard cluster.yaml` opens it" if default else ""
-    command.add_argument("--address", default=default, metavar="URL", help=f"of a cluster's dashboard{told}")
+    """Add the argument for the address of a cluster."""
+    note = f"; default: {default}, where `ray dashboard cluster.yaml` opens it" if default else ""
+    command.add_argument("--address", default=default, metavar="URL", help=f"a cluster's dashboard{note}")
     command.set_defaults(default_address=default)
 
 
 def study_name(text: str) -> str:
-    """Return the name of a study, given it, the study's file, or its folder."""
+    """Return the name of a study, given its name, file or folder."""
     path = Path(text)
     if path.suffix not in {".yaml", ".yml"}:
         return path.name
@@ -75,23 +76,23 @@ def study_name(text: str) -> str:
 
 
 def add_results(command: argparse.ArgumentParser) -> None:
-    """Let a command take a study's folder, or its file and where it was run to."""
+    """Add the arguments for a study's folder: the folder, or the study file and the folder of results."""
     command.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
     command.add_argument(
         "--output",
         type=Path,
-        default=Path("studies"),
+        default=layout.DEFAULT_OUTPUT,
         metavar="DIR",
-        help="where STUDY.yaml was run to; default: studies",
+        help="folder that has the results of STUDY.yaml; default: studies",
     )
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
-    """Let a command find the study's data elsewhere than where it was run."""
+    """Add the argument for a new place of the study's data."""
     command.add_argument(
         "--interactions",
         metavar="FILE",
-        help="where the data are now; default: where they were in the search",
+        help="path of the data now; default: the path that the search used",
     )
 
 
@@ -104,12 +105,12 @@ def positive(text: str) -> int:
 
 
 def terminal_width() -> int | None:
-    """Return the terminal's width; None in a pipe, where nothing is cut."""
+    """Return the width of the terminal in characters; None in a pipe, where lines are not cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:
-    """Return the study's folder, given itself or the study file."""
+    """Return the study's folder. The argument is this folder or the study file."""
     path: Path = arguments.study
     if path.suffix not in {".yaml", ".yml"}:
         return path
@@ -119,17 +120,17 @@ def results_folder(arguments: argparse.Namespace) -> Path:
 
 
 def study_as_run(arguments: argparse.Namespace) -> tuple[Study, Path]:
-    """Return the study as it was last run, with its data where the command says, and its folder.
+    """Return the study as it was last run, with the data at the place that the command names; and its folder.
 
-    Modules of the user's are found beside the study file, if that is given.
+    If the argument is the study file, modules of the user in its folder can be imported.
     """
     from tuner.config import Study
     from tuner.space.yaml_form import see_modules
-    from tuner.store import STUDY_FILE, check_exists
+    from tuner.store import check_exists
 
     folder = results_folder(arguments)
     check_exists(folder)
     if folder != arguments.study:
         see_modules(arguments.study.parent)
     place = arguments.interactions
-    return Study.load(folder / STUDY_FILE, [f"data.interactions={place}"] if place else []), folder
+    return Study.load(folder / layout.STUDY_FILE, [f"data.interactions={place}"] if place else []), folder

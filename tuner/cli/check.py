@@ -1,4 +1,4 @@
-"""`tuner check`."""
+"""The command `tuner check`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     check = commands.add_parser(
         "check",
-        help="find what cannot work, before anything is spent",
-        description="Check a study with its data, and run every alternative of its space for one batch on a "
-        "slice of them. Without Ray.",
+        help="check a study before it costs time",
+        description="Check a study and its data, and train every alternative of its space for one batch on a "
+        "slice of the data. This does not use Ray.",
     )
     add_study_file(check)
     check.set_defaults(command=_check)
@@ -39,7 +39,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
         checked = check(study, stderr_console().print)
     for region, share in checked.regions:
-        print(f"impossible, and never tried ({share:.0%} of random points): {region}", file=sys.stderr)
+        print(f"infeasible, never tried ({share:.0%} of random points): {region}", file=sys.stderr)
     if checked.problems:
         raise SpaceError(study.study, checked.problems)
     print(

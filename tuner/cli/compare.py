@@ -1,4 +1,4 @@
-"""`tuner compare`."""
+"""The command `tuner compare`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     compare = commands.add_parser(
         "compare",
-        help="line up studies on the same data and folds",
-        description="Line up studies that were measured alike: their best trials, user by user, their "
-        "baselines, trials of the same params, and what each has spent.",
+        help="compare studies on the same data and folds",
+        description="Compare studies with the same data, folds and metrics: their best trials on the same "
+        "users, their baselines, their trials with the same params, and their resource usage.",
     )
     compare.add_argument("first", type=Path, metavar="DIR")
     compare.add_argument("others", type=Path, nargs="+", metavar="DIR")

@@ -1,4 +1,4 @@
-"""`tuner export`."""
+"""The command `tuner export`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
 
 __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     export = commands.add_parser(
         "export",
-        help="make a trial's model ready to use elsewhere",
-        description="Fit a trial's model on all data, the holdout included, and write it with what it needs: "
-        "params, code, requirements, interactions, and a model card.",
+        help="fit a trial's model and write it to a folder",
+        description="Fit a trial's model on all data, including the holdout, and write everything that is "
+        "needed to recommend with it: the model, params, code, requirements, interactions and a model card.",
     )
     add_results(export)
     export.add_argument(
@@ -28,11 +29,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="a number, a baseline's name, or best (default)",
     )
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
-    export.add_argument("--before-holdout", action="store_true", help="fit on what the search could see")
-    export.add_argument("--seed", type=int, metavar="N", help="of the fit; default: from the study's")
+    export.add_argument("--before-holdout", action="store_true", help="fit without the holdout")
+    export.add_argument(
+        "--seed", type=int, metavar="N", help="seed of the fit; default: derived from the study's seed"
+    )
     export.add_argument("--force", action="store_true", help="replace an earlier export")
     add_data(export)
-    export.add_argument("--other-data", action="store_true", help="fit on other data than the search's")
+    export.add_argument("--other-data", action="store_true", help="accept data that the search did not use")
     export.set_defaults(command=_export)
 
 
@@ -40,7 +43,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from tuner.execution.logs import logs_to
 
     study, folder = study_as_run(arguments)
-    with logs_to(folder / "logs" / "export.log"):
+    with logs_to(layout.command_log(folder, "export")):
         from tuner.formatting import size
         from tuner.monitoring.console import stderr_console
         from tuner.workflows.export.make import export
@@ -62,6 +65,6 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"{made.folder}: {what}, {size(made.n_bytes)}")
     print(
         f"  tuner recommend {made.folder} --users ID,ID\n"
-        f"  {made.folder}/README.md: what it is, and how to use it elsewhere",
+        f"  {made.folder}/README.md: what the model is, and how to use it",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""`tuner fetch` and `tuner stop`."""
+"""The commands `tuner fetch` and `tuner stop`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_address, study_name
 
 __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the commands."""
+    """Add the commands to the parser."""
     fetch = commands.add_parser(
         "fetch",
-        help="bring a study's results from a cluster",
-        description="Bring the folder of a study from a cluster, also while it runs: results, TensorBoard, "
-        "checkpoints and logs.",
+        help="copy a study's results from a cluster",
+        description="Copy the folder of a study from a cluster, also while the study runs: results, "
+        "TensorBoard files, checkpoints and logs.",
     )
-    fetch.add_argument("study", metavar="STUDY", help="its name, or its file")
+    fetch.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(fetch)
-    fetch.add_argument("--to", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
+    fetch.add_argument(
+        "--to", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+    )
     fetch.set_defaults(command=_fetch)
     stop = commands.add_parser(
         "stop",
         help="end a study that runs on a cluster",
-        description="End a study that runs on a cluster. Finished trials are kept; `tuner submit` goes on.",
+        description="End a study that runs on a cluster. Finished trials are kept. `tuner submit` continues "
+        "the study.",
     )
-    stop.add_argument("study", metavar="STUDY", help="its name, or its file")
+    stop.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(stop)
     stop.set_defaults(command=_stop)
 
@@ -44,8 +48,9 @@ def _fetch(arguments: argparse.Namespace) -> None:
     target = arguments.to / job.study
     n_bytes = fetch(client, f"{job.results}/{job.study}", target.resolve())
     print(target)
+    curves = layout.tensorboard_folder(target)
     print(
-        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {target}/tensorboard",
+        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {curves}",
         file=sys.stderr,
     )
 
@@ -60,5 +65,5 @@ def _stop(arguments: argparse.Namespace) -> None:
     if job.running:
         client.stop_job(job.job_id)
         end_of(client, job.job_id)
-    said = "stopped; finished trials are kept" if job.running else "was not running"
-    print(f"{job.study}: {said}", file=sys.stderr)
+    outcome = "stopped; finished trials are kept" if job.running else "was not running"
+    print(f"{job.study}: {outcome}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`tuner init`."""
+"""The command `tuner init`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     init = commands.add_parser(
         "init",
         help="write a study for a file of interactions",
-        description="Look at a file of interactions (.csv, .csv.gz, .parquet) and write a commented study "
-        "for it.",
+        description="Read a file of interactions (.csv, .csv.gz, .parquet), and write a study for it with "
+        "comments.",
     )
-    init.add_argument("data", metavar="DATA", help="path or URL")
+    init.add_argument("data", metavar="DATA", help="path or URL of the file")
     init.add_argument(
         "-o", "--to", type=Path, default=Path("study.yaml"), metavar="STUDY.yaml", help="default: study.yaml"
     )
-    init.add_argument("--force", action="store_true", help="write over a study that is there")
+    init.add_argument("--force", action="store_true", help="replace an existing study file")
     init.set_defaults(command=_init)
 
 
@@ -34,10 +34,10 @@ def _init(arguments: argparse.Namespace) -> None:
     if target.exists() and not arguments.force:
         rule = "must not exist yet, but does"
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
-    from tuner.workflows.init.inspect import look
+    from tuner.workflows.init.inspect import inspect_file
     from tuner.workflows.init.write import doubts, study_text
 
-    found = look(arguments.data)
+    found = inspect_file(arguments.data)
     try:
         target.write_text(study_text(found), encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`tuner leaderboard`."""
+"""The command `tuner leaderboard`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     board = commands.add_parser(
         "leaderboard",
         help="print the leaderboard of a study",
-        description="Print the leaderboard of a study, also while it runs.",
+        description="Print the leaderboard of a study, also while the study runs.",
     )
     add_results(board)
     board.add_argument("--format", choices=("table", "csv", "json", "md"), default="table")
@@ -45,7 +45,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.reporting.formats import render
     from tuner.reporting.leaderboard import load_leaderboard
 
-    with _all_kept():
+    with _no_garbage_collection():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
         print(render(board, arguments.format, top=arguments.top, width=terminal_width()))
     if board.run_by is not None:
@@ -54,8 +54,8 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _all_kept() -> Iterator[None]:
-    """Look for no garbage meanwhile: there is none among the records of a study."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Switch the garbage collector off to save time: the records of a study have no reference cycles."""
     gc.disable()
     try:
         yield
@@ -72,6 +72,6 @@ def _from_cluster(arguments: argparse.Namespace) -> str:
     client = connect(arguments.address)
     job = find_job(client, study_name(str(arguments.study)), with_results=True)
     given = (("--format", arguments.format), ("--top", arguments.top), ("--sort", arguments.sort))
-    words = [str(word) for option, value in given if value is not None for word in (option, value)]
-    text = ask(client, "leaderboard", f"{job.results}/{job.study}", *words)
+    options = [str(part) for option, value in given if value is not None for part in (option, value)]
+    text = ask(client, "leaderboard", f"{job.results}/{job.study}", *options)
     return cut(text, terminal_width()) if arguments.format == "table" else text

@@ -1,4 +1,4 @@
-"""`tuner recommend`."""
+"""The command `tuner recommend`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     recommend = commands.add_parser(
         "recommend",
-        help="recommend by an exported model",
-        description="Recommend by a model that `tuner export` wrote. Its own recommend.py does the same "
-        "where there is no tuner.",
+        help="recommend with an exported model",
+        description="Recommend with a model that `tuner export` wrote. The file recommend.py in the export "
+        "does the same without the tuner.",
     )
     recommend.add_argument("model", type=Path, metavar="MODEL", help="folder of the export")
     add_arguments(recommend)

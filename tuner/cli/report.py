@@ -1,4 +1,4 @@
-"""`tuner report`."""
+"""The command `tuner report`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import argparse
 import sys
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_results, results_folder
 
 __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     report = commands.add_parser(
         "report",
         help="write a study's report: one HTML file, Markdown, figures",
-        description="Write the report of a study, also while it runs: one HTML file that needs no network, a "
-        "summary in Markdown for a pull request, and its figures as SVG and PNG.",
+        description="Write the report of a study, also while the study runs: one HTML file that needs no "
+        "network, a summary in Markdown for a pull request, or the figures as SVG and PNG.",
     )
     add_results(report)
     report.add_argument("--format", choices=("html", "md"), default="html")
@@ -28,9 +29,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="default: report.html in the study's folder; stdout for md",
     )
-    report.add_argument(
-        "--figures", type=Path, metavar="DIR", help="write each figure as SVG and PNG as well"
-    )
+    report.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as SVG and PNG")
     report.set_defaults(command=_report)
 
 
@@ -38,25 +37,25 @@ def _report(arguments: argparse.Namespace) -> None:
     folder = results_folder(arguments)
     from tuner.reporting.html import HAS_PNG, gather, markdown, page, write_figures
 
-    material = gather(folder)
+    report = gather(folder)
     if arguments.format == "html":
-        path = arguments.to or folder / "report.html"
-        _write(path, page(material))
+        path = arguments.to or folder / layout.REPORT
+        _write(path, page(report))
         print(path)
     elif arguments.to is not None:
-        _write(arguments.to, markdown(material))
+        _write(arguments.to, markdown(report))
         print(arguments.to)
     else:
-        print(markdown(material), end="")
+        print(markdown(report), end="")
     if arguments.figures is not None:
-        written = write_figures(material, arguments.figures)
+        written = write_figures(report, arguments.figures)
         print(f"{len(written)} files of figures in {arguments.figures}", file=sys.stderr)
         if not HAS_PNG:
-            print("for PNG as well: pip install 'rectools-tuner[png]'", file=sys.stderr)
+            print("to get PNG files too: pip install 'rectools-tuner[png]'", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file; one that cannot be written is the user's to mend."""
+    """Write a file. If it cannot be written, raise an error for the user."""
     from tuner.errors import Problem, StoreError
 
     try:

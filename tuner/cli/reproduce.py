@@ -1,22 +1,23 @@
-"""`tuner reproduce`."""
+"""The command `tuner reproduce`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
 
 __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     reproduce = commands.add_parser(
         "reproduce",
         help="run trials again and compare",
-        description="Run trials of a study again as they were run, and say whether their values are equal. "
-        "Exit code 0: all are; 1: one differs.",
+        description="Run trials of a study again in the same way, and compare their values with the recorded "
+        "ones. The exit code is 0 if all values are equal, and 1 if one differs.",
     )
     add_results(reproduce)
     reproduce.add_argument("trial", nargs="+", metavar="TRIAL", help="a number, a baseline's name, or best")
@@ -29,7 +30,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
     study, folder = study_as_run(arguments)
     differs = False
-    with logs_to(folder / "logs" / "reproduce.log"):
+    with logs_to(layout.command_log(folder, "reproduce")):
         from tuner.monitoring.console import stderr_console
         from tuner.workflows.reproduce import reproduce
 

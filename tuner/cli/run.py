@@ -1,4 +1,4 @@
-"""`tuner run`."""
+"""The command `tuner run`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_search_budgets, add_study_file, overrides, terminal_width
 
 if TYPE_CHECKING:
@@ -16,27 +17,29 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     run = commands.add_parser(
-        "run", help="run a study, or go on with it", description="Run a study, or go on with it."
+        "run", help="begin or continue a study", description="Begin a study, or continue it."
     )
     add_study_file(run)
     add_search_budgets(run)
-    run.add_argument("--output", type=Path, default=Path("studies"), metavar="DIR", help="default: studies")
     run.add_argument(
-        "--share", action="store_true", help="run it beside others that share it too; in a database"
+        "--output", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+    )
+    run.add_argument(
+        "--share", action="store_true", help="share the study with other drivers; it must be in a database"
     )
     run.add_argument(
         "--json-lines",
         nargs="?",
         const="-",
         metavar="FILE",
-        help="write each event as a line of JSON to FILE, or to stdout in place of the results",
+        help="write each event as a line of JSON to FILE, or without FILE to stdout instead of the results",
     )
     run.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="of a Ray that runs: auto on a node of a cluster; default: one of its own",
+        help="a running Ray to join: auto on a node of a cluster; default: start Ray on this machine",
     )
     run.set_defaults(command=_run)
 
@@ -47,23 +50,22 @@ def _run(arguments: argparse.Namespace) -> None:
     changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
     study = Study.load(arguments.study, changes, arguments.profile)
     from tuner.monitoring.json_events import events_to
-    from tuner.workflows.run import run, study_folder
+    from tuner.workflows.run import run
 
     with events_to(arguments.json_lines) as events:
         board = run(study, arguments.output, events=events, address=arguments.address)
     if arguments.json_lines != "-":
-        _summary(board, study_folder(study, arguments.output))
+        _summary(board, layout.study_folder(study.study, arguments.output))
 
 
 def _summary(board: Leaderboard, folder: Path) -> None:
-    """Print the best rows to stdout, and where to go on to stderr."""
+    """Print the best rows to stdout, and the next commands to stderr."""
     from tuner.formatting import number
     from tuner.reporting.formats import render
-    from tuner.workflows.run import shown
 
     print(render(board, top=10, width=terminal_width()))
     sys.stdout.flush()
-    where = shown(folder)
+    where = layout.shown(folder)
     best = board.best
     if best is not None and best.record.summary is not None:
         value = number(best.record.summary.mean)
@@ -73,7 +75,7 @@ def _summary(board: Leaderboard, folder: Path) -> None:
         )
     if board.further:
         numbers = ", ".join(str(row.record.number) for row in board.front)
-        print(f"front, beaten by none in all objectives: trials {numbers or 'none yet'}", file=sys.stderr)
+        print(f"Pareto front: trials {numbers or 'none yet'}", file=sys.stderr)
     print(
         f"results: {where}\n"
         f"  tuner leaderboard {where}\n"

@@ -1,4 +1,4 @@
-"""`tuner show`."""
+"""The command `tuner show`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     show = commands.add_parser(
         "show",
         help="print one trial",
-        description="Print one trial: params as RecTools takes them, curve, folds, seeds, log.",
+        description="Print one trial: params as RecTools takes them, learning curve, folds, seeds and log.",
     )
     add_results(show)
-    show.add_argument("trial", metavar="TRIAL", help="its number, the name of a baseline, or best")
+    show.add_argument("trial", metavar="TRIAL", help="a number, a baseline's name, or best")
     show.set_defaults(command=_show)
 
 

@@ -1,4 +1,4 @@
-"""`tuner space`."""
+"""The command `tuner space`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     space = commands.add_parser(
         "space",
         help="print a space as a tree",
-        description="Print a space as a tree, with its conditions, its size and a few samples.",
+        description="Print a space as a tree, with its conditions, its size and a few random points.",
     )
-    space.add_argument("space", metavar="SPACE|STUDY.yaml", help="import path, or a study")
-    space.add_argument("--samples", type=positive, default=3, metavar="N", help="default: 3")
+    space.add_argument("space", metavar="SPACE|STUDY.yaml", help="import path of a space, or a study file")
+    space.add_argument(
+        "--samples", type=positive, default=3, metavar="N", help="number of random points; default: 3"
+    )
     space.set_defaults(command=_space)
 
 

@@ -1,4 +1,4 @@
-"""`tuner submit` and `tuner attach`."""
+"""The commands `tuner submit` and `tuner attach`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the commands."""
+    """Add the commands to the parser."""
     submit = commands.add_parser(
         "submit",
-        help="run a study on a cluster, or go on with it",
-        description="Run a study on a Ray cluster, or go on with it there; then follow it. Ctrl-C leaves it "
-        "running. A study that is running there is followed.",
+        help="begin or continue a study on a cluster",
+        description="Begin or continue a study on a Ray cluster, and follow it. Ctrl-C ends only this "
+        "command: the study continues. If the study is running already, it is followed and not submitted "
+        "again.",
     )
     add_study_file(submit)
     add_search_budgets(submit)
@@ -41,14 +42,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="folder on the cluster for results; default: ~/studies",
     )
-    submit.add_argument("--detach", action="store_true", help="do not follow it")
+    submit.add_argument("--detach", action="store_true", help="do not follow the study")
     submit.set_defaults(command=_submit)
     attach = commands.add_parser(
         "attach",
         help="follow a study that runs on a cluster",
-        description="Follow a study that runs on a cluster. Ctrl-C leaves it running.",
+        description="Follow a study that runs on a cluster. Ctrl-C ends only this command: the study "
+        "continues.",
     )
-    attach.add_argument("study", metavar="STUDY", help="its name, or its file")
+    attach.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(attach)
     attach.set_defaults(command=_attach)
 
@@ -68,17 +70,22 @@ def _submit(arguments: argparse.Namespace) -> None:
     job = running_job(client, study.study)
     if job is not None:
         print(
-            f"{study.study} is running there as {job.job_id}; it is followed, not sent again", file=sys.stderr
+            f"{study.study} is already running on the cluster as {job.job_id}; following it", file=sys.stderr
         )
         return _follow(client, job, arguments, from_start=False)
     results = arguments.output
     if results is None:
         try:
             earlier = find_job(client, study.study, with_results=True)
-            results = DEFAULT_RESULTS if earlier.refused else earlier.results  # where it was begun
+            results = (
+                DEFAULT_RESULTS if earlier.refused else earlier.results
+            )  # the place where the study began
         except ClusterError:
             results = DEFAULT_RESULTS
-    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):  # libraries chatter
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        logs_to(Path(folder) / "check.log"),
+    ):  # hides logs of libraries
         parcel = pack_checked(arguments.study, study)
     print(f"sending {parcel}", file=sys.stderr)
     job = submit(client, study, parcel, overrides=changes, profile=arguments.profile, results=results)
@@ -108,7 +115,7 @@ def _follow(
         follow(client, job.job_id, from_start=from_start)
     except KeyboardInterrupt:
         print(
-            f"\n{job.study} goes on there\n  tuner attach {job.study}{where}    comes back to it\n"
+            f"\n{job.study} continues on the cluster\n  tuner attach {job.study}{where}    follows it again\n"
             f"  tuner stop {job.study}{where}      ends it",
             file=sys.stderr,
         )

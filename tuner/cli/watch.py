@@ -1,4 +1,4 @@
-"""`tuner watch`."""
+"""The command `tuner watch`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["add"]
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Add the command to the parser."""
     watch = commands.add_parser(
         "watch",
         help="follow a run from another terminal",
-        description="Follow the run of a study until it ends; waits for one that has not begun.",
+        description="Follow the run of a study until it ends. If no run has begun, wait for it.",
     )
     add_results(watch)
     watch.set_defaults(command=_watch)

@@ -1,31 +1,30 @@
-"""A study's folder as one file, and back."""
+"""Packs the folder of a study into one file, and unpacks it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FETCHED", "digest", "pack_folder", "unpack_folder"]
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import is_unfinished, replaced_folder
 
-#: In a folder that was fetched: where it came from. Such a folder may be fetched again.
-FETCHED = ".fetched"
-#: In a study's folder, of use to its driver alone.
-_LEFT_OUT = {".lock", ".tune", FETCHED}
+__all__ = ["digest", "pack_folder", "unpack_folder"]
 
 
 def pack_folder(folder: Path, archive: Path) -> None:
-    """Pack a folder that may be written meanwhile: what vanishes is left out, what grows is cut."""
+    """Pack a folder that others may be writing to.
+
+    Files that are removed meanwhile are left out. Files that grow are packed with the size they had at first.
+    """
     with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
         _add(tar, folder, folder)
 
 
 def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
     for entry in sorted(path.iterdir()):
-        if entry.name in _LEFT_OUT or entry.name.endswith(".tmp"):
+        if entry.name in layout.LEFT_AT_HOME or is_unfinished(entry.name):
             continue
         with suppress(FileNotFoundError):
             if entry.is_dir():
@@ -35,26 +34,23 @@ def _add(tar: tarfile.TarFile, path: Path, root: Path) -> None:
 
 
 def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
-    """Put what an archive holds in place of a folder, at once.
+    """Replace a folder by the content of an archive.
+
+    The archive is unpacked to a new folder first, so that `target` is never incomplete.
 
     Parameters
     ----------
     archive
-        Stands in a folder of its own, on the disk of `target`.
+        The archive. It must be in a folder of its own, on the same disk as `target`.
     target
-        What it is to be; what stood there is removed.
+        The folder to replace. Its old content is removed.
     source
-        Where it comes from, for people.
+        Where the archive comes from, as text for people.
     """
-    folder, old = archive.with_name("new"), archive.with_name("old")
-    folder.mkdir()
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    (folder / FETCHED).write_text(f"{source}\n", encoding="utf-8")
-    if target.exists():
-        os.replace(target, old)  # noqa: PTH105  # atomic by its documentation
-    os.replace(folder, target)  # noqa: PTH105  # as above
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced_folder(target) as folder:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        (folder / layout.FETCHED).write_text(f"{source}\n", encoding="utf-8")
 
 
 def digest(path: Path) -> str:

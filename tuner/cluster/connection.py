@@ -1,4 +1,4 @@
-"""The way to a cluster: its Jobs API, and every way in which that fails told apart."""
+"""Connects to the Jobs API of a cluster, with a clear message for each way in which this fails."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_ADDRESS", "connect"]
 
-#: Where `ray dashboard cluster.yaml` brings the head's port to.
+#: Address at which `ray dashboard cluster.yaml` opens the head's port on this machine.
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-#: Seconds for a connection; an address where nothing answers would take minutes.
-_PATIENCE = 5.0
+#: Timeout of a connection, in seconds. By default, an address that does not answer would take minutes.
+_TIMEOUT = 5.0
 
 _TUNNEL = "is the cluster up, and the tunnel open? `ray dashboard cluster.yaml` opens it"
 _TOKEN = (
-    "give the cluster's token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token hold it; "  # noqa: S105  # words about it
-    "cluster.yaml has taken it from ~/.ray/auth_token of the machine that started the cluster"
+    "set the cluster's token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; cluster.yaml has "  # noqa: S105  # no token, but text about it
+    "copied it from ~/.ray/auth_token of the machine that started the cluster"
 )
 
 
@@ -34,25 +34,25 @@ def connect(address: str) -> JobSubmissionClient:
     Parameters
     ----------
     address
-        URL of its dashboard, as ``http://127.0.0.1:8265``.
+        URL of its dashboard, such as ``http://127.0.0.1:8265``.
 
     Raises
     ------
     ClusterError
-        If it cannot be reached, refuses the token, or has another version of Ray.
+        If the cluster cannot be reached, refuses the token, or has another version of Ray.
     """
     _check_reachable(address)
     _use_token()
     try:
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # ray
 
-        for name in list(logging.root.manager.loggerDict):  # they tell of each connection and package
+        for name in list(logging.root.manager.loggerDict):  # they log each connection and each package
             if name.startswith("ray"):
                 logging.getLogger(name).setLevel(logging.ERROR)
         client = JobSubmissionClient(address)
     except Exception as error:  # Ray's own classes for this are private
-        raise _told(address, error) from error
-    _check_version(address, client._server_ray_version)  # noqa: SLF001  # it has asked, and has no public name for it
+        raise _explained(address, error) from error
+    _check_version(address, client._server_ray_version)  # noqa: SLF001  # the client has no public name for it
     return client
 
 
@@ -63,34 +63,34 @@ def _check_reachable(address: str) -> None:
     except ValueError:
         port = None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port is None:
-        rule = f"must be the URL of a cluster's dashboard, as {DEFAULT_ADDRESS}, but got {address!r}"
+        rule = f"must be the URL of a cluster's dashboard, such as {DEFAULT_ADDRESS}, but got {address!r}"
         raise ClusterError("--address", [Problem("", rule)])
     try:
-        socket.create_connection((parts.hostname, port), timeout=_PATIENCE).close()
+        socket.create_connection((parts.hostname, port), timeout=_TIMEOUT).close()
     except OSError as error:
         rule = f"must be a cluster that can be reached, but {error.strerror or error}"
         raise ClusterError(address, [Problem("", rule, _TUNNEL)]) from error
 
 
 def _use_token() -> None:
-    """Let Ray's client send a token if there is one; by itself it does so only where it is told to."""
+    """Make Ray's client send the token if there is one. By default, it does not."""
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
     if os.environ.get("RAY_AUTH_TOKEN") or file.exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _told(address: str, error: Exception) -> ClusterError:
-    """Return an error of Ray's client in our words."""
+def _explained(address: str, error: Exception) -> ClusterError:
+    """Return an error of Ray's client as an error that says what to do."""
     text = str(error)
     if isinstance(error, (ImportError, RuntimeError)) and "ray[default]" in text:
         rule, hint = (
-            "takes the client of Ray's jobs, which is not installed",
+            "must be used with the client of Ray's Jobs API, but it is not installed",
             "pip install 'rectools-tuner[cluster]'",
         )
     elif "Forbidden" in text or "nvalid authentication token" in text:
-        rule, hint = "must be opened with its token, but refuses the one that there is here", _TOKEN
+        rule, hint = "must be opened with its token, but refuses the token of this machine", _TOKEN
     elif type(error).__name__ == "AuthenticationError" or "authentication" in text.lower():
-        rule, hint = "must be opened with its token, but there is none here", _TOKEN
+        rule, hint = "must be opened with its token, but this machine has no token", _TOKEN
     else:
         rule, hint = (
             f"must answer as a Ray cluster, but: {text.splitlines()[0] if text else error!r}",
@@ -105,7 +105,7 @@ def _check_version(address: str, there: str | None) -> None:
     if there != here:
         rule = f"must have the Ray of this machine, {here}, but has {there}"
         hint = (
-            f"pip install 'ray[default]=={there}' here, or start the cluster anew from this project's "
-            "cluster.yaml: both take their versions from constraints.txt"
+            f"pip install 'ray[default]=={there}' here, or start the cluster again from this project's "
+            "cluster.yaml, which installs the versions of constraints.txt"
         )
         raise ClusterError(address, [Problem("", rule, hint)])

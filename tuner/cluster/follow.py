@@ -1,4 +1,4 @@
-"""The lines of a job as they come, until it ends or the user has seen enough."""
+"""Shows the output of a job while it runs, until it ends or the user interrupts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Printer", "end_of", "follow"]
 
-#: Seconds without a connection after which following is given up; the job goes on.
+#: Seconds without a connection after which `follow` gives up. The job continues.
 _PATIENCE = 600.0
-#: Lines of what was said before, when one comes back.
+#: Number of earlier lines that are shown when a user returns to a job.
 _LAST_LINES = 20
 _POLL = 0.3
 
 
 class _FollowedError(SearchError):
-    """A job that was followed has failed; this process ends as its driver did."""
+    """A followed job has failed. This process ends with the exit code of the job's driver."""
 
     def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -34,20 +34,21 @@ class _FollowedError(SearchError):
 
 @dataclass
 class Printer:
-    """Takes a job's output in pieces; writes progress to stderr, and the result to stdout.
+    """Receives a job's output in pieces. It writes progress to stderr and the result to stdout.
 
     Attributes
     ----------
     skip
-        Characters of it that were seen before.
+        Number of characters at the start of the output that are not printed, because they were printed
+        before.
     seen
-        Characters taken so far.
+        Number of characters received so far.
     before
-        Lines that came before our own; told if ours never come.
+        Ray's lines before the first line of `on_head`. They are in the message if that line never comes.
     begun
-        Whether they have.
+        Whether the first line of `on_head` has come.
     ended
-        Whether nothing more is to come.
+        Whether the last line of `on_head` has come.
     """
 
     skip: int = 0
@@ -55,20 +56,20 @@ class Printer:
     before: list[str] = field(default_factory=list)
     begun: bool = False
     ended: bool = False
-    _rest: str = ""
+    _unfinished: str = ""
     _in_result: bool = False
 
     def take(self, piece: str) -> None:
-        """Take the next piece."""
-        self._rest += piece
-        *lines, self._rest = self._rest.split("\n")
+        """Receive the next piece, and print its complete lines."""
+        self._unfinished += piece
+        *lines, self._unfinished = self._unfinished.split("\n")
         for line in lines:
             self.seen += len(line) + 1
             self._line(line.rstrip("\r"), quiet=self.seen <= self.skip)
 
     def reconnected(self) -> None:
-        """Begin from the job's first line again, without saying anything twice."""
-        self.skip, self.seen, self._rest = max(self.skip, self.seen), 0, ""
+        """Prepare to receive the output from its first line again, without printing anything twice."""
+        self.skip, self.seen, self._unfinished = max(self.skip, self.seen), 0, ""
         self._in_result = False
 
     def _line(self, line: str, *, quiet: bool) -> None:
@@ -81,23 +82,27 @@ class Printer:
         elif not self.begun:
             self.before.append(line)
         elif not quiet:
-            print(line, file=sys.stdout if self._in_result else sys.stderr, flush=True)  # what it is for
+            print(
+                line, file=sys.stdout if self._in_result else sys.stderr, flush=True
+            )  # the purpose of this class
 
 
 def follow(client: JobSubmissionClient, job_id: str, *, from_start: bool) -> None:
-    """Show a job's lines until it ends.
+    """Show the output of a job until it ends.
 
     Parameters
     ----------
-    client, job_id
-        See `tuner.cluster.submit`.
+    client
+        See `tuner.cluster.connection.connect`.
+    job_id
+        Submission id of the job.
     from_start
-        Whether all lines are news; else the last few of those that there are begin.
+        Whether to show all lines from the first. If false, only the last few of the earlier lines are shown.
 
     Raises
     ------
     SearchError
-        If the job failed, with the exit code of its driver.
+        If the job failed or was stopped. It has the exit code of the job's driver.
     """
     printer = Printer()
     if not from_start:
@@ -122,12 +127,12 @@ async def _tail(client: JobSubmissionClient, job_id: str, printer: Printer) -> N
 
 
 def _wait(lost_at: float | None, printer: Printer, error: Exception) -> float:
-    """Wait before the next attempt; say once that the connection is gone."""
+    """Wait before the next connection. The first time, print that the connection is lost."""
     now = time.monotonic()
     if lost_at is None:
-        print("the connection is lost; trying again. The study goes on", file=sys.stderr)  # noqa: T201  # as above
+        print("the connection is lost; connecting again. The study continues", file=sys.stderr)  # noqa: T201  # as above
     elif now - lost_at > _PATIENCE:
-        hint = "the study goes on there; `tuner attach` comes back to it"
+        hint = "the study continues on the cluster; `tuner attach` follows it again"
         raise SearchError(f"the cluster can no longer be reached: {error}", hint=hint) from error
     printer.reconnected()
     time.sleep(2)
@@ -135,26 +140,26 @@ def _wait(lost_at: float | None, printer: Printer, error: Exception) -> float:
 
 
 def end_of(client: JobSubmissionClient, job_id: str) -> JobDetails:
-    """Return how a job ended; its status follows its last line by some seconds."""
+    """Wait until a job has ended, and return its details. Its status changes seconds after its last line."""
     while not (details := client.get_job_info(job_id)).status.is_terminal():
         time.sleep(_POLL)
     return details
 
 
 def _judge(details: JobDetails, printer: Printer) -> None:
-    """Raise what a job's end means."""
+    """Raise an error if a job failed or was stopped."""
     status = str(details.status)
     if status == "SUCCEEDED":
         return
     if status == "STOPPED":
-        hint = "`tuner submit` goes on with it"
+        hint = "`tuner submit` continues it"
         raise _FollowedError("the study was stopped; finished trials are kept", exit_code=130, hint=hint)
     said = "\n".join(printer.before[-20:]) or details.message or ""
     if "No module named" in said and "tuner" in said:
-        hint = "install it there as cluster.yaml does; that `python` has to be the first on the PATH"
+        hint = "install it there as cluster.yaml does, and make that `python` the first on the PATH"
         raise SearchError("the cluster has no rectools-tuner: its `python` cannot import it", hint=hint)
     code = details.driver_exit_code
     if not printer.begun or code is None or code < 0:
-        hint = "`tuner submit` of the same study goes on from what is stored"
-        raise SearchError(f"the job's driver ended before its time: {details.message or status}", hint=hint)
-    raise _FollowedError(f"the study has ended there with exit code {code}; see above", exit_code=code)
+        hint = "`tuner submit` of the same study continues from the results in the store"
+        raise SearchError(f"the job's driver ended too early: {details.message or status}", hint=hint)
+    raise _FollowedError(f"the study ended with exit code {code} on the cluster; see above", exit_code=code)

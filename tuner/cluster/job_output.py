@@ -1,14 +1,14 @@
-"""Lines by which a client tells the parts of a job's output apart; Ray joins stdout and stderr in one log."""
+"""The lines that separate the parts of a job's output. Ray writes stdout and stderr to one log."""
 
 from __future__ import annotations
 
 __all__ = ["BEGIN", "ENDS", "PACKED", "RESULT", "RESULT_ENDS"]
 
-#: From here on the lines are ours; before it Ray speaks.
+#: First line of `on_head`. The lines before it are Ray's.
 BEGIN = "[tuner] begins"
-#: Nothing comes after it: whoever follows need not wait until Ray has noticed that the job has ended.
+#: Last line of `on_head`. A client stops reading here. Ray notices the end of the job only seconds later.
 ENDS = "[tuner] ends"
-#: Around what `tuner run` writes to stdout.
+#: The lines before and after the part that `tuner run` would write to stdout.
 RESULT, RESULT_ENDS = "[tuner] result", "[tuner] result ends"
-#: Begin of the line that names an archive, its size in bytes and its SHA-256.
+#: Start of the line with the name of an archive, its size in bytes and its SHA-256.
 PACKED = "[tuner] packed"

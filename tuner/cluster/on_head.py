@@ -1,8 +1,8 @@
-"""What a cluster's jobs run on its head: `python -m tuner.cluster.on_head`.
+"""The program that jobs run on the head of a cluster: `python -m tuner.cluster.on_head`.
 
-run STUDY.yaml      the search, with all nodes of the cluster
-leaderboard DIR     what `tuner leaderboard` prints
-pack DIR            the study's folder as an archive, kept until the job is stopped
+run STUDY.yaml      run the search on all nodes of the cluster
+leaderboard DIR     print the same as `tuner leaderboard`
+pack DIR            pack the study's folder into an archive, which exists until the job is stopped
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tuner.errors import Problem, SearchError, StoreError, TunerError
 
 __all__ = ["main", "read_arguments"]
 
-#: Seconds after which an archive that nobody has fetched is removed.
-_KEPT = 3600
+#: Seconds after which an archive is removed if no client has fetched it.
+_ARCHIVE_SECONDS = 3600
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one job; return its exit code, as `tuner` would."""
+    """Run one job, and return its exit code, which is the same as that of `tuner`."""
     arguments = read_arguments(argv)
     _say(BEGIN)
     try:
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the words of a job's command."""
+    """Parse the command line of a job."""
     parser = argparse.ArgumentParser(prog="python -m tuner.cluster.on_head")
     commands = parser.add_subparsers(required=True)
     run = commands.add_parser("run")
@@ -84,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _check_cluster(study: Study, modules: Sequence[str]) -> None:
-    """Find what the cluster has no room for or lacks, before anything heavy is read; stay connected to it."""
+    """Check resources, modules and versions of the cluster before the data is read; stay connected."""
     from tuner.execution.artifact_checks import usable_artifacts  # noqa: PLC0415  # ray
     from tuner.execution.session import join_cluster  # noqa: PLC0415  # as above
 
@@ -104,14 +104,14 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.folder).expanduser()
     if not folder.is_dir():
-        raise StoreError(str(folder), [Problem("", "must be a folder on the head, but there is none")])
-    log = Path(os.readlink("/proc/self/fd/1"))  # noqa: PTH115  # this job's, in the one folder that Ray's API hands out
+        raise StoreError(str(folder), [Problem("", "must be a folder on the head, but does not exist")])
+    log = Path(os.readlink("/proc/self/fd/1"))  # noqa: PTH115  # the job's log; Ray's API sends only files of its folder
     archive = log.with_name(f"{log.stem}.tar.gz")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         pack_folder(folder, archive)
         _say(f"{PACKED} {archive.name} {archive.stat().st_size} {digest(archive)}")
-        time.sleep(_KEPT)
+        time.sleep(_ARCHIVE_SECONDS)
     finally:
         archive.unlink(missing_ok=True)
 

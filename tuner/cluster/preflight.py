@@ -1,4 +1,4 @@
-"""What must hold on the machines of a cluster before a study's first trial; runs on the head."""
+"""Checks the machines of a cluster before the first trial of a study. It runs on the head."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from tuner.execution.artifact_checks import refuse_unusable, written
 from tuner.execution.nodes import ANSWER_SECONDS, Answer, ask_every_node
 
 if TYPE_CHECKING:
-    from tuner.config import Study  # its libraries take a while to import, on every node
+    from tuner.config import Study  # slow to import, on every node
 
 __all__ = ["check_data", "check_nodes", "check_results"]
 
-#: Seconds that a node has to answer which need not: one that is starting, or cut off, is left to the trials.
+#: Seconds to wait for a node. A node that does not answer (it starts, or lost its network) is not an error
+#: here.
 _PATIENCE = 30.0
 
 
 def check_data(study: Study) -> None:
-    """Find out whether the head sees the study's data, before anything heavy is imported.
+    """Check that the head can find the study's data, before slow imports.
 
     Raises
     ------
     ClusterError
-        Naming each file that it does not.
+        If a file does not exist on the head. The error names all such files.
     """
     data = study.data
     places = (data.interactions,) if isinstance(data.interactions, str) else data.interactions
     given = [*(("data.interactions", path) for path in places), ("data.item_features", data.item_features)]
-    hint = "give a URL such as s3://..., or a path on the head; a file of up to 100 MB of yours is sent along"
+    hint = (
+        "use a URL such as s3://..., a path on the head, or a local file of up to 100 MB, which is sent along"
+    )
     problems = [
         Problem(key, f"must be a file on the cluster's head, but there is no {path}", hint)
         for key, path in given
@@ -47,12 +50,12 @@ def check_data(study: Study) -> None:
 
 
 def check_results(folder: Path) -> None:
-    """Find out whether the head can write a study's results.
+    """Check that the head can write the study's results.
 
     Raises
     ------
     ClusterError
-        Naming the folder and the cause.
+        If the head cannot write to the folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,34 +63,34 @@ def check_results(folder: Path) -> None:
             pass
     except OSError as error:
         rule = f"must be a folder that the cluster's head can write, but: {error.strerror}"
-        hint = "give another with --output; one that all machines share keeps logs and checkpoints too"
+        hint = "name another with --output; if all machines share it, it gets logs and checkpoints too"
         raise ClusterError(str(folder), [Problem("--output", rule, hint)]) from error
 
 
 def check_nodes(study: str, modules: Iterable[str], artifacts: Artifacts | None) -> None:
-    """Find out whether every node has what trials need, all in one question to each.
+    """Check that every node has what trials need. Each node gets one task that checks everything.
 
     Parameters
     ----------
     study
-        Its name.
+        Name of the study.
     modules
-        Top-level modules that it names. Those that the head lacks are not asked for.
+        Top-level modules that the study names. Modules that the head does not have are not checked.
     artifacts
-        Where its artifacts go, if not into its folder.
+        Place of the artifacts, if it is not the study's folder.
 
     Raises
     ------
     ClusterError
-        Naming each node that lacks a module, or one of the head's versions, and what it lacks.
+        If a node does not have a module, or has another version than the head. The error names all of them.
     StoreError
-        Naming each node from which artifacts cannot be written and read.
+        If a node cannot write and read artifacts. The error names all such nodes.
     """
     known = sorted(name for name in set(modules) if importlib.util.find_spec(name))
     with nullcontext() if artifacts is None else written(artifacts) as seen:
         seconds = _PATIENCE if artifacts is None else ANSWER_SECONDS
-        answers = ask_every_node(_look, known, artifacts, seen, seconds=seconds)
-    problems = [problem for answer in answers for problem in _lacking(answer)]
+        answers = ask_every_node(_inspect, known, artifacts, seen, seconds=seconds)
+    problems = [problem for answer in answers for problem in _problems(answer)]
     if problems:
         raise ClusterError(study, problems)
     if artifacts is not None:
@@ -95,32 +98,32 @@ def check_nodes(study: str, modules: Iterable[str], artifacts: Artifacts | None)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one node has: versions by package, modules that it lacks, and why it cannot use the artifacts."""
+class _Inspection:
+    """State of one node: versions by package, missing modules, and why it cannot use the artifacts."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     cause: str | None = None
 
 
-def _look(modules: Sequence[str], artifacts: Artifacts | None, seen: str | None) -> _Look:
+def _inspect(modules: Sequence[str], artifacts: Artifacts | None, seen: str | None) -> _Inspection:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return _Look(versions(), missing, None if artifacts is None else try_out(artifacts, seen))
+    return _Inspection(versions(), missing, None if artifacts is None else try_out(artifacts, seen))
 
 
-def _lacking(answer: Answer) -> Iterator[Problem]:
-    """Yield what a node lacks; one that is starting, cut off or lost meanwhile is left to the trials."""
-    if isinstance(answer.error, ModuleNotFoundError):  # it lacks this project, and cannot read the question
-        look = _Look()
+def _problems(answer: Answer) -> Iterator[Problem]:
+    """Yield the problems of one node. A node that did not answer has none: it may still be starting."""
+    if isinstance(answer.error, ModuleNotFoundError):  # this project is not installed there
+        found = _Inspection()
     elif answer.error is not None:
         return
     else:
-        look = answer.value
+        found = answer.value
     hint = "install it there as on the head: `ray up cluster.yaml` does so on all nodes"
-    for name in look.missing:
+    for name in found.missing:
         rule = f"must have the module {name!r}, as the head has, but cannot import it"
         yield Problem(answer.host, rule, hint)
     for package, version in versions().items():
-        if (found := look.versions.get(package, "none")) != version:
-            rule = f"must have {package} {version}, as the head has, but has {found}"
+        if (there := found.versions.get(package, "none")) != version:
+            rule = f"must have {package} {version}, as the head has, but has {there}"
             yield Problem(answer.host, rule, hint)

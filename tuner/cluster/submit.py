@@ -1,4 +1,4 @@
-"""A study as a job of a cluster."""
+"""Runs a study as a job of a cluster, and finds the job that runs a study."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_RESULTS", "Submitted", "command", "find_job", "pack_checked", "running_job", "submit"]
 
-#: Where results stand on the head, unless told otherwise.
+#: Default folder of results on the head.
 DEFAULT_RESULTS = "~/studies"
 
-#: Metadata of a job: the study's name, and the folder of its results there.
+#: Keys in the metadata of a job: the study's name, and the folder of its results on the head.
 STUDY, RESULTS = "tuner_study", "tuner_results"
-#: Seconds that a search has to end calmly when it is stopped.
-_CALM_SECONDS = 60
+#: Seconds that a search has to end by itself when its job is stopped.
+_STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job that runs, ran or is to run a study.
+    """A job that runs, ran or will run a study.
 
     Attributes
     ----------
@@ -42,13 +42,14 @@ class Submitted:
     study
         Name of the study.
     results
-        Folder on the head in which the study's folder stands.
+        Folder on the head that contains the study's folder.
     running
-        Whether it has not ended.
+        Whether the job has not ended.
     started
-        Milliseconds since 1970; 0 before it has.
+        Start of the job, in milliseconds since 1970; 0 if it has not started.
     refused
-        Whether it ended before its search, with something to mend: its folder need not hold the study.
+        Whether the job ended with a `UserError`. Then the search may not have begun, and `results` may be
+        empty.
     """
 
     job_id: str
@@ -60,12 +61,19 @@ class Submitted:
 
 
 def pack_checked(path: Path, study: Study) -> Parcel:
-    """Check a study as far as that goes without its data, and choose what to send.
+    """Check a study as far as possible without its data, and choose the files to send.
+
+    Parameters
+    ----------
+    path
+        Path of the study file.
+    study
+        The study.
 
     Raises
     ------
     UserError
-        With what is wrong in the space, the baselines or the sampler, or with what is too large.
+        If the space, the baselines or the sampler cannot be used, or the files are too large.
     """
     from tuner.execution.user_modules import modules_of, named_modules  # noqa: PLC0415  # with the space
     from tuner.models.build import resolve_baselines  # noqa: PLC0415  # torch
@@ -87,7 +95,7 @@ def submit(
     profile: str | None,
     results: str,
 ) -> Submitted:
-    """Start a job that runs a study, or goes on with it.
+    """Start a job that begins or continues a study.
 
     Parameters
     ----------
@@ -96,20 +104,20 @@ def submit(
     study, parcel
         See `pack_checked`.
     overrides, profile
-        The user's changes to the study file, and which of its profiles is laid over it.
+        The user's changes to the study file, and the profile to use.
     results
-        Folder on the head in which the study's folder is to stand.
+        Folder on the head that will contain the study's folder.
     """
     job_id = f"{study.study}-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
         parcel.write(Path(folder))
-        os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the parcel is all that is to go
+        os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the parcel has exactly the files to send
         client.submit_job(
             entrypoint=f"exec {shlex.join(command(parcel, overrides, profile, results))}",
             submission_id=job_id,
             runtime_env={
                 "working_dir": folder,
-                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_CALM_SECONDS), "PYTHONWARNINGS": "ignore"},
+                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS), "PYTHONWARNINGS": "ignore"},
             },
             metadata={STUDY: study.study, RESULTS: results},
         )
@@ -117,42 +125,44 @@ def submit(
 
 
 def command(parcel: Parcel, overrides: Sequence[str], profile: str | None, results: str) -> list[str]:
-    """Return the words of a job's command; see `submit`."""
-    words = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
-    words += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
-    words += ["--profile", profile] if profile is not None else []
-    words += ["--modules", *parcel.modules]
-    words += ["--client", json.dumps(versions(), separators=(",", ":"))]
-    return words
+    """Return the command line of a job as a list of arguments; see `submit`."""
+    line = ["python", "-um", "tuner.cluster.on_head", "run", parcel.study, "--output", results]
+    line += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
+    line += ["--profile", profile] if profile is not None else []
+    line += ["--modules", *parcel.modules]
+    line += ["--client", json.dumps(versions(), separators=(",", ":"))]
+    return line
 
 
 def running_job(client: JobSubmissionClient, study: str) -> Submitted | None:
-    """Return the job that runs a study, None if none does."""
+    """Return the job that runs a study, or None if no job does."""
     return next((job for job in _jobs(client) if job.study == study and job.running), None)
 
 
 def find_job(client: JobSubmissionClient, study: str, *, with_results: bool = False) -> Submitted:
-    """Return the newest job of a study.
+    """Return the running job of a study, or else its newest job.
 
     Parameters
     ----------
     client
         See `tuner.cluster.connection.connect`.
     study
-        Its name.
+        Name of the study.
     with_results
-        Whether to pass over jobs that were refused, if there is another.
+        Whether to prefer jobs that were not refused.
 
     Raises
     ------
     ClusterError
-        If this cluster has had none, naming the studies that it had.
+        If the study was not submitted to this cluster. The message names the studies that were.
     """
     jobs = _jobs(client)
     found = [job for job in jobs if job.study == study]
     if not found:
         known = ", ".join(sorted({job.study for job in jobs})) or "none"
-        rule = f"must be a study that was submitted to this cluster, but got {study!r}; it has had: {known}"
+        rule = (
+            f"must be a study that was submitted to this cluster, but got {study!r}; submitted were: {known}"
+        )
         raise ClusterError(client.get_address(), [Problem("", rule, "`tuner submit STUDY.yaml` runs one")])
     if with_results:
         found = [job for job in found if not job.refused] or found
@@ -166,14 +176,14 @@ def _jobs(client: JobSubmissionClient) -> list[Submitted]:
 
 
 def _read(details: JobDetails) -> Submitted | None:
-    told: Mapping[str, str] = details.metadata or {}
-    if STUDY not in told or details.submission_id is None:
+    metadata: Mapping[str, str] = details.metadata or {}
+    if STUDY not in metadata or details.submission_id is None:
         return None
     running = not details.status.is_terminal()
     return Submitted(
         details.submission_id,
-        told[STUDY],
-        told[RESULTS],
+        metadata[STUDY],
+        metadata[RESULTS],
         running,
         details.start_time or 0,
         refused=details.driver_exit_code == UserError.exit_code,

@@ -1,4 +1,4 @@
-"""Versions on which a study's meaning rests: what was checked here has to hold there."""
+"""Checks that the user's machine and the cluster have the same versions of packages that change results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DECIDING = ("rectools-tuner", "rectools", "ray", "optuna")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions here, of what is installed."""
+    """Return the installed versions on this machine, by package."""
     found: dict[str, str] = {}
     for package in _DECIDING:
         try:
@@ -24,31 +24,31 @@ def versions() -> dict[str, str]:
 
 
 def check_versions(client: Mapping[str, str], where: str) -> None:
-    """Refuse a study from a machine with other versions.
+    """Refuse a study that was submitted from a machine with other versions.
 
     Parameters
     ----------
     client
-        What `versions` gave there.
+        Result of `versions` on that machine.
     where
-        What to call this machine.
+        Name of this machine, for messages.
 
     Raises
     ------
     ClusterError
-        Naming each difference.
+        If a version differs. The error has all differences.
     """
     here = versions()
     problems = [
         Problem(
             name,
-            f"must be one version on both sides, but is {theirs} where it was submitted and {ours} here",
+            f"must be one version on both sides, but is {theirs} where you submitted it and {ours} here",
         )
         for name, theirs in client.items()
         if (ours := here.get(name, "none")) != theirs
     ]
     if problems:
         last = problems[-1]
-        hint = "install with `-c constraints.txt` on both sides, or start the cluster anew from cluster.yaml"
+        hint = "install with `-c constraints.txt` on both sides, or start the cluster again from cluster.yaml"
         problems[-1] = Problem(last.where, last.rule, hint)
         raise ClusterError(where, problems)

@@ -1,4 +1,4 @@
-"""What of the working folder goes to the cluster with a study: its code, and its data if they are small."""
+"""Chooses the files that are sent to the cluster with a study: the user's code, and small data files."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, StudyError
 from tuner.formatting import size
 
 __all__ = ["DATA_LIMIT", "PARCEL_LIMIT", "Parcel", "pack"]
 
-#: Bytes of a data file that is sent along; a larger one is read from where all machines find it.
+#: Largest data file that is sent, in bytes. Larger files must be at a place that all machines can read.
 DATA_LIMIT = 100 * 2**20
-#: Bytes of all files together, before they are packed; Ray takes half a gigabyte packed.
+#: Largest size of all files together, in bytes, before compression. Ray accepts 512 MiB after compression.
 PARCEL_LIMIT = 250 * 2**20
 
-#: Where data files from outside the working folder stand in it on the cluster.
+#: Folder in the parcel for data files from outside the working folder.
 _DATA_FOLDER = "_data"
-_LEFT_OUT = {"__pycache__", "studies", "node_modules"}
+_LEFT_OUT = {"__pycache__", str(layout.DEFAULT_OUTPUT), "node_modules"}
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is sent.
+    """The files that are sent to the cluster.
 
     Attributes
     ----------
     study
-        Path of the study file in it.
+        Path of the study file in the parcel.
     overrides
-        Changes to the study: where its data stand in it.
+        Changes to the study: the paths of its data in the parcel.
     files
-        Path in it -> file here.
+        Files on this machine, by their path in the parcel.
     n_bytes
-        Of all files.
+        Size of all files in bytes.
     modules
-        Top-level modules that the study names, here or not.
+        Top-level modules that the study names, in the parcel or not.
     """
 
     study: str
@@ -50,7 +51,7 @@ class Parcel:
     modules: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Put it all into a folder."""
+        """Copy all files into a folder."""
         for name, source in self.files.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,21 +63,21 @@ class Parcel:
 
 
 def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
-    """Choose what to send: the working folder without what git ignores, and small data files.
+    """Choose the files to send: the working folder without files that git ignores, and small data files.
 
     Parameters
     ----------
     path
-        Of the study file. If it stands outside the working folder, its own folder is sent instead.
+        Path of the study file. If it is outside the working folder, its own folder is sent instead.
     study
-        As read from it.
+        The study in that file.
     modules
-        Files and folders of the user's modules, wherever they stand; see `tuner.execution.user_modules`.
+        Files and folders of the user's modules, in any place; see `tuner.execution.user_modules`.
 
     Raises
     ------
     StudyError
-        If a data file is too large, does not exist, or all files together are too many.
+        If a data file does not exist or is too large, or all files together are too large.
     """
     path = path.resolve()
     root = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
@@ -101,7 +102,7 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
 
 
 def _data_file(key: str, given: str, problems: list[Problem]) -> Path | None:
-    """Return the data file to send, None if it is read from elsewhere."""
+    """Return the data file to send, or None if the cluster reads it from another place."""
     if "://" in given:
         return None
     file = Path(given)
@@ -112,7 +113,7 @@ def _data_file(key: str, given: str, problems: list[Problem]) -> Path | None:
         return None
     if file.stat().st_size > DATA_LIMIT:
         rule = f"must have at most {size(DATA_LIMIT)} to be sent along, but has {size(file.stat().st_size)}"
-        hint = "put it where the cluster reads it: a URL such as s3://..., or a path on its head"
+        hint = "put it where the cluster can read it, and name a URL such as s3://..., or a path on the head"
         problems.append(Problem(key, rule, hint))
         return None
     return file.resolve()
@@ -123,13 +124,13 @@ def _too_much(root: Path, files: Mapping[str, Path], n_bytes: int) -> Problem:
     rule = f"must have at most {size(PARCEL_LIMIT)} to be sent along, but has {size(n_bytes)}"
     hint = (
         f"the largest are {', '.join(f'{name} ({size(files[name].stat().st_size)})' for name in largest)}; "
-        "what a .gitignore names is left out"
+        "files that .gitignore names are not sent"
     )
     return Problem(str(root), rule, hint)
 
 
 def _shipped(root: Path) -> Iterator[Path]:
-    """Yield the files of a folder that are worth sending."""
+    """Yield the files of a folder that are sent."""
     listed = _known_to_git(root)
     for file in _walk(root) if listed is None else listed:
         parts = file.relative_to(root).parts
@@ -138,17 +139,17 @@ def _shipped(root: Path) -> Iterator[Path]:
 
 
 def _known_to_git(root: Path) -> list[Path] | None:
-    """Return what git has or would add; None where there is no git."""
+    """Return the files that git tracks or would add; None if the folder is not in a git repository."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # nothing of the user's in it
+        ran = subprocess.run(command, capture_output=True, check=True)  # noqa: S603  # a fixed command
     except (OSError, subprocess.CalledProcessError):
         return None
     return [root / os.fsdecode(name) for name in ran.stdout.split(b"\0") if name]
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield all files but those in hidden folders and virtual environments."""
+    """Yield all files except hidden ones and those in hidden folders and virtual environments."""
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [
             name
@@ -159,7 +160,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _outside(root: Path, modules: Iterable[Path]) -> dict[str, Path]:
-    """Return the modules that stand elsewhere, to be found at the top of what is sent."""
+    """Return the files of modules outside `root`, by their path at the top of the parcel."""
     found: dict[str, Path] = {}
     for module in modules:
         if module.is_relative_to(root):

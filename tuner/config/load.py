@@ -244,7 +244,7 @@ def _space_problems(section: object) -> list[Problem]:
     problems = []
     use = section.get("use")
     if isinstance(use, str) and find_module(use) is None:
-        hint = "a file my_space.py beside the study is `use: my_space`"
+        hint = "for a file my_space.py next to the study file, write `use: my_space`"
         problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():

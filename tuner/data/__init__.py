@@ -1,3 +1,3 @@
-"""From the interactions file to folds and a holdout."""
+"""Reads the interactions, and splits them into folds and a holdout."""
 
 __all__: list[str] = []

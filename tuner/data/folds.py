@@ -1,7 +1,8 @@
-"""Folds: split once, shared by all trials.
+"""Folds: the data is split once, and all trials share the folds.
 
-The newest folds are the holdout. They are cut off before anything else looks at the data, so that
-neither the counts in `min_user_interactions` nor an item known only from the holdout can leak.
+The newest folds are the holdout. They are removed before anything else reads the data. So the search cannot
+use information of the holdout: the counts for `min_user_interactions` do not include it, and an item that
+occurs only in the holdout is unknown.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ class Fold:
     Attributes
     ----------
     index
-        Position, oldest first, from 0.
+        Position among the folds, oldest first, from 0.
     train
-        What the model is fitted on.
+        Dataset on which the model is fitted.
     test
-        Test interactions with external ids, as `rectools.metrics` takes them.
+        Test interactions with external ids, as `rectools.metrics` expects them.
     users
-        Users of the test interactions, each once, in order of appearance.
+        External ids of the test users, each once, in order of appearance. Shape (n_users,).
     facts
-        Sizes and borders, for people.
+        Numbers of rows, users and items, and the period, for people.
     reference
         Recommendations of the reference model; None if no metric needs them.
     """
@@ -66,29 +67,29 @@ class Fold:
 
     @cached_property
     def seen(self) -> pd.DataFrame:
-        """Train interactions with external ids: `prev_interactions` of the metrics."""
+        """Train interactions with external ids. Metrics take them as `prev_interactions`."""
         return self.train.get_raw_interactions()
 
     @cached_property
     def catalog(self) -> AnyIds:
-        """Items of the train interactions, each once."""
+        """External ids of the items of the train interactions, each once. Shape (n_items,)."""
         catalog: AnyIds = self.seen[Columns.Item].unique()
         return catalog
 
     def __getstate__(self) -> dict[str, Any]:
-        """Go to workers without what they can derive, which with ids as text is the larger part."""
+        """Pickle only the fields. Workers derive the rest again: with text ids, it is the larger part."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
-    """Return the RecTools splitter that a study asks for.
+    """Return the RecTools splitter of a study.
 
     Parameters
     ----------
     folds
-        The study's section.
+        The section `folds` of the study.
     n_splits, size
-        Other values than the section's.
+        Number of splits and size of one, instead of the values in `folds`.
     """
     n_splits = folds.n_folds if n_splits is None else n_splits
     size = folds.size if size is None else size
@@ -105,7 +106,7 @@ def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | floa
 
 
 def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split interactions into those that the search may see and the newest `holdout` folds."""
+    """Split interactions into those that the search may use, and the holdout: the newest `holdout` folds."""
     if folds.holdout == 0:
         return interactions, interactions.iloc[:0]
     if folds.split == "random":
@@ -115,14 +116,14 @@ def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFram
     else:
         splitter = make_splitter(folds, n_splits=folds.holdout)
     rows = Dataset.construct(interactions).interactions
-    train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # all train rows, cold test users or not
+    train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # the public `split` also applies filters
     before = np.zeros(len(interactions), dtype=bool)
     before[train] = True
     return interactions[before], interactions[~before]
 
 
 def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
-    """Return the interactions that the search may see: all but the newest `holdout` folds."""
+    """Return the interactions that the search may use: all but the newest `holdout` folds."""
     return split_holdout(interactions, folds)[0]
 
 
@@ -139,7 +140,10 @@ def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
 
 
 def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what is before the holdout, and the holdout; of the former nothing depends on the latter."""
+    """Return the interactions before the holdout, and those of the holdout.
+
+    The duplicates policy is applied to each side, so that the first does not depend on the second.
+    """
     if source.raw is None:
         return split_holdout(source.interactions, folds)
     before, after = split_holdout(source.raw, folds)
@@ -147,18 +151,19 @@ def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame,
 
 
 def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
-    """Return the fold of the final judgement: trained on everything before the holdout, tested on it.
+    """Return the fold of the final judgement: trained before the holdout, tested on the holdout.
 
-    All of the holdout is one test, also where it is several folds. What is tested is filtered as in other
-    folds; the minimal counts are those of what is before, so an item with too few interactions there is cold.
+    The holdout is one test part, even if it consists of several folds. Its interactions are filtered as in
+    other folds. The minimal counts apply to the interactions before the holdout: an item with too few of them
+    is cold.
 
     Raises
     ------
     DataError
-        If there is no holdout, or nothing in it to test on.
+        If there is no holdout, or the filters leave no interactions in it.
     """
     if folds.holdout == 0:
-        rule = "must be at least 1 for a final judgement, but got 0: every interaction has been searched on"
+        rule = "must be at least 1 for a final judgement, but got 0: the search has used all interactions"
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
     before, after = _both_sides(source, data, folds)
@@ -171,8 +176,8 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
     )
     if len(test) == 0:
         rule = (
-            f"must have interactions to test on, but of {len(after):,} none are left: they are of users or "
-            "items without train interactions, or repeat what the user has seen"
+            f"must have interactions to test on, but the filters leave none of {len(after):,}: their users "
+            "or items have no train interactions, or they repeat items that the user has seen"
         )
         raise DataError("folds", [Problem("folds, holdout", rule)])
     frame = after.iloc[test - len(seen)].copy()
@@ -187,10 +192,10 @@ def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
     Raises
     ------
     DataError
-        If a fold has nothing to test on, saying where its interactions went.
+        If a fold has no train or test interactions. The error says which filters removed them.
     """
     size: str | float = folds.size
-    if folds.split == "random":  # a share of all data is a larger share of what the holdout left
+    if folds.split == "random":  # `size` is a share of all data, which is a larger share of the data here
         size = float(size) / (1 - float(size) * folds.holdout)
     splitter = make_splitter(folds, size=size)
     problems: list[Problem] = []
@@ -209,7 +214,7 @@ def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
 
 
 def _check_random(folds: Folds, n_rows: int, share: float) -> None:
-    """Refuse a random split whose folds would hold nothing, or more than there is."""
+    """Refuse a random split in which a fold has no test interactions, or no train interactions remain."""
     size = round(share * n_rows)
     if folds.split == "random" and not (size >= 1 and size * folds.n_folds < n_rows):
         rule = (
@@ -244,8 +249,8 @@ def _plain_facts(facts: dict[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
-    """Say how many test interactions a fold had, and which filter took them."""
-    unfiltered = list(splitter._split_without_filter(dataset.interactions))  # noqa: SLF001  # the same split, before its filters
+    """Return the problem of a fold without test interactions: how many the filters removed, and which."""
+    unfiltered = list(splitter._split_without_filter(dataset.interactions))  # noqa: SLF001  # the same split without filters
     train, test, facts = unfiltered[index]
     frame = dataset.interactions.df
     train_rows, test_rows = frame.iloc[train], frame.iloc[test]
@@ -254,8 +259,8 @@ def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
     cold_items = int((~test_rows[Columns.Item].isin(train_rows[Columns.Item])).sum())
     rule = (
         f"must have train and test interactions, but of {len(train):,} train and {len(test):,} test "
-        f"interactions none are left to test: {cold_users:,} are of users and {cold_items:,} of items "
-        "without train interactions, the others repeat what the user has seen"
+        f"interactions none are left to test: {cold_users:,} have a user and {cold_items:,} have an item "
+        "without train interactions, and the others repeat items that the user has seen"
     )
-    hint = "take a larger size, fewer folds, or keep cold users and items (filter_cold_users: false)"
+    hint = "use a larger size or fewer folds, or keep cold users and items (filter_cold_users: false)"
     return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -10,15 +10,15 @@ from rectools import Columns
 from tuner.config import Data, Folds
 from tuner.errors import DataError, Problem
 
-__all__ = ["holdout_warnings", "holdout_words", "refuse_short_data"]
+__all__ = ["holdout_text", "holdout_warnings", "refuse_short_data"]
 
 #: Share of the users below which a holdout says little.
 _FEW = 0.01
 _NANOSECONDS = {"D": 86_400 * 10**9, "H": 3_600 * 10**9}
 
 
-def holdout_words(folds: Folds) -> str:
-    """Return how much the holdout is, for people."""
+def holdout_text(folds: Folds) -> str:
+    """Return the size of the holdout as text. It is recorded in the store, so its words must not change."""
     if folds.split == "time_range":
         size = str(folds.size)
         unit = "days" if size.endswith("D") else "hours"
@@ -41,7 +41,7 @@ def refuse_short_data(interactions: pd.DataFrame, data: Data, folds: Folds) -> N
         return
     if _takes_all(interactions, folds, folds.holdout):
         rule = (
-            f"must leave interactions to train on, but the holdout, {holdout_words(folds)}, has all "
+            f"must leave interactions to train on, but the holdout, {holdout_text(folds)}, has all "
             f"{len(interactions):,} interactions ({_days(interactions)})"
         )
         hint = "take a smaller size, another split (`split: last_n`), or `holdout: 0`"

@@ -1,7 +1,7 @@
-"""From a file to checked interactions.
+"""Reads and checks the files with interactions and item features.
 
-Everything that can be wrong with a file is found here, with counts and an example row, before
-anything else is started.
+All problems of a file are found here, before anything else starts. Each message has a count and an example
+row.
 """
 
 from __future__ import annotations
@@ -40,25 +40,26 @@ _FEATURE_COLUMNS = ("id", "feature", "value")
 
 @dataclass(frozen=True)
 class Source:
-    """Interactions as they came, checked, with the user's duplicates policy applied.
+    """Checked interactions, after the study's duplicates policy was applied.
 
     Attributes
     ----------
     interactions
-        Columns user_id, item_id, weight, datetime; rows in the order of the file.
+        Columns user_id, item_id, weight and datetime, with rows in the order of the file.
     item_features
-        Columns id, feature, value; None if the study names no file.
+        Columns id, feature and value; None if the study names no file.
     fingerprint
-        Hash of both tables' content.
+        Hash of the content of both tables.
     duplicates
-        Rows that repeat the user, item and datetime of another, before the policy.
+        Number of rows that repeat the user, item and datetime of an earlier row, before the policy.
     dropped
-        Rows that the policy took away.
+        Number of rows that the policy dropped.
     raw
-        The interactions before the policy, where it keeps one row of each user and item: which one may depend
-        on the holdout, so it is applied again on each side of it.
+        The interactions before the policy, if the policy keeps one row of each user and item; else None. The
+        row it keeps may be in the holdout. So the policy is applied again, separately before and in the
+        holdout.
     warnings
-        What can be meant, but hardly: with the number of rows, the first of them, and a cure.
+        Lines about rows that are hardly meant so: their number, the first of them, and a cure.
     """
 
     interactions: pd.DataFrame
@@ -70,7 +71,7 @@ class Source:
     warnings: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
-        """Return what there is: counts, and the first and last day."""
+        """Return the numbers of rows, users and items, and the first and last day."""
         frame = self.interactions
         days = frame[Columns.Datetime]
         return {
@@ -84,7 +85,7 @@ class Source:
         }
 
     def describe(self, policy: str) -> str:
-        """Say in one line what there is."""
+        """Return the facts as one line for people. `policy` is the study's duplicates policy."""
         facts = self.facts()
         text = (
             f"{facts['interactions']:,} interactions of {facts['users']:,} users with "
@@ -103,7 +104,7 @@ def load_source(data: Data) -> Source:
     Raises
     ------
     DataError
-        With every problem found.
+        If the files cannot be used. The error has all problems.
     """
     problems: list[Problem] = []
     frame, warnings = _interactions(data, problems)
@@ -121,30 +122,30 @@ def load_source(data: Data) -> Source:
         features = features.assign(id=like_known(features["id"], items.to_numpy()))
         if not features["id"].isin(items).any():
             rule = (
-                f"must describe items of the interactions, but no id matches: {features['id'].iloc[0]!r} "
-                f"against {items.iloc[0]!r}"
+                "must describe items of the interactions, but no id matches: ids here are like "
+                f"{features['id'].iloc[0]!r}, those of the interactions like {items.iloc[0]!r}"
             )
             raise DataError(data.place, [Problem("data.item_features", rule)])
     duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
-    kept = deduplicated(frame, data.duplicates)
-    dropped = len(frame) - len(kept)
+    remaining = deduplicated(frame, data.duplicates)
+    dropped = len(frame) - len(remaining)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
     before_policy = frame if dropped and one_of_each else None
-    fingerprint = _fingerprint(kept, fingerprinted)
-    return Source(kept, features, fingerprint, duplicates, dropped, before_policy, warnings)
+    fingerprint = _fingerprint(remaining, fingerprinted)
+    return Source(remaining, features, fingerprint, duplicates, dropped, before_policy, warnings)
 
 
 def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
-    """Apply the minimal counts and build the RecTools dataset.
+    """Apply the minimal counts, and build the RecTools dataset.
 
     Raises
     ------
     DataError
-        If nothing is left.
+        If no interactions remain.
     """
-    kept = enough_interactions(interactions, Columns.User, data.min_user_interactions)
-    kept = enough_interactions(kept, Columns.Item, data.min_item_interactions)
-    if kept.empty:
+    remaining = enough_interactions(interactions, Columns.User, data.min_user_interactions)
+    remaining = enough_interactions(remaining, Columns.Item, data.min_item_interactions)
+    if remaining.empty:
         rule = (
             f"must leave interactions to train on, but none of {len(interactions):,} are left with "
             f"min_user_interactions={data.min_user_interactions} and "
@@ -152,20 +153,29 @@ def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None,
         )
         raise DataError(data.place, [Problem("data", rule)])
     if item_features is None:
-        return Dataset.construct(kept)
+        return Dataset.construct(remaining)
     numeric = set(data.numeric_features)
     categorical = [name for name in item_features["feature"].unique() if name not in numeric]
-    known = item_features[item_features["id"].isin(kept[Columns.Item].unique())]
-    return Dataset.construct(kept, item_features_df=known, cat_item_features=categorical)
+    known = item_features[item_features["id"].isin(remaining[Columns.Item].unique())]
+    return Dataset.construct(remaining, item_features_df=known, cat_item_features=categorical)
 
 
 def read_table(path: str | Sequence[str], key: str, dialect: Format | None = None) -> Read:
-    """Read all columns of a table, from a path or any fsspec URL.
+    """Read all columns of a table from a path or any fsspec URL.
+
+    Parameters
+    ----------
+    path
+        Path or URL, or several of them.
+    key
+        Key of the study that names the file, for messages.
+    dialect
+        How text is written.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is empty; `key` says what it was wanted for.
+        If the file cannot be read or has no rows.
     """
     try:
         return read_columns(path, None, dialect)
@@ -233,7 +243,7 @@ def _check_numeric(
             names = [str(name) for name in features["feature"].unique()]
             problems.append(Problem(where, rule, did_you_mean(feature, names)))
         elif bad.any():
-            rule = f"must have numbers as values, but {feature!r} has not in {example(read.columns, bad)}"
+            rule = f"must have numbers as values, but {feature!r} has none in {example(read.columns, bad)}"
             problems.append(Problem(where, rule))
 
 

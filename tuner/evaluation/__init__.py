@@ -1,9 +1,10 @@
-"""One fold of one trial: fit, recommend, measure. Knows nothing of Ray.
+"""Fits a trial's model on a fold, recommends and measures. Nothing here imports Ray.
 
-Exactness: with the same params and seed, on CPU, and without the fast paths of `tuner.training.fast_paths`,
-the metrics equal those of `rectools.model_selection.cross_validate` to the last digit, whether they are taken
-after every epoch or only at the end; with the fast paths, losses agree up to rounding. Evaluating in the
-middle of a fit draws random numbers and switches the modules' mode; both are put back (`_undisturbed`).
+Exactness: on a CPU, with the same params and seed and without the fast paths of `tuner.training.fast_paths`,
+the metrics equal those of `rectools.model_selection.cross_validate` to the last digit. This holds for
+evaluations after every epoch and for one at the end. With the fast paths, losses agree up to rounding. An
+evaluation during a fit draws random numbers and changes the mode of modules. `epoch_callback._undisturbed`
+restores both afterwards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluates within a Lightning fit, and leaves no trace in it."""
+"""Evaluates a model during a Lightning fit, without an effect on the fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ __all__ = ["EpochEvaluations"]
 
 
 class EpochEvaluations(Callback):
-    """Evaluates within a Lightning fit, at the end of epochs."""
+    """Evaluates a model during a Lightning fit, at the end of epochs.
+
+    Parameters
+    ----------
+    model
+        The RecTools model that is fitted.
+    measure
+        Measures the model and reports the evaluations.
+    checkpoint
+        Checkpoint of the trial, to continue from and to save to; None to save nothing.
+    """
 
     def __init__(
         self, model: TransformerModelBase[Any], measure: Measure, checkpoint: Checkpoint | None
@@ -30,18 +40,18 @@ class EpochEvaluations(Callback):
         self._generators = checkpoint.generators if checkpoint is not None and checkpoint.epoch else None
 
     def __deepcopy__(self, _memo: dict[int, object]) -> EpochEvaluations:
-        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        """Return the callback itself, because RecTools copies its trainer and the callbacks at each fit."""
         return self
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let patience end a fit before the minimal epochs that RecTools sets."""
+        """Let patience end the fit early: RecTools sets a minimal number of epochs."""
         if self.measure.plan.patience is not None:
             trainer.fit_loop.min_epochs = 1
         if self._generators is not None:
-            pl_module.is_fitted = True  # type: ignore[assignment]  # RecTools' flag: its weights are not to be drawn anew
+            pl_module.is_fitted = True  # type: ignore[assignment]  # with this flag, RecTools does not draw new weights
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Begin its time; draw the numbers that come after those of a fit that was cut off."""
+        """Start the clock of the epoch. In an interrupted fit, first restore the random generators."""
         self.measure.epoch_began()
         if self._generators is not None:
             pl_module.is_fitted = False  # type: ignore[assignment]  # as above
@@ -54,13 +64,13 @@ class EpochEvaluations(Callback):
         pl_module: LightningModule,  # noqa: ARG002  # Lightning's signature
         checkpoint: dict[str, Any],
     ) -> None:
-        """Keep in the fit's checkpoint what has been measured."""
+        """Add the measurements to Lightning's checkpoint of the fit."""
         if self.checkpoint is not None:
             epoch = trainer.current_epoch + 1
             self.checkpoint.describe(checkpoint, epoch=epoch, users=self.measure.by_user())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the epoch; evaluate where one is due."""
+        """Record the epoch, and evaluate the model if an evaluation is due."""
         loss = trainer.callback_metrics.get(self.model.train_loss_name)
         self.measure.epoch_done(
             trainer.current_epoch + 1, None if loss is None else float(loss), _learning_rate(trainer)
@@ -70,20 +80,20 @@ class EpochEvaluations(Callback):
         before = self.measure.measured or 0
         with _undisturbed(self.model, pl_module):
             evaluation = self.measure.take()
-        may_rest = self._may_rest_here(before)
-        if may_rest and self.checkpoint is not None:
+        may_pause = self._may_pause_here(before)
+        if may_pause and self.checkpoint is not None:
             self.checkpoint.epoch_ended(trainer)
         with _undisturbed(self.model, pl_module):
-            self.measure.tell(evaluation)
+            self.measure.send(evaluation)
         if self.measure.out_of_patience:
             trainer.should_stop = True
-        elif self.checkpoint is not None and self.checkpoint.is_due and not may_rest:
+        elif self.checkpoint is not None and self.checkpoint.is_due and not may_pause:
             self.checkpoint.epoch_ended(trainer)
 
-    def _may_rest_here(self, before: int) -> bool:
-        """Whether the trial may be left at this evaluation, and its state is kept before it is reported.
+    def _may_pause_here(self, before: int) -> bool:
+        """Whether the trial may be paused at this evaluation. Then a checkpoint is saved before the report.
 
-        Not where patience ends the fold: a fit that went on from there would train on.
+        A trial is not paused where patience ends the fold: a fit that continues from there would train on.
         """
         if self.checkpoint is None or self.measure.fold.index or self.measure.out_of_patience:
             return False
@@ -96,8 +106,8 @@ def _learning_rate(trainer: Trainer) -> float | None:
 
 @contextmanager
 def _undisturbed(model: TransformerModelBase[Any], pl_module: LightningModule) -> Iterator[None]:
-    """Let a half-fitted model recommend, and leave no trace: generators, modes and flags are put back."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # RecTools draws from the global generator
+    """Let a model recommend during its fit, then restore random generators, modes and flags."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # RecTools uses the global generator
     modes = {module: module.training for module in pl_module.modules()}
     fitted, device = model.is_fitted, model.recommend_torch_device
     model.is_fitted = True

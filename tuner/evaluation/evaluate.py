@@ -1,4 +1,4 @@
-"""Evaluates a trial: one fold, or all of them."""
+"""Evaluates a trial on one fold or on all folds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pytorch_lightning import seed_everything
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
+from tuner.config import Precision
 from tuner.data.folds import Fold
 from tuner.evaluation.epoch_callback import EpochEvaluations
 from tuner.evaluation.fitted import boundary, recommend
@@ -44,7 +45,7 @@ def evaluate_folds(
 ) -> None:
     """Evaluate a trial on all folds, oldest first; see `evaluate_fold`.
 
-    A trial that goes on from a checkpoint reports first what it had reported before.
+    A trial that continues from a checkpoint first repeats the reports that it made before.
     """
     begun = checkpoint.fold if checkpoint is not None else 0
     if checkpoint is not None:
@@ -74,53 +75,69 @@ def evaluate_fold(
     checkpoint: Checkpoint | None = None,
     keep_model: KeepModel | None = None,
 ) -> None:
-    """Fit one model on one fold and report its metrics at each evaluation point.
+    """Fit a model on one fold, and report its metrics at each evaluation.
 
     Parameters
     ----------
     params
         Flat params of the model, with its epochs.
     fold, plan
-        What to fit on, and what to measure.
+        Data to fit and test on; what is measured, and how often.
     seed
-        Set for Python, NumPy and torch just before the fit.
+        Seed for Python, NumPy and torch, set just before the fit.
     report
-        Called with each evaluation as it is made, within the fit for all epochs but the last.
-    report_users
-        Called at the fold's end with the objective's per-user values, if it is a mean over users.
-    report_all_users
-        Called at the fold's end with the values of each metric that is a mean over users, by label.
+        Called with each evaluation. All but the last are made during the fit.
+    report_users, report_all_users
+        Called at the end of the fold with per-user values, where metrics are means over users: of the
+        objective at each evaluation, and of each metric at the last one, shape (n_users,) by label.
     checkpoint
-        Of the trial: where to go on from, and where to keep the state of the fit.
+        Checkpoint of the trial, to continue from and to save to; None to save nothing.
     keep_model
-        Called with the fold's index and its fitted model, which is RecTools' plain one.
+        Called at the end of the fold with its index and the fitted model. The fast paths are removed from it.
 
     Raises
     ------
     TrialError
-        If RecTools or a user's class fails, or a loss or metric is not finite; the cause is chained.
+        If RecTools or a user's class fails, or a loss or metric is not finite. The cause is chained.
     """
     model = build_model(params)
     precision = set_precision(model, plan.precision)
     paths = accelerate(model) if plan.fast else FastPaths()
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
-        # Added to the trainer that RecTools made, so that a trial's params stay those of a plain model.
-        callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
-        callbacks.append(EpochEvaluations(model, measure, checkpoint))
-        if checkpoint is not None:
-            model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+        _evaluate_epochs(model, measure, checkpoint)
+    _fit(model, fold, measure, seed, precision)
+    paths.leave(model)
+    if keep_model is not None:
+        keep_model(fold.index, model)
+    if checkpoint is not None:  # before the report, because the driver may stop the trial there
+        checkpoint.fold_ended(measure.by_user())
+    _report_users(measure, report_users, report_all_users)
+
+
+def _fit(model: ModelBase[Any], fold: Fold, measure: Measure, seed: int, precision: Precision) -> None:
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"), products_in(precision):
         measure.start()
         model.fit(fold.train)
         measure.finish()
-    paths.leave(model)
-    if keep_model is not None:
-        keep_model(fold.index, model)
+
+
+def _evaluate_epochs(
+    model: TransformerModelBase[Any], measure: Measure, checkpoint: Checkpoint | None
+) -> None:
+    """Let the fit evaluate at the end of epochs, and continue from a checkpoint if there is one."""
+    # The callback is added to RecTools' trainer, not passed as a param: the trial's params stay equal.
+    callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to it
+    callbacks.append(EpochEvaluations(model, measure, checkpoint))
+    if checkpoint is not None:
+        model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+
+
+def _report_users(
+    measure: Measure, report_users: ReportUsers | None, report_all_users: ReportAllUsers | None
+) -> None:
     users = measure.by_user()
-    if checkpoint is not None:  # first, for the trial may be left where it reports
-        checkpoint.fold_ended(users)
     if report_users is not None and users is not None:
         report_users(users)
     if report_all_users is not None:
@@ -130,7 +147,24 @@ def evaluate_fold(
 def with_reference(
     folds: Sequence[Fold], params: Mapping[str, Value] | None, plan: Plan, seed: int
 ) -> list[Fold]:
-    """Add the recommendations of the reference model to each fold, if the study has one."""
+    """Return the folds with recommendations of the reference model, if the study has one.
+
+    Parameters
+    ----------
+    folds
+        The folds of the study.
+    params
+        Flat params of the reference model; None to return the folds unchanged.
+    plan
+        What is measured, and how.
+    seed
+        Seed for Python, NumPy and torch, set before each fit.
+
+    Raises
+    ------
+    TrialError
+        If the reference model cannot be fitted.
+    """
     if params is None:
         return list(folds)
     ready = []

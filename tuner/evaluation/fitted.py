@@ -1,4 +1,4 @@
-"""A fitted model: what it recommends, how large it is, and what it raises."""
+"""Functions for a fitted model: recommend, count parameters, move to the CPU, and chain its errors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["boundary", "count_parameters", "recommend", "to_cpu"]
 
 
 def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool) -> pd.DataFrame:
-    """Recommend to a fold's test users, as `cross_validate` does.
+    """Recommend to the test users of a fold, as `cross_validate` does.
 
     Returns
     -------
     pd.DataFrame
-        Up to `k` rows per user: user_id, item_id, score, rank.
+        Up to `k` rows per user, with the columns user_id, item_id, score and rank.
     """
     context = get_context(fold.test) if model.require_recommend_context else None
     with products_in("float32"):
@@ -40,14 +40,14 @@ def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool)
 
 
 def count_parameters(model: ModelBase[Any]) -> int | None:
-    """Return the trainable parameters of a fitted model; None for one without such."""
+    """Return the number of trainable parameters of a fitted model; None if it is not a transformer."""
     if not isinstance(model, TransformerModelBase):
         return None
     return sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad)
 
 
 def to_cpu(model: ModelBase[Any]) -> None:
-    """Move a fitted model to the CPU, to be saved: RecTools loads one to where it was, perhaps a GPU."""
+    """Move a fitted model to the CPU before it is saved. RecTools loads a model to the device it was on."""
     if not isinstance(model, TransformerModelBase) or not torch.cuda.is_available():
         return
     model.lightning_model.cpu()
@@ -60,7 +60,10 @@ def to_cpu(model: ModelBase[Any]) -> None:
 
 @contextmanager
 def boundary(where: str) -> Iterator[None]:
-    """Turn what RecTools or a user's class raises into a `TrialError` that says where, with its cause."""
+    """Raise every exception of RecTools or of a user's class as a `TrialError` that says where it happened.
+
+    The cause is chained.
+    """
     try:
         yield
     except TrialError as error:

@@ -1,4 +1,4 @@
-"""Takes the metrics of one fit at its evaluation points."""
+"""Measures a model at the evaluations of one fit."""
 
 from __future__ import annotations
 
@@ -32,23 +32,27 @@ __all__ = ["Measure", "Report"]
 
 Report = Callable[[Evaluation], None]
 
-#: RecTools takes reference recommendations by name, and adds the name to the metric's.
+#: RecTools takes reference recommendations by name, and appends the name to that of the metric.
 _REFERENCE = "reference"
 
 
 class Measure:
-    """Takes the metrics of one fit at its evaluation points, and the time between them.
+    """Measures metrics, time and memory at the evaluations of one fit.
 
     Parameters
     ----------
-    model, fold, plan
-        What is fitted, on what, and what is measured.
+    model
+        The model that is fitted.
+    fold
+        Data on which it is fitted and tested.
+    plan
+        What is measured, and how often.
     report
         Called with each evaluation.
     paths, precision
-        By which the model is fitted, for the evaluations to say so.
+        Fast paths and arithmetic of the fit. The evaluations record them.
     checkpoint
-        Of the trial: where to go on from.
+        Checkpoint of the trial, to continue from; None without one.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Measure:
         self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
         self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
-        self.recommended: pd.DataFrame | None = None  # by the last evaluation
+        self.recommended: pd.DataFrame | None = None  # recommendations of the last evaluation
         self.epoch = 0
         self.measured: int | None = None
         self.train_loss: float | None = None
@@ -82,23 +86,29 @@ class Measure:
         self.waited = 0
         self._started = 0.0
         self._evaluating = 0.0
-        self._before = 0.0  # the fit was cut off, it took so long
+        self._before = 0.0  # seconds of the fit before it was interrupted
         self._made = checkpoint.evaluations if checkpoint is not None else []
         if checkpoint is not None and checkpoint.epoch:
-            self._go_on_from(checkpoint)
-        self._away = 0.0  # from the fit: evaluations, and reports, which within Ray wait for the driver
+            self._continue_from(checkpoint)
+        self._away = 0.0  # seconds outside the fit: evaluations, and reports, which wait for the driver
 
     def start(self) -> None:
-        """Begin to take time and memory."""
+        """Start to measure time and memory of the fit."""
         reset_peak()
         self._started = time.perf_counter()
 
     def epoch_began(self) -> None:
-        """Begin to take the time of an epoch."""
+        """Start to measure the time of an epoch."""
         self._epoch_began = time.perf_counter()
 
     def epoch_done(self, epoch: int, train_loss: float | None, learning_rate: float | None) -> None:
-        """Note a finished epoch."""
+        """Record a finished epoch.
+
+        Raises
+        ------
+        TrialError
+            If the training loss is not finite.
+        """
         self.epoch_seconds = time.perf_counter() - self._epoch_began
         self.learning_rate = learning_rate
         if train_loss is not None and not math.isfinite(train_loss):
@@ -107,22 +117,25 @@ class Measure:
         self.epoch, self.train_loss = epoch, train_loss
 
     def due(self, epochs: int) -> bool:
-        """Whether to evaluate within the fit; the last epoch is evaluated after it."""
+        """Whether to evaluate after this epoch, during the fit. The last epoch is evaluated after the fit."""
         return self.epoch < epochs and self.epoch % self.plan.evaluate_every == 0
 
     def finish(self) -> None:
-        """Evaluate the fitted model, unless its last epoch has been measured."""
+        """Evaluate the fitted model, unless its last epoch was evaluated during the fit."""
         if self.measured != self.epoch or not self.epoch:
-            self.tell(self.take())
+            self.send(self.take())
 
     def by_user(self) -> Users | None:
-        """Return the objective's values by user, of all evaluations; None if it is no mean over users."""
+        """Return the per-user values of the objective; None if it is not a mean over users."""
         if not self.users:
             return None
         return Users(self.fold.index, tuple(self.users), np.stack(list(self.users.values())))
 
     def all_by_user(self) -> dict[str, NDArray[np.float32]]:
-        """Return, by label, the values of the last evaluation of each metric that is a mean over users."""
+        """Return the last per-user values of each metric that is a mean over users, by label.
+
+        The arrays have shape (n_users,).
+        """
         assert self.recommended is not None, "the fit has been evaluated"
         values = {
             label: values_by_user(metric, self.recommended, self.fold)
@@ -131,24 +144,17 @@ class Measure:
         return {label: found for label, found in values.items() if found is not None}
 
     def take(self) -> Evaluation:
-        """Recommend and measure."""
+        """Recommend to the test users, and return the evaluation. `send` reports it.
+
+        Raises
+        ------
+        TrialError
+            If a metric is not finite.
+        """
         began = time.perf_counter()
         recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
-        values = calc_metrics(
-            self.metrics,
-            reco=recommended,
-            interactions=self.fold.test,
-            prev_interactions=self.fold.seen,
-            catalog=self.fold.catalog,
-            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
-        )
-        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
-        metrics = {label: float(values[name]) for label, name in named.items()}
-        for label, value in metrics.items():
-            if not math.isfinite(value):
-                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
-                raise TrialError(msg)
+        metrics = self._metrics(recommended)
         self.recommended = recommended
         if self.per_user:
             by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
@@ -157,7 +163,7 @@ class Measure:
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
-        self._be_patient(metrics[self.plan.objective])
+        self._update_patience(metrics[self.plan.objective])
         evaluation = Evaluation(
             fold=self.fold.index,
             epoch=self.epoch,
@@ -179,17 +185,35 @@ class Measure:
         self._away += time.perf_counter() - began
         return evaluation
 
-    def tell(self, evaluation: Evaluation) -> None:
-        """Report what `take` returned; within Ray the trial may end in it."""
+    def _metrics(self, recommended: pd.DataFrame) -> dict[str, float]:
+        """Return each metric by its label."""
+        values = calc_metrics(
+            self.metrics,
+            reco=recommended,
+            interactions=self.fold.test,
+            prev_interactions=self.fold.seen,
+            catalog=self.fold.catalog,
+            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
+        )
+        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
+        metrics = {label: float(values[name]) for label, name in named.items()}
+        for label, value in metrics.items():
+            if not math.isfinite(value):
+                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
+                raise TrialError(msg)
+        return metrics
+
+    def send(self, evaluation: Evaluation) -> None:
+        """Report an evaluation that `take` returned. In a worker, the driver may stop the trial here."""
         began = time.perf_counter()
         self.report(evaluation)
         self._away += time.perf_counter() - began
 
-    def _go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Know what the fit had measured when it was cut off."""
+    def _continue_from(self, checkpoint: Checkpoint) -> None:
+        """Restore the measurements that the fit had made when it was interrupted."""
         mine = [evaluation for evaluation in checkpoint.evaluations if evaluation.fold == self.fold.index]
         for evaluation in mine:
-            self._be_patient(evaluation.metrics[self.plan.objective])
+            self._update_patience(evaluation.metrics[self.plan.objective])
             self.measured = evaluation.epoch
             self._before, self._evaluating = evaluation.fit_seconds, evaluation.evaluate_seconds
         if checkpoint.users and checkpoint.users[-1].fold == self.fold.index:
@@ -198,10 +222,10 @@ class Measure:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether training should stop here."""
+        """Whether patience ends the training here."""
         return self.plan.patience is not None and self.waited >= self.plan.patience
 
-    def _be_patient(self, value: float) -> None:
+    def _update_patience(self, value: float) -> None:
         if self.best is None or is_better(value, self.best, self.plan.direction):
             self.best, self.waited = value, 0
         else:

@@ -1,4 +1,4 @@
-"""Metrics user by user."""
+"""Per-user values of metrics."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["values_by_user"]
 
 
 def values_by_user(metric: MetricAtK, recommended: pd.DataFrame, fold: Fold) -> NDArray[np.float32] | None:
-    """Return a metric of each test user, shape (n_users,), in the fold's order.
+    """Return a metric's value for each test user, shape (n_users,), in the order of the fold's users.
 
-    None for a metric that is no mean over all of them, such as those of the catalog as a whole.
+    Return None for a metric that is not a mean over users, such as one of the whole catalog.
     """
     measure: Any = getattr(metric, "calc_per_user", None)
     if measure is None:
@@ -30,7 +30,9 @@ def values_by_user(metric: MetricAtK, recommended: pd.DataFrame, fold: Fold) -> 
         "catalog": fold.catalog,
     }
     wanted = [name for name in inspect.signature(measure).parameters if name in given]
-    if len(wanted) < len(inspect.signature(measure).parameters):  # wants other recommendations too
+    if len(wanted) < len(
+        inspect.signature(measure).parameters
+    ):  # the metric needs the reference model's recommendations
         return None
     values: pd.Series[float] = measure(**{name: given[name] for name in wanted})
     found = values.reindex(fold.users).to_numpy(dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What is measured, and how often."""
+"""The plan of a trial's evaluations: what is measured, and how often."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Plan:
     Attributes
     ----------
     metrics
-        All of them; recommendation lists are as long as the largest k.
+        All metrics. Recommendation lists are as long as the largest k of them.
     objective
-        Label of the one that decides patience.
+        Label of the objective, which patience watches.
     direction
-        Of the objective.
+        Direction of the objective.
     filter_viewed
-        Recommend only items new to the user.
+        Whether to recommend only items that are new to the user.
     evaluate_every
-        Epochs between evaluations; the last epoch is always evaluated.
+        Number of epochs between evaluations. The last epoch is always evaluated.
     patience
-        Stop training after so many evaluations without a better objective.
+        End the training of a fold after this many evaluations without a better objective; None for never.
     fast
-        Fit by the fast paths of `tuner.training.fast_paths`.
+        Whether to fit with the fast paths of `tuner.training.fast_paths`.
     precision
         Arithmetic of the fits; see `tuner.training.precision`.
     """
@@ -59,5 +59,5 @@ class Plan:
 
     @property
     def k(self) -> int:
-        """Length of the recommendation lists."""
+        """Length of the recommendation lists: the largest k of all metrics."""
         return max(metric.k for metric in self.metrics)

@@ -1,3 +1,3 @@
-"""All of Ray: its session, the parts of Ray Tune that a search uses, and what runs on its workers."""
+"""Runs a search on Ray: Ray's session, the adapters for Ray Tune, and the code that workers run."""
 
 __all__: list[str] = []

@@ -1,26 +1,26 @@
-"""Whether the place of a study's artifacts can be written and read: here, and from every node of Ray."""
+"""Checks that the place of a study's artifacts can be written and read, here and from every node of Ray."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts, artifacts_at, try_out
 from tuner.errors import Problem, StoreError
 from tuner.execution.nodes import Answer, ask_every_node
 
 if TYPE_CHECKING:
-    from tuner.config import Study  # its libraries take a while to import, on every node
+    from tuner.config import Study  # slow to import, on every node
 
 __all__ = ["check_from_every_node", "check_here", "refuse_unusable", "usable_artifacts", "written"]
 
-_HINT = "is it mounted or reachable there, and are its credentials in that machine's environment or role?"
+_HINT = "is it mounted or reachable there, and does that machine have the credentials?"
 
 
 def usable_artifacts(study: Study) -> Artifacts | None:
-    """Return the place of a study's artifacts, if it is not the study's folder; it can be used from here.
+    """Return the place of a study's artifacts after a check from here; None if it is the study's folder.
 
     Raises
     ------
@@ -35,12 +35,12 @@ def usable_artifacts(study: Study) -> Artifacts | None:
 
 
 def check_here(artifacts: Artifacts) -> None:
-    """Write to the place and read from it.
+    """Check that this process can write to the place and read from it.
 
     Raises
     ------
     StoreError
-        Naming the place and the cause.
+        If it cannot. The message has the place and the cause.
     """
     cause = try_out(artifacts)
     if cause is not None:
@@ -48,12 +48,12 @@ def check_here(artifacts: Artifacts) -> None:
 
 
 def check_from_every_node(artifacts: Artifacts) -> None:
-    """Write to the place and read from it on every node, and see there what was written here.
+    """Check that every node can write to the place, read from it, and find a file that was written here.
 
     Raises
     ------
     StoreError
-        Naming the place, and each node where it cannot be used with the cause.
+        If a node cannot. The message has the place, and the cause for each such node.
     """
     with written(artifacts) as seen:
         answers = ask_every_node(try_out, artifacts, seen)
@@ -62,14 +62,14 @@ def check_from_every_node(artifacts: Artifacts) -> None:
 
 @contextmanager
 def written(artifacts: Artifacts) -> Iterator[str]:
-    """Write a file that other hosts are to see; give its name, and remove it afterwards.
+    """Write a file for other hosts to find. Yield its name, and remove the file afterwards.
 
     Raises
     ------
     StoreError
         See `check_here`.
     """
-    name = f".check/driver-{uuid.uuid4().hex}"
+    name = layout.probe()
     try:
         artifacts.write(name, b"")
         try:
@@ -81,21 +81,21 @@ def written(artifacts: Artifacts) -> Iterator[str]:
 
 
 def refuse_unusable(artifacts: Artifacts, found: Iterable[tuple[Answer, str | None]]) -> None:
-    """Raise what nodes say of the place.
+    """Raise an error if a node cannot use the place.
 
     Parameters
     ----------
     artifacts
         The place.
     found
-        Each node's answer, and the cause that it names, if it names one.
+        The answer of each node, with the reason why the node cannot use the place, or None.
 
     Raises
     ------
     StoreError
-        Naming the place, and each node where it cannot be used, or that does not answer, with the cause.
+        If a node cannot use the place or does not answer. The message has the cause for each such node.
     """
-    causes = [(answer.name, answer.cause or said) for answer, said in found]
+    causes = [(answer.name, answer.cause or reason) for answer, reason in found]
     unusable = sorted((name, cause) for name, cause in causes if cause is not None)
     problems = [_problem(f"on node {name}", cause, hint=None) for name, cause in unusable[:-1]]
     problems += [_problem(f"on node {name}", cause) for name, cause in unusable[-1:]]

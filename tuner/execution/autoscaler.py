@@ -1,4 +1,4 @@
-"""What Ray's autoscaler may bring: the kinds of nodes in the file that it runs by, on the head."""
+"""Reads which kinds of nodes Ray's autoscaler can add, from its configuration file on the head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from tuner.search.capacity import Machines
 __all__ = ["kinds_in", "node_kinds"]
 
 _OPTION = "--autoscaling-config="
-#: Set by KubeRay in all its containers.
+#: Environment variable that KubeRay sets in all its containers.
 _KUBERAY = "RAY_CLUSTER_NAME"
 
 
 def node_kinds() -> Sequence[Machines] | None:
-    """Return the kinds of nodes that may come; none without an autoscaler, None if that cannot be known.
+    """Return the kinds of nodes that the autoscaler can add.
 
-    Ray tells nobody, so it is read from the autoscaler's own file, which its process names. KubeRay's runs in
-    a container that cannot be looked into.
+    Ray has no API for this. So this function finds the process of the autoscaler, and reads the configuration
+    file that its command line names. The autoscaler of KubeRay runs in another container, where this is
+    impossible.
+
+    Returns
+    -------
+    sequence of Machines
+        Empty without an autoscaler; None if the kinds cannot be found out.
     """
     path = _config_path()
     if path is None:
@@ -35,7 +41,7 @@ def node_kinds() -> Sequence[Machines] | None:
 
 
 def kinds_in(config: Mapping[str, Any]) -> Sequence[Machines]:
-    """Return the kinds of workers in a launcher's file."""
+    """Return the kinds of workers in a configuration file of Ray's cluster launcher."""
     most = int(config.get("max_workers") or 0)
     return [
         Machines(
@@ -52,9 +58,9 @@ def _config_path() -> Path | None:
 
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            words = process.cmdline()
-            if any("monitor.py" in word for word in words):
-                for word in words:
-                    if word.startswith(_OPTION) and len(word) > len(_OPTION):
-                        return Path(word[len(_OPTION) :]).expanduser()
+            arguments = process.cmdline()
+            if any("monitor.py" in argument for argument in arguments):
+                for argument in arguments:
+                    if argument.startswith(_OPTION) and len(argument) > len(_OPTION):
+                        return Path(argument[len(_OPTION) :]).expanduser()
     return None

@@ -1,4 +1,4 @@
-"""Fits chosen trials anew on everything before the holdout, in Ray's workers, and measures them on it."""
+"""Fits trials again on everything before the holdout, in Ray's workers, and measures them on the holdout."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.artifacts import layout
 from tuner.data.folds import Fold
 from tuner.errors import InterruptedSearchError
 from tuner.evaluation import Plan, evaluate_fold
@@ -24,11 +25,11 @@ from tuner.trials.messages import Job
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure
 from tuner.trials.records import Evaluation
 
-__all__ = ["Ended", "refit_all", "refit_log"]
+__all__ = ["Ended", "refit_all"]
 
 logger = logging.getLogger(__name__)
 
-#: Workers that may die under a fit.
+#: Number of lost workers after which a fit fails.
 MAX_DEATHS = 3
 
 
@@ -39,13 +40,13 @@ class Ended:
     Attributes
     ----------
     job
-        With one seed.
+        The job. It has one seed.
     fit
-        None if it failed.
+        Result of the fit; None if it failed.
     failure
-        Why.
+        Why the fit failed; None if it did not.
     seconds
-        That it took.
+        Duration of the fit.
     """
 
     job: Job
@@ -54,13 +55,24 @@ class Ended:
     seconds: float
 
 
-def refit_log(job: Job) -> str:
-    """Return the path of a fit's log, from the study's folder."""
-    return f"logs/final-{job.number:04d}-seed-{job.seeds[0]}.log"
-
-
 def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeout: float | None) -> Ended:
-    """Fit one job on a fold for exactly its epochs and measure it once; what Ray runs in a worker."""
+    """Fit a job's model on a fold for exactly its epochs, and measure it once. Ray runs this in a worker.
+
+    Parameters
+    ----------
+    job
+        The job, with one seed.
+    fold
+        Data before the holdout to fit on, and the holdout to test on.
+    plan
+        What is measured.
+    folder
+        Folder of the study, for the log.
+    threads
+        Number of torch's threads.
+    timeout
+        Seconds after which the worker ends itself; None for no limit.
+    """
     began = time.perf_counter()
     evaluations: list[Evaluation] = []
     by_user: dict[str, NDArray[np.float32]] = {}
@@ -71,7 +83,13 @@ def refit(job: Job, fold: Fold, plan: Plan, folder: str, *, threads: int, timeou
             job.params, fold, once, job.seeds[0], evaluations.append, report_all_users=by_user.update
         )
 
-    failure = attempt(work, job, log=Path(folder) / refit_log(job), threads=threads, timeout=timeout)
+    failure = attempt(
+        work,
+        job,
+        log=Path(folder, layout.holdout_fit_log(job.number, job.seeds[0])),
+        threads=threads,
+        timeout=timeout,
+    )
     fit = Fit(evaluations[-1], by_user) if failure is None else None
     return Ended(job, fit, failure, time.perf_counter() - began)
 
@@ -85,25 +103,29 @@ def refit_all(
     share: Mapping[str, float],
     slots: int,
     timeout: float | None,
-    told: Callable[[Ended], None],
+    report: Callable[[Ended], None],
 ) -> None:
-    """Fit jobs, some at once; one that finds no memory has the machine to itself when the others have ended.
+    """Fit jobs, several at once.
+
+    If memory is not enough for a fit, it runs again alone after the others have ended.
 
     Parameters
     ----------
     jobs
-        In the order in which they are to begin, each with one seed.
+        Jobs in the order in which they begin, each with one seed.
     fold, plan, folder, timeout
         See `refit`.
-    share, slots
-        What a fit takes of a node, as Ray names it, and fits at once.
-    told
-        Is called with each fit that has ended.
+    share
+        Resources that are reserved for a fit, by Ray's names.
+    slots
+        Number of fits at once.
+    report
+        Called with each fit that has ended.
 
     Raises
     ------
     InterruptedSearchError
-        On Ctrl-C.
+        If the user presses Ctrl-C.
     """
     import ray  # noqa: PLC0415  # ray
 
@@ -120,11 +142,11 @@ def refit_all(
         return remote.remote(job, *shared, threads=threads, timeout=timeout)
 
     try:
-        crowded = _run(jobs, begin, slots=slots, timeout=timeout, told=told)
-        _run(crowded, begin, slots=1, timeout=timeout, told=told, alone=True)
+        crowded = _run(jobs, begin, slots=slots, timeout=timeout, report=report)
+        _run(crowded, begin, slots=1, timeout=timeout, report=report, exclusive=True)
     except KeyboardInterrupt:
         raise InterruptedSearchError(
-            "interrupted; finished fits are kept", hint="the same command goes on from here"
+            "interrupted; finished fits are kept", hint="run the same command again to continue"
         ) from None
 
 
@@ -134,10 +156,10 @@ def _run(
     *,
     slots: int,
     timeout: float | None,
-    told: Callable[[Ended], None],
-    alone: bool = False,
+    report: Callable[[Ended], None],
+    exclusive: bool = False,
 ) -> list[Job]:
-    """Run jobs; return those that found no memory beside others."""
+    """Run jobs, and return those for which memory was not enough while others ran."""
     import ray  # noqa: PLC0415  # ray
 
     waiting, crowded = list(jobs), []
@@ -162,10 +184,10 @@ def _run(
                 waiting.append(job)
                 continue
             ended = Ended(job, None, _why_lost(starved=starved, timeout=timeout if late else None), seconds)
-        if ended.failure is not None and ended.failure.kind == OUT_OF_MEMORY and not alone:
+        if ended.failure is not None and ended.failure.kind == OUT_OF_MEMORY and not exclusive:
             crowded.append(job)
         else:
-            told(ended)
+            report(ended)
     return crowded
 
 

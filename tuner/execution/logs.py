@@ -1,4 +1,4 @@
-"""Where the libraries' chatter goes: a file, for the driver and for each trial. Errors are ours to show."""
+"""Writes the log output and warnings of libraries to a file: one for the driver, one for each trial."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["logs_to"]
 
 
 class _Forgiving(io.FileIO):
-    """A file that passes over what a full disk does not take: a lost line of a log is no reason to fail."""
+    """A file that ignores write errors, such as a full disk. A trial must not fail because of its log."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -29,7 +29,7 @@ class _Forgiving(io.FileIO):
 
 
 def _opened(path: Path) -> TextIO:
-    """Open a log to append lines; where that is impossible, they go nowhere."""
+    """Open a log to append lines. If this is impossible, the lines are discarded."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         raw = _Forgiving(path, "a")
@@ -40,17 +40,17 @@ def _opened(path: Path) -> TextIO:
 
 @contextmanager
 def logs_to(path: Path) -> Iterator[TextIO]:
-    """Append all logging and warnings of this process to a file, and nothing to the console.
+    """Append all logging and warnings of this process to a file. The console gets none of them.
 
     Parameters
     ----------
     path
-        The file; its folder is made.
+        Path of the file. Its folder is created.
 
     Yields
     ------
     TextIO
-        The open file, for what else belongs there.
+        The open file, so that the caller can write other output to it.
     """
     root = logging.getLogger()
     before = root.handlers[:], root.level
@@ -74,7 +74,7 @@ def logs_to(path: Path) -> Iterator[TextIO]:
 
 
 def _loud() -> list[logging.Logger]:
-    """Return loggers that write to the console themselves, as Lightning's does when it is imported first."""
+    """Return the loggers with a console handler of their own. Lightning's has one if it is imported first."""
     known = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     return [logger for logger in known if any(map(_to_console, logger.handlers))]
 

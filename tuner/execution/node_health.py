@@ -1,7 +1,7 @@
-"""Whether a machine of the cluster still answers; asked when a worker on it is lost.
+"""Checks whether a machine of the cluster still answers, after a worker on it was lost.
 
-Ray tells of a lost worker within a second or two, but that its machine is lost only when the head has missed
-it for a while. Between the two it says that the worker "is unavailable", whatever the reason.
+Ray reports a lost worker within a second or two, but a lost machine only after the head has had no answer for
+a while. Until then, Ray says in both cases that the worker "is unavailable".
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from tuner.trials.messages import Place
 
 __all__ = ["Reach", "answers"]
 
-#: Seconds that a machine has to answer. The search waits meanwhile, once for each machine.
+#: Seconds to wait for a machine's answer. The search waits for this time once for each lost machine.
 _PATIENCE = 2.0
 
 
 class Reach:
-    """Which machines have been found lost; one that comes back has another id."""
+    """Remembers which machines are lost. A machine that returns has a new id."""
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
@@ -31,7 +31,7 @@ class Reach:
 
 
 def answers(node_id: str) -> bool:
-    """Whether a node of the Ray that this process is connected to is alive and takes connections."""
+    """Whether a node of the connected Ray cluster is alive and accepts connections."""
     import ray  # noqa: PLC0415  # ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's own

@@ -1,4 +1,4 @@
-"""One question to every node of the Ray that this process is connected to, to all of them at once."""
+"""Runs a function on every node of the connected Ray cluster, on all nodes at once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWER_SECONDS", "Answer", "ask_every_node"]
 
-#: Seconds that a node has to answer where all have to; its first task starts a process and imports.
+#: Seconds to wait if every node must answer. The first task on a node starts a process and imports modules.
 ANSWER_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one node says.
+    """The answer of one node.
 
     Attributes
     ----------
     host, address
-        Its name and IP address.
+        Name and IP address of the node.
     value
-        What the function returned there; None if it did not.
+        Return value of the function; None after an error.
     error
-        What it raised, what Ray says of the node, or a `TimeoutError`; None if it returned.
+        Exception of the function, Ray's error about the node, or a `TimeoutError`; None if the function
+        returned.
     """
 
     host: str
@@ -36,12 +37,12 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """The node, for people."""
+        """Name and address of the node, as text for people."""
         return f"{self.host} ({self.address})"
 
     @property
     def cause(self) -> str | None:
-        """Why there is no value, in a line; None if there is one."""
+        """The error in one line; None without an error."""
         if self.error is None:
             return None
         return (str(self.error).strip() or type(self.error).__name__).splitlines()[-1]
@@ -55,16 +56,16 @@ def ask_every_node(
     Parameters
     ----------
     function
-        Of a module that imports little: each node starts a process for it.
+        The function. Its module should import little, because each node starts a process for it.
     *arguments
-        Its arguments.
+        Arguments of the function.
     seconds
-        That a node has to answer.
+        Seconds to wait for the answers.
 
     Returns
     -------
     list of Answer
-        One for each node that is alive.
+        One answer for each node that is alive.
     """
     import ray  # noqa: PLC0415  # ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415  # ray
@@ -89,6 +90,6 @@ def _answer(asked: ObjectRef[object], node: Mapping[str, Any], seconds: float) -
         return Answer(*who, ray.get(asked, timeout=0))
     except TimeoutError:
         ray.cancel(asked, force=True)
-        return Answer(*who, error=TimeoutError(f"there is no answer within {seconds:.0f} seconds"))
+        return Answer(*who, error=TimeoutError(f"no answer within {seconds:.0f} seconds"))
     except (ModuleNotFoundError, ray.exceptions.RayError) as error:
         return Answer(*who, error=error)

@@ -1,4 +1,4 @@
-"""One attempt at a job in this process: its threads, its log, its time limit, and what it fails with."""
+"""Runs one attempt of a job in this process, with its threads, log and time limit."""
 
 from __future__ import annotations
 
@@ -32,26 +32,31 @@ logger = logging.getLogger(__name__)
 def attempt(
     work: Callable[[], None], job: Job, *, log: Path, threads: int, timeout: float | None
 ) -> Failure | None:
-    """Do the work of a job and leave the process as it was; return why the work failed, None if it did not.
+    """Run the work of a job, then clean up the process for the next job.
 
     Parameters
     ----------
     work
-        Raises `TrialError` if the model's or the user's code fails.
+        Function that does the work. It raises `TrialError` if the model's or the user's code fails.
     job
-        Whose work it is.
+        The job.
     log
-        File for all that is said meanwhile.
+        Path of the log for all output during the work.
     threads
-        For torch.
+        Number of torch's threads.
     timeout
-        Seconds after which the process ends itself; None: no limit.
+        Seconds after which the process ends itself; None for no limit.
+
+    Returns
+    -------
+    Failure or None
+        Why the work failed; None if it did not.
     """
     if not gc.get_freeze_count():
-        gc.freeze()  # what the libraries brought stays; looking through it costs each clean-up 0.25 s
+        gc.freeze()  # objects of libraries stay alive; checking them would cost each collection 0.25 s
     torch.set_num_threads(threads)
     keep_freed_memory()
-    with _said_to(log, job, timeout):
+    with _output_to(log, job, timeout):
         try:
             work()
         except TrialError as error:
@@ -70,15 +75,15 @@ def _failure(error: TrialError) -> Failure:
 
 
 def _kind(error: TrialError) -> str:
-    """Return the class of the root cause: failures of one kind are told as one."""
+    """Return the name of the root cause's class. Messages group failures by it."""
     return type(error.__cause__).__name__ if error.__cause__ is not None else "TrialError"
 
 
 @contextmanager
-def _said_to(path: Path, job: Job, timeout: float | None) -> Iterator[None]:
-    """Keep all that the libraries and the user's modules say during a trial in one file.
+def _output_to(path: Path, job: Job, timeout: float | None) -> Iterator[None]:
+    """Write all output of libraries and user modules during a trial to one file.
 
-    If the trial takes longer than `timeout` seconds, that is where it hangs, and then the process ends.
+    If the trial takes longer than `timeout` seconds, the file gets a stack trace, and the process ends.
     """
     with logs_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         file.write(f"trial {job.number}: {job.label}\nparams: {job.params}\nseeds: {list(job.seeds)}\n")
@@ -88,7 +93,7 @@ def _said_to(path: Path, job: Job, timeout: float | None) -> Iterator[None]:
 
 @contextmanager
 def _ended_after(timeout: float | None, log: TextIO) -> Iterator[None]:
-    """End this process if what it does takes too long, also within C code that lets no other thread run."""
+    """End this process after a timeout in seconds, even during C code that lets no other thread run."""
     if timeout is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Ray for one search: one of its own on this machine, or a cluster's; and what there is room for."""
+"""Starts Ray on this machine for one search, or joins a cluster, and returns how many trials fit."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ALLOCATOR", "RayStartError", "join_cluster", "ray_session"]
 
-#: For glibc in workers: keep freed memory instead of giving it back to the kernel at each training step.
-#: Numbers are unchanged; fresh pages cost many times what warm ones do.
+#: Settings for glibc in workers: freed memory is not returned to the kernel at each training step. This is
+#: faster, because new pages cost much more time than used ones. Results are the same.
 ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "268435456",
 }
-#: Keep Ray and Tune from saying or writing what nobody asked for, leave Ctrl-C to us, and let as many trials
-#: wait for a worker as the search gives: Tune's own limit is one, so that trials shorter than a worker's
-#: start would run one by one.
+#: Settings for Ray and Tune: write no extra output or files, and leave Ctrl-C to this program. The last
+#: setting lets any number of trials wait for a worker. Tune's default is one. Then trials that are shorter
+#: than the start of a worker would run one after the other.
 _QUIET_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -45,34 +45,34 @@ _QUIET_RAY = {
 }
 #: Keys of a study by the name of Ray's resource.
 _KEYS = {"CPU": "resources.cpus_per_trial", "GPU": "resources.gpus_per_trial"}
-#: Seconds for which a list of nodes is good.
+#: Seconds for which a list of nodes is reused.
 _FRESH = 1.0
 
 
 class RayStartError(SearchError):
-    """Ray did not come up; nothing has been run."""
+    """Ray could not be started. No trial has run."""
 
     exit_code = RAY_DIED
 
 
 @contextmanager
 def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capacity]:
-    """Start Ray on this machine, or join one that runs; give what it has room for.
+    """Start Ray on this machine or join a running cluster, and yield its capacity for trials.
 
     Parameters
     ----------
     prepared
-        What is to be searched.
+        The prepared study.
     address
-        Of a Ray that runs, as Ray takes it: ``auto`` for the one of this node's cluster. None: start one,
-        unless this process is connected to one.
+        Address of a running Ray, in Ray's form: ``auto`` is the cluster of this node. With None, Ray is
+        started, unless this process is connected already.
 
     Raises
     ------
     RayStartError
-        If it does not come up, or there is none at the address.
+        If Ray cannot be started, or there is none at the address.
     StudyError
-        If there is no room for one trial, and none can come.
+        If no node has room for one trial, and the autoscaler cannot add such a node.
     """
     import ray  # noqa: PLC0415  # ray
 
@@ -88,7 +88,7 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
 
 
 def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) -> Capacity:
-    """Join the cluster of this node, before the study's data are read, to find early what it has no room for.
+    """Join the cluster of this node. Called before the data is read, to find early if no trial fits.
 
     Raises
     ------
@@ -115,19 +115,19 @@ def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
             runtime_env=dict(runtime_env),
             **own,
         )
-    except Exception as error:  # Ray has no class for it
+    except Exception as error:  # Ray has no class for this error
         if address is not None:
-            hint = "`--address auto` is for a node of a cluster; from elsewhere there is `tuner submit`"
-            raise RayStartError(f"no Ray can be joined at {address!r}: {error}", hint=hint) from error
+            hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
+            raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
         hint = "is the machine overloaded, or out of memory? the same command tries again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
 
 
 def _runtime_env(prepared: Prepared) -> dict[str, object]:
-    """Return what workers need: settings, where modules are on this machine, and the user's own modules.
+    """Return Ray's runtime environment: settings, import paths on this machine, and the user's modules.
 
-    Workers of other hosts see none of the user's folders, so the modules that the study names are sent to
-    them. Where it names none, nothing is sent, and no time is spent.
+    Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
+    them. If the study names none, nothing is sent, which saves time.
     """
     installed = (sys.prefix, sys.base_prefix)
     folders = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
@@ -138,7 +138,7 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
 
 
 def _quiet_loggers() -> None:
-    """Let Ray's loggers speak to the driver's log like all others, not to the console."""
+    """Make Ray's loggers write to the driver's log and not to the console."""
     for name in ["ray", *logging.root.manager.loggerDict]:
         if name == "ray" or name.startswith("ray."):
             ray_logger = logging.getLogger(name)
@@ -146,25 +146,25 @@ def _quiet_loggers() -> None:
             ray_logger.propagate = True
     from ray._private import worker  # noqa: PLC0415  # ray
 
-    worker.print_to_stdstream = _log_messages  # it has no switch for these, and would print them to stderr
+    worker.print_to_stdstream = _log_messages  # Ray has no setting for these messages and prints them
 
 
 def _log_messages(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001  # Ray's signature
-    """Write to the log what Ray sends to all drivers when a machine is lost: stack traces, mostly."""
+    """Write Ray's messages to all drivers to the log. Most are stack traces after a machine is lost."""
     logging.getLogger("ray").warning("%s", "\n".join(data["lines"]))
 
 
 def _capacity(study: Study, *, joined: bool) -> Capacity:
-    """Return what there is room for; a Ray that was started here has no autoscaler.
+    """Return the capacity of the connected Ray. A Ray that this process started has no autoscaler.
 
     Raises
     ------
     StudyError
-        If no node has room for a trial, and no node of the autoscaler's would.
+        If no node has room for one trial, and the autoscaler cannot add such a node.
     """
     kinds = node_kinds() if joined else ()
     capacity = Capacity(
-        partial(_nodes, _Seen()), kinds or (), study.resources.concurrency, grows=kinds is None
+        partial(_nodes, _RecentNodes()), kinds or (), study.resources.concurrency, grows=kinds is None
     )
     problems = [
         Problem(
@@ -180,18 +180,18 @@ def _capacity(study: Study, *, joined: bool) -> Capacity:
     return capacity
 
 
-class _Seen:
-    """The nodes as they were a moment ago: the search asks far more often than they change."""
+class _RecentNodes:
+    """The nodes at the last query. They are reused, because the search asks very often."""
 
     def __init__(self) -> None:
         self.at = float("-inf")
         self.nodes: Sequence[Machines] = ()
 
 
-def _nodes(seen: _Seen) -> Sequence[Machines]:
+def _nodes(recent: _RecentNodes) -> Sequence[Machines]:
     import ray  # noqa: PLC0415  # ray
 
-    if time.monotonic() - seen.at > _FRESH:
-        seen.nodes = [Machines(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
-        seen.at = time.monotonic()
-    return seen.nodes
+    if time.monotonic() - recent.at > _FRESH:
+        recent.nodes = [Machines(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's own
+        recent.at = time.monotonic()
+    return recent.nodes

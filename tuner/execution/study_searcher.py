@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ray.tune.search import Searcher
 
+from tuner.artifacts import layout
 from tuner.formatting import duration, size
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Share, Shares
@@ -559,4 +560,4 @@ def _seconds(live: _Live) -> float:
 
 
 def _log_name(job: Job) -> str:
-    return f"logs/trial-{job.number:04d}.log"
+    return layout.trial_log(job.number)

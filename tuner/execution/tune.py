@@ -1,14 +1,15 @@
-"""Hands a search to Ray Tune: what each trial takes of a node, and the run itself."""
+"""Runs a search with Ray Tune: the resources that each trial reserves, and the run itself."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.config import Resources
 from tuner.search.capacity import Share, Shares, cpu_share, trial_share
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_by_tune", "shares_of"]
 
-#: Begin of the names of variables that hold credentials. Tune would hand them on in a runtime environment,
-#: which Ray writes to its logs and shows in the list of processes; nodes have their own.
+#: Prefix of environment variables with credentials. Tune would send them in a runtime environment, which Ray
+#: writes to its logs and shows in the list of processes. Nodes have credentials of their own.
 CREDENTIALS = "AWS_"
 
 
 def _share(resources: Resources, params: Mapping[str, Value]) -> Share:
-    """Return what a trial takes of a node: a classic model has no use for a GPU."""
+    """Return the resources that a trial reserves on a node. A classic model reserves no GPU."""
     from tuner.models.build import trains_by_steps  # noqa: PLC0415  # torch
 
     return trial_share(resources) if trains_by_steps(params) else cpu_share(resources)
 
 
 def shares_of(prepared: Prepared) -> Shares:
-    """Return what trials of a study may take of a node."""
+    """Return the resources that trials of a study can reserve on a node."""
     resources = prepared.study.resources
     of = partial(_share, resources)
     domain = next(parameter.domain for parameter in prepared.space.parameters if parameter.key == "cls")
@@ -60,50 +61,29 @@ def fit_by_tune(
     *,
     artifacts: Artifacts | None,
 ) -> None:
-    """Run trials as the searcher gives them, until it gives no more.
+    """Run trials until the searcher has no more of them.
 
     Parameters
     ----------
     prepared
-        What is searched.
+        The prepared study.
     searcher
-        Gives trials, and takes their results.
+        Chooses trials, and receives their reports.
     folder
-        Of the study.
+        Folder of the study.
     hold
-        Of this driver.
+        Lock of this driver.
     artifacts
-        Where trials keep their files; None: in the folder.
+        Place for the files of trials; None to use the folder.
     """
     from ray import tune  # noqa: PLC0415  # ray
-    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
 
-    from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
     from tuner.execution.tune_adapters import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
 
-    kept = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
-    ENV_VARS_TO_PROPAGATE.difference_update(kept)
-    resources = prepared.study.resources
-    trainable = tune.with_parameters(
-        run_trial,
-        folds=prepared.folds,
-        plan=prepared.plan,
-        folder=str(folder),
-        artifacts=artifacts,
-        threads=max(1, int(resources.cpus_per_trial)),
-        timeout=prepared.study.training.timeout,
-        keep_models=prepared.study.training.keep_checkpoints > 0 and artifacts is None,
-    )
-
-    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
-
-    scratch = folder / ".tune" / hold.driver.id  # Tune wants a place for its snapshots; nothing reads them
-    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
-        shutil.rmtree(left, ignore_errors=True)
-    try:
+    _withhold_credentials()
+    with _scratch(folder, hold) as scratch:
         tune.Tuner(
-            tune.with_resources(trainable, bundle),
+            _trainable(prepared, folder, artifacts),
             tune_config=tune.TuneConfig(
                 search_alg=SpareWorkers(searcher),
                 scheduler=NoteLostWorkers(searcher),
@@ -116,11 +96,52 @@ def fit_by_tune(
                 name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
             ),
         ).fit()
+
+
+def _withhold_credentials() -> None:
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE  # noqa: PLC0415  # ray
+
+    withheld = {name for name in ENV_VARS_TO_PROPAGATE if name.startswith(CREDENTIALS)}
+    ENV_VARS_TO_PROPAGATE.difference_update(withheld)
+
+
+def _trainable(prepared: Prepared, folder: Path, artifacts: Artifacts | None) -> Any:  # noqa: ANN401  # Ray has no name for it
+    """Return the function that runs a trial, with its data in the object store and its share of a node."""
+    from ray import tune  # noqa: PLC0415  # ray
+
+    from tuner.execution.trainable import run_trial  # noqa: PLC0415  # ray
+
+    resources, training = prepared.study.resources, prepared.study.training
+    trainable = tune.with_parameters(
+        run_trial,
+        folds=prepared.folds,
+        plan=prepared.plan,
+        folder=str(folder),
+        artifacts=artifacts,
+        threads=max(1, int(resources.cpus_per_trial)),
+        timeout=training.timeout,
+        keep_models=training.keep_checkpoints > 0 and artifacts is None,
+    )
+
+    def bundle(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([dict(_share(resources, config["job"].params))])
+
+    return tune.with_resources(trainable, bundle)
+
+
+@contextmanager
+def _scratch(folder: Path, hold: Hold) -> Iterator[Path]:
+    """Give Tune a folder for its snapshots, which nothing reads; remove those of dead drivers."""
+    scratch = layout.scratch_folder(folder, hold.driver.id)
+    for left in set(scratch.parent.glob("*")) - {scratch.parent / one.id for one in hold.living()}:
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):  # others of a shared study have theirs there
+        with suppress(OSError):  # other drivers of a shared study may have files there
             scratch.parent.rmdir()
 
 
 def _tune_name(trial: Trial) -> str:
-    return f"trial-{trial.config['job'].number:04d}-{trial.trial_id}"
+    return layout.tune_trial(trial.config["job"].number, trial.trial_id)

@@ -1,4 +1,4 @@
-"""The user's own modules, found so that they can be sent to workers on other hosts."""
+"""Finds the user's own modules, so that they can be sent to workers on other hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuner.space import Choice, Space
 
 __all__ = ["modules_of", "named_modules", "own_modules"]
 
-#: Ours stand on every host, whether installed or checked out.
+#: Modules that every host has: those of this project, installed or in a checkout.
 _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
 
 
@@ -23,15 +23,15 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
     Parameters
     ----------
     space
-        Of the study.
+        Space of the study.
     given
-        Params that it gives beside the space, its baselines'.
+        Params of the study's baselines.
     """
     return own_modules(_values(space, given))
 
 
 def named_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:
-    """Return the names of all top-level modules that a study may name, installed or not; see `modules_of`."""
+    """Return the names of all top-level modules in a study, installed or not; see `modules_of`."""
     return sorted(filter(str.isidentifier, set(_top_levels(_values(space, given)))))
 
 
@@ -42,13 +42,13 @@ def _values(space: Space, given: Iterable[Mapping[str, object]]) -> list[object]
 
 
 def own_modules(values: Iterable[object]) -> list[str]:
-    """Return the files and folders of the user's modules that params name, and of those that they import.
+    """Return the files and folders of the user's modules in values of params, and of modules they import.
 
     Parameters
     ----------
     values
-        Of params: import paths among them, as ``"gated.GatedLayers"``, lead to modules, which have been
-        imported by now; whatever else there is leads nowhere.
+        Values of params. Import paths such as ``"gated.GatedLayers"`` name modules, which must have been
+        imported. Other values are ignored.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def _top_levels(values: Iterable[object]) -> Iterator[str]:
 
 
 def _place(module: ModuleType | None) -> str | None:
-    """Return where a top-level module stands, None if it is installed or has no file."""
+    """Return the file or folder of a top-level module; None if it is installed or has no file."""
     folders = list(getattr(module, "__path__", ()))
     place = folders[0] if len(folders) == 1 else getattr(module, "__file__", None)
     if place is None or any(Path(place).is_relative_to(folder) for folder in _installed()):
@@ -86,7 +86,7 @@ def _place(module: ModuleType | None) -> str | None:
 def _installed() -> set[str]:
     paths = sysconfig.get_paths()
     return {
-        # Of environments that this one builds upon, through a `.pth` file or PYTHONPATH.
+        # Other environments that are on the path through a `.pth` file or PYTHONPATH.
         *(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}),
         *site.getsitepackages(),
         site.getusersitepackages(),
@@ -95,7 +95,7 @@ def _installed() -> set[str]:
 
 
 def _imports(name: str) -> Iterator[str]:
-    """Yield the top-level modules that a module and its submodules took something from."""
+    """Yield the top-level modules from which a module and its submodules have imported something."""
     for loaded, module in list(sys.modules.items()):
         if loaded == name or loaded.startswith(f"{name}."):
             for value in list(vars(module).values()):

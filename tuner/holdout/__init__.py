@@ -1,4 +1,4 @@
-"""The final judgement: what values by seed and user on the holdout say. Knows no store and no models."""
+"""The final judgement: judges trials by their per-user values on the holdout, without store or models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trials differ: differences on the same users, corrected for how many are looked at, and groups."""
+"""Finds which trials differ on the same users, corrects for the number of comparisons, and groups trials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Comparisons:
         self._found = found
 
     def of(self, number: int, other: int) -> Comparison:
-        """Return a trial against another one."""
+        """Return the comparison of a trial with another one."""
         if (number, other) in self._found:
             return self._found[number, other]
         seen = self._found[other, number]
@@ -35,15 +35,15 @@ class Comparisons:
 def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -> Comparisons:
     """Compare each trial with each other one on the same users.
 
-    All pairs are one family, corrected together: which rows stand first, next to each other or at the head of
-    a group is seen only on the holdout, so every pair may come to be looked at.
+    All pairs are one family and are corrected together. Only the holdout shows which rows are first, next to
+    each other or at the head of a group, so any pair may be the one that is read.
 
     Parameters
     ----------
     numbers
-        Of the trials.
+        Trial numbers.
     values
-        Of each trial, shape (n_seeds, n_users), users in one order.
+        Values of each trial, shape (n_seeds, n_users). All have the users in the same order.
     """
     pairs = list(combinations(numbers, 2))
     if not pairs:
@@ -95,14 +95,17 @@ def pairwise_differences(by_user: Array, errors: Array) -> tuple[Array, Array, A
 
 
 def holm(p: Array) -> Array:
-    """Correct the p-values of a family of tests, so that one is wrong in at most its level of studies.
+    """Correct the p-values of a family of tests.
+
+    If each test with a corrected p-value below a level counts as a difference, then at most that share of
+    studies has a test that is wrong.
 
     Holm, A simple sequentially rejective multiple test procedure, 1979.
 
     Parameters
     ----------
     p
-        Shape (..., n_tests).
+        p-values of the tests, shape (..., n_tests).
     """
     n_tests = p.shape[-1]
     order = np.argsort(p, axis=-1)
@@ -114,19 +117,21 @@ def holm(p: Array) -> Array:
 
 
 def groups(numbers: Sequence[int], comparisons: Comparisons) -> dict[int, int]:
-    """Return the group of each trial, from 1: no row of a group can be told apart from its first.
+    """Return the group of each trial, from 1.
+
+    The holdout cannot distinguish the trials of a group from the first trial of the group.
 
     Parameters
     ----------
     numbers
-        Of the trials, best first.
+        Trial numbers, best first.
     comparisons
-        Of all of them.
+        Comparisons of all these trials.
     """
     found: dict[int, int] = {}
     group, first = 0, None
     for number in numbers:
-        if first is None or comparisons.of(first, number).told_apart:
+        if first is None or comparisons.of(first, number).distinguishable:
             group, first = group + 1, number
         found[number] = group
     return found

@@ -1,11 +1,13 @@
-"""How far a mean over users and seeds may lie from the truth: two sources of error, and their sum.
+"""Computes how far a mean over users and seeds may be from the truth: two sources of error, and their sum.
 
-A fit has a value for each of the holdout's users; a trial is fitted with a few seeds. Another sample of users
-would give another mean, and so would other seeds. The users are many, and resampled (`bootstrap_bounds`). The
-seeds are few: resampling three of them gives two thirds of their variance, and a spread estimated from three
-numbers is itself uncertain. So their variance is estimated as in a two-way layout without replication, from
-what users and seeds change together, pooled over the trials; and its error is a t with as many degrees of
-freedom as there are seeds beyond the first of each trial (Scheffé, The Analysis of Variance, 1959, ch. 7).
+A fit has a value for each user of the holdout. A trial is fitted with a few seeds. Another sample of users
+would give another mean, and so would other seeds.
+
+There are many users, so they are resampled (`bootstrap_bounds`). There are few seeds: resampling three of
+them gives two thirds of their variance, and a spread estimated from three numbers is itself uncertain. So the
+variance between seeds is estimated as in a two-way layout without replication, from the interaction of users
+and seeds, pooled over the trials. Its error has a t distribution. The degrees of freedom are the number of
+seeds beyond the first of each trial (Scheffé, The Analysis of Variance, 1959, ch. 7).
 """
 
 from __future__ import annotations
@@ -22,41 +24,42 @@ __all__ = ["Seeds", "bootstrap_bounds", "half_width", "n_varying", "p_value", "s
 
 Array = NDArray[np.float64]
 
-#: Resamples of the users.
+#: Number of resamples of the users.
 N_RESAMPLES = 2000
-#: Users times resamples that are drawn at once.
+#: Users times resamples that are drawn in one batch.
 _AT_ONCE = 20_000_000
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """What seeds change.
+    """Variance between the fits of a trial that differ only in their seed.
 
     Attributes
     ----------
     variance
-        Of a fit's mean over users, from seed to seed, beyond what the sample of users makes of it.
+        Variance of a fit's mean over users from seed to seed, without the part that the sample of users
+        causes.
     df
-        Degrees of freedom of this estimate; 0 where there is none.
+        Degrees of freedom of this estimate; 0 if there is no estimate.
     """
 
     variance: float
     df: int
 
     def error(self, n_seeds: int) -> float:
-        """Return the standard error that seeds give to a mean over so many of them; none to one over none."""
+        """Return the standard error by seeds of a mean over `n_seeds` fits; 0 if `n_seeds` is 0."""
         return float(np.sqrt(self.variance / n_seeds)) if n_seeds else 0.0
 
 
 def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
-    """Estimate what seeds change, pooled over trials.
+    """Estimate the variance between seeds, pooled over trials.
 
-    A trial that has the same values with every seed, as EASE, says nothing of the others.
+    Trials that have the same values with every seed, as EASE has, are left out.
 
     Parameters
     ----------
     fits
-        For each trial its values, shape (n_seeds, n_users).
+        Values of each trial, shape (n_seeds, n_users).
     """
     estimates: list[float] = []
     weights: list[int] = []
@@ -75,35 +78,36 @@ def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
 
 
 def n_varying(values: NDArray[np.float32]) -> int:
-    """Return the number of a trial's fits; 0 if they have the same values with every seed, as EASE.
+    """Return the number of a trial's fits; 0 if all seeds give the same values, as with EASE.
 
     Parameters
     ----------
     values
-        Shape (n_seeds, n_users).
+        Values of the trial, shape (n_seeds, n_users).
     """
     same = len(values) > 1 and bool((values == values[0]).all())
     return 0 if same else len(values)
 
 
 def bootstrap_bounds(values: Array, level: float, *, seed: int = 0) -> tuple[Array, Array]:
-    """Return the bounds between which the mean over users lies in a share `level` of resamples of them.
+    """Return bounds that contain the mean over users in a share `level` of resamples of the users.
 
-    All columns are resampled together, always in the same way, so that the same values give the same bounds.
+    All columns use the same resamples, and a seed always gives the same resamples. So the same values always
+    give the same bounds.
 
     Parameters
     ----------
     values
-        Shape (n_users, n).
+        Values, shape (n_users, n).
     level
-        As 0.95.
+        Share of the resamples, such as 0.95.
     seed
-        Of the resamples.
+        Seed of the resamples.
 
     Returns
     -------
     tuple
-        Lower and upper bounds, each of shape (n,): percentiles (Efron 1979).
+        Lower and upper bounds, each of shape (n,). They are percentiles (Efron 1979).
     """
     means = np.concatenate([counts @ values for counts in _resamples(len(values), seed)]) / len(values)
     low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)], axis=0)
@@ -111,7 +115,7 @@ def bootstrap_bounds(values: Array, level: float, *, seed: int = 0) -> tuple[Arr
 
 
 def _resamples(n_users: int, seed: int) -> Iterator[Array]:
-    """Yield how often each user is in each resample, some resamples at once."""
+    """Yield batches of resamples, shape (n_resamples, n_users): how often each user is in each of them."""
     rng = np.random.default_rng(seed)
     rows = max(1, min(N_RESAMPLES, _AT_ONCE // n_users))
     for begin in range(0, N_RESAMPLES, rows):
@@ -122,19 +126,19 @@ def _resamples(n_users: int, seed: int) -> Iterator[Array]:
 def p_value(
     difference: ArrayLike, by_users: ArrayLike, by_seeds: ArrayLike, *, n_users: int, df: int
 ) -> Array:
-    """Return how probable so large a deviation from nought is, in either direction, if there is none.
+    """Return the two-sided p-value of a difference: the probability of one this large if the truth is zero.
 
-    The deviation is the sum of two independent ones: a t with ``n_users - 1`` degrees of freedom and one with
-    `df`, each times its standard error. It is integrated over the smaller one.
+    The deviation is the sum of two independent ones: a t with ``n_users - 1`` degrees of freedom and a t with
+    `df` degrees, each times its standard error. The sum is integrated over the smaller one.
 
     Parameters
     ----------
     difference, by_users, by_seeds
-        What was seen, and its two standard errors; of one shape.
+        Observed difference and its two standard errors. All have the same shape.
     n_users
-        Users that it is a mean over.
+        Number of users in the mean.
     df
-        Of the standard error by seeds.
+        Degrees of freedom of the standard error by seeds.
     """
     seen, users, seeds = np.broadcast_arrays(
         *(np.asarray(x, np.float64) for x in (np.abs(difference), by_users, by_seeds))
@@ -150,7 +154,7 @@ def p_value(
 
 
 def _tail(seen: Array, error: Array, smaller: Array, *, df: int, df_smaller: int) -> Array:
-    """Return how probable a sum of two deviations as large as `seen` is."""
+    """Return the probability that the sum of the two deviations is at least `seen`."""
     points, weights = _grid(df_smaller)
     tail: Array = stdtr(df, (smaller[:, None] * points - seen[:, None]) / error[:, None]) @ weights
     return tail
@@ -158,7 +162,7 @@ def _tail(seen: Array, error: Array, smaller: Array, *, df: int, df_smaller: int
 
 @lru_cache(maxsize=16)
 def _grid(df: int) -> tuple[Array, Array]:
-    """Return points of a t with `df` degrees of freedom and their weights, close in both tails."""
+    """Return points of a t with `df` degrees of freedom and their weights, dense in both tails."""
     if df == 0:
         return np.zeros(1), np.ones(1)
     steps = np.linspace(-16.0, 16.0, 129)
@@ -168,7 +172,7 @@ def _grid(df: int) -> tuple[Array, Array]:
 
 
 def half_width(by_users: ArrayLike, by_seeds: ArrayLike, *, n_users: int, df: int, level: float) -> Array:
-    """Return within how much of nought a deviation stays in a share `level` of cases; see `p_value`."""
+    """Return the half width of the interval around zero with a share `level` of deviations; see `p_value`."""
     users, seeds = np.asarray(by_users, np.float64), np.asarray(by_seeds, np.float64)
     tail = (1 + level) / 2
     if not seeds.any():

@@ -1,8 +1,8 @@
-"""From the values of each fit by user to the final judgement."""
+"""Makes the final judgement from the per-user values of each fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
 from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
-from tuner.holdout.records import LEVEL, Final, Interval, JudgedRow
+from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
 from tuner.trials.objective import Direction, is_better
 from tuner.trials.paired import standard_error
 
@@ -22,16 +22,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trial as it was fitted for the judgement.
+    """A trial with the results of its fits for the judgement.
 
     Attributes
     ----------
     number, name, label, epoch, seeds, validation
         See `JudgedRow`.
     by_seed
-        Metrics of each fit on the holdout, in the order of `seeds`.
+        Holdout metrics of each fit, in the order of `seeds`.
     by_user
-        Of each metric that is a mean over users its values, shape (n_seeds, n_users), users in one order.
+        For each metric that is a mean over users, its values, shape (n_seeds, n_users). All trials have the
+        users in the same order.
     """
 
     number: int
@@ -57,52 +58,58 @@ def judge(
 ) -> Final:
     """Judge trials by their fits on the holdout.
 
-    Without values of the objective by user, rows are in order and have no interval, comparison or group of
-    their own.
+    Without per-user values of the objective, the rows are ordered, but they have no interval and no
+    comparison, and all are in group 1.
 
     Parameters
     ----------
     fitted
         The trials, in any order.
     objective, direction
-        What decides.
+        The metric that orders the rows, and its direction.
     look, made, by, before, facts
         See `Final`.
     """
     n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
-    if n_users == 1:  # of whom nothing can be said
+    if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
         fitted = [replace(one, by_user={}) for one in fitted]
-    means = {one.number: _means(one.by_seed) for one in fitted}
     sign = -1 if direction == "maximize" else 1
-    ordered = sorted(fitted, key=lambda one: (sign * means[one.number][objective], one.number))
+    ordered = sorted(fitted, key=lambda one: (sign * _means(one.by_seed)[objective], one.number))
     baseline = _best_baseline(fitted, direction)
+    rows = tuple(_rows(ordered, objective, baseline))
+    return Final(objective, direction, rows, look, n_users, baseline, made, by, before, dict(facts or {}))
+
+
+def _rows(ordered: Sequence[Fitted], objective: str, baseline: int | None) -> Iterator[JudgedRow]:
+    """Yield the row of each trial; the best comes first."""
     found = _compared(ordered, objective)
     grouped = groups([one.number for one in ordered], found) if found else {}
     bounds = _intervals(ordered)
-    rows = []
-    for place, one in enumerate(ordered):
-        following = ordered[place + 1].number if place + 1 < len(ordered) else None
-        against = baseline if baseline != one.number else None
-        rows.append(
-            JudgedRow(
-                number=one.number,
-                name=one.name,
-                label=one.label,
-                epoch=one.epoch,
-                seeds=one.seeds,
-                metrics=means[one.number],
-                by_seed=one.by_seed,
-                intervals=bounds[one.number],
-                validation=one.validation,
-                optimism=one.validation - means[one.number][objective],
-                against_baseline=found.of(one.number, against) if found and against is not None else None,
-                against_next=found.of(one.number, following) if found and following is not None else None,
-                group=grouped.get(one.number, 1),
-            )
+    following = [*(one.number for one in ordered[1:]), None]
+    for one, after in zip(ordered, following, strict=True):
+        means = _means(one.by_seed)
+        yield JudgedRow(
+            number=one.number,
+            name=one.name,
+            label=one.label,
+            epoch=one.epoch,
+            seeds=one.seeds,
+            metrics=means,
+            by_seed=one.by_seed,
+            intervals=bounds[one.number],
+            validation=one.validation,
+            optimism=one.validation - means[objective],
+            against_baseline=_of(found, one.number, baseline),
+            against_next=_of(found, one.number, after),
+            group=grouped.get(one.number, 1),
         )
-    return Final(
-        objective, direction, tuple(rows), look, n_users, baseline, made, by, before, dict(facts or {})
-    )
+
+
+def _of(found: Comparisons | None, number: int, other: int | None) -> Comparison | None:
+    """Return the comparison of a trial with another one; None if there is none."""
+    if found is None or other is None or other == number:
+        return None
+    return found.of(number, other)
 
 
 def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -114,7 +121,7 @@ def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _best_baseline(fitted: Sequence[Fitted], direction: Direction) -> int | None:
-    """Return the best baseline by validation: chosen without the holdout, so a fair one to test by."""
+    """Return the best baseline by validation. The holdout does not choose it, so the test is fair."""
     best: Fitted | None = None
     for one in fitted:
         if one.name is not None and (best is None or is_better(one.validation, best.validation, direction)):
@@ -146,9 +153,10 @@ def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
 
 
 def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array]:
-    """Return bounds that hold the true mean over users and seeds in 95 % of studies.
+    """Return bounds that contain the true mean over users and seeds in 95 % of studies.
 
-    The users' part has the shape of their bootstrap. The seeds widen it as they widen a t interval.
+    The users' part has the shape of the bootstrap over users. The seeds widen it by the same factor as a t
+    interval.
 
     Parameters
     ----------
@@ -157,7 +165,7 @@ def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array
     by_seeds
         Their standard errors by seeds, shape (n,).
     df
-        Degrees of freedom of the latter.
+        Degrees of freedom of `by_seeds`.
 
     Returns
     -------
@@ -167,8 +175,8 @@ def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array
     n_users = by_user.shape[1]
     means, by_users = by_user.mean(axis=1), standard_error(by_user)
     both = half_width(by_users, by_seeds, n_users=n_users, df=df, level=LEVEL)
-    alone = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
+    users_only = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
     low, high = bootstrap_bounds(by_user.T, LEVEL)
-    wider = np.where(alone > 0, both / np.where(alone > 0, alone, 1.0), 1.0)
-    same = np.where(alone > 0, 0.0, both)  # users that are all alike
+    wider = np.where(users_only > 0, both / np.where(users_only > 0, users_only, 1.0), 1.0)
+    same = np.where(users_only > 0, 0.0, both)  # all users have the same value
     return means - (means - low) * wider - same, means + (high - means) * wider + same

@@ -1,4 +1,4 @@
-"""Writes finals to the store: looks at the holdout, the fits that were judged on it, what it came to."""
+"""Writes holdout looks, the fits that were measured on the holdout, and final judgements to the store."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tuner.holdout import Final
 from tuner.holdout.read import JUDGED
 from tuner.trials.records import Evaluation
 
-__all__ = ["Chosen", "Fit", "Look", "Looks"]
+__all__ = ["Chosen", "Fit", "HoldoutLook", "HoldoutLooks"]
 
-#: Begin of the attributes of a look, its number follows; and of a fit, its trial and seed follow.
-LOOK, FIT = "final:look:", "final:fit:"
+#: First parts of attribute names: of a holdout look (its number follows), of a fit (trial and seed follow).
+LOOK_KEY, FIT_KEY = "final:look:", "final:fit:"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A trial that is to be judged.
+    """A trial to judge.
 
     Attributes
     ----------
     number
-        Of the trial.
+        Trial number.
     epoch
-        That it is trained for; 0 for a model that is not trained by epochs.
+        Number of epochs to train; 0 for a model that has no epochs.
     seeds
-        One for each fit.
+        Seeds, one for each fit.
     """
 
     number: int
@@ -49,18 +49,18 @@ class Chosen:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Chosen:
-        """Read what `to_plain` gave."""
+        """Return the trial of a dictionary that `to_plain` made."""
         return cls(plain["trial"], plain["epoch"], tuple(plain["seeds"]))
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trial fitted on everything before the holdout, and measured on it.
+    """Result of one fit: a trial trained on everything before the holdout and measured on the holdout.
 
     Attributes
     ----------
     evaluation
-        On the holdout.
+        Metrics on the holdout.
     by_user
         Values of each metric that is a mean over users, shape (n_users,).
     """
@@ -70,19 +70,19 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A look at the holdout.
+class HoldoutLook:
+    """One viewing of holdout results.
 
     Attributes
     ----------
     number
-        From 1.
+        Number of the look, from 1.
     made, by
-        When it began (ISO 8601), and who looked, as user and host.
+        When the look began (ISO 8601), and who made it, as user and host.
     chosen
-        What it looks at.
+        Trials that it judges.
     before
-        When and by whom the looks before it were.
+        When and by whom the earlier looks were made.
     """
 
     number: int
@@ -92,25 +92,26 @@ class Look:
     before: tuple[str, ...] = ()
 
 
-class Looks:
-    """The looks at the holdout of one study, written by the process that holds it.
+class HoldoutLooks:
+    """The holdout looks of one study. Only the process that holds the study's lock may write them.
 
     Parameters
     ----------
     study
-        Where they are written.
+        Optuna study that stores them.
     folder
-        Of the study, for values by user.
+        The study's folder, for per-user values.
     """
 
     def __init__(self, study: OptunaStudy, folder: Path) -> None:
         self._study = study
         self.folder = folder
 
-    def begin(self, chosen: Sequence[Chosen]) -> Look:
-        """Record a look before anything is seen.
+    def begin(self, chosen: Sequence[Chosen]) -> HoldoutLook:
+        """Record a look before any result is shown.
 
-        Looking again at fits of the last look, or at some of them, is that look, with all that it looks at.
+        If the last look has all fits of `chosen`, no look is recorded, and the last look is returned with all
+        its trials.
         """
         known = self._known()
         rows = [one.to_plain() for one in chosen]
@@ -120,36 +121,36 @@ class Looks:
             number = len(known) + 1
             made = datetime.now().astimezone().isoformat(timespec="seconds")
             plain = {"made": made, "by": f"{_user()} on {socket.gethostname()}", "rows": rows}
-            self._study.set_user_attr(f"{LOOK}{number}", plain)
+            self._study.set_user_attr(f"{LOOK_KEY}{number}", plain)
         before = tuple(f"{one['made']} by {one['by']}" for one in known[: number - 1])
         seen = tuple(Chosen.from_plain(row) for row in plain["rows"])
-        return Look(number, plain["made"], plain["by"], seen, before)
+        return HoldoutLook(number, plain["made"], plain["by"], seen, before)
 
     def _known(self) -> list[Mapping[str, Any]]:
         attributes = self._study.user_attrs
-        keys = [key for key in attributes if key.startswith(LOOK)]
-        return [attributes[key] for key in sorted(keys, key=lambda key: int(key.removeprefix(LOOK)))]
+        keys = [key for key in attributes if key.startswith(LOOK_KEY)]
+        return [attributes[key] for key in sorted(keys, key=lambda key: int(key.removeprefix(LOOK_KEY)))]
 
-    def fit(self, number: int, seed: int, n_users: int) -> Fit | None:
-        """Return a fit that was made, None if it is missing or its values by user are."""
-        plain = self._study.user_attrs.get(f"{FIT}{number}:{seed}")
+    def read_fit(self, number: int, seed: int, n_users: int) -> Fit | None:
+        """Return a stored fit, None if the fit or its per-user values are missing."""
+        plain = self._study.user_attrs.get(f"{FIT_KEY}{number}:{seed}")
         by_user = read_final_users(self.folder, number, seed)
         if plain is None or by_user is None or any(len(values) != n_users for values in by_user.values()):
             return None
         return Fit(Evaluation.from_plain(plain), by_user)
 
-    def keep(self, number: int, seed: int, fit: Fit) -> None:
-        """Keep a fit; the values by user first, for without them it counts as missing."""
+    def write_fit(self, number: int, seed: int, fit: Fit) -> None:
+        """Store a fit. Per-user values are written first, because a fit without them counts as missing."""
         write_final_users(self.folder, number, seed, fit.by_user)
-        self._study.set_user_attr(f"{FIT}{number}:{seed}", fit.evaluation.to_plain())
+        self._study.set_user_attr(f"{FIT_KEY}{number}:{seed}", fit.evaluation.to_plain())
 
-    def judged(self, final: Final) -> None:
-        """Keep what a look came to."""
+    def write_final(self, final: Final) -> None:
+        """Store the final judgement of a look."""
         self._study.set_user_attr(f"{JUDGED}{final.look}", final.to_plain())
 
 
 def _same(known: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether all fits that are to be seen were seen before."""
+    """Return whether a known look has all fits of `rows`."""
 
     def fits(plain: Sequence[Mapping[str, Any]]) -> set[tuple[int, int, int]]:
         return {(one["trial"], one["epoch"], seed) for one in plain for seed in one["seeds"]}
@@ -160,5 +161,5 @@ def _same(known: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]])
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container without a name for its user
+    except (KeyError, OSError):  # a container may have no name for its user
         return "somebody"

@@ -1,4 +1,4 @@
-"""The newest final judgement of a study that has been read from its store."""
+"""Finds the newest final judgement in the records of a stored study."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from tuner.trials.stored import StoredStudy
 
 __all__ = ["JUDGED", "final_of"]
 
-#: Begin of the attribute that holds what a look at the holdout came to; its number follows.
+#: First part of the name of the attribute that holds a final judgement; the number of its look follows.
 JUDGED = "final:judged:"
 
 
 def final_of(stored: StoredStudy) -> Final | None:
-    """Return the newest final judgement of a study that has been read, None if it has none."""
+    """Return the newest final judgement of a stored study, None if it has none."""
     judged = {
         int(key.removeprefix(JUDGED)): value
         for key, value in stored.attributes.items()

@@ -1,4 +1,4 @@
-"""What a final judgement comes to: records without arrays, which the store keeps as JSON."""
+"""Records of a final judgement. They have no arrays, so that the store can keep them as JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tuner.trials.objective import Direction
 
 __all__ = ["LEVEL", "Comparison", "Final", "Interval", "JudgedRow"]
 
-#: Share of studies in which an interval holds the truth; one minus it, of those that tell rows apart wrongly.
+#: Share of studies in which an interval contains the truth. In the rest of the studies, at most, the
+#: judgement says that two rows differ although they do not.
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds that hold the true value in 95 % of studies."""
+    """Bounds that contain the true value in 95 % of studies."""
 
     low: float
     high: float
@@ -24,22 +25,22 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against another on the same users.
+    """Comparison of a row with another one on the same users.
 
     Attributes
     ----------
     other
         Number of the other trial.
     difference
-        The row's objective minus the other's, mean over users and seeds.
+        Mean over users and seeds of the row's objective minus the other row's.
     interval
-        Of the difference; of this one comparison, not corrected.
+        Interval of the difference, for this comparison alone (not corrected).
     p_value
-        Two-sided, corrected for all comparisons of the judgement.
+        Two-sided p-value, corrected for all comparisons of the judgement.
     n_users
-        Users that both were judged on.
+        Number of users that both rows were judged on.
     n_compared
-        Comparisons that the correction counts.
+        Number of comparisons that the p-value is corrected for.
     """
 
     other: int
@@ -50,8 +51,8 @@ class Comparison:
     n_compared: int = 1
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the two differ, as far as the holdout can tell."""
+    def distinguishable(self) -> bool:
+        """Whether the holdout shows a difference between the two rows."""
         return self.p_value < 1 - LEVEL
 
 
@@ -62,27 +63,27 @@ class JudgedRow:
     Attributes
     ----------
     number, name, label
-        Of the trial; see `tuner.trials.stored.TrialRecord`.
+        Number, name and label of the trial; see `tuner.trials.stored.TrialRecord`.
     epoch
-        That it was trained for; 0 for a model that is not trained by epochs.
+        Number of epochs it was trained for; 0 for a model that has no epochs.
     seeds
-        Of its fits.
+        Seeds of its fits.
     metrics
-        Mean over seeds.
+        Holdout metrics, mean over seeds.
     by_seed
-        The metrics of each fit, in the order of `seeds`.
+        Holdout metrics of each fit, in the order of `seeds`.
     intervals
-        Of the metrics that are means over users.
+        Intervals of the metrics that are means over users.
     validation
-        The objective's mean over the folds of the search.
+        Mean of the objective over the folds of the search.
     optimism
-        Validation minus holdout.
+        The objective on validation minus the objective on the holdout.
     against_baseline
-        Against the best baseline by validation; None for that one, or if there is none.
+        Comparison with the best baseline by validation; None for that baseline, or if there is no baseline.
     against_next
-        Against the next row; None for the last one.
+        Comparison with the next row; None for the last row.
     group
-        From 1: the rows of a group cannot be told apart from its first.
+        Number of the group, from 1. The holdout cannot distinguish the rows of a group from its first row.
     """
 
     number: int
@@ -107,23 +108,23 @@ class Final:
     Attributes
     ----------
     objective, direction
-        What decides.
+        The metric that orders the rows, and its direction.
     rows
-        Best first by the objective on the holdout.
+        Judged trials, best first by the objective on the holdout.
     look
-        From 1: how often this holdout had been looked at, this time included.
+        Number of the holdout look, from 1.
     n_users
-        Users of the holdout.
+        Number of users in the holdout.
     baseline
         Number of the trial that `against_baseline` compares with: the best baseline by validation.
     made
-        When, ISO 8601 with the time zone.
+        When the look was made, ISO 8601 with the time zone.
     by
-        Who looked, as user and host.
+        Who made the look, as user and host.
     before
-        When and by whom the looks before were, oldest first.
+        When and by whom the earlier looks were made, oldest first.
     facts
-        Sizes and borders of what was trained and judged on, for people.
+        Sizes and time borders of the train part and the holdout, for people.
     """
 
     objective: str
@@ -147,7 +148,7 @@ class Final:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Final:
-        """Read what `to_plain` gave."""
+        """Return the judgement of a dictionary that `to_plain` made."""
         rows = tuple(_row(row) for row in plain["rows"])
         return cls(**{**plain, "rows": rows, "before": tuple(plain.get("before", ()))})
 

@@ -1,4 +1,4 @@
-"""A final judgement in words and as a table, for people."""
+"""Writes a final judgement as sentences and as a table, for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tuner.formatting import aligned, number
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
 
-__all__ = ["bounds", "comparison_words", "final_lines", "look_words", "render_final", "row_lines", "signed"]
+__all__ = ["bounds", "comparison_text", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
 
 
 def signed(value: float) -> str:
@@ -16,12 +16,12 @@ def signed(value: float) -> str:
 
 
 def bounds(interval: Interval | None) -> str:
-    """Return an interval as a table shows it; nothing for none."""
+    """Return an interval as a table shows it; an empty text for None."""
     return "" if interval is None else f"{number(interval.low)} to {number(interval.high)}"
 
 
-def comparison_words(comparison: Comparison) -> str:
-    """Return what a comparison has seen."""
+def comparison_text(comparison: Comparison) -> str:
+    """Return the difference, its interval and the number of users as text."""
     interval = comparison.interval
     return (
         f"difference {signed(comparison.difference)}, "
@@ -31,28 +31,31 @@ def comparison_words(comparison: Comparison) -> str:
 
 
 def _corrected(comparison: Comparison) -> str:
-    """Say the p-value where the interval alone would mislead: it is of one comparison among several."""
+    """Return the corrected p-value as text; an empty text if there is only one comparison.
+
+    With several comparisons the interval alone would mislead, because it is not corrected.
+    """
     if comparison.n_compared == 1:
         return ""
-    return f", p {p_words(comparison)} corrected for {comparison.n_compared} comparisons"
+    return f", p {p_text(comparison)} corrected for {comparison.n_compared} comparisons"
 
 
-def p_words(comparison: Comparison) -> str:
+def p_text(comparison: Comparison) -> str:
     """Return a p-value as a table shows it."""
     least = 0.001
     return f"< {least}" if comparison.p_value < least else f"{comparison.p_value:.3f}"
 
 
 def final_lines(final: Final) -> list[str]:
-    """Return what is to be said of a final judgement, the answer first."""
+    """Return the sentences about a final judgement. The first one is the answer."""
     first = final.rows[0]
     lines = [f"final: {_against_baseline(final)}"]
     if first.against_next is not None:
-        apart = "differ" if first.against_next.told_apart else "cannot be told apart"
-        lines.append(f"final: 1st and 2nd {apart} ({comparison_words(first.against_next)})")
+        apart = "differ" if first.against_next.distinguishable else "cannot be distinguished"
+        lines.append(f"final: 1st and 2nd {apart} ({comparison_text(first.against_next)})")
         others = sum(row.group == 1 for row in final.rows[2:])
         if others:
-            lines.append(f"final: nor can the next {others} be told apart from the 1st")
+            lines.append(f"final: the next {others} cannot be distinguished from the 1st either")
     best = max if final.direction == "maximize" else min
     chosen = best(final.rows, key=lambda row: row.validation)
     lines.append(
@@ -60,7 +63,7 @@ def final_lines(final: Final) -> list[str]:
         f"{number(chosen.validation)}, holdout {number(chosen.metrics[final.objective])}, "
         f"optimism {signed(chosen.optimism)}"
     )
-    return [*lines, *look_words(final.look, final.before)]
+    return [*lines, *look_lines(final.look, final.before)]
 
 
 def _against_baseline(final: Final) -> str:
@@ -74,29 +77,29 @@ def _against_baseline(final: Final) -> str:
     seen = first.against_baseline
     if seen is None:
         return named
-    verdict = "better than" if seen.told_apart else "not to be told apart from"
-    return f"{named}, {verdict} the best baseline {baseline.label} ({comparison_words(seen)})"
+    verdict = "better than" if seen.distinguishable else "which cannot be distinguished from"
+    return f"{named}, {verdict} the best baseline {baseline.label} ({comparison_text(seen)})"
 
 
-def look_words(look: int, before: Sequence[str]) -> list[str]:
-    """Say that a holdout had been looked at before; nothing if it had not."""
+def look_lines(look: int, before: Sequence[str]) -> list[str]:
+    """Return a warning if there were earlier holdout looks; no line if there were none."""
     if look == 1:
         return []
     times = "once" if len(before) == 1 else f"{look - 1} times"
     return [
-        f"final: this holdout had been looked at {times} before ({'; '.join(before)}). What was chosen since "
-        "then with that knowledge is judged too well here."
+        f"final: this holdout was looked at {times} before ({'; '.join(before)}). If you used those results "
+        "to choose models or settings, the values here are too optimistic."
     ]
 
 
 def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
-    """Say how one row was judged."""
+    """Yield the lines about one judged row."""
     value, interval = row.metrics[final.objective], row.intervals.get(final.objective)
     within = f", 95 % {bounds(interval)}" if interval else ""
     epochs = f" for {row.epoch} epochs" if row.epoch else ""
     yield (
-        f"holdout: {final.objective} {value!r}{within}; mean of {len(row.seeds)} fits{epochs} on "
-        f"everything before it; place {final.rows.index(row) + 1} of {len(final.rows)}, group {row.group}"
+        f"holdout: {final.objective} {value!r}{within}; mean of {len(row.seeds)} fits{epochs} on everything "
+        f"before the holdout; place {final.rows.index(row) + 1} of {len(final.rows)}, group {row.group}"
     )
     yield f"  validation {row.validation!r}, optimism {signed(row.optimism)}"
     for label, mean in row.metrics.items():
@@ -107,12 +110,12 @@ def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
         if comparison is not None:
             other = final.row(comparison.other)
             name = f", trial {comparison.other} {other.label if other else ''}".rstrip()
-            yield f"  against {what}{name}: {comparison_words(comparison)}"
-    yield from (f"  {line}" for line in look_words(final.look, final.before))
+            yield f"  against {what}{name}: {comparison_text(comparison)}"
+    yield from (f"  {line}" for line in look_lines(final.look, final.before))
 
 
 def render_final(final: Final, *, width: int | None = None) -> str:
-    """Return a final judgement as a table, with what is to be said of it below."""
+    """Return a final judgement as a table, with the sentences about it below."""
     others = [label for label in final.rows[0].metrics if label != final.objective]
     header = ["place", "trial", "model", f"holdout {final.objective}", "95 %", "validation", "optimism"]
     header += ["against baseline", "p", "group", *others]
@@ -136,7 +139,7 @@ def _cells(final: Final, place: int, row: JudgedRow, others: Sequence[str]) -> l
         number(row.validation),
         signed(row.optimism),
         "" if against is None else signed(against.difference),
-        "" if against is None else p_words(against),
+        "" if against is None else p_text(against),
         str(row.group),
         *(number(row.metrics.get(label)) for label in others),
     ]

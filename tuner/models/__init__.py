@@ -1,3 +1,3 @@
-"""From flat params to RecTools models: what fits, what a model costs, and the model itself."""
+"""Builds RecTools models from flat params, refuses infeasible params, and estimates the cost of training."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""From flat params to a RecTools model, and what can be said of params without data."""
+"""Builds RecTools models from flat params, and completes params without data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 Flat = dict[str, Value]
 
-#: Models that need no tuning to be worth comparing with (Ferrari Dacrema 2019; Shehzad & Jannach 2023).
+#: Models that are strong enough to compare with, even untuned (Ferrari Dacrema 2019; Shehzad & Jannach 2023).
 CLASSIC_BASELINES: dict[str, Flat] = {
     "popular": {"cls": "PopularModel"},
     "random": {"cls": "RandomModel", "random_state": 60},
@@ -52,7 +52,7 @@ CLASSIC_BASELINES: dict[str, Flat] = {
 }
 
 
-#: Modules of RecTools with models that no GPU is used for.
+#: Modules of RecTools with models that use no GPU.
 _CLASSIC = tuple(
     f"rectools.models.{name}"
     for name in (
@@ -71,16 +71,16 @@ _CLASSIC = tuple(
 
 @dataclass(frozen=True)
 class NamedParams:
-    """A baseline with its params worked out.
+    """A baseline with complete params.
 
     Attributes
     ----------
     name
-        On the leaderboard.
+        Name of the baseline. The leaderboard shows it.
     params
         Flat params of its model.
     point
-        The same as a point of the space; None if it lies outside.
+        The params as a point of the space; None if they are outside the space.
     """
 
     name: str
@@ -94,7 +94,7 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
     Raises
     ------
     TrialError
-        If RecTools or a user's class refuses them; the cause is chained.
+        If RecTools or a user's class refuses the params. The cause is chained.
     """
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in params.items()}
     try:
@@ -106,16 +106,17 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
 
 
 def complete_params(params: Mapping[str, Value]) -> Flat:
-    """Return the params with all defaults filled in, as ``get_params(simple_types=True)`` prints them."""
+    """Return the params with all defaults, as ``get_params(simple_types=True)`` prints them."""
     printed = build_model(params).get_params(simple_types=True)
     return {key: tuple(value) if isinstance(value, list) else value for key, value in printed.items()}
 
 
 def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
-    """Return what a module gets where its kwarg is not given, in a list that is empty where nothing is.
+    """Return the value that a module gets for a kwarg that is not given.
 
-    The model is asked, since some hand over values of their own: `HSTUModel` makes cosines the distance of
-    a similarity module whose signature says dot products.
+    The signature of the module is not enough, because some models pass values of their own. For example, the
+    distance of the similarity module is ``dot`` by its signature, but `HSTUModel` passes ``cosine``. So this
+    function builds the model and reads what it passes.
 
     Parameters
     ----------
@@ -123,12 +124,17 @@ def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
         Flat key of the kwarg.
     params
         Flat params of the model, without that kwarg.
+
+    Returns
+    -------
+    list
+        The value as the only element. Empty if the kwarg has no default.
     """
     owner, _, name = key.partition("_kwargs.")
     handed: dict[str, Any] = {}
     try:
         model = build_model(params)
-    except TrialError:  # a module may need the very kwarg to be made
+    except TrialError:  # a module may require this kwarg
         cls = imported(str(params.get(f"{owner}_type")))
     else:
         cls = getattr(model, f"{owner}_type", None)
@@ -137,7 +143,7 @@ def kwarg_default(key: str, params: Mapping[str, Value]) -> list[Any]:
     return [known[name]] if known.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty else []
 
 
-#: How a model makes those of its modules that need no data.
+#: Methods of a transformer model that build its modules, for the modules that need no data.
 _MAKERS = {
     "data_preparator": "_init_data_preparator",
     "pos_encoding": "_init_pos_encoding_layer",
@@ -147,23 +153,23 @@ _MAKERS = {
 
 
 def _handed_over(model: ModelBase[Any], owner: str) -> dict[str, Any]:
-    """Return the arguments by name that a model hands to one of its modules; the model is spoilt by that."""
+    """Return the arguments that a model passes to one of its modules, by name. It is unusable afterwards."""
     seen: dict[str, Any] = {}
     if owner in _MAKERS and isinstance(model, TransformerModelBase):
         setattr(model, f"{owner}_type", lambda *_, **kwargs: seen.update(kwargs))
-        with suppress(Exception):  # a user's model may want more of its module than this stands in for
+        with suppress(Exception):  # a user's model may need more of the module than this replacement has
             getattr(model, _MAKERS[owner])()
     return seen
 
 
 def trains_by_steps(params: Mapping[str, Value]) -> bool:
-    """Whether flat params are of a model that torch trains, and not of a classic one that uses no GPU."""
+    """Whether the model of flat params is trained by torch. The classic models of RecTools are not."""
     cls = model_class(params.get("cls"))
     return cls is None or not cls.__module__.startswith(_CLASSIC)
 
 
 def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
-    """Return a trial's full params: a transformer gets the study's number of epochs unless it has its own."""
+    """Return the params of a trial. A transformer without `epochs` gets the study's number of epochs."""
     cls = model_class(params.get("cls"))
     if cls is not None and issubclass(cls, TransformerModelBase):
         return {**params, "epochs": params.get("epochs", epochs)}
@@ -171,20 +177,22 @@ def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
 
 
 def why_infeasible(params: Mapping[str, Value]) -> str | None:
-    """Return in a line why these params cannot work, None if they may."""
+    """Return in one line why these params are infeasible, or None if they are not."""
     problems = infeasible(params)
     return f"{problems[0].where}: {problems[0].rule}" if problems else None
 
 
 def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
-    """Work out the params of each baseline, and its place in the space where it has one.
+    """Return the baselines of a study with complete params, and as points of the space.
 
-    A baseline of one of the space's models takes the values that the space fixes.
+    If the model of a baseline is one of the space's models, the baseline gets the values that the space
+    fixes.
 
     Raises
     ------
     StudyError
-        With every baseline that cannot be worked out or built.
+        If a baseline or the reference model is unknown, infeasible or cannot be built. The error has all
+        problems.
     """
     named: dict[str, Flat] = {**CLASSIC_BASELINES, **space.baselines}
     resolved: list[NamedParams] = []
@@ -221,7 +229,13 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
 
 
 def reference_params(study: Study, space: Space) -> Flat | None:
-    """Return the params of the reference model, None if the study names none."""
+    """Return the flat params of the reference model, or None if the study names none.
+
+    Raises
+    ------
+    StudyError
+        If the reference model is unknown, infeasible or cannot be built.
+    """
     name = study.metrics.reference
     if name is None:
         return None
@@ -235,7 +249,10 @@ def _tupled(baseline: Baseline) -> Flat:
 
 
 def _with_fixed(params: Flat, space: Space) -> Flat:
-    """Add what the space fixes for a model of its own, and what the modules so chosen cannot do without."""
+    """Add the values that the space fixes, and a value for each kwarg that a chosen module requires.
+
+    Params of a model that is not in the space are returned unchanged.
+    """
     if params.get("cls") not in options(space, "cls"):
         return params
     merged = dict(params)
@@ -249,23 +266,23 @@ def _with_fixed(params: Flat, space: Space) -> Flat:
 
 
 def point_of(params: Mapping[str, Value], space: Space, epochs: int) -> Flat | None:
-    """Return the params as a point of the space; None if they lie outside.
+    """Return flat params as a point of the space, or None if they are outside.
 
-    What they do not say has the value that the model and its modules have by default.
+    A param that is not given has the default of the model or of its module.
 
     Parameters
     ----------
     params
-        Flat params of a model, or of a trial.
+        Flat params of a model or of a trial.
     space
-        Where the point is to lie.
+        The space.
     epochs
-        Of the study, for a transformer that does not say its own.
+        The study's number of epochs, for a transformer without `epochs`.
 
     Raises
     ------
     TrialError
-        If they say too little, and the model cannot be built, which would say the rest.
+        If the params are incomplete, and the model cannot be built to read its defaults.
     """
     full = trial_params(params, epochs)
     given = trial_params({"cls": params["cls"]}, epochs)
@@ -280,7 +297,7 @@ def point_of(params: Mapping[str, Value], space: Space, epochs: int) -> Flat | N
             known.update((parameter.key, value) for value in kwarg_default(parameter.key, complete))
     try:
         defaults = complete_params(given)
-    except TrialError:  # a model with params that have no default
+    except TrialError:  # some params of the model have no default
         defaults = given
     implied = {key: value for key, value in known.items() if key not in params}
     try:

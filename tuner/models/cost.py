@@ -1,4 +1,4 @@
-"""What training a transformer takes, as far as its params say it: to order configurations by."""
+"""Estimates the work and the memory of training a transformer from its params, to order configurations."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Work", "training_memory", "training_work", "work_of"]
 
 @dataclass(frozen=True)
 class Work:
-    """What a trial takes.
+    """Estimated cost of a trial.
 
     Attributes
     ----------
     cls
-        Class of the model; of one class works can be compared.
+        Import path of the model class. Only costs of the same class can be compared.
     amount
-        See `training_work`.
+        Multiplications of one training step; see `training_work`.
     memory
-        See `training_memory`.
+        Bytes; see `training_memory`.
     """
 
     cls: str
@@ -36,14 +36,14 @@ class Work:
 
 
 def work_of(params: Mapping[str, Value], n_items: int) -> Work | None:
-    """Return what flat params take, with defaults filled in; None for a model not trained by steps.
+    """Return the estimated cost of training a model, or None if the model is not a transformer.
 
     Parameters
     ----------
     params
-        Flat params of any model.
+        Flat params of any model. Params that are not given have their defaults.
     n_items
-        In the catalog of the largest fold.
+        Number of items in the catalog of the largest fold.
     """
     cls = model_class(params.get("cls"))
     if cls is None or not issubclass(cls, TransformerModelBase):
@@ -59,9 +59,9 @@ def _defaults(cls: str) -> dict[str, Value]:
 
 
 def training_work(params: Mapping[str, Value], n_items: int) -> float:
-    """Return roughly the multiplications of one training step, to order configurations by.
+    """Return approximately the number of multiplications of one training step.
 
-    For B sessions of length L, N blocks of width d and C candidate items for each position:
+    For B sessions of length L, N blocks of width d and C candidate items at each position, it is
     ``B * L * (N * (12 * d^2 + 2 * L * d) + C * d)``.
 
     Parameters
@@ -69,7 +69,8 @@ def training_work(params: Mapping[str, Value], n_items: int) -> float:
     params
         Complete flat params of a transformer.
     n_items
-        Candidates of a loss over the whole catalog; others have their negatives and the target.
+        Number of items in the catalog. Softmax scores all of them; other losses score the target and the
+        negatives.
     """
     named: dict[str, Any] = dict(params)
     length, width = int(named["session_max_len"]), int(named["n_factors"])
@@ -78,12 +79,19 @@ def training_work(params: Mapping[str, Value], n_items: int) -> float:
 
 
 def training_memory(params: Mapping[str, Value], n_items: int) -> int:
-    """Return roughly the bytes of the tensors of one training step by RecTools' own code, in float32.
+    """Return approximately the bytes of all tensors of one training step, for RecTools' own code in float32.
 
-    Of each of ``n_items * d + 12 * N * d^2`` parameters there are the value, its gradient and two moments
-    of Adam; of B sessions of length L there are about ``B * L * N * (16 * d + 2 * H * L)`` activations kept
-    for the backward pass, with H heads, and three times the scores of C candidates for each position. The
-    fast paths make fewer scores at a time.
+    The notation is that of `training_work`, with H heads. There are ``n_items * d + 12 * N * d^2``
+    parameters. Each has a value, a gradient and two moments of Adam. The backward pass needs about
+    ``B * L * N * (16 * d + 2 * H * L)`` activations, and the scores of C candidates at each position three
+    times. The fast paths need less memory, because they compute fewer scores at a time.
+
+    Parameters
+    ----------
+    params
+        Complete flat params of a transformer.
+    n_items
+        Number of items in the catalog; see `training_work`.
     """
     named: dict[str, Any] = dict(params)
     length, width, blocks = int(named["session_max_len"]), int(named["n_factors"]), int(named["n_blocks"])

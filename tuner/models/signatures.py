@@ -1,7 +1,7 @@
-"""A space held against the classes that it names.
+"""Compares a space with the signatures of the classes that it names.
 
-RecTools ignores most kwargs that it does not know, so a misspelt one would be searched in vain; here
-every key is looked up in the signature of the class that would get it.
+RecTools ignores most kwargs that it does not know. A search over a misspelt kwarg would have no effect. So
+this module looks up every key in the signature of the class that receives it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["accepted_kwargs", "imported", "model_class", "options", "space_probl
 
 
 def space_problems(space: Space) -> list[Problem]:
-    """Return what is wrong with the keys, values and classes of a space."""
+    """Return all problems with the keys, values and classes of a space."""
     problems: list[Problem] = []
     models: dict[Value, type[ModelBase[Any]]] = {}
     for path in options(space, "cls"):
@@ -60,13 +60,13 @@ def _near_model(path: Value) -> str:
 
 
 def model_class(path: Value) -> type[ModelBase[Any]] | None:
-    """Return the model class of that name or import path, None if there is none."""
+    """Return the model class with a name of RecTools or an import path, or None if there is none."""
     cls = imported(str(path) if "." in str(path) else f"rectools.models.{path}")
     return cls if isinstance(cls, type) and issubclass(cls, ModelBase) else None
 
 
 def options(space: Space, key: str) -> list[Value]:
-    """Return all values that a key of the space may have, wherever it stands."""
+    """Return all options of a key of the space, also of those under other options."""
     found: list[Value] = []
     for parameter in space.parameters:
         if parameter.key == key:
@@ -79,15 +79,15 @@ def _options_of(domain: Domain) -> tuple[Value, ...]:
 
 
 def imported(path: str) -> object:
-    """Return what stands at an import path, None if nothing can be imported."""
+    """Return the object at an import path, or None if it cannot be imported."""
     try:
         return import_object(path)
-    except Exception:  # noqa: BLE001  # a user's module may raise anything; `_type_problems` tells it
+    except Exception:  # noqa: BLE001  # a user's module may raise anything; `_type_problems` reports it
         return None
 
 
 def _models_with(space: Space, parameter: Parameter) -> set[Value]:
-    """Return the models that can have this param, following its conditions up to `cls`."""
+    """Return the models that can have this param. This follows the conditions of the param up to `cls`."""
     models = set(options(space, "cls"))
     for condition in parameter.conditions:
         if condition.key == "cls":
@@ -114,9 +114,9 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             yield Problem(parameter.key, f"must be a param of {path}, but is not", hint)
             return
         annotation = fields[head].annotation
-        if (rest and annotation in _WORDS) or (not rest and head.endswith("_kwargs")):
+        if (rest and annotation in _TYPE_NAMES) or (not rest and head.endswith("_kwargs")):
             rule = (
-                f"must be {_WORDS[annotation]}, without params of its own"
+                f"must be {_TYPE_NAMES[annotation]}, without params of its own"
                 if rest
                 else "must be given one by one"
             )
@@ -129,8 +129,8 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             return
 
 
-#: What a param's annotation means to a person.
-_WORDS: Mapping[object, str] = {
+#: Annotations of params as text for messages.
+_TYPE_NAMES: Mapping[object, str] = {
     bool: "true or false",
     int: "an integer",
     float: "a number",
@@ -140,24 +140,24 @@ _WORDS: Mapping[object, str] = {
 
 
 def _value_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[Any]]]) -> Iterator[Problem]:
-    """Check values against the annotations of plain params: pydantic would make an integer of true."""
+    """Compare values with the annotations of params. Pydantic would silently convert true to an integer."""
     for cls in takers.values():
         annotation = _annotation(cls, parameter.key)
         accepted = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-        if not set(accepted) <= _WORDS.keys():
+        if not set(accepted) <= _TYPE_NAMES.keys():
             continue
         for value in _samples(parameter.domain):
             if not any(_is_a(value, kind) for kind in accepted):
                 real = isinstance(parameter.domain, Float)
                 got = "real numbers" if real else repr(value)
                 hint = "say `int`, or `Int` in Python" if real and int in accepted else None
-                rule = f"must be {' or '.join(_WORDS[kind] for kind in accepted)}, but got {got}"
+                rule = f"must be {' or '.join(_TYPE_NAMES[kind] for kind in accepted)}, but got {got}"
                 yield Problem(parameter.key, rule, hint)
                 return
 
 
 def _annotation(cls: type[ModelBase[Any]], key: str) -> object:
-    """Return the annotation of a flat key of a model, None where it has no own."""
+    """Return the annotation of a flat key of a model, or None if it has none."""
     head, _, rest = key.partition(".")
     field = cls.config_class.model_fields.get(head)
     annotation: object = None if field is None else field.annotation
@@ -167,7 +167,7 @@ def _annotation(cls: type[ModelBase[Any]], key: str) -> object:
 
 
 def _samples(domain: Domain) -> tuple[Value, ...]:
-    """Return values that stand for all of a domain."""
+    """Return values that have the same types as all values of a domain."""
     if isinstance(domain, Float):
         return (math.nextafter(domain.low, domain.high),)
     return (domain.low,) if isinstance(domain, Int) else _options_of(domain)
@@ -180,7 +180,7 @@ def _is_a(value: Value, kind: object) -> bool:
 
 
 def _type_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[Any]]]) -> Iterator[Problem]:
-    """Check classes: under a ``*_types`` key each option is a list of them."""
+    """Check the classes of a param. If its key ends with ``_types``, each option is a list of classes."""
     bases = _bases(parameter.key, takers)
     several = parameter.key.endswith("_types")
     for option in _options_of(parameter.domain):
@@ -194,17 +194,17 @@ def _type_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[A
 
 
 def _class_problems(key: str, path: Value, bases: list[type]) -> Iterator[Problem]:
-    beside = "put the class at the top level of a file beside the study, and name it as file.Class"
+    hint = "put the class at the top level of a file next to the study file, and name it as file.Class"
     if not isinstance(path, str):
         yield Problem(key, f"must be a class, but got {path!r}", "leave the key out to have RecTools' own")
     elif path.startswith("__main__.") or "<" in path:
-        yield Problem(key, f"workers cannot import {path!r}", beside)
+        yield Problem(key, f"workers cannot import {path!r}", hint)
     else:
         try:
             found = import_object(path)
-        except Exception as error:  # noqa: BLE001  # told below; a user's module may raise anything when it is imported
+        except Exception as error:  # noqa: BLE001  # a user's module may raise anything
             rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-            yield Problem(key, rule, beside)
+            yield Problem(key, rule, hint)
             return
         wrong = [base for base in bases if not (isinstance(found, type) and issubclass(found, base))]
         if not isinstance(found, type):
@@ -217,7 +217,7 @@ def _class_problems(key: str, path: Value, bases: list[type]) -> Iterator[Proble
 
 
 def _bases(key: str, takers: Mapping[Value, type[ModelBase[Any]]]) -> list[type]:
-    """Return the classes that RecTools wants the classes of a param to be subclasses of."""
+    """Return the base classes that RecTools requires for the classes of a param."""
     found: list[type] = []
     for taker in takers.values():
         field = taker.config_class.model_fields.get(key)
@@ -248,16 +248,20 @@ def _kwarg_problems(
         others = [p for p in everywhere if name in accepted_kwargs(cast(type, imported(str(p)) or object))]
         hint = did_you_mean(name, sorted({accepted for label in without for accepted in known[label]}))
         if others:
-            hint = (
-                f"{short_name(others[0])} takes it: put it under that option, or make it `when` it is chosen"
-            )
+            hint = f"{short_name(others[0])} takes it: put it under that option, or give it a `when` with it"
         yield Problem(parameter.key, rule, hint)
 
 
 def accepted_kwargs(cls: type) -> dict[str, Any]:
-    """Return the arguments that RecTools can hand to a class, and their defaults (`Parameter.empty`: none).
+    """Return the arguments that RecTools can pass to a class, with their defaults.
 
-    Item nets are made by `from_dataset`, all others by ``__init__``; ``**kwargs`` lead on to the base.
+    RecTools builds item nets with `from_dataset` and all other classes with ``__init__``. If one has
+    ``**kwargs``, the arguments of the base class are accepted too.
+
+    Returns
+    -------
+    dict
+        Defaults by name of the argument; `inspect.Parameter.empty` for an argument without default.
     """
     found: dict[str, Any] = {}
     if hasattr(cls, "from_dataset"):

@@ -1,3 +1,3 @@
-"""What people and programs see of a search that runs."""
+"""Shows a running search to people and programs."""
 
 __all__: list[str] = []

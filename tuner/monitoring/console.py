@@ -1,6 +1,6 @@
-"""What a person sees while a search runs: a live table on a terminal, else one line per event.
+"""Shows a running search to a person: a live table on a terminal, otherwise one line for each event.
 
-Everything goes to stderr; stdout is for results.
+Everything is written to stderr, because stdout is for results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tuner.formatting import duration, number
-from tuner.monitoring.live_table import InFlight, Standing
+from tuner.monitoring.live_table import LiveTable, RunningTrial
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction, is_better
@@ -25,12 +25,12 @@ from tuner.trials.stored import TrialRecord
 
 __all__ = ["Progress", "stderr_console"]
 
-#: Redraws in a second: each takes milliseconds of the process that starts the trials.
+#: Redraws in a second. There are few, because each takes milliseconds of the process that starts the trials.
 REFRESHES = 2
 
 
 def stderr_console() -> Console:
-    """Return the console for all that is not a result."""
+    """Return the console for everything that is not a result."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -57,30 +57,30 @@ class _Counts:
 
 
 class Progress:
-    """Looks on and shows where the search stands; a context manager.
+    """An observer of a search that shows its progress; a context manager.
 
     Parameters
     ----------
     console
-        Where to write; a terminal gets the live table.
+        Console to write to. If it is a terminal, it shows the live table.
     total
-        Trials and baselines when all are done; None if nobody knows.
+        Number of trials and baselines in the whole search; None if unknown.
     already
-        How many of them earlier runs have ended.
+        How many of them ended in earlier runs.
     n_folds
-        Of a trial.
+        Number of folds of a trial.
     objective, direction
-        What decides.
+        The metric that ranks trials, and its direction.
     constraints
-        A trial that breaks one is never the best.
+        Constraints of the study. A trial that violates one is never the best.
     concurrency
-        Trials at once, for the time left; None: as many as run at the moment.
+        Number of trials at once, to estimate the time left; None takes the number of running trials.
     folder
-        Of the study, as the user would type it.
+        Folder of the study, as the user would type it.
     ends_at
-        End of the time budget on the clock of `time.monotonic`; None for none.
-    resting
-        Numbers of the trials that rest from an earlier run.
+        End of the time budget on the clock of `time.monotonic`; None if there is no time budget.
+    paused
+        Numbers of the trials that were paused in an earlier run.
     """
 
     def __init__(
@@ -114,7 +114,9 @@ class Progress:
         self._paused = set(paused)
         self._best: _Best | None = None
         self._live = (
-            Live(get_renderable=self.standing, console=console, refresh_per_second=REFRESHES, transient=True)
+            Live(
+                get_renderable=self.live_table, console=console, refresh_per_second=REFRESHES, transient=True
+            )
             if console.is_terminal
             else None
         )
@@ -129,18 +131,21 @@ class Progress:
             self._live.stop()
 
     def remember(self, records: Iterable[TrialRecord]) -> None:
-        """Know the best of the trials that have ended before."""
+        """Take the best trial so far from the trials that ended in earlier runs."""
         for record in records:
             if record.summary is not None and record.status == TrialStatus.COMPLETE:
-                self._is_best(f"trial {record.number} {record.label}", record.summary)
+                self._update_best(f"trial {record.number} {record.label}", record.summary)
 
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
-        """Show that a trial runs, for so many seconds; say it only where that is news."""
+        """Show that a trial runs, since `seconds` ago.
+
+        Write a line only if it starts again after an interruption.
+        """
         self._paused.discard(job.number)
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
-            self._say(f"{_name(job)} was cut off and begins again")
+            self._say(f"{_name(job)} was interrupted and starts again")
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Show the trial's newest metrics."""
@@ -148,51 +153,51 @@ class Progress:
             self._running[job.number].last = evaluation
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
-        """Say how a trial ended."""
+        """Write a line with the result of a trial."""
         self._end(job, seconds)
         breaks = broken(self._constraints, summary)
-        best = self._is_best(_name(job), summary)
+        best = self._update_best(_name(job), summary)
         epoch = f", epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
         value = f"{self._objective} {number(summary.mean)}"
         spread = f" ± {number(summary.std)}" if self._n_folds > 1 else ""
-        mark = f"breaks {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
+        mark = f"violates {' and '.join(map(str, breaks))}" if breaks else "best" if best else ""
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
     def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # an observer's signature
-        """Count a trial that rests; it is no news."""
+        """Count a paused trial. It gets no line of its own."""
         self._running.pop(job.number, None)
         self._paused.add(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Say that a trial was stopped early, where and why."""
+        """Write a line that a trial was stopped early, with the place and the reason."""
         self._end(job, seconds)
         self._counts.stopped += 1
         self._say(f"{_name(job)} stopped after {stop.where} by {stop.rule}: {stop.why}, {duration(seconds)}")
 
     def failed(self, job: Job, cause: str, log: str) -> None:
-        """Say why a trial failed."""
+        """Write a line with the cause of a failure."""
         self._end(job, None)
         self._counts.failed += 1
         self._say(f"{_name(job)} failed: {cause} (see {self._folder}/{log})", style="red")
 
-    def left(self, number: int) -> None:
-        """Show a trial no longer that neither runs nor has ended."""
+    def remove(self, number: int) -> None:
+        """Remove a trial from the running ones. It is paused or interrupted and has not ended."""
         self._running.pop(number, None)
 
     def count(self, others: Mapping[str, int]) -> None:
-        """Show how many trials are in states that have no events here."""
+        """Set the numbers of trials in states for which no events are reported here."""
         self._others = dict(others)
 
-    def standing(self) -> Standing:
-        """Return the live view."""
+    def live_table(self) -> LiveTable:
+        """Return the live table of the current state."""
         counts, best = self._counts, self._best
-        return Standing(
+        return LiveTable(
             done=self._already + counts.done + counts.failed,
             total=self._total,
             stopped=counts.stopped,
             failed=counts.failed,
             others=self._others | ({"paused": len(self._paused)} if self._paused else {}),
-            running=[self._in_flight(trial) for trial in self._running.values()],
+            running=[self._running_trial(trial) for trial in self._running.values()],
             best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
             objective=self._objective,
             direction=self._direction,
@@ -200,8 +205,8 @@ class Progress:
             left=self._time_left(),
         )
 
-    def _is_best(self, name: str, summary: Summary) -> bool:
-        """Take a trial for the best so far, if it is."""
+    def _update_best(self, name: str, summary: Summary) -> bool:
+        """Record a trial as the best so far, if it is; return whether it is."""
         best, value = self._best, summary.mean
         if broken(self._constraints, summary):
             return False
@@ -210,12 +215,12 @@ class Progress:
         self._best = _Best(name, value)
         return True
 
-    def _in_flight(self, trial: _Running) -> InFlight:
+    def _running_trial(self, trial: _Running) -> RunningTrial:
         last, epochs = trial.last, trial.epochs
         fold, epoch = (last.fold + 1, last.epoch) if last else (1, 0)
         if epochs and epoch >= epochs and fold < self._n_folds:
             fold, epoch = fold + 1, 0
-        return InFlight(
+        return RunningTrial(
             trial.job.number,
             trial.job.label,
             fold,

@@ -1,8 +1,8 @@
-"""The events of a search for programs: one JSON object a line, each written at once.
+"""Writes the events of a search for programs: one JSON object on each line, each written at once.
 
-Every event has ``event``, its kind; ``time``, UTC in ISO 8601; the kinds and their keys stand in
-docs/watching.md, and `KINDS` names them. Folds count from 1 and trials from 0, as on the leaderboard. A
-stream that does not end with ``ended`` was cut off.
+Every event has ``event`` (its kind) and ``time`` (UTC in ISO 8601). `KINDS` lists the kinds and their keys,
+and docs/watching.md explains them. Folds are numbered from 1 and trials from 0, as on the leaderboard. If a
+stream does not end with ``ended``, the run was interrupted.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
 
 logger = logging.getLogger(__name__)
 
-#: Number of the schema; a change that a program could stumble over raises it.
+#: Number of the schema. A change that can break a program increases it.
 SCHEMA = 2
-#: The keys of each kind of event beside ``event`` and ``time``.
+#: Kind of event -> its keys besides ``event`` and ``time``.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "study": ("schema", "study", "folder", "objective", "direction", "n_folds", "trials", "ended"),
     "started": ("trial", "label", "params", "seeds", "again"),
@@ -42,15 +42,15 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 class Events:
-    """An observer of a search that writes what it sees as JSON lines.
+    """An observer of a search that writes each event as a JSON line.
 
-    A stream that can no longer be written, as when its reader has gone, is told once in the log and ends
-    nothing.
+    If the stream can no longer be written, for example because its reader has ended, the log gets one
+    warning, and the search continues without events.
 
     Parameters
     ----------
     stream
-        Where to write.
+        Stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -58,16 +58,16 @@ class Events:
         self._broken = False
 
     def study(self, **facts: object) -> None:
-        """Write what is searched; the first event of a run."""
+        """Write the facts of the study. This is the first event of a run."""
         self._write("study", schema=SCHEMA, **facts)
 
     def started(self, job: Job, *, again: bool) -> None:
-        """Write that a trial began."""
+        """Write that a trial started."""
         params, seeds = dict(job.params), list(job.seeds)
         self._write("started", trial=job.number, label=job.label, params=params, seeds=seeds, again=again)
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Write metrics of a fold at an epoch."""
+        """Write the metrics of a fold at an epoch."""
         self._write(
             "evaluated",
             trial=job.number,
@@ -93,11 +93,11 @@ class Events:
         )
 
     def paused(self, job: Job, pause: Pause) -> None:
-        """Write where a trial rests; it may be started again."""
+        """Write that a trial was paused, and where. It may be started again."""
         self._write("paused", trial=job.number, fold=pause.fold + 1, epoch=pause.epoch)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Write where and why a trial was stopped early."""
+        """Write that a trial was stopped early, where and why."""
         self._write(
             "stopped",
             trial=job.number,
@@ -113,13 +113,13 @@ class Events:
         self._write("failed", trial=job.number, cause=cause, log=log)
 
     def ended(self, reason: str, text: str) -> None:
-        """Write why the run ends; the last event."""
+        """Write why the run ends. This is the last event."""
         self._write("ended", reason=reason, text=text)
 
     def _write(self, kind: str, **values: object) -> None:
         if self._broken:
             return
-        assert set(values) == set(KINDS[kind]), f"{kind} has other keys than its schema: {set(values)}"
+        assert set(values) == set(KINDS[kind]), f"keys of {kind} that differ from its schema: {set(values)}"
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = json.dumps({"event": kind, "time": now, **values}, ensure_ascii=False, default=str)
         try:
@@ -128,13 +128,18 @@ class Events:
         except OSError as error:
             logger.warning("events can no longer be written: %s", error)
             self._broken = True
-            if self._stream is sys.stdout:  # what is left in it would raise again when Python ends
+            if self._stream is sys.stdout:  # otherwise its buffer would raise again when Python ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def events_to(path: str | None) -> Iterator[Events | None]:
-    """Open a stream of events: a file that is added to, ``-`` for stdout, None for none.
+    """Open a stream of events.
+
+    Parameters
+    ----------
+    path
+        File to append to, ``-`` for stdout, or None for no events.
 
     Raises
     ------
@@ -148,6 +153,6 @@ def events_to(path: str | None) -> Iterator[Events | None]:
         try:
             stream = stack.enter_context(Path(path).open("a", encoding="utf-8"))
         except OSError as error:
-            rule = f"must be a file to write in, but {path!r} is not: {error.strerror}"
+            rule = f"must be a file that can be written, but {path!r} is not: {error.strerror}"
             raise StudyError("--json-lines", [Problem("", rule)]) from error
         yield Events(stream)

@@ -1,4 +1,4 @@
-"""Where a search stands, as a few lines that fit the terminal, however many trials are in flight."""
+"""The live table: the state of a search in a few lines that fit the terminal, with any number of trials."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rich.text import Text
 from tuner.formatting import duration, number
 from tuner.trials.objective import Direction
 
-__all__ = ["MOST_ROWS", "InFlight", "Standing", "in_order"]
+__all__ = ["MOST_ROWS", "LiveTable", "RunningTrial", "in_order"]
 
-#: Running trials in the table; more would push the best one off the screen.
+#: Largest number of running trials in the table. More would push the best trial off the screen.
 MOST_ROWS = 8
-#: Lines that are not the table's: the counts, the best, the rest, and the prompt's.
+#: Number of other lines: the counts, the best trial, the trials that are not shown, and the prompt.
 _OTHER_LINES = 4
-#: Characters of a line from which on the model's name and the time have room.
+#: Least widths in characters at which the model's name (wide) and the time (medium) are shown.
 _WIDE, _MEDIUM = 72, 52
 
 
 @dataclass(frozen=True)
-class InFlight:
-    """A trial that is running.
+class RunningTrial:
+    """A running trial.
 
     Attributes
     ----------
     number, label
-        Of the trial.
+        Number and label of the trial.
     fold, epoch
-        Where it is: the fold, from 1, and the epochs that it has finished there.
+        Current fold, from 1, and number of finished epochs in it.
     epochs
-        Of a fold; 0 for a model that is not trained by epochs.
+        Number of epochs in a fold; 0 for a model that has no epochs.
     value
-        Its newest objective; None before the first.
+        Newest value of the objective; None before the first evaluation.
     seconds
-        Since its start.
+        Seconds since the trial started.
     """
 
     number: int
@@ -51,30 +51,30 @@ class InFlight:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a search stands; what rich draws.
+class LiveTable:
+    """State of a search, which rich draws as a table.
 
     Attributes
     ----------
     done, total
-        Trials that have ended, also early or by a failure, and how many there are to be; None if unknown.
+        Number of trials that have ended in any way, and number of all trials (None if unknown).
     stopped, failed
-        How many of them so ended.
+        How many of them were stopped early, and how many failed.
     others
-        Further states, and how many trials are in each.
+        Other states, with the number of trials in each.
     running
-        In any order.
+        Running trials in any order.
     best
-        The best trial so far, in words.
+        The best trial so far as text, None if there is none.
     objective, direction, n_folds
-        Of the study.
+        Objective, its direction, and number of folds of the study.
     left
-        Seconds to the end, about.
+        Estimated seconds until the end, None if unknown.
     """
 
     done: int
     total: int | None
-    running: Sequence[InFlight]
+    running: Sequence[RunningTrial]
     objective: str
     direction: Direction
     n_folds: int
@@ -85,7 +85,10 @@ class Standing:
     left: float | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
-        """Draw it for a terminal of this size; asked again at each refresh, it follows a change of size."""
+        """Draw the table for the size of the terminal.
+
+        Rich calls this at each refresh, so the size may change.
+        """
         width, rows = options.max_width, max(1, min(MOST_ROWS, console.height - _OTHER_LINES))
         yield _line(self.counts(), "bold")
         if self.best is not None:
@@ -95,10 +98,10 @@ class Standing:
             yield self._table(sorted(shown, key=lambda trial: trial.number), width)
             rest = in_order(self.running, self.direction)[rows:]
             if rest:
-                yield _line(f"  and {_rest(rest, self.n_folds)}", "dim")
+                yield _line(f"  and {_more(rest, self.n_folds)}", "dim")
 
     def counts(self) -> str:
-        """Return how many trials are in which state."""
+        """Return the number of trials in each state as text."""
         of = f" of {self.total}" if self.total is not None else ""
         parts = [f"{self.done}{of} done"]
         parts += [f"{self.stopped} stopped early"] if self.stopped else []
@@ -108,7 +111,7 @@ class Standing:
         parts += [f"about {duration(self.left)} left"] if self.left and self.running else []
         return " · ".join(parts)
 
-    def _table(self, shown: Sequence[InFlight], width: int) -> Table:
+    def _table(self, shown: Sequence[RunningTrial], width: int) -> Table:
         table = Table.grid(padding=(0, 2))
         for justify in ("left", "left", "left", "right", "right"):
             table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
@@ -124,8 +127,8 @@ class Standing:
         return table
 
 
-def in_order(running: Sequence[InFlight], direction: Direction) -> list[InFlight]:
-    """Return the trials as one wants to see them: the best objective first, then the furthest, the oldest."""
+def in_order(running: Sequence[RunningTrial], direction: Direction) -> list[RunningTrial]:
+    """Return running trials in the order of display: by objective, then by progress, then by number."""
     sign = -1 if direction == "maximize" else 1
     return sorted(
         running,
@@ -138,12 +141,12 @@ def in_order(running: Sequence[InFlight], direction: Direction) -> list[InFlight
     )
 
 
-def _where(trial: InFlight, n_folds: int) -> str:
+def _where(trial: RunningTrial, n_folds: int) -> str:
     return f"fold {trial.fold}/{n_folds}" + (f", epoch {trial.epoch}/{trial.epochs}" if trial.epochs else "")
 
 
-def _rest(rest: Sequence[InFlight], n_folds: int) -> str:
-    """Return how many there are besides, and in which fold."""
+def _more(rest: Sequence[RunningTrial], n_folds: int) -> str:
+    """Return the number of trials that are not shown, by fold."""
     if n_folds == 1:
         return f"{len(rest)} more"
     folds = Counter(trial.fold for trial in rest)

@@ -1,7 +1,7 @@
-"""What optuna-dashboard shows of a study beside its numbers: names of objectives, notes of study and trials.
+"""Writes names of objectives and notes of the study and its trials for optuna-dashboard.
 
-Notes are stored as optuna-dashboard 0.21 stores them (`optuna_dashboard.save_note`), so that neither a run
-nor a reader of the store needs it: attributes of the study, a version and the text in parts for each note.
+Notes have the format of optuna-dashboard 0.21 (`optuna_dashboard.save_note`): attributes of the study, with a
+version and the text in parts for each note. They are written without that package, so a run does not need it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from tuner.trials.records import Evaluation, Summary
 
 __all__ = ["MOST_NOTES", "DashboardNotes"]
 
-#: Trials that get a note. All notes of a study are read at once, so that they must not grow without end.
+#: Number of trials that get a note. It is limited, because all notes of a study are read at once.
 MOST_NOTES = 1000
-#: Characters in a part of a note, as optuna-dashboard has it.
+#: Characters in a part of a note, as in optuna-dashboard.
 _PART = 2045
 
 
 class DashboardNotes:
-    """An observer of a search that leaves a note for each trial as it ends.
+    """An observer of a search that writes a note for each trial when it ends.
 
     Parameters
     ----------
     study
         The Optuna study.
     objectives
-        Names of its objectives, the first one first.
+        Names of the objectives. The first one ranks the trials.
     folder
-        Of the study, as the user would type it.
+        Folder of the study, as the user would type it.
     """
 
     def __init__(self, study: optuna.Study, objectives: tuple[str, ...], folder: str) -> None:
@@ -45,17 +45,17 @@ class DashboardNotes:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(list(objectives))
         known = study._storage.get_study_system_attrs(study._study_id)  # noqa: SLF001  # as in `_save`
-        if "dashboard:note_ver" not in known:  # one that is there may be a person's own by now
+        if "dashboard:note_ver" not in known:  # an existing note may have been edited by a person
             self._save(None, _study_note(study, folder))
 
     def started(self, job: Job, *, again: bool) -> None:
-        """Do nothing: a trial has its note at its end."""
+        """Do nothing: a trial gets its note when it ends."""
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Do nothing: curves stand in the trial."""
+        """Do nothing: the trial itself has the learning curves."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
-        """Note what the trial is worth."""
+        """Write a note with the results of the trial."""
         epoch = f" at epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
         size = f", {count(summary.n_parameters)} parameters" if summary.n_parameters else ""
         lines = [
@@ -67,15 +67,15 @@ class DashboardNotes:
         self._note(job, "\n".join(lines))
 
     def paused(self, job: Job, pause: Pause) -> None:
-        """Do nothing, as with curves."""
+        """Do nothing: a paused trial has not ended."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
-        """Note where and why the trial was stopped."""
+        """Write a note that the trial was stopped, where and why."""
         text = f"stopped after {stop.where} by {stop.rule}: {stop.why}, {duration(seconds)}"
         self._note(job, f"{_name(job)} {text}")
 
     def failed(self, job: Job, cause: str, log: str) -> None:
-        """Note why the trial failed."""
+        """Write a note with the cause of the failure."""
         self._note(job, f"{_name(job)} failed; its log: `{log}`\n\n```\n{cause}\n```")
 
     def _note(self, job: Job, text: str) -> None:
@@ -84,7 +84,7 @@ class DashboardNotes:
             self._save(storage.get_trial_id_from_study_id_trial_number(study_id, job.number), text)
 
     def _save(self, trial_id: int | None, text: str) -> None:
-        """Write a note: its parts, then the version that makes the dashboard take them."""
+        """Write a note: first its parts, then the version, which makes the dashboard read them."""
         storage, study_id = self._study._storage, self._study._study_id  # noqa: SLF001  # system attributes are not public
         prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
         for index, at in enumerate(range(0, len(text), _PART)):
@@ -98,7 +98,7 @@ def _name(job: Job) -> str:
 
 
 def _table(summary: Summary) -> list[str]:
-    """Return each metric, its mean and its folds, as Markdown."""
+    """Return a Markdown table of metrics with the mean and the value of each fold."""
     folds = [f"fold {index + 1}" for index in range(len(summary.folds))]
     rows = [
         [label, number(value), *(number(fold[label]) for fold in summary.folds)]
@@ -114,9 +114,9 @@ def _study_note(study: optuna.Study, folder: str) -> str:
     known = "\n".join(f"- {key}: `{value}`" for key, value in plain.items())
     return (
         f"## {study.study_name}\n\n"
-        "A search of rectools-tuner. A trial's value is the mean of the objective over folds at its best "
-        "epoch; intermediate values are its curve, fold after fold. Baselines have a `name` among their user "
-        "attributes.\n\n"
+        "A search of rectools-tuner. The value of a trial is the mean of the objective over folds at its "
+        "best epoch. The intermediate values are its learning curves, fold after fold. Baselines have a "
+        "`name` among their user attributes.\n\n"
         f"{known}\n\n"
         f"`tuner leaderboard {folder}` ranks the trials, `tuner show {folder} TRIAL` prints one.\n"
     )

@@ -1,33 +1,33 @@
-"""TensorBoard: a run for each trial, with its curves as they come and its row in the HParams table.
+"""Writes TensorBoard files: a run for each trial, with its learning curves and its row in the HParams table.
 
-The tags of a run, where N counts folds from 1:
+The tags of a run, where N is the number of the fold from 1:
 
-    fold mean (maximize)/NDCG@10    the objective, or (minimize): mean over folds at the best epoch
+    fold mean (maximize)/NDCG@10    the objective: mean over folds at the best epoch; or (minimize)
     fold mean/<metric>              the same for the other metrics
     fold std/NDCG@10                sample deviation of the objective over folds
     folds/NDCG@10 fold N            each metric of each fold at the best epoch
-    foldN/<metric>                  by epoch; at 0 for a model that is not trained by epochs
-    foldN/train_loss                by epoch, as the next three
+    foldN/<metric>                  by epoch; at step 0 for a model that has no epochs
+    foldN/train_loss                by epoch, like the next three
     foldN/learning_rate
-    foldN/epoch_seconds             of training that epoch; fit_seconds since the fold began
-    foldN/memory_gb                 the most so far: of the process; gpu_memory_gb: of tensors on its GPU
-    parameters                      trainable parameters
-    stopped early/fold              only of a trial that was: in which fold, at the step of its epoch
+    foldN/epoch_seconds             time to train that epoch; fit_seconds: time since the fold began
+    foldN/memory_gb                 peak memory of the process so far; gpu_memory_gb: of tensors on its GPU
+    parameters                      number of trainable parameters
+    stopped early/fold              the fold in which the trial was stopped, at the step of its epoch
 
-Where there is a space and where none is chosen for the order. The HParams table sorts tags by character
-code and ticks the first five: the results. The pages of curves sort digits before all else and unfold the
-first two groups: the folds.
+Some tags contain a space and some do not, to put them in a useful order. The HParams table sorts tags by
+character code and selects the first five, which are the results. The pages of curves sort digits first and
+unfold the first two groups, which are the folds.
 
-The page of custom scalars opens on the objective of all trials in all folds; its layout stands in a file of
-its own beside the runs.
+The page of custom scalars begins with the objective of all trials in all folds. Its layout is in a separate
+file beside the runs.
 
-No experiment summary is written, so TensorBoard makes the columns of the table from the runs it finds:
-the params of all trials, those that differ first, and all scalars. An experiment summary could pick and
-order the metrics, but it would replace the columns of params too, and of several only the first is read:
-params that a later trial brings, or another study under the same ``--logdir``, would never be shown.
+No experiment summary is written. So TensorBoard makes the columns of the HParams table from the runs: the
+params of all trials, those that differ first, and all scalars. An experiment summary could select and order
+the metrics, but it would also replace the columns of params, and TensorBoard reads only the first summary.
+Params that only a later trial has, or another study under the same ``--logdir``, would never be shown.
 """
 
-# ruff: noqa: PLC0415  # TensorBoard takes a while to import, so it waits for the first trial
+# ruff: noqa: PLC0415  # TensorBoard takes time to import, so it is imported with the first trial
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.space.class_names import short_name
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
@@ -53,25 +54,26 @@ __all__ = ["TensorBoardWriter"]
 
 logger = logging.getLogger(__name__)
 
-#: Longest label in a folder's name; file systems take 255 bytes, and a character can need four.
+#: Largest number of characters of a label in a folder's name. File systems allow 255 bytes, and a character
+#: can need four.
 LABEL_LENGTH = 60
-#: Column of the HParams table with the names of baselines, and of models.
+#: Column of the HParams table with the names of baselines or models.
 NAME = "name"
 
 
 class TensorBoardWriter:
-    """An observer of a search that writes what it sees for TensorBoard.
+    """An observer of a search that writes each event for TensorBoard.
 
-    Every event is flushed when it is written, so that TensorBoard shows it at its next reload and a killed
-    search leaves readable files. When a file cannot be written, a warning is logged and nothing more is
-    written: curves are no reason to end a search.
+    Every event is flushed when it is written. So TensorBoard shows it at its next reload, and a killed search
+    leaves readable files. If a file cannot be written, a warning is logged, no more events are written, and
+    the search continues.
 
     Parameters
     ----------
     folder
-        Where the runs go, each into ``<number>-<label>``; TensorBoard's ``--logdir``.
+        Folder for the runs (TensorBoard's ``--logdir``). Each run is in a folder ``<number>-<label>``.
     objective, direction
-        What decides, and which way.
+        The metric that ranks trials, and its direction.
     """
 
     def __init__(self, folder: Path, *, objective: str, direction: Direction) -> None:
@@ -82,8 +84,8 @@ class TensorBoardWriter:
         self._given_up = False
         self._laid_out = False
 
-    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # the folder tells, and more surely
-        """Begin the trial's run, in place of an earlier attempt's, and write its hparams."""
+    def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # an existing folder shows it more reliably
+        """Begin the run of a trial, which replaces the run of an earlier attempt, and write its hparams."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         self._end(job.number)
@@ -92,13 +94,14 @@ class TensorBoardWriter:
         with self._writing():
             self._lay_out()
             self._runs[job.number] = _Run(self._folder / _run_name(job))
-        # Without a name of its own the row is named as the run is, below the study's folder if TensorBoard
-        # looks at several studies: two trials number 0 would share a row otherwise.
+        # Without a `trial_id` the row has the name of the run, which includes the study's folder if
+        # TensorBoard shows several studies. With one, trials with the same number in two studies would share
+        # a row.
         params = {NAME: job.label, **{key: _hparam(value) for key, value in job.params.items()}}
         self._write(job, hparams_pb(params, trial_id=""))
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Extend the curves of one fold."""
+        """Add a point to the learning curves of one fold."""
         values = {
             **evaluation.metrics,
             "train_loss": evaluation.train_loss,
@@ -112,7 +115,7 @@ class TensorBoardWriter:
         scalars = {f"{fold}/{name}": value for name, value in values.items() if value is not None}
         self._write(job, _scalars(scalars), step=evaluation.epoch)
 
-    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has times
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has its own times
         """Write the results and end the run."""
         scalars = {f"fold mean/{label}": value for label, value in summary.metrics.items()}
         scalars.pop(f"fold mean/{self._objective}", None)
@@ -127,14 +130,17 @@ class TensorBoardWriter:
         self._end(job.number)
 
     def paused(self, job: Job, pause: Pause) -> None:
-        """Write that the trial rests, and close its run; taken up again, it is written anew."""
+        """Write that the trial is paused, and close its run.
+
+        If the trial continues, its run is written anew.
+        """
         from tensorboard.plugins.text.summary_v2 import text_pb
 
         self._write(job, text_pb("paused", f"after {pause.where}: not among the best so far"))
         self._end(job.number)
 
-    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has times
-        """Mark the run, write where and why as text, and end it; its curves stay."""
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has its own times
+        """Mark the run as stopped early, write where and why as text, and end it. Its curves stay."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
         self._write(job, _scalars({"stopped early/fold": stop.fold + 1}), step=stop.epoch)
@@ -151,12 +157,12 @@ class TensorBoardWriter:
         self._end(job.number)
 
     def close(self) -> None:
-        """Close the runs of trials that were cut off; begun again, they are written anew."""
+        """Close the runs of interrupted trials. If a trial starts again, its run is written anew."""
         for number in list(self._runs):
             self._end(number)
 
     def _lay_out(self) -> None:
-        """Write the layout of the custom scalars, in place of an earlier run's, with the first trial."""
+        """Write the layout of the custom scalars, once, in place of the layout of an earlier run."""
         if not self._laid_out:
             self._laid_out = True
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +184,7 @@ class TensorBoardWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Give up at the first error of the file system: say so once and write no more."""
+        """Stop writing at the first error of the file system, and log it once."""
         try:
             yield
         except OSError as error:
@@ -191,10 +197,10 @@ class TensorBoardWriter:
 
 
 class _EventFile:
-    """An event file in a folder.
+    """A TensorBoard event file in a folder.
 
-    TensorBoard's `RecordWriter` on a plain file rather than its `EventFileWriter`, which keeps a thread for
-    every file and raises an error of the disk there.
+    It uses TensorBoard's `RecordWriter` on a plain file. TensorBoard's `EventFileWriter` has a thread for
+    every file, and errors of the disk are raised in that thread.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -207,7 +213,7 @@ class _EventFile:
         self._add(file_version="brain.Event:2")
 
     def write(self, summary: SummaryProto, step: int = 0) -> None:
-        """Add a summary, and hand it to the operating system."""
+        """Add a summary, and flush it to the operating system."""
         self._add(summary=summary, step=step)
         self._records.flush()
 
@@ -220,10 +226,11 @@ class _EventFile:
 
 
 class _Run(_EventFile):
-    """The event file of one trial, in place of that of an earlier attempt.
+    """The event file of one trial. It replaces the event file of an earlier attempt.
 
-    That one is emptied and not removed: a TensorBoard that has read it looks for the next file only where
-    its own is still there. The mark of a session's start then makes it drop what it had.
+    The earlier file is emptied but not removed, because a TensorBoard that has read it looks for the next
+    file only if the earlier one exists. The start of a new session then makes TensorBoard drop the earlier
+    events.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -238,11 +245,11 @@ class _Run(_EventFile):
 
 def _run_name(job: Job) -> str:
     label = re.sub(r"[^\w.-]+", "_", job.label)
-    return f"{job.number:04d}-{label[:LABEL_LENGTH]}"
+    return layout.tensorboard_run(job.number, label[:LABEL_LENGTH])
 
 
 def _hparam(value: object) -> bool | float | str:
-    """Return a param as the HParams table takes it: classes by their last name, tuples joined."""
+    """Return a param for the HParams table: classes by the last part of their path, tuples as joined text."""
     if isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (tuple, list)):
@@ -256,7 +263,7 @@ def _gigabytes(n_bytes: int | None) -> float | None:
 
 
 def _layout(objective: str) -> SummaryProto:
-    """Return the layout of the custom scalars: the objective first, the rest folded."""
+    """Return the layout of the custom scalars: the objective first, the other groups folded."""
     from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.compat.proto.types_pb2 import DT_STRING
@@ -294,7 +301,7 @@ def _scalars(values: Mapping[str, float]) -> SummaryProto:
 
 
 def _session_end(status: str) -> SummaryProto:
-    """Return the mark of a trial's end; TensorBoard's own function for it needs TensorFlow."""
+    """Return the summary that ends a trial's session. TensorBoard's own function for it needs TensorFlow."""
     from tensorboard.compat.proto.summary_pb2 import Summary as SummaryProto
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 

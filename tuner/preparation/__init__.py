@@ -1,3 +1,3 @@
-"""From a study to all that a search needs before its first trial."""
+"""Prepares a study: makes everything that a search needs before its first trial."""
 
 __all__: list[str] = []

@@ -1,6 +1,6 @@
-"""From a study to all that a search needs: the space, the baselines, the folds. Starts no Ray.
+"""Checks a study and makes the space, the baselines and the folds for a search. It does not start Ray.
 
-Everything that can be wrong with a study is found here, in the order in which it is cheap.
+All problems of a study that can be found before a trial are found here, the cheapest checks first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tuner.config import SpaceSection, Study
 from tuner.data.folds import Fold, development_dataset, holdout_fold, make_folds
-from tuner.data.plausible import holdout_warnings, holdout_words
+from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
@@ -31,23 +31,23 @@ class Prepared:
     Attributes
     ----------
     study
-        As the user gave it.
+        The study as the user gave it.
     space
-        With the study's own changes.
+        The space with the study's own changes.
     baselines
-        With their params worked out.
+        The baselines with complete params.
     folds
-        Oldest first, without the holdout.
+        Folds, oldest first, without the holdout.
     plan
-        What is measured on each.
+        What to measure on each fold.
     facts
-        What decides whether two trials can be compared; must not change between runs of a study, but for
-        its space.
+        Facts that decide whether two trials can be compared. Between runs of a study only the space may
+        change.
     earlier
-        What the earlier studies that it names bring.
+        Trials of the earlier studies that the warm start names.
     description
-        Of the data and the folds, for people: ``data`` (counts and dates), ``folds`` (sizes and borders of
-        each) and ``holdout`` (words).
+        Description of the data and the folds, for people: ``data`` (counts and dates), ``folds`` (sizes and
+        time borders of each) and ``holdout`` (text).
     """
 
     study: Study
@@ -66,22 +66,22 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     Parameters
     ----------
     study
-        What to search.
+        The study to prepare.
     say
-        Is told in a line what was found in the data.
+        Function that shows a line about the data and the folds.
 
     Raises
     ------
     UserError
-        With every problem of the first kind found: data, then space, then baselines, then folds, then earlier
-        studies.
+        If there are problems. Checks are made in the order data, space, baselines, folds, earlier studies.
+        The message has all problems of the first check that fails.
     """
     source = load_source(study.data)
     say(f"data: {source.describe(study.data.duplicates)}")
     for warning in (*source.warnings, *holdout_warnings(source.interactions, study.folds)):
         say(f"warning: {warning}")
     space = study_space(study)
-    # A wrong sampler is found before anything is spent.
+    # A wrong setting is found before a trial runs.
     check_finite(make_sampler(study.search.sampler, study.search.seed), space)
     baselines = resolve_baselines(study, space)
     dataset = development_dataset(source, study.data, study.folds)
@@ -89,7 +89,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
-        say(f"holdout: {holdout_words(study.folds)} set aside; no trial sees that")
+        say(f"holdout: {holdout_text(study.folds)}; the search never reads it")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
@@ -97,13 +97,13 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     description = {
         "data": source.facts(),
         "folds": [fold.facts for fold in folds],
-        "holdout": holdout_words(study.folds) if study.folds.holdout else None,
+        "holdout": holdout_text(study.folds) if study.folds.holdout else None,
     }
     return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
 
 
 def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
-    """Check a study again and make the one fold of its final judgement.
+    """Check a study again and make the fold of its final judgement.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     Raises
     ------
     UserError
-        As `prepare`; also if the study has no holdout.
+        See `prepare`. It is also raised if the study has no holdout.
     """
     source = load_source(study.data)
     space = study_space(study)
@@ -128,12 +128,12 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
 
 
 def study_space(study: Study) -> Space:
-    """Return the space of a study: the one it names, with its own changes.
+    """Return the space of a study: the space that it names, with the study's own changes.
 
     Raises
     ------
     SpaceError, StudyError
-        If it cannot be imported, is not well formed, or names what RecTools does not know.
+        If the space cannot be imported, is malformed, or has names that RecTools does not know.
     """
     space = study.space if isinstance(study.space, Space) else _read_space(study, study.space)
     problems = space_problems(space)
@@ -161,7 +161,7 @@ def _read_space(study: Study, section: SpaceSection) -> Space:
 
 
 def _paths(space: Space) -> list[str]:
-    """Return the class paths that a space names: their short names are understood in the study."""
+    """Return the class paths in a space. The study may use the short names of these classes."""
     values = (
         value
         for parameter in space.parameters
@@ -173,7 +173,7 @@ def _paths(space: Space) -> list[str]:
 
 
 def fold_line(fold: Fold) -> str:
-    """Return the borders and sizes of a fold, for people."""
+    """Return the time borders and sizes of a fold as text."""
     facts = fold.facts
     window = f"{str(facts['start'])[:10]} to {str(facts['end'])[:10]}, " if "start" in facts else ""
     return (

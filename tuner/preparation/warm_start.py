@@ -1,9 +1,10 @@
-"""What earlier studies bring to a study: results that the sampler begins with, or hints at what to run first.
+"""Warm start: gives the trials of earlier studies to a new study, as results or as hints.
 
-Trials of an earlier study count as results where they were measured as this study measures: the same data,
-folds, objective and epochs. The sampler is told those that lie in this study's space. They are no trials of
-this study: they take nothing from the budget, have no row on the leaderboard, and may be run here again.
-Measured otherwise, they are hints: the best few of them are the first configurations that run.
+If an earlier study measured in the same way (same data, folds, objective and epochs), its trials are results.
+The sampler receives the results that are in this study's space. They do not become trials of this study: they
+do not use its budget, have no row on the leaderboard, and may be run again here.
+
+If it measured in another way, its trials are hints: the best few configurations run first.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tuner.trials.stored import StoredStudy
 
 __all__ = ["HINTS", "Earlier", "EarlierTrial", "read_earlier", "warm_start"]
 
-#: Configurations of an earlier study that run first where its results are hints.
+#: Number of hints from an earlier study.
 HINTS = 5
 
 
@@ -40,11 +41,11 @@ class EarlierTrial:
     Attributes
     ----------
     number
-        In the earlier study.
+        Trial number in the earlier study.
     point
-        Dimension names and values.
+        Names of dimensions and their values.
     summary
-        What it was worth.
+        Results of the trial.
     """
 
     number: int
@@ -54,18 +55,18 @@ class EarlierTrial:
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier study.
+    """An earlier study for a warm start.
 
     Attributes
     ----------
     folder
-        Of its results.
+        Folder with the results of the earlier study.
     differs
-        In what it was measured otherwise; empty where its results count as this study's would.
+        Names of the facts that differ from this study. If it is empty, the trials are results.
     trials
-        Those in this study's space, best first.
+        Complete trials in this study's space, best first.
     n_outside
-        Complete trials that lie elsewhere.
+        Number of complete trials outside this study's space.
     """
 
     folder: Path
@@ -80,14 +81,14 @@ def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> lis
     Parameters
     ----------
     study, space
-        What is to be searched.
+        The study and its space.
     facts
-        How it measures; see `open_store`.
+        Facts about how the study measures; see `open_store`.
 
     Raises
     ------
     StudyError
-        With every one that cannot be read, or has the other direction.
+        If earlier studies cannot be read or have the other direction. The message has all of them.
     """
     found: list[Earlier] = []
     problems: list[Problem] = []
@@ -102,7 +103,7 @@ def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> lis
             found.append(_earlier(Path(path).resolve(), stored, study, space, facts))
         else:
             rule = f"must {study.metrics.direction} its objective as this study does, but {path} does not"
-            problems.append(Problem(where, rule, "of values in the other direction nothing can be learnt"))
+            problems.append(Problem(where, rule, "values in the other direction cannot be used"))
     if problems:
         raise StudyError(study.study, problems)
     return found
@@ -121,7 +122,7 @@ def _earlier(
     trials = []
     for record, summary in complete:
         point = None
-        with suppress(TrialError):  # a module of the user's that is gone
+        with suppress(TrialError):  # the user may have deleted a module
             point = point_of(record.params, space, epochs)
         if point is not None:
             trials.append(EarlierTrial(record.number, point, summary))
@@ -135,23 +136,25 @@ def _earlier(
 
 
 def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -> str:
-    """Tell a study the results of an earlier one, or queue its best configurations; what it has is left out.
+    """Give a study the results of an earlier one, or queue the best configurations as hints.
+
+    Trials that the study already received are left out.
 
     Parameters
     ----------
     store
-        Of the study.
+        Store of the study.
     earlier
-        Read by `read_earlier`.
+        The earlier study, from `read_earlier`.
     space
-        Of the study.
+        Space of the study.
     budget
-        Trials of the study; hints are trials, and no more are queued than it has left.
+        Number of trials of the study. Hints are trials, so at most the remaining number is queued.
 
     Returns
     -------
     str
-        What was done, in a line.
+        A line about what was done.
     """
     known = {
         origin["trial"]
@@ -161,22 +164,22 @@ def warm_start(store: StudyStore, earlier: Earlier, space: Space, budget: int) -
     }
     source = f"warm start from {earlier.folder.name}"
     if not earlier.trials:
-        return f"{source}: none of its {earlier.n_outside} complete trials lies in this space"
+        return f"{source}: none of its {earlier.n_outside} complete trials is in this study's space"
     outside = f"; {earlier.n_outside} outside this space" if earlier.n_outside else ""
     if earlier.differs:
         n_hints = _queue(store, earlier, known, space, budget)
         differs = ", ".join(earlier.differs)
-        how = f"measured otherwise ({differs}): its best {n_hints} configurations run first"
+        how = f"it measured in another way ({differs}), so its best {n_hints} configurations run first"
     else:
         new = [trial for trial in earlier.trials if trial.number not in known]
         for trial in new:
             store.add_result(trial.point, space, trial.summary, origin=_origin(earlier, trial))
-        how = f"{len(earlier.trials)} results are told to the sampler"
+        how = f"the sampler received {len(earlier.trials)} results"
     return f"{source}: {how}{outside}"
 
 
 def _queue(store: StudyStore, earlier: Earlier, known: set[int], space: Space, budget: int) -> int:
-    """Queue the best configurations that no trial has; return how many of this study have been queued."""
+    """Queue the best configurations that no trial has; return the number of all its hints."""
     left = min(HINTS - len(known), budget - store.n_searched())
     taken = {_key(_point(trial)) for trial in store.study.get_trials(deepcopy=False)}
     fresh = [trial for trial in earlier.trials if _key(trial.point) not in taken]
@@ -192,7 +195,7 @@ def _origin(earlier: Earlier, trial: EarlierTrial) -> dict[str, object]:
 
 
 def _point(trial: FrozenTrial) -> Mapping[str, Value]:
-    """Return the point of a trial, or the one that it will have once it begins."""
+    """Return the point of a trial, or of a queued trial the point that it will have."""
     return trial.params or dict(trial.system_attrs.get("fixed_params", {}))
 
 

@@ -1,3 +1,3 @@
-"""What people see of a study that is stored: leaderboard, comparison, details of a trial, report."""
+"""Shows a stored study to people: leaderboard, comparison, details of a trial, report."""
 
 __all__: list[str] = []

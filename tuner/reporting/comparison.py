@@ -1,4 +1,4 @@
-"""`tuner compare`: lines up studies that were measured alike, from their stores and values by user."""
+"""`tuner compare`: compares studies that measured in the same way, from their stores and per-user values."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Compared", "Shared", "compare", "draw_comparison"]
 
-#: Facts without which values of two studies mean different things.
+#: Facts that must be equal, because otherwise values of two studies are not comparable.
 MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One study among those that are compared.
+    """One of the studies to compare.
 
     Attributes
     ----------
     name
-        Its folder, as given.
+        Folder of the study, as the user gave it.
     folder
-        The same as a path.
+        The same folder as a path.
     stored, board
-        What it holds.
+        Records and leaderboard of the study.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Compared:
 
     @property
     def usage(self) -> Usage:
-        """What its trials have held of the machines."""
+        """Resource usage of all trials."""
         return sum((record.usage for record in self.stored.records), Usage())
 
 
@@ -59,9 +59,9 @@ class Shared:
     Attributes
     ----------
     label
-        Of the first study's trial.
+        Label of the first study's trial.
     records
-        One for each study.
+        One trial of each study.
     """
 
     label: str
@@ -74,12 +74,12 @@ class Shared:
 
 
 def compare(folders: Sequence[Path]) -> list[Compared]:
-    """Read studies that are to be compared.
+    """Read the studies to compare.
 
     Raises
     ------
     StoreError
-        If one of them cannot be read, or was measured otherwise than the first, with all that differs.
+        If a study cannot be read, or measured in another way than the first. The message has all differences.
     """
     read = [(str(folder), folder, read_records(folder, curves=False)) for folder in folders]
     studies = [Compared(name, folder, stored, rank(stored, running=False)) for name, folder, stored in read]
@@ -95,12 +95,12 @@ def compare(folders: Sequence[Path]) -> list[Compared]:
         if study.stored.facts.get(key) != first.stored.facts.get(key)
     ]
     if problems:
-        raise StoreError("studies that were measured otherwise cannot be compared", problems)
+        raise StoreError("studies that measured in different ways cannot be compared", problems)
     return studies
 
 
 def other_facts(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield what else differs between studies, a line each; of spaces only the names of params."""
+    """Yield a line for each other fact that differs. For spaces it has only the names of params."""
     facts = [study.stored.facts for study in studies]
     keys = [key for key in dict.fromkeys(key for one in facts for key in one) if key not in MEASURE]
     differ = [key for key in keys if len({_plain(one.get(key)) for one in facts}) > 1]
@@ -121,7 +121,7 @@ def _short(value: object) -> str:
 
 
 def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
-    """Return the complete trials whose params all studies have, in the order of the first leaderboard."""
+    """Return complete trials whose params occur in all studies, in the order of the first leaderboard."""
     by_params = [
         {_plain(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
         for study in studies
@@ -135,7 +135,7 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
 
 
 def draw_comparison(studies: Sequence[Compared]) -> str:
-    """Return the comparison as text."""
+    """Return the comparison of studies as text."""
     board = studies[0].board
     differs = list(other_facts(studies))
     parts = [
@@ -148,7 +148,7 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
     return "\n\n".join(parts)
 
 
-#: Statuses that have a column.
+#: Statuses with a column of their own.
 _SHOWN = (TrialStatus.COMPLETE, TrialStatus.STOPPED, TrialStatus.FAILED)
 
 
@@ -165,19 +165,19 @@ def _spent(studies: Sequence[Compared]) -> str:
 
 
 def _best(studies: Sequence[Compared]) -> str:
-    header = ["best of", "trial", "model", "mean", "std", "against the first, by user"]
+    header = ["best of", "trial", "model", "mean", "std", "minus the first, by user"]
     rows: list[list[str]] = []
     first = studies[0]
     for study in studies:
         row = study.board.best
         if row is None or row.record.summary is None:
-            rows.append([study.name, "", "none is complete", "", "", ""])
+            rows.append([study.name, "", "no complete trial", "", "", ""])
             continue
         summary = row.record.summary
-        words = ""
+        difference = ""
         if study is not first and first.board.best is not None:
             paired = compare_on_users(study.folder, row.record, first.board.best.record, first.folder)
-            words = _in_words(paired, study.board.direction)
+            difference = _difference_text(paired, study.board.direction)
         rows.append(
             [
                 study.name,
@@ -185,22 +185,22 @@ def _best(studies: Sequence[Compared]) -> str:
                 row.record.label,
                 number(summary.mean),
                 number(summary.std),
-                words,
+                difference,
             ]
         )
     return aligned(header, rows, text=("best of", "model"))
 
 
-def _in_words(paired: Paired | None, direction: Direction) -> str:
+def _difference_text(paired: Paired | None, direction: Direction) -> str:
     if paired is None:
-        return "no values by user"
-    told = {True: "better", False: "worse", None: "cannot be told apart"}[paired.better(direction)]
+        return "no per-user values"
+    verdict = {True: "better", False: "worse", None: "cannot be distinguished"}[paired.better(direction)]
     low, high = paired.bounds()
-    return f"{paired.difference:+.4f} ({low:+.4f} to {high:+.4f}, {paired.n_users:,} pairs), {told}"
+    return f"{paired.difference:+.4f} ({low:+.4f} to {high:+.4f}, {paired.n_users:,} pairs), {verdict}"
 
 
 def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield the tables of baselines, and of other trials that all studies have with the same params."""
+    """Yield tables of the baselines, and of other trials whose params occur in all studies."""
     names = [study.name for study in studies]
     baselines = [_baselines(study) for study in studies]
     labels = list(dict.fromkeys(label for one in baselines for label in one))
@@ -209,7 +209,7 @@ def _side_by_side(studies: Sequence[Compared]) -> Iterator[str]:
         yield aligned(["baseline", *names], rows, text=("baseline",))
     shared = shared_trials(studies)
     equal = sum(len(set(one.means)) == 1 for one in shared)
-    yield f"{len(shared)} complete trials have the same params in all, {equal} of them the same value"
+    yield f"{len(shared)} complete trials have the same params in all studies (with equal values: {equal})"
     others = [one for one in shared if all(record.name is None for record in one.records)]
     if others:
         rows = [[_numbers(one), one.label, *(number(mean) for mean in one.means)] for one in others]

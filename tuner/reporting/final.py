@@ -1,4 +1,4 @@
-"""The final judgement of a stored study, for people and programs; also while another process writes it."""
+"""Reads the final judgement of a stored study. Another process may write the study at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a leaderboard is shown: a table for people, CSV, JSON, Markdown."""
+"""Writes a leaderboard in a format: a table for people, CSV, JSON, Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["FORMATS", "cells", "render"]
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
-    """Return every row with everything, flat enough for a spreadsheet."""
+    """Return every row with all its values, flat enough for a spreadsheet."""
     rows = []
     n_folds = _n_folds(board)
     for row in board.rows:
@@ -66,7 +66,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
-    """Return what the holdout says of a row."""
+    """Return the holdout values of a row."""
     if judged is None:
         return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
     interval = judged.intervals.get(objective)
@@ -104,19 +104,19 @@ def _n_folds(board: Leaderboard) -> int:
 
 
 def _unlisted(board: Leaderboard) -> list[str]:
-    """Return the objectives that have no column otherwise."""
+    """Return the objectives that are not in another column."""
     return [
         name for name in board.further if name in QUANTITIES and name not in {"parameters", "fit_seconds"}
     ]
 
 
 def _exact(value: object) -> object:
-    """Return a param's value for a spreadsheet: nothing rounded, lists joined."""
+    """Return a param's value for a spreadsheet: numbers are not rounded, lists are joined."""
     return "+".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of the table that people read."""
+    """Return the header and the cells of the table for people."""
     n_folds = _n_folds(board)
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
@@ -151,19 +151,22 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     if summary and summary.precision != "float32":
         status += f", {summary.precision}"
     if row.breaks:
-        status += f", breaks {' and '.join(map(str, row.breaks))}"
+        status += f", violates {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""
     return [*values, status + _attempts(record), host, note]
 
 
 def _attempts(record: TrialRecord) -> str:
-    """Say how often a trial was begun anew; one that was only paused went on."""
+    """Return the number of attempts as text if there were several.
+
+    Continuing a paused trial does not count.
+    """
     n = sum(attempt.lost != PAUSED for attempt in record.attempts)
     return f", attempt {n}" if n > 1 else ""
 
 
 def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
-    """Return what the holdout says of a row; no cells where it has not been looked at."""
+    """Return the holdout cells of a row; no cells if the study has no final judgement."""
     judged = row.judged
     if board.final is None:
         return []
@@ -179,8 +182,8 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
 
 def _markdown(board: Leaderboard) -> str:
     header, rows = cells(board)
-    said = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
-    return "\n".join([markdown_table(header, rows), *said])
+    sentences = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
+    return "\n".join([markdown_table(header, rows), *sentences])
 
 
 def _table(board: Leaderboard) -> str:
@@ -189,7 +192,7 @@ def _table(board: Leaderboard) -> str:
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 
-#: Format -> how to write a leaderboard in it.
+#: Format -> function that writes a leaderboard in it.
 FORMATS: dict[str, Callable[[Leaderboard], str]] = {
     "table": _table,
     "csv": _csv,
@@ -206,18 +209,18 @@ def render(
     Parameters
     ----------
     board
-        What to show.
+        The leaderboard to show.
     fmt
         One of `FORMATS`.
     top
-        Only so many rows.
+        Number of rows to show; None shows all rows.
     width
-        Characters in a line of the table, for a terminal; the rest of a line is left out.
+        Width of a terminal in characters; longer lines of the table are cut.
     """
     shown = replace(board, rows=board.rows[:top])
     text = FORMATS[fmt](shown)
     if fmt != "table" or width is None:
         return text
     lines = text.splitlines()
-    header_and_rows = 1 + len(shown.rows)  # sentences below are not cut
+    header_and_rows = 1 + len(shown.rows)  # the sentences below the table are not cut
     return "\n".join([cut("\n".join(lines[:header_and_rows]), width), *lines[header_and_rows:]])

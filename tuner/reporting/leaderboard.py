@@ -1,12 +1,12 @@
-"""The leaderboard, a pure function from the records of a store to ranked rows.
+"""Ranks the trials of a study: a pure function from the records of a store to the rows of the leaderboard.
 
-`tuner.reporting.formats` shows them. Needs neither Ray nor torch, and may read a study while another process
-runs it.
+`tuner.reporting.formats` writes the rows. This module needs neither Ray nor torch, and can read a study while
+another process runs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,21 @@ class Row:
     Attributes
     ----------
     rank
-        From 1; equal values share a rank. None where there is nothing to rank.
+        Rank from 1; equal values have the same rank. None if the trial has no result.
     record
         The trial.
     differs
-        The params that vary between trials, as this one has them.
+        Values of the params that vary between trials.
     status
-        As in the record. A trial whose driver is dead is INTERRUPTED, or QUEUED if no worker had begun it.
+        Status of the trial. A running trial whose driver has ended is INTERRUPTED, or QUEUED if no worker had
+        started it.
     breaks
-        The constraints that it does not keep to; then it stands below all that do.
+        Constraints that the trial violates. Such a trial is below all trials that satisfy the constraints.
     front
-        With several objectives the Pareto front, from 1, of a trial that keeps to all constraints.
+        With several objectives, the number of the Pareto front, from 1, if the trial satisfies all
+        constraints.
     judged
-        How it was judged on the holdout, if it was.
+        Row of the final judgement, None if the trial was not judged.
     """
 
     rank: int | None
@@ -72,22 +74,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All trials of a study, best first; those without a result at the end.
+    """All trials of a study, best first. Trials without a result are at the end.
 
     Attributes
     ----------
     study
-        Its name.
+        Name of the study.
     objective, direction
-        What ranks; with further objectives, within a Pareto front.
+        The objective that ranks trials, and its direction. With further objectives, it ranks within a front.
     rows
-        Best first.
+        The rows, best first.
     further
-        Objectives beside the first, with their directions.
+        Further objectives with their directions.
     drivers
-        Who runs the study at the moment.
+        Drivers that run the study at the time of reading.
     final
-        The final judgement on the holdout, if there is one.
+        The final judgement, None if there is none.
     """
 
     study: str
@@ -100,24 +102,24 @@ class Leaderboard:
 
     @property
     def best(self) -> Row | None:
-        """The first row with a result that keeps to all constraints."""
+        """The best row, None if no complete trial satisfies all constraints."""
         first = self.rows[0] if self.rows else None
         return first if first is not None and first.rank == 1 and not first.breaks else None
 
     @property
     def run_by(self) -> str | None:
-        """Who runs the study at the moment, and of several what each runs; None if nobody does."""
+        """A line for each driver that runs the study, with its trials; None if no driver does."""
         return "\n".join(self._runs(driver) for driver in self.drivers) or None
 
     def _runs(self, driver: Driver) -> str:
         running = [row.record for row in self.rows if row.status == TrialStatus.RUNNING]
-        ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # who does not share marks nothing
+        ids = {driver.id} | ({None} if len(self.drivers) == 1 else set())  # a single driver marks no trials
         own = [str(record.number) for record in running if record.driver in ids]
         return f"run by {driver.words}" + (f": trial{'s' * (len(own) > 1)} {', '.join(own)}" if own else "")
 
     @property
     def front(self) -> tuple[Row, ...]:
-        """With several objectives the rows that no other beats in all of them; else the best."""
+        """With several objectives, the rows of the first Pareto front; otherwise the best row."""
         if self.further:
             return tuple(row for row in self.rows if row.front == 1)
         return () if self.best is None else (self.best,)
@@ -135,11 +137,11 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     sort
-        Another metric to rank by, best first as the objective's direction says.
+        Another metric to rank by, in the direction of the objective.
     curves
-        Whether the records are to have their evaluations, which no format shows.
+        Whether to read the evaluations of the trials. No format shows them.
 
     Raises
     ------
@@ -158,51 +160,21 @@ def rank(
     Parameters
     ----------
     stored
-        What the store holds.
+        Records of the study.
     running
-        Whether a process runs the study; if not, its unfinished trials were cut off.
+        Whether a driver runs the study. If not, its running trials were interrupted.
     drivers
-        Who runs it. Of those that share a study each has trials of its own; those of a dead one were cut off.
+        Drivers that run the study. With several, each has its own trials. Running trials of a driver that is
+        not among them were interrupted.
     sort
         See `load_leaderboard`.
     """
-    objective = str(stored.facts["objective"])
-    direction = stored.direction
-    metric = sort or objective
-    labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
-    if sort is not None and labels and sort not in labels:
-        rule = f"must be a metric of the study, but got {sort!r}"
-        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+    _check_metric(stored, sort)
     varying = varying_params([record for record in stored.records if record.status.is_trained])
-
-    def value(record: TrialRecord) -> float:
-        assert record.summary is not None, "only complete trials are ranked"
-        return record.summary.metrics[metric]
-
-    # A metric that the study got later is missing from its earlier trials.
-    done = [
-        record
-        for record in stored.records
-        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
-    ]
-    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
-    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
-
-    further = further_objectives(stored.facts)
-    front = _fronts([record for record in done if not breaks[record.number]], objective, direction, further)
-
-    def place_of(record: TrialRecord) -> tuple[bool, int, float]:
-        at = 0 if sort else front.get(record.number, 0)
-        return bool(breaks[record.number]), at, -value(record) if direction == "maximize" else value(record)
-
-    done.sort(key=lambda record: (place_of(record), record.number))
     living = {driver.id for driver in drivers} | ({None} if running else set())
-    rows: list[Row] = []
-    for place, record in enumerate(done, 1):
-        tied = rows[-1].rank if rows and place_of(rows[-1].record) == place_of(record) else place
-        row = _row(record, tied, varying, living=living)
-        rows.append(replace(row, breaks=breaks[record.number], front=front.get(record.number)))
-    ranked = {record.number for record in done}
+    placed = _placed(stored, sort)
+    rows = list(_ranked_rows(placed, varying, living))
+    ranked = {one.record.number for one in placed}
     rest = sorted(
         (r for r in stored.records if r.number not in ranked and r.status.is_trained),
         key=lambda record: (_ORDER.index(record.status), record.number),
@@ -211,10 +183,63 @@ def rank(
     final = final_of(stored)
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
-    return Leaderboard(stored.name, objective, direction, tuple(rows), further, tuple(drivers), final)
+    objective, further = str(stored.facts["objective"]), further_objectives(stored.facts)
+    return Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
 
 
-#: Statuses in the order of their rows below the ranked ones.
+def _check_metric(stored: StoredStudy, sort: str | None) -> None:
+    labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
+    if sort is not None and labels and sort not in labels:
+        rule = f"must be a metric of the study, but got {sort!r}"
+        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A complete trial, and what decides its place."""
+
+    record: TrialRecord
+    breaks: tuple[Constraint, ...]
+    front: int | None
+    key: tuple[bool, int, float]  # the lowest is the best; trials with equal keys share a rank
+
+
+def _placed(stored: StoredStudy, sort: str | None) -> list[_Placed]:
+    """Return the trials that can be ranked, best first."""
+    objective = str(stored.facts["objective"])
+    metric = sort or objective
+    sign = -1 if stored.direction == "maximize" else 1
+    # A metric that the study got later is missing from its earlier trials.
+    values = {
+        record.number: sign * record.summary.metrics[metric]
+        for record in stored.records
+        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
+    }
+    done = [record for record in stored.records if record.number in values]
+    constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
+    breaks = {record.number: broken(constraints, record.summary) for record in done if record.summary}
+    feasible = [record for record in done if not breaks[record.number]]
+    front = _fronts(feasible, objective, stored.direction, further_objectives(stored.facts))
+
+    def place(record: TrialRecord) -> _Placed:
+        number = record.number
+        at = 0 if sort else front.get(number, 0)
+        return _Placed(record, breaks[number], front.get(number), (bool(breaks[number]), at, values[number]))
+
+    return sorted(map(place, done), key=lambda one: (one.key, one.record.number))
+
+
+def _ranked_rows(
+    placed: Sequence[_Placed], varying: Sequence[str], living: Collection[str | None]
+) -> Iterator[Row]:
+    """Yield the rows of ranked trials."""
+    rank_of: dict[tuple[bool, int, float], int] = {}
+    for place, one in enumerate(placed, 1):
+        row = _row(one.record, rank_of.setdefault(one.key, place), varying, living=living)
+        yield replace(row, breaks=one.breaks, front=one.front)
+
+
+#: Order of the rows below the ranked ones, by status.
 _ORDER = (
     TrialStatus.COMPLETE,
     TrialStatus.RUNNING,
@@ -226,7 +251,7 @@ _ORDER = (
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:
-    """Return the params that do not have one value in all trials of the searched models, in order."""
+    """Return the params whose value differs between trials of the search, in the order of the params."""
     searched = [record for record in records if record.params and record.name is None]
     relevant = searched or [record for record in records if record.params]
     keys = dict.fromkeys(key for record in relevant for key in record.params)
@@ -234,14 +259,14 @@ def varying_params(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def short_key(key: str) -> str:
-    """Return a param's key as a person would say it."""
+    """Return a param's key without its prefix and without ``_type``."""
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
-    """Return the Pareto front of each complete trial by its number; none where there is one objective."""
+    """Return the number of each trial's Pareto front by trial number; empty if there is one objective."""
     if not further:
         return {}
     taken = [quantities(record.summary) for record in records if record.summary]
@@ -262,7 +287,7 @@ def _row(
 
 
 def what_distinguishes(row: Row) -> str:
-    """Return the params that vary between trials, as this one has them, in few words."""
+    """Return the trial's values of the params that vary between trials, as a short text."""
     modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
     others = [
         f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")

@@ -1,4 +1,4 @@
-"""Two stored trials, compared on the users whose values their studies keep."""
+"""Compares two stored trials on the same users, by the per-user values of their studies."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["compare_on_users"]
 def compare_on_users(
     folder: Path, one: TrialRecord, other: TrialRecord, other_folder: Path | None = None
 ) -> Paired | None:
-    """Compare two complete trials user by user, each at its own epoch.
+    """Compare two complete trials user by user, each at its own best epoch.
 
     Parameters
     ----------
     folder
-        Of the first trial's study.
+        Folder of the first trial's study.
     one, other
-        The trials.
+        Trials to compare.
     other_folder
-        Of the other trial's study, if it is another one.
+        Folder of the other trial's study, if it is another study.
 
     Returns
     -------
     Paired or None
-        None if a trial is not complete, or if its study lacks its values by user of a fold. A study has none
+        None if a trial is not complete, or if its study has no per-user values of a fold. A study has none
         for an objective that is not a mean over users.
     """
     mine, its = _values(folder, one), _values(other_folder or folder, other)
@@ -40,7 +40,7 @@ def compare_on_users(
 
 
 def _values(folder: Path, record: TrialRecord) -> Mapping[int, NDArray[np.float32]]:
-    """Return a trial's values at its epoch by fold; nothing if the values of a fold are missing."""
+    """Return a trial's per-user values at its best epoch by fold; empty if those of a fold are missing."""
     if record.summary is None:
         return {}
     epoch = record.summary.epoch

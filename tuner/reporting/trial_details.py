@@ -1,4 +1,4 @@
-"""One trial, for a person: params as RecTools takes them, folds, curve, seeds, log."""
+"""`tuner show`: writes all details of a trial: params for RecTools, values by fold, curve, seeds, log."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["find_row", "show_trial"]
 
 
 def show_trial(folder: Path, which: str) -> str:
-    """Return all that is known of one trial.
+    """Return all details of one trial as text.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     which
         The trial's number, a baseline's name, or ``best``.
 
@@ -45,13 +45,13 @@ def show_trial(folder: Path, which: str) -> str:
     lines += _outcome(board, record)
     if record.summary is not None:
         taken = quantities(record.summary)
-        lines += [f"breaks {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
+        lines += [f"violates {constraint}: it has {taken[constraint.name]:.12g}" for constraint in row.breaks]
     if row.judged is not None and board.final is not None:
         lines += row_lines(board.final, row.judged)
     usage = record.usage
     if usage.cpu_seconds or usage.gpu_seconds:
         lines.append(
-            f"held {duration(usage.cpu_seconds)} of a CPU and {duration(usage.gpu_seconds)} of a GPU"
+            f"used {duration(usage.cpu_seconds)} of CPU time and {duration(usage.gpu_seconds)} of GPU time"
         )
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
@@ -68,15 +68,15 @@ def find_row(board: Leaderboard, which: str) -> Row:
     Raises
     ------
     StoreError
-        If there is none.
+        If there is no such row.
     """
     if which == "best":
         if board.best is not None:
             return board.best
         none = (
-            "no complete one keeps to all constraints"
+            "no complete trial satisfies all constraints"
             if board.rows[:1] and board.rows[0].breaks
-            else ("none is complete yet")
+            else ("no trial is complete yet")
         )
         raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}")])
     for row in board.rows:
@@ -121,7 +121,7 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
 
 
 def _attempts(record: TrialRecord) -> list[str]:
-    """Say where a trial ran, and what cut it off before."""
+    """Return a line for each attempt: where and when it ran, and why it ended early."""
     lines: list[str] = []
     for place, attempt in enumerate(record.attempts, 1):
         where = f" on {attempt.host}" if attempt.host else ""

@@ -1,3 +1,3 @@
-"""Optuna's samplers, and when a search has nothing left to find."""
+"""Optuna's samplers, which choose points, and its terminator, which ends a search that cannot gain more."""
 
 __all__: list[str] = []

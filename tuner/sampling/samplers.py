@@ -1,4 +1,4 @@
-"""What chooses the next point: Optuna's samplers by name, or any importable one."""
+"""The samplers that choose the next point: Optuna's by name, or any importable one."""
 
 from __future__ import annotations
 
@@ -34,33 +34,34 @@ from tuner.trials.schema import PAUSE_KEY
 
 __all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "check_finite", "exhaustive_sampler", "make_sampler"]
 
-#: Finished trials that TPE learns from.
+#: Largest number of finished trials that TPE learns from.
 HISTORY = 500
-_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class _Exhaustive(BruteForceSampler):
-    """Goes through every point of a finite space, each once.
+    """Tries every point of a finite space once.
 
-    Optuna's own ends its `optimize` loop after the last point, which a study that is asked and told has not.
+    After the last point, Optuna's own sampler stops the loop of `Study.optimize`. This project uses ask and
+    tell, which have no such loop.
     """
 
     def after_trial(self, *_: object) -> None:
-        """Leave the end to the search."""
+        """Do nothing: the search decides when it ends."""
 
     @staticmethod
     def _populate_tree(tree: Any, trials: list[FrozenTrial], params: dict[str, Any]) -> None:  # noqa: ANN401  # a private class of Optuna's
-        """Pass over baselines outside the space: a trial without params would stand for all of it."""
+        """Leave out baselines outside the space: Optuna takes a trial without params for the whole space."""
         inside = [trial for trial in trials if trial.params]
         BruteForceSampler._populate_tree(tree, inside, params)  # noqa: SLF001  # our base class
 
 
 class _Excerpt(Study):
-    """A study of which a sampler sees some trials only."""
+    """A study in which a sampler sees only some of the trials."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         self.__dict__.update(study.__dict__)
-        self.seen = trials
+        self.visible = trials
 
     def _get_trials(
         self,
@@ -68,96 +69,98 @@ class _Excerpt(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,  # noqa: ARG002  # as above
     ) -> list[FrozenTrial]:
-        return [trial for trial in self.seen if states is None or trial.state in states]
+        return [trial for trial in self.visible if states is None or trial.state in states]
 
 
-class _Seen(FrozenTrial):
-    """A trial whose attributes are looked up once, since TPE reads them for each group of params.
+class _CachedTrial(FrozenTrial):
+    """A finished or paused trial whose properties are computed once. TPE reads them for each group of params.
 
-    One that rests is seen as stopped there.
+    A paused trial appears as pruned.
     """
 
-    if not TYPE_CHECKING:  # plain attributes in the place of properties, of the same types
+    if not TYPE_CHECKING:  # plain attributes instead of properties, of the same types
         number = value = params = constraints = None
 
     def __init__(self, trial: FrozenTrial) -> None:
         plain = {name: getattr(trial, name) for name in ("number", "value", "params", "constraints")}
         self.__dict__.update(trial.__dict__ | plain)
-        if trial.state not in _TOLD:
+        if trial.state not in _FINISHED:
             self.state = TrialState.PRUNED
         self.of = trial
 
 
 class _History:
-    """A study's trials in the orders in which they are chosen from, brought up to date at each suggestion.
+    """The trials of a study, sorted by value and by number, and updated at each suggestion.
 
-    There may be ten thousand, of which one or two have changed since the last.
+    Only trials that changed are sorted again: of ten thousand, one or two change between suggestions.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self._sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         self.trials: list[FrozenTrial] = []
-        self.told: list[int] = []  # by number
-        self.best: list[tuple[float, int]] = []  # complete trials within their bounds, the best last
+        self.reported: list[int] = []  # numbers of finished and paused trials, sorted
+        self.best: list[tuple[float, int]] = []  # complete trials that satisfy the constraints, the best last
         self.running: set[int] = set()
         self.paused: set[int] = set()
 
     def renew(self) -> None:
-        """Take in what has changed; a storage gives another object for a trial that has."""
+        """Read the trials that changed. The storage returns a new object for each of them."""
         trials = self.study.get_trials(deepcopy=False)
         known = map(is_, self.trials, trials)
         changed = [number for number, same in enumerate(known) if not same]
         changed.extend(range(len(self.trials), len(trials)))
         before, self.trials = self.trials, trials
         for number in changed:
-            if number >= len(before) or before[number].state not in _TOLD:
-                self._take(trials[number])
+            if number >= len(before) or before[number].state not in _FINISHED:
+                self._update(trials[number])
 
-    def _take(self, trial: FrozenTrial) -> None:
-        number, told = trial.number, _is_told(trial)
-        at = bisect_left(self.told, number)
-        known = self.told[at : at + 1] == [number]
-        if told != known:
-            self.told[at : at + known] = [number] if told else []
+    def _update(self, trial: FrozenTrial) -> None:
+        number, reported = trial.number, _is_reported(trial)
+        at = bisect_left(self.reported, number)
+        known = self.reported[at : at + 1] == [number]
+        if reported != known:
+            self.reported[at : at + known] = [number] if reported else []
         runs = trial.state == TrialState.RUNNING
-        for numbers, belongs in ((self.running, runs and not told), (self.paused, runs and told)):
+        for numbers, belongs in ((self.running, runs and not reported), (self.paused, runs and reported)):
             (numbers.add if belongs else numbers.discard)(number)
         if trial.state == TrialState.COMPLETE and all(excess <= 0 for excess in trial.constraints.values()):
             insort(self.best, (self._sign * trial.values[0], number))
 
     def excerpt(self) -> Study:
-        """Return the study with the best and the newest trials, together `HISTORY`, and those that run."""
-        if len(self.told) <= HISTORY:
+        """Return the study with the best and the newest `HISTORY` trials in total, and all running ones."""
+        if len(self.reported) <= HISTORY:
             whole = not self.paused and self.trials[-1].number < HISTORY
             return self.study if whole else _Excerpt(self.study, self.trials)
         best = {number for _, number in self.best[-(HISTORY // 2) :]}
-        newest = islice((number for number in reversed(self.told) if number not in best), HISTORY - len(best))
+        others = (number for number in reversed(self.reported) if number not in best)
+        newest = islice(others, HISTORY - len(best))
         return _Excerpt(
             self.study, [self.trials[number] for number in sorted({*best, *newest, *self.running})]
         )
 
 
 class BoundedTPESampler(TPESampler):
-    """TPE over a bounded history, so that a suggestion takes no longer however long the study is.
+    """TPE that learns from at most `HISTORY` trials, so that a suggestion takes equally long in every study.
 
-    A trial that rests is no unknown: it is learned from as one that was stopped where it rests, and not kept
-    away from as one that runs.
+    Paused trials count as pruned here, not as pending. So TPE learns from them, and does not avoid their
+    region as it avoids that of running trials.
 
-    Optuna's own goes through all trials several times for each group of params: half a second a suggestion
-    at 10,000 trials. Up to `HISTORY` finished trials, and where none rests, the suggestions are exactly
-    Optuna's. Beyond, it sees the best, of which at most 25 make its density of good points in any case, and
-    the newest, which its weights favour among the others; and always those that run, which its constant liar
-    keeps away from. With several objectives there is no such order of the best, and no bound.
+    Optuna's own sampler reads all trials several times for each group of params. With 10,000 trials this
+    takes half a second for each suggestion. With up to `HISTORY` finished trials and no paused ones, the
+    suggestions are exactly Optuna's. With more trials, it sees `HISTORY // 2` of the best, the newest others,
+    and all running ones. The best are enough, because Optuna uses at most 25 trials for its density of good
+    points. The newest are the ones that Optuna's weights prefer among the others. With several objectives,
+    trials have no such order, and the sampler sees all of them.
     """
 
     _history: _History | None = None
     _excerpt: tuple[int, Study] | None = None
-    _seen: Mapping[int, _Seen] = MappingProxyType({})
+    _cached: Mapping[int, _CachedTrial] = MappingProxyType({})
     _grouped: frozenset[frozenset[str]] = frozenset()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the dimensions that are sampled together."""
+        """Return the dimensions that are sampled together; see Optuna's `BaseSampler`."""
         excerpt = self._excerpt_of(study, trial)
         if isinstance(excerpt, _Excerpt) and self._group:
             excerpt = self._not_grouped(excerpt)
@@ -166,7 +169,7 @@ class BoundedTPESampler(TPESampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Choose them."""
+        """Choose the values of the dimensions that are sampled together; see Optuna's `BaseSampler`."""
         return super().sample_relative(self._excerpt_of(study, trial), trial, search_space)
 
     def sample_independent(
@@ -176,55 +179,56 @@ class BoundedTPESampler(TPESampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:  # noqa: ANN401  # Optuna's signature
-        """Choose a dimension that no trial seen has had."""
+        """Choose the value of a dimension that no visible trial has; see Optuna's `BaseSampler`."""
         excerpt = self._excerpt_of(study, trial)
         return super().sample_independent(excerpt, trial, param_name, param_distribution)
 
     def _not_grouped(self, excerpt: _Excerpt) -> _Excerpt:
-        """Return the first trials with names of params that have not been together: no others split groups.
+        """Return the first trial of each set of params that Optuna's groups do not have yet.
 
-        Optuna keeps the groups from one suggestion to the next.
+        Optuna keeps its groups from one suggestion to the next, and only a new set of params can split a
+        group.
         """
         first: dict[frozenset[str], FrozenTrial] = {}
-        for trial in excerpt.seen:
+        for trial in excerpt.visible:
             names = frozenset(trial.params)
-            if trial.state in _TOLD and names not in self._grouped:
+            if trial.state in _FINISHED and names not in self._grouped:
                 first.setdefault(names, trial)
         self._grouped |= first.keys()
         return _Excerpt(excerpt, list(first.values()))
 
     def _excerpt_of(self, study: Study, trial: FrozenTrial) -> Study:
-        """Return what is seen of a study while one trial is suggested."""
+        """Return the part of a study that is visible while the params of one trial are suggested."""
         if len(study.directions) > 1:
             return study
         if self._excerpt is None or self._excerpt[0] != trial.number:
             if self._history is None or self._history.study is not study:
                 self._history = _History(study)
             self._history.renew()
-            self._excerpt = (trial.number, self._looked_up(self._history.excerpt()))
+            self._excerpt = (trial.number, self._with_cached(self._history.excerpt()))
         return self._excerpt[1]
 
-    def _looked_up(self, excerpt: Study) -> Study:
-        """Return an excerpt whose trials are quick to read; most are those of the last one."""
+    def _with_cached(self, excerpt: Study) -> Study:
+        """Return an excerpt with cached trials. Most of them were cached for the last suggestion."""
         if not isinstance(excerpt, _Excerpt):
             return excerpt
-        seen = [self._known(trial) if _is_told(trial) else trial for trial in excerpt.seen]
-        self._seen = {trial.number: trial for trial in seen if isinstance(trial, _Seen)}
-        return _Excerpt(excerpt, seen)
+        visible = [self._cached_of(trial) if _is_reported(trial) else trial for trial in excerpt.visible]
+        self._cached = {trial.number: trial for trial in visible if isinstance(trial, _CachedTrial)}
+        return _Excerpt(excerpt, visible)
 
-    def _known(self, trial: FrozenTrial) -> _Seen:
-        known = self._seen.get(trial.number)
-        return known if known is not None and known.of is trial else _Seen(trial)
+    def _cached_of(self, trial: FrozenTrial) -> _CachedTrial:
+        cached = self._cached.get(trial.number)
+        return cached if cached is not None and cached.of is trial else _CachedTrial(trial)
 
 
-def _is_told(trial: FrozenTrial) -> bool:
-    """Whether something is known of a trial's worth: it has ended, or rests."""
-    return trial.state in _TOLD or (
+def _is_reported(trial: FrozenTrial) -> bool:
+    """Whether the sampler can learn from a trial: it is complete, stopped or paused."""
+    return trial.state in _FINISHED or (
         trial.state == TrialState.RUNNING and bool(trial.user_attrs.get(PAUSE_KEY))
     )
 
 
-#: Name -> class, and the options that this project sets.
+#: Samplers by name: the class, and the options that this project sets.
 NAMED: dict[str, tuple[type[BaseSampler], Mapping[str, Any]]] = {
     "tpe": (BoundedTPESampler, {"multivariate": True, "group": True, "constant_liar": True}),
     "random": (RandomSampler, {}),
@@ -234,17 +238,24 @@ NAMED: dict[str, tuple[type[BaseSampler], Mapping[str, Any]]] = {
     "nsga3": (NSGAIIISampler, {}),
     "brute_force": (_Exhaustive, {"avoid_premature_stop": True}),
 }
-#: Packages that a sampler imports when it is first used, beside Optuna.
+#: Packages besides Optuna that a sampler imports when it is first used.
 _NEEDS = {"cmaes": "cmaes"}
 
 
 def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
-    """Return a sampler, seeded unless its options say otherwise.
+    """Return a sampler.
+
+    Parameters
+    ----------
+    wanted
+        The study's section `search.sampler`.
+    seed
+        Seed, unless the section's options have one.
 
     Raises
     ------
     StudyError
-        If there is none of that name, or it does not take the options.
+        If there is no such sampler, or it does not accept the options.
     """
     cls, preset = _find(wanted.use)
     accepted = inspect.signature(cls).parameters
@@ -258,7 +269,7 @@ def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return cls(**{**seeded, **preset, **wanted.options})
-    except Exception as error:  # a sampler of the user's own may raise anything
+    except Exception as error:  # a user's sampler may raise anything
         raise _wrong(f"{cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
 
 
@@ -286,7 +297,7 @@ def check_finite(sampler: BaseSampler, space: Space) -> None:
 
 
 def exhaustive_sampler(seed: int) -> BaseSampler:
-    """Return a sampler that gives a point which no trial has had, as long as there is one."""
+    """Return a sampler that chooses only points that no trial has had, as long as there are any."""
     return make_sampler(Sampler(use="brute_force"), seed)
 
 
@@ -294,7 +305,7 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     if name in NAMED:
         package = _NEEDS.get(name)
         if package is not None and importlib.util.find_spec(package) is None:
-            rule = f"must be a sampler that is installed, but {name!r} needs the package {package}"
+            rule = f"must be a sampler that is installed, but {name!r} needs the package {package!r}"
             raise _wrong(rule, f"pip install {package}")
         return NAMED[name]
     module, _, attribute = name.rpartition(".")
@@ -303,7 +314,8 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     except Exception as error:  # a user's module may raise anything when it is imported
         raise _wrong(f"must be importable, but {name!r} is not ({type(error).__name__}: {error})") from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
-        raise _wrong(f"must be a sampler of Optuna's kind, but {name!r} is not", "derive it from BaseSampler")
+        rule = f"must be a subclass of Optuna's BaseSampler, but {name!r} is not"
+        raise _wrong(rule, "let the class inherit from optuna.samplers.BaseSampler")
     return cls, {}
 
 

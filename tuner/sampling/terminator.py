@@ -1,10 +1,11 @@
-"""Optuna's terminator, asked about the trials of a study: whether going on can gain more than noise.
+"""Optuna's terminator: it decides whether further trials can gain more than the noise of the folds.
 
-A search has come to its end where the room for improvement that a model of the objective leaves is smaller
-than the error of cross-validation (Makarova et al. 2022, https://proceedings.mlr.press/v188/makarova22a.html).
-Optuna has both halves as evaluators, which are used here; it announces the module's end for its version 6.
+A model of the objective estimates how much better the objective can still become. The search ends when this
+is less than the error of cross-validation (Makarova et al. 2022,
+https://proceedings.mlr.press/v188/makarova22a.html). Optuna has an evaluator for each of the two numbers, and
+this module uses them. Optuna will remove its module `optuna.terminator` in version 6.
 
-Only complete trials that the sampler chose are looked at, by the params that all of them have.
+The model is fitted to complete trials that the sampler chose, on the params that all of them have.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ __all__ = ["is_settled"]
 
 
 def is_settled(trials: Iterable[FrozenTrial], objective: str, direction: StudyDirection, seed: int) -> bool:
-    """Whether no further trial can be expected to gain more than the noise of the folds.
+    """Whether further trials are not expected to gain more than the noise of the folds.
 
     Parameters
     ----------
     trials
         All trials of a study.
     objective
-        Label of the metric that decides, in the summaries of trials.
+        Label of the objective in the summaries of trials.
     direction
-        Of the objective.
+        Direction of the objective.
     seed
-        Of the points at which the model of the objective is looked at.
+        Seed of the random points at which the model of the objective is evaluated.
     """
-    told = [_told(trial, objective) for trial in trials if _counts(trial)]
-    if not told or not set.intersection(*(set(trial.params) for trial in told)):
-        return False  # no param is common to all, as where models differ in everything
+    scored = [_with_fold_scores(trial, objective) for trial in trials if _counts(trial)]
+    if not scored or not set.intersection(*(set(trial.params) for trial in scored)):
+        return False  # the trials have no param in common, for example because their models differ
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # which the module has been for years
-        room = RegretBoundEvaluator(seed=seed).evaluate(told, direction)
-        noise = CrossValidationErrorEvaluator().evaluate(told, direction)
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the module has been experimental for years
+        room = RegretBoundEvaluator(seed=seed).evaluate(scored, direction)
+        noise = CrossValidationErrorEvaluator().evaluate(scored, direction)
     return room < noise
 
 
@@ -51,7 +52,7 @@ def _counts(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE and is_trial(trial) and "name" not in trial.user_attrs
 
 
-def _told(trial: FrozenTrial, objective: str) -> FrozenTrial:
+def _with_fold_scores(trial: FrozenTrial, objective: str) -> FrozenTrial:
     folds = trial.user_attrs["summary"]["folds"]
     return create_trial(
         value=trial.value,

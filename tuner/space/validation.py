@@ -41,7 +41,7 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
                     )
         names.add(parameter.name)
         for key in sorted(_needs(parameter) - before.keys()):
-            rule = f"must depend on params that stand before it, but got {key!r}"
+            rule = f"must depend on params that come before it, but got {key!r}"
             yield Problem(parameter.key, rule, _order_hint(parameter.key, key, needs, list(before)))
         if not _can_hold(parameter.conditions):
             rule = (

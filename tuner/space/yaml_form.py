@@ -256,9 +256,8 @@ def load_space(path: str) -> Space:
     module_name, _, attribute = path.partition(":")
     if find_module(path) is None:
         rule = f"must be an importable module, but got {module_name!r}"
-        raise SpaceError(
-            "space", [Problem("space.use", rule, "a file my_space.py beside the study is `use: my_space`")]
-        )
+        hint: str | None = "for a file my_space.py next to the study file, write `use: my_space`"
+        raise SpaceError("space", [Problem("space.use", rule, hint)])
     try:
         module = importlib.import_module(module_name)
     except SpaceError as error:

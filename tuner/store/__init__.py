@@ -1,35 +1,34 @@
-"""The study store: the one source of truth, an Optuna study in the study's folder or in a database.
+"""The store of a study: an Optuna study in the study's folder or in a database. It holds every result.
 
-A study's folder holds
+A study's folder contains
 
-    journal.log     Optuna's journal: params, states, every evaluation, seeds, timings, failures;
-                    absent where the study names a database
-    journal.N.log   what it was before the space changed for the Nth time; see `tuner.store.space_migration`
+    journal.log     Optuna's journal: params, states, evaluations, seeds, times, failures;
+                    missing if the study is in a database
+    journal.N.log   the journal before the N-th change of the space; see `tuner.store.space_migration`
     study.yaml      the study as it was first run, with the database's URL
     logs/           one file per trial
-    checkpoints/    what running trials go on from if they are cut off
-    models/         fitted models of the folds of the best trials, where the study keeps them
+    checkpoints/    states from which the next attempts of trials continue
+    models/         fitted models of the folds of the best trials, if the study retains them
     users/          per-user values of the objective, and of all metrics on the holdout
     tensorboard/    one run per trial
-    .lock           who is running it
+    .lock           the lock of the driver that runs the study
 
-Trials in the store carry, as user attributes: `params` (flat, as RecTools takes them), `name` (of a
+Trials in the store have these user attributes: `params` (flat, as RecTools takes them), `name` (of a
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
-`attempts`, `attempt:N` (where attempt N ran, and what became of it), `held:N` (what it held), `driver` (which
-of those that share the study), `warm` and `hint` (see `tuner.preparation.warm_start`). The study carries
-`facts`, `versions`, `description` and what `tuner.holdout.read` keeps. Everything that people look at is a
-function of these.
+`attempts`, `attempt:N` (where attempt N ran, and how it ended), `held:N` (resource usage of attempt N),
+`driver` (which of the drivers that share the study runs it), `warm` and `hint` (see
+`tuner.preparation.warm_start`). The study has `facts`, `versions`, `description` and the attributes of
+`tuner.holdout.looks`. All tables and reports are functions of these attributes.
 """
 
 from __future__ import annotations
 
 from tuner.store.location import (
-    STUDY_FILE,
     hold_study,
+    report_lost_store,
     store_exists,
     study_drivers,
     study_holder,
-    told_if_lost,
 )
 from tuner.store.open import open_store
 from tuner.store.read import check_exists, read_points, read_records
@@ -37,7 +36,6 @@ from tuner.store.shared_view import News
 from tuner.store.study_store import Asked, StudyStore
 
 __all__ = [
-    "STUDY_FILE",
     "Asked",
     "News",
     "StudyStore",
@@ -46,8 +44,8 @@ __all__ = [
     "open_store",
     "read_points",
     "read_records",
+    "report_lost_store",
     "store_exists",
     "study_drivers",
     "study_holder",
-    "told_if_lost",
 ]

@@ -1,7 +1,7 @@
-"""A study in a database: its URL without secrets, and opened with them.
+"""Opens a study in a database.
 
-A URL may name environment variables, as in ``postgresql+psycopg://me:${PGPASSWORD}@host/db``. It is kept and
-shown as written; the variables are filled in where a connection is made, and nowhere else.
+A URL may name environment variables, as in ``postgresql+psycopg://me:${PGPASSWORD}@host/db``. It is stored
+and shown as it is written. Only when a connection is made, the variables are filled in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-__all__ = ["connected", "database_lost", "filled_url", "open_database", "told_if_database_lost"]
+__all__ = ["connected", "database_lost", "filled_url", "open_database", "report_lost_database"]
 
 #: Seconds to wait for an answer when a connection is made.
 CONNECT_TIMEOUT = 10
@@ -30,27 +30,28 @@ SQLITE_TIMEOUT = 60
 
 
 def open_database(url: str, folder: Path, check: Callable[[], None] | None = None) -> RDBStorage:
-    """Open the storage at a URL, making its tables if there are none.
+    """Open the storage at a URL. Missing tables are created.
 
     Parameters
     ----------
     url
-        As the study has it.
+        URL as in the study.
     folder
-        Of the study; a relative SQLite path is taken from there.
+        Folder of the study. A relative path of SQLite begins there.
     check
-        Raises if the study is no longer ours to write; is called whenever a connection has been made or
-        taken up again, and before anything is done with it. See `tuner.store.locking.drivers.Hold`.
+        Function that raises an error if this process no longer holds the study's lock. It is called each time
+        a connection is made or taken from the pool, before the connection is used. See
+        `tuner.store.locking.drivers.Hold`.
 
     Raises
     ------
     StoreError
-        If it cannot be reached or used; no message holds the password.
+        If the database cannot be reached or used. The message does not contain the password.
     """
-    from optuna.storages import RDBStorage  # noqa: PLC0415  # SQLAlchemy; most studies have a journal
+    from optuna.storages import RDBStorage  # noqa: PLC0415  # imports SQLAlchemy, but most studies have a journal
 
     full = filled_url(url, folder)
-    with _told(url, full):
+    with _one_line_errors(url, full):
         storage = RDBStorage(full.render_as_string(hide_password=False), engine_kwargs=_engine_options(full))
     if check is not None:
         _check_each_time(storage, check)
@@ -58,11 +59,11 @@ def open_database(url: str, folder: Path, check: Callable[[], None] | None = Non
 
 
 def _check_each_time(storage: RDBStorage, check: Callable[[], None]) -> None:
-    """Let no transaction begin that `check` has not passed.
+    """Call `check` before each transaction.
 
-    The connection is there when the check is made. A server that goes down after that takes the connection
-    with it, and one that went down before has let go of the study, which the check tells: so what is written
-    is written by who holds the study.
+    Only the driver that holds the lock can write. `check` runs when the connection exists already. If the
+    server goes down later, the connection is lost and nothing is written. If the server went down earlier,
+    the lock was lost with it, and `check` raises an error.
     """
     from sqlalchemy import event  # noqa: PLC0415  # as in `open_database`
 
@@ -73,7 +74,7 @@ def _check_each_time(storage: RDBStorage, check: Callable[[], None]) -> None:
 
 @contextmanager
 def connected(url: str, folder: Path) -> Iterator[Connection]:
-    """Connect outside Optuna's pool, each statement its own transaction.
+    """Connect outside Optuna's pool. Each statement is its own transaction.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def connected(url: str, folder: Path) -> Iterator[Connection]:
     from sqlalchemy import NullPool, create_engine  # noqa: PLC0415  # as in `open_database`
 
     full = filled_url(url, folder)
-    with _told(url, full):
+    with _one_line_errors(url, full):
         engine = create_engine(full, poolclass=NullPool, **_engine_options(full))
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     with connection:
@@ -97,21 +98,21 @@ def _engine_options(full: URL) -> dict[str, object]:
 
 
 def filled_url(url: str, folder: Path) -> URL:
-    """Return a URL with its environment variables, and with an absolute path.
+    """Return a URL with the values of its environment variables, and with an absolute path for SQLite.
 
     Raises
     ------
     StoreError
-        If a variable is not set or it is no URL.
+        If a variable is not set, or the text is not a URL.
     """
     from sqlalchemy import make_url  # noqa: PLC0415  # as in `open_database`
 
     missing = [name for name in re.findall(r"\$\{(\w+)\}", url) if name not in os.environ]
     if missing:
         hint = f"export {missing[0]}=..., or leave the password to ~/.pgpass"
-        problem = Problem("storage", f"must name variables that are set, but {missing[0]} is not", hint)
+        problem = Problem("storage", f"must name variables that are set, but {missing[0]} is not set", hint)
         raise StoreError(url, [problem])
-    with _told(url, None):
+    with _one_line_errors(url, None):
         full = make_url(re.sub(r"\$\{(\w+)\}", lambda name: quote(os.environ[name[1]], safe=""), url))
     if full.get_backend_name() == "sqlite":
         full = full.set(database=str(folder / (full.database or "study.db")))
@@ -119,8 +120,8 @@ def filled_url(url: str, folder: Path) -> URL:
 
 
 @contextmanager
-def _told(url: str, full: URL | None) -> Iterator[None]:
-    """Tell what a driver says about a database in one line, without the password."""
+def _one_line_errors(url: str, full: URL | None) -> Iterator[None]:
+    """Raise errors of the database as a `StoreError` in one line, without the password."""
     from optuna.exceptions import OptunaError  # noqa: PLC0415  # as in `open_database`
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # as in `open_database`
 
@@ -129,27 +130,26 @@ def _told(url: str, full: URL | None) -> Iterator[None]:
     except (SQLAlchemyError, OptunaError, ImportError, RuntimeError, ValueError) as error:
         cause = _cause(error, url, full)
         missing = isinstance(error, ImportError)
-        hint = "pip install 'rectools-tuner[postgres]'" if missing else "is it running, and the URL right?"
-        raise StoreError(
-            url, [Problem("storage", f"must be a database to work in, but {cause}", hint)]
-        ) from None
+        hint = "pip install 'rectools-tuner[postgres]'" if missing else "is it running, and is the URL right?"
+        rule = f"must be a database that can be used, but got the error: {cause}"
+        raise StoreError(url, [Problem("storage", rule, hint)]) from None
 
 
 @contextmanager
-def told_if_database_lost(url: str, folder: Path, goes_on: str) -> Iterator[None]:
-    """Tell that a database which could be used no longer can.
+def report_lost_database(url: str, folder: Path, goes_on: str) -> Iterator[None]:
+    """Raise a `SearchError` if a database can no longer be used.
 
     Parameters
     ----------
     url, folder
-        As `open_database` takes them.
+        See `open_database`.
     goes_on
         How the search can be continued.
 
     Raises
     ------
     SearchError
-        With the cause in one line, without the password.
+        If the database can no longer be used. The message has the cause in one line, without the password.
     """
     from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # as in `open_database`
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # as in `open_database`
@@ -161,22 +161,25 @@ def told_if_database_lost(url: str, folder: Path, goes_on: str) -> Iterator[None
 
 
 def database_lost(url: str, cause: str, goes_on: str) -> SearchError:
-    """Return what is said of a database that can no longer be used; arguments as above."""
-    hint = f"see that it runs and has room; {goes_on}"
+    """Return the error for a database that can no longer be used; see `report_lost_database`."""
+    hint = f"check that it runs and has free disk space; {goes_on}"
     return SearchError(f"{url} can no longer be used: {cause}", hint=hint)
 
 
 def _cause(error: Exception, url: str, full: URL | None) -> str:
-    """Return what the driver says, in one line and without secrets; Optuna and SQLAlchemy say less."""
-    told = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    cause = str(getattr(told, "orig", None) or told).strip().splitlines()[0]
+    """Return the message of the database's driver in one line and without secrets.
+
+    The messages of Optuna and SQLAlchemy have less information.
+    """
+    inner = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    cause = str(getattr(inner, "orig", None) or inner).strip().splitlines()[0]
     for secret in _secrets(url, full):
         cause = cause.replace(secret, "***")
     return cause
 
 
 def _secrets(url: str, full: URL | None) -> list[str]:
-    """Return what a message must not hold: the password, and the variables that the URL names."""
+    """Return texts that a message must not contain: the password, and the values of the URL's variables."""
     values = [os.environ.get(name, "") for name in re.findall(r"\$\{(\w+)\}", url)]
     password = str(full.password) if full is not None and full.password else ""
     return [secret for value in {*values, password} if value for secret in (value, quote(value, safe=""))]

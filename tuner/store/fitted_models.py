@@ -1,23 +1,24 @@
-"""Fitted models of the best trials of a study: kept while they are among the best, removed as they fall out.
+"""Retains the fitted models of the best trials of a study, and removes those of other trials.
 
-A trial's worker saves the model of each fold as it ends, in `models/trial-N/fold-F.pickle` of the study's
-folder, as `model.save` of RecTools writes it: fitted to the last epoch that the fold was trained for. When
-the trial has ended, the driver removes what is not among the best k of the whole study. So there are at most
-those of k trials, and of the trials under way; what a killed driver left behind goes when the study is run
-again, as what several drivers at once, who each keep so many, have too much. Only models that are trained by
-epochs are kept: the others are fitted again in no time, and may be large.
+When a fold ends, the trial's worker saves its model with `model.save` of RecTools, in
+`models/trial-N/fold-F.pickle` of the study's folder. The model is the one after the last epoch of the fold.
+When a trial has ended, the driver removes the models of all trials that are not among the best k of the whole
+study. So there are at most the models of k trials and of the running trials. If a driver was killed, or if
+several drivers retained k trials each, the next run removes the rest.
+
+Only models that have epochs are retained. Other models are fitted quickly, and may be large.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
@@ -30,32 +31,24 @@ if TYPE_CHECKING:
     from tuner.config import Study
     from tuner.trials.stored import TrialRecord
 
-__all__ = ["KeptModels", "keep_model", "models_folder"]
+__all__ = ["FittedModelRetention", "save_fitted_model"]
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "models"
-#: States of trials that have ended; a trial in any other may go on with what it has.
 
-
-def models_folder(folder: Path, number: int) -> Path:
-    """Return where the models of a trial are, if they are kept."""
-    return folder / FOLDER / f"trial-{number:04d}"
-
-
-def keep_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> None:
-    """Save the fitted model of one fold; if it cannot be written a warning is logged.
+def save_fitted_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> None:
+    """Save the fitted model of one fold. If it cannot be written, a warning is logged.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     number
-        Of the trial.
+        Trial number.
     fold
         Index of the fold.
     model
-        Fitted; only a transformer is saved.
+        The fitted model. Only a transformer is saved.
     """
     from rectools.models.nn.transformers.base import TransformerModelBase  # noqa: PLC0415  # the driver needs no torch
 
@@ -63,32 +56,29 @@ def keep_model(folder: Path, number: int, fold: int, model: ModelBase[Any]) -> N
 
     if not isinstance(model, TransformerModelBase):
         return
-    path = models_folder(folder, number) / f"fold-{fold + 1}.pickle"
-    unfinished = path.with_suffix(".tmp")
+    path = layout.model_path(folder, number, fold)
+    remove_leftovers(path)  # of an earlier attempt; a model may be large
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         to_cpu(model)
-        model.save(unfinished)
-        os.replace(unfinished, path)  # noqa: PTH105  # atomic by its documentation
-    except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
-        logger.warning("the model of fold %d cannot be kept: %s", fold + 1, error)
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        with replaced_file(path) as unfinished:
+            model.save(unfinished)
+    except (OSError, RuntimeError) as error:  # torch raises a RuntimeError if the disk is full
+        logger.warning("the model of fold %d cannot be saved: %s", fold + 1, error)
 
 
-class KeptModels:
-    """Removes the models of trials that are not among the best; looks on at a search.
+class FittedModelRetention:
+    """An observer of a search that removes the models of trials that are not among the best.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     n_best
-        Trials whose models are kept; those that are not trained by epochs do not count.
+        Number of trials whose models are retained. Trials of models without epochs do not count.
     direction
-        Of the objective.
+        Direction of the objective.
     constraints
-        A trial that breaks one comes after all that do not.
+        Constraints of the study. A trial that violates one comes after all trials that do not.
     """
 
     def __init__(
@@ -101,49 +91,50 @@ class KeptModels:
         self._ended: dict[int, tuple[bool, float, int]] = {}
 
     @classmethod
-    def of(cls, study: Study, folder: Path, records: Iterable[TrialRecord]) -> KeptModels:
-        """Return what keeps the models of a study, told of its earlier trials; the rest is removed."""
-        kept = cls(folder, study.training.keep_checkpoints, study.metrics.direction, study.search.constraints)
-        under_way = set()
+    def of(cls, study: Study, folder: Path, records: Iterable[TrialRecord]) -> FittedModelRetention:
+        """Return the retention of a study with its earlier trials, and remove other models."""
+        constraints = study.search.constraints
+        found = cls(folder, study.training.keep_checkpoints, study.metrics.direction, constraints)
+        unfinished = set()
         for record in records:
             if record.summary is not None:
-                kept._note(record.number, record.summary)
+                found._note(record.number, record.summary)
             elif not record.status.has_ended:
-                under_way.add(record.number)
-        kept._sweep(under_way)
-        return kept
+                unfinished.add(record.number)
+        found._sweep(unfinished)
+        return found
 
     def promise(self, slots: int, n_folds: int) -> str:
-        """Say what disk is used at most."""
+        """Return a line about the largest number of files."""
         n_files = (self.n_best + slots) * n_folds
-        return f"models: those of the best {self.n_best} trials are kept, at most {n_files} files at once"
+        return f"models: those of the best {self.n_best} trials are retained, at most {n_files} files at once"
 
     def started(self, job: Job, *, again: bool) -> None:
-        """Do nothing: its worker writes."""
+        """Do nothing: the worker of the trial writes its models."""
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Do nothing, as `started`."""
+        """Do nothing: the worker of the trial writes its models."""
 
     def paused(self, job: Job, pause: Pause) -> None:
-        """Leave what the trial has: it may go on."""
+        """Do nothing: the trial may continue, so its models stay."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's signature
-        """Keep the trial's models if it is among the best, and remove those of the one that falls out."""
+        """Remove the models of the trials that are no longer among the best."""
         before = self._best()
         self._note(job.number, summary)
         for number in {*before, job.number} - self._best():
             self._remove(number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # as above
-        """Remove what the trial has."""
+        """Remove the models of the trial."""
         self._remove(job.number)
 
     def failed(self, job: Job, cause: str, log: str) -> None:  # noqa: ARG002  # as above
-        """Remove what the trial has."""
+        """Remove the models of the trial."""
         self._remove(job.number)
 
     def _note(self, number: int, summary: Summary) -> None:
-        if not summary.epochs_run:  # none of its models is saved
+        if not summary.epochs_run:  # its models are not saved
             return
         worse = -summary.mean if self.direction == "maximize" else summary.mean
         self._ended[number] = (bool(broken(self.constraints, summary)), worse, number)
@@ -151,11 +142,11 @@ class KeptModels:
     def _best(self) -> set[int]:
         return set(sorted(self._ended, key=self._ended.__getitem__)[: self.n_best])
 
-    def _sweep(self, under_way: set[int]) -> None:
-        keep = {models_folder(self.folder, number) for number in self._best() | under_way}
-        for path in (self.folder / FOLDER).glob("trial-*"):
-            if path not in keep:
+    def _sweep(self, unfinished: set[int]) -> None:
+        retained = {layout.models_folder(self.folder, number) for number in self._best() | unfinished}
+        for path in layout.all_models(self.folder):
+            if path not in retained:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _remove(self, number: int) -> None:
-        shutil.rmtree(models_folder(self.folder, number), ignore_errors=True)
+        shutil.rmtree(layout.models_folder(self.folder, number), ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The journal: Optuna's own file of one JSON record a line, opened, mended, and read quickly.
+"""The journal: opens, repairs and quickly reads Optuna's file with one JSON record on each line.
 
-Optuna replays every record to open a journal, which at ten thousand trials takes many times as long as
-people wait for a table. `read_journal` reads only what records are made from.
+Optuna replays every record to open a journal. With ten thousand trials this takes much longer than people
+wait for a table. `read_journal` reads only the parts from which the records of trials are made.
 """
 
 from __future__ import annotations
@@ -25,117 +25,120 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.artifacts.layout import JOURNAL, journal_lock
 from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
 from tuner.trials.schema import EVALUATION_KEY
 
-__all__ = ["JOURNAL", "JournalStudy", "at_once", "open_journal", "read_journal"]
+__all__ = ["JournalStudy", "batched_writes", "open_journal", "read_journal"]
 
 logger = logging.getLogger(__name__)
 
-#: Name of the file in a study's folder.
-JOURNAL = "journal.log"
 #: Optuna's operations (`JournalOperation`) that `read_journal` follows.
 _CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTR, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTR = 0, 1, 2, 4, 6, 8
 _TRIAL_PARAM = 5
-#: How lines begin that say nothing of what records hold: dimensions, intermediate values, system attributes.
-#: Of ten lines they are seven, and reading their JSON would take most of the time.
-_PASSED_OVER = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
+#: First parts of lines that are skipped: dimensions, intermediate values and system attributes. Seven of ten
+#: lines are such lines, and parsing their JSON would take most of the time.
+_SKIPPED = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
 _PARAM_LINE = b'{"op_code":%d,' % _TRIAL_PARAM
-#: What stands in lines that hold an evaluation, and in no other line of ours.
+#: Text that occurs in lines with an evaluation, and in no other line.
 _EVALUATION = f'"user_attr":{{"{EVALUATION_KEY}'.encode()
 
 
 class _Backend(JournalFileBackend):
-    """Optuna's file, which knows the line it has come to, and stays whole when a write fails."""
+    """Optuna's journal file. It knows the last line that was read, and leaves no half-written lines."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), lock_obj=JournalLock(path.with_name(".journal.lock")))
+        super().__init__(str(path), lock_obj=JournalLock(journal_lock(path)))
         self.line = 0
         self._path = path
-        self._together = False
+        self._batched = False
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Yield the records from a line on."""
+        """Yield the records from a line to the end."""
         self.line = log_number_from
         try:
             for log in super().read_logs(log_number_from):
                 self.line += 1
                 yield log
-        except ValueError as error:  # raised by the read, not by who takes the records
+        except ValueError as error:  # raised by reading, not by the caller that processes the records
             raise _unreadable(self._path, self.line + 1, error) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write records, whole or not at all.
+        """Write records completely, or not at all.
 
         Raises
         ------
         OSError
-            If they cannot be written, naming the file.
+            If they cannot be written. The error names the file.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         try:
             with get_lock_file(self._lock), self._path.open("ab") as file:
                 file.write(lines.encode())
                 file.flush()
-                if not self._together:
+                if not self._batched:
                     os.fsync(file.fileno())
         except OSError as error:
             with suppress(OSError):
-                _mend_tail(self._path)
+                _repair_tail(self._path)
             raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Wait for the disk once for all records written meanwhile.
+    def batched(self) -> Iterator[None]:
+        """Wait for the disk once for all records that are written in this context.
 
-        Each is handed to the system at once: others read it, and it stays if this process is killed.
+        Each record is given to the operating system at once. So other processes can read it, and it is not
+        lost if this process is killed.
         """
-        self._together = True
+        self._batched = True
         try:
             yield
         finally:
-            self._together = False
+            self._batched = False
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
 
 
 class _Journal(JournalStorage):
-    """Gives all trials at once, where Optuna's own looks at each; they are asked for at each suggestion."""
+    """Returns all trials faster than Optuna's class, which visits each trial.
+
+    Each suggestion needs them all.
+    """
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return a study's trials, by number; those in one of some states."""
+        """Return a study's trials by number; if `states` is given, only the trials in these states."""
         with self._thread_lock:
             self._sync_with_backend()
             replayed = self._replay_result
-            ids = replayed._study_id_to_trial_ids[study_id]  # noqa: SLF001  # our base class's
+            ids = replayed._study_id_to_trial_ids[study_id]  # noqa: SLF001  # an attribute of the base class
             trials = list(map(replayed._trials.__getitem__, ids))  # noqa: SLF001  # as above
             if states is not None:
-                # by identity, a state at a time: to look each up in a container is several times slower
+                # One pass by identity for each state is several times faster than a look-up for each trial.
                 found = [[t for t in trials if t.state is state] for state in TrialState if state in states]
                 trials = found[0] if len(found) == 1 else sorted(chain(*found), key=attrgetter("number"))
             return copy.deepcopy(trials) if deepcopy else trials
 
 
-def at_once(storage: BaseStorage) -> AbstractContextManager[None]:
-    """Return a context whose records come to the disk together, if they stand in a journal of ours."""
+def batched_writes(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Return a context that waits for the disk once for all its records; it has no effect on a database."""
     backend = getattr(storage, "_backend", None)
-    return backend.together() if isinstance(backend, _Backend) else nullcontext()
+    return backend.batched() if isinstance(backend, _Backend) else nullcontext()
 
 
 def open_journal(folder: Path) -> JournalStorage:
-    """Open the journal of a study's folder to write it, making it if there is none.
+    """Open the journal of a study's folder for writing. If there is none, it is created.
 
     Raises
     ------
     StoreError
-        If it is no journal or damaged, naming the line.
+        If the file is not a journal or is damaged. The message names the line.
     """
     path = folder / JOURNAL
     if path.exists():
-        _mend_tail(path)
+        _repair_tail(path)
     backend = _Backend(path)
     try:
         return _Journal(backend)
@@ -145,41 +148,41 @@ def open_journal(folder: Path) -> JournalStorage:
 
 def _unreadable(path: Path, line: int, error: Exception) -> StoreError:
     rule = f"must be a journal of Optuna, but line {line} cannot be read: {type(error).__name__}: {error}"
-    hint = "a file of another origin, or damaged by hand or disk; restore it from a backup"
+    hint = "the file is not a journal, or a person or a disk error has damaged it; restore it from a backup"
     return StoreError(str(path), [Problem("", rule, hint)])
 
 
-def _mend_tail(path: Path) -> None:
-    """Cut off a last line that a killed writer or a full disk left half written; nothing built on it."""
+def _repair_tail(path: Path) -> None:
+    """Remove a last line that is incomplete, because its writer was killed or the disk was full."""
     with path.open("r+b") as file:
         content = file.read()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             logger.warning(
-                "%s: cut off a record of %d bytes that was not written whole", path, len(content) - whole
+                "%s: removed an incomplete record of %d bytes at the end", path, len(content) - whole
             )
             file.truncate(whole)
     last = content[content.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
     try:
         if last:
             json.loads(last)
-    except ValueError as error:  # Optuna would pass it over, write behind it, and then never read it again
+    except ValueError as error:  # Optuna would skip the line, append to the file, and then fail to read it
         raise _unreadable(path, content.count(b"\n"), error) from error
 
 
 @dataclass
 class JournalStudy:
-    """A study as a journal has it.
+    """A study as it is in a journal.
 
     Attributes
     ----------
     name, directions
-        Optuna's; a direction is 1 to minimise and 2 to maximise.
+        Name and directions in Optuna. A direction is 1 to minimise and 2 to maximise.
     attributes
-        The study's user attributes.
+        User attributes of the study.
     trials
-        By number, with times, states and user attributes; without intermediate values, which the user
-        attributes have too, and with Optuna's params and distributions only where they are asked for.
+        Trials by number, with times, states and user attributes. They have no intermediate values, because
+        the user attributes contain them, and Optuna's params and distributions only if `points` is set.
     """
 
     name: str
@@ -189,26 +192,26 @@ class JournalStudy:
 
 
 def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> list[JournalStudy]:
-    """Read all studies of a journal, also while it is written, by the rules of Optuna's replay.
+    """Read all studies of a journal by the rules of Optuna's replay. It may be written at the same time.
 
     Parameters
     ----------
     path
-        The file.
+        The journal.
     curves
-        Whether evaluations are wanted; they are most of the text.
+        Whether to read the evaluations, which are most of the text.
     points
-        Whether Optuna's params and distributions are wanted.
+        Whether to read Optuna's params and distributions.
 
     Raises
     ------
     StoreError
-        If it is no journal or damaged, naming the line.
+        If the file is not a journal or is damaged. The message names the line.
     """
     replay = _Replay(points=points)
     line = 0
     try:
-        for line, log in _logs(path, curves=curves, points=points):  # noqa: B007  # the handler names it
+        for line, log in _logs(path, curves=curves, points=points):  # noqa: B007  # the error handler needs it
             replay.apply(log)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, line, error) from error
@@ -216,16 +219,16 @@ def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> li
 
 
 class _Replay:
-    """What a journal comes to, up to some line."""
+    """The studies of a journal up to some line."""
 
     def __init__(self, *, points: bool) -> None:
         self.studies: dict[int, JournalStudy] = {}
         self._points = points
         self._n_studies = 0
-        self._trials: list[FrozenTrial] = []  # of all studies, as the journal counts them
+        self._trials: list[FrozenTrial] = []  # of all studies, by the trial ids of the journal
 
     def apply(self, log: Mapping[str, Any]) -> None:
-        """Take one more record."""
+        """Apply one more record."""
         operation = log["op_code"]
         if operation in {_TRIAL_ATTR, _TRIAL_STATE, _TRIAL_PARAM}:
             self._change_trial(log)
@@ -248,7 +251,7 @@ class _Replay:
             self._n_studies += 1
 
     def _change_trial(self, log: Mapping[str, Any]) -> None:
-        """Change a trial; one that has ended stays as it is."""
+        """Change a trial. A trial that has ended stays as it is."""
         trial_id = log["trial_id"]
         if trial_id >= len(self._trials) or self._trials[trial_id].state.is_finished():
             return
@@ -262,10 +265,10 @@ class _Replay:
 
 
 def _logs(path: Path, *, curves: bool, points: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records that matter with their line; a last line that is being written is left out."""
+    """Yield the needed records with their line numbers. An incomplete last line is left out."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if line.startswith(_PASSED_OVER) or not line.endswith(b"\n"):
+            if line.startswith(_SKIPPED) or not line.endswith(b"\n"):
                 continue
             if (not curves and _EVALUATION in line) or (not points and line.startswith(_PARAM_LINE)):
                 continue
@@ -310,5 +313,5 @@ def _new_trial(log: Mapping[str, Any], *, number: int, trial_id: int, points: bo
 
 
 def _local(text: str | None) -> datetime | None:
-    """Return a time in UTC as local time, as Optuna gives it."""
+    """Return a time in UTC as local time, because Optuna's times are local."""
     return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Where the store of a study is: its folder, or the database that the folder names; and who has it."""
+"""Finds the store of a study (a journal or a database), holds its lock, and finds the drivers that run it."""
 
 from __future__ import annotations
 
@@ -8,39 +8,34 @@ from pathlib import Path
 
 import yaml
 
+from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.store.database import filled_url, told_if_database_lost
-from tuner.store.journal import JOURNAL
+from tuner.store.database import filled_url, report_lost_database
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.store.locking.files import hold_lock
 from tuner.store.locking.postgres import advisory_drivers, hold_by_advisory_locks
 
 __all__ = [
-    "STUDY_FILE",
     "check_place",
     "hold_study",
+    "report_lost_store",
     "store_exists",
     "stored_at",
     "study_drivers",
     "study_holder",
-    "told_if_lost",
 ]
 
-#: The study as it was first run, in its folder.
-STUDY_FILE = "study.yaml"
-
-#: Locked by who runs the study of a folder.
-LOCK = ".lock"
-GOES_ON = "the same command then goes on, and nothing that was recorded is lost"
+#: Hint how to continue after an error of the store.
+GOES_ON = "then run the same command again: it continues the search, and no recorded result is lost"
 
 
 def store_exists(folder: Path) -> bool:
-    """Whether the folder holds a study, or says in which database it stands."""
+    """Return whether the folder contains a study or names the database of one."""
     return (folder / JOURNAL).exists() or stored_at(folder)[1] is not None
 
 
 def stored_at(folder: Path) -> tuple[str, str | None]:
-    """Return the name and the database's URL of the study that was run in a folder; None for a journal."""
+    """Return the name of the study of a folder, and the URL of its database (None if it has a journal)."""
     path = folder / STUDY_FILE
     if not path.exists():
         return folder.name, None
@@ -49,18 +44,19 @@ def stored_at(folder: Path) -> tuple[str, str | None]:
         plain = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
         return plain["study"], plain.get("storage")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        rule = f"must hold the study as it was run, but cannot be read: {type(error).__name__}"
-        raise StoreError(str(path), [Problem("", rule, "restore the file, or run the study anew")]) from error
+        rule = f"must contain the study as it was run, but cannot be read: {type(error).__name__}"
+        hint = "restore the file, or run the study again"
+        raise StoreError(str(path), [Problem("", rule, hint)]) from error
 
 
 def check_place(folder: Path, storage: str | None) -> None:
-    """Refuse to begin anew elsewhere what was begun in this folder."""
+    """Refuse another storage than the study of this folder was started with."""
     if not store_exists(folder):
         return
     before = stored_at(folder)[1]
     if before != storage:
         rule = f"must stay as it was when the study began: {before!r}, but got {storage!r}"
-        hint = "give the study another name to begin anew, or another --output"
+        hint = "to start a new study, give it another name or another --output"
         raise StoreError(str(folder), [Problem("storage", rule, hint)])
 
 
@@ -68,23 +64,24 @@ def check_place(folder: Path, storage: str | None) -> None:
 def hold_study(
     folder: Path, name: str, storage: str | None = None, *, shared: bool = False
 ) -> Iterator[Hold]:
-    """Hold a study for this process: its folder, and the database if it stands in one.
+    """Hold the lock of a study for this process: of its folder, and of its database if it is in one.
 
     Parameters
     ----------
     folder, name
-        Of the study.
+        Folder and name of the study.
     storage
-        URL of the database; None for a journal.
+        URL of the database, None for a journal.
     shared
-        Whether others may run it too, if they share it as well; only in a database.
+        Whether other drivers may run the study, too, if they share it as well. Only studies in a database can
+        be shared.
 
     Raises
     ------
     StoreError
-        If another process runs it, saying which, or the database cannot be reached.
+        If another process runs the study (the message names it), or the database cannot be reached.
     """
-    assert storage is not None or not shared, "a study's own rules refuse to share a journal"
+    assert storage is not None or not shared, "the checks of a study refuse to share a journal"
     if storage is None:
         with hold_by_files(folder, LOCK, source=str(folder)) as hold:
             yield hold
@@ -101,43 +98,42 @@ def hold_study(
 
 
 def _lock_file(storage: str, folder: Path, name: str) -> tuple[Path, str] | None:
-    """Return folder and name of the file that is locked to hold a study; None where there is none."""
+    """Return folder and name of the lock file of a study in SQLite; None for other databases."""
     full = filled_url(storage, folder)
     if full.get_backend_name() != "sqlite":
         return None
-    path = Path(full.database or "")
-    return path.parent, f".{path.name}.{name}.lock"
+    return database_lock(Path(full.database or ""), name)
 
 
 @contextmanager
-def told_if_lost(folder: Path, storage: str | None = None) -> Iterator[None]:
-    """Tell in one clear error that a study can no longer be written: a full disk, a database that is gone.
+def report_lost_store(folder: Path, storage: str | None = None) -> Iterator[None]:
+    """Raise a `SearchError` if a study can no longer be written: the disk is full, or the database is lost.
 
     Parameters
     ----------
     folder, storage
-        As `hold_study` takes them.
+        See `hold_study`.
 
     Raises
     ------
     SearchError
-        Naming the file or the database, and the cause.
+        If the study can no longer be written. The message names the file or the database, and the cause.
     """
     with ExitStack() as stack:
         if storage is not None:
-            stack.enter_context(told_if_database_lost(storage, folder, GOES_ON))
+            stack.enter_context(report_lost_database(storage, folder, GOES_ON))
         try:
             yield
         except OSError as error:
             path = Path(error.filename) if isinstance(error.filename, str) else None
             if path is None or not (path.is_relative_to(folder) or folder.is_relative_to(path)):
                 raise
-            hint = f"make room there, or mend what is wrong; {GOES_ON}"
+            hint = f"free disk space there, or correct the cause; {GOES_ON}"
             raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def study_drivers(folder: Path) -> tuple[Driver, ...]:
-    """Return who runs the study of a folder at the moment."""
+    """Return the drivers that run the study of a folder now."""
     name, storage = stored_at(folder)
     if storage is None:
         return file_drivers(folder, LOCK)
@@ -146,5 +142,5 @@ def study_drivers(folder: Path) -> tuple[Driver, ...]:
 
 
 def study_holder(folder: Path) -> str | None:
-    """Return in words who runs the study of a folder at the moment, None if nobody does."""
+    """Return the drivers that run the study of a folder now as text, None if there are none."""
     return ", ".join(driver.words for driver in study_drivers(folder)) or None

@@ -1,4 +1,4 @@
-"""Opens the store of a study to write in it: a new one, one that goes on, or one whose space has grown."""
+"""Opens the store of a study for writing: of a new study, a continued one, or one whose space has changed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
 from tuner.trials.objective import Direction
+from tuner.trials.schema import FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives
 
@@ -41,60 +42,79 @@ def open_store(
     grow: Grow | None = None,
     hold: Hold | None = None,
 ) -> StudyStore:
-    """Open the store of a study, making it if there is none.
+    """Open the store of a study. If there is none, it is created.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     name, direction
-        Of the Optuna study.
+        Name and direction of the Optuna study.
     sampler, seed
-        What chooses trials. The sampler of a study that goes on is seeded anew, or it would repeat itself.
+        The sampler and the seed of the study. A continued study gets another seed, otherwise its sampler
+        would repeat its suggestions.
     facts
-        What must not change between runs of one study, such as the fingerprint of its data. The store itself
-        reads ``further objectives`` and ``constraints``.
+        Facts that must not change between runs of one study, such as the fingerprint of its data. The store
+        reads ``further objectives`` and ``constraints`` from them.
     storage
-        URL of a database; None for a journal in the folder.
+        URL of a database, None for a journal in the folder.
     grow
-        Puts a study in which only the space is another in its place; None: it is refused.
+        Function that moves a study to another space. None refuses a changed space.
     hold
-        What this process has of the study; None: nobody else writes it. Where several share it, this is done
-        in a turn.
+        The lock of the study that this process holds, None if no other process can write the study. If
+        several drivers share the study, call this function within `Hold.turn`.
 
     Raises
     ------
     StoreError
-        If the folder holds a study with other facts, naming each difference, or in another storage; or if
-        the storage cannot be used.
+        If the study in the folder has other facts (the message names each difference) or another storage, or
+        if the storage cannot be used.
     """
-    _quiet_optuna()
-    check_place(folder, storage)
-    check = None if hold is None else hold.check
-    opened = open_journal(folder) if storage is None else open_database(storage, folder, check)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened = _open_storage(folder, storage, hold)
     directions = [direction, *further_objectives(facts).values()]
     study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
-    known = study.user_attrs.get("facts")
-    if known is None:
-        study.set_user_attr("facts", dict(facts))
-        study.set_user_attr("versions", versions())
+    if study.user_attrs.get(FACTS) is None:
+        study.set_user_attr(FACTS, dict(facts))
+        study.set_user_attr(VERSIONS, versions())
     else:
-        plain = json.loads(json.dumps(facts))
-        differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
-        refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
-        _refuse(folder, refused, known, plain)
-        if differ and grow is not None:
-            _refuse_beside_others(folder, differ, hold)
-            study = grow(study, plain)
-    done = len(study.get_trials(deepcopy=False))
-    # Drivers that share a study would all suggest the same from one seed.
-    own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
-    study.sampler = make_sampler(sampler, fold_seed(seed, own, done))
+        study = _with_its_facts(study, facts, folder, grow, hold)
+    study.sampler = make_sampler(sampler, _sampler_seed(study, seed, hold))
     return StudyStore(study, seed, hold)
 
 
+def _open_storage(folder: Path, storage: str | None, hold: Hold | None) -> optuna.storages.BaseStorage:
+    check_place(folder, storage)
+    if storage is None:
+        return open_journal(folder)
+    return open_database(storage, folder, None if hold is None else hold.check)
+
+
+def _sampler_seed(study: optuna.Study, seed: int, hold: Hold | None) -> int:
+    """Return a seed for the next trials of a study."""
+    done = len(study.get_trials(deepcopy=False))
+    # With the same seed, all drivers that share a study would suggest the same points.
+    own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
+    return fold_seed(seed, own, done)
+
+
+def _with_its_facts(
+    study: optuna.Study, facts: Mapping[str, object], folder: Path, grow: Grow | None, hold: Hold | None
+) -> optuna.Study:
+    """Return a study that is continued, or the one that `grow` puts in its place; refuse other facts."""
+    known = study.user_attrs[FACTS]
+    plain = json.loads(json.dumps(facts))
+    differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
+    refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
+    _refuse(folder, refused, known, plain)
+    if not differ or grow is None:
+        return study
+    _refuse_beside_others(folder, differ, hold)
+    return grow(study, plain)
+
+
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-    """Refuse to go on where these facts of a study are not what they were."""
+    """Refuse to continue a study if these facts have changed."""
     problems = [
         Problem(
             key,
@@ -103,20 +123,16 @@ def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: 
         for key in keys
     ]
     if problems:
-        hint = "give the study another name to begin anew, or another --output"
+        hint = "to start a new study, give it another name or another --output"
         problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
         raise StoreError(str(folder), problems)
 
 
 def _refuse_beside_others(folder: Path, differ: Sequence[str], hold: Hold | None) -> None:
-    """Refuse to change the space of a study while others run it."""
+    """Refuse to change the space of a study while other drivers run it."""
     others = [one for one in hold.living() if one != hold.driver] if hold is not None else []
     if others:
         who = ", ".join(other.words for other in others)
         rule = f"must stay as it is while {who} runs the study, but {', '.join(differ)} would change"
-        hint = "end that first, or run with the space that it has"
+        hint = "stop that run first, or run with the space of the study"
         raise StoreError(str(folder), [Problem("space", rule, hint)])
-
-
-def _quiet_optuna() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

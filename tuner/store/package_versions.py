@@ -1,4 +1,4 @@
-"""What numbers depend on beside the study: versions of packages, and the processor."""
+"""Finds the versions of packages and the processor, which change the numbers of a study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning",
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of packages that decide, and the name of the processor."""
+    """Return the versions of Python and of the recorded packages, and the name of the processor."""
     found = {"python": platform.python_version()}
     for package in _RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name; libraries choose their kernels by it."""
+    """Return the name of the processor. Libraries choose their kernels by the processor."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""Reads a study, also while another process writes it."""
+"""Reads a stored study. Another process may write it at the same time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from tuner.artifacts.layout import JOURNAL
 from tuner.errors import Problem, StoreError
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, read_journal
+from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
 from tuner.trials.schema import record_of
 from tuner.trials.stored import StoredStudy, TrialRecord
@@ -21,19 +22,19 @@ __all__ = ["check_exists", "read_points", "read_records"]
 
 
 def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
-    """Read a study, also while it runs.
+    """Read a study. It may be running.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     curves
-        Whether the records are to have their evaluations; a long study is read faster without.
+        Whether to read the evaluations of the trials. A long study is read faster without them.
 
     Raises
     ------
     StoreError
-        If the folder holds none.
+        If the folder has no study.
     """
     check_exists(folder)
     name, storage = stored_at(folder)
@@ -42,15 +43,15 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     try:
         study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
     except KeyError as error:
-        raise StoreError(storage, [Problem("", f"must hold the study {name!r}, but does not")]) from error
+        raise StoreError(storage, [Problem("", f"must have the study {name!r}, but does not")]) from error
     records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
     return _stored(study.study_name, study.directions[0], study.user_attrs, records)
 
 
 def read_points(folder: Path) -> dict[int, FrozenTrial]:
-    """Read the points of a study's trials by number: Optuna's params, each with its distribution.
+    """Read the points of a study's trials by number: Optuna's params with their distributions.
 
-    The trials have no values; `read_records` has those.
+    The trials that this function returns may have no values; `read_records` reads those.
     """
     name, storage = stored_at(folder)
     if storage is None:
@@ -68,10 +69,10 @@ def check_exists(folder: Path) -> None:
     Raises
     ------
     StoreError
-        If the folder holds none.
+        If the folder has no study.
     """
     if not store_exists(folder):
-        rule = "must be the folder of a study, but it has no journal.log"
+        rule = f"must be the folder of a study, but it has no {JOURNAL}"
         raise StoreError(
             str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
         )
@@ -80,7 +81,7 @@ def check_exists(folder: Path) -> None:
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
     studies = read_journal(folder / JOURNAL, curves=curves)
     if not studies:
-        raise StoreError(str(folder), [Problem("", "must hold a study, but its journal is empty")])
+        raise StoreError(str(folder), [Problem("", "must have a study, but its journal is empty")])
     study = studies[0]
     records = [record_of(trial) for trial in study.trials]
     return _stored(study.name, study.directions[0], study.attributes, records)

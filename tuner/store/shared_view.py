@@ -1,4 +1,4 @@
-"""What a driver learns of a study that others run too: pure functions of its trials and of who lives."""
+"""What a driver needs to know of a shared study: pure functions of the trials and of the living drivers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from tuner.trials.outcomes import Usage
 from tuner.trials.schema import DRIVER, USAGE_KEY, is_trial, record_of
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["News", "forsaken", "news_of", "searched", "waiting"]
+__all__ = ["News", "news_of", "searched", "waiting", "without_driver"]
 
 
 @dataclass(frozen=True)
 class News:
-    """How a study stands, with all that its drivers have done.
+    """State of a study with the work of all its drivers.
 
     Attributes
     ----------
     records
-        Of all trials. A trial that runs here is without what its attempt under way has held.
+        Records of all trials. Records of trials that run here do not have the usage of their current attempt.
     others
-        Those among them that are others', and have ended since the last news or run.
-    cut_off, waiting, searched
-        Numbers of trials that nobody runs; how many are queued, and how many the sampler has chosen.
+        Records of trials of other drivers that have ended since the last news.
+    interrupted
+        Numbers of interrupted trials, which no living driver runs.
+    waiting, searched
+        How many trials are queued, and how many the sampler has chosen.
     """
 
     records: Sequence[TrialRecord]
@@ -39,18 +41,18 @@ class News:
 def news_of(
     trials: Sequence[FrozenTrial], hold: Hold, here: Collection[int], ended: dict[int, TrialRecord]
 ) -> News:
-    """Return how a study stands.
+    """Return the state of a study.
 
     Parameters
     ----------
     trials
-        All that the study has.
+        All trials of the study.
     hold
-        What this process has of it.
+        The lock that this process holds.
     here
-        Numbers of the trials that run in this process, or are about to.
+        Numbers of the trials that this driver runs or is about to start.
     ended
-        Records of trials that had ended when news came last; is brought up to date.
+        Records of trials that had ended at the last call. They are updated in place.
     """
     records, others = [], []
     for trial in trials:
@@ -62,12 +64,12 @@ def news_of(
             if record.evaluations and record.driver != hold.driver.id:
                 others.append(record)
         records.append(record)
-    interrupted = [number for number in forsaken(trials, hold) if number not in here]
+    interrupted = [number for number in without_driver(trials, hold) if number not in here]
     return News(records, others, interrupted, waiting(trials), searched(trials))
 
 
-def forsaken(trials: Iterable[FrozenTrial], hold: Hold | None) -> list[int]:
-    """Return the numbers of trials that run under no other living driver."""
+def without_driver(trials: Iterable[FrozenTrial], hold: Hold | None) -> list[int]:
+    """Return the numbers of running trials that no other living driver runs."""
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     if hold is None or not hold.shared or not running:
         return [trial.number for trial in running]
@@ -76,17 +78,17 @@ def forsaken(trials: Iterable[FrozenTrial], hold: Hold | None) -> list[int]:
 
 
 def waiting(trials: Iterable[FrozenTrial]) -> int:
-    """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
+    """Return the number of queued trials: baselines, and hints of earlier studies."""
     return sum(trial.state == TrialState.WAITING for trial in trials)
 
 
 def searched(trials: Iterable[FrozenTrial]) -> int:
-    """Return how many trials the sampler has chosen, in whatever state."""
+    """Return the number of trials that the sampler has chosen, in any state."""
     return sum("name" not in trial.user_attrs and is_trial(trial) for trial in trials)
 
 
 def _without_attempt(trial: FrozenTrial) -> TrialRecord:
-    """Return a trial's record without what its last attempt has held."""
+    """Return a trial's record without the resource usage of its last attempt."""
     attributes: Mapping[str, object] = trial.user_attrs
     last = attributes.get(f"{USAGE_KEY}{attributes.get('attempts', 0)}")
     record = record_of(trial)

@@ -1,13 +1,13 @@
-"""A study whose space has changed goes on with all its trials.
+"""Moves a study to another space, with all its trials.
 
-Optuna fixes the choices of a dimension when a study begins, so the trials are copied into a new study, each
-as the point of the new space that its params are, and the old study is kept. The new one takes its place in
-one step, a file renamed or a transaction committed: until then nothing has changed, and what dies before
-leaves a half copy that the next attempt throws away.
+Optuna does not allow the choices of a dimension to change. So the trials are copied into a new study, and the
+old study is kept as a backup. In the copy, each trial is the point of the new space that its params give. The
+new study replaces the old one in one step: a file is renamed, or a transaction is committed. If the process
+is killed before that step, the old study is unchanged, and the next attempt deletes the incomplete copy.
 
-A trial whose params lie outside the new space stays on the leaderboard, and no sampler learns from it; so a
-space may also become smaller. What samplers note of trials for themselves is left behind, for it speaks of
-the old dimensions: TPE and GP need none of it, evolution (NSGA, CMA-ES) begins anew.
+A trial whose params are outside the new space stays on the leaderboard, but samplers do not learn from it. So
+a space may also become smaller. The notes that samplers add to trials are not copied, because they belong to
+the old dimensions. TPE and GP do not need them; evolutionary samplers (NSGA, CMA-ES) begin again.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from optuna.distributions import (
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.artifacts import layout
 from tuner.errors import TrialError
 from tuner.space import Int, Space, Value, short_name
 from tuner.store.database import open_database
-from tuner.store.journal import JOURNAL, open_journal
+from tuner.store.journal import open_journal
 from tuner.trials.schema import is_trial, params_of
 
 if TYPE_CHECKING:
@@ -42,29 +43,29 @@ if TYPE_CHECKING:
 
 __all__ = ["SPACE_FACT", "Growth"]
 
-#: How the facts of a study begin that tell its space, one for each param.
+#: First part of the names of the facts that describe the space, one for each param.
 SPACE_FACT = "space "
-#: System attributes that are no sampler's own notes.
-_KEPT = ("constraints", "fixed_params")
-#: Of the folder beside a journal, or at the end of a study's name in a database, where a copy is made.
+#: First parts of system attributes that are copied, because they are not notes of a sampler.
+_COPIED = ("constraints", "fixed_params")
+#: Name of the folder of an incomplete copy beside a journal, or the end of its study name in a database.
 _UNFINISHED = "growing"
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How a study is to go on in another space.
+    """Moves a study to another space.
 
     Attributes
     ----------
     folder, storage
-        Of the study; the URL of its database, None for a journal.
+        Folder of the study, and URL of its database (None for a journal).
     space
-        The new one.
+        The new space.
     point_of
-        From flat params to a point of it, None if they lie outside; so do those for which it raises
-        `TrialError`.
+        Function from flat params to a point of the new space. It returns None or raises `TrialError` if they
+        are outside.
     say
-        Is told in a line what was done.
+        Function that shows a line about the change.
     check
         See `tuner.store.database.open_database`.
     """
@@ -77,43 +78,43 @@ class Growth:
     check: Callable[[], None] | None = None
 
     def __call__(self, old: optuna.Study, facts: Mapping[str, Any]) -> optuna.Study:
-        """Put a copy of a study in its place, with all trials under their numbers, and return it.
+        """Replace a study with a copy in the new space. All trials keep their numbers. Return the copy.
 
         Parameters
         ----------
         old
-            The study, which this process holds.
+            The study. This process must hold its lock.
         facts
-            See `open_store`; of the new space.
+            Facts of the study with the new space; see `open_store`.
         """
         before = old.get_trials(deepcopy=False)
         changes = ", ".join(_changes(old.user_attrs["facts"], facts, before, self.space))
         after = [self._moved(trial) for trial in before]
         if self.storage is None:
-            new, kept = _replace_journal(old, self.folder, facts, after)
+            new, backup = _replace_journal(old, self.folder, facts, after)
         else:
-            new, kept = _replace_in_database(
+            new, backup = _replace_in_database(
                 old, open_database(self.storage, self.folder, self.check), facts, after
             )
         left = sum(_has_point(one) and not _has_point(same) for one, same in zip(before, after, strict=True))
-        outside = f", {left} of them now outside the space" if left else ""
+        outside = f", {left} of them are now outside the space" if left else ""
         self.say(
-            f"space: {changes or 'other conditions'}; {sum(map(is_trial, before))} trials go on{outside}; "
-            f"the study as it was: {kept}"
+            f"space: {changes or 'other conditions'}; {sum(map(is_trial, before))} trials are kept{outside}; "
+            f"backup of the study: {backup}"
         )
         return new
 
     def _moved(self, trial: FrozenTrial) -> FrozenTrial:
-        """Return a trial as the new space has it.
+        """Return a trial with its point in the new space.
 
-        One that was cut off before its params were written has never been run, and is suggested anew.
+        A trial that was interrupted before its params were written was never run. It gets a new suggestion.
         """
         params = params_of(trial.user_attrs)
         point: dict[str, Value] = {}
         if params:
             with suppress(TrialError):
                 point = dict(self.point_of(params) or {})
-        noted = {key: value for key, value in trial.system_attrs.items() if key.startswith(_KEPT)}
+        noted = {key: value for key, value in trial.system_attrs.items() if key.startswith(_COPIED)}
         if "fixed_params" in noted:
             noted["fixed_params"] = point
         begun: dict[str, Any] = {} if trial.state == TrialState.WAITING else point
@@ -136,29 +137,28 @@ class Growth:
 def _replace_journal(
     old: optuna.Study, folder: Path, facts: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> tuple[optuna.Study, str]:
-    """Write a new journal in the place of the old one; return its study, and the name of the backup."""
-    journal, unfinished = folder / JOURNAL, folder / f".{_UNFINISHED}"
+    """Replace the journal with a new one; return its study, and the name of the backup."""
+    journal, unfinished = folder / layout.JOURNAL, layout.new_journal_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     _copy(old, old.study_name, open_journal(unfinished), facts, trials)
-    names = (f"{journal.stem}.{number}{journal.suffix}" for number in count(1))
-    backup = next(name for name in names if not (folder / name).exists())
-    with journal.open("rb") as source, (unfinished / backup).open("wb") as copied:
+    backup = layout.free_backup(folder)
+    with journal.open("rb") as source, (unfinished / backup.name).open("wb") as copied:
         shutil.copyfileobj(source, copied)
         copied.flush()
         os.fsync(copied.fileno())
-    (unfinished / backup).replace(folder / backup)
-    (unfinished / JOURNAL).replace(journal)
+    (unfinished / backup.name).replace(backup)
+    (unfinished / layout.JOURNAL).replace(journal)
     shutil.rmtree(unfinished)
-    return optuna.load_study(study_name=old.study_name, storage=open_journal(folder)), backup
+    return optuna.load_study(study_name=old.study_name, storage=open_journal(folder)), backup.name
 
 
 def _replace_in_database(
     old: optuna.Study, database: RDBStorage, facts: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> tuple[optuna.Study, str]:
-    """Make a new study under the name of the old one; return it, and the name that the old one has now.
+    """Make a new study under the name of the old one; return it, and the new name of the old one as text.
 
-    A study that the user has named has no space in its name, so none is met.
+    The names that this function makes contain a space. Names from users cannot, so they do not conflict.
     """
     name, unfinished = old.study_name, f"{old.study_name} {_UNFINISHED}"
     known = optuna.get_all_study_names(database)
@@ -177,7 +177,7 @@ def _copy(
     facts: Mapping[str, Any],
     trials: Sequence[FrozenTrial],
 ) -> None:
-    """Make a study with the attributes of another one, other facts, and these trials."""
+    """Make a study with the attributes of another one, but with other facts and these trials."""
     new = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
     for key, value in {**old.user_attrs, "facts": dict(facts)}.items():
         new.set_user_attr(key, value)
@@ -185,7 +185,7 @@ def _copy(
 
 
 def _rename(database: RDBStorage, names: Mapping[str, str]) -> None:
-    """Rename studies at once, in order. Optuna has no way to; the name stands in one column of its tables."""
+    """Rename studies in order, in one transaction. Optuna cannot do this; the name is in a single column."""
     from sqlalchemy import text  # noqa: PLC0415  # most studies have a journal
 
     statement = text("UPDATE studies SET study_name = :after WHERE study_name = :before")
@@ -195,14 +195,14 @@ def _rename(database: RDBStorage, names: Mapping[str, str]) -> None:
 
 
 def _has_point(trial: FrozenTrial) -> bool:
-    """Whether a trial whose params are known is a point of its study's space, or will be once it begins."""
+    """Return whether a trial with params is a point of its study's space, or will be one when it starts."""
     return bool(params_of(trial.user_attrs) and (trial.params or trial.system_attrs.get("fixed_params")))
 
 
 def _changes(
     before: Mapping[str, Any], after: Mapping[str, Any], trials: Sequence[FrozenTrial], space: Space
 ) -> Iterator[str]:
-    """Say for each param what has changed; of a choice, not what has changed beside its options."""
+    """Yield a text for each param that has changed. For a choice it compares only the options."""
     old = {name: domain for trial in trials for name, domain in trial.distributions.items()}
     new = {parameter.name: parameter.domain for parameter in space.parameters}
     for fact in {**before, **after}:
@@ -210,7 +210,7 @@ def _changes(
         if fact not in before:
             yield f"{name} is new"
         elif fact not in after:
-            yield f"{name} is gone"
+            yield f"{name} is removed"
         elif before[fact] != after[fact]:
             domain = new[name]
             reference = isinstance(domain, Int) and domain.reference is not None
@@ -222,9 +222,9 @@ def _change(name: str, old: BaseDistribution | None, new: BaseDistribution | Non
     if isinstance(old, CategoricalDistribution) and isinstance(new, CategoricalDistribution):
         gained = [short_name(choice) for choice in new.choices if choice not in old.choices]
         lost = [short_name(choice) for choice in old.choices if choice not in new.choices]
-        words = {"gains": gained, "loses": lost}
-        yield from (f"{name} {verb} {', '.join(choices)}" for verb, choices in words.items() if choices)
+        changes = {"gains": gained, "loses": lost}
+        yield from (f"{name} {verb} {', '.join(choices)}" for verb, choices in changes.items() if choices)
     elif isinstance(old, numbers) and isinstance(new, numbers) and (old.low, old.high) != (new.low, new.high):
         yield f"{name} from {old.low:g}..{old.high:g} to {new.low:g}..{new.high:g}"
     elif old is None or old != new:
-        yield f"{name} is another"
+        yield f"{name} has changed"

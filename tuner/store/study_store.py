@@ -1,4 +1,4 @@
-"""The trials of a study, from their first word to their last; each is told once."""
+"""Writes the trials of a study to its store. The end of each trial is written exactly once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.sampling.samplers import exhaustive_sampler
 from tuner.space import Space, Value
-from tuner.store.journal import at_once
+from tuner.store.journal import batched_writes
 from tuner.store.locking.drivers import Hold
-from tuner.store.shared_view import News, forsaken, news_of, searched, waiting
+from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
 from tuner.trials.constraints import Constraint, quantities
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
@@ -43,28 +43,29 @@ __all__ = ["Asked", "StudyStore"]
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
-#: Points in a row that may be refused; with so many, a space is nearly all impossible.
+#: Largest number of refused points in a row. After so many, nearly the whole space must be infeasible.
 MOST_REFUSED = 200
-#: Points in a row that may be known before another sampler is asked; and then, in a space without end.
+#: Number of known points in a row after which another sampler is used, and number of further known points in
+#: a row after which an infinite space counts as tried.
 MOST_REPEATED, MOST_DRAWN = 10, 100
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial that is to be run: new, or cut off earlier and run again.
+    """A trial to run: a new one, or an interrupted or paused one that continues.
 
     Attributes
     ----------
     number
-        In the store.
+        Trial number.
     params
         Flat params.
     name
-        Of a baseline; None for a trial that the sampler chose.
+        Name of a baseline, None for a trial of the sampler.
     seeds
-        One per fold.
+        Seeds, one for each fold.
     queued
-        Whether it stood in the queue: a baseline, or a hint of an earlier study.
+        Whether the trial comes from the queue: a baseline, or a hint of an earlier study.
     """
 
     number: int
@@ -78,34 +79,34 @@ _Args = ParamSpec("_Args")
 _Given = TypeVar("_Given")
 
 
-def _at_once(
+def _batched(
     method: Callable[Concatenate[StudyStore, _Args], _Given],
 ) -> Callable[Concatenate[StudyStore, _Args], _Given]:
-    """Let all that a method writes reach the disk together."""
+    """Decorate a method so that it waits for the disk once for all its writes."""
 
     @wraps(method)
     def written(self: StudyStore, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Given:
-        with at_once(self.study._storage):  # noqa: SLF001  # Optuna has no public way to its storage
+        with batched_writes(self.study._storage):  # noqa: SLF001  # Optuna has no public way to its storage
             return method(self, *args, **kwargs)
 
     return written
 
 
 def _accept(params_of: Mapping[str, Value]) -> None:
-    """Refuse nothing."""
+    """Accept every point."""
 
 
 class StudyStore:
-    """The trials of one study, written by one process.
+    """The trials of one study, as one driver reads and writes them.
 
     Parameters
     ----------
     study
-        The Optuna study; its storage is the truth.
+        The Optuna study.
     seed
-        Root of the trials' seeds.
+        Seed of the study, from which the seeds of trials are derived.
     hold
-        What this process has of the study; None: nobody else writes it.
+        The lock of the study that this process holds, None if no other process can write the study.
     """
 
     def __init__(self, study: optuna.Study, seed: int, hold: Hold | None = None) -> None:
@@ -127,7 +128,7 @@ class StudyStore:
     def add_baselines(
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
     ) -> None:
-        """Queue baselines (name, params, point in the space or None) that the store does not have yet."""
+        """Queue the baselines (name, params, point in the space or None) that are not in the store yet."""
         known = {trial.user_attrs.get("name") for trial in self.study.get_trials(deepcopy=False)}
         for name, params, point in baselines:
             if name not in known:
@@ -136,7 +137,7 @@ class StudyStore:
     def add_result(
         self, point: Mapping[str, Value], space: Space, summary: Summary, *, origin: Mapping[str, object]
     ) -> None:
-        """Tell the sampler what a point was worth elsewhere; see `tuner.preparation.warm_start`."""
+        """Add the result of an earlier study for the sampler; see `tuner.preparation.warm_start`."""
         self.study.add_trial(
             create_trial(
                 values=self._values(summary),
@@ -148,16 +149,16 @@ class StudyStore:
         )
 
     def interrupted(self) -> list[int]:
-        """Return the numbers of the trials that a dead process left running."""
+        """Return the numbers of interrupted trials: their state is running, but their driver has ended."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         paused = {trial.number for trial in running if trial.user_attrs.get(PAUSE_KEY)}
-        return [number for number in forsaken(running, self._hold) if number not in paused]
+        return [number for number in without_driver(running, self._hold) if number not in paused]
 
     def paused(self) -> dict[int, Pause]:
-        """Return the trials that rest, by number, and where; not those of another living driver."""
+        """Return where each paused trial is paused, by number, without trials of other living drivers."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self._ids.update({trial.number: trial._trial_id for trial in running})  # noqa: SLF001  # as in `_begin`
-        mine = set(forsaken(running, self._hold))
+        mine = set(without_driver(running, self._hold))
         return {
             trial.number: Pause(**trial.user_attrs[PAUSE_KEY])
             for trial in running
@@ -165,18 +166,18 @@ class StudyStore:
         }
 
     def turn(self) -> AbstractContextManager[None]:
-        """Keep other drivers of the study from beginning a trial meanwhile."""
+        """Return a context in which no other driver of the study can start a trial."""
         return self._hold.turn() if self._hold is not None else nullcontext()
 
     def news(self, here: Collection[int]) -> News:
-        """Return how a study that others run too stands; see `tuner.store.shared_view.news_of`."""
-        assert self._hold is not None, "only who shares a study asks for news"
+        """Return the state of a shared study; see `tuner.store.shared_view.news_of`."""
+        assert self._hold is not None, "only a driver that shares a study asks for news"
         trials = self.study.get_trials(deepcopy=False)
         self._note_points(trials)
         return news_of(trials, self._hold, here, self._ended)
 
     def _note_points(self, trials: Iterable[FrozenTrial]) -> None:
-        """Note which points are tried, for none to be tried twice."""
+        """Record the points of trials, so that no point is tried twice."""
         for trial in trials:
             if trial.number not in self._keyed and trial.params:
                 self._keyed.add(trial.number)
@@ -184,31 +185,32 @@ class StudyStore:
                     self._known[_key(trial)] = trial.number
 
     def n_waiting(self) -> int:
-        """Return how many queued trials have not begun: baselines, and hints of earlier studies."""
+        """Return the number of queued trials: baselines, and hints of earlier studies."""
         return waiting(self.study.get_trials(deepcopy=False))
 
     def n_searched(self) -> int:
-        """Return how many trials the sampler has chosen, in whatever state."""
+        """Return the number of trials that the sampler has chosen, in any state."""
         return searched(self.study.get_trials(deepcopy=False))
 
-    @_at_once
+    @_batched
     def ask(self, space: Space, n_folds: int, finish: Finish, refuse: Refuse = _accept) -> Asked | None:
-        """Begin the next trial: the next queued one, or a point that no trial has had.
+        """Begin the next trial: the next queued one, or a point that no trial had.
 
-        A point that was tried before is told with its known result, which is no trial, and another one is
-        asked for; after a few of those the sampler is passed over for one that finds new points.
+        If the sampler suggests a point that was tried before, the known result is reported to it as a
+        duplicate, and the sampler suggests another point. After `MOST_REPEATED` duplicates in a row, another
+        sampler that finds new points is used.
 
         Parameters
         ----------
         space
-            What may be suggested.
+            Space of the points.
         n_folds
-            Number of seeds the trial needs.
+            Number of folds, and so of seeds.
         finish
-            Function from suggested params to the trial's full params.
+            Function from suggested params to complete params.
         refuse
-            Function from full params to why they cannot work, None if they may. A refused point is told
-            as infeasible, which is no trial, and another one is asked for.
+            Function from complete params to the reason why they are infeasible, None if they are feasible. An
+            infeasible point is reported as such, and the sampler suggests another point.
 
         Returns
         -------
@@ -218,14 +220,14 @@ class StudyStore:
         Raises
         ------
         SearchError
-            If one point after another is refused.
+            If `MOST_REFUSED` points in a row are infeasible.
         """
         reason, n_refused, n_repeated = None, 0, 0
         while n_refused < MOST_REFUSED:
             with self._sampler(space, n_repeated):
                 trial = self.study.ask()
                 params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
-            if params is not None:  # not queued: a point of the sampler's
+            if params is not None:  # not queued: the sampler suggested the point
                 known = self._known.get(_key(trial))
                 if known is not None:
                     self._repeat(trial, params, known)
@@ -239,12 +241,12 @@ class StudyStore:
                     n_refused += 1
                     continue
             return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
-        msg = f"the last {MOST_REFUSED} points that the sampler chose cannot work; the last one: {reason}"
+        msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
     @contextmanager
     def _sampler(self, space: Space, n_repeated: int) -> Iterator[None]:
-        """Let another sampler choose, once the study's own has given so many known points."""
+        """Replace the study's sampler in this context after `MOST_REPEATED` known points in a row."""
         own = self.study.sampler
         if n_repeated >= MOST_REPEATED:
             seed = fold_seed(self._seed, {}, len(self._known) + n_repeated)
@@ -255,7 +257,7 @@ class StudyStore:
             self.study.sampler = own
 
     def _repeat(self, trial: Trial, params: Mapping[str, Value], known: int) -> None:
-        """Tell a point that was tried before, with what is known of it, so that the sampler learns."""
+        """Report a duplicate with the known result, so that the sampler learns that it was tried."""
         trial.set_user_attr("params", dict(params))
         trial.set_user_attr(REPEATS, known)
         before = self.study.get_trials(deepcopy=False)[known]
@@ -272,10 +274,10 @@ class StudyStore:
         self.study.tell(trial, state=TrialState.FAIL)
         self._known[_key(trial)] = trial.number
 
-    @_at_once
+    @_batched
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
-        """Begin a cut-off or resting trial again, under its number, with its params and seeds."""
-        trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to take up a running trial
+        """Begin the next attempt of an interrupted or paused trial, with the same params and seeds."""
+        trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to resume a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
         if self._frozen(number).user_attrs.get(PAUSE_KEY):
             self._note(number, **{PAUSE_KEY: None})
@@ -286,14 +288,14 @@ class StudyStore:
         driver = self._hold.driver.id if self._hold is not None and self.shared else ""
         if attributes.get(DRIVER, "") != driver:
             trial.set_user_attr(DRIVER, driver)
-        self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # spares a look-up in the storage for each report
+        self._ids[trial.number] = trial._trial_id  # noqa: SLF001  # avoids a look-up in the storage for each report
         params = params_of(attributes)
         if not params:
             params = finish(self._suggest(space, trial))
             trial.set_user_attr("params", params)
         elif "seeds" not in attributes:
             if self._frozen(trial.number).system_attrs.get("fixed_params"):
-                self._suggest(space, trial)  # so that the sampler learns from a baseline in the space
+                self._suggest(space, trial)  # lets the sampler learn from a baseline in the space
             params = finish(params)
             trial.set_user_attr("params", params)
         if trial.params:
@@ -310,72 +312,79 @@ class StudyStore:
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
         try:
             return space.suggest(trial)
-        except ValueError as error:  # Optuna's own, about a dimension that is not what it was
+        except ValueError as error:  # Optuna refuses a dimension that has changed
             rule = f"must stay as it was when the study began, but {error}"
-            hint = "give the study another name to begin anew, or another --output"
+            hint = "to start a new study, give it another name or another --output"
             raise StoreError(self.study.study_name, [Problem("space", rule, hint)]) from error
 
     def attempts(self, number: int) -> int:
-        """Return how often the trial was begun."""
+        """Return the number of attempts of a trial."""
         return int(self._frozen(number).user_attrs.get("attempts", 0))
 
-    @_at_once
+    @_batched
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
-        """Write one evaluation of a running trial. Written again after a restart, it replaces the old one."""
+        """Write one evaluation of a running trial.
+
+        If a later attempt writes it again, it replaces the old one.
+        """
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
         key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
-        # Optuna has no curves of several objectives, and TPE stumbles over a stopped trial that has one.
+        # Optuna has no intermediate values with several objectives, and TPE fails on a stopped trial with
+        # some.
         if not self._further:
             storage.set_trial_intermediate_value(trial_id, step, evaluation.metrics[objective])
 
     def describe(self, description: Mapping[str, object]) -> None:
-        """Write what the study's data and folds are, for people, in place of what was written before."""
+        """Write the description of the study's data and folds, for people. It replaces the earlier one."""
         if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
             self.study.set_user_attr("description", dict(description))
 
     def note_usage(self, number: int, usage: Usage) -> None:
-        """Write what this attempt at a running trial has held so far, in place of what was written before."""
+        """Write the resource usage of a running trial's current attempt so far.
+
+        It replaces the earlier one.
+        """
         self._note(number, **{f"{USAGE_KEY}{self._attempts[number]}": asdict(usage)})
 
     def note_attempt(self, number: int, attempt: Attempt) -> None:
-        """Write where this attempt at a running trial runs, or what became of it."""
+        """Write where the current attempt of a running trial runs, or how it ended."""
         self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
 
-    @_at_once
+    @_batched
     def pause(self, number: int, pause: Pause) -> None:
-        """Write that a running trial rests, until it is begun again or told."""
+        """Write that a running trial is paused. It stays paused until its next attempt or its end."""
         self._note(number, **{PAUSE_KEY: asdict(pause)})
 
-    @_at_once
+    @_batched
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
-        """Tell a trial that made every planned evaluation."""
+        """Write the end of a trial that made all planned evaluations."""
         self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
         known = self._frozen(number).constraints if self._constraints else {}
         for key, excess in self._excesses(summary).items():
-            if key not in known:  # a driver killed just before it told the trial has written some
+            if key not in known:  # a driver that was killed at this point may have written some already
                 Trial(self.study, self._ids[number]).set_constraint(key, excess)
         self.study.tell(number, self._values(summary))
 
     def _values(self, summary: Summary) -> list[float]:
-        """Return a complete trial's objectives, the first one first."""
+        """Return the objectives of a complete trial, the first one first."""
         taken = quantities(summary)
         return [summary.mean, *(taken[name] for name in self._further)]
 
     def _excesses(self, summary: Summary) -> dict[str, float]:
-        """Return by how much a trial leaves each of its bounds."""
+        """Return by how much a trial violates each constraint; at most 0 if it satisfies the constraint."""
         return {str(constraint): constraint.excess(summary) for constraint in self._constraints}
 
-    @_at_once
+    @_batched
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
-        """Tell a trial that failed."""
+        """Write the end of a trial that failed."""
         self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
         self.study.tell(number, state=TrialState.FAIL)
 
-    @_at_once
+    @_batched
     def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
-        """Tell a trial that was stopped early; its curve stays."""
+        """Write the end of a trial that was stopped early. It keeps its learning curves."""
         self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())
         self.study.tell(number, state=TrialState.PRUNED)
 
@@ -384,10 +393,10 @@ class StudyStore:
             self.study._storage.set_trial_user_attr(self._ids[number], key, value)  # noqa: SLF001  # as in `report`
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self.study._storage.get_trial(self._ids[number])  # noqa: SLF001  # by number, not by a scan
+        return self.study._storage.get_trial(self._ids[number])  # noqa: SLF001  # a look-up by id, without a scan of all trials
 
     def is_settled(self) -> bool:
-        """Whether further trials can gain no more than noise; see `tuner.sampling.terminator`."""
+        """Return whether further trials can gain only noise; see `tuner.sampling.terminator`."""
         from tuner.sampling.terminator import is_settled  # noqa: PLC0415  # torch
 
         objective = str(self.study.user_attrs["facts"]["objective"])
@@ -395,10 +404,10 @@ class StudyStore:
         return is_settled(trials, objective, self.study.direction, self._seed)
 
     def records(self) -> list[TrialRecord]:
-        """Return all trials, by number."""
+        """Return the records of all trials by number."""
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
 
 def _key(trial: Trial | FrozenTrial) -> str:
-    """Return a point in a form that can be looked up."""
+    """Return the point of a trial as text, to look it up."""
     return json.dumps(trial.params, sort_keys=True)

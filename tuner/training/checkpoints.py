@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import pickle
 import random
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +23,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Trainer
 
+from tuner.artifacts.atomic import replaced_file
 from tuner.trials.records import Evaluation, Users
 
 __all__ = ["Checkpoint", "Generators", "read_checkpoint"]
@@ -100,8 +99,8 @@ class Checkpoint:
 
     def epoch_ended(self, trainer: Trainer) -> None:
         """Keep the state of a fit; its callbacks let `describe` add to Lightning's checkpoint."""
-        with self._kept():
-            trainer.save_checkpoint(self._unfinished)
+        with self._kept() as unfinished:
+            trainer.save_checkpoint(unfinished)
 
     def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
         """Add to Lightning's checkpoint what has been measured.
@@ -130,32 +129,24 @@ class Checkpoint:
         self.fold, self.epoch = self.fold + 1, 0
         content: dict[str, Any] = {}
         self.describe(content, epoch=0, users=None)
-        with self._kept():
-            torch.save(content, self._unfinished)
+        with self._kept() as unfinished:
+            torch.save(content, unfinished)
 
     @property
     def lightning(self) -> str | None:
         """Where Lightning finds the fit to go on from; None if the fold begins anew."""
         return str(self.path) if self.epoch else None
 
-    @property
-    def _unfinished(self) -> Path:
-        # Of this process: one that was cut off with its machine may still be writing.
-        return self.path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.tmp")
-
     @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Put what is written in place of the last state. If it cannot be written that one stays."""
+    def _kept(self) -> Iterator[Path]:
+        """Give a path to write to, and replace the last state. If that fails, the last state stays."""
         self._kept_at = time.monotonic()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            yield
-            os.replace(self._unfinished, self.path)  # noqa: PTH105  # atomic by its documentation
+            with replaced_file(self.path) as unfinished:
+                yield unfinished
             self.on_kept()
         except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
             logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
-            with suppress(OSError):
-                self._unfinished.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, every: float, pauses_at: tuple[int, ...] = ()) -> Checkpoint:

@@ -154,12 +154,12 @@ class Stop:
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the record as JSON types."""
         return {**asdict(self), "evidence": dict(self.evidence)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Stop:
-        """Read what `to_plain` gave."""
+        """Read a record that `to_plain` returned."""
         return cls(**plain)
 
 

@@ -1,3 +1,3 @@
-"""A module for each thing that a user asks for."""
+"""The work behind each command of `tuner`, one module for each."""
 
 __all__: list[str] = []

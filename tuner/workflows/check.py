@@ -1,9 +1,9 @@
-"""`tuner check`: find what cannot work before anything is spent. Without Ray.
+"""`tuner check`: finds configurations that cannot work, before a search spends time on them. It needs no Ray.
 
-After the study, the data, the space and the baselines have been checked, models are built and run for one
-training batch and one recommendation on a slice of the user's own data: so many that every option of every
-choice, and every pair of options that can stand together, has been tried. Then a few are measured on all of
-the data (`tuner.workflows.estimate`).
+It first checks the study, the data, the space and the baselines. Then it builds models and runs each for one
+training batch and one recommendation on a slice of the user's data. These models cover every option of every
+choice, and every pair of options that can occur together. Finally it measures the cost of a few
+configurations on all of the data (`tuner.workflows.estimate`).
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ __all__ = [
     "slice_fold",
 ]
 
-#: Users whose data a trial run uses.
+#: Number of users in the slice.
 SLICE_USERS = 64
-#: Random points that are looked through for pairs of options; a pair that none has is too rare to matter.
+#: Number of random points searched for pairs of options. A pair that none of them has is too rare to matter.
 DRAWS = 3000
 
 Flat = dict[str, Value]
@@ -57,23 +57,23 @@ Pair = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found.
+    """Result of a check.
 
     Attributes
     ----------
     n_points
-        Configurations that were built and run.
+        Number of configurations that were built and run.
     n_options, n_pairs
-        Options, and pairs of options, that these cover.
+        Number of options, and of pairs of options, that these configurations cover.
     regions
-        Impossible regions of the space, which a search never tries: the rule, and the share of random
-        points that break it.
+        Infeasible regions of the space, which a search never tries: the rule, and the share of random points
+        that violate it.
     problems
-        One for each configuration that failed, each cause once.
+        A problem for each configuration that failed. Each cause is given once.
     estimates
-        What the smallest, the median and the largest configuration cost; none where some failed.
+        Cost of the smallest, the median and the largest configuration; empty if a configuration failed.
     seconds
-        That the runs took.
+        Wall time of the check in seconds.
     """
 
     n_points: int
@@ -86,7 +86,7 @@ class Checked:
 
 
 def check(study: Study, say: Callable[[str], None]) -> Checked:
-    """Check a study with its data, and try its space on a slice of them.
+    """Check a study with its data, and try its space on a slice of the data.
 
     Raises
     ------
@@ -99,20 +99,20 @@ def check(study: Study, say: Callable[[str], None]) -> Checked:
         if difference is not None:
             label = prepared.plan.objective
             say(
-                f"fold {fold.index + 1}: {len(fold.users):,} test users tell models apart that differ by "
-                f"{difference:.4f} in {label} or more"
+                f"fold {fold.index + 1}: {len(fold.users):,} test users can distinguish models that differ "
+                f"by {difference:.4f} in {label} or more"
             )
-    shared = len(pickle.dumps(prepared.folds, protocol=5))  # as Ray's object store has them
+    shared = len(pickle.dumps(prepared.folds, protocol=5))  # Ray's object store holds the same bytes
     say(f"folds in memory: {size(shared)}, one copy on each node for all its trials")
     return _try_space(prepared)
 
 
 def detectable_difference(fold: Fold, plan: Plan) -> float | None:
-    """Return the difference in the objective that a paired test on a fold's users finds 4 times out of 5.
+    """Return the smallest difference in the objective that a fold's users show with a power of 80 %.
 
-    From the spread of the popular model's per-user values, at the 5 % level, for n users and a correlation
-    r = 0.5 between two models: ``2.8 * sd * sqrt(2 * (1 - r) / n)``, which is ``2.8 * sd / sqrt(n)``. None
-    for an objective that is no mean over users.
+    The test is paired, at the 5 % level. With the spread sd of the popular model's per-user values, n users,
+    and a correlation r = 0.5 between two models, it is ``2.8 * sd * sqrt(2 * (1 - r) / n)``, which is ``2.8 *
+    sd / sqrt(n)``. None if the objective is not a mean over users.
     """
     metric = next(metric for metric in plan.metrics if metric.label == plan.objective)
     measure = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
@@ -125,10 +125,10 @@ def detectable_difference(fold: Fold, plan: Plan) -> float | None:
 
 
 def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:
-    """Return few points that together have every option of every choice, and every pair that can be met.
+    """Return few points that together have every option of every choice, and every pair that can occur.
 
-    Greedy over random points: one that adds nothing new is passed over. Pairs are those of models, losses,
-    module types and attention flags; of other choices each option is met once.
+    The choice is greedy over random points: a point that adds nothing new is skipped. Pairs are formed among
+    models, losses, module types and attention flags. Of other choices each option occurs at least once.
     """
     generator = random.Random(seed)
     points: list[Flat] = []
@@ -148,7 +148,7 @@ def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], 
 
 
 def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tuple[Problem, float], ...]:
-    """Return the rules that random points of the space break, each with an example and its share."""
+    """Return the rules that random points violate, each with an example and its share of the points."""
     generator = random.Random(seed)
     found: dict[str, list[Problem]] = {}
     for _ in range(draws):
@@ -159,13 +159,13 @@ def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tu
 
 
 def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
-    """Return the fold with only some of its test users, and the interactions of as many users to train on."""
+    """Return a small fold: `n_users` of the test users, and the train interactions of as many users."""
     users = fold.users[:n_users]
     internal = fold.train.user_id_map.convert_to_internal(users, strict=False)
     frame = fold.train.interactions.df
     rest = [user for user in frame[Columns.User].unique() if user not in set(internal)]
-    kept = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
-    train = fold.train.filter_interactions(np.flatnonzero(kept.to_numpy()))
+    in_slice = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
+    train = fold.train.filter_interactions(np.flatnonzero(in_slice.to_numpy()))
     test = fold.test[fold.test[Columns.User].isin(users)]
     return replace(fold, train=train, test=test, users=users)
 
@@ -217,7 +217,7 @@ def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
     """Build the model, fit it on one batch and recommend."""
     model = build_model(params)
     if plan.fast:
-        accelerate(model)  # as trials do
+        accelerate(model)  # trials do so, too
     if isinstance(model, TransformerModelBase):
         trainer = model._trainer  # noqa: SLF001  # there is no public way to shorten an epoch
         trainer.limit_train_batches = 1

@@ -1,8 +1,9 @@
-"""What configurations cost: measured on a few real training steps, before a search spends hours.
+"""Measures what configurations cost with a few real training steps, before a search spends hours.
 
-The smallest, the median and the largest of random configurations are built on the user's own fold, trained
-for a few batches and let recommend to some users, with a trial's threads and allocator. Times are those of
-a step times the steps of an epoch; memory is the process's peak.
+Random configurations are ordered by their work. The smallest, the median and the largest are trained on the
+user's newest fold for a few batches, and recommend to some users, with the threads and the allocator of a
+trial. The time of an epoch is the time of a step multiplied by the number of steps. Memory is the peak of the
+process.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ __all__ = [
     "points_by_work",
 ]
 
-#: Random points among which the smallest and the largest are looked for.
+#: Number of random points to choose from.
 DRAWS = 300
-#: Training steps that are timed, after a first one, and seconds after which fewer will do.
+#: Number of training steps to time after the first one, and seconds after which fewer are enough.
 STEPS, ENOUGH_SECONDS = 4, 3.0
-#: Multiplications of a step (`tuner.models.cost`) from which parts of its batch are measured on a CPU.
+#: Multiplications in a step (`tuner.models.cost`) above which a CPU measures only parts of the batch.
 LONG_STEP = 3e10
-#: Test users that the timed recommendation is for.
+#: Number of test users in the timed recommendation.
 USERS = 256
 
 Flat = dict[str, Value]
@@ -67,7 +68,7 @@ Transformer: TypeAlias = TransformerModelBase[Any]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one configuration costs.
+    """Cost of one configuration.
 
     Attributes
     ----------
@@ -76,15 +77,16 @@ class Estimate:
     params
         Flat params.
     n_parameters
-        Trainable parameters.
+        Number of trainable parameters.
     peak_memory, peak_gpu_memory
-        Bytes; of the process, and of tensors on a GPU, None without one.
+        Peak memory of the process, and of tensors on a GPU (None without a GPU), in bytes.
     epoch_seconds
-        One epoch of training on the largest fold.
+        Time of one epoch of training on the newest fold.
     evaluation_seconds
-        One evaluation: recommend to all test users of the fold.
+        Time of one evaluation: to recommend to all test users of the fold.
     trial_seconds
-        All folds with all epochs and evaluations of the study, as if each fold were this one.
+        Time of all folds with all epochs and evaluations of the study, if each fold costs as much as this
+        one.
     """
 
     size: str
@@ -100,7 +102,8 @@ class Estimate:
 def estimates(prepared: Prepared) -> list[Estimate]:
     """Measure the smallest, the median and the largest configuration of a study's space on its newest fold.
 
-    Configurations are ordered by `tuner.models.cost`. Empty if no model of the space is trained by steps.
+    Configurations are ordered by `tuner.models.cost`. The list is empty if no model of the space is a
+    transformer.
     """
     fold = prepared.folds[-1]
     training = prepared.study.training
@@ -143,7 +146,7 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     Raises
     ------
     TrialError
-        If it fails.
+        If the model cannot be built, trained, or used to recommend.
     """
     fitted = _fit_in_parts(params, fold, plan) if _is_long(params, fold) else _fit(params, fold, plan)
     with boundary("recommend"):
@@ -164,7 +167,7 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A model after a few steps, the seconds of an epoch of such, and the peak of the process in bytes."""
+    """A model after a few steps, the seconds of an epoch, and the peak memory of the process in bytes."""
 
     model: Transformer
     epoch_seconds: float
@@ -177,7 +180,7 @@ def _fit(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
     reset_peak()
     model = build_model(params)
     if not isinstance(model, TransformerModelBase):
-        msg = f"must be a model that is trained by steps, but is {params.get('cls')}"
+        msg = f"must be a transformer to be estimated, but is {params.get('cls')}"
         raise TrialError(msg)
     precision = set_precision(model, plan.precision)
     if plan.fast:
@@ -192,16 +195,16 @@ def _fit(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
 
 
 def _is_long(params: Mapping[str, Value], fold: Fold) -> bool:
-    """Tell whether one step would keep a CPU busy for longer than a check may take."""
+    """Return whether one step would take a CPU longer than a check may take."""
     work = work_of(params, len(fold.catalog))
     return work is not None and work.amount > LONG_STEP and not torch.cuda.is_available()
 
 
 def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
-    """Train with an eighth and then a quarter of the batch instead of the whole.
+    """Train with an eighth and then with a quarter of the batch instead of the whole batch.
 
-    Where steps are long an epoch of smaller batches takes as long. Memory grows with the batch by a line,
-    which the two measure.
+    If steps are long, an epoch of smaller batches takes about as long as one of whole batches. Memory grows
+    linearly with the batch, and the two measurements give the line.
     """
     sessions = fold.train.user_id_map.external_ids.size
     batch = min(int(str(complete_params(params)["batch_size"])), sessions)
@@ -215,7 +218,7 @@ def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitte
 
 
 def described(params: Mapping[str, Value]) -> str:
-    """Return what decides the work of a step, as far as the params say it."""
+    """Return the params that decide the work of a step as text, without those that are not set."""
     names = ("n_blocks", "n_factors", "session_max_len", "batch_size", "loss")
     return " ".join(
         [short(params["cls"]), *(f"{name}={short(params[name])}" for name in names if name in params)]
@@ -223,40 +226,40 @@ def described(params: Mapping[str, Value]) -> str:
 
 
 def points_by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
-    """Return random configurations of transformers that can work, in the order of their work."""
+    """Return random feasible configurations of transformers, the least work first."""
     generator = random.Random(seed)
     drawn = (sample(space, generator) for _ in range(DRAWS))
     return ordered_by_work((flat for flat in drawn if not infeasible(flat)), n_items)
 
 
 def ordered_by_work(points: Iterable[Flat], n_items: int) -> list[Flat]:
-    """Return those that are trained by steps, in the order of their work."""
+    """Return the transformers among configurations, the least work first."""
     found = [(work.amount, flat) for flat in points if (work := work_of(flat, n_items)) is not None]
     found.sort(key=itemgetter(0))
     return [flat for _, flat in found]
 
 
 class _Steps(Callback):
-    """Times the first steps of a fit and ends it then."""
+    """Times the first steps of a fit, then ends the fit."""
 
     def __init__(self) -> None:
         self.began: list[float] = []
         self.n_batches = 0
 
     def __deepcopy__(self, _memo: dict[int, object]) -> _Steps:
-        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        """Return itself: RecTools copies its trainer at each fit, and the copy must report to this object."""
         return self
 
     @property
     def seconds(self) -> float:
-        """Of one step, its batch included; of the first one only where there is no other."""
+        """Median seconds of a step, its batch included. The first step counts only if there is no other."""
         times = [end - begin for begin, end in zip(self.began, self.began[1:], strict=False)]
         return median(times[1:] or times)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Note how many steps an epoch has, and when the first one begins."""
+        """Record how many steps an epoch has, and when the first one begins."""
         self.n_batches = int(trainer.num_training_batches)
-        trainer.fit_loop.min_epochs = 0  # lets an epoch end before its last step
+        trainer.fit_loop.min_epochs = 0  # so that an epoch may end before its last step
         self.began.append(time.perf_counter())
 
     def on_train_batch_end(
@@ -267,7 +270,7 @@ class _Steps(Callback):
         batch: object,  # noqa: ARG002  # as above
         batch_idx: int,
     ) -> None:
-        """Note when a step ends, and end the fit when enough is known."""
+        """Record when a step ends, and end the fit after enough steps or seconds."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.began.append(time.perf_counter())

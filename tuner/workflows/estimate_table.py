@@ -1,4 +1,4 @@
-"""Estimates as text: what a configuration costs, and the whole study on this machine."""
+"""Writes estimates as text: the cost of configurations, and of the whole study on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["draw_estimates"]
 
 
 def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
-    """Return estimates as text for a person, and what they say of the study on this machine."""
+    """Return a table of estimates, and the expected cost of the study on this machine."""
     header = ["configuration", "parameters", "memory", "GPU memory", "epoch", "evaluation", "trial", "which"]
     rows = [
         [
@@ -38,23 +38,23 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
     return (
         f"estimates, from a few steps on the newest fold:\n"
         f"{aligned(header, rows, text=('configuration', 'which'))}\n"
-        f"{n_trials} trials of the median kind, {at_once} at once on this machine: about {whole}"
-        f"{_kept_words(found, study, at_once)}"
+        f"{n_trials} trials of the median configuration, {at_once} at once on this machine: about {whole}"
+        f"{_retained_text(found, study, at_once)}"
     )
 
 
-def _kept_words(found: Sequence[Estimate], study: Study, at_once: int) -> str:
-    """Say what disk kept models take at most: weights and the two moments of Adam, four bytes each."""
+def _retained_text(found: Sequence[Estimate], study: Study, at_once: int) -> str:
+    """Return the most disk space that retained models take: weights and two moments of Adam, 4 bytes each."""
     n_best = study.training.keep_checkpoints
     if not n_best:
         return ""
     largest = 12 * max(one.n_parameters for one in found)
     whole = size((n_best + at_once) * study.folds.n_folds * largest)
-    return f"\nkeep_checkpoints: at most {whole} on disk, {size(largest)} for a fold of the largest kind"
+    return f"\nkeep_checkpoints: at most {whole} on disk; a fold of the largest model takes {size(largest)}"
 
 
 def _share(found: Sequence[Estimate], resources: Resources) -> float:
-    """Return a trial's share of a GPU; with ``auto`` the one that these estimates speak for."""
+    """Return a trial's share of a GPU; with ``auto``, the share that these estimates give."""
     if resources.gpus_per_trial != "auto":
         return resources.gpu_share
     peak = max((one.peak_gpu_memory or 0 for one in found), default=0)
@@ -62,7 +62,7 @@ def _share(found: Sequence[Estimate], resources: Resources) -> float:
 
 
 def _at_once(resources: Resources, share: float) -> int:
-    """Return how many trials this machine has room for, each with a share of a GPU."""
+    """Return how many trials this machine can run at once, each with a share of a GPU."""
     fits = (os.cpu_count() or 1) / resources.cpus_per_trial
     if share:
         fits = min(fits, torch.cuda.device_count() / share)

@@ -1,4 +1,4 @@
-"""The final judgement: the best trials and baselines, fitted anew over seeds and judged on the holdout."""
+"""`tuner final`: fits the best trials and the baselines again, and judges them on the holdout."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.execution.logs import logs_to
 from tuner.execution.session import ray_session
 from tuner.formatting import duration, number
 from tuner.holdout import Final
-from tuner.holdout.looks import Chosen, Fit, Look, Looks
-from tuner.holdout.text import look_words
+from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
+from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.search.capacity import trial_share
-from tuner.store import hold_study, open_store, told_if_lost
+from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
+from tuner.workflows.opening import open_prepared
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,91 +41,83 @@ __all__ = ["choose", "judge_study", "run_final"]
 def run_final(
     study: Study, folder: Path, asked: FinalJudgement | None = None, *, console: Console | None = None
 ) -> Final:
-    """Judge the best trials of a study on its holdout, or go on with the fits that are missing.
+    """Judge the best trials of a study on its holdout. Fits that an earlier call made are used again.
 
     Parameters
     ----------
     study
-        As it was run.
+        The study as it was run.
     folder
-        Of its results.
+        Folder with the results of the study.
     asked
-        Which trials, and how many seeds; by default as the study says.
+        How many trials, and how many seeds; by default as the study says.
     console
         Where to show progress; stderr by default.
 
     Raises
     ------
     UserError
-        If the study has no holdout or no complete trial, or is another one than was run.
+        If the study has no holdout or no complete trial, or differs from the study that was run.
     SearchError
-        If all fits fail, or the store is lost.
+        If all fits fail, or the store can no longer be written.
     InterruptedSearchError
         On Ctrl-C.
     """
     _refuse_without_holdout(study)
-    load_leaderboard(folder)  # says first if there is no study
+    load_leaderboard(folder)  # raises an error at once if there is no study
     console = console or stderr_console()
     with (
-        told_if_lost(folder, study.storage),
+        report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
-        logs_to(folder / "logs" / "driver.log"),
+        logs_to(layout.driver_log(folder)),
     ):
         return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
 
 
 def _refuse_without_holdout(study: Study) -> None:
     if study.folds.holdout == 0:
-        rule = "must be at least 1 for a final judgement, but got 0: the search has seen all the data"
-        hint = "begin a study under another name with `holdout: 1`"
+        rule = "must be at least 1 for a final judgement, but got 0: the search used all data"
+        hint = "start a new study under another name with `holdout: 1`"
         raise StudyError(study.study, [Problem("folds.holdout", rule, hint)])
 
 
 def judge_study(
     study: Study, folder: Path, asked: FinalJudgement, console: Console, address: str | None = None
 ) -> Final:
-    """Judge a study that this process holds; see `run_final`, and `ray_session` of an address."""
+    """Judge a study whose lock this process holds; see `run_final`, and `ray_session` for `address`."""
     from tuner.preparation.prepare import prepare_final  # noqa: PLC0415  # torch
 
     prepared = prepare_final(study, console.print)
-    store = open_store(
-        folder,
-        name=study.study,
-        direction=study.metrics.direction,
-        sampler=study.search.sampler,
-        seed=study.search.seed,
-        facts=prepared.facts,
-        storage=study.storage,
-    )
+    store = open_prepared(prepared, folder)
     board = load_leaderboard(folder)
     chosen = choose(board, asked, study.search.seed)
     records = {row.record.number: row.record for row in board.rows}
-    looks = Looks(store.study, folder)
+    looks = HoldoutLooks(store.study, folder)
     look = looks.begin(chosen)
-    for line in [*_unfinished_words(board), *look_words(look.number, look.before)]:
+    for line in [*_unfinished_lines(board), *look_lines(look.number, look.before)]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
     final = _judge(prepared, look, records, fits)
-    looks.judged(final)
+    looks.write_final(final)
     return final
 
 
-def _unfinished_words(board: Leaderboard) -> list[str]:
+def _unfinished_lines(board: Leaderboard) -> list[str]:
     unfinished = sum(not row.status.has_ended for row in board.rows)
-    return [f"final: without {unfinished} trials that have not ended"] if unfinished else []
+    return [f"final: {unfinished} trials have not ended and are left out"] if unfinished else []
 
 
 def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
-    """Return what is to be judged: the best trials by validation, and all baselines that are complete.
+    """Return the trials to judge: the best ones by validation, and all complete baselines.
 
     Parameters
     ----------
     board
-        By validation.
+        Leaderboard by validation.
     asked
-        How many trials, and seeds of each.
+        How many trials, and how many seeds for each.
     seed
-        Of the study.
+        Seed of the study.
 
     Raises
     ------
@@ -134,7 +128,7 @@ def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
-        hint = "`tuner run` goes on with the search"
+        hint = "`tuner run` continues the search"
         raise StoreError(
             board.study, [Problem("", "must have a complete trial to judge, but has none", hint)]
         )
@@ -143,34 +137,36 @@ def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]
 
 def _chosen(record: TrialRecord, n_seeds: int, seed: int) -> Chosen:
     assert record.summary is not None, "only complete trials are chosen"
-    # Folds of the search count from 0: below it are the fits of the holdout.
+    # Folds of the search are numbered from 0. The fits on the holdout take negative numbers.
     seeds = tuple(fold_seed(seed, record.params, -1 - index) for index in range(n_seeds))
     return Chosen(record.number, record.summary.epoch, seeds)
 
 
 def _fits(
     prepared: Prepared,
-    look: Look,
+    look: HoldoutLook,
     records: Mapping[int, TrialRecord],
-    looks: Looks,
+    looks: HoldoutLooks,
     *,
     say: Callable[[str], None],
     address: str | None,
 ) -> dict[tuple[int, int], Fit]:
-    """Return the fits by trial and seed, those that failed left out; make those that are missing."""
+    """Return the fits by trial and seed. Missing fits are made; fits that fail are left out."""
     n_users = len(prepared.folds[0].users)
     jobs: list[Job] = []
     fits: dict[tuple[int, int], Fit] = {}
-    for index in range(max(len(one.seeds) for one in look.chosen)):  # first all trials with one seed
+    for index in range(
+        max(len(one.seeds) for one in look.chosen)
+    ):  # all trials with their first seed come first
         for one in look.chosen:
             seed = one.seeds[index]
-            fit = looks.fit(one.number, seed, n_users)
+            fit = looks.read_fit(one.number, seed, n_users)
             if fit is None:
                 jobs.append(_job(one, seed, records[one.number]))
             else:
                 fits[one.number, seed] = fit
     if jobs:
-        known = f", {len(fits)} are known" if fits else ""
+        known = f", {len(fits)} more are stored already" if fits else ""
         say(f"final: {len(look.chosen)} trials, {len(jobs)} fits{known}")
         fits |= _made(prepared, jobs, looks, say, address)
     return fits
@@ -179,12 +175,12 @@ def _fits(
 def _made(
     prepared: Prepared,
     jobs: Sequence[Job],
-    looks: Looks,
+    looks: HoldoutLooks,
     say: Callable[[str], None],
     address: str | None,
 ) -> dict[tuple[int, int], Fit]:
-    """Return the fits of jobs by trial and seed, each kept as soon as it is made."""
-    from tuner.execution.holdout_fits import refit_all, refit_log  # noqa: PLC0415  # torch
+    """Make the fits of jobs and return them by trial and seed. Each fit is stored as soon as it is made."""
+    from tuner.execution.holdout_fits import refit_all  # noqa: PLC0415  # torch
     from tuner.workflows.gpu_share import with_gpu_share  # noqa: PLC0415  # torch
 
     prepared = with_gpu_share(prepared, say)
@@ -192,19 +188,19 @@ def _made(
     made: dict[tuple[int, int], Fit] = {}
     places = iter(range(1, len(jobs) + 1))
 
-    def told(ended: Ended) -> None:
+    def report(ended: Ended) -> None:
         job, fit = ended.job, ended.fit
         at = f"final: {next(places)} of {len(jobs)}, trial {job.number} {job.label}"
         if fit is None:
             assert ended.failure is not None, "without a fit there is a failure"
-            say(f"{at} failed: {ended.failure.cause} ({refit_log(job)})")
+            say(f"{at} failed: {ended.failure.cause} ({layout.holdout_fit_log(job.number, job.seeds[0])})")
             return
-        looks.keep(job.number, job.seeds[0], fit)
+        looks.write_fit(job.number, job.seeds[0], fit)
         made[job.number, job.seeds[0]] = fit
         say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
 
     share = trial_share(study.resources)
-    with ray_session(prepared, address) as capacity, _interrupted_calmly():
+    with ray_session(prepared, address) as capacity, _sigterm_as_ctrl_c():
         slots = capacity.slots(share)
         refit_all(
             jobs,
@@ -214,14 +210,14 @@ def _made(
             share=share,
             slots=slots,
             timeout=study.training.timeout,
-            told=told,
+            report=report,
         )
     return made
 
 
 @contextmanager
-def _interrupted_calmly() -> Iterator[None]:
-    """Let SIGTERM end the fits as Ctrl-C does; Ray's own handler would print its stack."""
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the fits as Ctrl-C does. Ray's own handler would print a stack trace."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -243,7 +239,7 @@ def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
 
 def _judge(
     prepared: Prepared,
-    look: Look,
+    look: HoldoutLook,
     records: Mapping[int, TrialRecord],
     fits: Mapping[tuple[int, int], Fit],
 ) -> Final:
@@ -270,7 +266,7 @@ def _judge(
             )
         )
     if not fitted:
-        hint = "their logs say why; mend it and run the same command again"
+        hint = "their logs give the reasons; correct the cause and run the same command again"
         raise SearchError("all fits of the final judgement failed", hint=hint)
     return judge(
         fitted,

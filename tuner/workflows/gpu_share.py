@@ -1,4 +1,4 @@
-"""`gpus_per_trial: auto`: the share of a GPU that the largest configuration needs."""
+"""`gpus_per_trial: auto`: measures the share of a GPU that the largest configuration needs."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from tuner.workflows.estimate import as_a_worker, described, estimate, ordered_b
 
 __all__ = ["CONTEXT_BYTES", "gpu_share", "measure_gpu_share", "with_gpu_share"]
 
-#: How many trials may share a GPU.
+#: Numbers of trials that may share a GPU.
 PACKINGS = (1, 2, 3, 4, 6, 8)
-#: What a process takes of a GPU before its first tensor: CUDA's context and the libraries' kernels.
+#: GPU memory that a process takes before its first tensor, for CUDA's context and the libraries' kernels.
 CONTEXT_BYTES = 600 * 2**20
 
 
 def gpu_share(peak_bytes: int, total_bytes: int) -> float:
-    """Return the smallest share of a GPU, of 1, 1/2, 1/3, 1/4, 1/6 and 1/8, with which trials have room.
+    """Return the smallest share of a GPU, out of 1, 1/2, 1/3, 1/4, 1/6 and 1/8, that has memory for a trial.
 
-    A trial is given a quarter more than its measured peak, and its process and that of the driver
+    A trial is given a quarter more than its measured peak. Its process and the driver's process need
     `CONTEXT_BYTES` each.
 
     Parameters
     ----------
     peak_bytes
-        The most that tensors of the largest configuration take at once.
+        Peak memory of the tensors of the largest configuration, in bytes.
     total_bytes
-        Memory of the GPU.
+        Memory of the GPU, in bytes.
 
     Returns
     -------
     float
-        Rounded down to the four digits that Ray counts in, or the last of six trials would not fit. 1 also
-        where the peak is above what there is.
+        The share, rounded down to four digits. Ray counts in four digits, and rounded up six trials would not
+        fit. The share is 1 if even one trial needs more memory than the GPU has.
     """
     need = 1.25 * peak_bytes + CONTEXT_BYTES
     n_trials = max((n for n in PACKINGS if n * need + CONTEXT_BYTES <= total_bytes), default=1)
@@ -52,17 +52,17 @@ def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
     Returns
     -------
     (share, why)
-        For ``gpus_per_trial``, and a line for people. 0 where no model is trained by steps.
+        Value for ``gpus_per_trial``, and a line for people. The share is 0 if there is no transformer.
 
     Raises
     ------
     StudyError
-        If there is no GPU here.
+        If this machine has no GPU.
     TrialError
-        If the configuration cannot be trained, as where the GPU is too small for it.
+        If the configuration cannot be trained, for example because the GPU has too little memory.
     """
     if not torch.cuda.is_available():
-        rule = "must be a number where the search is started on a machine without a GPU, but got 'auto'"
+        rule = "must be a number if the search is started on a machine without a GPU, but got 'auto'"
         hint = "write 0 to train on CPUs, or a share such as 0.25 for workers that have GPUs"
         raise StudyError(prepared.study.study, [Problem("resources.gpus_per_trial", rule, hint)])
     fold = prepared.folds[-1]
@@ -81,7 +81,7 @@ def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
 
 
 def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
-    """Measure the share of a GPU that a trial needs, where the study leaves that to us."""
+    """Return the study with a measured ``gpus_per_trial`` if it says ``auto``, otherwise unchanged."""
     if prepared.study.resources.gpus_per_trial != "auto":
         return prepared
     share, why = measure_gpu_share(prepared)

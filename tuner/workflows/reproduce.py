@@ -1,8 +1,9 @@
-"""`tuner reproduce`: runs trials of a study again, and says whether they come to the same values.
+"""`tuner reproduce`: runs trials of a study again, and says whether they give the same values.
 
-A trial is run as it was: its params, seeds, folds, precision, fast paths and number of threads; one that was
-stopped early, up to where it was stopped. On the same CPU with the same versions the values are equal to the
-last digit. No Ray: trials run one after the other in this process.
+A trial runs with the same params, seeds, folds, precision, fast paths and number of threads as in the search.
+A trial that was stopped early runs up to the evaluation where it was stopped. On the same CPU with the same
+versions the values are equal to the last digit. Ray is not used: trials run one after the other in this
+process.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ TRAIN_LOSS = "train loss"
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that is not what it was.
+    """A value that differs from the recorded one.
 
     Attributes
     ----------
     fold, epoch
-        Index of the fold, and finished epochs in it.
+        Index of the fold from 0, and number of finished epochs in it.
     what
         A metric's label, or ``train loss``.
     before, now
-        The values; None where there is none.
+        The recorded value and the new one; None if there is no such value.
     """
 
     fold: int
@@ -64,20 +65,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A trial that was run again.
+    """Result of running a trial again.
 
     Attributes
     ----------
     record
-        What the store has of it.
+        The trial as it is stored.
     n_values
-        Values that were compared.
+        Number of compared values.
     differences
-        Those that differ, in the order of the run.
+        Values that differ, in the order of the run.
     failure
-        How it failed now, None if it did not.
+        Cause of the failure in this run, None if it did not fail.
     changed
-        What is not as it was in the search, for people.
+        Conditions that differ from the search, for people.
     """
 
     record: TrialRecord
@@ -88,7 +89,7 @@ class Reproduced:
 
     @property
     def equal(self) -> bool:
-        """Whether it came to what it had come to before."""
+        """Whether the trial gave the same values, or failed with the same cause."""
         before = self.record.failure.cause if self.record.failure else None
         return not self.differences and self.failure == before
 
@@ -97,7 +98,7 @@ class Reproduced:
         name = f"trial {record.number} {record.label}"
         until = f", up to where {record.stop.rule} stopped it" if record.stop else ""
         if self.equal and self.failure is not None:
-            return f"{name}: equal, it fails the same way: {self.failure}"
+            return f"{name}: equal, it fails with the same cause: {self.failure}"
         if self.equal:
             n = len(record.evaluations)
             return f"{name}: equal, all {self.n_values} values of {n} evaluations to the last digit{until}"
@@ -125,24 +126,25 @@ def reproduce(
     Parameters
     ----------
     study
-        As it was run, with the place of its data.
+        The study as it was run, with the place of its data.
     folder
-        Of its results.
+        Folder with the results of the study.
     which
-        Numbers, names of baselines, or ``best``.
+        Trials to run: numbers, names of baselines, or ``best``.
     say
-        Is told in lines what is done.
+        Function that shows a line about the progress.
 
     Raises
     ------
     UserError
-        If there is no such trial, it has nothing to compare with, or the data are not those of the search.
+        If there is no such trial, the trial has no values to compare with, or the data differ from the data
+        of the search.
     """
     stored = read_records(folder)
     board = rank(stored, running=False)
     records = [find_row(board, one).record for one in which]
     _refuse_empty(stored, records)
-    search = study.search.model_copy(update={"warm_start": ()})  # an earlier study may be gone by now
+    search = study.search.model_copy(update={"warm_start": ()})  # an earlier study may have been deleted
     prepared = prepare(study.model_copy(update={"search": search}), say)
     _refuse_others(stored, prepared)
     for record in records:
@@ -156,17 +158,17 @@ def _refuse_empty(stored: StoredStudy, records: Sequence[TrialRecord]) -> None:
     for record in records:
         kind = record.failure.kind if record.failure else None
         if kind in {OUT_OF_MEMORY, TIMEOUT}:
-            rule = f"must not depend on the machine, but trial {record.number} failed by {kind}"
+            rule = f"the result must not depend on the machine, but trial {record.number} failed by {kind}"
             problems.append(Problem("TRIAL", rule))
         elif not record.evaluations and kind is None:
-            rule = f"must have been evaluated, but trial {record.number} is {record.status} and was not"
+            rule = f"must have an evaluation, but trial {record.number} is {record.status} and has none"
             problems.append(Problem("TRIAL", rule))
     if problems:
         raise StoreError(stored.name, problems)
 
 
 def _refuse_others(stored: StoredStudy, prepared: Prepared) -> None:
-    """Refuse other data, folds or objectives than the search had."""
+    """Refuse data, folds or an objective that differ from those of the search."""
     problems = [
         Problem(key, f"must be as in the search, {stored.facts[key]!r}, but is {now!r}")
         for key, now in prepared.facts.items()
@@ -176,8 +178,8 @@ def _refuse_others(stored: StoredStudy, prepared: Prepared) -> None:
         raise StoreError(stored.name, problems)
 
 
-class _Reached(BaseException):  # no error, and none that a trial's boundary may catch
-    """The trial has come to where it was stopped."""
+class _Reached(BaseException):  # not an Exception, so that a trial's boundary does not catch it
+    """The trial has reached the evaluation where the search stopped it."""
 
 
 def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
@@ -202,7 +204,7 @@ def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
 
 
 def _plan(record: TrialRecord, plan: Plan) -> Plan:
-    """Take the fast paths if the trial did."""
+    """Return the plan with fast paths if the trial used them, otherwise without."""
     taken = [bool(evaluation.fast_paths) for evaluation in record.evaluations]
     return replace(plan, fast=any(taken)) if taken else plan
 
@@ -214,7 +216,7 @@ def _threads_of(record: TrialRecord, study: Study) -> int:
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads, as in a worker of Ray: torch, and what is under NumPy and implicit."""
+    """Limit torch and the libraries below NumPy and implicit to `number` threads, as a worker of Ray does."""
     before = torch.get_num_threads()
     with threadpool_limits(number):
         torch.set_num_threads(number)
@@ -227,14 +229,14 @@ def _threads(number: int) -> Iterator[None]:
 def compare_runs(
     before: Sequence[Evaluation], now: Sequence[Evaluation]
 ) -> tuple[int, tuple[Difference, ...]]:
-    """Compare two runs of a trial at the points of the first.
+    """Compare two runs of a trial at the evaluations of the first one.
 
-    A metric that only one of them has is passed over: a study may report others later.
+    A metric that only one of them has is skipped, because a study may report other metrics later.
 
     Returns
     -------
     tuple
-        How many values were compared, and those that differ.
+        Number of compared values, and the values that differ.
     """
     again = {(evaluation.fold, evaluation.epoch): evaluation for evaluation in now}
     n_values, found = 0, []
@@ -256,17 +258,17 @@ def _values(evaluation: Evaluation) -> Mapping[str, float]:
 
 
 def _changed(stored: StoredStudy, record: TrialRecord) -> tuple[str, ...]:
-    """Say what is not as it was in the search."""
+    """Return a line for each condition that differs from the search."""
     now = versions()
     lines = [
-        f"{name} was {before}, is {now.get(name, 'not there')}"
+        f"{name} was {before}, is {now.get(name, 'not installed')}"
         for name, before in stored.versions.items()
         if now.get(name) != before
     ]
     if any(evaluation.peak_gpu_memory for evaluation in record.evaluations) and not torch.cuda.is_available():
-        lines.append("it ran on a GPU, and there is none here")
+        lines.append("it ran on a GPU, but this machine has none")
     if all(evaluation.threads is None for evaluation in record.evaluations):
-        lines.append("the number of threads was not recorded, and may have been another")
+        lines.append("the number of threads was not recorded and may have been different")
     if not lines:
-        lines.append(f"versions, threads and processor are as before ({platform.machine()})")
+        lines.append(f"versions, threads and kind of processor are the same ({platform.machine()})")
     return tuple(lines)

@@ -1,6 +1,6 @@
-"""`tuner watch`: follow a run from another terminal, by its store.
+"""`tuner watch`: follows a run from another terminal, by reading its store.
 
-What has changed in the store since the last look is told to the same observers that look on within a run.
+It reports each change in the store to the same observers that a run reports to.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import StoreError, TunerError
 from tuner.monitoring.console import Progress
-from tuner.store import STUDY_FILE, read_records, store_exists, study_holder
+from tuner.store import read_records, store_exists, study_holder
 from tuner.trials.constraints import Constraint
 from tuner.trials.messages import Job
 from tuner.trials.status import TrialStatus
@@ -24,21 +25,22 @@ from tuner.trials.stored import StoredStudy, TrialRecord
 if TYPE_CHECKING:
     from tuner.trials.observer import Observer
 
-__all__ = ["facts_of", "take_up", "tell_changes", "watch"]
+__all__ = ["facts_of", "report_changes", "show_running", "watch"]
 
-#: Seconds between two looks at the store, at least; a look that takes long is repeated less often.
-EVERY, PATIENCE = 1.0, 10.0
+#: Least seconds between two readings of the store, and least pause as a multiple of the time that a reading
+#: takes.
+EVERY, PAUSE_FACTOR = 1.0, 10.0
 
 
 def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str], None]) -> None:
-    """Follow the run of a study until nobody runs it any more.
+    """Follow the run of a study until no driver runs it.
 
     Parameters
     ----------
     folder
-        Of the study; waits for it if there is none yet.
+        Folder of the study. If it does not exist yet, wait for it.
     progress_of
-        Makes the live view from its keyword arguments.
+        Function that makes the live view from its keyword arguments.
     say
         Function that shows a line.
 
@@ -52,14 +54,14 @@ def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str
     stored = read_records(folder)
     progress = progress_of(**facts_of(stored, folder))
     progress.remember(stored.records)
-    _leave(stored.records, progress)
+    _show_waiting(stored.records, progress)
     if not running:
-        say(f"nobody runs it at the moment: {progress.standing().counts()}")
+        say(f"no driver runs this study now: {progress.live_table().counts()}")
         return
     with progress:
-        take_up(stored.records, progress)
+        show_running(stored.records, progress)
         _follow(folder, stored, progress)
-    say(f"the run has ended: {progress.standing().counts()}")
+    say(f"the run has ended: {progress.live_table().counts()}")
 
 
 def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
@@ -67,27 +69,37 @@ def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
     running, pause = True, EVERY
     while running:
         time.sleep(pause)
-        running = study_holder(folder) is not None  # before the look, so that the last look sees the end
+        running = (
+            study_holder(folder) is not None
+        )  # asked before reading, so that the last reading has the end
         began = time.monotonic()
         records = {record.number: record for record in read_records(folder).records}
-        tell_changes(known, records, progress)
-        _leave(records.values(), progress)
+        report_changes(known, records, progress)
+        _show_waiting(records.values(), progress)
         known = records
-        pause = max(EVERY, PATIENCE * (time.monotonic() - began))
+        pause = max(EVERY, PAUSE_FACTOR * (time.monotonic() - began))
 
 
-def tell_changes(
+def report_changes(
     before: Mapping[int, TrialRecord], now: Mapping[int, TrialRecord], observer: Observer
 ) -> None:
-    """Tell an observer what has happened to trials between two looks, by number."""
+    """Report to an observer what changed in trials between two readings of the store.
+
+    Parameters
+    ----------
+    before, now
+        Trials of the two readings, by number.
+    observer
+        Observer to report to.
+    """
     for number, record in sorted(now.items()):
         old = before.get(number)
         shown = record.status.has_ended or record.status == TrialStatus.RUNNING
         if shown and (old is None or not old.status.has_ended):
-            _tell(old, record, observer)
+            _report(old, record, observer)
 
 
-def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
+def _report(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> None:
     job = _job(record)
     known = set()
     if old is not None and old.status == TrialStatus.RUNNING:
@@ -97,49 +109,54 @@ def _tell(old: TrialRecord | None, record: TrialRecord, observer: Observer) -> N
     for evaluation in record.evaluations:
         if (evaluation.fold, evaluation.epoch) not in known:
             observer.evaluated(job, evaluation)
-    _tell_end(job, record, observer)
+    _report_end(job, record, observer)
 
 
-def _tell_end(job: Job, record: TrialRecord, observer: Observer) -> None:
+def _report_end(job: Job, record: TrialRecord, observer: Observer) -> None:
     seconds = record.seconds or 0.0
     if record.status == TrialStatus.COMPLETE and record.summary is not None:
         observer.finished(job, record.summary, seconds)
     elif record.status == TrialStatus.STOPPED and record.stop is not None:
         observer.stopped(job, record.stop, seconds)
     elif record.status == TrialStatus.FAILED and record.failure is not None:
-        observer.failed(job, record.failure.cause, record.log or "logs")
+        observer.failed(job, record.failure.cause, record.log or layout.LOGS)
 
 
-def take_up(records: Iterable[TrialRecord], progress: Progress) -> None:
-    """Show the trials that run already, from when they began."""
+def show_running(records: Iterable[TrialRecord], progress: Progress) -> None:
+    """Show the trials that run already, each with its time since it began."""
     for record in records:
         if record.status == TrialStatus.RUNNING:
-            began = record.started or datetime.now()  # both local, as Optuna has it
+            began = (
+                record.started or datetime.now()
+            )  # both are local times, because Optuna records local times
             seconds = max(0.0, (datetime.now() - began).total_seconds())
             progress.started(_job(record), again=False, seconds=seconds)
             for evaluation in record.evaluations:
                 progress.evaluated(_job(record), evaluation)
 
 
-def _leave(records: Iterable[TrialRecord], progress: Progress) -> None:
-    """Count the trials that are neither running nor ended, and show them as running no longer."""
+def _show_waiting(records: Iterable[TrialRecord], progress: Progress) -> None:
+    """Count the paused and interrupted trials, and remove them from the running ones."""
     others: Counter[str] = Counter()
     for record in records:
         if record.status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
             others[record.status.value] += 1
-            progress.left(record.number)
+            progress.remove(record.number)
     progress.count(others)
 
 
 def _wait_for(folder: Path, say: Callable[[str], None]) -> None:
     if not _has_trials(folder):
-        say(f"waiting for a study in {folder}; Ctrl-C ends")
+        say(f"waiting for a study in {folder}; Ctrl-C stops waiting")
     while not _has_trials(folder):
         time.sleep(EVERY)
 
 
 def _has_trials(folder: Path) -> bool:
-    """Whether the folder has a study with trials; until it has, a run may still be writing its beginning."""
+    """Return whether the folder has a study with trials.
+
+    Before that, a run may still be creating the study.
+    """
     if not store_exists(folder):
         return False
     try:
@@ -152,7 +169,7 @@ def _has_trials(folder: Path) -> bool:
 
 
 def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
-    """Return what the live view wants to know of a study."""
+    """Return the facts about a study that the live view needs, as keyword arguments."""
     trials = [record for record in stored.records if record.status.is_trained]
     study = _study(folder)
     baselines = sum(record.name is not None for record in trials)
@@ -168,9 +185,9 @@ def facts_of(stored: StoredStudy, folder: Path) -> dict[str, Any]:
 
 
 def _study(folder: Path) -> Study | None:
-    """Return the study as it runs; None where its file cannot be read as one."""
+    """Return the study as it is run; None if its file cannot be read."""
     try:
-        return Study.load(folder / STUDY_FILE)
+        return Study.load(folder / layout.STUDY_FILE)
     except TunerError:
         return None
 

@@ -1,12 +1,13 @@
-"""What cannot work in flat params, told before anything is fitted.
+"""Finds infeasible params before anything is fitted.
 
-RecTools checks the type of a param and little else: most of what is refused here is accepted by the config
-and fails minutes later, in the middle of a fit, or trains a model that cannot learn. Each rule is a small
-function from a `Case` to problems. A rule looks at the very function that makes it true (such as the
-``_collate_fn_train`` that shifts the sequence), so a user's class that overrides it is not judged; a model
-class that is not RecTools' own is not judged at all.
+RecTools checks the type of a param and little else. It accepts most of the params that are refused here, then
+fails minutes later during a fit, or trains a model that cannot learn. Each rule is a small function from a
+`Case` to problems. A rule applies only if the class still has the function of RecTools for which the rule
+holds, such as the ``_collate_fn_train`` that shifts the sequence. So a user's class that overrides the
+function is not checked. A model class that is not RecTools' own is not checked at all.
 
-Nothing here sees data: what fails for some data only (a rank above the number of items) is not told.
+The rules do not read data. So they cannot find params that fail only with some data, such as a rank above the
+number of items.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ __all__ = ["infeasible"]
 
 
 def infeasible(params: Mapping[str, Value]) -> list[Problem]:
-    """Return what makes a model of these params impossible, nothing if it may work.
+    """Return why these params are infeasible.
 
     Parameters
     ----------
     params
-        Flat params. What is left out has the model's default.
+        Flat params. Params that are not given have the model's defaults.
 
     Returns
     -------
     list of Problem
-        Each stands under the key of a param, states the condition that does not hold with the values, and
-        hints at a condition for the space that avoids it. Empty for a model class of the user's own.
+        Each has the key of a param, the condition that does not hold, the values, and a hint how the space
+        can avoid them. Empty if the params may work, and for a model class of the user's own.
     """
     model = model_named(params.get("cls"))
     if model is None or not is_rectools(model):

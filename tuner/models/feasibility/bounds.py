@@ -1,4 +1,4 @@
-"""Bounds of single params, and what a sequence needs to be trained on."""
+"""Feasibility rules: bounds of single params, and the length of sequences."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Bound:
     key
         Flat key of the param.
     rule
-        The condition as it is told.
+        The condition as text for messages.
     holds
-        The condition. A nan fails every comparison, and so the rule.
+        The condition. NaN never satisfies it, because every comparison with NaN is false.
     whole
-        Whether fractions are refused, as by RecTools' config.
+        Whether only whole numbers are accepted, as in RecTools' config.
     unless
-        A param which, when set, makes RecTools ignore this one.
+        Key of a param. If it is set, RecTools ignores this number, and the condition is not checked.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Bound:
     unless: str = ""
 
     def check(self, value_of: Callable[[str], Any]) -> Iterator[Problem]:
-        """Say whether the condition holds for the value of the key, if it is a number."""
+        """Yield a problem if the value of the key is a number that does not satisfy the condition."""
         value = value_of(self.key)
         if not isinstance(value, int | float) or (self.unless and value_of(self.unless) is not None):
             return
@@ -54,7 +54,7 @@ class Bound:
 
 
 def at_least(low: float, key: str, *, whole: bool = True, unless: str = "") -> Bound:
-    """Return the bound of a number from below."""
+    """Return a lower bound of a number."""
     return Bound(key, f"{key} >= {low}", lambda value: value >= low, whole, unless)
 
 
@@ -63,8 +63,9 @@ def positive(key: str) -> Bound:
     return Bound(key, f"0 < {key} < inf", lambda value: 0 < value < math.inf)
 
 
-#: Each was run: RecTools accepts a value beyond, then fails, or (no epochs, no learning rate, all units
-#: dropped) fits a model that has learnt nothing. No blocks at all is a model: each item predicts the next.
+#: Every bound was tested by running RecTools. It accepts a value outside and then fails, or it fits a model
+#: that learns nothing (no epochs, all units dropped). 0 blocks are allowed: then each item predicts the next
+#: one.
 _TRANSFORMER = (
     at_least(1, "n_factors"),
     at_least(1, "n_heads"),
@@ -73,17 +74,17 @@ _TRANSFORMER = (
     at_least(1, "batch_size"),
     at_least(1, "recommend_batch_size"),
     at_least(0, "dataloader_num_workers"),
-    at_least(1, "epochs", unless="get_trainer_func"),  # -1 never ends; a trainer of one's own ignores it
+    at_least(1, "epochs", unless="get_trainer_func"),  # -1 never ends; a user's trainer ignores it
     Bound("dropout_rate", "0 <= dropout_rate < 1", lambda rate: 0 <= rate < 1),
 )
 
-#: The same for implicit and scipy. ``K=0`` ends the process; a negative penalty fits all the same in ALS, and
-#: fails in BPR only after many iterations, so neither is refused.
+#: The same for the models that use implicit and scipy. ``K=0`` ends the process. A negative penalty is
+#: accepted: ALS fits with it, and BPR fails only after many iterations.
 CLASSIC: Mapping[str, tuple[Bound, ...]] = {
     "ImplicitALSWrapperModel": (
         at_least(1, "model.factors"),
         at_least(1, "model.iterations"),
-        positive("model.alpha"),  # 0 forgets the interactions, below 0 it inverts them
+        positive("model.alpha"),  # with 0 the interactions have no weight, below 0 a negative one
     ),
     "ImplicitBPRWrapperModel": (
         at_least(1, "model.factors"),
@@ -96,7 +97,7 @@ CLASSIC: Mapping[str, tuple[Bound, ...]] = {
         at_least(1, "maxiter"),
         at_least(0, "tol", whole=False),
     ),
-    # Below 0 the regression has no minimum in general, and far below its weights change their sign.
+    # Below 0 the regression has no minimum in general, and far below 0 its weights change sign.
     "EASEModel": (at_least(0, "regularization", whole=False),),
 }
 
@@ -107,26 +108,26 @@ def _bounds(case: Case) -> Iterator[Problem]:
 
 
 def _learning_rate(case: Case) -> Iterator[Problem]:
-    if case.keeps("lightning_module", TransformerLightningModule, "__init__", "configure_optimizers"):
+    if case.inherits("lightning_module", TransformerLightningModule, "__init__", "configure_optimizers"):
         yield from positive("lr").check(case.flat)
 
 
 def _train_sequences(case: Case) -> Iterator[Problem]:
-    """Want two items: one alone has no target once it is shifted, and the fit fails at that user."""
+    """Require two items: a shifted sequence of one item has no target, and the fit fails at that user."""
     if case.shifts:
         yield from at_least(2, "train_min_user_interactions").check(case.flat)
 
 
 def _room_for_mask(case: Case) -> Iterator[Problem]:
-    """Want a place beside the last, the MASK token's: one place holds no item to predict from."""
-    if case.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_recommend"):
+    """Require two positions: the MASK token takes the last one, and at least one item must remain."""
+    if case.inherits("data_preparator", BERT4RecDataPreparator, "_collate_fn_recommend"):
         bound = at_least(2, "session_max_len")
         if case["session_max_len"] == 1:
             yield from bound.check(case.flat)
 
 
 def _mask_sees(case: Case) -> Iterator[Problem]:
-    """Want a block: a MASK token learns of other items through attention only."""
+    """Require a block: a MASK token gets information about other items only through attention."""
     if case.masks and case.masked_attention and case["n_blocks"] == 0:
         rule = "`n_blocks >= 1` must hold where items are masked, but got 0"
         yield Problem("n_blocks", rule, "allow 0 blocks only with SASRecDataPreparator")

@@ -1,4 +1,4 @@
-"""What a feasibility rule sees of flat params: the model, the classes it names, values and defaults."""
+"""The input of feasibility rules: the model class, the module classes, values and defaults."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = [
     "case_of",
     "defaults_of",
     "imported",
-    "keeps",
+    "inherits",
     "model_named",
 ]
 
-#: All but the first draw negatives.
+#: The losses of RecTools. All but the first draw negatives.
 LOSSES = ("softmax", "BCE", "gBCE", "sampled_softmax")
 
-#: Layers of RecTools that cut the width into heads, and that see across positions only what the masks allow.
+#: Layers of RecTools that split the width into heads, and in which a position sees only what the masks allow.
 ATTENTION = (SASRecTransformerLayers, PreLNTransformerLayers, LiGRLayers)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A transformer model's params with all defaults, classes imported and kwargs gathered.
+    """The params of a transformer with all defaults. Classes are imported, and kwargs are collected in dicts.
 
     Attributes
     ----------
     model
-        One of RecTools' own transformer models.
+        Class of the model, one of RecTools' own.
     fields
-        All fields of its config; each ``X_kwargs`` is a dict.
+        Values of all fields of its config. Each ``X_kwargs`` is a dict.
     """
 
     model: type[TransformerModelBase[Any]]
@@ -59,74 +59,74 @@ class Case:
         return self.fields[name]
 
     def flat(self, key: str) -> Any:  # noqa: ANN401  # a param may be anything
-        """Return the value of a flat key, None if it has none."""
+        """Return the value of a flat key, or None if it has none."""
         owner, _, name = key.partition("_kwargs.")
         return self.fields[f"{owner}_kwargs"].get(name) if name else self.fields.get(key)
 
-    def keeps(self, owner: str, base: type, *names: str) -> bool:
-        """Whether the class of that param does these things as `base` does them."""
-        return keeps(self.fields[f"{owner}_type"], base, names)
+    def inherits(self, owner: str, base: type, *names: str) -> bool:
+        """Whether the class of the param ``{owner}_type`` has the same functions `names` as `base`."""
+        return inherits(self.fields[f"{owner}_type"], base, names)
 
     @property
     def shifts(self) -> bool:
-        """Whether each position of the train sequence has the next item as its target."""
-        return self.keeps("data_preparator", SASRecDataPreparator, "_collate_fn_train")
+        """Whether the target of each position in a train sequence is the next item."""
+        return self.inherits("data_preparator", SASRecDataPreparator, "_collate_fn_train")
 
     @property
     def masks(self) -> bool:
-        """Whether items are hidden at random and are the targets."""
-        return self.keeps("data_preparator", BERT4RecDataPreparator, "_collate_fn_train", "_mask_session")
+        """Whether random items of a train sequence are masked and are the targets."""
+        return self.inherits("data_preparator", BERT4RecDataPreparator, "_collate_fn_train", "_mask_session")
 
     @property
     def stu(self) -> bool:
         """Whether the layers work as HSTU's do."""
-        return self.keeps("transformer_layers", STULayers, "__init__", "forward")
+        return self.inherits("transformer_layers", STULayers, "__init__", "forward")
 
     @property
     def masked_attention(self) -> bool:
-        """Whether a position sees exactly what ``use_causal_attn`` says."""
-        known = any(self.keeps("transformer_layers", base, "__init__", "forward") for base in ATTENTION)
-        return known and self.keeps("backbone", TransformerTorchBackbone, "encode_sessions", "forward")
+        """Whether ``use_causal_attn`` alone decides which positions a position sees."""
+        known = any(self.inherits("transformer_layers", base, "__init__", "forward") for base in ATTENTION)
+        return known and self.inherits("backbone", TransformerTorchBackbone, "encode_sessions", "forward")
 
     @property
     def usual_loss(self) -> bool:
-        """Whether the losses are RecTools' own, on all positions."""
+        """Whether the loss is one of RecTools' own, computed at all positions."""
         names = ("__init__", "training_step", "get_batch_logits", *LOSS_PARTS)
-        return self.keeps("lightning_module", TransformerLightningModule, *names)
+        return self.inherits("lightning_module", TransformerLightningModule, *names)
 
 
 LOSS_PARTS = ("requires_negatives", "get_loss_calculator", "_calc_custom_loss")
 
 
 @lru_cache(maxsize=256)
-def keeps(cls: object, base: type, names: tuple[str, ...]) -> bool:
-    """Whether a class has the very functions of `base` under these names."""
+def inherits(cls: object, base: type, names: tuple[str, ...]) -> bool:
+    """Whether a class has the same functions as `base` under these names."""
     return isinstance(cls, type) and all(getattr(cls, name, None) is getattr(base, name) for name in names)
 
 
 @lru_cache(maxsize=64)
 def model_named(path: Value) -> type[ModelBase[Any]] | None:
-    """Return the model class of that name or path, None if there is none."""
+    """Return the model class with a name or import path, or None if there is none."""
     return model_class(path)
 
 
 @lru_cache(maxsize=64)
 def defaults_of(model: type[TransformerModelBase[Any]]) -> Mapping[str, Any]:
-    """Return the params of a model class and their defaults."""
+    """Return the defaults of a model class by param."""
     return {name: field.default for name, field in model.config_class.model_fields.items()}
 
 
 @lru_cache(maxsize=256)
 def imported(path: str) -> object:
-    """Return what stands at an import path, None if nothing can be imported."""
+    """Return the object at an import path, or None if it cannot be imported."""
     try:
         return import_object(path)
-    except Exception:  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` tells it
+    except Exception:  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` reports it
         return None
 
 
 def case_of(model: type[TransformerModelBase[Any]], params: Mapping[str, Value]) -> Case:
-    """Return what the rules see of the flat params of a transformer."""
+    """Return the input of the rules for the flat params of a transformer."""
     fields: dict[str, Any] = dict(defaults_of(cast(Any, model)))
     fields |= {f"{name[:-5]}_kwargs": {} for name in fields if name.endswith("_type")}
     for key, value in params.items():

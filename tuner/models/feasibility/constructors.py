@@ -1,4 +1,4 @@
-"""What a module's own constructor refuses: it is asked, on the meta device, where nothing is allocated."""
+"""Finds kwargs that a module's constructor refuses, by building the module or binding its signature."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["is_rectools", "refusals"]
 
 _Names = tuple[str, ...]
 
-#: Modules that need no data, how a model makes each, and what it hands over besides their kwargs.
+#: Modules that need no data: the method with which a model builds each, and the params it passes besides the
+#: kwargs.
 _BUILT: Mapping[str, tuple[str, _Names]] = {
     "transformer_layers": (
         "_init_transformer_layers",
@@ -32,8 +33,8 @@ _BUILT: Mapping[str, tuple[str, _Names]] = {
 }
 
 
-#: Asked first, to find the answer in the cache: rules above have judged these params of RecTools' own
-#: modules, and a dropout rate within bounds is hardly ever what a user's constructor refuses.
+#: Small values that are tried first, so that most answers are in the cache. For RecTools' own modules, other
+#: rules have checked these params. A user's constructor hardly ever refuses a dropout rate within its bounds.
 _USUAL: Mapping[str, float] = {"n_blocks": 1, "n_factors": 1, "n_heads": 1, "dropout_rate": 0.0}
 
 
@@ -43,22 +44,25 @@ def is_rectools(cls: object) -> bool:
 
 
 def refusals(case: Case) -> Iterator[Problem]:
-    """Ask the modules themselves: by construction where that needs no data, otherwise by signature."""
+    """Yield a problem for each module that refuses its arguments.
+
+    Modules that need no data are built. For the others, the arguments are bound to the signature.
+    """
     for owner, (_, names) in _BUILT.items():
         kwargs = case[f"{owner}_kwargs"]
         handed = {name: case[name] for name in names if name in case.fields}
         usual = {name: _USUAL.get(name, value) for name, value in handed.items()}
         if not is_rectools(case[f"{owner}_type"]):
             usual = {**handed, **{name: 0.0 for name in handed if name == "dropout_rate"}}
-        if _asked(case, owner, _built, usual, kwargs):
-            yield from _told(case, owner, _asked(case, owner, _built, handed, kwargs), handed)
+        if _refusal(case, owner, _built, usual, kwargs):
+            yield from _problem(case, owner, _refusal(case, owner, _built, handed, kwargs), handed)
     for owner in _CALLS:
         loss = {"loss": case["loss"]}
         names_only = dict.fromkeys(case[f"{owner}_kwargs"])
-        yield from _told(case, owner, _asked(case, owner, _called, loss, names_only), {})
+        yield from _problem(case, owner, _refusal(case, owner, _called, loss, names_only), {})
 
 
-def _asked(
+def _refusal(
     case: Case,
     owner: str,
     ask: Callable[..., str | None],
@@ -68,11 +72,11 @@ def _asked(
     cls = case[f"{owner}_type"]
     try:
         return ask(case.model, owner, cls, tuple(handed.items()), tuple(kwargs.items())) if cls else None
-    except TypeError:  # a value that cannot be hashed is no flat param
+    except TypeError:  # a value that cannot be hashed cannot be in flat params
         return None
 
 
-def _told(case: Case, owner: str, error: str | None, handed: Mapping[str, Any]) -> Iterator[Problem]:
+def _problem(case: Case, owner: str, error: str | None, handed: Mapping[str, Any]) -> Iterator[Problem]:
     if error is None:
         return
     name, kwargs = case[f"{owner}_type"].__name__, case[f"{owner}_kwargs"]
@@ -90,10 +94,11 @@ def _built(
     handed: tuple[tuple[str, Any], ...],
     kwargs: tuple[tuple[str, Any], ...],
 ) -> str | None:
-    """Return why a module cannot be built, None if it can be.
+    """Return why a module cannot be built, or None if it can.
 
-    On the meta device first, where no parameter takes memory or time. Some constructors compute with their
-    tensors, which does not work there: only what is refused on the CPU too is refused.
+    The module is first built on torch's meta device, where parameters need no memory and no time. Some
+    constructors compute with their tensors, which fails there. So after a failure, the module is built on the
+    CPU too.
     """
     self = SimpleNamespace(
         **dict(handed), **{f"{owner}_type": cls, f"{owner}_kwargs": dict(kwargs)}, _get_kwargs=_get_kwargs
@@ -116,7 +121,7 @@ def _get_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
-#: A model class, or what stands in for the model in a call of one of its methods.
+#: A model class, or an object that replaces the model in a call of one of its methods.
 _Duck: TypeAlias = Any
 _Call = Callable[[_Duck, _Duck, Callable[..., Any]], object]
 
@@ -150,7 +155,7 @@ def _make_sampler(model: _Duck, self: _Duck, bind: Callable[..., Any]) -> object
     return model._init_negative_sampler(self) if drawn else None  # noqa: SLF001  # the call that RecTools will make
 
 
-#: Modules that need data to be built, and how a model calls for each.
+#: Modules that need data, and functions that call the model's method for each.
 _CALLS: Mapping[str, _Call] = {
     "data_preparator": _make_preparator,
     "negative_sampler": _make_sampler,
@@ -168,7 +173,7 @@ def _called(
     handed: tuple[tuple[str, Any], ...],
     kwargs: tuple[tuple[str, Any], ...],
 ) -> str | None:
-    """Return why a module cannot be called with these kwargs, None if it can be."""
+    """Return why a module cannot be called with these kwargs, or None if it can."""
     target = cls.from_dataset if owner == "item_net_constructor" else cls  # type: ignore[attr-defined]  # `ItemNetConstructorBase` has it
     preparator = SimpleNamespace(item_extra_tokens=())
     self = SimpleNamespace(

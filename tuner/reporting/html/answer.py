@@ -1,4 +1,4 @@
-"""The answer first: which model is best, by how much it beats the best baseline, and how sure that is."""
+"""The answer of a report: the best model, its lead over the best baseline, and how certain that is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.reporting.html.material import Material, label_of
+from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
 from tuner.trials.status import TrialStatus
@@ -18,14 +18,14 @@ __all__ = ["Answer", "Tile", "answer"]
 
 @dataclass(frozen=True)
 class Tile:
-    """A number that matters.
+    """An important number.
 
     Attributes
     ----------
     label, value, note
-        What it is, the number, and what stands below it.
+        Name of the number, the number, and the note below it.
     tone
-        ``good``, ``bad`` or nothing.
+        ``good``, ``bad`` or empty.
     """
 
     label: str
@@ -36,24 +36,24 @@ class Tile:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader must know, if they read nothing else.
+    """The most important results of a study.
 
     Attributes
     ----------
     judged
-        Whether it rests on the holdout.
+        Whether the answer is from the holdout.
     title
-        The best model; empty where there is none yet.
+        Name of the best model; empty if there is none yet.
     verdict
-        One sentence.
+        The answer in one sentence.
     tiles
-        The numbers under it.
+        The numbers below the verdict.
     notes
-        What limits it.
+        Limits of the answer.
     number
-        Of the best trial.
+        Number of the best trial.
     chosen
-        What distinguishes it from other trials; empty for a baseline.
+        Params that distinguish the best trial from others; empty for a baseline.
     """
 
     judged: bool
@@ -65,32 +65,28 @@ class Answer:
     chosen: str = ""
 
 
-def answer(material: Material) -> Answer:
-    """Answer from the holdout where it has been judged, else from validation."""
-    if material.final is not None and material.final.rows:
-        return _with_choices(material, _judged(material, material.final))
-    best = material.best
+def answer(report: ReportData) -> Answer:
+    """Return the answer from the holdout if there is a final judgement, otherwise from validation."""
+    if report.final is not None and report.final.rows:
+        return _with_choices(report, _judged(report, report.final))
+    best = report.best
     if best is None:
         verdict = (
-            "No trial is complete yet."
-            if not material.done
-            else "No complete trial keeps to all constraints."
+            "No trial is complete yet." if not report.done else "No complete trial satisfies all constraints."
         )
-        return Answer(False, "", verdict, _effort(material))
-    return _with_choices(material, _validated(material, best))
+        return Answer(False, "", verdict, _effort(report))
+    return _with_choices(report, _validated(report, best))
 
 
-def _with_choices(material: Material, found: Answer) -> Answer:
-    rows = [
-        row for row in material.board.rows if row.record.number == found.number and row.record.name is None
-    ]
+def _with_choices(report: ReportData, found: Answer) -> Answer:
+    rows = [row for row in report.board.rows if row.record.number == found.number and row.record.name is None]
     return replace(found, chosen=what_distinguishes(rows[0])) if rows else found
 
 
 # --- on the holdout ------------------------------------------------------------------------------
 
 
-def _judged(material: Material, final: Final) -> Answer:
+def _judged(report: ReportData, final: Final) -> Answer:
     first = final.rows[0]
     label = final.objective
     interval = first.intervals.get(label)
@@ -106,17 +102,17 @@ def _judged(material: Material, final: Final) -> Answer:
         Tile(
             "Validation was",
             number(first.validation),
-            f"the holdout took {number(first.optimism)} off"
+            f"the holdout is {number(first.optimism)} lower"
             if first.optimism > 0
-            else "no more than the holdout",
+            else "not higher than the holdout",
         ),
     ]
     return Answer(
         True,
-        _title(material, first.number, first.label),
-        _judged_verdict(material, final, first),
+        _title(report, first.number, first.label),
+        _judged_verdict(report, final, first),
         tuple(tiles),
-        _judged_notes(material, final, first),
+        _judged_notes(report, final, first),
         first.number,
     )
 
@@ -125,12 +121,12 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
     compared = first.against_baseline
     other = None if compared is None else final.row(compared.other)
     if compared is None or other is None:
-        words = (
+        note = (
             "it is the best baseline itself" if first.number == final.baseline else "no baseline was judged"
         )
-        return Tile("Against the best baseline", "none", words)
+        return Tile("Against the best baseline", "none", note)
     share = _share(compared.difference, other.metrics[final.objective])
-    tone = "" if not compared.told_apart else "good" if _ahead(final, compared.difference) else "bad"
+    tone = "" if not compared.distinguishable else "good" if _ahead(final, compared.difference) else "bad"
     return Tile(
         f"Against {other.label}, the best baseline",
         f"{compared.difference:+.4f}{share}",
@@ -140,28 +136,28 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
     )
 
 
-def _judged_verdict(material: Material, final: Final, first: JudgedRow) -> str:
-    title = _title(material, first.number, first.label)
+def _judged_verdict(report: ReportData, final: Final, first: JudgedRow) -> str:
+    title = _title(report, first.number, first.label)
     compared = first.against_baseline
     if first.name is not None:
         return f"The baseline {title} is best on the holdout: the search found nothing better."
     if compared is None:
-        return f"{title} is best on the holdout; there is no baseline to hold it against."
+        return f"{title} is best on the holdout; there is no baseline to compare it with."
     other = final.row(compared.other)
     name = other.label if other is not None else f"trial {compared.other}"
-    if compared.told_apart:
-        return f"{title} beats the best baseline, {name}, on a holdout that no trial has seen."
-    return f"{title} is first on the holdout, but cannot be told apart from the best baseline, {name}."
+    if compared.distinguishable:
+        return f"{title} beats the best baseline, {name}, on the holdout, which the search never read."
+    return f"{title} is first on the holdout, but cannot be distinguished from the best baseline, {name}."
 
 
-def _judged_notes(material: Material, final: Final, first: JudgedRow) -> tuple[str, ...]:
-    alike = [_title(material, r.number, r.label) for r in final.rows[1:] if r.group == first.group]
-    notes = [f"Cannot be told apart from the first: {', '.join(alike)}."] if alike else []
+def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[str, ...]:
+    alike = [_title(report, r.number, r.label) for r in final.rows[1:] if r.group == first.group]
+    notes = [f"The holdout cannot distinguish these from the first: {', '.join(alike)}."] if alike else []
     if final.look > 1:
         before = f" ({'; '.join(final.before)})" if final.before else ""
         notes.append(
-            f"This holdout had been looked at before: this is look {final.look}{before}. Each look makes it "
-            "a little less of one."
+            f"This holdout was looked at before: this is look {final.look}{before}. Only the first look is "
+            "unbiased."
         )
     return tuple(notes)
 
@@ -169,28 +165,28 @@ def _judged_notes(material: Material, final: Final, first: JudgedRow) -> tuple[s
 # --- on validation -------------------------------------------------------------------------------
 
 
-def _validated(material: Material, best: Row) -> Answer:
+def _validated(report: ReportData, best: Row) -> Answer:
     summary = best.record.summary
     assert summary is not None, "only complete trials are ranked"
     n_folds = len(summary.folds)
     spread = f"± {number(summary.std)} over {n_folds} folds" if n_folds > 1 else "one fold"
-    tiles = [Tile(f"{material.objective} on validation", number(summary.mean), spread)]
-    verdict, against = _against_baseline(material, best)
+    tiles = [Tile(f"{report.objective} on validation", number(summary.mean), spread)]
+    verdict, against = _against_baseline(report, best)
     tiles += against
-    tiles += _effort(material)
-    n_searched = sum(row.record.name is None for row in material.done)
+    tiles += _effort(report)
+    n_searched = sum(row.record.name is None for row in report.done)
     why = (
-        f", and so optimistic: the best of {n_searched} noisy results looks better than it is"
+        f". It is too optimistic: the best of {n_searched} noisy results looks better than it is"
         if n_searched
         else ""
     )
-    notes = _front_note(material)
+    notes = _front_note(report)
     notes += [
-        f"Validation only{why}. `tuner final {material.folder_shown}` judges the first rows on the holdout."
+        f"Validation only{why}. `tuner final {report.folder_shown}` judges the first rows on the holdout."
     ]
     return Answer(
         False,
-        _title(material, best.record.number, label_of(best.record)),
+        _title(report, best.record.number, label_of(best.record)),
         verdict,
         tuple(tiles),
         tuple(notes),
@@ -198,73 +194,73 @@ def _validated(material: Material, best: Row) -> Answer:
     )
 
 
-def _front_note(material: Material) -> list[str]:
-    """Say that there are several answers where there are several objectives."""
-    if not material.board.further:
+def _front_note(report: ReportData) -> list[str]:
+    """Return a note that several rows are best, if there are several objectives."""
+    if not report.board.further:
         return []
     return [
-        f"Several objectives: {len(material.board.front)} rows are beaten by none in all of them, and the "
-        f"first of them by {material.objective} stands here. See the Pareto front."
+        f"Several objectives: no row beats these {len(report.board.front)} rows in all of them. The answer "
+        f"shows the first of them by {report.objective}. See the Pareto front."
     ]
 
 
-def _against_baseline(material: Material, best: Row) -> tuple[str, list[Tile]]:
-    title = _title(material, best.record.number, label_of(best.record))
-    baseline = material.best_baseline
+def _against_baseline(report: ReportData, best: Row) -> tuple[str, list[Tile]]:
+    title = _title(report, best.record.number, label_of(best.record))
+    baseline = report.best_baseline
     if baseline is None:
-        return f"{title} is best; the study has no baseline to hold it against.", []
+        return f"{title} is best; the study has no baseline to compare it with.", []
     name = label_of(baseline.record)
     if best is baseline:
-        return _baseline_first(material, baseline)
-    difference = material.value(best) - material.value(baseline)
-    paired = compare_on_users(material.folder, best.record, baseline.record)
-    has = f"{name} has {number(material.value(baseline))}"
-    apart = paired is not None and paired.better(material.board.direction) is True
+        return _baseline_first(report, baseline)
+    difference = report.value(best) - report.value(baseline)
+    paired = compare_on_users(report.folder, best.record, baseline.record)
+    has = f"{name} has {number(report.value(baseline))}"
+    apart = paired is not None and paired.better(report.board.direction) is True
     if paired is None:
-        sure, note = "", has
+        certainty, note = "", has
     else:
         low, high = paired.bounds()
-        sure = f"; users of the validation folds {'' if apart else 'do not '}tell them apart"
+        certainty = f"; the users of the validation folds {'can' if apart else 'cannot'} distinguish them"
         note = (
             f"{has}; 95 % interval {low:+.4f} to {high:+.4f} over {paired.n_users:,} pairs of "
             "users, not corrected for choosing the best"
         )
-    value = f"{difference:+.4f}{_share(difference, material.value(baseline))}"
-    verdict = f"{title} is ahead of the best baseline, {name}, on validation{sure}."
+    value = f"{difference:+.4f}{_share(difference, report.value(baseline))}"
+    verdict = f"{title} is ahead of the best baseline, {name}, on validation{certainty}."
     return verdict, [Tile(f"Against {name}, the best baseline", value, note, "good" if apart else "")]
 
 
-def _baseline_first(material: Material, baseline: Row) -> tuple[str, list[Tile]]:
+def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]:
     name = label_of(baseline.record)
-    searched = material.best_searched
+    searched = report.best_searched
     if searched is None:
         return f"The baseline {name} is first; no searched trial is complete yet.", []
-    difference = material.value(searched) - material.value(baseline)
+    difference = report.value(searched) - report.value(baseline)
     tile = Tile(
         "The best searched trial",
-        number(material.value(searched)),
+        number(report.value(searched)),
         f"{label_of(searched.record)}: {difference:+.4f} against {name}",
         "bad",
     )
     return f"No trial beats the baseline {name} yet.", [tile]
 
 
-def _effort(material: Material) -> tuple[Tile, ...]:
-    counts = Counter(record.status for record in material.records if record.name is None)
+def _effort(report: ReportData) -> tuple[Tile, ...]:
+    counts = Counter(record.status for record in report.records if record.name is None)
     parts = [f"{counts[TrialStatus.COMPLETE]} complete"]
     parts += [f"{counts[TrialStatus.STOPPED]} stopped early"] if counts[TrialStatus.STOPPED] else []
     parts += [f"{counts[TrialStatus.FAILED]} failed"] if counts[TrialStatus.FAILED] else []
     left = sum(n for status, n in counts.items() if not status.has_ended)
     parts += [f"{left} unfinished"] if left else []
-    took = f"; {duration(material.clock.total)} of search" if material.clock.total else ""
+    took = f"; {duration(report.clock.total)} of search" if report.clock.total else ""
     return (Tile("Trials", str(counts.total()), ", ".join(parts) + took),)
 
 
-# --- words ---------------------------------------------------------------------------------------
+# --- texts ---------------------------------------------------------------------------------------
 
 
-def _title(material: Material, trial: int, label: str) -> str:
-    record = next((record for record in material.records if record.number == trial), None)
+def _title(report: ReportData, trial: int, label: str) -> str:
+    record = next((record for record in report.records if record.number == trial), None)
     return label if record is None else label_of(record)
 
 

@@ -1,4 +1,4 @@
-"""Time as a search had it: pauses between its runs left out."""
+"""Time of a search, without the pauses between its runs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tuner.trials.stored import TrialRecord
 
 __all__ = ["Clock", "Stay", "clock_of", "stays"]
 
-#: Seconds without any trial that are no pause: a worker starts, the sampler thinks.
+#: Seconds without a running trial that do not count as a pause: a worker starts, or the sampler computes.
 SHORT = 60.0
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds of search at a moment.
+    """Converts a moment into seconds of search.
 
     Attributes
     ----------
     runs
-        Times (begin, end) in which trials ran, in order and apart.
+        Spans (begin, end) in which trials ran, in order and without overlap, as `datetime.timestamp` counts.
     """
 
     runs: Sequence[tuple[float, float]]
 
     def __call__(self, moment: float) -> float:
-        """Return how long the search had run, in seconds."""
+        """Return how long the search had run at a moment, in seconds."""
         return sum(max(0.0, min(moment, end) - begin) for begin, end in self.runs)
 
     @property
@@ -46,11 +46,11 @@ class Stay:
     record
         The trial.
     begin, end
-        As `datetime.timestamp` counts.
+        Begin and end in seconds, as `datetime.timestamp` counts.
     worker
-        Its host and process; None where the study does not say.
+        Host and process of the worker; None if the study does not record them.
     last
-        Whether it is the trial's last attempt.
+        Whether this is the trial's last attempt.
     """
 
     record: TrialRecord
@@ -61,7 +61,10 @@ class Stay:
 
 
 def stays(records: Iterable[TrialRecord], now: datetime) -> list[Stay]:
-    """Return when each trial ran, attempt by attempt where the study says, in order of their begin."""
+    """Return when each trial ran, ordered by begin.
+
+    Trials with recorded attempts give one for each attempt.
+    """
     found: list[Stay] = []
     for record in records:
         if record.started is None:
@@ -69,7 +72,7 @@ def stays(records: Iterable[TrialRecord], now: datetime) -> list[Stay]:
         end = (record.ended or now).timestamp()
         if not record.attempts:
             begin = record.started.timestamp()
-            if record.seconds is not None:  # a trial that was cut off waited for the next run
+            if record.seconds is not None:  # an interrupted trial waited for the next run
                 begin = max(begin, end - record.seconds - 1)
             found.append(Stay(record, begin, max(end, begin)))
             continue
@@ -79,7 +82,7 @@ def stays(records: Iterable[TrialRecord], now: datetime) -> list[Stay]:
 
 
 def clock_of(trial_stays: Iterable[Stay]) -> Clock:
-    """Return the clock of a search from when its trials ran."""
+    """Return the clock of a search, made from the times at which its trials ran."""
     runs: list[tuple[float, float]] = []
     for stay in sorted(trial_stays, key=lambda stay: stay.begin):
         if runs and stay.begin <= runs[-1][1] + SHORT:

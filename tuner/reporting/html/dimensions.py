@@ -1,4 +1,4 @@
-"""Params as dimensions of figures: which are choices, which are numbers, and on which scale."""
+"""Makes dimensions of figures from params: decides which are choices, which are numbers, and the scale."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuner.formatting import short
-from tuner.reporting.html.material import Material
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.leaderboard import short_key
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["MISSING", "Dimension", "by_option", "dimensions"]
 
-#: What stands for a param that does not apply to a trial.
+#: Text for a param that does not apply to a trial.
 MISSING = "does not apply"
-#: So few different integers are drawn as choices.
+#: Up to this number of different integers are drawn as choices.
 _FEW = 4
-#: A range of positive numbers this wide is drawn logarithmically.
+#: Positive numbers whose largest is this many times the smallest are drawn logarithmically.
 _WIDE = 30
 
 
@@ -27,15 +27,15 @@ class Dimension:
     Attributes
     ----------
     key, label
-        Of the flat params; for people.
+        Name among the flat params, and name for people.
     options
-        Values as text, in order, of a choice; empty for a number.
+        Values of a choice as text, in order; empty for a number.
     low, high, log
-        Ends and scale of a number.
+        Lower end and upper end of a number, and whether its scale is logarithmic.
     partial
-        Whether it does not apply to some trials.
+        Whether some trials do not have this param.
     module
-        Whether its options are classes, or settle what else applies, as a loss.
+        Whether its options are classes or other names, such as losses. Other params may depend on them.
     """
 
     key: str
@@ -52,19 +52,19 @@ class Dimension:
         return _text(self.key, record.params[self.key]) if self.key in record.params else MISSING
 
     def number_of(self, record: TrialRecord) -> float | None:
-        """Return a trial's value; None where it does not apply or is no number."""
+        """Return a trial's value; None if the param does not apply or is not a number."""
         value = record.params.get(self.key)
         return float(value) if isinstance(value, (int, float)) else None
 
 
-def dimensions(material: Material) -> list[Dimension]:
+def dimensions(report: ReportData) -> list[Dimension]:
     """Return the params that vary between searched trials, modules first."""
-    searched = [record for record in material.records if record.name is None and record.params]
-    found = [_dimension(key, searched, material) for key in material.varying]
+    searched = [record for record in report.records if record.name is None and record.params]
+    found = [_dimension(key, searched, report) for key in report.varying]
     return sorted(found, key=lambda one: not one.module)
 
 
-def _dimension(key: str, records: Sequence[TrialRecord], material: Material) -> Dimension:
+def _dimension(key: str, records: Sequence[TrialRecord], report: ReportData) -> Dimension:
     values = [record.params[key] for record in records if key in record.params]
     partial = len(values) < len(records)
     plain = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -75,18 +75,18 @@ def _dimension(key: str, records: Sequence[TrialRecord], material: Material) -> 
         module = key == "cls" or key.endswith(("_type", "_types")) or any(isinstance(v, str) for v in values)
         return Dimension(key, label, tuple(texts), partial=partial, module=module)
     low, high = float(min(plain)), float(max(plain))
-    known = _is_log(key, material)
+    known = _is_log(key, report)
     log = low > 0 and (high / low >= _WIDE if known is None else known)
     if low == high:
         low, high = low - 0.5, high + 0.5
     return Dimension(key, label, low=low, high=high, log=log, partial=partial)
 
 
-def _is_log(key: str, material: Material) -> bool | None:
-    """Whether the space draws the param on a logarithmic scale; None where it does not say."""
+def _is_log(key: str, report: ReportData) -> bool | None:
+    """Return whether the space draws the param on a logarithmic scale; None if that is not recorded."""
     found = [
         getattr(distribution, "log", False)
-        for trial in material.points.values()
+        for trial in report.points.values()
         for name, distribution in trial.distributions.items()
         if name.partition("@")[0] == key
     ]
@@ -94,10 +94,10 @@ def _is_log(key: str, material: Material) -> bool | None:
 
 
 def _text(key: str, value: object) -> str:
-    words = short(value)
+    text = short(value)
     if key == "cls":
-        return words.removesuffix("Model")
-    return words.removesuffix("TransformerLayers").removesuffix("Layers") or words
+        return text.removesuffix("Model")
+    return text.removesuffix("TransformerLayers").removesuffix("Layers") or text
 
 
 def _order(value: object) -> tuple[int, float, str]:
@@ -107,7 +107,7 @@ def _order(value: object) -> tuple[int, float, str]:
 
 
 def by_option(dimension: Dimension, records: Sequence[TrialRecord]) -> Mapping[str, list[TrialRecord]]:
-    """Return the trials of each option, also of those to which it does not apply."""
+    """Return the trials by option. Trials to which the param does not apply are under `MISSING`."""
     found: dict[str, list[TrialRecord]] = {option: [] for option in dimension.options}
     for record in records:
         found.setdefault(dimension.text_of(record), []).append(record)

@@ -1,4 +1,4 @@
-"""Figures as files: SVG, and PNG where the small library that turns one into the other is there."""
+"""Writes figures as files: as SVG, and as PNG if the library that converts them is installed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tuner.errors import Problem, StoreError
 from tuner.reporting.html.figures import draw_all
-from tuner.reporting.html.material import Material
 from tuner.reporting.html.palette import resolved
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.svg import Canvas, Figure, text_width
 
 __all__ = ["HAS_PNG", "standalone", "write_figures"]
@@ -20,13 +20,13 @@ _WIDTH, _HALF = 1040, 640
 _MARGIN = 24
 
 
-def write_figures(material: Material, folder: Path) -> list[Path]:
-    """Write every figure as SVG, and as PNG if that can be done, on a light ground.
+def write_figures(report: ReportData, folder: Path) -> list[Path]:
+    """Write every figure on a light background, as SVG, and as PNG if `HAS_PNG`.
 
     Returns
     -------
     list of Path
-        What was written.
+        The written files.
 
     Raises
     ------
@@ -35,11 +35,9 @@ def write_figures(material: Material, folder: Path) -> list[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [
-            path for figures in draw_all(material).values() for f in figures for path in _write(f, folder)
-        ]
+        return [path for figures in draw_all(report).values() for f in figures for path in _write(f, folder)]
     except OSError as error:
-        rule = f"must be a folder that can be written, but {error.strerror}"
+        rule = f"must be a folder that can be written, but got the error: {error.strerror}"
         raise StoreError(str(folder), [Problem("--figures", rule)]) from error
 
 
@@ -51,7 +49,7 @@ def _write(figure: Figure, folder: Path) -> Iterator[Path]:
     path.write_text(svg, encoding="utf-8")
     yield path
     if HAS_PNG:
-        from resvg_py import svg_to_bytes  # noqa: PLC0415  # of an extra
+        from resvg_py import svg_to_bytes  # noqa: PLC0415  # installed only with the extra `png`
 
         path = path.with_suffix(".png")
         path.write_bytes(svg_to_bytes(svg_string=svg, zoom=2, font_family="Liberation Sans"))
@@ -79,16 +77,16 @@ def standalone(figure: Figure) -> str:
 
 
 def _legend(canvas: Canvas, figure: Figure, width: int) -> float:
-    """Draw what the marks mean under the title; return where the figure may begin."""
+    """Draw the legend below the title; return the y coordinate at which the figure may begin."""
     x, y = 8.0, 42.0
-    for shape, colour, words in figure.legend:
-        wide = 18 + text_width(words) + 16
-        if x + wide > width and x > 8:  # noqa: PLR2004  # where a line begins
+    for shape, colour, label in figure.legend:
+        wide = 18 + text_width(label) + 16
+        if x + wide > width and x > 8:  # noqa: PLR2004  # the left end of a line
             x, y = 8.0, y + 20
         if shape == "line":
             canvas.line((x - 8, y - 4), (x + 8, y - 4), colour=colour, width=2.5)
         else:
             canvas.mark(shape, (x, y - 4), colour=colour, size=4)
-        canvas.text((x + 14, y), words)
+        canvas.text((x + 14, y), label)
         x += wide
     return y + 14 if figure.legend else 32

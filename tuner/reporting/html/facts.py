@@ -1,4 +1,4 @@
-"""What the study is: its data and folds, versions, how to run it again, and what failed."""
+"""Facts about a study for its report: data and folds, settings, commands to run it again, and failures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.reporting.html.material import Material
+from tuner.artifacts import layout
+from tuner.reporting.html.report_data import ReportData
 
 __all__ = ["Failures", "FoldFacts", "data_facts", "failures", "fold_facts", "reproduction", "settings"]
 
 
-#: Settings of folds whose names alone would say too little.
+#: Clearer names for some settings of folds.
 _FOLDS = {
     "size": "size of a fold",
     "n_folds": "folds",
@@ -22,7 +23,7 @@ _FOLDS = {
 
 @dataclass(frozen=True)
 class Failures:
-    """Trials that failed in one way: why, and which."""
+    """Trials that failed with the same cause: the cause, their numbers, and the log of the first one."""
 
     cause: str
     numbers: Sequence[int]
@@ -31,34 +32,34 @@ class Failures:
 
 @dataclass(frozen=True)
 class FoldFacts:
-    """Sizes of the folds: headers, and a row for each."""
+    """Table of the folds: headers, and a row for each fold."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-def data_facts(material: Material) -> list[tuple[str, str]]:
-    """Return what the data are; of a study that does not say, its fingerprint alone."""
-    data: Mapping[str, Any] = material.stored.description.get("data", {})
+def data_facts(report: ReportData) -> list[tuple[str, str]]:
+    """Return facts about the data; only the fingerprint if the study recorded no others."""
+    data: Mapping[str, Any] = report.stored.description.get("data", {})
     found = [(name, f"{data[name]:,}") for name in ("interactions", "users", "items") if name in data]
     if "start" in data:
         found.append(("dates", f"{data['start']} to {data['end']}"))
     if data.get("duplicates"):
         found.append(("repeated rows", f"{data['duplicates']:,}, {data['dropped']:,} dropped"))
-    file = material.study.get("data", {})
+    file = report.study.get("data", {})
     if isinstance(file, Mapping) and file.get("interactions"):
         found.insert(0, ("file", str(file["interactions"])))
-    if "data" in material.stored.facts:
-        found.append(("fingerprint", str(material.stored.facts["data"])))
-    for key, value in material.stored.facts.get("data settings", {}).items():
+    if "data" in report.stored.facts:
+        found.append(("fingerprint", str(report.stored.facts["data"])))
+    for key, value in report.stored.facts.get("data settings", {}).items():
         if value not in (None, [], 1):
             found.append((key.replace("_", " "), _text(value)))
     return found
 
 
-def fold_facts(material: Material) -> FoldFacts:
-    """Return the sizes and borders of the folds; no rows in a study that does not say."""
-    described: Sequence[Mapping[str, Any]] = material.stored.description.get("folds", ())
+def fold_facts(report: ReportData) -> FoldFacts:
+    """Return the sizes and time borders of the folds; no rows if the study did not record them."""
+    described: Sequence[Mapping[str, Any]] = report.stored.description.get("folds", ())
     names = {
         "train": "train interactions",
         "train_users": "train users",
@@ -81,16 +82,16 @@ def fold_facts(material: Material) -> FoldFacts:
     return FoldFacts(header, rows)
 
 
-def settings(material: Material) -> list[tuple[str, str]]:
-    """Return how folds were made and what was measured."""
-    facts = material.stored.facts
-    found = [("objective", f"{material.objective}, {material.board.direction}")]
-    found += [(name, f"{name}, {way}") for name, way in material.board.further.items()]
+def settings(report: ReportData) -> list[tuple[str, str]]:
+    """Return the settings of the folds and of the measurement."""
+    facts = report.stored.facts
+    found = [("objective", f"{report.objective}, {report.board.direction}")]
+    found += [(name, f"{name}, {way}") for name, way in report.board.further.items()]
     folds = {key: value for key, value in facts.get("folds", {}).items() if value is not None}
     if folds.get("split") != "random":
-        folds.pop("seed", None)  # of a random split alone
+        folds.pop("seed", None)  # only a random split has a seed
     found += [(_FOLDS.get(key, key.replace("_", " ")), _text(value)) for key, value in folds.items()]
-    holdout = material.stored.description.get("holdout")
+    holdout = report.stored.description.get("holdout")
     found += [("holdout is", str(holdout))] if holdout else []
     found += [(key, _text(facts[key])) for key in ("epochs", "precision") if key in facts]
     found += [("seed of the search", _text(facts["seed"]))] if "seed" in facts else []
@@ -98,27 +99,27 @@ def settings(material: Material) -> list[tuple[str, str]]:
     return found
 
 
-def reproduction(material: Material) -> list[str]:
-    """Return the commands that make this again."""
+def reproduction(report: ReportData) -> list[str]:
+    """Return the commands that make the study and its report again."""
     pins = " ".join(
         f"{name}=={version.partition('+')[0]}"
-        for name, version in material.stored.versions.items()
+        for name, version in report.stored.versions.items()
         if name not in {"python", "processor"}
     )
     commands = [f"pip install {pins}"] if pins else []
     commands += [
-        f"tuner run {material.folder_shown}/study.yaml",
-        f"tuner show {material.folder_shown} best",
-        f"tuner report {material.folder_shown}",
+        f"tuner run {report.folder_shown}/{layout.STUDY_FILE}",
+        f"tuner show {report.folder_shown} best",
+        f"tuner report {report.folder_shown}",
     ]
     return commands
 
 
-def failures(material: Material) -> list[Failures]:
-    """Return the trials that failed, those of one cause together, the most frequent first."""
+def failures(report: ReportData) -> list[Failures]:
+    """Return the failed trials, grouped by cause, the most frequent cause first."""
     by_cause: dict[str, list[int]] = {}
     logs: dict[str, str] = {}
-    for record in material.records:
+    for record in report.records:
         if record.failure is not None:
             by_cause.setdefault(record.failure.cause, []).append(record.number)
             logs.setdefault(record.failure.cause, record.log or "")

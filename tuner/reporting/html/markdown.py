@@ -1,4 +1,4 @@
-"""The report in a few lines of Markdown, for a pull request."""
+"""Writes the report as a few lines of Markdown, for a pull request."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from tuner.reporting.html.answer import answer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction
 from tuner.reporting.html.figures.cost import shares
 from tuner.reporting.html.figures.importances import weigh
-from tuner.reporting.html.material import Material
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.table import table
 
 __all__ = ["markdown"]
 
-#: Rows of the leaderboard.
+#: Number of rows of the leaderboard.
 TOP = 10
-#: What Markdown would take as more than text; an underscore within a word is none.
+#: Characters with a meaning in Markdown. An underscore within a word has none.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)|^[#+-]")
-#: What a forge would take as a mention or the number of an issue.
+#: Text that a code host would read as a mention or the number of an issue.
 _REFERENCE = re.compile(r"(?<!\w)[@#](?=\w)")
-#: Joins words without width: the two sides of it are no reference.
+#: A character without width. Text that it divides is not read as a reference.
 _JOINER = "\u2060"
 
 
-def markdown(material: Material) -> str:
-    """Return the answer, the first rows, what mattered, what it cost and how to run it again."""
-    found = answer(material)
-    lines = [f"## {_plain(material.stored.name)}: {_plain(found.title or 'no result yet')}", ""]
+def markdown(report: ReportData) -> str:
+    """Return the answer, the first rows, important params, the cost, and the commands to run it again."""
+    found = answer(report)
+    lines = [f"## {_plain(report.stored.name)}: {_plain(found.title or 'no result yet')}", ""]
     lines += [f"**{_plain(found.verdict)}**", ""]
     if found.chosen:
         lines += [_code(found.chosen), ""]
@@ -36,21 +36,21 @@ def markdown(material: Material) -> str:
         note = f" ({_plain(tile.note)})" if tile.note else ""
         lines.append(f"- {_plain(tile.label)}: **{_plain(tile.value)}**{note}")
     lines += ["", *(f"> {_plain(note.replace('`', ''))}" for note in found.notes), ""]
-    lines += _rows(material)
-    lines += _facts(material)
+    lines += _rows(report)
+    lines += _facts(report)
     lines += [
         "",
         "<details><summary>Reproduce</summary>",
         "",
-        *_block(reproduction(material)),
+        *_block(reproduction(report)),
         "",
         "</details>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _rows(material: Material) -> list[str]:
-    board = table(material)
+def _rows(report: ReportData) -> list[str]:
+    board = table(report)
     header = ["rank", "model", *board.header, "what distinguishes it"]
     lines = []
     for line in board.lines[:TOP]:
@@ -75,21 +75,21 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _facts(material: Material) -> list[str]:
+def _facts(report: ReportData) -> list[str]:
     lines = [""]
-    weights = weigh(material)
+    weights = weigh(report)
     if weights.shares:
         first = ", ".join(f"{_plain(name)} {share:.0%}" for name, share in list(weights.shares.items())[:5])
-        lines.append(f"- What decided (PED-ANOVA over {weights.n_trials} trials): {first}")
-    for name, counter in shares(material).items():
+        lines.append(f"- Most important params (PED-ANOVA over {weights.n_trials} trials): {first}")
+    for name, counter in shares(report).items():
         if name != "trials":
             total = counter.total()
             parts = ", ".join(f"{kind} {value / total:.0%}" for kind, value in counter.most_common() if value)
             lines.append(f"- {name}: {parts}")
-    lines += [f"- Failed, {len(f.numbers)}: {_plain(f.cause[:200])}" for f in failures(material)[:3]]
-    data = ", ".join(f"{name} {text}" for name, text in data_facts(material))
+    lines += [f"- Failed, {len(f.numbers)}: {_plain(f.cause[:200])}" for f in failures(report)[:3]]
+    data = ", ".join(f"{name} {text}" for name, text in data_facts(report))
     lines += [f"- Data: {_plain(data)}"] if data else []
-    folds = fold_facts(material)
+    folds = fold_facts(report)
     for row in folds.rows:
         pairs = zip(folds.header, row, strict=True)
         lines.append(f"- {_plain(', '.join(f'{name} {text}' for name, text in pairs))}")
@@ -97,9 +97,9 @@ def _facts(material: Material) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text that Markdown, and HTML within it, take as text."""
-    words = _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
-    return _REFERENCE.sub(lambda match: match[0] + _JOINER, words)
+    """Return text escaped so that Markdown, and HTML within it, show it as it is."""
+    escaped = _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
+    return _REFERENCE.sub(lambda match: match[0] + _JOINER, escaped)
 
 
 def _code(text: str) -> str:
@@ -107,7 +107,7 @@ def _code(text: str) -> str:
 
 
 def _block(lines: list[str]) -> list[str]:
-    """Return a block of code whose fence is longer than any in it."""
+    """Return a block of code whose fence is longer than any fence in it."""
     text = "\n".join(lines)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return [fence, text, fence]

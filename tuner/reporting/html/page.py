@@ -1,4 +1,4 @@
-"""The report as one HTML file, without anything from elsewhere."""
+"""Writes the report as one HTML file that loads nothing from other places."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from tuner.reporting.html.answer import answer
 from tuner.reporting.html.explorer import explorer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction, settings
 from tuner.reporting.html.figures import SECTIONS, draw_all
-from tuner.reporting.html.material import Material
 from tuner.reporting.html.palette import css_variables
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.svg import Canvas, Figure
 from tuner.reporting.html.table import table
 
 __all__ = ["page"]
 
-#: Widths in pixels for which each figure is drawn: the page shows the one that fits the screen.
+#: Widths in pixels at which each figure is drawn. The page shows the drawing that fits the screen.
 WIDE, HALF, NARROW = 1040, 500, 332
 
 
-def page(material: Material) -> str:
+def page(report: ReportData) -> str:
     """Return the report as HTML."""
     script = _asset("report.js")
-    found = draw_all(material)
-    best = material.best
+    found = draw_all(report)
+    best = report.best
     context: dict[str, Any] = {
-        "material": material,
-        "answer": answer(material),
+        "report": report,
+        "answer": answer(report),
         "sections": [(anchor, title, found[anchor]) for anchor, title, _ in SECTIONS if found[anchor]],
-        "table": table(material),
-        "data_facts": data_facts(material),
-        "fold_facts": fold_facts(material),
-        "settings": settings(material),
-        "failures": failures(material),
-        "commands": reproduction(material),
+        "table": table(report),
+        "data_facts": data_facts(report),
+        "fold_facts": fold_facts(report),
+        "settings": settings(report),
+        "failures": failures(report),
+        "commands": reproduction(report),
         "best_params": json.dumps(dict(best.record.params), indent=2) if best is not None else "",
-        "explorer": explorer(material),
-        "style": Markup(_style()),  # noqa: S704  # our own file
+        "explorer": explorer(report),
+        "style": Markup(_style()),  # noqa: S704  # a file of this package
         "script": Markup(script),  # noqa: S704  # as above
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "drawn": _drawn,
@@ -55,12 +55,12 @@ def page(material: Material) -> str:
 
 
 def _drawn(figure: Figure) -> Markup:
-    """Return a figure at the widths of a page and of a phone."""
+    """Return a figure drawn at two widths: for a page and for a phone."""
     wide, narrow = figure.draw(HALF if figure.half else WIDE), figure.draw(NARROW)
     if not wide:
         return Markup()
-    # `Canvas` has escaped all that a user named.
-    return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')  # noqa: S704  # as said
+    # `Canvas` has escaped all names that users chose.
+    return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')  # noqa: S704  # see above
 
 
 def _swatch(shape: str, colour: str) -> Markup:
@@ -70,7 +70,7 @@ def _swatch(shape: str, colour: str) -> Markup:
         canvas.line((0, 6), (16, 6), colour=colour, width=2.5)
     else:
         canvas.mark(shape, (8, 6), colour=colour, size=3 if shape == "bar" else 4)
-    return Markup(canvas.render().replace('role="img" aria-label=""', 'aria-hidden="true"'))  # noqa: S704  # no words in it
+    return Markup(canvas.render().replace('role="img" aria-label=""', 'aria-hidden="true"'))  # noqa: S704  # it contains no text
 
 
 def _style() -> str:
@@ -99,6 +99,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _coded(words: str) -> Markup:
-    """Return words with what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704  # escaped before
+def _coded(text: str) -> Markup:
+    """Return a text as HTML in which the parts between backticks are code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped before

@@ -1,7 +1,8 @@
-"""The colours of the report, by the name that figures use; for light and for dark.
+"""The colours of the report by the name that figures use, for a light and for a dark background.
 
-Categories are told apart by people of any colour vision: hues after Okabe and Ito (2008, "Color Universal
-Design"), darkened or lightened to stand 3:1 against the ground; states differ in shape as well.
+People with any colour vision can distinguish the categories. Their hues are from Okabe and Ito (2008, "Color
+Universal Design"), made darker or lighter to have a contrast of 3:1 with the background. States also differ
+in shape.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 
 __all__ = ["CATEGORIES", "RAMP", "css_variables", "resolved"]
 
-#: Name -> colour on a light ground, on a dark one.
+#: Name -> colour on a light background, colour on a dark background.
 _COLOURS = {
     "page": ("#f6f7f9", "#0f1318"),
     "card": ("#ffffff", "#171c23"),
@@ -38,7 +39,7 @@ _COLOURS = {
     "q5": ("#0a6ab0", "#7fbaf0"),
     "q6": ("#08467a", "#c6e2fb"),
 }
-#: For things without an order, and from worst to best.
+#: Colours for categories without an order, and colours from worst to best.
 CATEGORIES = tuple(f"c{index}" for index in range(8))
 RAMP = tuple(f"q{index}" for index in range(7))
 
@@ -49,5 +50,5 @@ def css_variables(*, dark: bool) -> str:
 
 
 def resolved(svg: str, *, dark: bool = False) -> str:
-    """Return a drawing with its colours written out, for programs that know no CSS variables."""
+    """Return a drawing with its colours written out, for programs that do not support CSS variables."""
     return re.sub(r"var\(--(\w+)\)", lambda match: _COLOURS[match[1]][dark], svg)

@@ -1,4 +1,4 @@
-"""From values to places in a drawing, and the values that an axis names."""
+"""Converts values to places in a drawing, and chooses the ticks of an axis."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Scale:
     Attributes
     ----------
     low, high
-        Values at its ends; low < high, and 0 < low if it is logarithmic.
+        Values at the ends of the scale; low < high, and 0 < low if the scale is logarithmic.
     start, end
-        Their places, in pixels.
+        Places of `low` and `high`, in pixels.
     log
-        Whether equal ratios are equally far apart.
+        Whether the scale is logarithmic.
     """
 
     low: float
@@ -31,17 +31,17 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the place of a value; one outside the ends goes to the nearer end."""
-        kept = min(max(value, self.low), self.high)
+        """Return the place of a value in pixels. A value outside the scale is placed at the nearer end."""
+        inside = min(max(value, self.low), self.high)
         if self.log:
-            share = math.log(kept / self.low) / math.log(self.high / self.low)
+            share = math.log(inside / self.low) / math.log(self.high / self.low)
         else:
-            share = (kept - self.low) / (self.high - self.low)
+            share = (inside - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values inside the scale, about so many."""
-        if self.log and self.high / self.low >= 10:  # noqa: PLR2004  # a decade
+        """Return about `about` round values inside the scale."""
+        if self.log and self.high / self.low >= 10:  # noqa: PLR2004  # at least a decade
             return _log_ticks(self.low, self.high, about)
         step = _round_step((self.high - self.low) / max(about, 1))
         first = math.ceil(self.low / step - 1e-9)
@@ -50,7 +50,7 @@ class Scale:
 
 
 def span(values: Sequence[float], *, room: float = 0.05, log: bool = False) -> tuple[float, float]:
-    """Return ends for a scale that holds all values, with some room, and never of no length."""
+    """Return (low, high) of a scale that contains all values and a margin. Always low < high."""
     if not values:
         return (1.0, 10.0) if log else (0.0, 1.0)
     low, high = min(values), max(values)
@@ -63,13 +63,13 @@ def span(values: Sequence[float], *, room: float = 0.05, log: bool = False) -> t
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Return the ticks as text, all with as many decimals as they need to differ."""
+    """Return the ticks as text, all with as many decimals as are needed to make them different."""
     if not ticks:
         return []
     largest = max(abs(tick) for tick in ticks)
-    if largest >= 1e6 or 0 < largest < 1e-3:  # noqa: PLR2004  # longer than people read
+    if largest >= 1e6 or 0 < largest < 1e-3:  # noqa: PLR2004  # long numbers are hard to read
         written = ([_exponential(tick, digits) for tick in ticks] for digits in range(1, 16))
-        return next((words for words in written if len(set(words)) == len(ticks)), [repr(t) for t in ticks])
+        return next((texts for texts in written if len(set(texts)) == len(ticks)), [repr(t) for t in ticks])
     step = min((abs(b - a) for a, b in pairwise(ticks)), default=largest) or 1.0
     if len(ticks) > 1 and largest / max(min(abs(t) for t in ticks if t) if any(ticks) else 1, 1e-12) >= 100:  # noqa: PLR2004  # two decades
         return [f"{tick:g}" for tick in ticks]
@@ -78,7 +78,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 
 
 def duration_ticks(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
-    """Return ticks of a scale in seconds, in the largest unit that fits."""
+    """Return the ticks (seconds, text) of a scale in seconds. The text has the largest unit that fits."""
     unit, name = next(
         ((size, word) for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if scale.high >= 2 * size),
         (1, "s"),
@@ -90,7 +90,7 @@ def duration_ticks(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
     return [(at * step, f"{at * step / unit:g} {name}") for at in range(first, last + 1)]
 
 
-#: Round steps of a clock: unit in seconds -> how many of it.
+#: Round steps of a clock: unit in seconds -> numbers of units.
 _CLOCK = {1: (1, 2, 5, 10, 15, 30), 60: (1, 2, 5, 10, 15, 30), 3600: (1, 2, 3, 6, 12), 86400: (1, 2, 5)}
 
 
@@ -103,10 +103,10 @@ def _log_ticks(low: float, high: float, about: int) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
         found = [factor * 10.0**power for power in powers for factor in factors]
-        kept = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-        if len(kept) <= about + 1:
-            return kept
-    return kept[:: math.ceil(len(kept) / about)]
+        inside = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(inside) <= about + 1:
+            return inside
+    return inside[:: math.ceil(len(inside) / about)]
 
 
 def _exponential(value: float, digits: int) -> str:

@@ -1,7 +1,7 @@
-"""A small drawing room: marks on a canvas, and axes around them, as SVG text.
+"""Draws marks and axes on a canvas, as SVG text.
 
-Colours are names of `tuner.reporting.html.palette`. All text and attributes are escaped here, so that what a
-user named can stand in any of them.
+Colours are names of `tuner.reporting.html.palette`. All text and attributes are escaped here, so they may
+contain names that users chose.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from tuner.reporting.html.scales import Scale, tick_labels
 
 __all__ = ["Canvas", "Figure", "Frame", "clipped", "text_width", "ticks_of"]
 
-#: A mean width of letters, as a share of their size; a little more than that of the fonts named below.
+#: Mean width of letters as a share of the font size, a little larger than in the fonts below.
 _LETTER = 0.6
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that can be drawn at any width.
+    """A figure that can be drawn at different widths.
 
     Attributes
     ----------
     name
-        Of its file.
+        Name of its file.
     title, caption
-        For people.
+        Title and explanation, for people.
     draw
-        From a width in pixels to SVG.
+        Function that takes a width in pixels and returns SVG.
     half
-        Whether two of them may stand side by side.
+        Whether two such figures may be side by side.
     legend
-        What its marks mean: (shape, colour, words).
+        Legend: shape, colour and text of each kind of mark.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of a drawing that data stand in, in pixels."""
+    """The part of a drawing that contains the data, in pixels."""
 
     left: float
     top: float
@@ -57,30 +57,30 @@ class Frame:
 
 
 def text_width(text: str, size: float = 12) -> float:
-    """Return about how wide a text is, in pixels."""
+    """Return the approximate width of a text in pixels."""
     return len(text) * size * _LETTER
 
 
 def clipped(text: str, width: float, size: float = 12) -> str:
-    """Return a text short enough for a width; a trial's number at its end stays."""
+    """Return a text cut to a width in pixels. A trial's number at the end of the text is not cut."""
     fits = max(2, int(width / (size * _LETTER)))
     if len(text) <= fits:
         return text
     head, mark, trial = text.rpartition(" #")
-    kept = fits - len(trial) - 2
-    return f"{head[:kept]}…#{trial}" if mark and trial.isdigit() and kept > 0 else text[: fits - 1] + "…"
+    room = fits - len(trial) - 2
+    return f"{head[:room]}…#{trial}" if mark and trial.isdigit() and room > 0 else text[: fits - 1] + "…"
 
 
 @dataclass
 class Canvas:
-    """Marks of one drawing, in the order in which they are drawn.
+    """A drawing: its elements in the order in which they are drawn.
 
     Attributes
     ----------
     width, height
-        In pixels.
+        Size in pixels.
     label
-        What it shows, for those who hear it.
+        Description of the drawing for screen readers.
     """
 
     width: float
@@ -89,13 +89,13 @@ class Canvas:
     _parts: list[str] = field(default_factory=list)
 
     def add(self, tag: str, /, content: str = "", **attributes: object) -> None:
-        """Draw an element; `content` is text. Attributes that are None are left out."""
-        words = " ".join(
+        """Draw an element with the text `content`. Attributes that are None are left out."""
+        pairs = " ".join(
             f'{key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"'
             for key, value in attributes.items()
             if value is not None
         )
-        self._parts.append(f"<{tag} {words}>{escape(content)}</{tag}>" if content else f"<{tag} {words}/>")
+        self._parts.append(f"<{tag} {pairs}>{escape(content)}</{tag}>" if content else f"<{tag} {pairs}/>")
 
     def line(
         self,
@@ -129,7 +129,7 @@ class Canvas:
         dash: str | None = None,
         smooth: bool = False,
     ) -> None:
-        """Draw a line through points; a smooth one goes level through each."""
+        """Draw a line through points. A smooth line is horizontal at each point."""
         way = _smooth(points) if smooth else "M" + "L".join(f"{_plain(x)} {_plain(y)}" for x, y in points)
         self.add(
             "path",
@@ -199,7 +199,7 @@ class Canvas:
         trial: int | None = None,
         radius: float = 2,
     ) -> None:
-        """Draw a box; a width below half a pixel is made visible."""
+        """Draw a box that is at least half a pixel wide."""
         self.add(
             "rect",
             x=at[0],
@@ -215,7 +215,7 @@ class Canvas:
     def text(
         self,
         at: tuple[float, float],
-        words: str,
+        content: str,
         *,
         anchor: str | None = None,
         colour: str = "muted",
@@ -223,14 +223,14 @@ class Canvas:
         bold: bool = False,
         halo: bool = False,
     ) -> None:
-        """Write words; `at` is the left end of their base line, or as `anchor` says."""
+        """Write a text. `at` is the left end of its base line, unless `anchor` says otherwise."""
         self.add(
             "text",
-            words or " ",
+            content or " ",
             x=at[0],
             y=at[1],
             fill=_paint(colour),
-            font_size=None if size == 12 else size,  # noqa: PLR2004  # that of the whole drawing
+            font_size=None if size == 12 else size,  # noqa: PLR2004  # the font size of the whole drawing
             text_anchor=anchor,
             font_weight=600 if bold else None,
             stroke=_paint("card") if halo else None,
@@ -247,16 +247,16 @@ class Canvas:
         x_label: str = "",
         y_label: str = "",
     ) -> None:
-        """Draw grid lines at the ticks (place, text) of both axes, their texts and the axes' names."""
-        for at, words in y:
+        """Draw both axes: lines at the ticks (place, text), their texts and the names of the axes."""
+        for at, label in y:
             self.line((frame.left, at), (frame.right, at))
-            self.text((frame.left - 8, at + 4), words, anchor="end")
+            self.text((frame.left - 8, at + 4), label, anchor="end")
         last = -1e9
-        for at, words in x:
+        for at, label in x:
             self.line((at, frame.bottom), (at, frame.bottom + 4), colour="faint")
-            half = text_width(words) / 2
+            half = text_width(label) / 2
             if at - half > last:
-                self.text((at, frame.bottom + 18), words, anchor="middle")
+                self.text((at, frame.bottom + 18), label, anchor="middle")
                 last = at + half + 4
         self.line((frame.left, frame.bottom), (frame.right, frame.bottom), colour="faint")
         if x_label:
@@ -265,10 +265,10 @@ class Canvas:
             self.text((0, frame.top - 12), clipped(y_label, frame.right))
 
     def value_axis(self, frame: Frame, ticks: Sequence[tuple[float, str]], label: str) -> None:
-        """Draw upright grid lines at the ticks (place, text), their texts and the axis' name, for rows."""
-        for at, words in ticks:
+        """Draw a horizontal axis for rows: vertical lines at the ticks (place, text), texts and the name."""
+        for at, tick_text in ticks:
             self.line((at, frame.top), (at, frame.bottom))
-            self.text((at, frame.bottom + 18), words, anchor="middle")
+            self.text((at, frame.bottom + 18), tick_text, anchor="middle")
         if label:
             self.text(((frame.left + frame.right) / 2, frame.bottom + 36), label, anchor="middle")
 
@@ -284,7 +284,7 @@ class Canvas:
 
 
 def _smooth(points: Sequence[tuple[float, float]]) -> str:
-    """Return the way of a line of cubic curves, level at each of its points."""
+    """Return the SVG path of cubic curves that are horizontal at each point."""
     way = f"M{_plain(points[0][0])} {_plain(points[0][1])}"
     for (x, y), (to_x, to_y) in pairwise(points):
         middle = _plain((x + to_x) / 2)
@@ -295,14 +295,14 @@ def _smooth(points: Sequence[tuple[float, float]]) -> str:
 def ticks_of(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
     """Return the ticks of a scale as `Canvas.axes` takes them."""
     ticks = scale.ticks(about)
-    return [(scale(tick), words) for tick, words in zip(ticks, tick_labels(ticks), strict=True)]
+    return [(scale(tick), label) for tick, label in zip(ticks, tick_labels(ticks), strict=True)]
 
 
 def _paint(colour: str) -> str:
-    """Return a colour of the palette as an attribute."""
+    """Return a colour of the palette as the value of an attribute."""
     return f"var(--{colour})"
 
 
 def _plain(value: object) -> str:
-    """Return an attribute's value; numbers to a tenth of a pixel."""
+    """Return the value of an attribute as text. Numbers are rounded to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)

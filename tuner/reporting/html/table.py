@@ -1,4 +1,4 @@
-"""The leaderboard as the page shows it: cells that sort by value, and all of a trial behind its row."""
+"""The leaderboard of the page: cells that sort by value, and rows that unfold to all facts of a trial."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuner.formatting import count, duration, number
-from tuner.reporting.html.material import Material, label_of, name_of
+from tuner.reporting.html.report_data import ReportData, label_of, name_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.trials.constraints import QUANTITIES, quantities
 
@@ -15,7 +15,7 @@ __all__ = ["Cell", "Line", "Table", "table"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and the number it sorts by where it is one."""
+    """One cell: its text, and the number that it is sorted by, if it has one."""
 
     text: str
     value: float | None = None
@@ -28,17 +28,17 @@ class Line:
     Attributes
     ----------
     number, kind
-        Of the trial; kind is ``baseline`` or its status.
+        Trial number, and ``baseline`` or the trial's status.
     name, label, rank
-        The trial without and with its number; its place, None where there is nothing to rank.
+        Name of the trial without and with its number, and its rank (None if it has no result).
     cells
-        The columns after the label.
+        Cells of the columns after the label.
     differs
-        What distinguishes it, in a line.
+        Params that distinguish the trial, in one line.
     facts, params
-        Behind the row: (name, text).
+        Pairs (name, text) that are shown when the row is unfolded.
     note
-        Why it failed or was stopped.
+        Why the trial failed or was stopped.
     """
 
     number: int
@@ -55,32 +55,32 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """The leaderboard: headers of the columns after the label, and its lines."""
+    """The leaderboard: headers of the columns after the label, and lines."""
 
     header: Sequence[str]
     lines: Sequence[Line]
 
 
-def table(material: Material) -> Table:
+def table(report: ReportData) -> Table:
     """Return all rows of the leaderboard, best first."""
-    board = material.board
+    board = report.board
     n_folds = max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
     folds = range(n_folds) if n_folds > 1 else range(0)
     others = [label for label in board.metrics if label != board.objective]
     unlisted = [name for name in board.further if name in QUANTITIES]
-    judged = [f"{board.objective} holdout"] if material.final is not None else []
+    judged = [f"{board.objective} holdout"] if report.final is not None else []
     front = ["front"] if board.further else []
     header = [*front, *judged, board.objective, "± std", *(f"fold {fold + 1}" for fold in folds), *others]
     header += [*unlisted, "epoch", "parameters", "fit", "status"]
-    lines = [_line(material, row, len(folds), others, unlisted) for row in board.rows]
+    lines = [_line(report, row, len(folds), others, unlisted) for row in board.rows]
     return Table(header, lines)
 
 
-def _line(material: Material, row: Row, n_folds: int, others: Sequence[str], unlisted: Sequence[str]) -> Line:
-    record, summary, objective = row.record, row.record.summary, material.objective
-    judged = None if material.final is None else material.final.row(record.number)
-    cells = [Cell(str(row.front or ""), row.front)] if material.board.further else []
-    if material.final is not None:
+def _line(report: ReportData, row: Row, n_folds: int, others: Sequence[str], unlisted: Sequence[str]) -> Line:
+    record, summary, objective = row.record, row.record.summary, report.objective
+    judged = None if report.final is None else report.final.row(record.number)
+    cells = [Cell(str(row.front or ""), row.front)] if report.board.further else []
+    if report.final is not None:
         cells.append(_number(judged.metrics.get(objective) if judged else None))
     if summary is None:
         cells += [Cell("")] * (2 + n_folds + len(others) + len(unlisted) + 3)
@@ -119,7 +119,7 @@ def _number(value: float | None) -> Cell:
 
 
 def _status(row: Row) -> str:
-    return f"{row.status}, breaks {' and '.join(map(str, row.breaks))}" if row.breaks else row.status.value
+    return f"{row.status}, violates {' and '.join(map(str, row.breaks))}" if row.breaks else row.status.value
 
 
 def _note(row: Row) -> str:

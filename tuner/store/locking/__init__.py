@@ -1,3 +1,3 @@
-"""Which drivers hold a study."""
+"""Locks of a study, and the drivers that hold them."""
 
 __all__: list[str] = []

@@ -1,8 +1,8 @@
-"""Who drives a study: one process that has it for itself, or several that share it.
+"""Drivers of a study: a single driver, or several that share the study.
 
-A driver is known by a number of its own, and lives as long as a lock that nobody but the kernel or the
-database lets go of. So a trial that runs under a driver's number is looked after as long as that lock is
-held, and is free for others from then on.
+Each driver has an id and a lock. A driver is alive while its lock is held. Only the kernel or the database
+releases the lock, when the process ends. A running trial has the id of its driver. When the driver's lock is
+released, another driver may continue the trial.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tuner.store.locking.files import busy, hold_lock, lock_holder, this_process
 
 __all__ = ["SHARED_HINT", "SHARE_HINT", "Driver", "Hold", "file_drivers", "hold_by_files", "new_driver_id"]
 
-#: What to do about a driver that shares the study with others, and about one that does not.
-SHARED_HINT = "`tuner run --share` joins it; `tuner leaderboard` works meanwhile"
-SHARE_HINT = "it does not share the study: wait for it, or end it and start each with `tuner run --share`"
+#: Hints for a study that is busy: by drivers that share it, and by a driver that does not share it.
+SHARED_HINT = "`tuner run --share` joins it; `tuner leaderboard` works at the same time"
+SHARE_HINT = "it does not share the study: wait for it, or stop it and start each with `tuner run --share`"
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Driver:
     Attributes
     ----------
     id
-        Eight hexadecimal digits; no other living driver of the study has them.
+        Eight hexadecimal digits. No other living driver of the study has the same.
     words
-        For people: its process and host.
+        Process and host of the driver, for people.
     """
 
     id: str
@@ -41,21 +41,22 @@ class Driver:
 
 @dataclass(frozen=True)
 class Hold:
-    """What a driver has of its study, for as long as it holds it.
+    """The lock of a study that a driver holds.
 
     Attributes
     ----------
     driver
-        This process.
+        The driver of this process.
     shared
-        Whether others may run the study beside it.
+        Whether other drivers may run the study at the same time.
     living
-        Returns all that run the study at the moment, this one among them.
+        Function that returns all drivers that run the study now, including this one.
     turn
-        Gives a context within which no other driver takes a turn; none can be taken within another.
+        Function that returns a context in which no other driver can start a trial. Such contexts must not be
+        nested.
     check
-        Raises `SearchError` if the lock is gone under a driver that lives, as when a database was restarted:
-        someone else may have the study by now.
+        Function that raises a `SearchError` if the lock was lost, for example because the database was
+        restarted. Another driver may then hold the study.
     """
 
     driver: Driver
@@ -66,28 +67,28 @@ class Hold:
 
 
 def new_driver_id() -> str:
-    """Return a number for a driver."""
+    """Return an id for a new driver."""
     return uuid.uuid4().hex[:8]
 
 
 @contextmanager
 def hold_by_files(folder: Path, name: str, *, source: str, shared: bool = False) -> Iterator[Hold]:
-    """Hold a study by locked files.
+    """Hold the lock of a study by locking files.
 
     Parameters
     ----------
     folder, name
-        Where they stand: the lock of the study, and for drivers that share it one file each, whose names
-        begin alike.
+        Folder and name of the study's lock file. Drivers that share the study have one more file each; its
+        name begins with `name`.
     source
-        What is held, as messages call it.
+        Name of the locked thing in messages.
     shared
-        Whether others may run it too.
+        Whether other drivers may run the study, too.
 
     Raises
     ------
     StoreError
-        If another process runs the study for itself, saying which.
+        If another process runs the study and does not share it. The message names the process.
     """
     driver = Driver(new_driver_id(), this_process())
     with ExitStack() as stack:
@@ -105,7 +106,7 @@ def hold_by_files(folder: Path, name: str, *, source: str, shared: bool = False)
         turn = folder / f"{name}.turn"
         own = folder / f"{name}.{driver.id}"
         with wait_for_lock(turn):
-            for path in _files(folder, name):  # of drivers that were killed
+            for path in _files(folder, name):  # drivers that were killed have left their files
                 if lock_holder(folder, path.name) is None:
                     path.unlink(missing_ok=True)
             stack.enter_context(hold_lock(folder, own.name, source=source))
@@ -114,14 +115,14 @@ def hold_by_files(folder: Path, name: str, *, source: str, shared: bool = False)
 
 
 def file_drivers(folder: Path, name: str) -> tuple[Driver, ...]:
-    """Return who holds a study by files at the moment; without a number who has it for itself."""
-    alone = lock_holder(folder, name)
-    if alone is not None:
-        return (Driver("", alone),)
+    """Return the drivers that hold a study by files now. A driver that does not share has an empty id."""
+    single = lock_holder(folder, name)
+    if single is not None:
+        return (Driver("", single),)
     found = ((path.name.rpartition(".")[2], lock_holder(folder, path.name)) for path in _files(folder, name))
     return tuple(Driver(number, holder) for number, holder in found if holder is not None)
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """Return the files of drivers that share a study, of dead ones too."""
+    """Return the files of drivers that share a study, including drivers that have ended."""
     return sorted(folder.glob(f"{name}.{'[0-9a-f]' * 8}"))

@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel lets go of when their process dies, however it dies."""
+"""Locks on files. The kernel releases them when their process ends, also if it is killed."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from typing import IO
 
 from optuna.storages.journal._file import BaseJournalFileLock
 
+from tuner.artifacts.layout import LOCK
 from tuner.errors import Problem, StoreError
 
 __all__ = ["JournalLock", "busy", "hold_lock", "lock_holder", "this_process", "wait_for_lock"]
 
 
 class JournalLock(BaseJournalFileLock):
-    """A lock that the kernel lets go of when its process dies, however it dies."""
+    """A lock on a file. The kernel releases it when the process ends, also if it is killed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Wait for the lock and take it."""
+        """Wait for the lock and acquire it."""
         self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return True
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         assert self._descriptor is not None, "released without being acquired"
         os.close(self._descriptor)
         self._descriptor = None
 
 
 def this_process() -> str:
-    """Return what this process is called where people read who runs a study."""
+    """Return the name of this process for people: its id and host."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
@@ -49,22 +50,22 @@ def busy(source: str, holder: str | None, *, name: str = "this study", hint: str
     Parameters
     ----------
     source
-        What is held, as messages call it.
+        Name of the locked thing in messages.
     holder
-        Who runs it, None if that is not known.
+        The process that runs the study, None if it is not known.
     name
-        Of the study, as messages call it.
+        Name of the study in messages.
     hint
-        What to do about it; by default to wait.
+        What the user can do; by default, to wait.
     """
-    hint = hint or "wait for it, or end it; `tuner leaderboard` works meanwhile"
+    hint = hint or "wait for it, or stop it; `tuner leaderboard` works at the same time"
     return StoreError(
         source, [Problem("", f"must be free, but {holder or 'another process'} is running {name}", hint)]
     )
 
 
-def lock_holder(folder: Path, name: str = ".lock") -> str | None:
-    """Return who holds a lock for itself at the moment, None if nobody does."""
+def lock_holder(folder: Path, name: str = LOCK) -> str | None:
+    """Return the process that holds an exclusive lock now, None if no process does."""
     path = folder / name
     try:
         file = path.open("r")
@@ -79,7 +80,10 @@ def lock_holder(folder: Path, name: str = ".lock") -> str | None:
 
 
 def _take(file: IO[str], kind: int) -> None:
-    """Lock the file; try for a moment, since who asks for the holder locks it for an instant too."""
+    """Lock the file.
+
+    Try for a second, because `lock_holder` in another process locks it for an instant, too.
+    """
     for _ in range(20):
         with suppress(BlockingIOError):
             return fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -89,23 +93,23 @@ def _take(file: IO[str], kind: int) -> None:
 
 @contextmanager
 def hold_lock(
-    folder: Path, name: str = ".lock", *, source: str | None = None, shared: bool = False
+    folder: Path, name: str = LOCK, *, source: str | None = None, shared: bool = False
 ) -> Iterator[None]:
-    """Hold the study's folder for this process.
+    """Hold a lock on the study's folder for this process.
 
     Parameters
     ----------
     folder, name
-        Where the lock's file stands.
+        Folder and name of the lock file.
     source
-        What is held, as messages call it; by default the folder.
+        Name of the locked thing in messages; by default the folder.
     shared
-        Whether others may hold it too, if they share it as well.
+        Whether other processes may hold the lock, too, if they share it as well.
 
     Raises
     ------
     StoreError
-        If another process runs the study, saying which.
+        If another process runs the study. The message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("a+") as file:
@@ -124,7 +128,7 @@ def hold_lock(
 
 @contextmanager
 def wait_for_lock(path: Path) -> Iterator[None]:
-    """Hold a lock for a moment, after waiting until nobody else does."""
+    """Wait for a lock, and hold it in this context."""
     lock = JournalLock(path)
     lock.acquire()
     try:

@@ -1,10 +1,10 @@
-"""A study in PostgreSQL, held by advisory locks of a session: the database lets go when it ends.
+"""Locks of a study in PostgreSQL: advisory locks, which the database releases when their session ends.
 
-Each driver has a connection of its own for them, and with it
+Each driver has a separate connection for its locks. It holds
 
-- the study, for itself or shared with those that share it too;
-- its number, by which others see that it lives;
-- for moments, the turn in which it begins a trial.
+- the lock of the study, exclusive or shared;
+- the lock of its id, which shows other drivers that it is alive;
+- while it starts a trial, the lock of the turn.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.store.database import connected, database_lost, told_if_database_lost
+from tuner.store.database import connected, database_lost, report_lost_database
 from tuner.store.locking.drivers import SHARE_HINT, SHARED_HINT, Driver, Hold, new_driver_id
 from tuner.store.locking.files import busy, this_process
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["advisory_drivers", "hold_by_advisory_locks"]
 
-#: PostgreSQL's settings for the connection that holds a study: it notices within a minute that the driver's
-#: host is gone, where its own default is two hours.
+#: PostgreSQL's settings for the connection with the locks. With them the server notices within a minute that
+#: the driver's host is lost; by default it takes two hours.
 _KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
-#: Who has locks of a study in this database: keys of two halves are numbers of drivers.
+#: Query for the drivers of a study in this database. Keys that consist of two halves are ids of drivers.
 _DRIVERS = """
     SELECT to_hex(objid::bigint), application_name, shares FROM pg_locks AS one
     JOIN pg_stat_activity USING (pid)
@@ -39,33 +40,32 @@ _DRIVERS = """
     AND one.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     ORDER BY backend_start
 """
-_GONE = "the connection that held the study is gone, as when the database was restarted"
+_GONE = "the connection that held the study's lock was lost; the database may have been restarted"
 
 
 @contextmanager
 def hold_by_advisory_locks(
     url: str, folder: Path, study: str, *, shared: bool, goes_on: str
 ) -> Iterator[Hold]:
-    """Hold a study in PostgreSQL; the server lets go when this process or its host dies.
+    """Hold the lock of a study in PostgreSQL. The server releases it when this process or its host ends.
 
     Parameters
     ----------
     url, folder
-        As `tuner.store.database.open_database` takes them.
+        See `tuner.store.database.open_database`.
     study
-        Its name.
+        Name of the study.
     shared
-        Whether others may run it too.
+        Whether other drivers may run the study, too.
     goes_on
-        How a search can be continued whose hold was lost.
+        Hint how to continue the search if the lock is lost.
 
     Raises
     ------
     StoreError
-        If another process runs the study for itself, saying which; or if the database cannot be reached.
+        If another process runs the study and does not share it (the message names it), or if the database
+        cannot be reached.
     """
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # most studies have a journal
-
     with connected(url, folder) as connection:
         for name, value in {"application_name": this_process()[:63], **_KEEPALIVE}.items():
             _run(connection, "SELECT set_config(:name, :value, false)", name=name, value=value)
@@ -77,33 +77,52 @@ def hold_by_advisory_locks(
             hint = SHARED_HINT if together else SHARE_HINT if shared else None
             raise busy(url, who, name=repr(study), hint=hint)
         driver = _numbered(connection, study)
+        held = _Held(connection, url, folder, study, goes_on)
+        yield Hold(driver, shared, held.living, held.turn, held.check)
 
-        def check() -> None:
-            try:
-                _run(connection, "SELECT 1")
-            except SQLAlchemyError as error:
-                raise database_lost(url, _GONE, goes_on) from error
 
-        @contextmanager
-        def turn() -> Iterator[None]:
-            check()
-            with told_if_database_lost(url, folder, goes_on):
-                _run(connection, "SELECT pg_advisory_lock(:key)", key=_key(f"{study} turn"))
-            try:
-                yield
-            finally:
-                with suppress(SQLAlchemyError):  # a lock that is gone needs no unlocking; `check` will tell
-                    _run(connection, "SELECT pg_advisory_unlock(:key)", key=_key(f"{study} turn"))
+@dataclass(frozen=True)
+class _Held:
+    """A connection that holds a study."""
 
-        def living() -> tuple[Driver, ...]:
-            check()
-            return tuple(driver for driver, _ in _drivers(connection, study))
+    connection: Connection
+    url: str
+    folder: Path
+    study: str
+    goes_on: str
 
-        yield Hold(driver, shared, living, turn, check)
+    def check(self) -> None:
+        """Raise `SearchError` if the connection is gone, and the lock with it."""
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # most studies have a journal
+
+        try:
+            _run(self.connection, "SELECT 1")
+        except SQLAlchemyError as error:
+            raise database_lost(self.url, _GONE, self.goes_on) from error
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other drivers from taking a turn within it."""
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # as above
+
+        self.check()
+        key = _key(f"{self.study} turn")
+        with report_lost_database(self.url, self.folder, self.goes_on):
+            _run(self.connection, "SELECT pg_advisory_lock(:key)", key=key)
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # a lock that is gone needs no unlocking; `check` will tell
+                _run(self.connection, "SELECT pg_advisory_unlock(:key)", key=key)
+
+    def living(self) -> tuple[Driver, ...]:
+        """Return all drivers that run the study at the moment."""
+        self.check()
+        return tuple(driver for driver, _ in _drivers(self.connection, self.study))
 
 
 def advisory_drivers(url: str, folder: Path, study: str) -> tuple[Driver, ...]:
-    """Return who runs a study at the moment.
+    """Return the drivers that run a study now.
 
     Raises
     ------
@@ -115,7 +134,7 @@ def advisory_drivers(url: str, folder: Path, study: str) -> tuple[Driver, ...]:
 
 
 def _numbered(connection: Connection, study: str) -> Driver:
-    """Give this process a number that no other driver of the study has."""
+    """Return a driver for this process, with an id that no other driver of the study has."""
     while True:
         number = new_driver_id()
         lock = "SELECT pg_try_advisory_lock(:half, :number)"
@@ -124,7 +143,7 @@ def _numbered(connection: Connection, study: str) -> Driver:
 
 
 def _drivers(connection: Connection, study: str) -> list[tuple[Driver, bool]]:
-    """Return all drivers of a study, and of each whether it shares the study."""
+    """Return all drivers of a study, each with whether it shares the study."""
     from sqlalchemy import text  # noqa: PLC0415  # as in `hold_by_advisory_locks`
 
     rows = connection.execute(text(_DRIVERS), {"half": _half(study)})
@@ -138,15 +157,15 @@ def _run(connection: Connection, statement: str, **values: object) -> object:
 
 
 def _key(name: str) -> int:
-    """Return a number among advisory locks: 63 bits of a hash."""
+    """Return the key of an advisory lock: 63 bits of a hash."""
     return int.from_bytes(hashlib.sha256(f"rectools-tuner {name}".encode()).digest()[:8], "big") >> 1
 
 
 def _half(study: str) -> int:
-    """Return the first half of the keys of a study's drivers: 32 bits, as `pg_locks` shows them."""
+    """Return the first half (32 bits) of the keys of a study's drivers, as `pg_locks` shows it."""
     return _key(study) >> 31
 
 
 def _signed(number: int) -> int:
-    """Return 32 bits as PostgreSQL takes them."""
+    """Return 32 bits as a signed number, because PostgreSQL takes signed numbers."""
     return number - 2**32 if number >= 2**31 else number

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was fitted on, how good it is, and how to make it again."""
+"""Writes the model card: what a model is, its data, its scores, and how to make it again."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _PACKAGES = ("rectools-tuner", "rectools", "torch", "pytorch-lightning", "ray", 
 
 @dataclass(frozen=True)
 class Data:
-    """What a card says of the data.
+    """Facts about the data for the card.
 
     Attributes
     ----------
     described
-        In one line.
+        Description in one line.
     fingerprint
-        Hash of their content.
+        Hash of the content.
     same
-        Whether they are those of the search.
+        Whether the data are the data of the search.
     used
-        Which of them the model was fitted on.
+        Which part of the data the model was fitted on.
     folds
         A line for each fold, and one for the holdout.
     """
@@ -59,11 +59,11 @@ def card(
     stored, row
         The study, and the trial in it.
     fitted
-        Its model.
+        The fitted model.
     data
-        What it was fitted on.
+        Facts about the data that it was fitted on.
     folder
-        Of the export, with all files but the card.
+        Folder of the export, with all files but the card.
     final
         The study's final judgement.
     """
@@ -92,7 +92,7 @@ def _head(stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> str:
         f"on {data.used}.",
     ]
     if row.breaks:
-        lines.append(f"It breaks {' and '.join(map(str, row.breaks))}.")
+        lines.append(f"It violates {' and '.join(map(str, row.breaks))}.")
     return "\n".join(lines)
 
 
@@ -109,7 +109,7 @@ python -m venv .venv && .venv/bin/pip install -r requirements.txt
 .venv/bin/python recommend.py --users-file users.txt -k 10 > recommended.csv
 ```
 
-`recommend.py --check` recommends the lists of `sample.csv` again and compares them. From Python, in this
+`recommend.py --check` makes the recommendations of `sample.csv` again and compares them. From Python, in this
 folder:
 
 ```python
@@ -120,14 +120,18 @@ users = exported.dataset.user_id_map.external_ids[:3]
 print(recommend(exported, users, k=10))
 ```
 
-Recommendations are made from `interactions.parquet`; `--interactions FILE` takes newer ones, with the
-columns of the file of the search. `model.pickle` is a pickle: load it only from those whom you trust."""
+The model recommends from `interactions.parquet`. With `--interactions FILE` it recommends from newer
+interactions; the file needs the same columns as the file of the search. `model.pickle` is a pickle file and
+can run any code when it is loaded: load it only if you trust its source."""
 
 
 def _data(data: Data) -> str:
     lines = ["## Data", "", data.described, "", f"Fingerprint: `{data.fingerprint}`"]
     if not data.same:
-        lines += ["", "These are not the data of the search: the scores below are of the others."]
+        lines += [
+            "",
+            "These are not the data of the search. The scores below are from the data of the search.",
+        ]
     lines += ["", *(f"- {line}" for line in data.folds)] if data.folds else []
     return "\n".join(lines)
 
@@ -139,10 +143,10 @@ def _scores(stored: StoredStudy, row: Row) -> str:
 
 
 def _holdout(final: Final, row: Row) -> str:
-    """Say how good the trial was on the holdout, with what certainty."""
+    """Return the section with the holdout values and their intervals."""
     judged = final.row(row.record.number)
     if judged is None:
-        return "## Holdout\n\nThis trial is not among those that were judged on the holdout."
+        return "## Holdout\n\nThis trial was not judged on the holdout."
     looks = "once" if final.look == 1 else f"{final.look} times"
     header = ["metric", "holdout", "95 % interval", *(f"seed {seed}" for seed in judged.seeds)]
     rows = []
@@ -151,13 +155,14 @@ def _holdout(final: Final, row: Row) -> str:
         bounds = f"{number(at.low)} to {number(at.high)}" if at is not None else ""
         rows.append([label, number(value), bounds, *(number(seed[label]) for seed in judged.by_seed)])
     lines = [
-        f"## Holdout\n\nTrained on all before it with {len(judged.seeds)} seeds and judged on its "
-        f"{final.n_users:,} users. It had been looked at {looks}, this time included.",
+        "## Holdout\n\nThe model was trained on everything before the holdout with "
+        f"{len(judged.seeds)} seeds, and judged on the {final.n_users:,} users of the holdout. The holdout "
+        f"was looked at {looks}, this time included.",
         "",
         markdown_table(header, rows),
         "",
-        f"- {final.objective} on the folds of the search was {number(judged.validation)}, so the optimism is "
-        f"{judged.optimism:+.4f}.",
+        f"- {final.objective} on the folds of the search was {number(judged.validation)}, so the optimism "
+        f"(validation minus holdout) is {judged.optimism:+.4f}.",
     ]
     others = {"the best baseline": judged.against_baseline, "the next best": judged.against_next}
     lines += [f"- {_against(name, one)}" for name, one in others.items() if one is not None]
@@ -166,14 +171,14 @@ def _holdout(final: Final, row: Row) -> str:
 
 def _against(name: str, one: Comparison) -> str:
     bounds = f"{one.interval.low:+.4f} to {one.interval.high:+.4f}"
-    told = "" if one.told_apart else "; the holdout cannot tell them apart"
+    note = "" if one.distinguishable else "; the holdout cannot distinguish them"
     p = f"p = {one.p_value:.3g}, corrected for {one.n_compared} comparisons"
-    return f"Against {name}, trial {one.other}: {one.difference:+.4f} ({bounds}), {p}{told}."
+    return f"Against {name}, trial {one.other}: {one.difference:+.4f} ({bounds}), {p}{note}."
 
 
 def _validation(stored: StoredStudy, summary: Summary) -> Iterator[str]:
     at = f", at epoch {summary.epoch}" if summary.epochs_run else ""
-    yield f"On the folds of the search{at}. The trial was chosen by these, so they are better than it is."
+    yield f"On the folds of the search{at}. The trial was chosen by these values, so they are too optimistic."
     yield ""
     objective = str(stored.facts["objective"])
     labels = [objective, *(label for label in summary.metrics if label != objective)]
@@ -191,10 +196,10 @@ def _search(stored: StoredStudy) -> str:
     baselines = sum(record.name is not None for record in records)
     usage = sum((record.usage for record in records), Usage())
     by_state = ", ".join(f"{n} {state}" for state, n in states.most_common())
-    gpu = f" and {duration(usage.gpu_seconds)} of a GPU" if usage.gpu_seconds else ""
+    gpu = f" and {duration(usage.gpu_seconds)} of GPU time" if usage.gpu_seconds else ""
     return (
         f"## Search\n\n{len(records)} trials, {baselines} of them baselines: {by_state}. "
-        f"They used {duration(usage.cpu_seconds)} of a CPU{gpu}."
+        f"They used {duration(usage.cpu_seconds)} of CPU time{gpu}."
     )
 
 
@@ -207,9 +212,9 @@ def _again(stored: StoredStudy, row: Row, fitted: Fitted) -> str:
         [
             "## How to make it again",
             "",
-            "Where the study was run,",
+            "On the machine with the folder of the study:",
             "",
-            f"- `tuner reproduce {trial}` runs the trial again, and",
+            f"- `tuner reproduce {trial}` runs the trial again and compares its values.",
             f"- `tuner export {trial} --seed {fitted.seed} --to model` makes this folder.",
             "",
             f"Fitted in {duration(fitted.seconds)} with {fitted.threads} threads, {fitted.precision}{paths}. "

@@ -1,9 +1,9 @@
-"""What an exported model needs beside RecTools: source of its own modules, and exact versions of packages.
+"""Finds what an exported model needs beside RecTools: the source of its modules, and exact package versions.
 
-Modules of the user's that are not installed are copied whole, as Ray sends them to workers. Of
-`search_spaces` and `tuner` those files are copied that the model's classes stand in, and those that these
-import: an export then needs no rectools-tuner, which other machines may have in another version or not at
-all. Everything else is a package with a version.
+The user's own modules that are not installed are copied whole, as Ray sends them to workers. Of
+`search_spaces` and `tuner`, only the files that define the model's classes are copied, with the files that
+they import. So an export does not need rectools-tuner, which may be missing on other machines or have another
+version there. Everything else is a package with a version.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from tuner.space import Value
 __all__ = ["Code", "code_of", "requirements"]
 
 OURS = ("search_spaces", "tuner")
-#: Packages without a pin: what torch brings for a GPU, in the versions that it names exactly, and what comes
-#: with a virtual environment, which need not be what other packages ask for.
+#: Packages without a pin. Torch itself names the exact versions of its GPU packages. A virtual environment
+#: brings setuptools, pip and wheel, and their versions may not suit other packages.
 _UNPINNED = ("nvidia-", "triton", "cuda-", "setuptools", "pip", "wheel")
 
 
 @dataclass(frozen=True)
 class Code:
-    """Sources that a model needs.
+    """Source files that a model needs.
 
     Attributes
     ----------
     files
-        Path from the folder of the code -> where the file or package stands.
+        Path inside the folder of the code -> where the file or package is now.
     imports
-        Top-level names that they import and that are packages.
+        Top-level names of the packages that these files import.
     """
 
     files: Mapping[str, Path]
@@ -49,7 +49,7 @@ class Code:
 
 
 def code_of(params: Mapping[str, Value]) -> Code:
-    """Return the sources of the classes that params name; they have been imported by now."""
+    """Return the sources of the classes that params name. The classes must have been imported already."""
     own = [Path(path) for path in own_modules(params.values())]
     sources = [
         source for path in own for source in ([path] if path.is_file() else sorted(path.rglob("*.py")))
@@ -72,9 +72,9 @@ def requirements(code: Code, *, trained_by_torch: bool) -> list[str]:
     Parameters
     ----------
     code
-        Of the model.
+        Sources of the model.
     trained_by_torch
-        Whether it is a transformer.
+        Whether the model is a transformer.
     """
     extra = "torch" if trained_by_torch else ""
     by_import = packages_distributions()
@@ -89,7 +89,7 @@ def requirements(code: Code, *, trained_by_torch: bool) -> list[str]:
     return [
         f"# Python {platform.python_version()}; versions of the environment that exported the model",
         *direct,
-        "# what these need",
+        "# packages that the packages above need",
         *indirect,
     ]
 
@@ -104,7 +104,7 @@ def _modules(values: Iterable[object]) -> Iterator[str]:
 
 
 def _closure(names: set[str]) -> dict[str, Path]:
-    """Return the files of modules of ours, of their packages, and of what they import in turn."""
+    """Return the files of modules in `OURS`, of their packages, and of the modules that they import."""
     found: dict[str, Path] = {}
     waiting = list(names)
     while waiting:
@@ -123,13 +123,13 @@ def _closure(names: set[str]) -> dict[str, Path]:
 def _source(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # of an attribute: its parent is no package
+    except ModuleNotFoundError:  # the name is an attribute: its parent is not a package
         return None
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
 def _imports(source: Path, *, deep: bool) -> Iterator[str]:
-    """Yield the modules that a file imports; also within functions, if `deep`."""
+    """Yield the modules that a file imports; if `deep`, also the imports within functions."""
     tree = ast.parse(source.read_text(encoding="utf-8"), str(source))
     for node in ast.walk(tree) if deep else _at_import(tree):
         if isinstance(node, ast.Import):
@@ -141,7 +141,7 @@ def _imports(source: Path, *, deep: bool) -> Iterator[str]:
 
 
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs when a module is imported: no function's body, and nothing for type checkers."""
+    """Yield the nodes that run when a module is imported: no function bodies, nothing for type checkers."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             continue
@@ -152,7 +152,7 @@ def _at_import(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _home(module: str, name: str) -> str:
-    """Return the module that a name imported from a module of ours comes from."""
+    """Return the module that defines a name which is imported from a module in `OURS`."""
     if _source(f"{module}.{name}") is not None:
         return f"{module}.{name}"
     value = getattr(importlib.import_module(module), name, None)
@@ -160,7 +160,7 @@ def _home(module: str, name: str) -> str:
 
 
 def _pinned(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return a line for each package and all that it needs in this environment, by name."""
+    """Return the pins of packages and of all packages that they need in this environment, by name."""
     lines: dict[str, str] = {}
     waiting = list(wanted.items())
     seen: set[tuple[str, str]] = set()
@@ -170,8 +170,8 @@ def _pinned(wanted: Mapping[str, str]) -> dict[str, str]:
             continue
         seen.add((name, extra))
         try:
-            public = version(name).partition("+")[0]  # 2.13.0+cpu is a build, which an index may not have
-        except PackageNotFoundError:  # of a marker that this environment could do without
+            public = version(name).partition("+")[0]  # an index may not have a local build such as 2.13.0+cpu
+        except PackageNotFoundError:  # an optional package that this environment does not have
             continue
         extra = extra or wanted.get(name, "")
         lines.setdefault(name, f"{name}[{extra}]=={public}" if extra else f"{name}=={public}")

@@ -38,13 +38,13 @@ class Fitted:
     model
         RecTools' plain model, on the CPU.
     params
-        Flat params that it was made from.
+        Flat params of the model.
     seed, epochs, threads
-        Of the fit; no epochs for a model that is not trained by them.
+        Seed, number of epochs and number of threads of the fit. `epochs` is None for a model without epochs.
     fast_paths, precision
-        By which it was fitted.
+        Fast paths and precision of the fit.
     seconds
-        Of the fit.
+        Wall time of the fit in seconds.
     """
 
     model: ModelBase[Any]
@@ -63,15 +63,15 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
     Parameters
     ----------
     record
-        Of the trial; it tells the precision, and whether the fast paths were taken.
+        The trial. It gives the precision, and says whether fast paths were used.
     dataset
-        What to fit on.
+        Data to fit on.
     epoch
-        Epochs to train for, where the model is trained by epochs.
+        Number of epochs to train, if the model has epochs.
     seed
-        Set for Python, NumPy and torch just before the fit.
+        Seed for Python, NumPy and torch, set just before the fit.
     say
-        Is told in a line how far it is.
+        Function that shows a line about the progress.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
     paths = accelerate(model) if record.summary.fast_paths else None
     if isinstance(model, TransformerModelBase):
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
-        callbacks.append(_Told(epoch, model.train_loss_name, say))
+        callbacks.append(_ProgressLines(epoch, model.train_loss_name, say))
     seed_everything(seed, workers=True, verbose=False)
     began = time.perf_counter()
     with boundary("the fit on all data"), products_in(precision):
@@ -106,8 +106,8 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
     )
 
 
-class _Told(Callback):
-    """Tells how far a fit is, now and then."""
+class _ProgressLines(Callback):
+    """Shows the progress of a fit every `EVERY` seconds."""
 
     def __init__(self, epochs: int, loss: str, say: Say) -> None:
         self.epochs = epochs
@@ -115,16 +115,16 @@ class _Told(Callback):
         self.say = say
         self._began = self._said = time.monotonic()
 
-    def __deepcopy__(self, _memo: dict[int, object]) -> _Told:
-        """RecTools copies its trainer at each fit; the copy tells the same person."""
+    def __deepcopy__(self, _memo: dict[int, object]) -> _ProgressLines:
+        """Return itself: RecTools copies its trainer at each fit, and the copy must share these times."""
         return self
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002  # Lightning's signature
-        """Tell of the epoch if the last word is old, or it is the last."""
+        """Show a line if the last line is old enough, or if this is the last epoch."""
         done, now = trainer.current_epoch + 1, time.monotonic()
         if now - self._said < EVERY and done < self.epochs:
             return
         self._said = now
         loss = trainer.callback_metrics.get(self.loss)
-        words = "" if loss is None else f", loss {float(loss):.4f}"
-        self.say(f"epoch {done} of {self.epochs}{words}, {duration(now - self._began)}")
+        loss_text = "" if loss is None else f", loss {float(loss):.4f}"
+        self.say(f"epoch {done} of {self.epochs}{loss_text}, {duration(now - self._began)}")

@@ -1,22 +1,20 @@
-"""Writes a folder as a whole: elsewhere first, then by its name."""
+"""Writes a folder atomically: first under a temporary name, then under its own name."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tuner.artifacts.atomic import replaced_folder
 from tuner.errors import Problem, StoreError
 from tuner.workflows.export.serving import FACTS
 
-__all__ = ["check_target", "folder_size", "made_whole"]
+__all__ = ["atomic_folder", "check_target", "folder_size"]
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there; with `force`, over anything but an earlier export.
+    """Refuse a target that exists and is not empty. With `force`, an earlier export is accepted.
 
     Raises
     ------
@@ -26,50 +24,39 @@ def check_target(target: Path, *, force: bool) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not force:
-        rule = "must not exist yet, but does"
+        rule = "must not exist yet, but it exists"
         raise StoreError(str(target), [Problem("--to", rule, "name another folder, or give --force")])
     if not (target / FACTS).exists():
-        rule = "must be an earlier export to be replaced, but is none"
+        rule = "must be an earlier export to be replaced, but it is not one"
         raise StoreError(str(target), [Problem("--to", rule, "remove it yourself, or name another folder")])
 
 
 @contextmanager
-def made_whole(target: Path) -> Iterator[Path]:
-    """Give a folder to write in, and put it in the target's place at the end; on an error nothing is left.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder to write in, and rename it to the target at the end.
+
+    If an error occurs, the temporary folder is deleted and the target is unchanged.
 
     Raises
     ------
     StoreError
-        If it cannot be written there.
+        If the folder cannot be written.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        rule = f"must be where a folder can be made, but {error.strerror}"
-        raise StoreError(str(target), [Problem("--to", rule)]) from error
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)  # a temporary folder is for its owner alone
-        _replace(unfinished, target)
-    except OSError as error:
-        rule = f"must be writable, but {error.strerror or error}"
-        raise StoreError(str(target), [Problem("--to", rule, "make room there, or name another")]) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _replace(unfinished: Path, target: Path) -> None:
-    """Put a folder in another's place; that one is gone only when the new one stands."""
-    if not target.exists():
-        os.replace(unfinished, target)  # noqa: PTH105  # atomic by its documentation
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, aside)  # noqa: PTH105  # as above
-    os.replace(unfinished, target)  # noqa: PTH105  # as above
-    shutil.rmtree(aside, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            unfinished = stack.enter_context(replaced_folder(target))
+        except OSError as error:
+            rule = f"must be a place where a folder can be created, but got the error: {error.strerror}"
+            raise StoreError(str(target), [Problem("--to", rule)]) from error
+        try:
+            yield unfinished
+            stack.close()
+        except OSError as error:
+            rule = f"must be writable, but got the error: {error.strerror or error}"
+            hint = "free disk space there, or name another folder"
+            raise StoreError(str(target), [Problem("--to", rule, hint)]) from error
 
 
 def folder_size(folder: Path) -> int:
-    """Return the bytes of all files in a folder."""
+    """Return the size of all files in a folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

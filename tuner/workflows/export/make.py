@@ -1,4 +1,4 @@
-"""`tuner export`: fits a trial's model on all data and writes it with all that it needs."""
+"""`tuner export`: fits a trial's model on all data, and writes it with everything that it needs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from tuner.config import Study
 from tuner.data import reading
 from tuner.data.folds import development_dataset, make_folds
-from tuner.data.plausible import holdout_words
+from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
-from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
@@ -32,31 +31,31 @@ from tuner.workflows.export import serving
 from tuner.workflows.export.card import Data, card
 from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
-from tuner.workflows.export.folder import check_target, folder_size, made_whole
+from tuner.workflows.export.folder import atomic_folder, check_target, folder_size
 
 __all__ = ["SAMPLE_USERS", "Made", "export"]
 
-#: Users whose recommendations the exporting process leaves for comparison, and how many for each.
+#: Number of users in the sample of recommendations, and of items for each user.
 SAMPLE_USERS, SAMPLE_K = 20, 10
 
-#: Models that recommend from a user's history alone: newer interactions may bring new users.
+#: Models that need only a user's history to recommend. For these, newer interactions may contain new users.
 _FROM_HISTORY = frozenset({"EASEModel", "ImplicitItemKNNWrapperModel", "PopularModel", "RandomModel"})
 
 
 @dataclass(frozen=True)
 class Made:
-    """An export that was made.
+    """Result of an export.
 
     Attributes
     ----------
     folder
-        Of the export.
+        Folder of the export.
     row
-        The trial, as the leaderboard has it.
+        Leaderboard row of the trial.
     fitted
-        Its model.
+        The fitted model.
     n_bytes
-        Of all files.
+        Size of all files, in bytes.
     """
 
     folder: Path
@@ -82,84 +81,99 @@ def export(
     Parameters
     ----------
     study
-        As it was run, with the place of its data.
-    folder
-        Of its results.
-    which
-        The trial's number, a baseline's name, or ``best``: the first of the final judgement, or, without
-        one, of the leaderboard.
+        The study as it was run, with the place of its data.
+    folder, which
+        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
+        of the final judgement, or of the leaderboard if there is no final judgement.
     target
-        Folder to write; it appears as a whole.
+        Folder to write. It is written atomically.
     say
-        Is told in lines what is done.
+        Function that shows a line about the progress.
     whole
         Whether to fit on the holdout too.
     seed
-        Of the fit; None: as the study's next fold would have.
-    other_data
-        Whether the data may be others than those of the search.
-    force
-        Whether to replace an earlier export.
+        Seed of the fit; None takes the seed that one more fold of the trial would have.
+    other_data, force
+        Whether the data may differ from those of the search, and whether to replace an earlier export.
 
     Raises
     ------
     UserError
-        If there is no such trial, it is not complete, the data are not those of the search, or the target
-        cannot be written.
+        If the trial is unknown or not complete, the data differ, or the target cannot be written.
     TrialError
         If the fit fails.
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    final = final_of(stored)
-    row = _complete_row(stored, final, which)
-    record, summary = row.record, row.record.summary
-    assert summary is not None, "just checked"
-    source = load_source(study.data)
-    same = _check_data(study, source, stored, other_data=other_data)
-    say(f"data: {source.describe(study.data.duplicates)}")
+    row = _complete_row(stored, which)
+    source, same = _load(study, stored, say, other_data=other_data)
     dataset = (
         make_dataset(source.interactions, source.item_features, study.data)
         if whole
         else development_dataset(source, study.data, study.folds)
     )
+    fitted = _fit(study, row, dataset, seed, say)
+    with atomic_folder(target) as made:
+        write_model(made, fitted, dataset, source, study)
+        _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
+    return Made(target, row, fitted, folder_size(target))
+
+
+def _load(
+    study: Study, stored: StoredStudy, say: Callable[[str], None], *, other_data: bool
+) -> tuple[Source, bool]:
+    """Return the interactions, and whether they are those of the search."""
+    source = load_source(study.data)
+    same = _check_data(study, source, stored, other_data=other_data)
+    say(f"data: {source.describe(study.data.duplicates)}")
+    return source, same
+
+
+def _fit(study: Study, row: Row, dataset: Dataset, seed: int | None, say: Callable[[str], None]) -> Fitted:
+    record, summary = row.record, row.record.summary
+    assert summary is not None, "only a complete trial is exported"
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
-    fitted = fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
-    data = Data(
+    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+
+
+def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
+    """Return what the card says of the data."""
+    return Data(
         described=source.describe(study.data.duplicates),
         fingerprint=source.fingerprint,
         same=same,
         used=_used(study, whole=whole),
         folds=_fold_lines(study, source) if same else (),
     )
-    with made_whole(target) as made:
-        write_model(made, fitted, dataset, source, study)
-        (made / "README.md").write_text(card(stored, row, fitted, data, made, final=final), encoding="utf-8")
-    n_bytes = folder_size(target)
-    return Made(target, row, fitted, n_bytes)
 
 
-def _complete_row(stored: StoredStudy, final: Final | None, which: str) -> Row:
-    """Return a trial's row; the best one is the first on the holdout, if that was judged on."""
+def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> None:
+    text = card(stored, row, fitted, data, folder, final=final_of(stored))
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _complete_row(stored: StoredStudy, which: str) -> Row:
+    """Return a trial's row. After a final judgement, ``best`` is the best trial on the holdout."""
+    final = final_of(stored)
     if which == "best" and final is not None and final.rows:
         which = str(final.rows[0].number)
     row = find_row(rank(stored, running=False), which)
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
-        hint = "`tuner leaderboard` lists the complete ones first"
+        hint = "`tuner leaderboard` lists complete trials first"
         raise StoreError(stored.name, [Problem("TRIAL", rule, hint)])
     return row
 
 
 def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data: bool) -> bool:
-    """Return whether the data are those of the search."""
+    """Return whether the data are the data of the search; refuse other data without `other_data`."""
     searched = stored.facts.get("data")
     if source.fingerprint == searched:
         return True
     if not other_data:
         rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
-        hint = "with --other-data the model is fitted on these, and its card says so"
+        hint = "with --other-data the model is fitted on these data, and its card says so"
         raise StoreError(study.data.place, [Problem("data.interactions", rule, hint)])
     return False
 
@@ -167,17 +181,17 @@ def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data
 def _used(study: Study, *, whole: bool) -> str:
     if whole or not study.folds.holdout:
         return "all interactions" + (", the holdout included" if study.folds.holdout else "")
-    return f"the interactions before the holdout ({holdout_words(study.folds)})"
+    return f"the interactions before the holdout ({holdout_text(study.folds)})"
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
     folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
-    return (*lines, f"holdout: {holdout_words(study.folds)}" if study.folds.holdout else "no holdout")
+    return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
 
 def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
-    """Write all of an export but its card."""
+    """Write all files of an export except its card."""
     fitted.model.save(folder / serving.MODEL)
     params = fitted.model.get_params(simple_types=True)
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
@@ -211,7 +225,7 @@ def _copy_code(folder: Path, code: Code) -> None:
 
 
 def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) -> dict[str, Any]:
-    """Write the interactions that the model recommends from, and their features; return how they are read."""
+    """Write the interactions that the model recommends from, and item features; return how to read them."""
     interactions = dataset.get_raw_interactions()
     _write_table(interactions, folder / serving.INTERACTIONS)
     data, features = study.data, source.item_features
@@ -234,8 +248,8 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
 def _write_table(table: pd.DataFrame, path: Path) -> None:
     try:
         table.to_parquet(path, index=False)
-    except (TypeError, ValueError) as error:  # Arrow's, of a column with values of several types
-        rule = f"columns must hold one type each to be exported, but {error}"
+    except (TypeError, ValueError) as error:  # Arrow refuses a column with values of several types
+        rule = f"each column must hold values of one type to be exported, but got the error: {error}"
         raise StoreError(path.name, [Problem("data", rule, "write ids as text, or as numbers")]) from error
 
 

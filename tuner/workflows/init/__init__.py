@@ -1,3 +1,6 @@
-"""`tuner init`: looks at the user's file and proposes a study for it, with the reasons written beside."""
+"""`tuner init`: inspects the user's file and writes a study for it.
+
+Comments in the study give the reasons.
+"""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Which column of a table is the user, the item, the time: by its name, and by what stands in it."""
+"""Guesses which columns of a table are the user, the item and the time, from their names and their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Guess", "Guesses", "describe_column", "guess_columns", "time_format"
 if TYPE_CHECKING:
     Column = pd.Series[Any]
 
-#: Names of columns without case and punctuation, the surest first; and words in a name.
+#: Names of columns in lower case without punctuation, the most certain first.
 _NAMES: Mapping[str, Sequence[str]] = {
     "user": [
         "userid",
@@ -95,30 +95,31 @@ _NAMES: Mapping[str, Sequence[str]] = {
         "plays",
     ],
 }
+#: Patterns of words in a name.
 _WORDS: Mapping[str, str] = {
     "user": "user|customer|client|visitor|reviewer|member|buyer",
     "item": "item|product|movie|article|track|song|video|content|book|sku",
     "datetime": "time|date|_at$|_dt$|_ts$",
     "weight": "rating|weight|score|quantity|count",
 }
-#: Seconds since 1970 in a year from 1973 to 2096; milliseconds have three digits more.
+#: Range of times from 1973 to 2096 in seconds since 1970. Milliseconds have three digits more.
 _SECONDS = (1e8, 4e9)
-#: Rows that a guess about what stands in a column looks at, and the share of them that must fit.
-_LOOKED_AT, _FITTING = 1000, 0.95
+#: Number of rows that decide whether a column holds times, and the share of them that must be times.
+_N_INSPECTED, _FITTING = 1000, 0.95
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The column of a role.
+    """The column that is taken for a role.
 
     Attributes
     ----------
     column
-        Its name.
+        Name of the column.
     how
-        By what it was found, for people.
+        Why this column was taken, for people.
     others
-        Columns that it might have been as well.
+        Other columns that could have this role.
     """
 
     column: str
@@ -128,16 +129,16 @@ class Guess:
 
 @dataclass(frozen=True)
 class Guesses:
-    """The columns of a table of interactions.
+    """The roles of the columns of a table of interactions.
 
     Attributes
     ----------
     user, item, datetime
-        What every interaction has.
+        Columns that every interaction has.
     weight
-        A column that might be used as weight; it is for the user to say.
+        A column that could be the weight. The user has to decide.
     kind
-        How the time is written: ``iso``, ``unix_s`` or ``unix_ms``.
+        Format of the time: ``iso``, ``unix_s`` or ``unix_ms``.
     """
 
     user: Guess
@@ -153,7 +154,7 @@ def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
     Raises
     ------
     DataError
-        If one of them is nowhere, with what each column holds.
+        If one of them is not found. The message describes each column.
     """
     names = [str(name) for name in table.columns]
     table = table.set_axis(names, axis=1)
@@ -172,15 +173,15 @@ def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
     missing = [role for role in ("user", "item", "datetime") if role not in found]
     if missing:
         rule = f"must have columns for the user, the item and the time, but has none for {', '.join(missing)}"
-        hint = "it has: " + "; ".join(describe_column(table[name]) for name in names)
+        hint = "it has the columns " + "; ".join(describe_column(table[name]) for name in names)
         raise DataError(source, [Problem("", rule, hint)])
     kind = time_format(table[found["datetime"].column])
-    assert kind is not None, "looked at above"
+    assert kind is not None, "checked above"
     return Guesses(found["user"], found["item"], found["datetime"], found.get("weight"), kind)
 
 
 def _by_name(role: str, table: pd.DataFrame, names: Sequence[str]) -> Guess | None:
-    """Return the column that is called as the role often is; one of a time must hold times."""
+    """Return the column whose name is usual for the role. Its values must be possible for the role."""
     known = _NAMES[role]
     plain = {name: re.sub(r"[^a-z0-9]", "", name.lower()) for name in names}
     exact = sorted((known.index(plain[name]), name) for name in names if plain[name] in known)
@@ -200,7 +201,7 @@ def _may_be(role: str, column: Column) -> bool:
 
 
 def _by_content(table: pd.DataFrame, found: dict[str, Guess]) -> None:
-    """Find user and item among what repeats, where names do not tell."""
+    """Take columns with repeated values as user and item, if their names were not enough."""
     wanted = [role for role in ("user", "item") if role not in found]
     taken = {guess.column for guess in found.values()}
     ids = [name for name in table.columns if name not in taken and _may_be("user", table[name])]
@@ -210,7 +211,7 @@ def _by_content(table: pd.DataFrame, found: dict[str, Guess]) -> None:
     for role in wanted:
         column = ids.pop(0)
         rest = tuple(ids) if len(wanted) == 1 else (*found_columns(found, wanted), *ids)
-        found[role] = Guess(column, "a guess: its values repeat, and no name says more", rest)
+        found[role] = Guess(column, "a guess: its values repeat, and no column has a usual name", rest)
 
 
 def found_columns(found: Mapping[str, Guess], roles: Sequence[str]) -> Iterator[str]:
@@ -219,10 +220,10 @@ def found_columns(found: Mapping[str, Guess], roles: Sequence[str]) -> Iterator[
 
 
 def time_format(column: Column) -> str | None:
-    """Return how a column writes times, as a study says it; None if it holds none."""
+    """Return the format of the times in a column, as a study names it; None if it does not hold times."""
     if pd.api.types.is_datetime64_any_dtype(column):
         return "iso"
-    values = column.dropna().iloc[:_LOOKED_AT]
+    values = column.dropna().iloc[:_N_INSPECTED]
     if values.empty or pd.api.types.is_bool_dtype(column):
         return None
     if pd.api.types.is_numeric_dtype(column):
@@ -235,7 +236,7 @@ def time_format(column: Column) -> str | None:
 
 
 def describe_column(column: Column) -> str:
-    """Say in few words what a column holds."""
+    """Return a short description of a column: its type, number of values, missing values and an example."""
     values = column.dropna()
     example = f", such as {values.iloc[0]!r}" if len(values) else ""
     missing = f", {int(column.isna().sum()):,} missing" if len(values) < len(column) else ""

@@ -1,4 +1,4 @@
-"""Which folds suit some interactions: windows of time where enough users come back, else each user's last."""
+"""Proposes folds: windows of time if they have enough users, otherwise the last interaction of each user."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tuner.data.folds import make_splitter
 
 __all__ = ["ENOUGH_USERS", "ProposedFolds", "propose_folds"]
 
-#: Test users in each window with which a window is good, and below which it is of no use.
+#: Number of test users that is enough for each window, and the number below which windows are not used.
 ENOUGH_USERS, FEWEST_USERS = 1000, 200
-#: Windows that are tried, the shortest first.
+#: Windows to try, the shortest first.
 SIZES = ("1D", "7D", "14D", "28D", "56D")
-#: Folds that the search sees, and the holdout.
+#: Number of folds for the search, and for the holdout.
 N_FOLDS, HOLDOUT = 2, 1
-#: Share of the time that windows may take together.
+#: Share of the time span that all windows together may take.
 MOST_OF_SPAN = 0.5
 
 
 @dataclass(frozen=True)
 class ProposedFolds:
-    """Folds for a study, with the reasons.
+    """Proposed folds with the reasons.
 
     Attributes
     ----------
     split, size
-        As the study's section has them.
+        Settings of the study's section `folds`.
     reasons
-        Lines for people.
+        The reasons, for people.
     """
 
     split: str
@@ -42,15 +42,16 @@ class ProposedFolds:
 
 
 def propose_folds(interactions: pd.DataFrame, *, filter_viewed: bool) -> ProposedFolds:
-    """Choose the folds for some interactions.
+    """Choose folds for interactions.
 
-    The shortest window of time in which every fold and the holdout have `ENOUGH_USERS` users to test on; else
-    that with most, if they are not too few; else the last interaction of each user.
+    The choice is the shortest window of time in which every fold and the holdout have `ENOUGH_USERS` test
+    users. If there is none, it is the window with most test users, if these are at least `FEWEST_USERS`.
+    Otherwise it is the last interaction of each user.
 
     Parameters
     ----------
     interactions
-        Columns user_id, item_id, weight, datetime.
+        Table with the columns user_id, item_id, weight and datetime.
     filter_viewed
         See `tuner.config.Folds`.
     """
@@ -64,9 +65,11 @@ def propose_folds(interactions: pd.DataFrame, *, filter_viewed: bool) -> Propose
                 break
     best = max(tried, key=lambda size: min(tried[size]), default=None)
     if best is not None and min(tried[best]) >= FEWEST_USERS:
-        reasons = [f"windows of {best} have {_in_words(tried[best])} test users, the newest last"]
+        reasons = [f"windows of {best} have {_listed(tried[best])} test users, the oldest window first"]
         if min(tried[best]) < ENOUGH_USERS:
-            reasons.append(f"fewer than {ENOUGH_USERS:,}: small differences between models will not show")
+            reasons.append(
+                f"they are fewer than {ENOUGH_USERS:,}, so small differences between models are not visible"
+            )
         return ProposedFolds("time_range", best, tuple(reasons))
     return ProposedFolds("last_n", 1, tuple(_why_last(interactions, tried)))
 
@@ -76,13 +79,13 @@ def _why_last(interactions: pd.DataFrame, tried: dict[str, list[int]]) -> list[s
     enough = int((counts > N_FOLDS + HOLDOUT).sum())
     if tried:
         size = max(tried, key=lambda size: min(tried[size]))
-        why = f"a split by time would leave few users: windows of {size} have {_in_words(tried[size])}"
+        why = f"a split by time has few test users: windows of {size} have {_listed(tried[size])}"
     else:
-        why = "the time is too short for a split by time"
+        why = "the data cover too short a time for a split by time"
     return [
-        f"{why}; so the last interactions of each user are the test",
-        f"{enough:,} of {len(counts):,} users have enough of them",
-        "a model may then learn from what others did later: scores are somewhat too good",
+        f"{why}; so the last interactions of each user are the test part",
+        f"{enough:,} of {len(counts):,} users have enough interactions",
+        "a model may learn from later interactions of other users, so scores are somewhat too optimistic",
     ]
 
 
@@ -95,6 +98,6 @@ def _test_users(interactions: pd.DataFrame, size: str, *, filter_viewed: bool) -
     return [len(set(users[test])) for _, test, _ in splitter.split(rows)]
 
 
-def _in_words(numbers: Sequence[int]) -> str:
+def _listed(numbers: Sequence[int]) -> str:
     *first, last = [f"{number:,}" for number in numbers]
     return f"{', '.join(first)} and {last}"

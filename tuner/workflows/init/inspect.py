@@ -1,4 +1,4 @@
-"""What there is in a file of interactions, and on this machine."""
+"""Inspects a file of interactions and this machine, for the proposal of a study."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ from tuner.errors import DataError, Problem
 from tuner.workflows.init.columns import Guesses, describe_column, guess_columns
 from tuner.workflows.init.folds import ProposedFolds, propose_folds
 
-__all__ = ["Look", "look"]
+__all__ = ["Inspection", "inspect_file"]
 
-#: Share of interactions that are repeats from which repeating is what users do, and below which it is not.
+#: Share of repeated interactions above which users are taken to repeat, and below which there is no doubt
+#: that they do not.
 REPEATS, FEW_REPEATS = 0.05, 0.01
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found.
+class Inspection:
+    """Properties of a file of interactions and of this machine.
 
     Attributes
     ----------
     path
-        Of the file, as given.
+        Path of the file, as given.
     columns
-        A line for each column.
+        Description of each column.
     guesses
-        Which of them is what.
+        Roles of the columns.
     source
         The interactions.
     repeats
-        Share of interactions with an item that the user had before.
+        Share of interactions whose user had an earlier interaction with the same item.
     folds
-        That suit them.
+        Proposed folds.
     history
-        Interactions of a user: the median, and what nine of ten have at most.
+        Number of interactions of a user: the median, and the 90 % quantile.
     rare_items
-        Items with fewer than 5 interactions.
+        Number of items with fewer than 5 interactions.
     cpus, gpus
-        Of this machine.
+        Number of CPUs and GPUs of this machine.
     """
 
     path: str
@@ -63,30 +64,30 @@ class Look:
 
     @property
     def n_items(self) -> int:
-        """Items of the interactions."""
+        """Number of items in the interactions."""
         return int(self.source.interactions[Columns.Item].nunique())
 
     @property
     def filter_viewed(self) -> bool:
-        """Whether only new items are worth recommending."""
+        """Whether to recommend only items that are new to the user."""
         return self.repeats < REPEATS
 
     @property
     def name(self) -> str:
-        """A name for the study, from the file's or its folder's."""
+        """Name for the study, made from the name of the file or of its folder."""
         path = Path(self.path.partition("://")[2] or self.path)
         stem = path.name.partition(".")[0]
         stem = path.resolve().parent.name if stem in {"interactions", "data", "train", "events"} else stem
         return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:80] or "study"
 
 
-def look(path: str) -> Look:
-    """Look at a file of interactions.
+def inspect_file(path: str) -> Inspection:
+    """Inspect a file of interactions.
 
     Raises
     ------
     DataError
-        If it cannot be read, or cannot be interactions, with what was found in it.
+        If the file cannot be read, or its columns cannot be interactions. The message describes the columns.
     """
     read = read_table(path, "DATA")
     table = pd.DataFrame(
@@ -99,12 +100,12 @@ def look(path: str) -> Look:
     try:
         source = load_source(section)
     except DataError as error:
-        hint = "the columns: " + "; ".join(columns)
+        hint = "it has the columns " + "; ".join(columns)
         raise DataError(path, [*error.problems, Problem("", "must be interactions", hint)]) from error
     frame = source.interactions
     repeats = float(frame.duplicated([Columns.User, Columns.Item]).mean())
     counts = frame[Columns.User].value_counts()
-    return Look(
+    return Inspection(
         path=path,
         columns=columns,
         guesses=guesses,
@@ -112,7 +113,7 @@ def look(path: str) -> Look:
         repeats=repeats,
         folds=propose_folds(frame, filter_viewed=repeats < REPEATS),
         history=(int(counts.median()), int(counts.quantile(0.9))),
-        rare_items=int((frame[Columns.Item].value_counts() < 5).sum()),  # noqa: PLR2004  # as Look says
+        rare_items=int((frame[Columns.Item].value_counts() < 5).sum()),  # noqa: PLR2004  # see `Inspection`
         cpus=os.cpu_count() or 1,
         gpus=torch.cuda.device_count(),
     )

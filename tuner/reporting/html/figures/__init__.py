@@ -1,4 +1,4 @@
-"""The figures of the report in the order of the page, each a pure function of its material."""
+"""The figures of the report in the order of the page. Each figure is a pure function of the report's data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tuner.reporting.html.figures.judged import judged
 from tuner.reporting.html.figures.parallel import parallel
 from tuner.reporting.html.figures.slices import numbers, slices
 from tuner.reporting.html.figures.tradeoff import front, tradeoff
-from tuner.reporting.html.material import Material
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.svg import Figure
 
 __all__ = ["SECTIONS", "draw_all"]
 
-Draw = Callable[[Material], "Figure | None"]
+Draw = Callable[[ReportData], "Figure | None"]
 
 #: Sections of the page with figures: (anchor, title, figures).
 SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
@@ -31,9 +31,9 @@ SECTIONS: tuple[tuple[str, str, tuple[Draw, ...]], ...] = (
 )
 
 
-def draw_all(material: Material) -> dict[str, list[Figure]]:
-    """Return the figures that the study has something for, by section."""
+def draw_all(report: ReportData) -> dict[str, list[Figure]]:
+    """Return the figures by section, without the figures for which the study has no data."""
     return {
-        anchor: [figure for draw in draws if (figure := draw(material)) is not None]
+        anchor: [figure for draw in draws if (figure := draw(report)) is not None]
         for anchor, _, draws in SECTIONS
     }

@@ -1,4 +1,4 @@
-"""Where the time went: shares of complete, stopped and failed trials, and what ran where and when."""
+"""Figures of compute: shares of complete, stopped and failed trials, and when and where each trial ran."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from tuner.formatting import duration
 from tuner.reporting.html.clock import Stay
-from tuner.reporting.html.material import Material
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.scales import Scale, duration_ticks
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width
 from tuner.trials.status import TrialStatus
@@ -29,26 +29,29 @@ _BAR = 24
 
 
 def _on(colour: str) -> str:
-    """Return the colour of words on a bar."""
+    """Return the colour of a text on a bar."""
     return "ink" if colour == "faint" else "card"
 
 
 def kind_of(record: TrialRecord) -> str:
-    """Return the kind of a trial that began."""
+    """Return the kind of a trial that has started."""
     if record.status == TrialStatus.COMPLETE:
         return "complete" if record.name is None else "baseline"
     return _KINDS.get(record.status, "not finished")
 
 
-def shares(material: Material) -> dict[str, Counter[str]]:
-    """Return what each kind took: trials, and seconds of CPUs and GPUs; of trials in old studies."""
+def shares(report: ReportData) -> dict[str, Counter[str]]:
+    """Return totals of each kind: trials, CPU seconds and GPU seconds.
+
+    Old studies recorded no resource usage; for them the wall time of the trials is returned instead.
+    """
     found: dict[str, Counter[str]] = {name: Counter() for name in ("trials", "CPU", "GPU", "wall time")}
-    for record in material.records:
+    for record in report.records:
         if record.status == TrialStatus.QUEUED:
             continue
         kind = kind_of(record)
         found["trials"][kind] += 1
-        found["CPU"][kind] += record.usage.cpu_seconds  # type: ignore[assignment]  # counters count seconds as well
+        found["CPU"][kind] += record.usage.cpu_seconds  # type: ignore[assignment]  # a counter can also count seconds
         found["GPU"][kind] += record.usage.gpu_seconds  # type: ignore[assignment]  # as above
         found["wall time"][kind] += record.seconds or 0  # type: ignore[assignment]  # as above
     if found["CPU"].total():
@@ -56,15 +59,15 @@ def shares(material: Material) -> dict[str, Counter[str]]:
     return {name: counter for name, counter in found.items() if counter.total() > 0}
 
 
-def compute(material: Material) -> Figure | None:
-    """Draw the share of each kind in the trials and in what they took."""
-    found = shares(material)
+def compute(report: ReportData) -> Figure | None:
+    """Draw the share of each kind in the number of trials and in the compute."""
+    found = shares(report)
     if not found:
         return None
     return Figure(
         "compute",
         "Share of compute",
-        _words(material),
+        _caption(report),
         lambda width: _draw_shares(found, width),
         legend=_legend(found),
     )
@@ -75,14 +78,14 @@ def _legend(found: Mapping[str, Counter[str]]) -> tuple[tuple[str, str, str], ..
     return tuple(("square", colour, kind) for kind, colour in KINDS.items() if kind in used)
 
 
-def _words(material: Material) -> str:
-    """Say what a complete and a stopped trial took on average."""
+def _caption(report: ReportData) -> str:
+    """Return the average duration of complete and of stopped trials as text."""
     parts = []
-    for kind, words in (("complete", "a complete trial"), ("stopped early", "one that was stopped")):
-        seconds = [r.seconds for r in material.records if kind_of(r) == kind and r.seconds is not None]
+    for kind, name in (("complete", "a complete trial"), ("stopped early", "a stopped trial")):
+        seconds = [r.seconds for r in report.records if kind_of(r) == kind and r.seconds is not None]
         if seconds:
-            parts.append(f"{words} {duration(sum(seconds) / len(seconds))}")
-    return f"On average {', '.join(parts)}." if parts else "By the states that trials have come to."
+            parts.append(f"{name} took {duration(sum(seconds) / len(seconds))}")
+    return f"On average {', '.join(parts)}." if parts else "By the state of the trials."
 
 
 def _draw_shares(found: Mapping[str, Counter[str]], width: int) -> str:
@@ -96,32 +99,32 @@ def _draw_shares(found: Mapping[str, Counter[str]], width: int) -> str:
             if long <= 0:
                 continue
             canvas.rect((x, y), (max(long - 1.5, 0.5), _BAR), colour=colour)
-            words = f"{counter[kind] / total:.0%}"
-            if long > text_width(words) + 8:
-                canvas.text((x + long / 2, y + 16), words, anchor="middle", colour=_on(colour), bold=True)
+            share = f"{counter[kind] / total:.0%}"
+            if long > text_width(share) + 8:
+                canvas.text((x + long / 2, y + 16), share, anchor="middle", colour=_on(colour), bold=True)
             x += long
         amount = f"{total:.0f}" if name == "trials" else duration(float(total))
         canvas.text((width, y + 16), amount, anchor="end")
     return canvas.render()
 
 
-def timeline(material: Material) -> Figure | None:
-    """Draw when each trial ran, on which host and in which of its slots."""
-    trial_stays = material.stays
-    if not trial_stays or material.clock.total <= 0:
+def timeline(report: ReportData) -> Figure | None:
+    """Draw when each trial ran, on which host, and in which slot of the host."""
+    trial_stays = report.stays
+    if not trial_stays or report.clock.total <= 0:
         return None
     lanes = _lanes(trial_stays)
     known = any(stay.worker for stay in trial_stays)
     caption = (
         f"At most {_at_once(trial_stays)} trials at once"
         + (f", on {len(lanes)} host{'s' if len(lanes) > 1 else ''}" if known else "")
-        + f"; {duration(material.clock.total)} of search, pauses between runs left out."
+        + f"; {duration(report.clock.total)} of search, without the pauses between runs."
     )
     return Figure(
         "timeline",
         "Timeline",
         caption,
-        lambda width: _draw_timeline(material, lanes, width),
+        lambda width: _draw_timeline(report, lanes, width),
         legend=tuple(
             ("square", colour, kind)
             for kind, colour in KINDS.items()
@@ -135,13 +138,13 @@ def _kind_at(stay: Stay) -> str:
 
 
 def _at_once(trial_stays: Sequence[Stay]) -> int:
-    """Return how many trials ran at once at most."""
+    """Return the largest number of trials that ran at once."""
     steps = sorted((at, change) for stay in trial_stays for at, change in ((stay.begin, 1), (stay.end, -1)))
     return max(accumulate(change for _, change in steps))
 
 
 def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:
-    """Return the slots of each host: in a slot no two trials run at once."""
+    """Return the slots of each host. In a slot, trials run one after the other."""
     hosts: dict[str, list[list[Stay]]] = {}
     for stay in trial_stays:
         lanes = hosts.setdefault((stay.worker or "").partition(",")[0], [])
@@ -153,34 +156,34 @@ def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:
     return hosts
 
 
-def _draw_timeline(material: Material, hosts: Mapping[str, Sequence[Sequence[Stay]]], width: int) -> str:
+def _draw_timeline(report: ReportData, hosts: Mapping[str, Sequence[Sequence[Stay]]], width: int) -> str:
     n_lanes = sum(map(len, hosts.values()))
-    high = 22 if n_lanes <= 12 else 12 if n_lanes <= 40 else 6  # noqa: PLR2004  # what fits a screen
+    high = 22 if n_lanes <= 12 else 12 if n_lanes <= 40 else 6  # noqa: PLR2004  # so that the figure fits a screen
     left = min(width * 0.28, 96.0)
     frame = Frame(left, 6, width - 12, 6 + (high + 4) * n_lanes + 8 * len(hosts))
     canvas = Canvas(width, frame.bottom + 30, "When each trial ran")
-    x = Scale(0, material.clock.total, frame.left, frame.right)
-    ticks = duration_ticks(x, 3 if width < 520 else 7)  # noqa: PLR2004  # a phone
-    canvas.value_axis(frame, [(x(at), words) for at, words in ticks], "")
+    x = Scale(0, report.clock.total, frame.left, frame.right)
+    ticks = duration_ticks(x, 3 if width < 520 else 7)  # noqa: PLR2004  # width of a phone
+    canvas.value_axis(frame, [(x(at), label) for at, label in ticks], "")
     y = frame.top
     for host, lanes in hosts.items():
         for slot, lane in enumerate(lanes, 1):
-            if high >= 12:  # noqa: PLR2004  # room for words
-                words = clipped(host, left - 4) if host and slot == 1 else "" if host else f"slot {slot}"
-                canvas.text((0, y + high / 2 + 4), words)
+            if high >= 12:  # noqa: PLR2004  # enough room for text
+                label = clipped(host, left - 4) if host and slot == 1 else "" if host else f"slot {slot}"
+                canvas.text((0, y + high / 2 + 4), label)
             for stay in lane:
-                _stay(canvas, material, stay, x, (y, high))
+                _stay(canvas, report, stay, x, (y, high))
             y += high + 4
         y += 8
     return canvas.render()
 
 
-def _stay(canvas: Canvas, material: Material, stay: Stay, x: Scale, lane: tuple[float, float]) -> None:
+def _stay(canvas: Canvas, report: ReportData, stay: Stay, x: Scale, lane: tuple[float, float]) -> None:
     y, high = lane
-    begin, end = x(material.clock(stay.begin)), x(material.clock(stay.end))
+    begin, end = x(report.clock(stay.begin)), x(report.clock(stay.end))
     number = stay.record.number
     canvas.rect((begin, y), (end - begin - 1, high), colour=KINDS[_kind_at(stay)], trial=number, radius=2)
-    if end - begin > text_width(str(number), 11) + 6 and high >= 12:  # noqa: PLR2004  # room for words
+    if end - begin > text_width(str(number), 11) + 6 and high >= 12:  # noqa: PLR2004  # enough room for text
         middle = (begin + end) / 2
         colour = _on(KINDS[_kind_at(stay)])
         canvas.text((middle, y + high / 2 + 4), str(number), anchor="middle", colour=colour, size=11)

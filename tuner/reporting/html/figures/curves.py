@@ -1,43 +1,44 @@
-"""Learning curves: the objective by epoch, fold by fold, with the points at which trials were stopped."""
+"""Figure of learning curves: the objective by epoch in each fold, and where trials were stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tuner.reporting.html.material import Material, label_of
 from tuner.reporting.html.palette import CATEGORIES
+from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, ticks_of
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["curves"]
 
-#: Trials drawn in a colour of their own.
+#: Number of trials drawn in a colour of their own.
 TOP = 5
 _HEIGHT = 280
 
 Curves = Mapping[int, Sequence[tuple[int, float]]]
 
 
-def curves(material: Material) -> Figure | None:
-    """Draw the curves of all trials that are trained by epochs."""
-    found = {record.number: _curves(record, material.objective) for record in material.records}
+def curves(report: ReportData) -> Figure | None:
+    """Draw the learning curves of all trials that have epochs."""
+    found = {record.number: _curves(record, report.objective) for record in report.records}
     trained = {
         number: by_fold for number, by_fold in found.items() if any(len(c) > 1 for c in by_fold.values())
     }
     if not trained:
         return None
-    top = [row.record for row in material.done if row.record.number in trained][:TOP]
+    top = [row.record for row in report.done if row.record.number in trained][:TOP]
     n_folds = 1 + max(fold for by_fold in trained.values() for fold in by_fold)
     legend = tuple(
         ("line", CATEGORIES[place % len(CATEGORIES)], label_of(record)) for place, record in enumerate(top)
     )
-    stopped = any(record.stop for record in material.records)
+    stopped = any(record.stop for record in report.records)
     return Figure(
         "curves",
-        f"{material.objective} by epoch",
-        "The best rows in colour, all others grey. The epoch that counts is ringed; it is one for all folds.",
-        lambda width: _draw(material, trained, top, n_folds, width),
+        f"{report.objective} by epoch",
+        "The best rows are in colour, all others in grey. A ring marks the trial's best epoch, which is the "
+        "same in all folds.",
+        lambda width: _draw(report, trained, top, n_folds, width),
         legend=(*legend, *((("cross", "ink", "stopped here"),) if stopped else ())),
     )
 
@@ -51,24 +52,24 @@ def _curves(record: TrialRecord, objective: str) -> dict[int, list[tuple[int, fl
 
 
 def _draw(
-    material: Material, trained: Mapping[int, Curves], top: Sequence[TrialRecord], n_folds: int, width: int
+    report: ReportData, trained: Mapping[int, Curves], top: Sequence[TrialRecord], n_folds: int, width: int
 ) -> str:
-    columns = 1 if width < 520 else min(n_folds, 3)  # noqa: PLR2004  # a phone
+    columns = 1 if width < 520 else min(n_folds, 3)  # noqa: PLR2004  # width of a phone
     lines = -(-n_folds // columns)
-    canvas = Canvas(width, lines * _HEIGHT, f"{material.objective} by epoch in each fold")
+    canvas = Canvas(width, lines * _HEIGHT, f"{report.objective} by epoch in each fold")
     values = [value for by_fold in trained.values() for curve in by_fold.values() for _, value in curve]
     epochs = max(epoch for by_fold in trained.values() for curve in by_fold.values() for epoch, _ in curve)
     each = width / columns
-    records = {record.number: record for record in material.records}
+    records = {record.number: record for record in report.records}
     for fold in range(n_folds):
         left, above = each * (fold % columns), _HEIGHT * (fold // columns)
         frame = Frame(left + 52, above + 30, left + each - 14, above + _HEIGHT - 44)
         x = Scale(1, max(epochs, 2), frame.left + 6, frame.right - 6)
         y = Scale(*span(values), frame.bottom, frame.top)
-        whole = [(at, words) for at, words in ticks_of(x, min(epochs, 8)) if "." not in words]
+        whole = [(at, label) for at, label in ticks_of(x, min(epochs, 8)) if "." not in label]
         canvas.axes(frame, whole, ticks_of(y, 5), x_label="epoch")
         canvas.text(
-            (frame.left, above + 18), f"Fold {fold + 1}" + (f" · {material.objective}" if not fold else "")
+            (frame.left, above + 18), f"Fold {fold + 1}" + (f" · {report.objective}" if not fold else "")
         )
         chosen = {record.number for record in top}
         for number, by_fold in trained.items():

@@ -1,10 +1,10 @@
-"""The judgement on the holdout: values with their intervals, and which rows cannot be told apart."""
+"""Figure of the final judgement: holdout values with their intervals, and the groups of rows."""
 
 from __future__ import annotations
 
 from tuner.formatting import number
 from tuner.holdout import Final
-from tuner.reporting.html.material import Material, label_of
+from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width, ticks_of
 
@@ -13,18 +13,18 @@ __all__ = ["judged"]
 _ROW = 32
 
 
-def judged(material: Material) -> Figure | None:
-    """Draw each judged row's objective on the holdout with its interval, beside its validation value."""
-    final = material.final
+def judged(report: ReportData) -> Figure | None:
+    """Draw the holdout value of each judged row with its interval, and its validation value."""
+    final = report.final
     if final is None or not final.rows:
         return None
     n_seeds = max(len(row.seeds) for row in final.rows)
     return Figure(
         "holdout",
         f"{final.objective} on the holdout",
-        f"95 % intervals over {final.n_users:,} users and {n_seeds} seed{'s' if n_seeds != 1 else ''}. Rows "
-        "with the same letter cannot be told apart from the first of them.",
-        lambda width: _draw(material, final, width),
+        f"95 % intervals over {final.n_users:,} users and {n_seeds} seed{'s' if n_seeds != 1 else ''}. The "
+        "holdout cannot distinguish rows with the same letter from the first of them.",
+        lambda width: _draw(report, final, width),
         legend=(
             ("dot", "c0", "holdout"),
             ("diamond", "base", "baseline, holdout"),
@@ -33,9 +33,9 @@ def judged(material: Material) -> Figure | None:
     )
 
 
-def _draw(material: Material, final: Final, width: int) -> str:
-    narrow = width < 520  # noqa: PLR2004  # a phone
-    records = {record.number: record for record in material.records}
+def _draw(report: ReportData, final: Final, width: int) -> str:
+    narrow = width < 520  # noqa: PLR2004  # width of a phone
+    records = {record.number: record for record in report.records}
     names = [label_of(records[row.number]) if row.number in records else row.label for row in final.rows]
     left = min(width * 0.42, max(map(text_width, names)) + 36)
     frame = Frame(left, 8, width - (16 if narrow else 64), 8 + _ROW * len(final.rows))

@@ -1,4 +1,4 @@
-"""The objective by one param at a time: by each option of a choice, and along each number."""
+"""Figures of the objective by a single param: by each option of a choice, and along each number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from tuner.reporting.html.dimensions import MISSING, Dimension, by_option, dimensions
-from tuner.reporting.html.material import Material
+from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, ticks_of
 from tuner.trials.status import TrialStatus
@@ -15,56 +15,54 @@ from tuner.trials.stored import TrialRecord
 __all__ = ["numbers", "slices"]
 
 _ROW, _TITLE, _GAP = 26, 26, 22
-#: Panels of numbers.
+#: Largest number of panels for numbers.
 MOST = 9
 
 
-def slices(material: Material) -> Figure | None:
-    """Draw the objective of complete trials by option, one panel for each module choice."""
-    chosen = [one for one in dimensions(material) if one.options]
-    records = _complete(material)
-    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison
+def slices(report: ReportData) -> Figure | None:
+    """Draw the objective of complete trials by option, one panel for each choice."""
+    chosen = [one for one in dimensions(report) if one.options]
+    records = _complete(report)
+    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison needs two trials
         return None
     return Figure(
         "slices",
         "Each choice, option by option",
-        "Every complete trial is a dot, the bar is the median. Beside it: how many are complete, and how "
-        "many were stopped or failed before that. Options differ in what else was chosen with them.",
-        lambda width: _draw(material, chosen, records, width),
+        "A dot is a complete trial, and the bar is the median. The numbers on the right are complete trials "
+        "and, after +, stopped or failed ones. Trials of different options may also differ in other params.",
+        lambda width: _draw(report, chosen, records, width),
     )
 
 
-def numbers(material: Material) -> Figure | None:
+def numbers(report: ReportData) -> Figure | None:
     """Draw the objective of complete trials along each number."""
-    chosen = [one for one in dimensions(material) if not one.options][:MOST]
-    records = _complete(material)
-    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison
+    chosen = [one for one in dimensions(report) if not one.options][:MOST]
+    records = _complete(report)
+    if not chosen or len(records) < 2:  # noqa: PLR2004  # a comparison needs two trials
         return None
     return Figure(
         "numbers",
         "Each number, along its range",
-        "Complete trials to which the param applies.",
-        lambda width: _draw_numbers(material, chosen, records, width),
+        "A dot is a complete trial to which the param applies.",
+        lambda width: _draw_numbers(report, chosen, records, width),
     )
 
 
-def _complete(material: Material) -> Sequence[TrialRecord]:
-    return [row.record for row in material.done if row.record.name is None]
+def _complete(report: ReportData) -> Sequence[TrialRecord]:
+    return [row.record for row in report.done if row.record.name is None]
 
 
-def _value(record: TrialRecord, material: Material) -> float:
+def _value(record: TrialRecord, report: ReportData) -> float:
     assert record.summary is not None, "only complete trials are drawn"
-    return record.summary.metrics[material.objective]
+    return record.summary.metrics[report.objective]
 
 
-def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int) -> str:
-    columns = 1 if width < 700 else 2  # noqa: PLR2004  # two panels need room
+def _draw(report: ReportData, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int) -> str:
+    columns = 1 if width < 700 else 2  # noqa: PLR2004  # two panels side by side need this width
     each = (width - 28 * (columns - 1)) / columns
-    ends = span([_value(record, material) for record in records])
+    ends = span([_value(record, report) for record in records])
     others = [
-        r
-        for r in material.records
-        if r.name is None and r.status in {TrialStatus.STOPPED, TrialStatus.FAILED}
+        r for r in report.records if r.name is None and r.status in {TrialStatus.STOPPED, TrialStatus.FAILED}
     ]
     groups = [(one, by_option(one, records), by_option(one, others)) for one in chosen]
     heights = [0.0] * columns
@@ -73,15 +71,15 @@ def _draw(material: Material, chosen: Sequence[Dimension], records: Sequence[Tri
         column = heights.index(min(heights))
         places.append((column * (each + 28), heights[column]))
         heights[column] += _TITLE + _ROW * len({**trials, **ended}) + 22 + _GAP
-    canvas = Canvas(width, max(heights) + 16, f"{material.objective} by each option of each choice")
+    canvas = Canvas(width, max(heights) + 16, f"{report.objective} by each option of each choice")
     for (left, top), (one, trials, ended) in zip(places, groups, strict=True):
-        _panel(canvas, material, one, (trials, ended), ends=ends, box=(left, top, each))
+        _panel(canvas, report, one, (trials, ended), ends=ends, box=(left, top, each))
     return canvas.render()
 
 
 def _panel(
     canvas: Canvas,
-    material: Material,
+    report: ReportData,
     one: Dimension,
     groups: tuple[Mapping[str, list[TrialRecord]], Mapping[str, list[TrialRecord]]],
     *,
@@ -90,18 +88,18 @@ def _panel(
 ) -> None:
     trials, ended = groups
     left, top, width = box
-    middle = {option: median(_value(r, material) for r in found) for option, found in trials.items()}
+    middle = {option: median(_value(r, report) for r in found) for option, found in trials.items()}
     options = [option for option in one.options if option in middle or option in ended]
     if one.module:
-        options.sort(key=lambda o: (o not in middle, (-1 if material.maximize else 1) * middle.get(o, 0)))
+        options.sort(key=lambda o: (o not in middle, (-1 if report.maximize else 1) * middle.get(o, 0)))
     options += [MISSING] if MISSING in middle or MISSING in ended else []
     frame = Frame(left + min(150, width * 0.36), top + _TITLE, left + width - 56, 0)
     bottom = frame.top + _ROW * len(options)
     x = Scale(*ends, frame.left + 6, frame.right - 6)
     canvas.text((left, top + 14), clipped(one.label, width), colour="ink", bold=True, size=13)
-    for at, words in ticks_of(x, 4):
+    for at, label in ticks_of(x, 4):
         canvas.line((at, frame.top), (at, bottom))
-        canvas.text((at, bottom + 16), words, anchor="middle", size=11)
+        canvas.text((at, bottom + 16), label, anchor="middle", size=11)
     for index, option in enumerate(options):
         y = frame.top + _ROW * (index + 0.5)
         space = frame.left - left - 10
@@ -117,7 +115,7 @@ def _panel(
             lift = ((record.number * 0.618) % 1 - 0.5) * 12
             canvas.mark(
                 "dot",
-                (x(_value(record, material)), y + lift),
+                (x(_value(record, report)), y + lift),
                 colour="c7" if faint else "c0",
                 size=3.2,
                 trial=record.number,
@@ -131,13 +129,13 @@ def _panel(
 
 
 def _draw_numbers(
-    material: Material, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int
+    report: ReportData, chosen: Sequence[Dimension], records: Sequence[TrialRecord], width: int
 ) -> str:
-    columns = 1 if width < 520 else min(3, len(chosen))  # noqa: PLR2004  # a phone
+    columns = 1 if width < 520 else min(3, len(chosen))  # noqa: PLR2004  # width of a phone
     each, height = width / columns, 210
     lines = -(-len(chosen) // columns)
-    canvas = Canvas(width, lines * height, f"{material.objective} along each number")
-    ends = span([_value(record, material) for record in records])
+    canvas = Canvas(width, lines * height, f"{report.objective} along each number")
+    ends = span([_value(record, report) for record in records])
     best = records[0].number
     for index, one in enumerate(chosen):
         left, top = each * (index % columns), height * (index // columns)
@@ -145,12 +143,12 @@ def _draw_numbers(
         x = Scale(*span([one.low, one.high], log=one.log), frame.left, frame.right, log=one.log)
         y = Scale(*ends, frame.bottom, frame.top)
         canvas.axes(frame, ticks_of(x, 4), ticks_of(y, 4))
-        words = one.label + (" (log)" if one.log else "")
-        canvas.text((left, top + 14), clipped(words, each), colour="ink", bold=True, size=13)
+        label = one.label + (" (log)" if one.log else "")
+        canvas.text((left, top + 14), clipped(label, each), colour="ink", bold=True, size=13)
         for record in reversed(records):
             value = one.number_of(record)
             if value is not None:
-                place = (x(value), y(_value(record, material)))
+                place = (x(value), y(_value(record, report)))
                 first = record.number == best
                 canvas.mark(
                     "dot",

@@ -1,11 +1,11 @@
-"""What accuracy costs in other metrics, and the Pareto front of a study with several objectives."""
+"""Figures of trade-offs: accuracy against other metrics, and the Pareto front of several objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuner.reporting.html.material import Material, label_of
+from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width, ticks_of
 from tuner.reporting.leaderboard import Row
@@ -13,7 +13,7 @@ from tuner.trials.constraints import quantities
 
 __all__ = ["beyond_accuracy", "front", "tradeoff"]
 
-#: Metrics of RecTools that say how well hidden interactions are found; all others are shown against them.
+#: Accuracy metrics of RecTools. All other metrics are drawn against the objective.
 _ACCURACY = (
     "NDCG",
     "MAP",
@@ -27,7 +27,7 @@ _ACCURACY = (
     "PAP",
     "PartialAUC",
 )
-#: Those that a team asks for first.
+#: Metrics to show first, because teams ask for them most often.
 _FIRST = ("Serendipity", "AvgRecPopularity", "Intersection")
 _HEIGHT = 270
 _LINE = 13
@@ -35,19 +35,19 @@ _LINE = 13
 
 @dataclass(frozen=True)
 class _Panel:
-    """One scatter: names of both sides, and points (x, y, row)."""
+    """One scatter plot: names of both axes, and points (x, y, row)."""
 
     x: str
     y: str
     points: Sequence[tuple[float, float, Row]]
 
 
-def beyond_accuracy(material: Material) -> list[str]:
-    """Return the metrics that are not about accuracy, those asked for first before the others."""
+def beyond_accuracy(report: ReportData) -> list[str]:
+    """Return the metrics that do not measure accuracy, those of `_FIRST` before the others."""
     others = [
         label
-        for label in material.board.metrics
-        if label != material.objective and not label.startswith(_ACCURACY)
+        for label in report.board.metrics
+        if label != report.objective and not label.startswith(_ACCURACY)
     ]
 
     def place(label: str) -> int:
@@ -56,68 +56,68 @@ def beyond_accuracy(material: Material) -> list[str]:
     return sorted(others, key=place)
 
 
-def tradeoff(material: Material) -> Figure | None:
-    """Draw the objective against up to three metrics that are not about accuracy."""
-    names = beyond_accuracy(material)[:3]
-    panels = [_Panel(name, material.objective, _taken(material, name)) for name in names]
+def tradeoff(report: ReportData) -> Figure | None:
+    """Draw the objective against up to three metrics that do not measure accuracy."""
+    names = beyond_accuracy(report)[:3]
+    panels = [_Panel(name, report.objective, _taken(report, name)) for name in names]
     panels = [panel for panel in panels if len({point[0] for point in panel.points}) > 1]
     if not panels:
         return None
     return Figure(
         "tradeoffs",
-        f"{material.objective} against what else matters",
+        f"{report.objective} against other metrics",
         "Complete trials and baselines. The best row is marked; baselines are named.",
-        lambda width: _draw(material, panels, width, fronts=False),
+        lambda width: _draw(report, panels, width, fronts=False),
         legend=(("dot", "c0", "trial"), ("diamond", "base", "baseline"), ("dot", "best", "best")),
     )
 
 
-def front(material: Material) -> Figure | None:
-    """Draw the first objective against each further one, with the rows that no other beats."""
-    panels = [_Panel(name, material.objective, _taken(material, name)) for name in material.board.further]
+def front(report: ReportData) -> Figure | None:
+    """Draw the first objective against each further one, and mark the rows of the Pareto front."""
+    panels = [_Panel(name, report.objective, _taken(report, name)) for name in report.board.further]
     panels = [panel for panel in panels if panel.points]
     if not panels:
         return None
-    directions = ", ".join(f"{name} ({way})" for name, way in material.board.further.items())
+    directions = ", ".join(f"{name} ({way})" for name, way in report.board.further.items())
     return Figure(
         "pareto",
         "Pareto front",
-        f"Rows in orange are beaten by none in all objectives: {material.objective} and {directions}.",
-        lambda width: _draw(material, panels, width, fronts=True),
+        f"No other row beats the orange rows in all objectives: {report.objective} and {directions}.",
+        lambda width: _draw(report, panels, width, fronts=True),
         legend=(("dot", "best", "on the front"), ("dot", "c7", "beaten"), ("diamond", "c7", "baseline")),
     )
 
 
-def _taken(material: Material, name: str) -> list[tuple[float, float, Row]]:
+def _taken(report: ReportData, name: str) -> list[tuple[float, float, Row]]:
     found = []
-    for row in material.done:
+    for row in report.done:
         assert row.record.summary is not None, "only complete trials are ranked"
         values = quantities(row.record.summary)
-        if name in values and material.objective in values:
-            found.append((values[name], values[material.objective], row))
+        if name in values and report.objective in values:
+            found.append((values[name], values[report.objective], row))
     return found
 
 
-def _draw(material: Material, panels: Sequence[_Panel], width: int, *, fronts: bool) -> str:
-    columns = 1 if width < 520 else max(2, min(3, len(panels)))  # noqa: PLR2004  # a phone
+def _draw(report: ReportData, panels: Sequence[_Panel], width: int, *, fronts: bool) -> str:
+    columns = 1 if width < 520 else max(2, min(3, len(panels)))  # noqa: PLR2004  # width of a phone
     each = width / columns
     lines = -(-len(panels) // columns)
     canvas = Canvas(width, lines * _HEIGHT, "Metrics against each other")
     for index, panel in enumerate(panels):
         left, top = each * (index % columns), _HEIGHT * (index // columns)
         frame = Frame(left + 54, top + 30, left + each - 18, top + _HEIGHT - 46)
-        _scatter(canvas, material, panel, frame, fronts=fronts)
+        _scatter(canvas, report, panel, frame, fronts=fronts)
     return canvas.render()
 
 
-def _scatter(canvas: Canvas, material: Material, panel: _Panel, frame: Frame, *, fronts: bool) -> None:
+def _scatter(canvas: Canvas, report: ReportData, panel: _Panel, frame: Frame, *, fronts: bool) -> None:
     x = Scale(*span([point[0] for point in panel.points], room=0.08), frame.left, frame.right)
     y = Scale(*span([point[1] for point in panel.points], room=0.08), frame.bottom, frame.top)
     canvas.axes(frame, ticks_of(x, 4), ticks_of(y, 4), x_label=panel.x)
     canvas.text((frame.left - 54, frame.top - 14), panel.y)
     if fronts:
-        _front_line(canvas, material, panel, (x, y))
-    best = material.best
+        _front_line(canvas, report, panel, (x, y))
+    best = report.best
     taken: list[tuple[float, float, float]] = []
     for at_x, at_y, row in reversed(panel.points):
         place = (x(at_x), y(at_y))
@@ -138,10 +138,10 @@ def _scatter(canvas: Canvas, material: Material, panel: _Panel, frame: Frame, *,
 
 
 def _name(
-    canvas: Canvas, words: str, at: tuple[float, float], frame: Frame, taken: list[tuple[float, float, float]]
+    canvas: Canvas, name: str, at: tuple[float, float], frame: Frame, taken: list[tuple[float, float, float]]
 ) -> None:
-    """Write a point's name beside it, unless another name stands there."""
-    text = clipped(words, 120, 11)
+    """Write a point's name beside it, unless another name is already there."""
+    text = clipped(name, 120, 11)
     wide = text_width(text, 11)
     left = at[0] + 8 if at[0] + 8 + wide <= frame.right + 14 else at[0] - 8 - wide
     right, y = left + wide, at[1] + 4
@@ -151,9 +151,12 @@ def _name(
     canvas.text((left, y), text, size=11, colour="ink", halo=True)
 
 
-def _front_line(canvas: Canvas, material: Material, panel: _Panel, scales: tuple[Scale, Scale]) -> None:
-    """Join the rows of the first front; with more than two objectives they need not be a staircase."""
-    if len(material.board.further) > 1:
+def _front_line(canvas: Canvas, report: ReportData, panel: _Panel, scales: tuple[Scale, Scale]) -> None:
+    """Join the rows of the first front if there are two objectives.
+
+    With more, the line would mean nothing.
+    """
+    if len(report.board.further) > 1:
         return
     x, y = scales
     points = sorted((x(a), y(b)) for a, b, row in panel.points if row.front == 1)

@@ -4,7 +4,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const $ = (id) => document.getElementById(id);
 
-  /* --- tooltips: one trial is one thing in all figures --- */
+  /* --- tooltips: a trial is marked in all figures at once --- */
   const tip = $("tip");
   let marked = [];
   const unmark = () => {

@@ -1,4 +1,4 @@
-"""What a report is made from, read once; and the questions that several of its parts ask."""
+"""The data of a report: reads the study once, and computes values that several parts of the report need."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from typing import Any
 import yaml
 from optuna.trial import FrozenTrial
 
+from tuner.artifacts import layout
 from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
 from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
 from tuner.space.class_names import short_name
-from tuner.store import STUDY_FILE, read_points, read_records, study_holder
+from tuner.store import read_points, read_records, study_holder
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Material", "gather", "label_of", "name_of", "so_far"]
+__all__ = ["ReportData", "gather", "label_of", "name_of", "so_far"]
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """A study, as its report needs it.
+class ReportData:
+    """All data of a study that its report shows.
 
     Attributes
     ----------
     folder
-        Of the study.
+        Folder of the study.
     stored, board
-        Its trials, and how they rank.
+        Records and leaderboard of the study.
     study
-        The study file as it was first run; empty where it is gone.
+        Content of the study file as it was first run; empty if the file cannot be read.
     points
         Optuna's params and distributions of each trial, by number.
     final
-        The judgement on the holdout; None as long as there is none.
+        The final judgement, None if there is none.
     running
-        Whether somebody runs the study at the moment.
+        Whether a driver runs the study at the time of reading.
     made
-        When it was read, local time.
+        Local time at which the study was read.
     """
 
     folder: Path
@@ -58,22 +59,22 @@ class Material:
 
     @property
     def folder_shown(self) -> str:
-        """The folder as a person would type it: the last two parts of its path say enough."""
+        """The last two parts of the folder's path, quoted for a shell."""
         return shlex.quote("/".join(self.folder.resolve().parts[-2:]))
 
     @property
     def objective(self) -> str:
-        """Label of what ranks."""
+        """Label of the objective."""
         return self.board.objective
 
     @property
     def maximize(self) -> bool:
-        """Whether more is better."""
+        """Whether higher values of the objective are better."""
         return self.board.direction == "maximize"
 
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
-        """All trials and baselines, by number, without points that are none."""
+        """All trials and baselines by number, without infeasible, duplicate and imported ones."""
         return [record for record in self.stored.records if record.status.is_trained]
 
     @cached_property
@@ -83,12 +84,12 @@ class Material:
 
     @property
     def best(self) -> Row | None:
-        """The best row that keeps to all constraints, be it a trial or a baseline."""
+        """The best row that satisfies all constraints, either a trial or a baseline."""
         return self.board.best
 
     @property
     def best_searched(self) -> Row | None:
-        """The best such row that the search found."""
+        """The best row of the search (no baseline) that satisfies all constraints."""
         return next((row for row in self.done if row.record.name is None and not row.breaks), None)
 
     @property
@@ -103,12 +104,12 @@ class Material:
 
     @cached_property
     def clock(self) -> Clock:
-        """The search's time."""
+        """Clock of the search."""
         return clock_of(self.stays)
 
     @cached_property
     def varying(self) -> Sequence[str]:
-        """The params that differ between searched trials; the model first, if it does."""
+        """The params that differ between searched trials. If the model differs, it is the first."""
         searched = [record for record in self.records if record.name is None and record.params]
         models = {record.params.get("cls") for record in searched}
         return [*(["cls"] if len(models) > 1 else []), *varying_params(self.records)]
@@ -122,17 +123,17 @@ class Material:
         return one > other if self.maximize else one < other
 
 
-def gather(folder: Path) -> Material:
-    """Read a study's folder, also while it runs.
+def gather(folder: Path) -> ReportData:
+    """Read a study's folder. A driver may run the study at the same time.
 
     Raises
     ------
     StoreError
-        If it holds no study.
+        If the folder holds no study.
     """
     stored = read_records(folder)
     running = study_holder(folder) is not None
-    return Material(
+    return ReportData(
         folder=folder,
         stored=stored,
         board=rank(stored, running=running),
@@ -144,24 +145,26 @@ def gather(folder: Path) -> Material:
 
 
 def label_of(record: TrialRecord) -> str:
-    """Return a trial as a figure names it: a baseline's name, or model, layers and number."""
+    """Return the name of a trial in figures: a baseline's name, or model, layers and number."""
     return record.name or f"{name_of(record)} #{record.number}"
 
 
 def name_of(record: TrialRecord) -> str:
-    """Return the model of a trial and its layers in short."""
+    """Return the short names of a trial's model and layers."""
     model = short_name(record.params.get("cls", "?")).removesuffix("Model")
     layers = [
         short(value).removesuffix("TransformerLayers").removesuffix("Layers")
         for key, value in record.params.items()
         if key in {"transformer_layers_type"}
     ]
-    words = [model, *(word for word in layers if word and word != model)]
-    return " ".join(words)
+    return " ".join([model, *(name for name in layers if name and name != model)])
 
 
 def so_far(record: TrialRecord, objective: str, *, maximize: bool) -> float | None:
-    """Return what a trial without a result had reached: its best value in the first fold."""
+    """Return the best value of a trial in the first fold, None if it has none.
+
+    For trials without a result.
+    """
     values = [e.metrics[objective] for e in record.evaluations if e.fold == 0 and objective in e.metrics]
     return (max(values) if maximize else min(values)) if values else None
 
@@ -169,7 +172,7 @@ def so_far(record: TrialRecord, objective: str, *, maximize: bool) -> float | No
 def _study_file(folder: Path) -> Mapping[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        plain = yaml.load((folder / STUDY_FILE).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
-    except (OSError, ValueError, yaml.YAMLError):  # the store is the truth; the file is for reproducing
+        plain = yaml.load((folder / layout.STUDY_FILE).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
+    except (OSError, ValueError, yaml.YAMLError):  # the report needs only the store; the file adds details
         return {}
     return plain if isinstance(plain, dict) else {}

@@ -1,0 +1,10 @@
+"""`python -m tuner` is the command `tuner`, also where no script was installed for it."""
+
+import sys
+
+from tuner.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    sys.exit(main())

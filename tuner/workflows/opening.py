@@ -1,0 +1,165 @@
+"""Opens a study to search in it: checks it, opens its store, and brings in what the search begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner.artifacts import layout
+from tuner.artifacts.atomic import write_file
+from tuner.config import Study
+from tuner.config.snapshot import snapshot
+from tuner.execution.artifact_checks import usable_artifacts
+from tuner.search.budgets import Budget, End
+from tuner.store import StudyStore, open_store
+from tuner.store.space_migration import Growth
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tuner.artifacts.places import Artifacts
+    from tuner.monitoring.json_events import Events
+    from tuner.preparation.prepare import Prepared
+    from tuner.store.locking.drivers import Hold
+    from tuner.store.open import Grow
+
+__all__ = ["OpenedStudy", "end_of", "n_unfinished", "open_prepared", "open_study", "write_snapshot"]
+
+
+@dataclass(frozen=True)
+class OpenedStudy:
+    """A study that this driver has locked, checked and opened.
+
+    Attributes
+    ----------
+    prepared
+        The study, with its space, baselines and folds.
+    store
+        Its trials.
+    budget
+        When to end the search. It knows what earlier runs have used.
+    folder, shown
+        Folder of the results, and the same as the user would type it.
+    hold
+        The lock on the study.
+    artifacts
+        Where trials keep their files; None: in the folder.
+    console
+        Where to show progress.
+    events
+        Where to write what happens, for programs; None: nowhere.
+    address
+        Address of a running Ray; see `tuner.execution.session.ray_session`.
+    """
+
+    prepared: Prepared
+    store: StudyStore
+    budget: Budget
+    folder: Path
+    shown: str
+    hold: Hold
+    artifacts: Artifacts | None
+    console: Console
+    events: Events | None
+    address: str | None
+
+    @property
+    def study(self) -> Study:
+        """The study, as the user gave it."""
+        return self.prepared.study
+
+    @property
+    def end(self) -> End | None:
+        """Why there is nothing left to run; None if there is something."""
+        return end_of(self.budget, self.store)
+
+    def count_trials(self) -> tuple[int, int]:
+        """Return how many trials the study is to have, with its baselines, and how many have ended."""
+        records = self.store.records()
+        baselines = sum(record.name is not None for record in records)
+        ended = sum(record.status.has_ended for record in records)
+        return max(self.study.search.trials, self.store.n_searched()) + baselines, ended
+
+
+def end_of(budget: Budget, store: StudyStore) -> End | None:
+    """Return why there is nothing left to run; None if there is something."""
+    return (None if n_unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
+
+
+def n_unfinished(store: StudyStore) -> int:
+    """Return the number of trials that are queued, interrupted or paused."""
+    return store.n_waiting() + len(store.interrupted()) + len(store.paused())
+
+
+def open_study(
+    study: Study,
+    folder: Path,
+    hold: Hold,
+    *,
+    shown: str,
+    console: Console,
+    events: Events | None,
+    address: str | None,
+) -> OpenedStudy:
+    """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
+    artifacts = usable_artifacts(study)
+    from tuner.preparation.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
+
+    prepared = prepare(study, console.print)
+    with hold.turn():
+        store = _open_for_search(prepared, folder, hold, console)
+    budget = Budget(
+        study.search,
+        objective=study.metrics.objective.label,
+        direction=study.metrics.direction,
+        settled=store.is_settled,
+    )
+    budget.remember(store.records())
+    return OpenedStudy(prepared, store, budget, folder, shown, hold, artifacts, console, events, address)
+
+
+def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
+    """Open the store; add the baselines and what earlier studies know."""
+    from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
+
+    store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
+    write_snapshot(prepared.study, folder)
+    store.describe(prepared.description)
+    store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
+    for earlier in prepared.earlier:
+        console.print(warm_start(store, earlier, prepared.space, prepared.study.search.trials))
+    return store
+
+
+def open_prepared(
+    prepared: Prepared, folder: Path, *, hold: Hold | None = None, grow: Grow | None = None
+) -> StudyStore:
+    """Open the store of a study that was prepared; see `tuner.store.open_store`."""
+    study = prepared.study
+    return open_store(
+        folder,
+        name=study.study,
+        direction=study.metrics.direction,
+        sampler=study.search.sampler,
+        seed=study.search.seed,
+        facts=prepared.facts,
+        storage=study.storage,
+        grow=grow,
+        hold=hold,
+    )
+
+
+def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> Growth:
+    """Return how the study is continued if its space has changed."""
+    from tuner.models.build import point_of  # noqa: PLC0415  # torch
+
+    study, space = prepared.study, prepared.space
+    encode = partial(point_of, space=space, epochs=study.training.epochs)
+    return Growth(folder, study.storage, space, encode, console.print, hold.check)
+
+
+def write_snapshot(study: Study, folder: Path) -> None:
+    """Keep the study with its results."""
+    write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))
