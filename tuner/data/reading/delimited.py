@@ -13,7 +13,7 @@ from pyarrow import csv as arrow_csv
 
 from .troubles import TableError, first_line, shown
 
-__all__ = ["DELIMITERS", "Dialect", "header_of", "read_delimited"]
+__all__ = ["DELIMITERS", "Dialect", "header_of", "read_delimited", "rows_of"]
 
 #: What text is often delimited by, the commonest first.
 DELIMITERS = (",", "\t", ";", "|", "::")
@@ -100,7 +100,7 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
     n_blank = next((number for number, line in enumerate(lines) if line.strip("\r\n")), None)
     if n_blank is None:
         raise TableError("must be readable as a table, but the file is empty")
-    names = next(_rows("\n".join(lines[n_blank:]), delimiter))
+    names = next(rows_of("\n".join(lines[n_blank:]), delimiter))
     typed = [_TYPED.fullmatch(name) for name in names]
     return n_blank, tuple(match[1] for match in typed if match) if all(typed) else tuple(names)
 
@@ -114,7 +114,8 @@ def _decoded(raw: bytes, encoding: str) -> str:
         raise TableError(f"must be written in an encoding that Python knows, but got {encoding!r}") from error
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+def rows_of(text: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the rows of text as lists of fields."""
     if len(delimiter) == 1:
         return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     return (line.split(delimiter) for line in text.splitlines())
@@ -203,7 +204,7 @@ def _ragged(
     """Return where rows have more or fewer fields than the header, as a person counts lines."""
     with opened() as stream:
         text = _decoded(stream.read(), dialect.encoding)
-    number, rows = 0, _rows(text, delimiter)
+    number, rows = 0, rows_of(text, delimiter)
     try:
         for number, row in enumerate(rows, 1):
             if row and len(row) != n_columns:

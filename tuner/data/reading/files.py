@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 import fsspec
 import pyarrow as pa
 
-from .delimited import Dialect, read_delimited
+from .delimited import HEAD, Dialect, read_delimited
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
 
-__all__ = ["Format", "Read", "opened", "read_columns"]
+__all__ = ["Format", "Read", "opened", "read_columns", "text_head"]
 
 Format = Dialect
 
@@ -225,23 +225,8 @@ def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Collection[str]) -> Read:
-    ending, compression = _endings(path)
-    if ending in _OTHER_ENDINGS:
-        raise TableError(f"must be {_CAN_READ}, but got {path!r}", "save it as CSV or Parquet")
     try:
-        with fsspec.open(path, "rb") as file:
-            head = file.read(8)
-            compression = _told(_COMPRESSION_BEGINS, head) or (
-                compression if compression == "brotli" else None
-            )
-            _refuse_others(path, head)
-        with opened(path, compression) as stream:
-            head = stream.read(8)
-        kind = (
-            _told(_KIND_BEGINS, head)
-            or _KINDS.get(ending)
-            or ("json" if head.lstrip()[:1] == b"{" else "text")
-        )
+        kind, ending, compression = _kind(path)
         reads = {"parquet": read_parquet, "feather": read_feather, "json": read_json_lines}
         if kind in reads:
             with opened(path, compression) as stream:
@@ -254,10 +239,54 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
     except TableError:
         raise
     except FileNotFoundError as error:
-        hint = f"relative paths start at {Path.cwd()}, then at the study file's folder"
-        raise TableError("must be a file that exists, but it does not", hint) from error
+        raise _not_there() from error
     except BROKEN as error:
         raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+
+
+def _kind(path: str) -> tuple[str, str, str | None]:
+    """Return the kind of a file, its ending and its compression; its content decides before its name."""
+    ending, compression = _endings(path)
+    if ending in _OTHER_ENDINGS:
+        raise TableError(f"must be {_CAN_READ}, but got {path!r}", "save it as CSV or Parquet")
+    with fsspec.open(path, "rb") as file:
+        head = file.read(8)
+    told = _told(_COMPRESSION_BEGINS, head)
+    compression = told or (compression if compression == "brotli" else None)
+    _refuse_others(path, head)
+    with opened(path, compression) as stream:
+        head = stream.read(8)
+    is_json = head.lstrip()[:1] == b"{"
+    kind = _told(_KIND_BEGINS, head) or _KINDS.get(ending) or ("json" if is_json else "text")
+    return kind, ending, compression
+
+
+def text_head(place: str) -> tuple[str, bytes] | None:
+    """Return the ending and the first bytes of a file of text, or None for a file of another kind.
+
+    Raises
+    ------
+    TableError
+        If it cannot be read.
+    """
+    path, _ = _files(place)[0]
+    try:
+        kind, ending, compression = _kind(path)
+        if kind != "text":
+            return None
+        with opened(path, compression) as stream:
+            return ending, stream.read(HEAD)
+    except FileNotFoundError as error:
+        raise _not_there() from error
+    except TableError:
+        raise
+    except BROKEN as error:
+        raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+
+
+def _not_there() -> TableError:
+    hint = f"a relative path is looked for in {Path.cwd()}, then in the folder of the study file"
+    return TableError("must be a file that exists, but it does not", hint)
 
 
 def _refuse_others(path: str, head: bytes) -> None:

@@ -131,7 +131,11 @@ def _texts(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return values of a type as text."""
     types = pa.types
     if types.is_string(kind):
-        return values.cast(pa.string())
+        texts = values.cast(pa.string())
+        if len(texts) and pc.any(pc.match_substring(texts, "\0")).as_py():  # pandas would cut them there
+            rule = "ids must be text without zero bytes, but the column holds some"
+            raise WrongIdsError(rule, "the file may be broken, or in another `data.format.encoding`")
+        return texts
     if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_decimal(kind):
         plain = values.cast(pa.date32()) if types.is_date64(kind) else values
         return plain.cast(pa.string())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_ids
 from .policy import ITEM, TIME, USER
-from .times import OLDEST, WrongTimesError, odd_times, to_times
+from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
@@ -195,9 +195,14 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
     if pa.types.is_floating(column.type):
         numbers: NDArray[np.float64] = column.fill_null(np.nan).to_numpy()
         return numbers
+    text = pc.utf8_trim_whitespace(column)
     if decimal != ".":
-        column = pc.replace_substring(column, decimal, ".")
-    return np.asarray(pd.to_numeric(pd.Series(column.to_numpy()), errors="coerce"), dtype=np.float64)
+        text = pc.replace_substring(text, decimal, ".")
+    written = pc.match_substring_regex(text, NUMBER)
+    found: NDArray[np.float64] = (
+        pc.if_else(written, text, None).cast(pa.float64()).fill_null(np.nan).to_numpy()
+    )
+    return found
 
 
 def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
@@ -209,5 +214,5 @@ def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
     if numbers is not None:
         return pd.Series(numbers)
     filled = series.replace("", None)
-    floats: pd.Series[Any] = pd.to_numeric(filled, errors="coerce")
+    floats = pd.Series(numbers_of(column))
     return floats if floats.notna().any() and floats.notna().equals(filled.notna()) else filled

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .troubles import Mask, type_name
+from .troubles import Mask, plain, type_name
 
-__all__ = ["FORMATS", "UNITS", "WrongTimesError", "guessed_format", "to_times", "unit_of"]
+__all__ = ["FORMATS", "NUMBER", "UNITS", "WrongTimesError", "fitting_formats", "to_times", "unit_of"]
 
 Times = NDArray[np.datetime64]
 
@@ -37,7 +37,9 @@ FORMATS = tuple(
 )
 _LOG_FORMATS = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z")
 _ZONE = r"\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
-_NUMBER = r"^[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?$"
+_UTC = r"(\d) ?(?:UTC|GMT)$"
+#: A number as people write it.
+NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _LOOKED_AT = 1000
 #: Times before this are of numbers read in a wrong unit, or stand for no time.
 OLDEST = "1973-03-03"
@@ -87,7 +89,7 @@ def to_times(column: pa.ChunkedArray, kind: str, decimal: str = ".") -> Times:
     if pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_decimal(stored):
         if "%" in kind and not pa.types.is_floating(stored):
             return _formatted(column.cast(pa.string()), kind)
-        raise _numbers(column, str(column[0].as_py()))
+        raise _numbers(column, str(plain(column[0])))
     if not pa.types.is_string(stored):
         raise WrongTimesError(f"must hold dates, but holds {type_name(stored)}")
     return _iso(column) if kind == "iso" else _formatted(column, kind)
@@ -144,7 +146,7 @@ def _since_1970(column: pa.ChunkedArray, kind: str, decimal: str) -> Times:
     if pa.types.is_string(stored):
         text = pc.utf8_trim_whitespace(column)
         text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
-        fits = pc.match_substring_regex(text, _NUMBER).fill_null(False)  # pyarrow's signature
+        fits = pc.match_substring_regex(text, NUMBER).fill_null(False)  # pyarrow's signature
         if not pc.all(fits).as_py():
             raise WrongTimesError(f"must be readable as {kind}", ~fits.to_numpy(), _no_number(column, fits))
         try:
@@ -163,7 +165,8 @@ def _since_1970(column: pa.ChunkedArray, kind: str, decimal: str) -> Times:
     else:
         _check_unit(column, kind)
     numbers = column.cast(pa.float64(), safe=False).to_numpy()
-    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    held = np.isfinite(numbers) & (np.abs(numbers) < 2**63 / UNITS[kind])
+    numbers = np.where(held, numbers, np.nan)
     unit: Any = kind.removeprefix("unix_")
     times: pd.Series[Any] = pd.to_datetime(pd.Series(numbers), unit=unit, errors="coerce")
     return _checked(times, kind, _unit_cure(numbers, kind))
@@ -192,8 +195,7 @@ def _no_number(column: pa.ChunkedArray, fits: pa.ChunkedArray) -> str | None:
     """Say what to do with a column that holds dates where numbers were declared."""
     if pc.any(fits).as_py():
         return None
-    kind = guessed_format(column)
-    return f"the column looks like dates: `datetime: {kind}`" if kind else None
+    return _cure(fitting_formats(column))
 
 
 def unit_of(numbers: NDArray[Any]) -> str | None:
@@ -225,13 +227,13 @@ def _numbers(column: pa.ChunkedArray, first: str) -> WrongTimesError:
 def _iso(column: pa.ChunkedArray) -> Times:
     """Read text that starts with a date, as ISO 8601 has it."""
     text = pc.utf8_trim_whitespace(column)
-    if pc.all(pc.match_substring_regex(text, _NUMBER)).as_py():
-        raise _numbers(text, str(text[0].as_py()))
+    if pc.all(pc.match_substring_regex(text, NUMBER)).as_py():
+        raise _numbers(text, str(plain(text[0])))
     try:
         return _checked(text.cast(pa.timestamp("ns")).to_numpy(), "iso")
     except pa.ArrowInvalid:
         pass
-    utc = pc.replace_substring_regex(text, r"(\d) ?(?:UTC|GMT)$", r"\1Z")
+    utc = pc.replace_substring_regex(text, _UTC, r"\1Z")
     series = pd.Series(utc.to_numpy(), dtype=object).fillna("")
     zoned = series.str.contains(_ZONE)
     if zoned.any() and not zoned.all():
@@ -240,8 +242,8 @@ def _iso(column: pa.ChunkedArray) -> Times:
             rule, zoned.to_numpy(), "write all times with a zone, or all in UTC without one"
         )
     parsed = pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601").dt.tz_localize(None)
-    kind = guessed_format(text) if parsed.isna().any() else None
-    return _checked(parsed, "iso", f"the column looks like `datetime: {kind}`" if kind else None)
+    other = [kind for kind in fitting_formats(text) if kind != "iso"] if parsed.isna().any() else []
+    return _checked(parsed, "iso", _cure(other))
 
 
 def _formatted(column: pa.ChunkedArray, kind: str) -> Times:
@@ -251,17 +253,26 @@ def _formatted(column: pa.ChunkedArray, kind: str) -> Times:
     return _checked(times, kind)
 
 
-def guessed_format(column: pa.ChunkedArray) -> str | None:
-    """Return how text writes dates, as a study says it: ``iso``, or a format in quotes; None for none."""
+def fitting_formats(column: pa.ChunkedArray) -> list[str]:
+    """Return the formats of dates that fit the first rows of text, ``iso`` among them; empty for none."""
     values = [value for value in column.slice(0, _LOOKED_AT).to_pylist() if isinstance(value, str) and value]
     if not values:
-        return None
+        return []
     series = pd.Series(values)
-    if pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601").notna().all():
-        return "iso"
-    fits = [
-        kind
-        for kind in (*FORMATS, *_LOG_FORMATS)
-        if pd.to_datetime(series, errors="coerce", utc=True, format=kind).notna().all()
-    ]
-    return " or ".join(f'"{kind}"' for kind in fits) or None
+    utc = series.str.replace(_UTC, r"\1Z", regex=True)
+    if pd.to_datetime(utc, errors="coerce", utc=True, format="ISO8601").notna().mean() >= _NEARLY_ALL:
+        return ["iso"]
+    return [kind for kind in (*FORMATS, *_LOG_FORMATS) if _fits(series, kind)]
+
+
+def _fits(series: pd.Series[Any], kind: str) -> bool:
+    """Tell whether a format reads all values; the first few decide most often."""
+    few = pd.to_datetime(series.iloc[:5], errors="coerce", utc=True, format=kind)
+    if not few.notna().any():
+        return False
+    return bool(pd.to_datetime(series, errors="coerce", utc=True, format=kind).notna().mean() >= _NEARLY_ALL)
+
+
+def _cure(formats: list[str]) -> str | None:
+    texts = [kind if kind == "iso" else f'"{kind}"' for kind in formats]
+    return f"the column looks like `datetime: {' or '.join(texts)}`" if texts else None

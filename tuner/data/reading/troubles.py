@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Mask", "TableError", "Trouble", "example", "first_line", "type_name"]
+__all__ = ["Mask", "TableError", "Trouble", "example", "first_line", "plain", "type_name"]
 
 Mask = NDArray[np.bool_]
 
@@ -47,8 +47,16 @@ class TableError(ValueError):
 def example(columns: dict[str, pa.ChunkedArray], bad: Mask) -> str:
     """Count the bad rows and show the first of them as the file has it."""
     row = int(np.flatnonzero(bad)[0])
-    values = {name: shown(column[row].as_py()) for name, column in columns.items()}
+    values = {name: shown(plain(column[row])) for name, column in columns.items()}
     return f"{int(bad.sum()):,} of {len(bad):,} rows; the first is row {row + 1}: {values}"
+
+
+def plain(value: pa.Scalar) -> object:
+    """Return a value as Python has it; one that Python cannot hold as the number that stores it."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError, pa.ArrowException):
+        return getattr(value, "value", None)
 
 
 def shown(value: object) -> object:

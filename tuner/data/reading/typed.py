@@ -27,19 +27,26 @@ def read_parquet(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[C
     table = file.read(columns=[name for name in asked if not pa.types.is_nested(schema.field(name).type)])
     nested = [name for name in asked if pa.types.is_nested(schema.field(name).type)]
     columns = {name: table.column(name) for name in asked if name not in nested}
-    return columns | {name: _empty(schema.field(name).type) for name in nested}, names
-
-
-def _empty(kind: pa.DataType) -> pa.ChunkedArray:
-    """Stand for a column that is refused by its type, and so is not read."""
-    return pa.chunked_array([pa.nulls(1, kind)])
+    table.validate(full=True)  # a broken file may crash whoever reads its values
+    n_rows = file.metadata.num_rows
+    for name in nested:  # they are refused by their type, so they are not read
+        columns[name] = pa.chunked_array([pa.nulls(n_rows, schema.field(name).type)])
+    return {name: columns[name] for name in asked}, names
 
 
 def read_feather(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
     """Read columns of a Feather file, and the names of all."""
     table = feather.read_table(stream)
+    table.validate(full=True)  # as above
     names = tuple(table.column_names)
-    return {name: table.column(name) for name in _asked(names, wanted)}, names
+    return {name: _without_nested(table.column(name)) for name in _asked(names, wanted)}, names
+
+
+def _without_nested(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column, or nulls of its type if its values are nested: they are refused by their type."""
+    if not pa.types.is_nested(column.type):
+        return column
+    return pa.chunked_array([pa.nulls(len(column), column.type)])
 
 
 def _asked(names: tuple[str, ...], wanted: Sequence[str] | None) -> list[str]:
@@ -84,7 +91,7 @@ def _column(values: list[Any]) -> pa.ChunkedArray:
     """Return values with their type; those of several types as text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds & {list, dict}:
-        return pa.chunked_array([pa.array([None], pa.list_(pa.string()))])
+        return pa.chunked_array([pa.nulls(len(values), pa.list_(pa.string()))])
     readers: list[tuple[set[type], Callable[[], pa.Array]]] = [
         ({int}, lambda: pa.array(values, pa.int64())),
         ({int, float}, lambda: pa.array([None if v is None else float(v) for v in values], pa.float64())),
