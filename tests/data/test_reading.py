@@ -448,7 +448,7 @@ def test_times_in_which_nobody_interacts_are_told(written: str, kind: str, said:
 def test_weights_that_count_nothing_are_told(bad: float, tmp_path: Path) -> None:
     table = table_of([1, 2, 3]).append_column("w", [[1.0, bad, bad]])
     said = refusal(save(table, tmp_path), columns={"weight": "w"})
-    assert "weights must be above 0, but 'w' is 0 or below in 2 of 3 rows; the first is row 2" in said
+    assert "weights must be above 0, but 'w' is not in 2 of 3 rows; the first is row 2" in said
     assert "leave `data.columns.weight` out" in said
 
 

@@ -79,7 +79,7 @@ _OTHER_ENDINGS = (
     ".sqlite",
 )
 _CAN_READ = "text (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather"
-#: What readers raise of a file that is not what it seems to be.
+#: Errors that readers raise if a file is broken.
 BROKEN = (OSError, ValueError, pa.ArrowException, ImportError, EOFError, LookupError, OverflowError)
 
 

@@ -164,19 +164,14 @@ def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> lis
 
 def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
     numbers = numbers_of(read.columns[name], decimal)
-    for bad, rule, hint in (
-        (~np.isfinite(numbers), "weights must be finite numbers", None),
-        (
-            numbers <= 0,
-            "weights must be above 0",
-            "drop such rows if they are no interactions, or leave `data.columns.weight` out",
-        ),
-    ):
-        if bad.any():
-            verb = "is not" if hint is None else "is 0 or below"
-            found = example(read.columns, bad)
-            troubles.append(Trouble("weight", f"{rule}, but {name!r} {verb} in {found}", hint))
-            break
+    endless = ~np.isfinite(numbers)
+    if endless.any():
+        rule = f"weights must be finite numbers, but {name!r} is not in {example(read.columns, endless)}"
+        troubles.append(Trouble("weight", rule))
+    elif (numbers <= 0).any():
+        rule = f"weights must be above 0, but {name!r} is not in {example(read.columns, numbers <= 0)}"
+        hint = "drop such rows if they are no interactions, or leave `data.columns.weight` out"
+        troubles.append(Trouble("weight", rule, hint))
     return numbers
 
 
