@@ -15,7 +15,7 @@ from .troubles import TableError, first_line, shown
 
 __all__ = ["DELIMITERS", "Dialect", "header_of", "read_delimited", "rows_of"]
 
-#: What text is often delimited by, the commonest first.
+#: Usual delimiters, the most common first.
 DELIMITERS = (",", "\t", ";", "|", "::")
 #: Bytes of a file that are looked at for its header.
 HEAD = 2**18
@@ -62,7 +62,7 @@ def read_delimited(
     opened
         Opens the file from its beginning.
     ending
-        Of the file's name.
+        Ending of the file's name.
     wanted
         Names of columns; None for all.
     dialect

@@ -92,7 +92,7 @@ class Read:
     columns
         By name; those asked for that the files have.
     names
-        Of all columns of the first file.
+        Names of all columns of the first file.
     written
         Whether values come from text, which declares no types.
     hint

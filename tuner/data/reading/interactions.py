@@ -137,12 +137,9 @@ def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Troubl
     try:
         return to_times(read.columns[name], kind, decimal)
     except WrongTimesError as error:
-        if error.bad is None:
-            rule = str(error).replace(", but holds", f", but {name!r} holds")
-        else:
-            verb = "does" if str(error).endswith(", but does") else "is not"
-            rule = str(error).removesuffix(", but does")
-            rule += f", but {name!r} {verb} in {example(read.columns, error.bad)}"
+        rule = str(error).replace("{name}", repr(name))
+        if error.bad is not None:
+            rule = rule.replace("{rows}", example(read.columns, error.bad))
         troubles.append(Trouble("datetime", rule, error.cure))
     except pa.ArrowException as error:  # as for ids
         rule = f"must be readable as {kind}, but {name!r} holds {type_name(read.columns[name].type)}"

@@ -48,7 +48,11 @@ _NEARLY_ALL = 0.95
 
 
 class WrongTimesError(ValueError):
-    """A column cannot hold times as they are declared; `bad` marks the rows, `cure` says what to do."""
+    """A column cannot hold times as they are declared.
+
+    The message has ``{name}`` for the column and ``{rows}`` for an example of the rows in `bad`; `cure`
+    says what to do.
+    """
 
     def __init__(self, rule: str, bad: Mask | None = None, cure: str | None = None) -> None:
         super().__init__(rule)
@@ -91,7 +95,7 @@ def to_times(column: pa.ChunkedArray, kind: str, decimal: str = ".") -> Times:
             return _formatted(column.cast(pa.string()), kind)
         raise _numbers(column, str(plain(column[0])))
     if not pa.types.is_string(stored):
-        raise WrongTimesError(f"must hold dates, but holds {type_name(stored)}")
+        raise WrongTimesError(f"must hold dates, but {{name}} holds {type_name(stored)}")
     return _iso(column) if kind == "iso" else _formatted(column, kind)
 
 
@@ -109,14 +113,14 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         try:
             return column.cast(pa.string())
         except pa.ArrowInvalid as error:
-            raise WrongTimesError("must hold dates, but holds bytes that are no text") from error
+            raise WrongTimesError("must hold dates, but {name} holds bytes that are no text") from error
     return column
 
 
 def _checked(times: pd.Series[Any] | Times, kind: str, cure: str | None = None) -> Times:
     bad = np.asarray(pd.isna(times))
     if bad.any():
-        raise WrongTimesError(f"must be readable as {kind}", bad, cure)
+        raise WrongTimesError(f"must be readable as {kind}, but {{name}} is not in {{rows}}", bad, cure)
     return np.asarray(times, dtype="datetime64[ns]")
 
 
@@ -136,7 +140,9 @@ def _scaled(column: pa.ChunkedArray, factor: int, kind: str) -> Times:
     # The lowest number of nanoseconds means that there is no time.
     bad = missing | (numbers > (2**63 - 1) // factor) | (numbers < -((2**63 - 1) // factor))
     if bad.any():
-        raise WrongTimesError(f"must be readable as {kind}", bad, _unit_cure(numbers, kind))
+        raise WrongTimesError(
+            f"must be readable as {kind}, but {{name}} is not in {{rows}}", bad, _unit_cure(numbers, kind)
+        )
     times: Times = (numbers * factor).view("datetime64[ns]")
     return times
 
@@ -148,14 +154,20 @@ def _since_1970(column: pa.ChunkedArray, kind: str, decimal: str) -> Times:
         text = pc.replace_substring(text, decimal, ".") if decimal != "." else text
         fits = pc.match_substring_regex(text, NUMBER).fill_null(False)  # pyarrow's signature
         if not pc.all(fits).as_py():
-            raise WrongTimesError(f"must be readable as {kind}", ~fits.to_numpy(), _no_number(column, fits))
+            raise WrongTimesError(
+                f"must be readable as {kind}, but {{name}} is not in {{rows}}",
+                ~fits.to_numpy(),
+                _no_number(column, fits),
+            )
         try:
             column = text.cast(pa.int64())
         except pa.ArrowInvalid:
             column = text.cast(pa.float64())
     elif not (pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_decimal(stored)):
         cure = "leave `data.datetime` out: the file stores times" if pa.types.is_timestamp(stored) else None
-        raise WrongTimesError(f"must be readable as {kind}", np.ones(len(column), bool), cure)
+        raise WrongTimesError(
+            f"must be readable as {kind}, but {{name}} is not in {{rows}}", np.ones(len(column), bool), cure
+        )
     if pa.types.is_integer(column.type):
         _check_unit(column, kind)
         try:
@@ -185,10 +197,14 @@ def _check_unit(column: pa.ChunkedArray, kind: str) -> None:
             continue
         if of_other.mean() >= _NEARLY_ALL:
             cure = f"the numbers look like `datetime: {other}`"
-            raise WrongTimesError(f"must be readable as {kind}", of_other, cure)
+            raise WrongTimesError(
+                f"must be readable as {kind}, but {{name}} is not in {{rows}}", of_other, cure
+            )
         if usual.any():
             cure = f"these rows look like {other}: the column mixes units; bring all rows to one"
-            raise WrongTimesError(f"must be readable as {kind}", of_other, cure)
+            raise WrongTimesError(
+                f"must be readable as {kind}, but {{name}} is not in {{rows}}", of_other, cure
+            )
 
 
 def _no_number(column: pa.ChunkedArray, fits: pa.ChunkedArray) -> str | None:
@@ -221,7 +237,7 @@ def _numbers(column: pa.ChunkedArray, first: str) -> WrongTimesError:
         if unit
         else 'numbers are read with `datetime: unix_s` (_ms, _us, _ns), or a format such as "%Y%m%d"'
     )
-    return WrongTimesError(f"must hold dates, but holds numbers such as {first}", None, cure)
+    return WrongTimesError(f"must hold dates, but {{name}} holds numbers such as {first}", None, cure)
 
 
 def _iso(column: pa.ChunkedArray) -> Times:
@@ -237,7 +253,7 @@ def _iso(column: pa.ChunkedArray) -> Times:
     series = pd.Series(utc.to_numpy(), dtype=object).fillna("")
     zoned = series.str.contains(_ZONE)
     if zoned.any() and not zoned.all():
-        rule = "must name a time zone in all rows or in none, but does"
+        rule = "must name a time zone in all rows or in none, but {name} does in {rows}"
         raise WrongTimesError(
             rule, zoned.to_numpy(), "write all times with a zone, or all in UTC without one"
         )
