@@ -23,7 +23,7 @@ from tuner.store import open_store
 from tuner.trials.objective import Direction, summarise
 from tuner.trials.outcomes import Failure, Stop, Usage
 from tuner.trials.records import Evaluation
-from tuner.trials.schema import ATTEMPT_KEY, EVALUATION_KEY, USAGE_KEY
+from tuner.trials.schema import attempt_key, evaluation_key, usage_key
 
 OBJECTIVE, EPOCHS, N_FOLDS = "NDCG@10", 8, 2
 BEGIN = datetime(2026, 3, 2, 9, 0)  # Optuna's times are local
@@ -225,7 +225,7 @@ def _common(params: dict[str, Value]) -> dict[str, Any]:
 
 
 def _noted(evaluations: list[Evaluation]) -> dict[str, Any]:
-    return {f"{EVALUATION_KEY}{one.fold}:{one.epoch}": one.to_plain() for one in evaluations}
+    return {evaluation_key(one.fold, one.epoch): one.to_plain() for one in evaluations}
 
 
 def _complete(evaluations: list[Evaluation], params: dict[str, Value]) -> dict[str, Any]:
@@ -254,8 +254,8 @@ def _trial(
     attributes |= {
         "seconds": seconds,
         "log": f"logs/trial-{place:04d}.log",
-        f"{ATTEMPT_KEY}1": where,
-        f"{USAGE_KEY}1": asdict(Usage(2 * seconds, 0.0)),
+        attempt_key(1): where,
+        usage_key(1): asdict(Usage(2 * seconds, 0.0)),
     }
     values = None
     if state == TrialState.COMPLETE:

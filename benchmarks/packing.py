@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
@@ -20,6 +21,8 @@ __all__ = ["PACKED", "Meeting", "trials_per_hour"]
 PACKED = (1, 2, 4, 8)
 #: Of the trial that is counted by: epochs over the sessions of the data, without evaluations.
 EPOCHS = 10
+#: Steps that are timed as one.
+TOGETHER = 5
 LONGEST_WAIT = 600.0
 
 
@@ -44,6 +47,7 @@ class Meeting(Callback):
     def __init__(self, folder: Path, n: int, at: int) -> None:
         self.folder, self.n, self.at = folder, n, at
         self.times: list[float] = []
+        self._step = -1
 
     def __deepcopy__(self, _memo: dict[int, object]) -> Meeting:
         """RecTools copies its trainer at each fit; the copy must note in the same place."""
@@ -55,14 +59,23 @@ class Meeting(Callback):
         pl_module: LightningModule,  # noqa: ARG002
         outputs: STEP_OUTPUT,  # noqa: ARG002
         batch: object,  # noqa: ARG002
-        batch_idx: int,
+        batch_idx: int,  # noqa: ARG002
     ) -> None:
-        """Meet, and note the time, which is the same clock in all processes."""
-        if batch_idx == self.at:
+        """Meet, and note the time, which is the same clock in all processes.
+
+        A processor may be steps ahead of its GPU, so the time is that of some steps, all of them done.
+        """
+        self._step += 1
+        if self._step < self.at or (self._step - self.at) % TOGETHER:
+            return
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        if self._step == self.at:
             (self.folder / str(os.getpid())).touch()
             self._wait()
-        if batch_idx >= self.at:
             self.times.append(time.monotonic())
+        else:
+            self.times += [time.monotonic()] * TOGETHER
 
     def _wait(self) -> None:
         began = time.monotonic()

@@ -24,15 +24,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.recording import Table
 from tuner.config import Sampler, Search, Stopping
-from tuner.execution.study_searcher import StudySearcher
 from tuner.sampling.samplers import make_sampler
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
-from tuner.search.early_stopping import Referee
+from tuner.search.coordinator import Coordinator
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.study_rules import StudyRules
 from tuner.space import Choice, Domain, Space, Value
 from tuner.store import StudyStore
-from tuner.trials.messages import DONE, EVALUATION, USERS
+from tuner.trials.messages import DONE, EVALUATION, USERS, Job
 from tuner.trials.records import Evaluation
 
 __all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
@@ -183,7 +187,7 @@ class OverTable(BaseSampler):
 
         def choose(name: str, domain: Domain) -> Value:
             distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only where there is a choice"
+            assert distribution is not None, "a walk asks only if there is a choice"
             if name not in relative:
                 relative[name] = self._sampler.sample_independent(study, trial, name, distribution)
             point[name] = relative[name]
@@ -207,7 +211,7 @@ def _distributions(table: Table, space: Space) -> dict[str, BaseDistribution]:
     def note(point: Mapping[str, Value]) -> None:
         def read(name: str, domain: Domain) -> Value:
             distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only where there is a choice"
+            assert distribution is not None, "a walk asks only if there is a choice"
             found[name] = distribution
             return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
 
@@ -229,7 +233,7 @@ def _place(value: Value, distribution: BaseDistribution) -> float:
 
 
 class Ours:
-    """The searcher, store, sampler and referee of this project, as in a run, but without Ray.
+    """Coordinator, store, sampler and early stopping of this project, as a run has them, without Ray.
 
     Parameters
     ----------
@@ -245,27 +249,25 @@ class Ours:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._table = table
         self._over = OverTable(make_sampler(sampler or Sampler(), seed), table, space)
-        self._searcher = StudySearcher(
+        self._coordinator = Coordinator(
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
-            space,
             Budget(Search(trials=len(table)), objective=OBJECTIVE, direction="maximize"),
-            shares=Shares.alike({"CPU": 1}),
-            referee=Referee(
+            EarlyStopping(
                 stopping.halving,
                 stopping.race,
                 epochs=table.n_epochs,
                 n_folds=table.n_folds,
                 direction="maximize",
             ),
-            keep_users=lambda *_: None,
-            drop_checkpoint=lambda _: None,
-            n_folds=table.n_folds,
-            objective=OBJECTIVE,
-            direction="maximize",
-            capacity=Capacity.of(len(table)),
-            finish=lambda params: {**params, "epochs": table.n_epochs},
-            refuse=lambda _: None,
-            large=LargeTrials(lambda _: None),
+            rules=StudyRules(
+                space,
+                Goal(OBJECTIVE, "maximize"),
+                n_folds=table.n_folds,
+                finish=lambda params: {**params, "epochs": table.n_epochs},
+                refuse=lambda _: None,
+            ),
+            fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(len(table)), LargeTrials(lambda _: None)),
+            sinks=Sinks(keep_users=lambda *_: None, drop_checkpoint=lambda _: None),
         )
         self._n_begun = 0
         self._rows: dict[int, int] = {}  # by number of the trial in the store
@@ -274,16 +276,16 @@ class Ours:
         self._took = np.diff(table.seconds.reshape(len(table), -1), axis=1, prepend=0)
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
-        """Ask the searcher for a trial.
+        """Ask the coordinator for a trial.
 
         A paused trial first reports its earlier evaluations again, in no time.
         """
         attempt = str(self._n_begun)
         self._n_begun += 1
-        found = self._searcher.suggest(attempt)
-        if not isinstance(found, dict):
+        job = self._coordinator.next_job(attempt)
+        if not isinstance(job, Job):
             return None
-        row = self._rows.setdefault(found["job"].number, self._over.row)
+        row = self._rows.setdefault(job.number, self._over.row)
         self._ids[row] = attempt
         first = self._n_reported[row]
         for index in range(first):
@@ -296,7 +298,7 @@ class Ours:
         stops = self._report(row, index)
         self._n_reported[row] = index + 1
         if stops or index + 1 == self._table.values[row].size:
-            self._searcher.on_trial_complete(self._ids[row])
+            self._coordinator.released(self._ids[row])
         return stops
 
     def _report(self, row: int, index: int) -> bool:
@@ -304,13 +306,13 @@ class Ours:
         fold, epoch = divmod(index, table.n_epochs)
         value = float(table.values[row, fold, epoch])
         evaluation = Evaluation(fold, epoch + 1, {OBJECTIVE: value})
-        if self._searcher.take(attempt, {EVALUATION: evaluation}):
+        if self._coordinator.report(attempt, {EVALUATION: evaluation}):
             return True
         if epoch + 1 < table.n_epochs:
             return False
         if fold + 1 < table.n_folds:
-            return self._searcher.take(attempt, {USERS: table.users_of(row, fold)})
-        return self._searcher.take(attempt, {DONE: 0.0})
+            return self._coordinator.report(attempt, {USERS: table.users_of(row, fold)})
+        return self._coordinator.report(attempt, {DONE: 0.0})
 
     def _set_up(self, row: int, index: int) -> float:
         """Return the seconds to continue within a fold: by how much its first epoch exceeds the second."""

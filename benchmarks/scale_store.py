@@ -1,7 +1,7 @@
 """Measures the cost to choose and store trials: a search of ten thousand trials that train nothing.
 
-A loop takes the part of Ray Tune: it asks the searcher for a trial, reports made-up metrics, and ends the
-trial. Searcher, referee, sampler, store, journal and leaderboard are the real ones.
+A loop takes the part of Ray Tune: it asks the coordinator for a trial, reports made-up metrics, and ends the
+trial. Coordinator, early stopping, sampler, store, journal and leaderboard are the real ones.
 
     python -m benchmarks.scale_store [--trials 10000]
 
@@ -26,15 +26,19 @@ from typing import Any
 from benchmarks.measuring import machine, write_results
 from search_spaces.guide import space
 from tuner.config import Halving, Race, Sampler, Search
-from tuner.execution.study_searcher import StudySearcher
 from tuner.models.build import trial_params, why_infeasible
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
-from tuner.search.early_stopping import Referee
+from tuner.search.coordinator import Coordinator
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.study_rules import StudyRules
 from tuner.space import Value
 from tuner.store import open_store
-from tuner.trials.messages import DONE, EVALUATION
+from tuner.trials.messages import DONE, EVALUATION, Job
 from tuner.trials.records import Evaluation
 
 OBJECTIVE, N_FOLDS, EPOCHS, SEED = "NDCG@10", 2, 3, 60
@@ -73,21 +77,19 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
         seed=SEED,
         facts={"objective": OBJECTIVE},
     )
-    searcher = StudySearcher(
+    coordinator = Coordinator(
         store,
-        space,
         Budget(Search(trials=n_trials), objective=OBJECTIVE, direction="maximize"),
-        shares=Shares.alike({"CPU": 1}),
-        referee=Referee(Halving(), Race(), epochs=EPOCHS, n_folds=N_FOLDS, direction="maximize"),
-        keep_users=lambda *_: None,
-        drop_checkpoint=lambda _: None,
-        n_folds=N_FOLDS,
-        objective=OBJECTIVE,
-        direction="maximize",
-        capacity=Capacity.of(1),
-        finish=partial(trial_params, epochs=EPOCHS),
-        refuse=why_infeasible,
-        large=LargeTrials(lambda _: None),
+        EarlyStopping(Halving(), Race(), epochs=EPOCHS, n_folds=N_FOLDS, direction="maximize"),
+        rules=StudyRules(
+            space,
+            Goal(OBJECTIVE, "maximize"),
+            n_folds=N_FOLDS,
+            finish=partial(trial_params, epochs=EPOCHS),
+            refuse=why_infeasible,
+        ),
+        fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(1), LargeTrials(lambda _: None)),
+        sinks=Sinks(keep_users=lambda *_: None, drop_checkpoint=lambda _: None),
     )
     trials: list[float] = []
     suggestions: list[float] = []
@@ -95,12 +97,12 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
     began = time.perf_counter()
     while True:
         start = time.perf_counter()
-        found = searcher.suggest(str(turns))
+        job = coordinator.next_job(str(turns))
         suggested = time.perf_counter()
-        if not isinstance(found, dict):
+        if not isinstance(job, Job):
             break
-        number = found["job"].number
-        play(searcher, str(turns), found["job"].params)
+        number = job.number
+        play(coordinator, str(turns), job.params)
         turns += 1
         taken = time.perf_counter() - start
         if number not in begun:
@@ -122,17 +124,17 @@ def search(folder: Path, n_trials: int) -> dict[str, Any]:
     }
 
 
-def play(searcher: StudySearcher, trial_id: str, params: Mapping[str, Value]) -> None:
+def play(coordinator: Coordinator, attempt_id: str, params: Mapping[str, Value]) -> None:
     """Report made-up evaluations for a trial with these params, until its end or until it is stopped."""
     for fold in range(N_FOLDS):
         for epoch in range(1, EPOCHS + 1):
             value = worth(params) * (1 - 0.5**epoch) + 0.001 * fold
             metrics = {OBJECTIVE: value, **dict.fromkeys(REPORTED, 0.123456789)}
             evaluation = Evaluation(fold, epoch, metrics, 2.5 / epoch, 1.5, 0.5, 1_000_000, 10**9)
-            if searcher.take(trial_id, {EVALUATION: evaluation}):
-                return searcher.on_trial_complete(trial_id)
-    searcher.take(trial_id, {DONE: 3.0})
-    return searcher.on_trial_complete(trial_id)
+            if coordinator.report(attempt_id, {EVALUATION: evaluation}):
+                return coordinator.released(attempt_id)
+    coordinator.report(attempt_id, {DONE: 3.0})
+    return coordinator.released(attempt_id)
 
 
 def worth(params: Mapping[str, Value]) -> float:

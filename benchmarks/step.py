@@ -2,29 +2,31 @@
 
     python -m benchmarks.step [--device cpu|cuda] [--data DIR] [--quick] [--only MODEL/LOSS/DATA ...]
 
-On a CPU four ways are measured, each in processes of its own, in rounds that take turns:
+On a CPU five ways are measured, each in processes of its own, in rounds that take turns:
 
 - stock: RecTools' model;
 - stock_allocator: the same with the allocator settings that our workers set;
 - ours: the fast paths, with those settings, as a trial runs;
+- unpadded: the same with `training.fast: unpadded`;
 - paths: the fast paths without the settings; not with --quick.
 
 On a GPU all are measured in one process, since a context of CUDA takes longer to make than a fit of a few
 steps; PyTorch counts its memory for each alone. The C library's settings play no part there; beside stock and
-ours stand ours with `training.precision` tf32 and bf16.
+ours stand ours with `training.precision` tf32 and bf16, each also with `training.fast: unpadded`.
 
 A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer. On a
 CPU it is the process's own time on one thread, which other processes disturb less than the time of day; on a
 GPU the time of many steps together, since a trial does not wait for each.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
 stock_allocator / ours, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory` ours / stock in
-peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU, and
-`sasrec/recommend/beauty` stock / ours. Stock next action scores all positions and keeps the last, as in
-RecTools' guide.
+peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU,
+`.../best_ms` the milliseconds of ours in the quickest way on a GPU, and `sasrec/recommend/beauty` is
+stock / ours. Stock next action scores all positions and keeps the last, as in RecTools' guide.
 
-On a GPU, `packed/4` is how many trials of ours (SASRec with softmax, 10 epochs, without evaluations) four
-processes train an hour at once on it, and `.../gb` what the tensors of all of them take at most; so for 1, 2
-and 8. `--packed` measures that alone, on a CPU too.
+On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with
+softmax, bf16, unpadded, 10 epochs, without evaluations). 1, 2 and 8 processes are measured as well.
+`packed/best` is the most of all, and `.../gb` is what the tensors of all processes take at most. `--packed`
+measures that alone, also on a CPU.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -56,6 +58,7 @@ from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from benchmarks.measuring import machine, measured_apart, write_results
 from benchmarks.packing import PACKED, Meeting, trials_per_hour
+from benchmarks.profiling import PROFILED, StepProfile, profile_table
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
 from tuner.config import Precision
 from tuner.training.fast_paths import accelerate
@@ -68,13 +71,17 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 WAYS = {
-    "cpu": ("stock", "stock_allocator", "ours", "paths"),
-    "cuda": ("stock", "ours", "tf32", "bf16"),
+    "cpu": ("stock", "stock_allocator", "ours", "unpadded", "paths"),
+    "cuda": ("stock", "ours", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"),
 }
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
 LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
 ROUNDS = {"cpu": 3, "cuda": 2}
-WARM_UP = 2
+WARM_UP = {"cpu": 2, "cuda": 22}  # on a GPU steps of each shape are recorded first
+#: Steps of a GPU that are timed as one.
+TOGETHER = 10
+#: Epochs of several trials at once, after one in which they meet.
+PACKED_EPOCHS = 5
 BATCH_SIZE = 128
 USERS = 2000
 
@@ -110,6 +117,7 @@ class Job:
     steps: int
     beside: int = 1  # processes that train at once
     meeting: str = ""  # folder in which these meet
+    profile: bool = False
 
     @property
     def case(self) -> str:
@@ -121,7 +129,7 @@ class Job:
         """Of the process."""
         threads = {"OMP_NUM_THREADS": "1"} if self.device == "cpu" else {}
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}
-        return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours"} else {})
+        return threads | hidden | (ALLOCATOR if self.way in {"stock_allocator", "ours", "unpadded"} else {})
 
 
 class AllPositionsNextAction(TransformerLightningModule):
@@ -135,9 +143,9 @@ class Clock(Callback):
     """Times at which some batches end, and the losses of all."""
 
     def __init__(self, job: Job) -> None:
-        last = WARM_UP - 1 + job.steps
-        # To ask a GPU for the time is to wait for it, and a trial does not: only at the begin and at the end.
-        self.at = [WARM_UP - 1, last] if job.device == "cuda" else list(range(WARM_UP - 1, last + 1))
+        first = WARM_UP[job.device] - 1
+        # To ask a GPU for the time is to wait for it, and a trial does not: so it is asked now and then.
+        self.at = list(range(first, first + job.steps + 1, TOGETHER if job.device == "cuda" else 1))
         self.times: list[float] = []
         self._losses: list[torch.Tensor] = []
 
@@ -184,11 +192,17 @@ def measure(job: Job) -> dict[str, Any]:
     source = SOURCES[job.device][job.source]
     dataset = load(None if source.folder is None else Path(job.data) / source.folder)
     model, clock = build(job), Clock(job)
-    meeting = Meeting(Path(job.meeting), job.beside, at=WARM_UP)
-    model._trainer.callbacks.append(meeting if job.meeting else clock)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training.fast_paths`
-    model._trainer.limit_train_batches = WARM_UP + job.steps  # noqa: SLF001
-    paths = None if job.way.startswith("stock") else accelerate(model)
-    precision: Precision = job.way if job.way in {"tf32", "bf16"} else "float32"  # type: ignore[assignment]  # one of them
+    meeting = Meeting(Path(job.meeting), job.beside, at=job.steps)
+    looked = StepProfile()
+    watch = meeting if job.meeting else looked if job.profile else clock
+    model._trainer.callbacks.append(watch)  # type: ignore[attr-defined]  # noqa: SLF001  # as in `tuner.training.fast_paths`
+    if job.meeting:
+        model._trainer.fit_loop.max_epochs = 1 + PACKED_EPOCHS  # noqa: SLF001
+        model._trainer.limit_train_batches = job.steps + 1  # noqa: SLF001
+    else:
+        model._trainer.limit_train_batches = WARM_UP[job.device] + job.steps  # noqa: SLF001
+    paths = None if job.way.startswith("stock") else accelerate(model, unpadded="unpadded" in job.way)
+    precision = precision_of(job.way)
     set_precision(model, precision)
     seed_everything(60, workers=True, verbose=False)
     if job.device == "cuda":
@@ -199,6 +213,8 @@ def measure(job: Job) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if job.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
+    if job.profile:
+        return looked.found
     if job.meeting:
         return {"times": meeting.times, "batches": -(-dataset.user_id_map.size // BATCH_SIZE), "peak": peak}
     return {
@@ -209,6 +225,12 @@ def measure(job: Job) -> dict[str, Any]:
         "paths": list(paths.applied) if paths else [],
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "cpu",
     }
+
+
+def precision_of(way: str) -> Precision:
+    """Return the arithmetic of a way."""
+    found: Precision = "tf32" if "tf32" in way else "bf16" if "bf16" in way else "float32"
+    return found
 
 
 def recommended_in(model: TransformerModelBase[Any], dataset: Dataset, job: Job) -> float:
@@ -275,7 +297,8 @@ def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     runs = []
     for n in PACKED[:2] if args.quick else PACKED:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
-            job = Job("sasrec", "softmax", source, "ours", args.device, str(args.data), steps, n, folder)
+            way = "unpadded_bf16" if args.device == "cuda" else "ours"
+            job = Job("sasrec", "softmax", source, way, args.device, str(args.data), steps, n, folder)
             measure_one = partial(measured_apart, "benchmarks.step", asdict(job), job.environment)
             found = [one.result() for one in [pool.submit(measure_one) for _ in range(n)]]
         rate = trials_per_hour([one["times"] for one in found], found[0]["batches"])
@@ -284,9 +307,21 @@ def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     return runs
 
 
+def profiles(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Look into the steps of each case and way, RecTools' own left out."""
+    found = []
+    for job in jobs(args):
+        if job.way != "stock":
+            looked = measure(replace(job, steps=PROFILED, profile=True))
+            found.append({"case": job.case, "way": job.way, **looked})
+    return found
+
+
 def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
     """Return what was measured of trials at once, by name."""
     found = {}
+    if runs:
+        found["packed/best"] = round(max(run["trials_per_hour"] for run in runs), 2)
     for run in runs:
         found[f"packed/{run['packed']}"] = round(run["trials_per_hour"], 2)
         found[f"packed/{run['packed']}/gb"] = round(run["peak"] / 2**30, 3)
@@ -295,14 +330,18 @@ def packed_figures(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """Yield one round's jobs, the ways of a case one after another."""
-    steps = (3 if args.quick else 8) * (5 if args.device == "cuda" else 1)
-    ways = WAYS[args.device][: 3 if args.quick else 4]
+    steps = (3 if args.quick else 5) * TOGETHER if args.device == "cuda" else (3 if args.quick else 8)
+    ways = WAYS[args.device][: 3 if args.quick else None]
+    ways = tuple(way for way in ways if way in args.ways) if args.ways else ways
     for source in SOURCES[args.device]:
         for model in MODELS:
             for loss in LOSSES:
                 for way in ways:
+                    if model == "hstu" and "unpadded" in way:
+                        continue  # its blocks keep the padding
                     job = Job(model, loss, source, way, args.device, str(args.data), steps)
-                    if not args.only or job.case in args.only:
+                    is_asked = job.case in args.only if args.only else not args.models or model in args.models
+                    if is_asked:
                         yield job
 
 
@@ -322,10 +361,13 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         found[case] = ratio("stock", "ours", "step")
         if "stock_allocator" in of:
             found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
-        for way in ("paths", "tf32", "bf16"):
+        for way in ("paths", "unpadded", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"):
             if way in of:
                 found[f"{case}/{way}"] = ratio("stock", way, "step")
         found[f"{case}/memory"] = ratio("ours", "stock", "peak")
+        if "tf32" in of:
+            steps = [median(float(run["step"]) for run in of[way]) for way in of if way != "stock"]
+            found[f"{case}/best_ms"] = round(1000 * min(steps), 3)
         if of["ours"][0]["device"] != "cpu":
             found[f"{case}/gb"] = round(median(run["peak"] for run in of["ours"]) / 2**30, 3)
         found[f"{case}/spread"] = round(max(map(spread, of.values())), 3)
@@ -377,7 +419,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="one round of few steps")
     parser.add_argument("--only", nargs="*", default=(), help="cases such as sasrec/softmax/beauty")
+    parser.add_argument("--models", nargs="*", default=(), help="such as sasrec hstu")
+    parser.add_argument("--rounds", type=int, help="3 on a CPU, 2 on a GPU")
+    parser.add_argument("--ways", nargs="*", default=(), help="such as stock ours")
     parser.add_argument("--packed", action="store_true", help="only several trials at once")
+    parser.add_argument("--profile", action="store_true", help="only where a GPU's steps go")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
@@ -390,11 +436,14 @@ def main() -> None:
     if args.packed:
         print(packed_figures(packed(args)))
         return
+    if args.profile:
+        print(profile_table(profiles(args)))
+        return
     at_once: list[dict[str, Any]] = []
     try:
         if args.device == "cuda" and not args.only:
             at_once = packed(args)
-        for number in range(1 if args.quick else ROUNDS[args.device]):
+        for number in range(1 if args.quick else args.rounds or ROUNDS[args.device]):
             for job in jobs(args):
                 measured = (
                     measure(job)

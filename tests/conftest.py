@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -26,6 +27,10 @@ TOGETHER = {
         "tests/workflows/test_watch.py",
     ),
 }
+
+#: A loaded machine makes any example slow, so no example has a deadline.
+settings.register_profile("rectools-tuner", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rectools-tuner")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -33,8 +33,14 @@ import yaml
 from tests.finished import ROOT, readme_study
 from tuner.cli import _parser, main
 from tuner.config import Study
+from tuner.trials.status import TrialStatus
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "ARCHITECTURE.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 #: Commands that are not run here: how they begin, why, and the test that runs them for real.
@@ -355,3 +361,19 @@ def test_quickstart(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") > 8
+
+
+def test_the_architecture_page_names_every_package_and_only_files_that_exist() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:tuner|search_spaces|tests|docs)/[\w/.]*)`", page))
+    assert len(paths) > 40, "else the pattern finds nothing"
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+    packages = {path.parent.name for path in (ROOT / "tuner").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == packages
+
+
+def test_the_architecture_page_draws_the_statuses_as_the_code_does() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    life = page.split("## The life of a trial")[1].split("## The packages")[0]
+    for status in TrialStatus:
+        assert status.name in life

@@ -51,7 +51,7 @@ def test_every_package_has_its_place_in_a_few_layers() -> None:
     assert contract["containers"] == ["tuner"]
     assert contract["exhaustive"] is True
     assert len(contract["layers"]) <= MOST_LAYERS
-    assert "exhaustive_ignores" not in contract
+    assert set(contract.get("exhaustive_ignores", [])) <= {"__main__"}, "a module without a layer"
 
 
 def test_no_module_is_too_long() -> None:

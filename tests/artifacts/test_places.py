@@ -59,7 +59,7 @@ def test_a_place_is_tried_out_and_left_as_it_was(artifacts: Artifacts) -> None:
     assert list(artifacts.names(".check")) == []
     artifacts.write(".check/driver", b"")
     assert try_out(artifacts, ".check/driver") is None
-    assert "is not seen" in str(try_out(artifacts, ".check/other"))
+    assert "is not visible here" in str(try_out(artifacts, ".check/other"))
 
 
 @pytest.mark.parametrize(

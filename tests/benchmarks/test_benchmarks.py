@@ -24,6 +24,7 @@ NO_COMMANDS = {
     "made_study",
     "measuring",
     "packing",
+    "profiling",
     "recording",
     "replay",
     "shares",

@@ -20,7 +20,7 @@ from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.cluster.on_head import read_arguments as on_head_arguments
 from tuner.cluster.preflight import check_results
 from tuner.cluster.submit import command, find_job
-from tuner.cluster.version_check import check_versions, versions
+from tuner.cluster.version_check import check_versions, deciding_versions
 from tuner.cluster.working_folder import pack
 from tuner.config import Study, study_from_mapping
 from tuner.errors import ClusterError, StudyError
@@ -127,9 +127,9 @@ def test_an_address_where_nothing_listens_is_reported() -> None:
 
 
 def test_versions_must_agree() -> None:
-    check_versions(versions(), "here")
+    check_versions(deciding_versions(), "here")
     with pytest.raises(ClusterError, match=r"rectools: must be one version .* is 0.18.0 where"):
-        check_versions({**versions(), "rectools": "0.18.0"}, "here")
+        check_versions({**deciding_versions(), "rectools": "0.18.0"}, "here")
 
 
 class _Jobs:
@@ -206,6 +206,6 @@ def test_a_job_has_the_changes_and_the_profile_of_the_command(folder: Path) -> N
     given = on_head_arguments(words[3:])
     assert (given.study, given.profile, given.output) == (Path("shop.yaml"), "cluster", "~/studies")
     assert given.set == ["search.trials=3", "data.interactions=data/clicks.csv"]
-    assert given.client == versions()
+    assert given.client == deciding_versions()
     assert given.modules == ["own", "rectools"]
     assert on_head_arguments(command(sent, [], None, "x")[3:]).profile is None

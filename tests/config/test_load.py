@@ -497,7 +497,7 @@ def test_a_study_is_frozen():
         (
             {"metrics__report": [{"NDCG@10": {"log_base": 3}}]},
             "metrics.report",
-            "must measure a metric one way, but NDCG@10 stands there with different options",
+            "must measure a metric one way, but NDCG@10 has different options in two places",
             None,
         ),
         (
@@ -534,7 +534,7 @@ def test_a_study_is_frozen():
         (
             {"baselines": ["popular", "ease", "popular"]},
             "baselines",
-            "names must differ, but 'popular' stands there 2 times",
+            "names must differ, but 'popular' is there 2 times",
             None,
         ),
         ({"baselines": [{"use": "sasrec"}]}, "baselines[0].name", "must be given, but is missing", None),

@@ -291,17 +291,17 @@ def test_twenty_trials_through_lost_hosts_a_cut_cable_and_a_killed_driver(
     wait_until(lambda: lines(log, "NDCG@10") >= 2, "no trials ended", seconds=600)
 
     hosts.kill("one")
-    wait_until(lambda: lines(log, "begins again"), "nobody noticed the lost host", seconds=300)
+    wait_until(lambda: lines(log, "starts again"), "nobody noticed the lost host", seconds=300)
     hosts.boot("one")
     cluster.start_worker("one")
     cluster.wait_nodes(3)
     ended = lines(log, "NDCG@10")
     wait_until(lambda: lines(log, "NDCG@10") >= ended + 2, "no trials ended", seconds=600)
 
-    begun = lines(log, "begins again")
+    begun = lines(log, "starts again")
     hosts.cut("two")
     cut_at = time.monotonic()
-    wait_until(lambda: lines(log, "begins again") > begun, "nobody noticed the cut cable", seconds=300)
+    wait_until(lambda: lines(log, "starts again") > begun, "nobody noticed the cut cable", seconds=300)
     # The brackets keep the pattern from finding the shell that holds it.
     hosts.run("head", "kill -9 $(pgrep -f '[p]ython -um tuner.cluster.on_head run')")
     assert client.wait(timeout=300) == 1

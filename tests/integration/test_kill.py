@@ -45,7 +45,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(small: Small) -> No
 
     assert process.returncode == 130
     assert stdout == ""
-    assert "interrupted; finished trials are kept\n  the same command goes on from here" in stderr
+    assert "interrupted; finished trials are kept\n  run the same command to continue" in stderr
     assert "Traceback" not in stderr
 
     again = small.tuner("run", "study.yaml", "--trials", "6")

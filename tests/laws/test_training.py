@@ -20,8 +20,9 @@ from tuner.evaluation import Plan, evaluate_fold, recommend
 from tuner.models.build import build_model
 from tuner.training.fast_paths import accelerate
 from tuner.training.fast_paths.eligible import allows_target_only_step
+from tuner.training.fast_paths.replayed import ReplayedSteps
 from tuner.training.fast_paths.step import TARGETS, TargetsAhead, target_only_step
-from tuner.training.fast_paths.table import _Rows, _takes_ids_of_any_device, all_embeddings, encode_sessions
+from tuner.training.fast_paths.table import _Rows, all_embeddings, takes_ids_of_any_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,14 +206,14 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 ) -> None:
     """From the transfer of a batch to the update of the parameters the processor runs ahead of the GPU.
 
-    But for RecTools' own encoder, which sends the positions of each batch, and without item features, whose
-    net asks for a number.
+    Without item features, whose net asks for a number. Of a shape one step runs as it comes, one is recorded,
+    which waits for the GPU once, and all others are replayed.
     """
     n_steps, train = 0, folds[0].train
-    begin = TargetsAhead.step
+    begin, record = ReplayedSteps.step, ReplayedSteps._recorded
     modes = torch.cuda.get_sync_debug_mode, torch.cuda.set_sync_debug_mode
 
-    def watched(self: TargetsAhead, *args: Any) -> Any:
+    def watched(self: ReplayedSteps, *args: Any) -> Any:
         modes[1]("error")
         return begin(self, *args)
 
@@ -223,15 +224,15 @@ def test_a_step_on_a_gpu_waits_for_nothing(
             assert modes[0]() == 2
             modes[1]("default")
 
-    def encoded(*args: Any) -> torch.Tensor:
+    def recorded(self: ReplayedSteps) -> Any:
         modes[1]("default")
-        sessions = encode_sessions(*args)
+        graph = record(self)
         modes[1]("error")
-        return sessions
+        return graph
 
-    monkeypatch.setattr(TargetsAhead, "step", watched)
-    monkeypatch.setattr("tuner.training.fast_paths.step.encode_sessions", encoded)
-    model = build_model({**MODELS[name], "loss": loss, "epochs": 1})
+    monkeypatch.setattr(ReplayedSteps, "step", watched)
+    monkeypatch.setattr(ReplayedSteps, "_recorded", recorded)
+    model = build_model({**MODELS[name], "loss": loss, "epochs": 3})
     model._trainer.callbacks.append(Unwatched())
     accelerate(model)
     try:
@@ -249,7 +250,8 @@ def test_on_a_gpu_batches_are_pinned_and_targets_found_ahead(
     find = TargetsAhead.find
     monkeypatch.setattr(TargetsAhead, "find", lambda *args: found.append(find(*args)) or found[-1])
     model = build_model({**SASREC, "loss": "softmax"})
-    accelerate(model)
+    paths = accelerate(model)
+    paths._replays = lambda *_: False
     model.fit(folds[0].train)
     assert found
     assert all(batch["y"].is_pinned() for batch in found)
@@ -271,11 +273,11 @@ def test_sessions_of_rows_are_those_of_the_table(name: str, folds: list[Fold]) -
 @pytest.mark.parametrize("name", MODELS)
 def test_only_nets_that_say_so_are_given_ids_on_a_gpu(name: str, folds: list[Fold]) -> None:
     net = begun(MODELS[name], folds[0])[0].torch_model.item_model.eval()
-    assert _takes_ids_of_any_device(net)
+    assert takes_ids_of_any_device(net)
     assert torch.equal(all_embeddings(net), net.get_all_embeddings())
     own = type("Own", (type(net),), {})
     net.__class__ = own
-    assert not _takes_ids_of_any_device(net), "a subclass of the user's may do as it likes"
+    assert not takes_ids_of_any_device(net), "a subclass of the user's may do as it likes"
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -14,7 +14,7 @@ from tuner.reporting.comparison import compare, draw_comparison
 from tuner.reporting.html.answer import answer
 from tuner.reporting.html.report_data import gather
 from tuner.reporting.paired import compare_on_users
-from tuner.search.early_stopping import race
+from tuner.search.race import race
 from tuner.space import Choice, Space
 from tuner.store import open_store
 from tuner.trials.objective import summarise

@@ -10,20 +10,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.tune.search import Searcher
 
 from tuner.config import Plateau, Sampler, Search, study_from_mapping
 from tuner.errors import StudyError
-from tuner.execution.study_searcher import MAX_DEATHS, StudySearcher
-from tuner.execution.tune_adapters import StopWhenAsked
+from tuner.execution.tune_adapters import StopWhenAsked, TuneSearcher
 from tuner.reporting.trial_details import show_trial
 from tuner.search.budgets import Budget, reaches, stale
 from tuner.search.capacity import Capacity, Shares
-from tuner.search.early_stopping import Referee
+from tuner.search.coordinator import Coordinator, NoTrial
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.retries import MAX_DEATHS
+from tuner.search.study_rules import StudyRules
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
-from tuner.trials.messages import BEGAN, DONE, EVALUATION, Place
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, Job, Place
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Usage
 from tuner.trials.records import Evaluation, Summary
@@ -217,29 +221,21 @@ def test_what_earlier_runs_recorded_counts_in_the_order_in_which_trials_ended() 
 SPACE = Space({"cls": "SASRecModel", "lr": Float(0.001, 0.1, log=True)})
 
 
-def searcher_of(
-    store: StudyStore, space: Space, search: Search, referee: Referee, **more: Any
-) -> StudySearcher:
-    """The real searcher, of trials that hold two CPUs and a quarter of a GPU."""
+def coordinator_of(
+    store: StudyStore, space: Space, search: Search, early_stopping: EarlyStopping, **fleet: Any
+) -> Coordinator:
+    """The real coordinator, of trials that take two CPUs and a quarter of a GPU."""
     rule = Budget(search, objective="NDCG@10", direction="maximize")
     rule.remember(store.records())
-    return StudySearcher(
+    goal = Goal("NDCG@10", "maximize", search.constraints)
+    shares = Shares.alike({"CPU": 2, "GPU": 0.25})
+    return Coordinator(
         store,
-        space,
         rule,
-        shares=Shares.alike({"CPU": 2, "GPU": 0.25}),
-        referee=referee,
-        keep_users=lambda *_: None,
-        drop_checkpoint=lambda _: None,
-        constraints=search.constraints,
-        n_folds=2,
-        objective="NDCG@10",
-        direction="maximize",
-        capacity=Capacity.of(1),
-        finish=dict,
-        refuse=lambda _: None,
-        large=LargeTrials(lambda _: None),
-        **more,
+        early_stopping,
+        rules=StudyRules(space, goal, n_folds=2, finish=dict, refuse=lambda _: None),
+        fleet=Fleet(shares, Capacity.of(1), LargeTrials(lambda _: None), **fleet),
+        sinks=Sinks(keep_users=lambda *_: None, drop_checkpoint=lambda _: None),
     )
 
 
@@ -252,9 +248,9 @@ def open_small(folder: Path) -> StudyStore:
 
 def search_of(
     store: StudyStore, answers: Callable[[Place], bool] = lambda _: True, **search: object
-) -> StudySearcher:
-    referee = Referee(None, None, epochs=2, n_folds=2, direction="maximize")
-    return searcher_of(store, SPACE, Search(**search), referee, answers=answers)
+) -> Coordinator:
+    early_stopping = EarlyStopping(None, None, epochs=2, n_folds=2, direction="maximize")
+    return coordinator_of(store, SPACE, Search(**search), early_stopping, answers=answers)
 
 
 def usage(store: StudyStore) -> Usage:
@@ -266,76 +262,74 @@ def usage(store: StudyStore) -> Usage:
 def test_each_attempt_at_a_trial_adds_what_it_held(tmp_path: Path) -> None:
     store = open_small(tmp_path)
     first = search_of(store, trials=1)
-    assert isinstance(first.suggest("a"), dict)
-    first.take("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert isinstance(first.next_job("a"), Job)
+    first.report("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
     assert usage(store) == Usage(), "it is written when an attempt ends, and now and then"
     first.close()
     before = usage(store)
     assert before.cpu_seconds > 0
 
     again = search_of(open_small(tmp_path), trials=1)
-    assert isinstance(again.suggest("b"), dict)
-    again.take("b", {BEGAN: Place("here")})
-    again.lost("b", "")
-    again.on_trial_complete("b", error=True)
+    assert isinstance(again.next_job("b"), Job)
+    again.report("b", {BEGAN: Place("here")})
+    again.lost_worker("b", "")
     after = usage(store)
     assert after.cpu_seconds > before.cpu_seconds
 
-    assert isinstance(again.suggest("c"), dict)
+    assert isinstance(again.next_job("c"), Job)
     for fold in (0, 1):
-        again.take("c", {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
-    again.take("c", {DONE: 1.0})
+        again.report("c", {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
+    again.report("c", {DONE: 1.0})
     ended = usage(store)
-    again.on_trial_complete("c")
+    again.released("c")
     assert usage(store) == ended
     assert ended.cpu_seconds > after.cpu_seconds
-    assert again._budget._held.cpu_seconds == pytest.approx(ended.cpu_seconds), "as a later run will read it"
+    assert again._budget._used.cpu_seconds == pytest.approx(ended.cpu_seconds), "as a later run will read it"
 
 
 def test_a_long_trial_writes_what_it_holds_before_it_ends(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tuner.execution.study_searcher.NOTE_HELD_SECONDS", 0.0)
+    monkeypatch.setattr("tuner.search.usage.NOTE_USAGE_SECONDS", 0.0)
     store = open_small(tmp_path)
-    searcher = search_of(store, trials=1)
-    searcher.suggest("a")
+    coordinator = search_of(store, trials=1)
+    coordinator.next_job("a")
     noted = []
     for epoch in (1, 2):
-        searcher.take("a", {EVALUATION: Evaluation(0, epoch, {"NDCG@10": 0.5})})
+        coordinator.report("a", {EVALUATION: Evaluation(0, epoch, {"NDCG@10": 0.5})})
         noted.append(usage(store).cpu_seconds)
     assert 0 < noted[0] < noted[1]
 
 
 def test_when_hours_are_up_a_trial_stops_at_its_next_evaluation_and_none_begins(tmp_path: Path) -> None:
     store = open_small(tmp_path)
-    searcher = search_of(store, trials=2, gpu_hours=1e-9, grace=1e9)
-    assert isinstance(searcher.suggest("a"), dict)
-    assert searcher.take("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
-    assert searcher.suggest("b") == Searcher.FINISHED
-    assert not searcher.ending_now
-    searcher.on_trial_complete("a")
+    coordinator = search_of(store, trials=2, gpu_hours=1e-9, grace=1e9)
+    assert isinstance(coordinator.next_job("a"), Job)
+    assert coordinator.report("a", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert coordinator.next_job("b") is NoTrial.FINISHED
+    assert not coordinator.ending_now
+    coordinator.released("a")
     assert store.interrupted() == [0]
-    assert search_of(open_small(tmp_path), trials=2, gpu_hours=1e-9).suggest("c") == Searcher.FINISHED
-    assert isinstance(search_of(open_small(tmp_path), trials=2, gpu_hours=9).suggest("d"), dict)
+    assert search_of(open_small(tmp_path), trials=2, gpu_hours=1e-9).next_job("c") is NoTrial.FINISHED
+    assert isinstance(search_of(open_small(tmp_path), trials=2, gpu_hours=9).next_job("d"), Job)
 
 
 def test_after_the_grace_trials_end_where_they_are(tmp_path: Path) -> None:
-    searcher = search_of(open_small(tmp_path), trials=2, cpu_hours=1e-9, grace=1e-9)
-    assert isinstance(searcher.suggest("a"), dict)
-    assert not searcher.ending, "a trial that waits for a machine holds nothing"
-    assert searcher.take("a", {BEGAN: Place("here")})
-    assert searcher.ending
-    assert StopWhenAsked(searcher).stop_all()
+    coordinator = search_of(open_small(tmp_path), trials=2, cpu_hours=1e-9, grace=1e-9)
+    assert isinstance(coordinator.next_job("a"), Job)
+    assert not coordinator.ending, "a trial that waits for a machine holds nothing"
+    assert coordinator.report("a", {BEGAN: Place("here")})
+    assert coordinator.ending
+    assert StopWhenAsked(TuneSearcher(coordinator)).stop_all()
 
 
 def test_machines_that_are_lost_count_apart_from_workers_that_die(tmp_path: Path) -> None:
     store = open_small(tmp_path)
-    searcher = search_of(store, trials=1)
+    coordinator = search_of(store, trials=1)
     for attempt in range(MAX_DEATHS + 1):
-        assert isinstance(searcher.suggest(str(attempt)), dict)
-        searcher.take(str(attempt), {BEGAN: Place(f"host{attempt}")})
-        searcher.lost(str(attempt), "The actor died because its node has died." if attempt else "")
-        searcher.on_trial_complete(str(attempt), error=True)
-    assert isinstance(searcher.suggest("last"), dict), "more were lost than workers may die"
-    assert searcher.take("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.9})}) is False
+        assert isinstance(coordinator.next_job(str(attempt)), Job)
+        coordinator.report(str(attempt), {BEGAN: Place(f"host{attempt}")})
+        coordinator.lost_worker(str(attempt), "The actor died because its node has died." if attempt else "")
+    assert isinstance(coordinator.next_job("last"), Job), "more were lost than workers may die"
+    assert coordinator.report("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.9})}) is False
     (record,) = store.records()
     assert record.evaluations == (), "a twin that was given up reports late, and is not heard"
     assert [(a.host, a.lost, a.by_machine) for a in record.attempts] == [
@@ -349,24 +343,23 @@ def test_a_worker_gone_for_an_unknown_reason_is_lost_with_its_machine_if_that_do
     tmp_path: Path, answers: bool
 ) -> None:
     store = open_small(tmp_path)
-    searcher = search_of(store, answers=lambda place: place.host != "there" or answers, trials=1)
-    assert isinstance(searcher.suggest("a"), dict)
-    searcher.take("a", {BEGAN: Place("there")})
-    searcher.lost("a", "ActorUnavailableError: The actor 98 is unavailable: RPC error: Socket closed")
-    searcher.on_trial_complete("a", error=True)
+    coordinator = search_of(store, answers=lambda place: place.host != "there" or answers, trials=1)
+    assert isinstance(coordinator.next_job("a"), Job)
+    coordinator.report("a", {BEGAN: Place("there")})
+    coordinator.lost_worker("a", "ActorUnavailableError: The actor 98 is unavailable: RPC error")
     (record,) = store.records()
     assert [attempt.by_machine for attempt in record.attempts] == [not answers]
 
 
 def test_on_a_plateau_what_runs_is_finished_and_nothing_begins(tmp_path: Path) -> None:
-    searcher = search_of(open_small(tmp_path), trials=9, plateau=1)
+    coordinator = search_of(open_small(tmp_path), trials=9, plateau=1)
     for trial_id in ("a", "b"):
-        assert isinstance(searcher.suggest(trial_id), dict)
+        assert isinstance(coordinator.next_job(trial_id), Job)
         for fold in (0, 1):
-            assert not searcher.take(trial_id, {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
-        searcher.take(trial_id, {DONE: 1.0})
-        searcher.on_trial_complete(trial_id)
-    assert searcher.suggest("c") == Searcher.FINISHED
+            assert not coordinator.report(trial_id, {EVALUATION: Evaluation(fold, 1, {"NDCG@10": 0.5})})
+        coordinator.report(trial_id, {DONE: 1.0})
+        coordinator.released(trial_id)
+    assert coordinator.next_job("c") is NoTrial.FINISHED
 
 
 def test_a_study_is_done_when_a_budget_is_spent_and_nothing_waits_that_may_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which trials are stopped early: the rules, and the referee that feeds them."""
+"""Which trials are paused, resumed and stopped early: the rules, and what they compare."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuner.config import Halving, Race, Stopping
-from tuner.search.early_stopping import Referee, goes_on, n_kept, race, rungs_for
-from tuner.search.rung import Rung
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
+from tuner.search.race import race
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Users
@@ -17,8 +18,10 @@ from tuner.trials.records import Users
 values = st.floats(0, 1, allow_nan=False)
 
 
-def referee(halving: Halving | None = None, race_rule: Race | None = None, *, n_folds: int = 3) -> Referee:
-    return Referee(halving, race_rule, epochs=12, n_folds=n_folds, direction="maximize")
+def early_stopping(
+    halving: Halving | None = None, race_rule: Race | None = None, *, n_folds: int = 3
+) -> EarlyStopping:
+    return EarlyStopping(halving, race_rule, epochs=12, n_folds=n_folds, direction="maximize")
 
 
 def users(fold: int, *by_epoch: list[float]) -> Users:
@@ -60,9 +63,11 @@ def test_halving_keeps_the_share_it_says(field: list[float], keep: float, grace:
 @given(st.lists(values, min_size=3, max_size=20))
 def test_the_direction_turns_halving_around(field: list[float]) -> None:
     def verdicts(sign: float, direction: Direction) -> list[bool]:
-        judge = Referee(Halving(rungs=(2,), resume=None), None, epochs=12, n_folds=3, direction=direction)
+        rules = EarlyStopping(
+            Halving(rungs=(2,), resume=None), None, epochs=12, n_folds=3, direction=direction
+        )
         return [
-            judge.evaluated(number, fold=0, epoch=2, value=sign * value) is None
+            rules.evaluated(number, fold=0, epoch=2, value=sign * value) is None
             for number, value in enumerate(field)
         ]
 
@@ -93,135 +98,135 @@ def test_a_wider_interval_stops_no_more(differences: list[float], z: float, more
 
 
 def test_halving_looks_at_the_best_so_far_once_for_each_rung() -> None:
-    judge = referee(Halving(rungs=(2, 5), keep=0.5, resume=None))
+    rules = early_stopping(Halving(rungs=(2, 5), keep=0.5, resume=None))
     for epoch, value in [(1, 0.1), (2, 0.5), (3, 0.5), (4, 0.5), (5, 0.5)]:
-        assert judge.evaluated(1, fold=0, epoch=epoch, value=value) is None
-    assert judge.evaluated(2, fold=0, epoch=1, value=0.45) is None, "no rung"
-    stop = judge.evaluated(2, fold=0, epoch=2, value=0.2)
+        assert rules.evaluated(1, fold=0, epoch=epoch, value=value) is None
+    assert rules.evaluated(2, fold=0, epoch=1, value=0.45) is None, "no rung"
+    stop = rules.evaluated(2, fold=0, epoch=2, value=0.2)
     assert stop is not None
     assert (stop.rule, stop.fold, stop.epoch) == ("halving", 0, 2)
     assert stop.evidence == {"value": 0.45, "place": 2, "n_trials": 2, "kept": 1, "rung": 2}
-    assert judge.evaluated(2, fold=0, epoch=3, value=0.2) is None, "between rungs nobody is judged"
-    assert judge.evaluated(2, fold=1, epoch=2, value=0.0) is None, "nor in later folds"
+    assert rules.evaluated(2, fold=0, epoch=3, value=0.2) is None, "between rungs nobody is judged"
+    assert rules.evaluated(2, fold=1, epoch=2, value=0.0) is None, "nor in later folds"
 
 
 def test_a_rung_between_evaluations_is_judged_at_the_next_one() -> None:
-    judge = referee(Halving(rungs=(2,), resume=None))
-    judge.evaluated(1, fold=0, epoch=3, value=0.5)
-    assert judge.evaluated(2, fold=0, epoch=3, value=0.4) is not None
+    rules = early_stopping(Halving(rungs=(2,), resume=None))
+    rules.evaluated(1, fold=0, epoch=3, value=0.5)
+    assert rules.evaluated(2, fold=0, epoch=3, value=0.4) is not None
 
 
 def test_a_trial_whose_patience_ended_its_fold_counts_at_later_rungs() -> None:
-    judge = referee(Halving(rungs=(5,), resume=None))
-    judge.evaluated(1, fold=0, epoch=3, value=0.5)
-    judge.evaluated(1, fold=1, epoch=1, value=0.5)
-    assert judge.evaluated(2, fold=0, epoch=5, value=0.4) is not None
+    rules = early_stopping(Halving(rungs=(5,), resume=None))
+    rules.evaluated(1, fold=0, epoch=3, value=0.5)
+    rules.evaluated(1, fold=1, epoch=1, value=0.5)
+    assert rules.evaluated(2, fold=0, epoch=5, value=0.4) is not None
 
 
 def test_the_race_is_against_the_best_complete_trial_at_its_epoch() -> None:
-    judge = referee(race_rule=Race())
+    rules = early_stopping(race_rule=Race())
     better, worse = [0.5, 0.6, 0.7], [0.1, 0.2, 0.3]
     for fold in range(3):
         for epoch, row in enumerate([worse, better], 1):
-            judge.evaluated(1, fold=fold, epoch=epoch, value=float(np.mean(row)))
-        assert judge.fold_ended(1, users(fold, worse, better)) is None, "alone"
-    judge.completed(1, value=0.6, epoch=2)
-    judge.evaluated(2, fold=0, epoch=1, value=0.4)
-    stop = judge.fold_ended(2, users(0, [0.3, 0.4, 0.5]))
+            rules.evaluated(1, fold=fold, epoch=epoch, value=float(np.mean(row)))
+        assert rules.fold_ended(1, users(fold, worse, better)) is None, "alone"
+    rules.completed(1, value=0.6, epoch=2)
+    rules.evaluated(2, fold=0, epoch=1, value=0.4)
+    stop = rules.fold_ended(2, users(0, [0.3, 0.4, 0.5]))
     assert stop is not None
     assert (stop.rule, stop.fold, stop.evidence["incumbent"]) == ("race", 0, 1)
     assert stop.evidence["difference"] == pytest.approx(-0.2)
-    judge.evaluated(3, fold=0, epoch=1, value=0.65)
-    assert judge.fold_ended(3, users(0, [0.55, 0.65, 0.75])) is None
+    rules.evaluated(3, fold=0, epoch=1, value=0.65)
+    assert rules.fold_ended(3, users(0, [0.55, 0.65, 0.75])) is None
 
 
 def test_nothing_is_stopped_after_its_last_fold() -> None:
-    judge = referee(race_rule=Race(), n_folds=1)
-    judge.evaluated(1, fold=0, epoch=1, value=0.9)
-    judge.fold_ended(1, users(0, [0.9, 0.9, 0.8]))
-    judge.completed(1, value=0.9, epoch=1)
-    judge.evaluated(2, fold=0, epoch=1, value=0.1)
-    assert judge.fold_ended(2, users(0, [0.1, 0.1, 0.1])) is None
+    rules = early_stopping(race_rule=Race(), n_folds=1)
+    rules.evaluated(1, fold=0, epoch=1, value=0.9)
+    rules.fold_ended(1, users(0, [0.9, 0.9, 0.8]))
+    rules.completed(1, value=0.9, epoch=1)
+    rules.evaluated(2, fold=0, epoch=1, value=0.1)
+    assert rules.fold_ended(2, users(0, [0.1, 0.1, 0.1])) is None
 
 
 def test_an_attempt_that_begins_again_starts_from_nothing() -> None:
-    judge = referee(Halving(rungs=(2,), resume=None))
-    judge.evaluated(1, fold=0, epoch=2, value=0.9)
-    judge.begins(1)
-    assert judge.evaluated(2, fold=0, epoch=2, value=0.1) is None, "trial 1 has not come there any more"
+    rules = early_stopping(Halving(rungs=(2,), resume=None))
+    rules.evaluated(1, fold=0, epoch=2, value=0.9)
+    rules.begin(1)
+    assert rules.evaluated(2, fold=0, epoch=2, value=0.1) is None, "trial 1 has not come there any more"
 
 
 def test_what_an_earlier_run_recorded_is_remembered() -> None:
-    judge = referee(Halving(rungs=(2,), resume=None), Race())
-    judge.remember(1, [(0, 1, 0.1), (0, 2, 0.5)], [users(0, [0.1, 0.1], [0.5, 0.5])])
-    judge.completed(1, value=0.5, epoch=2)
-    assert judge.evaluated(2, fold=0, epoch=2, value=0.4) is not None
-    assert judge.fold_ended(2, users(0, [0.3, 0.3], [0.4, 0.39])) is not None
+    rules = early_stopping(Halving(rungs=(2,), resume=None), Race())
+    rules.remember(1, [(0, 1, 0.1), (0, 2, 0.5)], [users(0, [0.1, 0.1], [0.5, 0.5])])
+    rules.completed(1, value=0.5, epoch=2)
+    assert rules.evaluated(2, fold=0, epoch=2, value=0.4) is not None
+    assert rules.fold_ended(2, users(0, [0.3, 0.3], [0.4, 0.39])) is not None
 
 
-def came(judge: Referee, number: int, *curve: float) -> Stop | Pause | None:
+def came(rules: EarlyStopping, number: int, *curve: float) -> Stop | Pause | None:
     """Report the first epochs of a trial until a verdict."""
     for epoch, value in enumerate(curve, 1):
-        verdict = judge.evaluated(number, fold=0, epoch=epoch, value=value)
+        verdict = rules.evaluated(number, fold=0, epoch=epoch, value=value)
         if isinstance(verdict, Pause):
-            assert judge.pauses(number, verdict.rung)
+            assert rules.pause(number, verdict.rung)
         if verdict is not None:
             return verdict
     return None
 
 
-def test_a_trial_that_is_not_among_the_best_rests_until_it_is() -> None:
-    judge = referee(Halving(rungs=(1, 3), keep=0.5, resume=0.5))
-    assert came(judge, 0, 0.5, 0.5) is None
-    assert came(judge, 1, 0.4) == Pause(0, 1, 1)
-    assert judge.promoted() is None
-    assert came(judge, 2, 0.3) == Pause(0, 1, 1)
-    assert judge.promoted() == 1, "second of three, and two of three go on"
-    assert judge.promoted() is None
-    assert came(judge, 1, 0.4, 0.4, 0.4) is None, "what it reports again is not judged again"
+def test_a_trial_that_is_not_among_the_best_is_paused_until_it_is() -> None:
+    rules = early_stopping(Halving(rungs=(1, 3), keep=0.5, resume=0.5))
+    assert came(rules, 0, 0.5, 0.5) is None
+    assert came(rules, 1, 0.4) == Pause(0, 1, 1)
+    assert rules.promote() is None
+    assert came(rules, 2, 0.3) == Pause(0, 1, 1)
+    assert rules.promote() == 1, "second of three, and two of three go on"
+    assert rules.promote() is None
+    assert came(rules, 1, 0.4, 0.4, 0.4) is None, "what it reports again is not judged again"
 
 
-def test_in_the_end_the_best_that_rest_go_on_as_far_as_resume_says() -> None:
-    judge = referee(Halving(rungs=(1, 3), keep=0.25, resume=0.5))
+def test_in_the_end_the_best_paused_trials_are_resumed_as_far_as_resume_says() -> None:
+    rules = early_stopping(Halving(rungs=(1, 3), keep=0.25, resume=0.5))
     for number, value in enumerate([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]):
-        came(judge, number, value)
-    assert judge.promoted() == 1
-    assert judge.promoted() is None
-    assert judge.last_chance() == 2
-    assert judge.last_chance() is None
-    stopped = dict(judge.dismissed())
+        came(rules, number, value)
+    assert rules.promote() == 1
+    assert rules.promote() is None
+    assert rules.resume_best() == 2
+    assert rules.resume_best() is None
+    stopped = dict(rules.stop_paused())
     assert list(stopped) == [3, 4, 5]
     evidence = {"value": 0.6, "place": 4, "n_trials": 6, "kept": 3, "rung": 1}
     assert stopped[3] == Stop("halving", 0, 1, evidence)
-    assert judge.dismissed() == []
+    assert rules.stop_paused() == []
 
 
-def test_at_the_end_of_the_first_fold_the_best_go_on_and_the_others_rest() -> None:
-    judge = referee(Halving(rungs=(12,)), Race())
+def test_at_the_end_of_the_first_fold_the_best_go_on_and_the_others_are_paused() -> None:
+    rules = early_stopping(Halving(rungs=(12,)), Race())
     for number, value in enumerate([0.5, 0.4]):
-        assert judge.evaluated(number, fold=0, epoch=5, value=value) is None, "patience ended it"
-        verdict = judge.fold_ended(number, Users(0, (5,), np.full((1, 3), value, dtype=np.float32)))
+        assert rules.evaluated(number, fold=0, epoch=5, value=value) is None, "patience ended it"
+        verdict = rules.fold_ended(number, Users(0, (5,), np.full((1, 3), value, dtype=np.float32)))
         assert verdict == (Pause(0, 5, 12) if number else None)
-    assert judge.pauses(1, 12)
-    assert judge.fold_ended(1, Users(0, (5,), np.full((1, 3), 0.4, dtype=np.float32))) is None, "known"
-    assert judge.dismissed()[0][1].epoch == 5
+    assert rules.pause(1, 12)
+    assert rules.fold_ended(1, Users(0, (5,), np.full((1, 3), 0.4, dtype=np.float32))) is None, "known"
+    assert rules.stop_paused()[0][1].epoch == 5
 
 
-def test_with_resume_off_nothing_rests_and_what_rested_is_judged_again() -> None:
-    judge = referee(Halving(rungs=(1,), resume=None))
-    judge.remember(1, [(0, 1, 0.5)], [])
-    assert isinstance(came(judge, 2, 0.4), Stop)
-    assert not judge.pauses(1, 1)
-    assert not referee(Halving(rungs=(2,))).pauses(1, 1), "no such rung any more"
-    assert referee(Halving(rungs=(1, 4, 12))).pauses_at == (1, 4)
-    assert judge.pauses_at == referee().pauses_at == ()
+def test_with_resume_off_nothing_is_paused_and_a_paused_trial_is_judged_again() -> None:
+    rules = early_stopping(Halving(rungs=(1,), resume=None))
+    rules.remember(1, [(0, 1, 0.5)], [])
+    assert isinstance(came(rules, 2, 0.4), Stop)
+    assert not rules.pause(1, 1)
+    assert not early_stopping(Halving(rungs=(2,))).pause(1, 1), "no such rung any more"
+    assert early_stopping(Halving(rungs=(1, 4, 12))).pauses_at == (1, 4)
+    assert rules.pauses_at == early_stopping().pauses_at == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), values, st.booleans()), max_size=40))
-def test_a_rung_knows_the_places_and_the_best_that_rests(events: list[tuple[int, float, bool]]) -> None:
+def test_a_rung_knows_the_places_and_the_best_paused_trial(events: list[tuple[int, float, bool]]) -> None:
     rung, known, paused = Rung(1, "maximize"), dict[int, float](), set[int]()
     for number, value, pauses in events:
-        rung.come(number, value)
+        rung.reach(number, value)
         known[number] = value
         paused.discard(number)
         if pauses:
@@ -239,7 +244,7 @@ def test_a_rung_knows_the_places_and_the_best_that_rests(events: list[tuple[int,
 def test_a_stop_says_where_and_why_and_survives_json() -> None:
     halved = Stop("halving", 0, 2, {"value": 0.0312, "place": 7, "n_trials": 9, "kept": 5, "rung": 2})
     assert halved.where == "fold 1, epoch 2"
-    assert halved.why == "0.0312 is place 7 of 9 trials at epoch 2, of which the best 5 go on"
+    assert halved.why == "0.0312 is place 7 of 9 trials at epoch 2, of which the best 5 continue"
     lost = Stop(
         "race", 1, 0, {"difference": -0.01, "low": -0.015, "high": -0.005, "n_users": 1714, "incumbent": 3}
     )

@@ -1,4 +1,4 @@
-"""Trials that rest: whose turn it is, what a driver that dies leaves, and how each ends."""
+"""The order of trials: which one begins next, what a dead driver leaves, and how each trial ends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 
 from tuner.config import Halving, Race, Sampler, Search
-from tuner.execution.study_searcher import StudySearcher
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.reporting.trial_details import show_trial
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Machines, Shares
-from tuner.search.early_stopping import Referee
+from tuner.search.coordinator import Coordinator, NoTrial
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
 from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Goal
+from tuner.search.study_rules import StudyRules
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job
@@ -54,28 +58,32 @@ class Run:
         self.store = opened(self.folder)
         self.live: dict[str, tuple[Job, int]] = {}
         self.n_asked = 0
-        referee = Referee(self.halving, self.race, epochs=EPOCHS, n_folds=FOLDS, direction="maximize")
+        early_stopping = EarlyStopping(
+            self.halving, self.race, epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
+        )
         for record in self.store.records():
             curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
-            referee.remember(record.number, curve, [])
+            early_stopping.remember(record.number, curve, [])
         budget = Budget(self.search, objective="NDCG@10", direction="maximize")
         budget.remember(self.store.records())
-        self.searcher = StudySearcher(
+        self.early_stopping = early_stopping
+        self.coordinator = Coordinator(
             self.store,
-            SPACE,
             budget,
-            shares=Shares.alike({"CPU": 1}),
-            referee=referee,
-            keep_users=lambda *_: None,
-            drop_checkpoint=lambda number: self.events.append(("drop", number)),
-            n_folds=FOLDS,
-            objective="NDCG@10",
-            direction="maximize",
-            capacity=self.capacity,
-            finish=lambda params: {**params, "epochs": EPOCHS},
-            refuse=lambda _: None,
-            large=LargeTrials(lambda _: None),
-            observers=[self],
+            early_stopping,
+            rules=StudyRules(
+                SPACE,
+                Goal("NDCG@10", "maximize"),
+                n_folds=FOLDS,
+                finish=lambda params: {**params, "epochs": EPOCHS},
+                refuse=lambda _: None,
+            ),
+            fleet=Fleet(Shares.alike({"CPU": 1}), self.capacity, LargeTrials(lambda _: None)),
+            sinks=Sinks(
+                keep_users=lambda *_: None,
+                drop_checkpoint=lambda number: self.events.append(("drop", number)),
+                observers=[self],
+            ),
         )
 
     def started(self, job: Job, *, again: bool) -> None:
@@ -83,7 +91,7 @@ class Run:
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
 
-    def paused(self, job: Job, _rest: Pause) -> None:
+    def paused(self, job: Job, _pause: Pause) -> None:
         self.events.append(("paused", job.number))
 
     def finished(self, job: Job, *_: object) -> None:
@@ -97,33 +105,33 @@ class Run:
 
     def step(self) -> bool:
         """Let every worker make one report; tell whether there is anything left."""
-        while len(self.live) < 2 and isinstance(found := self.searcher.suggest(str(self.n_asked)), dict):
-            self.live[str(self.n_asked)] = (found["job"], 0)
+        while len(self.live) < 2 and isinstance(job := self.coordinator.next_job(str(self.n_asked)), Job):
+            self.live[str(self.n_asked)] = (job, 0)
             self.n_asked += 1
         running = list(self.live.items())
         for trial_id, (job, made) in running:
             self.live[trial_id] = (job, made + 1)
             if self._report(trial_id, job, made):
                 del self.live[trial_id]
-                self.searcher.on_trial_complete(trial_id)
+                self.coordinator.released(trial_id)
         return bool(running)
 
     def _report(self, trial_id: str, job: Job, made: int) -> bool:
         fold, epoch = divmod(made, EPOCHS)
         metrics = {"NDCG@10": value(job, epoch + 1)}
-        ends = self.searcher.take(trial_id, {EVALUATION: Evaluation(fold, epoch + 1, metrics)})
+        ends = self.coordinator.report(trial_id, {EVALUATION: Evaluation(fold, epoch + 1, metrics)})
         if not ends and epoch + 1 == EPOCHS:
             users = Users(fold, (EPOCHS,), np.full((1, 3), metrics["NDCG@10"], dtype=np.float32))
-            ends = self.searcher.take(trial_id, {USERS: users})
+            ends = self.coordinator.report(trial_id, {USERS: users})
         if not ends and made + 1 == EPOCHS * FOLDS:
-            self.searcher.take(trial_id, {DONE: 1.0})
+            self.coordinator.report(trial_id, {DONE: 1.0})
             return True
         return ends
 
     def to_the_end(self) -> list[TrialRecord]:
         while self.step():
             pass
-        assert self.searcher.error is None
+        assert self.coordinator.error is None
         return self.store.records()
 
 
@@ -146,7 +154,7 @@ def best(records: list[TrialRecord]) -> TrialRecord:
     return max(records, key=lambda record: float(str(record.params["lr"])))
 
 
-def test_what_rests_is_taken_up_again_under_its_number_and_every_trial_is_told_once(tmp_path: Path) -> None:
+def test_a_paused_trial_is_resumed_under_its_number_and_every_trial_is_reported_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     records = run.to_the_end()
     counted = Counter(run.events)
@@ -171,12 +179,12 @@ def test_what_rests_is_taken_up_again_under_its_number_and_every_trial_is_told_o
 
 
 @pytest.mark.parametrize("after", range(1, 24, 3))
-def test_a_driver_that_dies_at_any_moment_loses_nothing_that_rests(after: int, tmp_path: Path) -> None:
+def test_a_driver_that_dies_at_any_moment_loses_no_paused_trial(after: int, tmp_path: Path) -> None:
     run = Run(tmp_path)
     for _ in range(after):
         run.step()
     left = {record.number: record for record in run.store.records() if record.status == "paused"}
-    again = Run(tmp_path)  # as after SIGKILL: nothing was told to the first one
+    again = Run(tmp_path)  # as after SIGKILL: the first one could write no more
     begun_again = {job.number for job, _ in run.live.values()}
     assert set(again.store.interrupted()) == begun_again
     assert again.store.paused().keys() == left.keys()
@@ -191,27 +199,27 @@ def test_a_driver_that_dies_at_any_moment_loses_nothing_that_rests(after: int, t
 
 
 @pytest.mark.parametrize("autoscaled", [True, False])
-def test_a_worker_without_a_trial_is_spared_where_its_machine_would_go(
-    autoscaled: bool, tmp_path: Path
-) -> None:
+def test_an_idle_worker_is_released_if_its_machine_goes_with_it(autoscaled: bool, tmp_path: Path) -> None:
     two = Machines({"CPU": 1}, 2)
     capacity = Capacity(list, [two]) if autoscaled else Capacity(lambda: [two])
     run = Run(tmp_path, search=Search(trials=1), capacity=capacity)
-    searcher = run.searcher
-    assert isinstance(searcher.suggest("0"), dict)
-    assert not searcher.spares_workers
-    assert searcher.suggest("1") is None
-    assert searcher.spares_workers is autoscaled, "the one trial runs; another may come only through it"
-    searcher.take("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
-    assert not searcher.spares_workers, "that may have brought one"
-    assert searcher.suggest("1") is None
-    assert searcher.spares_workers is autoscaled
-    searcher.on_trial_complete("0", error=True)
-    assert not searcher.spares_workers
-    assert isinstance(searcher.suggest("1"), dict), "it lost its worker, and gets one again"
+    coordinator = run.coordinator
+    assert isinstance(coordinator.next_job("0"), Job)
+    assert not coordinator.may_release_worker
+    assert coordinator.next_job("1") is NoTrial.WAIT
+    assert coordinator.may_release_worker is autoscaled, (
+        "the one trial runs; another may come only through it"
+    )
+    coordinator.report("0", {EVALUATION: Evaluation(0, 1, {"NDCG@10": 0.5})})
+    assert not coordinator.may_release_worker, "that may have brought one"
+    assert coordinator.next_job("1") is NoTrial.WAIT
+    assert coordinator.may_release_worker is autoscaled
+    coordinator.lost_worker("0", "")
+    assert not coordinator.may_release_worker
+    assert isinstance(coordinator.next_job("1"), Job), "it lost its worker, and gets one again"
 
 
-def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:
+def test_a_leaderboard_says_what_is_paused_and_where(tmp_path: Path) -> None:
     run = Run(tmp_path)
     while not (paused := run.store.paused()):
         run.step()
@@ -221,19 +229,19 @@ def test_a_board_says_what_rests_and_where(tmp_path: Path) -> None:
     assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 
-def test_rules_that_became_others_judge_what_rested(tmp_path: Path) -> None:
+def test_changed_rules_judge_paused_trials_again(tmp_path: Path) -> None:
     run = Run(tmp_path)
     while len(run.store.paused()) < 3:
         run.step()
     for halving in (Halving(resume=None), Halving(rungs=(2,)), None):
         again = Run(tmp_path, halving=halving)
-        assert not again.searcher._turns._paused
-        assert again.searcher._turns._again
+        assert not again.early_stopping.paused
+        assert again.coordinator._queue._interrupted
     records = again.to_the_end()
     assert states(records) == {"complete": TRIALS}, "without rules every trial is run to its end"
 
 
-def test_a_reached_target_stops_what_rests(tmp_path: Path) -> None:
+def test_a_reached_target_stops_paused_trials(tmp_path: Path) -> None:
     run = Run(tmp_path, search=Search(trials=50, target=0.01))
     records = run.to_the_end()
     assert states(records).keys() == {"complete", "stopped"}
@@ -249,7 +257,7 @@ def test_with_no_resume_what_is_not_among_the_best_is_stopped_at_once(tmp_path: 
     assert sum(states(records).values()) == TRIALS
 
 
-def test_baselines_never_rest(tmp_path: Path) -> None:
+def test_baselines_are_never_paused(tmp_path: Path) -> None:
     store = opened(tmp_path)
     worst: dict[str, Any] = {"cls": "rectools.models.SASRecModel", "lr": 0.0}
     store.add_baselines([("first", worst, None), ("second", worst | {"lr": 0.001}, None)])

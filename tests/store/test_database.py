@@ -56,7 +56,7 @@ def test_other_urls_are_refused_without_repeating_them(url: str, rule: str) -> N
 def test_only_a_database_can_be_shared() -> None:
     shared = {**PLAIN, "share": True}
     assert Study.model_validate({**shared, "storage": "sqlite:///trials.db"}).share
-    with pytest.raises(ValidationError, match="must stand beside a database, since a journal is written by"):
+    with pytest.raises(ValidationError, match="must be used with a database, because only one driver"):
         Study.model_validate(shared)
     with pytest.raises(ValidationError) as raised:  # what is wrong with the storage is all there is to say
         Study.model_validate({**shared, "storage": "trials.db"})

@@ -193,9 +193,9 @@ def test_an_optimizer_of_the_users_own_is_left_alone(folds: list[Fold]) -> None:
     assert model.lightning_model.optimizer.param_groups[0]["lr"] == 0.1
 
 
-def test_of_mixed_precision_only_adam_is_taken(folds: list[Fold]) -> None:
+def test_mixed_precision_takes_all_paths(folds: list[Fold]) -> None:
     applied, _ = fitted(folds[0], get_trainer_func=half_precision)
-    assert applied == (ADAM,)
+    assert applied == ("target-only softmax", ENCODER, ADAM)
 
 
 def test_another_model_is_left_alone(folds: list[Fold]) -> None:

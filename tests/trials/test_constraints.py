@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from rich.console import Console
 
-from tests.search.test_budgets import searcher_of
+from tests.search.test_budgets import coordinator_of
 from tuner.config import Race, Sampler, Search, Study, study_from_mapping
 from tuner.errors import StoreError, StudyError
 from tuner.monitoring.console import Progress
@@ -22,7 +22,7 @@ from tuner.reporting.leaderboard import load_leaderboard
 from tuner.reporting.trial_details import find_row, show_trial
 from tuner.sampling.samplers import HISTORY, _History, make_sampler
 from tuner.search.budgets import Budget
-from tuner.search.early_stopping import Referee
+from tuner.search.early_stopping import EarlyStopping
 from tuner.space import Float, Int, Space
 from tuner.store import StudyStore, open_store, read_records
 from tuner.trials.constraints import QUANTITIES, Constraint, broken, quantities
@@ -229,19 +229,19 @@ def test_of_a_long_history_the_best_feasible_trials_are_seen() -> None:
 
 
 def test_a_trial_that_violates_one_is_no_incumbent_of_the_race(tmp_path: Path) -> None:
-    referee = Referee(None, Race(), epochs=1, n_folds=2, direction="maximize")
+    early_stopping = EarlyStopping(None, Race(), epochs=1, n_folds=2, direction="maximize")
     search = Search(trials=2, target=0.9, constraints=[SMALL])
-    searcher = searcher_of(opened(tmp_path, SMALL), SPACE, search, referee)
+    coordinator = coordinator_of(opened(tmp_path, SMALL), SPACE, search, early_stopping)
     for trial_id, n_parameters in (("a", 5000), ("b", 1000)):
-        assert isinstance(searcher.suggest(trial_id), dict)
+        assert isinstance(coordinator.next_job(trial_id), Job)
         for fold in range(2):
             evaluation = Evaluation(fold, 1, {NDCG: 0.9, USERS: 1.0}, n_parameters=n_parameters)
-            searcher.take(trial_id, {EVALUATION: evaluation})
-            searcher.take(trial_id, {USERS_KEY: Users(fold, (1,), np.full((1, 5), 0.9, np.float32))})
-        searcher.take(trial_id, {DONE: 1.0})
-        searcher.on_trial_complete(trial_id)
-        assert referee._incumbent == (None if trial_id == "a" else (1, 0.9, 1))
-        assert (searcher._budget.no_more(0) is None) == (trial_id == "a"), "nor does it reach the target"
+            coordinator.report(trial_id, {EVALUATION: evaluation})
+            coordinator.report(trial_id, {USERS_KEY: Users(fold, (1,), np.full((1, 5), 0.9, np.float32))})
+        coordinator.report(trial_id, {DONE: 1.0})
+        coordinator.released(trial_id)
+        assert early_stopping._incumbent == (None if trial_id == "a" else (1, 0.9, 1))
+        assert (coordinator._budget.no_more(0) is None) == (trial_id == "a"), "nor does it reach the target"
 
 
 # ####  --------------  For people  --------------  #### #

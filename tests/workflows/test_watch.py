@@ -64,7 +64,7 @@ def test_it_waits_for_a_run_follows_it_and_ends_with_it(tmp_path: Path) -> None:
     assert re.sub(WITHOUT_TIME, "", err).splitlines() == [
         "1  trial 0 SASRecModel: NDCG@10 0.2500 ± 0.0000, epoch 1 of 1, 3.0 s  (best)",
         "2  trial 1 SASRecModel stopped after fold 1, epoch 2 by halving: 0.1000 is place 3 of 4 trials at "
-        "epoch 2, of which the best 2 go on, 1.0 s",
+        "epoch 2, of which the best 2 continue, 1.0 s",
         "3  trial 2 SASRecModel failed: it broke (see studies/shop/logs/trial-0002.log)",
         "the run has ended: 3 done · 1 stopped early · 1 failed · 0 running",
     ]

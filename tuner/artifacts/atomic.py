@@ -6,9 +6,10 @@ Rules for all writers of this project:
    renamed at the end. So two writers cannot disturb each other; the last one wins.
 2. If a writer fails, its temporary file is removed. A writer that is killed leaves it; `remove_leftovers`
    removes it, and everybody who lists or packs a folder passes over what `is_unfinished`.
-3. Nothing is synced to disk. A rename protects from the death of a process, not from a power failure. After
-   that a file may be unreadable; each reader treats such a file as absent, and its content can be made anew.
-   What cannot be made anew stands in the store, whose journal is synced.
+3. Nothing is synced to disk. A rename protects against the death of a process, but not against a power
+failure.
+   After that a file may be unreadable. Each reader treats such a file as absent, and its content can be made
+   again. Results that cannot be made again are in the store, whose journal is synced.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _SUFFIX = ".tmp"
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to, and put the file in place of `path` when the block ends without an error.
+    """Yield a temporary path to write to. If the block ends without an error, the file replaces `path`.
 
     Parameters
     ----------
     path
-        The file; its folder is made.
+        The file to replace. Its folder is created.
 
     Raises
     ------
@@ -51,22 +52,22 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file in place of the one before; see `replaced_file`."""
+    """Write a file atomically. An existing file is replaced; see `replaced_file`."""
     with replaced_file(path) as unfinished:
         unfinished.write_bytes(content)
 
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder to write in, and put it in place of `target` when the block ends without an error.
+    """Yield an empty folder to write in. If the block ends without an error, it replaces `target`.
 
-    A file system cannot swap two folders in one step everywhere. A process that is killed between the two
-    renames leaves no `target`; the old folder then stands beside it, as ``.NAME.ID.tmp``.
+    Some file systems cannot swap two folders in one step. If the process is killed between the two renames,
+    there is no `target`, and the old folder is beside it as ``.NAME.ID.tmp``.
 
     Parameters
     ----------
     target
-        The folder; those above it are made.
+        The folder to replace. Folders above it are created.
 
     Raises
     ------
@@ -92,13 +93,16 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what writers of a file left when they were killed. One that still writes fails at its end."""
+    """Remove temporary files that killed writers of a file have left.
+
+    A writer that is still active will fail.
+    """
     for leftover in path.parent.glob(f".{path.name}.*{_SUFFIX}"):
         leftover.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a file or folder of this name is not whole."""
+    """Return whether the name is that of a temporary, incomplete file or folder."""
     return name.endswith(_SUFFIX)
 
 

@@ -1,4 +1,4 @@
-"""Where each file of a study stands. No other module spells these names.
+"""The names of all files of a study. No other module spells these names.
 
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
@@ -6,15 +6,15 @@
         report.html
         logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
                                          COMMAND.log
-        checkpoints/trial-N.ckpt         of a trial that is to continue
-        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: values of each user
+        checkpoints/trial-N.ckpt         states from which trials continue
+        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values
         models/trial-N/fold-F.pickle     fitted models of the best trials
         tensorboard/N-LABEL/
-        .lock, .journal.lock, .tune/     of use to the driver alone
+        .lock, .journal.lock, .tune/     used only by the driver
 
-Trials count from 0 and have four digits. Folds count from 1 in names, and from 0 in the functions here. A
-function that returns a `Path` takes the study's folder. One that returns a `str` returns the name from there,
-which is also the name on a shared place.
+Trials are numbered from 0 with four digits. Folds are numbered from 1 in names, and from 0 in the functions
+here. A function that returns a `Path` takes the study's folder. A function that returns a `str` returns the
+path below that folder, which is also the name in a shared place.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from tuner.artifacts.atomic import is_unfinished, write_file
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["Artifacts", "Folder", "Remote", "artifacts_at", "try_out"]
+__all__ = ["Artifacts", "artifacts_at", "try_out"]
 
 
 class Artifacts(Protocol):

@@ -41,7 +41,7 @@ def unpack_folder(archive: Path, target: Path, *, source: str) -> None:
     Parameters
     ----------
     archive
-        The archive. It must be in a folder of its own, on the same disk as `target`.
+        The archive.
     target
         The folder to replace. Its old content is removed.
     source

@@ -23,7 +23,7 @@ from tuner.cluster.version_check import check_versions
 from tuner.config import Study
 from tuner.errors import Problem, SearchError, StoreError, TunerError
 
-__all__ = ["main", "read_arguments"]
+__all__: list[str] = []
 
 #: Seconds after which an archive is removed if no client has fetched it.
 _ARCHIVE_SECONDS = 3600

@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from tuner.artifacts.places import Artifacts, try_out
-from tuner.cluster.version_check import versions
+from tuner.cluster.version_check import deciding_versions
 from tuner.errors import ClusterError, Problem
 from tuner.execution.artifact_checks import refuse_unusable, written
 from tuner.execution.nodes import ANSWER_SECONDS, Answer, ask_every_node
@@ -108,7 +108,7 @@ class _Inspection:
 
 def _inspect(modules: Sequence[str], artifacts: Artifacts | None, seen: str | None) -> _Inspection:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return _Inspection(versions(), missing, None if artifacts is None else try_out(artifacts, seen))
+    return _Inspection(deciding_versions(), missing, None if artifacts is None else try_out(artifacts, seen))
 
 
 def _problems(answer: Answer) -> Iterator[Problem]:
@@ -123,7 +123,7 @@ def _problems(answer: Answer) -> Iterator[Problem]:
     for name in found.missing:
         rule = f"must have the module {name!r}, as the head has, but cannot import it"
         yield Problem(answer.host, rule, hint)
-    for package, version in versions().items():
+    for package, version in deciding_versions().items():
         if (there := found.versions.get(package, "none")) != version:
             rule = f"must have {package} {version}, as the head has, but has {there}"
             yield Problem(answer.host, rule, hint)

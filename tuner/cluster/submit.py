@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.cluster.version_check import versions
+from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
 from tuner.errors import ClusterError, Problem, UserError
@@ -20,7 +20,7 @@ from tuner.errors import ClusterError, Problem, UserError
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
-__all__ = ["DEFAULT_RESULTS", "Submitted", "command", "find_job", "pack_checked", "running_job", "submit"]
+__all__ = ["DEFAULT_RESULTS", "Submitted", "find_job", "pack_checked", "running_job", "submit"]
 
 #: Default folder of results on the head.
 DEFAULT_RESULTS = "~/studies"
@@ -130,7 +130,7 @@ def command(parcel: Parcel, overrides: Sequence[str], profile: str | None, resul
     line += [part for change in (*overrides, *parcel.overrides) for part in ("--set", change)]
     line += ["--profile", profile] if profile is not None else []
     line += ["--modules", *parcel.modules]
-    line += ["--client", json.dumps(versions(), separators=(",", ":"))]
+    line += ["--client", json.dumps(deciding_versions(), separators=(",", ":"))]
     return line
 
 

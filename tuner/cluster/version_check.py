@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from tuner.errors import ClusterError, Problem
+from tuner.trials.package_versions import installed_versions
 
-__all__ = ["check_versions", "versions"]
+__all__ = ["check_versions", "deciding_versions"]
 
 _DECIDING = ("rectools-tuner", "rectools", "ray", "optuna")
 
 
-def versions() -> dict[str, str]:
-    """Return the installed versions on this machine, by package."""
-    found: dict[str, str] = {}
-    for package in _DECIDING:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # a checkout that is not installed
-            continue
-    return found
+def deciding_versions() -> dict[str, str]:
+    """Return the installed versions on this machine of the packages that must agree."""
+    return installed_versions(_DECIDING)
 
 
 def check_versions(client: Mapping[str, str], where: str) -> None:
@@ -29,7 +23,7 @@ def check_versions(client: Mapping[str, str], where: str) -> None:
     Parameters
     ----------
     client
-        Result of `versions` on that machine.
+        Result of `deciding_versions` on that machine.
     where
         Name of this machine, for messages.
 
@@ -38,7 +32,7 @@ def check_versions(client: Mapping[str, str], where: str) -> None:
     ClusterError
         If a version differs. The error has all differences.
     """
-    here = versions()
+    here = deciding_versions()
     problems = [
         Problem(
             name,

@@ -15,7 +15,7 @@ from tuner.config import Study
 from tuner.errors import Problem, StudyError
 from tuner.formatting import size
 
-__all__ = ["DATA_LIMIT", "PARCEL_LIMIT", "Parcel", "pack"]
+__all__ = ["Parcel", "pack"]
 
 #: Largest data file that is sent, in bytes. Larger files must be at a place that all machines can read.
 DATA_LIMIT = 100 * 2**20

@@ -6,11 +6,12 @@ from tuner.config.metrics import Metric, Metrics
 from tuner.config.search import Baseline, Plateau, Sampler, Search, SpaceSection
 from tuner.config.stopping import FinalJudgement, Halving, Race, Stopping
 from tuner.config.study import Study
-from tuner.config.training import Precision, Resources, Training
+from tuner.config.training import Fast, Precision, Resources, Training
 
 __all__ = [
     "Baseline",
     "Data",
+    "Fast",
     "FinalJudgement",
     "Folds",
     "Format",

@@ -17,7 +17,7 @@ from tuner.config.section import Section
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import QUANTITIES
 
-__all__ = ["METRICS", "Metric", "Metrics"]
+__all__ = ["Metric", "Metrics"]
 
 #: Metric of `rectools.metrics` -> its options beside k, and the type of each.
 #: `IntraListDiversity` needs a distance calculator object and cannot be written in a study file.
@@ -177,7 +177,7 @@ class Metrics(Section):
         seen = {metric.label: metric for metric in (info.data.get("objective"),) if metric is not None}
         for metric in report:
             if seen.setdefault(metric.label, metric) != metric:
-                msg = f"must measure a metric one way, but {metric.label} stands there with different options"
+                msg = f"must measure a metric one way, but {metric.label} has different options in two places"
                 raise ValueError(msg)
         return report
 

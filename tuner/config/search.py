@@ -17,7 +17,7 @@ from tuner.config.section import Section, read_duration, read_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
-__all__ = ["SAMPLERS", "Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
+__all__ = ["Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
 
 #: Samplers that a study can name without an import path.
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")

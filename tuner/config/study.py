@@ -157,7 +157,7 @@ class Study(Section):
     def _check_share(cls, share: bool, info: ValidationInfo) -> bool:
         if share and info.data.get("storage", "unusable") is None:
             msg = (
-                "must stand beside a database, since a journal is written by one driver alone: add "
+                "must be used with a database, because only one driver can write a journal: add "
                 "storage: sqlite:///trials.db for drivers on this host, or one in PostgreSQL"
             )
             raise ValueError(msg)
@@ -169,7 +169,7 @@ class Study(Section):
         names = [baseline.name for baseline in baselines]
         for name in names:
             if names.count(name) > 1:
-                msg = f"names must differ, but {name!r} stands there {names.count(name)} times"
+                msg = f"names must differ, but {name!r} is there {names.count(name)} times"
                 raise ValueError(msg)
         return baselines
 

@@ -12,6 +12,8 @@ __all__ = ["Precision", "Resources", "Training"]
 
 #: Number formats in which a model can be trained.
 Precision = Literal["float32", "tf32", "bf16"]
+#: Which fast paths a fit takes.
+Fast = bool | Literal["unpadded"]
 
 
 class Training(Section):
@@ -27,7 +29,7 @@ class Training(Section):
         End a fold's training after so many evaluations without a better objective. null: no limit.
     fast
         true: train by the fast paths, whose results equal those of RecTools up to rounding. false: train by
-        RecTools' code alone.
+        RecTools' code alone. ``unpadded``: leave padding out as well, which changes the random numbers.
     precision
         ``float32``, ``tf32`` or ``bf16`` (Lightning's mixed precision). ``tf32`` has no effect without a GPU.
         On a GPU, ``tf32`` and ``bf16`` are faster and change the results.
@@ -42,7 +44,7 @@ class Training(Section):
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     patience: int | None = Field(default=None, ge=1)
-    fast: bool = True
+    fast: Fast = True
     precision: Precision = "float32"
     keep_checkpoints: int = Field(default=0, ge=0)
     timeout: Annotated[float | None, BeforeValidator(read_duration)] = None

@@ -27,15 +27,7 @@ from tuner.errors import DataError, Problem
 AnyIds = NDArray[Any]
 Rows = NDArray[np.int64]
 
-__all__ = [
-    "Fold",
-    "before_holdout",
-    "development_dataset",
-    "holdout_fold",
-    "make_folds",
-    "make_splitter",
-    "split_holdout",
-]
+__all__ = ["Fold", "before_holdout", "development_dataset", "holdout_fold", "make_folds", "make_splitter"]
 
 
 @dataclass(frozen=True)

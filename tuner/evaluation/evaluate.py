@@ -102,7 +102,7 @@ def evaluate_fold(
     """
     model = build_model(params)
     precision = set_precision(model, plan.precision)
-    paths = accelerate(model) if plan.fast else FastPaths()
+    paths = accelerate(model, unpadded=plan.unpadded) if plan.fast else FastPaths()
     measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
     if isinstance(model, TransformerModelBase):
         _evaluate_epochs(model, measure, checkpoint)
@@ -172,7 +172,7 @@ def with_reference(
         model = build_model(params)
         precision = set_precision(model, plan.precision)
         if plan.fast:
-            accelerate(model)
+            accelerate(model, unpadded=plan.unpadded)
         seed_everything(seed, workers=True, verbose=False)
         with boundary(f"the reference model on fold {fold.index + 1}"), products_in(precision):
             model.fit(fold.train)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.config import Metric, Precision, Study
+from tuner.config import Fast, Metric, Precision, Study
 from tuner.trials.objective import Direction
 
 __all__ = ["Plan"]
@@ -29,7 +29,8 @@ class Plan:
     patience
         End the training of a fold after this many evaluations without a better objective; None for never.
     fast
-        Whether to fit with the fast paths of `tuner.training.fast_paths`.
+        Whether to fit with the fast paths of `tuner.training.fast_paths`. With "unpadded" padding is left out
+        as well.
     precision
         Arithmetic of the fits; see `tuner.training.precision`.
     """
@@ -40,7 +41,7 @@ class Plan:
     filter_viewed: bool
     evaluate_every: int = 1
     patience: int | None = None
-    fast: bool = True
+    fast: Fast = True
     precision: Precision = "float32"
 
     @classmethod
@@ -56,6 +57,11 @@ class Plan:
             fast=study.training.fast,
             precision=study.training.precision,
         )
+
+    @property
+    def unpadded(self) -> bool:
+        """Whether fits go without padding."""
+        return self.fast == "unpadded"
 
     @property
     def k(self) -> int:

@@ -14,7 +14,7 @@ from tuner.execution.nodes import Answer, ask_every_node
 if TYPE_CHECKING:
     from tuner.config import Study  # slow to import, on every node
 
-__all__ = ["check_from_every_node", "check_here", "refuse_unusable", "usable_artifacts", "written"]
+__all__ = ["check_from_every_node", "refuse_unusable", "usable_artifacts", "written"]
 
 _HINT = "is it mounted or reachable there, and does that machine have the credentials?"
 

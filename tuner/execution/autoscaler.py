@@ -12,7 +12,7 @@ import yaml
 
 from tuner.search.capacity import Machines
 
-__all__ = ["kinds_in", "node_kinds"]
+__all__ = ["node_kinds"]
 
 _OPTION = "--autoscaling-config="
 #: Environment variable that KubeRay sets in all its containers.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +17,16 @@ from tuner.data.folds import Fold
 from tuner.errors import InterruptedSearchError
 from tuner.evaluation import Plan, evaluate_fold
 from tuner.execution.sandbox import attempt
-from tuner.formatting import duration
 from tuner.holdout.looks import Fit
+from tuner.search.retries import Losses, failure_of, may_retry, why_lost
 from tuner.training.memory import oom_kills
 from tuner.trials.messages import Job
-from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure
+from tuner.trials.outcomes import OUT_OF_MEMORY, Failure
 from tuner.trials.records import Evaluation
 
 __all__ = ["Ended", "refit_all"]
 
 logger = logging.getLogger(__name__)
-
-#: Number of lost workers after which a fit fails.
-MAX_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -129,12 +125,7 @@ def refit_all(
     """
     import ray  # noqa: PLC0415  # ray
 
-    remote: Any = ray.remote(cast("Any", refit)).options(
-        num_cpus=share["CPU"],
-        num_gpus=share.get("GPU", 0),
-        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
-        max_retries=0,
-    )
+    remote = _remote_refit(share)
     shared = (ray.put(fold), ray.put(plan), str(folder))
     threads = max(1, int(share["CPU"]))
 
@@ -150,6 +141,18 @@ def refit_all(
         ) from None
 
 
+def _remote_refit(share: Mapping[str, float]) -> Any:  # noqa: ANN401  # Ray's remote function
+    """Return `refit` as a function that Ray runs with these resources."""
+    import ray  # noqa: PLC0415  # ray
+
+    return ray.remote(cast("Any", refit)).options(
+        num_cpus=share["CPU"],
+        num_gpus=share.get("GPU", 0),
+        resources={name: amount for name, amount in share.items() if name not in {"CPU", "GPU"}},
+        max_retries=0,
+    )
+
+
 def _run(
     jobs: Sequence[Job],
     begin: Callable[[Job], Any],
@@ -163,7 +166,7 @@ def _run(
     import ray  # noqa: PLC0415  # ray
 
     waiting, crowded = list(jobs), []
-    deaths: Counter[tuple[int, int]] = Counter()
+    losses: dict[tuple[int, int], Losses] = {}
     running: dict[Any, tuple[Job, float, int]] = {}
     while waiting or running:
         while waiting and len(running) < slots:
@@ -175,26 +178,21 @@ def _run(
             ended: Ended = ray.get(ready)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
             seconds = time.perf_counter() - began
-            starved = isinstance(error, ray.exceptions.OutOfMemoryError) or oom_kills() > kills
+            cause = why_lost(
+                str(error),
+                no_memory=isinstance(error, ray.exceptions.OutOfMemoryError) or oom_kills() > kills,
+                late=timeout is not None and seconds >= timeout,
+                is_reachable=lambda: True,
+            )
             key = (job.number, job.seeds[0])
-            deaths[key] += 1
-            late = timeout is not None and seconds >= timeout
-            if not late and not starved and deaths[key] < MAX_DEATHS:
+            losses[key] = losses.get(key, Losses()).plus(cause)
+            if may_retry(cause, losses[key]):
                 logger.warning("trial %d lost its worker and is fitted again", job.number)
                 waiting.append(job)
                 continue
-            ended = Ended(job, None, _why_lost(starved=starved, timeout=timeout if late else None), seconds)
+            ended = Ended(job, None, failure_of(cause, timeout=timeout), seconds)
         if ended.failure is not None and ended.failure.kind == OUT_OF_MEMORY and not exclusive:
             crowded.append(job)
         else:
             report(ended)
     return crowded
-
-
-def _why_lost(*, starved: bool, timeout: float | None) -> Failure:
-    if timeout is not None:
-        limit = duration(timeout)
-        return Failure(f"took longer than training.timeout, {limit}; its log ends with where it was", TIMEOUT)
-    if starved:
-        return Failure("its worker was killed for want of memory", OUT_OF_MEMORY)
-    return Failure(f"its worker died {MAX_DEATHS} times; out of memory is the usual reason", "WorkerDied")

@@ -11,7 +11,7 @@ from typing import Any
 
 from tuner.trials.messages import Place
 
-__all__ = ["Reach", "answers"]
+__all__ = ["Reach"]
 
 #: Seconds to wait for a machine's answer. The search waits for this time once for each lost machine.
 _PATIENCE = 2.0

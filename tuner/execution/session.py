@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tuner.config import Study
     from tuner.preparation.prepare import Prepared
 
-__all__ = ["ALLOCATOR", "RayStartError", "join_cluster", "ray_session"]
+__all__ = ["ALLOCATOR", "join_cluster", "ray_session"]
 
 #: Settings for glibc in workers: freed memory is not returned to the kernel at each training step. This is
 #: faster, because new pages cost much more time than used ones. Results are the same.

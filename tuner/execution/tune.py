@@ -18,8 +18,8 @@ from tuner.space import Choice, Value
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-    from tuner.execution.study_searcher import StudySearcher
     from tuner.preparation.prepare import Prepared
+    from tuner.search.coordinator import Coordinator
     from tuner.store.locking.drivers import Hold
 
 __all__ = ["fit_by_tune", "shares_of"]
@@ -55,19 +55,19 @@ def _distinct(*shares: Share) -> list[Share]:
 
 def fit_by_tune(
     prepared: Prepared,
-    searcher: StudySearcher,
+    coordinator: Coordinator,
     folder: Path,
     hold: Hold,
     *,
     artifacts: Artifacts | None,
 ) -> None:
-    """Run trials until the searcher has no more of them.
+    """Run trials until the coordinator has no more of them.
 
     Parameters
     ----------
     prepared
         The prepared study.
-    searcher
+    coordinator
         Chooses trials, and receives their reports.
     folder
         Folder of the study.
@@ -78,7 +78,14 @@ def fit_by_tune(
     """
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.execution.tune_adapters import NoteLostWorkers, SpareWorkers, StopWhenAsked  # noqa: PLC0415  # ray
+    from tuner.execution.tune_adapters import (  # noqa: PLC0415  # ray
+        NoteLostWorkers,
+        SpareWorkers,
+        StopWhenAsked,
+        TuneSearcher,
+    )
+
+    searcher = TuneSearcher(coordinator)
 
     _withhold_credentials()
     with _scratch(folder, hold) as scratch:

@@ -12,7 +12,7 @@ from tuner.holdout.intervals import half_width, n_varying, p_value, seeds_of
 from tuner.holdout.records import LEVEL, Comparison, Interval
 from tuner.trials.paired import standard_error
 
-__all__ = ["Comparisons", "compare_all", "groups", "holm", "pairwise_differences"]
+__all__ = ["Comparisons", "compare_all", "groups"]
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from tuner.holdout.comparisons import Comparisons, compare_all, groups
 from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
 from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, is_better, sort_key
 from tuner.trials.paired import standard_error
 
-__all__ = ["Fitted", "intervals", "judge"]
+__all__ = ["Fitted", "judge"]
 
 Array = NDArray[np.float64]
 
@@ -73,8 +73,9 @@ def judge(
     n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
         fitted = [replace(one, by_user={}) for one in fitted]
-    sign = -1 if direction == "maximize" else 1
-    ordered = sorted(fitted, key=lambda one: (sign * _means(one.by_seed)[objective], one.number))
+    ordered = sorted(
+        fitted, key=lambda one: (sort_key(_means(one.by_seed)[objective], direction), one.number)
+    )
     baseline = _best_baseline(fitted, direction)
     rows = tuple(_rows(ordered, objective, baseline))
     return Final(objective, direction, rows, look, n_users, baseline, made, by, before, dict(facts or {}))

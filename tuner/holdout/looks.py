@@ -16,13 +16,10 @@ from optuna import Study as OptunaStudy
 
 from tuner.artifacts.user_values import read_final_users, write_final_users
 from tuner.holdout import Final
-from tuner.holdout.read import JUDGED
 from tuner.trials.records import Evaluation
+from tuner.trials.schema import holdout_fit_key, holdout_look_key, holdout_looks, judgement_key
 
 __all__ = ["Chosen", "Fit", "HoldoutLook", "HoldoutLooks"]
-
-#: First parts of attribute names: of a holdout look (its number follows), of a fit (trial and seed follow).
-LOOK_KEY, FIT_KEY = "final:look:", "final:fit:"
 
 
 @dataclass(frozen=True)
@@ -121,19 +118,17 @@ class HoldoutLooks:
             number = len(known) + 1
             made = datetime.now().astimezone().isoformat(timespec="seconds")
             plain = {"made": made, "by": f"{_user()} on {socket.gethostname()}", "rows": rows}
-            self._study.set_user_attr(f"{LOOK_KEY}{number}", plain)
+            self._study.set_user_attr(holdout_look_key(number), plain)
         before = tuple(f"{one['made']} by {one['by']}" for one in known[: number - 1])
         seen = tuple(Chosen.from_plain(row) for row in plain["rows"])
         return HoldoutLook(number, plain["made"], plain["by"], seen, before)
 
     def _known(self) -> list[Mapping[str, Any]]:
-        attributes = self._study.user_attrs
-        keys = [key for key in attributes if key.startswith(LOOK_KEY)]
-        return [attributes[key] for key in sorted(keys, key=lambda key: int(key.removeprefix(LOOK_KEY)))]
+        return list(holdout_looks(self._study.user_attrs).values())
 
     def read_fit(self, number: int, seed: int, n_users: int) -> Fit | None:
         """Return a stored fit, None if the fit or its per-user values are missing."""
-        plain = self._study.user_attrs.get(f"{FIT_KEY}{number}:{seed}")
+        plain = self._study.user_attrs.get(holdout_fit_key(number, seed))
         by_user = read_final_users(self.folder, number, seed)
         if plain is None or by_user is None or any(len(values) != n_users for values in by_user.values()):
             return None
@@ -142,11 +137,11 @@ class HoldoutLooks:
     def write_fit(self, number: int, seed: int, fit: Fit) -> None:
         """Store a fit. Per-user values are written first, because a fit without them counts as missing."""
         write_final_users(self.folder, number, seed, fit.by_user)
-        self._study.set_user_attr(f"{FIT_KEY}{number}:{seed}", fit.evaluation.to_plain())
+        self._study.set_user_attr(holdout_fit_key(number, seed), fit.evaluation.to_plain())
 
     def write_final(self, final: Final) -> None:
         """Store the final judgement of a look."""
-        self._study.set_user_attr(f"{JUDGED}{final.look}", final.to_plain())
+        self._study.set_user_attr(judgement_key(final.look), final.to_plain())
 
 
 def _same(known: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> bool:

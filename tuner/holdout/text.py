@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tuner.formatting import aligned, number
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.trials.objective import sort_key
 
-__all__ = ["bounds", "comparison_text", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
+__all__ = ["bounds", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
 
 
 def signed(value: float) -> str:
@@ -56,8 +57,7 @@ def final_lines(final: Final) -> list[str]:
         others = sum(row.group == 1 for row in final.rows[2:])
         if others:
             lines.append(f"final: the next {others} cannot be distinguished from the 1st either")
-    best = max if final.direction == "maximize" else min
-    chosen = best(final.rows, key=lambda row: row.validation)
+    chosen = min(final.rows, key=lambda row: sort_key(row.validation, final.direction))
     lines.append(
         f"final: the best by validation is trial {chosen.number} {chosen.label}: validation "
         f"{number(chosen.validation)}, holdout {number(chosen.metrics[final.objective])}, "

@@ -19,11 +19,9 @@ from tuner.models.signatures import accepted_kwargs, imported, model_class, opti
 from tuner.space import Space, Value
 
 __all__ = [
-    "CLASSIC_BASELINES",
     "NamedParams",
     "build_model",
     "complete_params",
-    "kwarg_default",
     "point_of",
     "reference_params",
     "resolve_baselines",

@@ -13,7 +13,7 @@ from tuner.models.build import complete_params
 from tuner.models.signatures import model_class
 from tuner.space import Value
 
-__all__ = ["Work", "training_memory", "training_work", "work_of"]
+__all__ = ["Work", "work_of"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Everything is written to stderr, because stdout is for results.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -79,8 +79,8 @@ class Progress:
         Folder of the study, as the user would type it.
     ends_at
         End of the time budget on the clock of `time.monotonic`; None if there is no time budget.
-    paused
-        Numbers of the trials that were paused in an earlier run.
+    n_paused
+        Returns the number of paused trials.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Progress:
         concurrency: int | None,
         folder: str,
         ends_at: float | None = None,
-        paused: Collection[int] = (),
+        n_paused: Callable[[], int] = lambda: 0,
     ) -> None:
         self._console = console
         self._total = total
@@ -111,7 +111,7 @@ class Progress:
         self._counts = _Counts()
         self._others: dict[str, int] = {}
         self._running: dict[int, _Running] = {}
-        self._paused = set(paused)
+        self._n_paused = n_paused
         self._best: _Best | None = None
         self._live = (
             Live(
@@ -141,7 +141,6 @@ class Progress:
 
         Write a line only if it starts again after an interruption.
         """
-        self._paused.discard(job.number)
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
         if again:
@@ -164,9 +163,8 @@ class Progress:
         self._say(f"{_name(job)}: {value}{spread}{epoch}, {duration(seconds)}", mark=mark)
 
     def paused(self, job: Job, pause: Pause) -> None:  # noqa: ARG002  # an observer's signature
-        """Count a paused trial. It gets no line of its own."""
+        """Show a paused trial as no longer running. It gets no line of its own."""
         self._running.pop(job.number, None)
-        self._paused.add(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Write a line that a trial was stopped early, with the place and the reason."""
@@ -190,13 +188,13 @@ class Progress:
 
     def live_table(self) -> LiveTable:
         """Return the live table of the current state."""
-        counts, best = self._counts, self._best
+        counts, best, n_paused = self._counts, self._best, self._n_paused()
         return LiveTable(
             done=self._already + counts.done + counts.failed,
             total=self._total,
             stopped=counts.stopped,
             failed=counts.failed,
-            others=self._others | ({"paused": len(self._paused)} if self._paused else {}),
+            others=self._others | ({"paused": n_paused} if n_paused else {}),
             running=[self._running_trial(trial) for trial in self._running.values()],
             best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
             objective=self._objective,
@@ -243,7 +241,6 @@ class Progress:
 
     def _end(self, job: Job, seconds: float | None) -> None:
         self._running.pop(job.number, None)
-        self._paused.discard(job.number)
         if seconds is not None:
             self._counts.done += 1
             self._counts.seconds.append(seconds)

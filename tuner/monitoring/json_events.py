@@ -22,7 +22,7 @@ from tuner.trials.messages import Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 
-__all__ = ["KINDS", "SCHEMA", "Events", "events_to"]
+__all__ = ["Events", "events_to"]
 
 logger = logging.getLogger(__name__)
 

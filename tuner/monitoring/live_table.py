@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.formatting import duration, number
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 
-__all__ = ["MOST_ROWS", "LiveTable", "RunningTrial", "in_order"]
+__all__ = ["LiveTable", "RunningTrial"]
 
 #: Largest number of running trials in the table. More would push the best trial off the screen.
 MOST_ROWS = 8
@@ -129,12 +129,11 @@ class LiveTable:
 
 def in_order(running: Sequence[RunningTrial], direction: Direction) -> list[RunningTrial]:
     """Return running trials in the order of display: by objective, then by progress, then by number."""
-    sign = -1 if direction == "maximize" else 1
     return sorted(
         running,
         key=lambda trial: (
             trial.value is None,
-            sign * (trial.value or 0.0),
+            sort_key(trial.value or 0.0, direction),
             (-trial.fold, -trial.epoch),
             trial.number,
         ),

@@ -16,8 +16,9 @@ from tuner.formatting import count, duration, number
 from tuner.trials.messages import Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
+from tuner.trials.schema import FACTS
 
-__all__ = ["MOST_NOTES", "DashboardNotes"]
+__all__ = ["DashboardNotes"]
 
 #: Number of trials that get a note. It is limited, because all notes of a study are read at once.
 MOST_NOTES = 1000
@@ -109,7 +110,7 @@ def _table(summary: Summary) -> list[str]:
 
 
 def _study_note(study: optuna.Study, folder: str) -> str:
-    facts: Mapping[str, object] = study.user_attrs.get("facts", {})
+    facts: Mapping[str, object] = study.user_attrs.get(FACTS, {})
     plain = {key: value for key, value in facts.items() if not isinstance(value, (dict, list))}
     known = "\n".join(f"- {key}: `{value}`" for key, value in plain.items())
     return (

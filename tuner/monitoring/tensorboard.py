@@ -132,7 +132,7 @@ class TensorBoardWriter:
     def paused(self, job: Job, pause: Pause) -> None:
         """Write that the trial is paused, and close its run.
 
-        If the trial continues, its run is written anew.
+        If the trial continues, its run is written again from the start.
         """
         from tensorboard.plugins.text.summary_v2 import text_pb
 
@@ -157,7 +157,7 @@ class TensorBoardWriter:
         self._end(job.number)
 
     def close(self) -> None:
-        """Close the runs of interrupted trials. If a trial starts again, its run is written anew."""
+        """Close the runs of interrupted trials. If a trial starts again, so does its run."""
         for number in list(self._runs):
             self._end(number)
 

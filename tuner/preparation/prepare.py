@@ -195,6 +195,7 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "direction": study.metrics.direction,
         "epochs": study.training.epochs,
         "precision": study.training.precision,
+        **({"fast": "unpadded"} if study.training.fast == "unpadded" else {}),
         "seed": study.search.seed,
         **({"further objectives": further} if further else {}),
         **({"constraints": sorted(map(str, constraints))} if constraints else {}),

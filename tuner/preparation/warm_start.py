@@ -23,12 +23,13 @@ from tuner.models.build import point_of
 from tuner.space import Space, Value
 from tuner.store import StudyStore, read_records
 from tuner.store.space_migration import SPACE_FACT
+from tuner.trials.objective import sort_key
 from tuner.trials.records import Summary
-from tuner.trials.schema import HINT, WARM
+from tuner.trials.schema import HINT, PARAMS, WARM
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy
 
-__all__ = ["HINTS", "Earlier", "EarlierTrial", "read_earlier", "warm_start"]
+__all__ = ["Earlier", "EarlierTrial", "read_earlier", "warm_start"]
 
 #: Number of hints from an earlier study.
 HINTS = 5
@@ -118,7 +119,7 @@ def _earlier(
         for record in stored.records
         if record.status == TrialStatus.COMPLETE and record.summary is not None
     ]
-    complete.sort(key=lambda pair: pair[1].mean, reverse=stored.direction == "maximize")
+    complete.sort(key=lambda pair: sort_key(pair[1].mean, stored.direction))
     trials = []
     for record, summary in complete:
         point = None
@@ -185,7 +186,7 @@ def _queue(store: StudyStore, earlier: Earlier, known: set[int], space: Space, b
     fresh = [trial for trial in earlier.trials if _key(trial.point) not in taken]
     hints = fresh[: max(0, left)]
     for trial in hints:
-        attributes = {"params": space.decode(trial.point), HINT: _origin(earlier, trial)}
+        attributes = {PARAMS: space.decode(trial.point), HINT: _origin(earlier, trial)}
         store.study.enqueue_trial(dict(trial.point), user_attrs=attributes)
     return len(known) + len(hints)
 

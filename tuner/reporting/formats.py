@@ -18,7 +18,7 @@ from tuner.trials.constraints import QUANTITIES, quantities
 from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["FORMATS", "cells", "render"]
+__all__ = ["render"]
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
@@ -150,6 +150,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     status += f", {record.pause.where}" if record.pause else ""
     if summary and summary.precision != "float32":
         status += f", {summary.precision}"
+    if summary and summary.unpadded:
+        status += ", unpadded"
     if row.breaks:
         status += f", violates {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""

@@ -18,7 +18,7 @@ from tuner.holdout.read import final_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord, further_objectives
@@ -208,10 +208,9 @@ def _placed(stored: StoredStudy, sort: str | None) -> list[_Placed]:
     """Return the trials that can be ranked, best first."""
     objective = str(stored.facts["objective"])
     metric = sort or objective
-    sign = -1 if stored.direction == "maximize" else 1
     # A metric that the study got later is missing from its earlier trials.
     values = {
-        record.number: sign * record.summary.metrics[metric]
+        record.number: sort_key(record.summary.metrics[metric], stored.direction)
         for record in stored.records
         if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
     }

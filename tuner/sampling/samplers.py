@@ -32,7 +32,7 @@ from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.space import Space
 from tuner.trials.schema import PAUSE_KEY
 
-__all__ = ["HISTORY", "NAMED", "BoundedTPESampler", "check_finite", "exhaustive_sampler", "make_sampler"]
+__all__ = ["check_finite", "exhaustive_sampler", "make_sampler"]
 
 #: Largest number of finished trials that TPE learns from.
 HISTORY = 500

@@ -19,7 +19,7 @@ from optuna.terminator import CrossValidationErrorEvaluator, RegretBoundEvaluato
 from optuna.terminator.erroreval import _CROSS_VALIDATION_SCORES_KEY
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.trials.schema import is_trial
+from tuner.trials.schema import NAME, SUMMARY, is_trial
 
 __all__ = ["is_settled"]
 
@@ -49,11 +49,11 @@ def is_settled(trials: Iterable[FrozenTrial], objective: str, direction: StudyDi
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.COMPLETE and is_trial(trial) and "name" not in trial.user_attrs
+    return trial.state == TrialState.COMPLETE and is_trial(trial) and NAME not in trial.user_attrs
 
 
 def _with_fold_scores(trial: FrozenTrial, objective: str) -> FrozenTrial:
-    folds = trial.user_attrs["summary"]["folds"]
+    folds = trial.user_attrs[SUMMARY]["folds"]
     return create_trial(
         value=trial.value,
         params=trial.params,

@@ -1,11 +1,11 @@
-"""When a search ends: rules over what a study has had so far. Knows no Ray.
+"""When a search ends: rules over what a study has used and reached so far. Imports no Ray.
 
-Whichever budget comes first ends a search. After `trials`, `target`, `plateau` and `terminator` no trial is
-begun any more, and those that run are finished. When the time, or the CPU or GPU hours are up, those that run
-stop as well, at their next evaluation or after a grace; they go on when the study is run again.
+The first budget that is reached ends the search. After `trials`, `target`, `plateau` and `terminator`, no
+trial begins any more, and running trials are finished. When the time, or the CPU or GPU hours are used up,
+running trials stop too, at their next evaluation or after a grace. They continue when the study is run again.
 
-`Budget` holds what the rules look at, and is fed in the order of events. None of it is a fact of the study:
-running again with more goes on.
+`Budget` holds what the rules look at. A search reports to it in the order of events. Budgets are not facts of
+the study: another run with a larger budget continues it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from datetime import datetime
 from tuner.config import Search
 from tuner.formatting import duration, number
 from tuner.trials.constraints import broken
-from tuner.trials.objective import Direction, is_better
+from tuner.trials.objective import Direction, is_better, more_is_better
 from tuner.trials.outcomes import Usage
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["Budget", "End", "reaches", "stale"]
+__all__ = ["Budget", "End", "fail_alike"]
+
+#: The search ends if at least this many trials have ended, and all of them failed in the same way.
+HOPELESS = 3
 
 _HOUR = 3600.0
 
@@ -35,11 +38,11 @@ class End:
     Attributes
     ----------
     budget
-        Key of the study.
+        Key of the budget in the study file.
     reason
-        What has come about, for people.
+        What has happened, for people.
     cure
-        What goes on from there.
+        How to continue the study, for people.
     """
 
     budget: str
@@ -56,19 +59,19 @@ def reaches(value: float, target: float, direction: Direction) -> bool:
 
 
 def stale(values: Sequence[float | None], min_improvement: float, direction: Direction) -> int:
-    """Return how many trials have ended since the best one last improved.
+    """Return the number of trials that have ended since the best one last improved.
 
-    Small steps add up: a value is held against the one that last counted as an improvement, not against the
+    Small steps add up: a value is compared with the one that last counted as an improvement, not with the
     best.
 
     Parameters
     ----------
     values
-        Objectives in the order in which trials ended; None for one that has no result that counts.
+        Objectives in the order in which trials ended; None for a trial without a result that counts.
     min_improvement
-        In units of the objective; a smaller one is none.
+        Smallest difference that counts as an improvement, in units of the objective.
     direction
-        Of the objective.
+        Direction of the objective.
     """
     level: float | None = None
     waited = 0
@@ -82,19 +85,30 @@ def stale(values: Sequence[float | None], min_improvement: float, direction: Dir
     return waited
 
 
+def fail_alike(kinds: Sequence[str | None]) -> bool:
+    """Whether a search is hopeless: several trials have ended, and all of them failed in the same way.
+
+    Parameters
+    ----------
+    kinds
+        For each trial that has ended the kind of its failure, None if it did not fail.
+    """
+    return len(kinds) >= HOPELESS and None not in kinds and len(set(kinds)) == 1
+
+
 class Budget:
-    """What a study may have, what it has had over all its runs, and which of its budgets ends it.
+    """The budgets of a study, what it has used over all its runs, and which budget ends the search.
 
     Parameters
     ----------
     search
         The section of the study with the budgets.
     objective, direction
-        What `target` and `plateau` look at.
+        Objective of `target` and `plateau`, and its direction.
     settled
-        Tells what `terminator` asks; see `tuner.sampling.terminator`.
+        Returns whether `terminator` ends the search; see `tuner.sampling.terminator`.
     clock
-        Seconds that only go forward.
+        Returns seconds that only increase.
     """
 
     def __init__(
@@ -111,9 +125,12 @@ class Budget:
         self._objective = objective
         self._direction = direction
         self._settled = settled
-        self._asked: tuple[int, bool] = (0, False)  # with how many complete trials, and the answer
+        self._asked: tuple[int, bool] = (
+            0,
+            False,
+        )  # number of complete trials at the last question, and its answer
         self._clock = clock
-        self._held = Usage()
+        self._used = Usage()
         self._best: tuple[float, int] | None = None  # of all trials: objective, number
         self._values: list[float | None] = []  # of the sampler's trials, as they ended
         self._up_since: float | None = None
@@ -124,7 +141,7 @@ class Budget:
         self.ends_at = None if budget is None else self._clock() + budget
 
     def remember(self, records: Iterable[TrialRecord]) -> None:
-        """Take all that earlier runs of the study recorded."""
+        """Count all that earlier runs of the study recorded."""
         for record in sorted(records, key=lambda record: (record.ended or datetime.max, record.number)):
             self.use(record.usage)
             if record.status in {TrialStatus.COMPLETE, TrialStatus.STOPPED}:
@@ -134,28 +151,28 @@ class Budget:
                 self.ended(record.number, value, baseline=record.name is not None)
 
     def renew(self, records: Iterable[TrialRecord]) -> None:
-        """Take all that a study has recorded, in place of what was taken before."""
-        self._held, self._best, self._values = Usage(), None, []
+        """Count all that a study has recorded, and nothing else."""
+        self._used, self._best, self._values = Usage(), None, []
         self.remember(records)
 
     def use(self, usage: Usage) -> None:
-        """Take what an attempt at a trial has held of the machines."""
-        self._held += usage
+        """Count the resource usage of an attempt that has ended."""
+        self._used += usage
 
     def ended(self, number: int, value: float | None, *, baseline: bool) -> None:
-        """Take the objective of a trial that ended, None if it was stopped early or breaks a constraint."""
+        """Count a trial that ended, and its objective: None if it was stopped or breaks a constraint."""
         if not baseline:
             self._values.append(value)
         if value is not None and (self._best is None or is_better(value, self._best[0], self._direction)):
             self._best = (value, number)
 
     def no_more(self, searched: int) -> End | None:
-        """Return why no trial is to be begun any more; those that run may end.
+        """Return why no trial may begin any more, None if one may. Running trials may end.
 
         Parameters
         ----------
         searched
-            Trials that the sampler has chosen so far.
+            Number of trials that the sampler has chosen so far.
         """
         return (
             self._trials_are_done(searched)
@@ -165,12 +182,12 @@ class Budget:
         )
 
     def time_is_up(self, running: Usage = Usage()) -> End | None:  # noqa: B008  # frozen
-        """Return why those that run are to stop as well, at their next evaluation.
+        """Return why running trials are to stop at their next evaluation, None if they may go on.
 
         Parameters
         ----------
         running
-            What trials have held that have not been taken by `use` yet.
+            Resource usage of the running attempts, which `use` has not counted yet.
         """
         end = self._time_end() or self._hours_end(running)
         if end is not None and self._up_since is None:
@@ -179,7 +196,7 @@ class Budget:
 
     @property
     def grace_is_over(self) -> bool:
-        """Whether trials have had their time to come to an evaluation since time was up."""
+        """Whether the grace of running trials is over; it begins when the time or the hours are used up."""
         return self._up_since is not None and self._clock() - self._up_since >= self._search.grace
 
     def _trials_are_done(self, searched: int) -> End | None:
@@ -193,7 +210,7 @@ class Budget:
             return None
         value, best = self._best
         reason = f"trial {best} has {self._objective} {number(value)}, and {target:g} was wanted"
-        further = "a higher" if self._direction == "maximize" else "a lower"
+        further = "a higher" if more_is_better(self._direction) else "a lower"
         return End("search.target", reason, _raise("target", f"{further} one, or null"))
 
     def _is_on_plateau(self) -> End | None:
@@ -224,7 +241,7 @@ class Budget:
         return End("search.time_budget", reason, "the same command goes on")
 
     def _hours_end(self, running: Usage) -> End | None:
-        usage = self._held + running
+        usage = self._used + running
         for key, seconds, limit in (
             ("gpu_hours", usage.gpu_seconds, self._search.gpu_hours),
             ("cpu_hours", usage.cpu_seconds, self._search.cpu_hours),

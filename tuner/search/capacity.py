@@ -1,4 +1,4 @@
-"""How many trials have room on the machines that there are, and on those that an autoscaler may bring."""
+"""How many trials have room on the existing machines, and on machines that an autoscaler may add."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def trial_share(resources: Resources) -> dict[str, float]:
 
 
 def cpu_share(resources: Resources) -> dict[str, float]:
-    """Return what a trial of a classic model takes: it has no use for an accelerator."""
+    """Return what a trial of a classic model takes. It does not use an accelerator."""
     return {"CPU": resources.cpus_per_trial}
 
 
@@ -40,7 +40,7 @@ class Shares:
     of
         From a trial's params.
     queued, sampled
-        What a baseline, and a point of the space, may take: before one is asked for, it is not known which.
+        What a baseline, and a point of the space, may take. Which of them is known when it is asked for.
     """
 
     of: Callable[[Mapping[str, Value]], Share]
@@ -62,7 +62,7 @@ class Machines:
     offer
         What each of them has.
     count
-        How many of them; the most that an autoscaler starts of them.
+        Number of them; for an autoscaler, the maximum.
     """
 
     offer: Share
@@ -76,19 +76,19 @@ class Machines:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What all machines together have room for, asked anew each time.
+    """For how many trials all machines together have room. Each question asks for the machines.
 
     Attributes
     ----------
     nodes
-        Gives the nodes that are there now.
+        Returns the nodes that exist now.
     coming
-        Kinds of nodes of an autoscaler, those that are there among them; none without one.
+        Kinds of nodes that an autoscaler may start, including running ones; empty without an autoscaler.
     most
-        Trials at once at most, whatever there is room for; None: no such limit.
+        Maximum number of trials at once; None for no limit besides the room.
     grows
-        Whether there is an autoscaler of which no more is known: one trial more than fits then waits, so that
-        it brings one machine after the other.
+        Whether there is an autoscaler whose kinds of nodes are not known. One trial more than fits waits,
+        so that the autoscaler adds one machine after the other.
     """
 
     nodes: Callable[[], Sequence[Machines]]
@@ -108,7 +108,7 @@ class Capacity:
 
     @property
     def may_go(self) -> bool:
-        """Whether machines come and go by an autoscaler, which takes away those that are idle."""
+        """Whether an autoscaler adds machines, and removes idle ones."""
         return bool(self.coming) or self.grows
 
     def slots(self, share: Share) -> int:
@@ -116,7 +116,7 @@ class Capacity:
         return max(self.slots_now(share), self._slots(self.coming, share))
 
     def slots_now(self, share: Share) -> int:
-        """Return for how many of them there is room before an autoscaler has brought anything."""
+        """Return for how many of them there is room before an autoscaler has added a machine."""
         return self._slots(self.nodes(), share)
 
     def _slots(self, machines: Sequence[Machines], share: Share) -> int:
@@ -124,9 +124,9 @@ class Capacity:
         return min(room, self.most if self.most is not None else sys.maxsize)
 
     def has_room(self, running: Sequence[Share], share: Share) -> bool:
-        """Whether one more trial finds room beside those that run; the first one may always try.
+        """Whether there is room for one more trial beside the running ones. The first trial may always try.
 
-        It is judged by the sum over all machines, so that a trial may wait where shares leave gaps.
+        The rule adds up all machines. So a trial may wait in Ray if the free shares are on several of them.
         """
         if not running:
             return True

@@ -1,100 +1,39 @@
-"""When a trial is not worth going on with: rules over results at the same point. Knows no Ray.
+"""Early stopping: which trials are paused, resumed and stopped. Imports no Ray.
 
-Two rules, each for what it can tell. Within the first fold and at its end, successive halving over epochs
-(Jamieson and Talwalkar 2016, asynchronous and by promotion as in Li et al. 2020,
-https://arxiv.org/abs/1810.05934): coarse, and where most is saved. A trial that is not among the best at a
-rung *rests* there: other trials come first, and it is taken up again as soon as it is among the best after
-all. When no new trial is to begin, those that rest are taken up, the best first, down to a wider share; only
-what is left then is stopped. So greed decides the order, and the wider share what is lost. After each fold, a
-race on users: all trials are judged on the same users of the same folds, so that their per-user values can be
-compared in pairs with those of the incumbent, the best trial so far; thousands of pairs have a power that a
-few folds lack.
+Two rules work together. Successive halving over epochs acts within the first fold and at its end (Jamieson
+and Talwalkar 2016; asynchronous and by promotion as in Li et al. 2020, https://arxiv.org/abs/1810.05934). It
+is coarse, and it saves most of the compute. A trial that is not among the best at a rung is paused. Other
+trials run first, and the paused trial is resumed as soon as it is among the best. When no new trial may
+begin, the best paused trials are resumed, up to a wider share. Only the remaining ones are stopped. So `keep`
+decides what runs first, and `resume` decides what is discarded.
 
-The rules are pure functions. `Referee` holds what they compare with, and is fed in the order of events:
-by a search, or by a replay of recorded curves.
+After each fold, the race compares a trial with the incumbent, which is the best complete trial so far. Both
+were evaluated on the same users of the same folds, so their per-user values can be compared in pairs. A
+comparison of thousands of pairs has more power than one of a few folds.
+
+The rules are pure functions in `tuner.search.halving` and `tuner.search.race`. `EarlyStopping` holds the
+values that they compare. A search, or a replay of recorded curves, reports to it in the order of events.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tuner.config import Halving, Race
-from tuner.search.rung import Rung
-from tuner.trials.objective import Direction, is_better
+from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
+from tuner.search.race import race
+from tuner.trials.objective import Direction, best_value, is_better
 from tuner.trials.outcomes import Pause, Stop
-from tuner.trials.paired import paired_difference
 from tuner.trials.records import Users
 
-__all__ = ["Referee", "goes_on", "n_kept", "race", "rungs_for"]
-
-PerUser = NDArray[np.float32]
-
-
-def rungs_for(epochs: int) -> tuple[int, ...]:
-    """Return the epochs at which trials are compared by default: 1, 4, 16, ..., and the last one."""
-    powers = (4**power for power in range(max(epochs, 1).bit_length()))
-    return (*(power for power in powers if power < epochs), max(epochs, 1))
-
-
-def n_kept(share: float, n_trials: int) -> int:
-    """Return how many of so many trials a share is: ``max(1, ceil(share * n))``."""
-    return max(1, math.ceil(share * n_trials))
-
-
-def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1) -> bool:
-    """Whether a trial goes on from a rung: if it is among the best that have come there.
-
-    Parameters
-    ----------
-    place
-        Of the trial among those that have come there, in whatever state they are now, from 1.
-    n_trials
-        That have come there, with this one.
-    share
-        Of them that goes on; see `n_kept`.
-    grace
-        How many come before any is held up.
-    """
-    return n_trials < grace or place <= n_kept(share, n_trials)
-
-
-def race(
-    candidate: Mapping[int, PerUser], incumbent: Mapping[int, PerUser], rule: Race, direction: Direction
-) -> dict[str, float] | None:
-    """Whether to stop a trial that trails the incumbent on the same users of the folds that both have.
-
-    It stops if its difference to the incumbent is worse than zero by more than z standard errors; see
-    `tuner.trials.paired.paired_difference`.
-
-    Parameters
-    ----------
-    candidate, incumbent
-        Values of each fold, shape (n_users,).
-    rule
-        Its z.
-    direction
-        Of the objective.
-
-    Returns
-    -------
-    dict or None
-        The evidence if it is to stop: mean difference, and the interval of z standard errors around it.
-    """
-    found = paired_difference(candidate, incumbent)
-    if found is None or found.better(direction, rule.z) is not False:
-        return None
-    low, high = found.bounds(rule.z)
-    return {"difference": found.difference, "low": low, "high": high, "n_users": found.n_users}
+__all__ = ["EarlyStopping"]
 
 
 @dataclass
-class _Runner:
-    """What is known of one trial."""
+class _Results:
+    """The reports of one trial."""
 
     curve: dict[int, dict[int, float]] = field(default_factory=dict)  # fold -> epoch -> objective
     users: dict[int, Users] = field(default_factory=dict)  # by fold
@@ -102,10 +41,10 @@ class _Runner:
     def best(self, direction: Direction) -> float:
         """Return the best objective of the first fold so far."""
         values = self.curve[0].values()
-        return max(values) if direction == "maximize" else min(values)
+        return best_value(values, direction)
 
     def best_epoch(self, direction: Direction) -> int:
-        """Return the epoch with the best mean over the folds so far, of those evaluated in all."""
+        """Return the epoch with the best mean over the folds so far, of those evaluated in all folds."""
         common = sorted(set.intersection(*(set(epochs) for epochs in self.curve.values())))
         best = common[0]
         for epoch in common[1:]:
@@ -117,19 +56,21 @@ class _Runner:
         return math.fsum(by_epoch[epoch] for by_epoch in self.curve.values())
 
 
-class Referee:
-    """Tells of each result whether its trial goes on, rests or stops there; and which resting one is next.
+class EarlyStopping:
+    """Decides whether a trial continues, is paused or is stopped, and which paused trial is resumed.
+
+    It is the one place in memory that knows which trials are paused; others ask it.
 
     Parameters
     ----------
     halving, race_rule
-        The rules; None for one that is off.
+        Settings of the rules; None switches a rule off.
     epochs
-        Of a trial, for rungs that the study does not name.
+        Number of epochs of a trial, for rungs that the study does not name.
     n_folds
-        Of a trial; after the last there is nothing to stop.
+        Number of folds of a trial. After the last one there is no compute to save.
     direction
-        Of the objective.
+        Direction of the objective.
     """
 
     def __init__(
@@ -149,37 +90,50 @@ class Referee:
         self._epochs = epochs
         self._n_folds = n_folds
         self._direction = direction
-        self._runners: dict[int, _Runner] = {}
-        self._incumbent: tuple[int, float, int] | None = None  # number, objective, its epoch
+        self._results: dict[int, _Results] = {}
+        self._incumbent: tuple[int, float, int] | None = None  # number, objective, epoch of the objective
 
     @property
     def pauses_at(self) -> tuple[int, ...]:
-        """Epochs within the first fold at which a trial may come to rest; it may at its end as well."""
-        return tuple(epoch for epoch in self._rungs if epoch < self._epochs) if self._may_rest else ()
+        """Epochs within the first fold at which a trial may be paused. It may also be paused at its end."""
+        return tuple(epoch for epoch in self._rungs if epoch < self._epochs) if self._may_pause else ()
 
-    def begins(self, number: int) -> None:
-        """Forget what an earlier attempt at this trial reported."""
-        self._runners[number] = _Runner()
+    @property
+    def n_paused(self) -> int:
+        """Number of paused trials."""
+        return sum(rung.n_paused for rung in self._rungs.values())
+
+    @property
+    def paused(self) -> set[int]:
+        """Numbers of the paused trials."""
+        return {number for rung in self._rungs.values() for number in rung.paused}
+
+    def begin(self, number: int) -> None:
+        """Forget what an earlier attempt of a trial reported."""
+        self._results[number] = _Results()
         for rung in self._rungs.values():
             rung.forget(number)
 
     def evaluated(self, number: int, *, fold: int, epoch: int, value: float) -> Stop | Pause | None:
-        """Take an evaluation; tell whether the trial rests or stops at it.
+        """Record an evaluation; return whether the trial is to be paused or stopped at it.
 
-        What a trial that was resting reports again is known, and not judged again.
+        A resumed trial may report an evaluation a second time. It is not judged there again.
         """
-        runner = self._runners.setdefault(number, _Runner())
-        before = max(runner.curve.get(fold, {}), default=0)
-        runner.curve.setdefault(fold, {})[epoch] = value
-        rung = self._come(number, fold, before, epoch)
+        results = self._results.setdefault(number, _Results())
+        before = max(results.curve.get(fold, {}), default=0)
+        results.curve.setdefault(fold, {})[epoch] = value
+        rung = self._reach(number, fold, before, epoch)
         if rung is None or self._goes_on(number, rung):
             return None
-        if self._may_rest:
+        return self._pause_or_stop(number, rung, fold, epoch)
+
+    def _pause_or_stop(self, number: int, rung: Rung, fold: int, epoch: int) -> Stop | Pause:
+        if self._may_pause:
             return Pause(fold, epoch, rung.epoch)
         return Stop("halving", fold, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
 
     @property
-    def _may_rest(self) -> bool:
+    def _may_pause(self) -> bool:
         return self._halving is not None and self._halving.resume is not None
 
     @property
@@ -199,90 +153,91 @@ class Referee:
             "rung": rung.epoch,
         }
 
-    def _come(self, number: int, fold: int, before: int, epoch: int) -> Rung | None:
-        """Note the rungs that a trial has come to; return the last one, if it is to be judged there.
+    def _reach(self, number: int, fold: int, before: int, epoch: int) -> Rung | None:
+        """Enter a trial at the rungs that it has reached; return the last one, if it is to be judged there.
 
-        A trial whose patience ended the first fold's training counts at the rungs after it.
+        A trial whose first fold ended before a rung, by its patience, is entered at that rung too.
         """
-        runner = self._runners[number]
+        results = self._results[number]
         if fold:
-            late = [r for r in self._within_fold if number not in r and runner.curve.get(0)]
-            passed = [r for r in late if r.epoch > max(runner.curve[0])]
+            late = [r for r in self._within_fold if number not in r and results.curve.get(0)]
+            passed = [r for r in late if r.epoch > max(results.curve[0])]
         else:
             passed = [rung for rung in self._within_fold if before < rung.epoch <= epoch]
         for rung in passed:
-            rung.come(number, runner.best(self._direction))
+            rung.reach(number, results.best(self._direction))
         return passed[-1] if passed and not fold else None
 
-    def pauses(self, number: int, rung: int) -> bool:
-        """Let a trial rest at a rung; tell whether it may, which an earlier run may have seen otherwise."""
-        if not self._may_rest or rung not in self._rungs or number not in self._rungs[rung]:
+    def pause(self, number: int, rung: int) -> bool:
+        """Mark a trial as paused at a rung; return False if the rules do not allow it.
+
+        An earlier run of the study may have paused it by other rules.
+        """
+        if not self._may_pause or rung not in self._rungs or number not in self._rungs[rung]:
             return False
         self._rungs[rung].pause(number)
         return True
 
-    def promoted(self) -> int | None:
-        """Return a resting trial that is among the best by now, and let it rest no longer; None: none is.
+    def promote(self) -> int | None:
+        """Choose a paused trial that is among the best by now, and unmark it; None if there is none.
 
-        Of several the one at the latest rung, and there the best.
+        If there are several, it is the best one at the latest rung.
         """
         for rung in reversed(self._rungs.values()):
             best = rung.best_paused
             if best is not None and self._goes_on(best, rung):
-                rung.wake(best)
+                rung.resume(best)
                 return best
         return None
 
-    def last_chance(self) -> int | None:
-        """Return the resting trial that goes on when no new one is to begin; None: none does any more.
+    def resume_best(self) -> int | None:
+        """Choose the paused trial that continues when no new one may begin, and unmark it; None if none does.
 
-        The one with the best place for the number of trials at its rung, within the share `resume`.
+        It is the one with the best place relative to the number of trials at its rung, within the share
+        `resume`.
         """
         best: tuple[float, int, int] | None = None
         for rung in self._rungs.values():
             number = rung.best_paused
-            if number is not None and rung.place(number) <= self._kept_last(rung):
+            if number is not None and rung.place(number) <= self._n_resumed(rung):
                 best = min(best or (1.0, 0, 0), (rung.place(number) / len(rung), -rung.epoch, number))
         if best is None or not best[1]:
             return None
-        self._rungs[-best[1]].wake(best[2])
+        self._rungs[-best[1]].resume(best[2])
         return best[2]
 
-    def dismissed(self) -> list[tuple[int, Stop]]:
-        """Return all trials that rest, which are to be stopped, with the evidence; none rests any more."""
+    def stop_paused(self) -> list[tuple[int, Stop]]:
+        """Unmark all paused trials, because the search ends; return each with the evidence against it."""
         stopped = []
         for rung in self._rungs.values():
             for number in rung.paused:
-                evidence = self._evidence(number, rung, self._kept_last(rung))
-                stopped.append((number, Stop("halving", 0, max(self._runners[number].curve[0]), evidence)))
-                rung.wake(number)
+                evidence = self._evidence(number, rung, self._n_resumed(rung))
+                stopped.append((number, Stop("halving", 0, max(self._results[number].curve[0]), evidence)))
+                rung.resume(number)
         return stopped
 
-    def _kept_last(self, rung: Rung) -> int:
+    def _n_resumed(self, rung: Rung) -> int:
         resume = 0.0 if self._halving is None or self._halving.resume is None else self._halving.resume
         return n_kept(resume, len(rung))
 
     def fold_ended(self, number: int, users: Users) -> Stop | Pause | None:
-        """Take the per-user values of a fold; tell whether the trial rests or stops after it."""
-        runner = self._runners.setdefault(number, _Runner())
-        known = users.fold in runner.users
-        runner.users[users.fold] = users
+        """Record the per-user values of a fold; return whether to pause or stop the trial after it."""
+        results = self._results.setdefault(number, _Results())
+        known = users.fold in results.users
+        results.users[users.fold] = users
         if known or users.fold + 1 >= self._n_folds:
             return None
         lost = self._lost_race(number, users)
         rung = self._end_of_first_fold(number) if users.fold == 0 else None
         if lost is not None or rung is None or self._goes_on(number, rung):
             return lost
-        epoch = max(users.epochs)
-        if self._may_rest:
-            return Pause(0, epoch, rung.epoch)
-        return Stop("halving", 0, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
+        return self._pause_or_stop(number, rung, 0, max(users.epochs))
 
     def _end_of_first_fold(self, number: int) -> Rung | None:
-        """Note that a trial has come to the first fold's end; return the rung there, None if it is none."""
+        """Enter a trial at the rung at the end of the first fold; return that rung, None if there is none."""
         rung = self._rungs.get(self._epochs)
-        if rung is not None and self._runners[number].curve.get(0):
-            rung.come(number, self._runners[number].best(self._direction))
+        if rung is not None and self._results[number].curve.get(0):
+            rung.reach(number, self._results[number].best(self._direction))
             return rung
         return None
 
@@ -290,13 +245,13 @@ class Referee:
         """Compare a trial with the incumbent, over all folds so far."""
         if self._race is None or self._incumbent is None:
             return None
-        runner = self._runners[number]
+        results = self._results[number]
         best, _, best_epoch = self._incumbent
-        against = self._runners[best].users
+        against = self._results[best].users
         if best == number or not against:
             return None
-        epoch = runner.best_epoch(self._direction)
-        mine = {fold: values.at(epoch) for fold, values in runner.users.items()}
+        epoch = results.best_epoch(self._direction)
+        mine = {fold: values.at(epoch) for fold, values in results.users.items()}
         theirs = {fold: values.at(best_epoch) for fold, values in against.items()}
         evidence = race(mine, theirs, self._race, self._direction)
         if evidence is None:
@@ -304,15 +259,15 @@ class Referee:
         return Stop("race", users.fold, max(users.epochs), evidence | {"incumbent": best})
 
     def completed(self, number: int, *, value: float, epoch: int) -> None:
-        """Take a complete trial: it is the incumbent if it is the best one so far."""
+        """Record a complete trial. It is the incumbent if it is the best one so far."""
         if self._incumbent is None or is_better(value, self._incumbent[1], self._direction):
             self._incumbent = (number, value, epoch)
 
     def remember(self, number: int, curve: Iterable[tuple[int, int, float]], users: Iterable[Users]) -> None:
-        """Take all that an earlier run of the study recorded of a trial: (fold, epoch, objective), users."""
+        """Record all that an earlier run of the study stored of a trial: (fold, epoch, objective), users."""
         for fold, epoch, value in curve:
             self.evaluated(number, fold=fold, epoch=epoch, value=value)
-        runner = self._runners.setdefault(number, _Runner())
-        runner.users.update({one.fold: one for one in users})
-        if 0 in runner.users:
+        results = self._results.setdefault(number, _Results())
+        results.users.update({one.fold: one for one in users})
+        if 0 in results.users:
             self._end_of_first_fold(number)

@@ -1,4 +1,4 @@
-"""Which trials have the machine to themselves: those that ran out of memory, and those that are as large."""
+"""Which trials have the machine to themselves: those that ran out of memory, and any as large as these."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["LargeTrials"]
 
 
 class LargeTrials:
-    """Remembers what ran out of memory, by model class the one of least work.
+    """Remembers the smallest trial of each model class that ran out of memory.
 
     Parameters
     ----------
     work_of
-        From full params to what they take, None where that is not known.
+        Function from full params to the work and memory of a trial, None if they are not known.
     """
 
     def __init__(self, work_of: Callable[[Mapping[str, Value]], Work | None]) -> None:
@@ -26,7 +26,7 @@ class LargeTrials:
         self._least: dict[str, float] = {}
 
     def recall(self, records: Iterable[TrialRecord]) -> None:
-        """Remember the trials of earlier runs that ended for want of memory."""
+        """Remember the trials of earlier runs that failed because memory was not enough."""
         for record in records:
             if record.failure is not None and record.failure.kind == OUT_OF_MEMORY:
                 self.ran_out(record.params)
@@ -38,11 +38,11 @@ class LargeTrials:
             self._least[work.cls] = min(work.amount, self._least.get(work.cls, work.amount))
 
     def holds(self, params: Mapping[str, Value]) -> bool:
-        """Whether a trial takes as much work as one of its class that ran out of memory, or more."""
+        """Whether a trial is at least as large as one of its class that ran out of memory."""
         work = self._work_of(params)
         return work is not None and work.amount >= self._least.get(work.cls, float("inf"))
 
     def estimate(self, params: Mapping[str, Value]) -> int | None:
-        """Return roughly the bytes that a trial's tensors take, None where that is not known."""
+        """Return an estimate of the bytes of a trial's tensors, None if it is not known."""
         work = self._work_of(params)
         return None if work is None else work.memory

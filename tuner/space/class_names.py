@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tuner.errors import did_you_mean
 
-__all__ = ["RECTOOLS_TYPES", "class_path", "resolve_name", "short_name"]
+__all__ = ["class_path", "resolve_name", "short_name"]
 
 _NN = "rectools.models.nn"
 _TRANSFORMERS = f"{_NN}.transformers"

@@ -13,7 +13,7 @@ from tuner.space.ranges import Float, Int
 from tuner.space.space import Space
 from tuner.space.values import Value
 
-__all__ = ["draw_tree", "estimate_size", "sample"]
+__all__ = ["draw_tree", "sample"]
 
 #: Number of values that a real number counts for in the size of a space.
 FLOAT_STEPS = 10

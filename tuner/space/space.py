@@ -27,14 +27,14 @@ from optuna.distributions import (
 from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.domains import Choice, Domain, Source, as_domain
 from tuner.space.narrow import apply_change, reachable
-from tuner.space.parameters import Parameter, flatten
+from tuner.space.parameters import flatten
 from tuner.space.validation import structure_problems
 from tuner.space.values import Value, plain_value, same
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-__all__ = ["Parameter", "Space"]
+__all__ = ["Space"]
 
 
 Flat = dict[str, Value]

@@ -23,6 +23,7 @@ baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `s
 
 from __future__ import annotations
 
+from tuner.store.asked import Asked
 from tuner.store.location import (
     hold_study,
     report_lost_store,
@@ -33,7 +34,7 @@ from tuner.store.location import (
 from tuner.store.open import open_store
 from tuner.store.read import check_exists, read_points, read_records
 from tuner.store.shared_view import News
-from tuner.store.study_store import Asked, StudyStore
+from tuner.store.study_store import StudyStore
 
 __all__ = [
     "Asked",

@@ -21,7 +21,7 @@ from tuner.artifacts import layout
 from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 
@@ -136,7 +136,7 @@ class FittedModelRetention:
     def _note(self, number: int, summary: Summary) -> None:
         if not summary.epochs_run:  # its models are not saved
             return
-        worse = -summary.mean if self.direction == "maximize" else summary.mean
+        worse = sort_key(summary.mean, self.direction)
         self._ended[number] = (bool(broken(self.constraints, summary)), worse, number)
 
     def _best(self) -> set[int]:

@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.artifacts.layout import JOURNAL, journal_lock
 from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
-from tuner.trials.schema import EVALUATION_KEY
+from tuner.trials.schema import evaluation_prefix
 
 __all__ = ["JournalStudy", "batched_writes", "open_journal", "read_journal"]
 
@@ -42,7 +42,7 @@ _TRIAL_PARAM = 5
 _SKIPPED = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
 _PARAM_LINE = b'{"op_code":%d,' % _TRIAL_PARAM
 #: Text that occurs in lines with an evaluation, and in no other line.
-_EVALUATION = f'"user_attr":{{"{EVALUATION_KEY}'.encode()
+_EVALUATION = f'"user_attr":{{"{evaluation_prefix()}'.encode()
 
 
 class _Backend(JournalFileBackend):

@@ -17,11 +17,11 @@ from tuner.store.database import open_database
 from tuner.store.journal import open_journal
 from tuner.store.location import check_place
 from tuner.store.locking.drivers import Hold
-from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.store.study_store import StudyStore
 from tuner.trials.objective import Direction
-from tuner.trials.schema import FACTS, VERSIONS
+from tuner.trials.package_versions import versions
+from tuner.trials.schema import DRIVER, FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import further_objectives
 
@@ -67,8 +67,7 @@ def open_store(
     Raises
     ------
     StoreError
-        If the study in the folder has other facts (the message names each difference) or another storage, or
-        if the storage cannot be used.
+        If the study in the folder has other facts or another storage, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = _open_storage(folder, storage, hold)
@@ -94,7 +93,7 @@ def _sampler_seed(study: optuna.Study, seed: int, hold: Hold | None) -> int:
     """Return a seed for the next trials of a study."""
     done = len(study.get_trials(deepcopy=False))
     # With the same seed, all drivers that share a study would suggest the same points.
-    own: dict[str, Value] = {"driver": hold.driver.id} if hold is not None and hold.shared else {}
+    own: dict[str, Value] = {DRIVER: hold.driver.id} if hold is not None and hold.shared else {}
     return fold_seed(seed, own, done)
 
 

@@ -15,7 +15,7 @@ from tuner.errors import Problem, StoreError
 from tuner.store.database import open_database
 from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
-from tuner.trials.schema import record_of
+from tuner.trials.schema import DESCRIPTION, FACTS, VERSIONS, record_of
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["check_exists", "read_points", "read_records"]
@@ -87,14 +87,19 @@ def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
     return _stored(study.name, study.directions[0], study.attributes, records)
 
 
+#: Attributes for which `StoredStudy` has a field of its own.
+_OWN_FIELDS = {FACTS, VERSIONS, DESCRIPTION}
+
+
 def _stored(
     name: str, direction: int, attributes: Mapping[str, Any], records: list[TrialRecord]
 ) -> StoredStudy:
     return StoredStudy(
         name=name,
         direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
-        facts=attributes.get("facts", {}),
-        versions=attributes.get("versions", {}),
+        facts=attributes.get(FACTS, {}),
+        versions=attributes.get(VERSIONS, {}),
         records=records,
-        attributes={key: value for key, value in attributes.items() if key not in {"facts", "versions"}},
+        description=attributes.get(DESCRIPTION, {}),
+        attributes={key: value for key, value in attributes.items() if key not in _OWN_FIELDS},
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.store.locking.drivers import Hold
 from tuner.trials.outcomes import Usage
-from tuner.trials.schema import DRIVER, USAGE_KEY, is_trial, record_of
+from tuner.trials.schema import ATTEMPTS, DRIVER, NAME, is_trial, record_of, usage_key
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["News", "news_of", "searched", "waiting", "without_driver"]
@@ -84,13 +85,13 @@ def waiting(trials: Iterable[FrozenTrial]) -> int:
 
 def searched(trials: Iterable[FrozenTrial]) -> int:
     """Return the number of trials that the sampler has chosen, in any state."""
-    return sum("name" not in trial.user_attrs and is_trial(trial) for trial in trials)
+    return sum(NAME not in trial.user_attrs and is_trial(trial) for trial in trials)
 
 
 def _without_attempt(trial: FrozenTrial) -> TrialRecord:
     """Return a trial's record without the resource usage of its last attempt."""
-    attributes: Mapping[str, object] = trial.user_attrs
-    last = attributes.get(f"{USAGE_KEY}{attributes.get('attempts', 0)}")
+    attributes: Mapping[str, Any] = trial.user_attrs
+    last = attributes.get(usage_key(attributes.get(ATTEMPTS, 0)))
     record = record_of(trial)
     if not isinstance(last, Mapping):
         return record

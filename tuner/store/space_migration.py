@@ -36,7 +36,7 @@ from tuner.errors import TrialError
 from tuner.space import Int, Space, Value, short_name
 from tuner.store.database import open_database
 from tuner.store.journal import open_journal
-from tuner.trials.schema import is_trial, params_of
+from tuner.trials.schema import FACTS, is_trial, params_of
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -88,7 +88,7 @@ class Growth:
             Facts of the study with the new space; see `open_store`.
         """
         before = old.get_trials(deepcopy=False)
-        changes = ", ".join(_changes(old.user_attrs["facts"], facts, before, self.space))
+        changes = ", ".join(_changes(old.user_attrs[FACTS], facts, before, self.space))
         after = [self._moved(trial) for trial in before]
         if self.storage is None:
             new, backup = _replace_journal(old, self.folder, facts, after)
@@ -179,7 +179,7 @@ def _copy(
 ) -> None:
     """Make a study with the attributes of another one, but with other facts and these trials."""
     new = optuna.create_study(storage=storage, study_name=name, directions=old.directions)
-    for key, value in {**old.user_attrs, "facts": dict(facts)}.items():
+    for key, value in {**old.user_attrs, FACTS: dict(facts)}.items():
         new.set_user_attr(key, value)
     new.add_trials(trials)
 

@@ -3,76 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 import optuna
-from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.sampling.samplers import exhaustive_sampler
 from tuner.space import Space, Value
+from tuner.store.asked import Asked
 from tuner.store.journal import batched_writes
+from tuner.store.known_points import KnownPoints
 from tuner.store.locking.drivers import Hold
 from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
 from tuner.trials.constraints import Constraint, quantities
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.schema import (
-    ATTEMPT_KEY,
+    ATTEMPTS,
+    DESCRIPTION,
     DRIVER,
-    EVALUATION_KEY,
+    FACTS,
+    FAILURE,
     INFEASIBLE,
+    LOG,
+    NAME,
+    PARAMS,
     PAUSE_KEY,
-    REPEATS,
-    USAGE_KEY,
+    SECONDS,
+    SEEDS,
+    STOP,
+    SUMMARY,
     WARM,
-    is_trial,
+    attempt_key,
+    evaluation_key,
     params_of,
     record_of,
+    usage_key,
 )
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord, further_objectives
 
-__all__ = ["Asked", "StudyStore"]
+__all__ = ["StudyStore"]
 
 Refuse = Callable[[Mapping[str, Value]], "str | None"]
 Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 #: Largest number of refused points in a row. After so many, nearly the whole space must be infeasible.
 MOST_REFUSED = 200
-#: Number of known points in a row after which another sampler is used, and number of further known points in
-#: a row after which an infinite space counts as tried.
-MOST_REPEATED, MOST_DRAWN = 10, 100
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to run: a new one, or an interrupted or paused one that continues.
-
-    Attributes
-    ----------
-    number
-        Trial number.
-    params
-        Flat params.
-    name
-        Name of a baseline, None for a trial of the sampler.
-    seeds
-        Seeds, one for each fold.
-    queued
-        Whether the trial comes from the queue: a baseline, or a hint of an earlier study.
-    """
-
-    number: int
-    params: dict[str, Value]
-    name: str | None
-    seeds: tuple[int, ...]
-    queued: bool = field(default=False, compare=False)
 
 
 _Args = ParamSpec("_Args")
@@ -114,25 +95,24 @@ class StudyStore:
         self.shared = hold is not None and hold.shared
         self._hold = hold
         self._seed = seed
-        facts = study.user_attrs.get("facts", {})
+        facts = study.user_attrs.get(FACTS, {})
         self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
-        self._known: dict[str, int] = {}
-        self._keyed: set[int] = set()
+        self._known = KnownPoints(study, seed)
         trials = study.get_trials(deepcopy=False)
-        self._note_points(trials)
+        self._known.learn(trials)
         self._ended = {t.number: record_of(t) for t in trials if t.state.is_finished()} if self.shared else {}
 
     def add_baselines(
         self, baselines: Sequence[tuple[str, dict[str, Value], dict[str, Value] | None]]
     ) -> None:
         """Queue the baselines (name, params, point in the space or None) that are not in the store yet."""
-        known = {trial.user_attrs.get("name") for trial in self.study.get_trials(deepcopy=False)}
+        known = {trial.user_attrs.get(NAME) for trial in self.study.get_trials(deepcopy=False)}
         for name, params, point in baselines:
             if name not in known:
-                self.study.enqueue_trial(point or {}, user_attrs={"name": name, "params": params})
+                self.study.enqueue_trial(point or {}, user_attrs={NAME: name, PARAMS: params})
 
     def add_result(
         self, point: Mapping[str, Value], space: Space, summary: Summary, *, origin: Mapping[str, object]
@@ -143,7 +123,7 @@ class StudyStore:
                 values=self._values(summary),
                 params=dict(point),
                 distributions=space.distributions(point),
-                user_attrs={"params": space.decode(point), WARM: dict(origin)},
+                user_attrs={PARAMS: space.decode(point), WARM: dict(origin)},
                 constraints=self._excesses(summary),
             )
         )
@@ -173,16 +153,8 @@ class StudyStore:
         """Return the state of a shared study; see `tuner.store.shared_view.news_of`."""
         assert self._hold is not None, "only a driver that shares a study asks for news"
         trials = self.study.get_trials(deepcopy=False)
-        self._note_points(trials)
+        self._known.learn(trials)
         return news_of(trials, self._hold, here, self._ended)
-
-    def _note_points(self, trials: Iterable[FrozenTrial]) -> None:
-        """Record the points of trials, so that no point is tried twice."""
-        for trial in trials:
-            if trial.number not in self._keyed and trial.params:
-                self._keyed.add(trial.number)
-                if is_trial(trial):
-                    self._known[_key(trial)] = trial.number
 
     def n_waiting(self) -> int:
         """Return the number of queued trials: baselines, and hints of earlier studies."""
@@ -197,8 +169,8 @@ class StudyStore:
         """Begin the next trial: the next queued one, or a point that no trial had.
 
         If the sampler suggests a point that was tried before, the known result is reported to it as a
-        duplicate, and the sampler suggests another point. After `MOST_REPEATED` duplicates in a row, another
-        sampler that finds new points is used.
+        duplicate, and the sampler suggests another point. After many duplicates in a row, another sampler
+        that finds new points is used.
 
         Parameters
         ----------
@@ -224,15 +196,15 @@ class StudyStore:
         """
         reason, n_refused, n_repeated = None, 0, 0
         while n_refused < MOST_REFUSED:
-            with self._sampler(space, n_repeated):
+            with self._known.sampler(space, n_repeated):
                 trial = self.study.ask()
-                params = None if "params" in trial.user_attrs else finish(self._suggest(space, trial))
+                params = None if PARAMS in trial.user_attrs else finish(self._suggest(space, trial))
             if params is not None:  # not queued: the sampler suggested the point
-                known = self._known.get(_key(trial))
+                known = self._known.number_of(trial)
                 if known is not None:
-                    self._repeat(trial, params, known)
+                    self._known.repeat(trial, params, known)
                     n_repeated += 1
-                    if n_repeated > MOST_REPEATED + (0 if space.is_finite else MOST_DRAWN):
+                    if self._known.all_tried(space, n_repeated):
                         return None
                     continue
                 reason = refuse(params)
@@ -244,44 +216,22 @@ class StudyStore:
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
 
-    @contextmanager
-    def _sampler(self, space: Space, n_repeated: int) -> Iterator[None]:
-        """Replace the study's sampler in this context after `MOST_REPEATED` known points in a row."""
-        own = self.study.sampler
-        if n_repeated >= MOST_REPEATED:
-            seed = fold_seed(self._seed, {}, len(self._known) + n_repeated)
-            self.study.sampler = exhaustive_sampler(seed) if space.is_finite else RandomSampler(seed=seed)
-        try:
-            yield
-        finally:
-            self.study.sampler = own
-
-    def _repeat(self, trial: Trial, params: Mapping[str, Value], known: int) -> None:
-        """Report a duplicate with the known result, so that the sampler learns that it was tried."""
-        trial.set_user_attr("params", dict(params))
-        trial.set_user_attr(REPEATS, known)
-        before = self.study.get_trials(deepcopy=False)[known]
-        if before.state == TrialState.COMPLETE:
-            for key, value in before.constraints.items():
-                trial.set_constraint(key, value)
-            self.study.tell(trial, before.values)
-        else:
-            self.study.tell(trial, state=TrialState.FAIL)
-
     def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
-        trial.set_user_attr("params", dict(params))
-        trial.set_user_attr("failure", asdict(Failure(reason, INFEASIBLE)))
+        trial.set_user_attr(PARAMS, dict(params))
+        trial.set_user_attr(FAILURE, asdict(Failure(reason, INFEASIBLE)))
         self.study.tell(trial, state=TrialState.FAIL)
-        self._known[_key(trial)] = trial.number
+        self._known.add(trial)
 
     @_batched
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin the next attempt of an interrupted or paused trial, with the same params and seeds."""
         trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)  # noqa: SLF001  # Optuna has no public way to resume a running trial
         asked = self._begin(Trial(self.study, trial_id), space, n_folds, finish)
-        if self._frozen(number).user_attrs.get(PAUSE_KEY):
-            self._note(number, **{PAUSE_KEY: None})
-        return asked
+        paused = self._frozen(number).user_attrs.get(PAUSE_KEY)
+        if not paused:
+            return asked
+        self._note(number, {PAUSE_KEY: None})
+        return replace(asked, pause=Pause(**paused))
 
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
@@ -292,22 +242,22 @@ class StudyStore:
         params = params_of(attributes)
         if not params:
             params = finish(self._suggest(space, trial))
-            trial.set_user_attr("params", params)
-        elif "seeds" not in attributes:
+            trial.set_user_attr(PARAMS, params)
+        elif SEEDS not in attributes:
             if self._frozen(trial.number).system_attrs.get("fixed_params"):
                 self._suggest(space, trial)  # lets the sampler learn from a baseline in the space
             params = finish(params)
-            trial.set_user_attr("params", params)
+            trial.set_user_attr(PARAMS, params)
         if trial.params:
-            self._known[_key(trial)] = trial.number
-        seeds = attributes.get("seeds")
+            self._known.add(trial)
+        seeds = attributes.get(SEEDS)
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
-            trial.set_user_attr("seeds", seeds)
-        attempts = attributes.get("attempts", 0) + 1
-        trial.set_user_attr("attempts", attempts)
+            trial.set_user_attr(SEEDS, seeds)
+        attempts = attributes.get(ATTEMPTS, 0) + 1
+        trial.set_user_attr(ATTEMPTS, attempts)
         self._attempts[trial.number] = attempts
-        return Asked(trial.number, params, attributes.get("name"), tuple(seeds))
+        return Asked(trial.number, params, attributes.get(NAME), tuple(seeds))
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
         try:
@@ -319,7 +269,7 @@ class StudyStore:
 
     def attempts(self, number: int) -> int:
         """Return the number of attempts of a trial."""
-        return int(self._frozen(number).user_attrs.get("attempts", 0))
+        return int(self._frozen(number).user_attrs.get(ATTEMPTS, 0))
 
     @_batched
     def report(self, number: int, evaluation: Evaluation, objective: str, epochs: int) -> None:
@@ -328,7 +278,7 @@ class StudyStore:
         If a later attempt writes it again, it replaces the old one.
         """
         storage, trial_id = self.study._storage, self._ids[number]  # noqa: SLF001  # one write each, without reading the trial
-        key = f"{EVALUATION_KEY}{evaluation.fold}:{evaluation.epoch}"
+        key = evaluation_key(evaluation.fold, evaluation.epoch)
         storage.set_trial_user_attr(trial_id, key, evaluation.to_plain())
         step = evaluation.fold * (epochs + 1) + evaluation.epoch
         # Optuna has no intermediate values with several objectives, and TPE fails on a stopped trial with
@@ -338,29 +288,29 @@ class StudyStore:
 
     def describe(self, description: Mapping[str, object]) -> None:
         """Write the description of the study's data and folds, for people. It replaces the earlier one."""
-        if self.study.user_attrs.get("description") != json.loads(json.dumps(description)):
-            self.study.set_user_attr("description", dict(description))
+        if self.study.user_attrs.get(DESCRIPTION) != json.loads(json.dumps(description)):
+            self.study.set_user_attr(DESCRIPTION, dict(description))
 
     def note_usage(self, number: int, usage: Usage) -> None:
         """Write the resource usage of a running trial's current attempt so far.
 
         It replaces the earlier one.
         """
-        self._note(number, **{f"{USAGE_KEY}{self._attempts[number]}": asdict(usage)})
+        self._note(number, {usage_key(self._attempts[number]): asdict(usage)})
 
     def note_attempt(self, number: int, attempt: Attempt) -> None:
         """Write where the current attempt of a running trial runs, or how it ended."""
-        self._note(number, **{f"{ATTEMPT_KEY}{self._attempts[number]}": asdict(attempt)})
+        self._note(number, {attempt_key(self._attempts[number]): asdict(attempt)})
 
     @_batched
     def pause(self, number: int, pause: Pause) -> None:
         """Write that a running trial is paused. It stays paused until its next attempt or its end."""
-        self._note(number, **{PAUSE_KEY: asdict(pause)})
+        self._note(number, {PAUSE_KEY: asdict(pause)})
 
     @_batched
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:
         """Write the end of a trial that made all planned evaluations."""
-        self._note(number, seconds=round(seconds, 3), log=log, summary=summary.to_plain())
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, SUMMARY: summary.to_plain()})
         known = self._frozen(number).constraints if self._constraints else {}
         for key, excess in self._excesses(summary).items():
             if key not in known:  # a driver that was killed at this point may have written some already
@@ -379,16 +329,16 @@ class StudyStore:
     @_batched
     def fail(self, number: int, *, failure: Failure, seconds: float, log: str) -> None:
         """Write the end of a trial that failed."""
-        self._note(number, seconds=round(seconds, 3), log=log, failure=asdict(failure))
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, FAILURE: asdict(failure)})
         self.study.tell(number, state=TrialState.FAIL)
 
     @_batched
     def prune(self, number: int, *, stop: Stop, seconds: float, log: str) -> None:
         """Write the end of a trial that was stopped early. It keeps its learning curves."""
-        self._note(number, seconds=round(seconds, 3), log=log, stop=stop.to_plain())
+        self._note(number, {SECONDS: round(seconds, 3), LOG: log, STOP: stop.to_plain()})
         self.study.tell(number, state=TrialState.PRUNED)
 
-    def _note(self, number: int, **attributes: object) -> None:
+    def _note(self, number: int, attributes: Mapping[str, object]) -> None:
         for key, value in attributes.items():
             self.study._storage.set_trial_user_attr(self._ids[number], key, value)  # noqa: SLF001  # as in `report`
 
@@ -399,15 +349,10 @@ class StudyStore:
         """Return whether further trials can gain only noise; see `tuner.sampling.terminator`."""
         from tuner.sampling.terminator import is_settled  # noqa: PLC0415  # torch
 
-        objective = str(self.study.user_attrs["facts"]["objective"])
+        objective = str(self.study.user_attrs[FACTS]["objective"])
         trials = self.study.get_trials(deepcopy=False)
         return is_settled(trials, objective, self.study.direction, self._seed)
 
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials by number."""
         return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
-
-
-def _key(trial: Trial | FrozenTrial) -> str:
-    """Return the point of a trial as text, to look it up."""
-    return json.dumps(trial.params, sort_keys=True)

@@ -9,14 +9,35 @@ from typing import Literal
 
 from tuner.trials.records import Evaluation, Summary
 
-__all__ = ["Direction", "is_better", "summarise"]
+__all__ = ["Direction", "best_value", "is_better", "more_is_better", "sort_key", "summarise"]
 
 Direction = Literal["maximize", "minimize"]
 
 
 def is_better(value: float, other: float, direction: Direction) -> bool:
     """Whether `value` is strictly better than `other`."""
-    return value > other if direction == "maximize" else value < other
+    return sort_key(value, direction) < sort_key(other, direction)
+
+
+def sort_key(value: float, direction: Direction) -> float:
+    """Return a key by which better values sort first: a loss. The key of the key is the value again."""
+    return -value if more_is_better(direction) else value
+
+
+def best_value(values: Iterable[float], direction: Direction) -> float:
+    """Return the best of some values.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    return min(values, key=lambda value: sort_key(value, direction))
+
+
+def more_is_better(direction: Direction) -> bool:
+    """Whether a greater value is a better one. No other module may compare with a direction's name."""
+    return direction == "maximize"
 
 
 def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Direction) -> Summary:

@@ -146,7 +146,7 @@ class Stop:
         if self.rule == "halving":
             return (
                 f"{seen['value']:.4f} is place {seen['place']:.0f} of {seen['n_trials']:.0f} trials at epoch "
-                f"{seen['rung']:.0f}, of which the best {seen['kept']:.0f} go on"
+                f"{seen['rung']:.0f}, of which the best {seen['kept']:.0f} continue"
             )
         return (
             f"{seen['difference']:+.4f} against trial {seen['incumbent']:.0f} on the same "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.trials.objective import Direction
+from tuner.trials.objective import Direction, sort_key
 
 __all__ = ["fronts"]
 
@@ -28,8 +28,7 @@ def fronts(points: Sequence[Sequence[float]], directions: Sequence[Direction]) -
     list of int
         Shape (n_points,).
     """
-    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
-    losses = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
+    losses = [tuple(map(sort_key, point, directions)) for point in points]
     found = [0] * len(losses)
     members: list[list[tuple[float, ...]]] = []
     # In this order no point dominates an earlier one, so a point never leaves the front it was put into.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -119,6 +119,11 @@ class Summary:
     precision: str = "float32"
     recommend_seconds: float | None = None
 
+    @property
+    def unpadded(self) -> bool:
+        """Whether its fits went without padding."""
+        return is_unpadded(self.fast_paths)
+
     def to_plain(self) -> dict[str, Any]:
         """Return the record as JSON types."""
         folds = [dict(fold) for fold in self.folds]
@@ -129,6 +134,11 @@ class Summary:
         """Read a record that `to_plain` returned."""
         fast_paths = tuple(plain.get("fast_paths", ()))
         return cls(**{**plain, "folds": tuple(plain["folds"]), "fast_paths": fast_paths})
+
+
+def is_unpadded(fast_paths: Iterable[str]) -> bool:
+    """Whether a fit by these paths went without padding, whose random numbers are not RecTools'."""
+    return "unpadded encoder" in fast_paths
 
 
 @dataclass(frozen=True)

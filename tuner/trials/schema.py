@@ -19,10 +19,8 @@ from tuner.trials.stored import TrialRecord
 
 __all__ = [
     "ATTEMPTS",
-    "ATTEMPT_KEY",
     "DESCRIPTION",
     "DRIVER",
-    "EVALUATION_KEY",
     "FACTS",
     "FAILURE",
     "HINT",
@@ -36,13 +34,21 @@ __all__ = [
     "SEEDS",
     "STOP",
     "SUMMARY",
-    "USAGE_KEY",
     "VERSIONS",
     "WARM",
+    "attempt_key",
+    "evaluation_key",
+    "evaluation_prefix",
+    "holdout_fit_key",
+    "holdout_look_key",
+    "holdout_looks",
     "is_trial",
+    "judgement_key",
+    "judgements",
     "params_of",
     "record_of",
     "status_of",
+    "usage_key",
 ]
 
 # Attributes of a trial.
@@ -61,16 +67,14 @@ PAUSE_KEY = "resting"
 REPEATS = "repeats"
 #: Origin (folder and trial) of an imported result, and of a hint that a warm start queued.
 WARM, HINT = "warm", "hint"
-#: Prefix of an evaluation's key; fold and epoch follow.
-EVALUATION_KEY = "evaluation:"
-#: Prefix of the key of an attempt's resource usage; the attempt's number follows.
-USAGE_KEY = "held:"
-#: Prefix of the key of an `Attempt`; the attempt's number follows.
-ATTEMPT_KEY = "attempt:"
+# First parts of keys; the functions below add the rest.
+_EVALUATION, _USAGE, _ATTEMPT = "evaluation:", "held:", "attempt:"
 
 # Attributes of a study.
 #: Facts that must not change during a study, versions of packages, and a description for people.
 FACTS, VERSIONS, DESCRIPTION = "facts", "versions", "description"
+# First parts of keys, as of a trial's.
+_HOLDOUT_LOOK, _HOLDOUT_FIT, _JUDGEMENT = "final:look:", "final:fit:", "final:judged:"
 
 #: `Failure.kind` of an infeasible point.
 INFEASIBLE = "Infeasible"
@@ -84,28 +88,78 @@ _STATUSES = {
 }
 
 
+def evaluation_key(fold: int, epoch: int) -> str:
+    """Return the key of a trial's evaluation."""
+    return f"{_EVALUATION}{fold}:{epoch}"
+
+
+def evaluation_prefix() -> str:
+    """Return how the keys of all evaluations begin."""
+    return _EVALUATION
+
+
+def usage_key(attempt: int) -> str:
+    """Return the key of the resource usage of a trial's attempt, counted from 1."""
+    return f"{_USAGE}{attempt}"
+
+
+def attempt_key(attempt: int) -> str:
+    """Return the key that says where a trial's attempt ran and how it ended, counted from 1."""
+    return f"{_ATTEMPT}{attempt}"
+
+
+def holdout_look_key(number: int) -> str:
+    """Return the key of a study's holdout look, counted from 1."""
+    return f"{_HOLDOUT_LOOK}{number}"
+
+
+def holdout_fit_key(number: int, seed: int) -> str:
+    """Return the key of a fit for the final judgement: of a trial, with a seed."""
+    return f"{_HOLDOUT_FIT}{number}:{seed}"
+
+
+def judgement_key(look: int) -> str:
+    """Return the key of the final judgement of a holdout look."""
+    return f"{_JUDGEMENT}{look}"
+
+
+def holdout_looks(attributes: Mapping[str, Any]) -> dict[int, Any]:
+    """Return the holdout looks of a study by number, the first one first."""
+    return _numbered(attributes, _HOLDOUT_LOOK)
+
+
+def judgements(attributes: Mapping[str, Any]) -> dict[int, Any]:
+    """Return the final judgements of a study by the number of their look, the first one first."""
+    return _numbered(attributes, _JUDGEMENT)
+
+
+def _numbered(attributes: Mapping[str, Any], prefix: str) -> dict[int, Any]:
+    numbers = sorted(int(key.removeprefix(prefix)) for key in attributes if key.startswith(prefix))
+    return {number: attributes[f"{prefix}{number}"] for number in numbers}
+
+
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return the record of a trial from its Optuna trial."""
     attributes = trial.user_attrs
     evaluations = [
-        Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(EVALUATION_KEY)
+        Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(_EVALUATION)
     ]
-    usage = [Usage(**value) for key, value in attributes.items() if key.startswith(USAGE_KEY)]
-    summary, failure, stop = (attributes.get(key) for key in ("summary", "failure", "stop"))
+    usage = [Usage(**value) for key, value in attributes.items() if key.startswith(_USAGE)]
+    summary, failure, stop = (attributes.get(key) for key in (SUMMARY, FAILURE, STOP))
     status = status_of(trial)
     return TrialRecord(
         number=trial.number,
         status=status,
-        name=attributes.get("name"),
+        name=attributes.get(NAME),
         params=params_of(attributes),
         evaluations=tuple(sorted(evaluations, key=lambda e: (e.fold, e.epoch))),
         summary=Summary.from_plain(summary) if summary else None,
         failure=Failure(**failure) if failure else None,
         stop=Stop.from_plain(stop) if stop else None,
         pause=Pause(**attributes[PAUSE_KEY]) if status == TrialStatus.PAUSED else None,
-        seeds=tuple(attributes.get("seeds", ())),
-        log=attributes.get("log"),
-        seconds=attributes.get("seconds"),
+        seeds=tuple(attributes.get(SEEDS, ())),
+        log=attributes.get(LOG),
+        seconds=attributes.get(SECONDS),
         usage=sum(usage, Usage()),
         attempts=_attempts(attributes),
         started=trial.datetime_start,
@@ -117,10 +171,10 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
     """Return the attempts that a worker began, oldest first, each with its duration."""
     found = []
-    for number in range(1, int(attributes.get("attempts", 0)) + 1):
-        noted = attributes.get(f"{ATTEMPT_KEY}{number}")
+    for number in range(1, int(attributes.get(ATTEMPTS, 0)) + 1):
+        noted = attributes.get(attempt_key(number))
         if noted is not None:
-            attempt, usage = Attempt(**noted), Usage(**attributes.get(f"{USAGE_KEY}{number}", {}))
+            attempt, usage = Attempt(**noted), Usage(**attributes.get(usage_key(number), {}))
             took, of = (
                 (usage.cpu_seconds, attempt.cpus) if attempt.cpus else (usage.gpu_seconds, attempt.gpus)
             )
@@ -130,7 +184,7 @@ def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
 
 def params_of(attributes: Mapping[str, Any]) -> dict[str, Value]:
     """Return the flat params of a trial. JSON has no tuples, so lists are turned back into tuples."""
-    params = attributes.get("params", {})
+    params = attributes.get(PARAMS, {})
     return {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
 
 

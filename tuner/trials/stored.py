@@ -95,6 +95,8 @@ class StoredStudy:
         Versions of the packages with which the study began, by package.
     records
         All trials, ordered by number.
+    description
+        The description of data and folds that `tuner.preparation.prepare` wrote; empty without one.
     attributes
         Other attributes of the study in the store, such as its final judgement.
     """
@@ -104,13 +106,8 @@ class StoredStudy:
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
     records: list[TrialRecord] = field(default_factory=list)
+    description: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """The description of data and folds that `tuner.preparation.prepare` wrote; empty without one."""
-        found: Mapping[str, Any] = self.attributes.get("description", {})
-        return found
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

@@ -37,14 +37,7 @@ from tuner.space.describe import sample
 from tuner.training.fast_paths import accelerate
 from tuner.workflows.estimate import Estimate, estimates
 
-__all__ = [
-    "Checked",
-    "check",
-    "covering_points",
-    "detectable_difference",
-    "impossible_regions",
-    "slice_fold",
-]
+__all__ = ["Checked", "check"]
 
 #: Number of users in the slice.
 SLICE_USERS = 64
@@ -217,7 +210,7 @@ def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
     """Build the model, fit it on one batch and recommend."""
     model = build_model(params)
     if plan.fast:
-        accelerate(model)  # trials do so, too
+        accelerate(model, unpadded=plan.unpadded)  # trials do so, too
     if isinstance(model, TransformerModelBase):
         trainer = model._trainer  # noqa: SLF001  # there is no public way to shorten an epoch
         trainer.limit_train_batches = 1

@@ -184,7 +184,7 @@ def _fit(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitted:
         raise TrialError(msg)
     precision = set_precision(model, plan.precision)
     if plan.fast:
-        accelerate(model)
+        accelerate(model, unpadded=plan.unpadded)
     steps = _Steps()
     model._trainer.callbacks.append(steps)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
     model._trainer.fit_loop.max_epochs = 1  # noqa: SLF001  # as above

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +13,7 @@ from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.execution.logs import logs_to
 from tuner.execution.session import ray_session
+from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
 from tuner.holdout import Final
 from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from tuner.execution.holdout_fits import Ended
     from tuner.preparation.prepare import Prepared
 
-__all__ = ["choose", "judge_study", "run_final"]
+__all__ = ["judge_study", "run_final"]
 
 
 def run_final(
@@ -200,7 +198,7 @@ def _made(
         say(f"{at}: {objective} {number(fit.evaluation.metrics[objective])} in {duration(ended.seconds)}")
 
     share = trial_share(study.resources)
-    with ray_session(prepared, address) as capacity, _sigterm_as_ctrl_c():
+    with ray_session(prepared, address) as capacity, ended_by_signals():
         slots = capacity.slots(share)
         refit_all(
             jobs,
@@ -213,21 +211,6 @@ def _made(
             report=report,
         )
     return made
-
-
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM end the fits as Ctrl-C does. Ray's own handler would print a stack trace."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:

@@ -14,7 +14,7 @@ from tuner.models.build import trial_params
 from tuner.preparation.prepare import Prepared
 from tuner.workflows.estimate import as_a_worker, described, estimate, ordered_by_work, points_by_work
 
-__all__ = ["CONTEXT_BYTES", "gpu_share", "measure_gpu_share", "with_gpu_share"]
+__all__ = ["gpu_share", "with_gpu_share"]
 
 #: Numbers of trials that may share a GPU.
 PACKINGS = (1, 2, 3, 4, 6, 8)

@@ -1,4 +1,4 @@
-"""Opens a study to search in it: checks it, opens its store, and brings in what the search begins with."""
+"""Opens a study for a search: checks it, opens its store, and adds baselines and earlier results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
 
-__all__ = ["OpenedStudy", "end_of", "n_unfinished", "open_prepared", "open_study", "write_snapshot"]
+__all__ = ["OpenedStudy", "n_unfinished", "open_prepared", "open_study"]
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,21 @@ class OpenedStudy:
     Attributes
     ----------
     prepared
-        The study, with its space, baselines and folds.
+        The checked study, with its space, baselines and folds.
     store
-        Its trials.
+        Store with the trials of the study.
     budget
-        When to end the search. It knows what earlier runs have used.
+        Budget of the search. It includes the resource usage of earlier runs.
     folder, shown
-        Folder of the results, and the same as the user would type it.
+        Folder of the results, and the same folder as the user would type it.
     hold
-        The lock on the study.
+        The lock of the study.
     artifacts
-        Where trials keep their files; None: in the folder.
+        Place for the files of trials, None for the folder.
     console
         Where to show progress.
     events
-        Where to write what happens, for programs; None: nowhere.
+        Observer that writes the events of the run for programs, None for no events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
     """
@@ -72,11 +72,11 @@ class OpenedStudy:
 
     @property
     def end(self) -> End | None:
-        """Why there is nothing left to run; None if there is something."""
+        """Why no more trials are run; None if there are trials to run."""
         return end_of(self.budget, self.store)
 
     def count_trials(self) -> tuple[int, int]:
-        """Return how many trials the study is to have, with its baselines, and how many have ended."""
+        """Return the number of all planned trials and baselines, and how many of them have ended."""
         records = self.store.records()
         baselines = sum(record.name is not None for record in records)
         ended = sum(record.status.has_ended for record in records)
@@ -84,7 +84,7 @@ class OpenedStudy:
 
 
 def end_of(budget: Budget, store: StudyStore) -> End | None:
-    """Return why there is nothing left to run; None if there is something."""
+    """Return why no more trials are run; None if there are trials to run."""
     return (None if n_unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
 
 
@@ -121,7 +121,7 @@ def open_study(
 
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
-    """Open the store; add the baselines and what earlier studies know."""
+    """Open the store; add the baselines and the results or hints of earlier studies."""
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
@@ -152,7 +152,7 @@ def open_prepared(
 
 
 def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> Growth:
-    """Return how the study is continued if its space has changed."""
+    """Return the function that moves the study to another space if its space has changed."""
     from tuner.models.build import point_of  # noqa: PLC0415  # torch
 
     study, space = prepared.study, prepared.space
@@ -161,5 +161,5 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 
 
 def write_snapshot(study: Study, folder: Path) -> None:
-    """Keep the study with its results."""
+    """Write the study as a file into the folder of its results."""
     write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from tuner.config import Study
+from tuner.config import Fast, Study
 from tuner.errors import Problem, StoreError, TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.formatting import duration
@@ -25,14 +25,14 @@ from tuner.preparation.prepare import Prepared, prepare
 from tuner.reporting.leaderboard import rank
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
-from tuner.store.package_versions import versions
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
-from tuner.trials.records import Evaluation
+from tuner.trials.package_versions import versions
+from tuner.trials.records import Evaluation, is_unpadded
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Difference", "Reproduced", "compare_runs", "reproduce"]
+__all__ = ["Difference", "Reproduced", "reproduce"]
 
 TRAIN_LOSS = "train loss"
 
@@ -205,8 +205,9 @@ def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
 
 def _plan(record: TrialRecord, plan: Plan) -> Plan:
     """Return the plan with fast paths if the trial used them, otherwise without."""
-    taken = [bool(evaluation.fast_paths) for evaluation in record.evaluations]
-    return replace(plan, fast=any(taken)) if taken else plan
+    taken = [evaluation.fast_paths for evaluation in record.evaluations]
+    fast: Fast = "unpadded" if any(map(is_unpadded, taken)) else any(taken)
+    return replace(plan, fast=fast) if taken else plan
 
 
 def _threads_of(record: TrialRecord, study: Study) -> int:

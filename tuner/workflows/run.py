@@ -1,6 +1,6 @@
-"""`run(study)`: from a study to a leaderboard, by Ray Tune.
+"""`run(study)`: runs the search of a study with Ray Tune and returns its leaderboard.
 
-A Ray that was started here and dies under the search ends this process, with exit code 75; see
+If this process started Ray, and Ray ends during the search, this process ends with exit code 75; see
 `tuner.execution.watchdog`.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tuner.monitoring.json_events import Events
     from tuner.store.locking.drivers import Hold
 
-__all__ = ["InterruptedSearchError", "run"]
+__all__ = ["run"]
 
 
 def run(
@@ -39,27 +39,27 @@ def run(
     events: Events | None = None,
     address: str | None = None,
 ) -> Leaderboard:
-    """Search until a budget is used up. Continue where an earlier run of the same study ended.
+    """Search until a budget is used up. An earlier run of the same study is continued.
 
     Parameters
     ----------
     study
-        What to search.
+        The study to run.
     output
-        Folder in which the results get a folder of the study's name.
+        Folder in which the results get a folder with the study's name.
     console
         Where to show progress; stderr by default.
     events
-        Where to write what happens, for programs.
+        Observer that writes the events of the run for programs; None for no events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
 
     Raises
     ------
     UserError
-        If the study, the data or the space cannot be used; before Ray starts.
+        If the study, the data or the space cannot be used. This is found before Ray starts.
     SearchError
-        If the first trials all fail in one way, or the store is lost.
+        If the first trials all fail with the same cause, or the store can no longer be written.
     InterruptedSearchError
         On Ctrl-C.
     RayStartError
@@ -67,7 +67,7 @@ def run(
     """
     folder = layout.study_folder(study.study, output)
     _refuse_itself(study, folder)
-    with _failure_told(events), _locked(study, folder) as hold:
+    with _failure_reported(events), _locked(study, folder) as hold:
         opened = open_study(
             study,
             folder,
@@ -83,8 +83,8 @@ def run(
 
 
 @contextmanager
-def _failure_told(events: Events | None) -> Iterator[None]:
-    """Write as the last event how a run has failed."""
+def _failure_reported(events: Events | None) -> Iterator[None]:
+    """If the run fails, write the error as its last event."""
     try:
         yield
     except TunerError as error:
@@ -96,7 +96,7 @@ def _failure_told(events: Events | None) -> Iterator[None]:
 
 @contextmanager
 def _locked(study: Study, folder: Path) -> Iterator[Hold]:
-    """Give this process the lock on the study, and its messages a log."""
+    """Hold the lock of the study, and write log messages to the driver's log."""
     with (
         report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
@@ -106,16 +106,16 @@ def _locked(study: Study, folder: Path) -> Iterator[Hold]:
 
 
 def _refuse_itself(study: Study, folder: Path) -> None:
-    """Refuse a study that is to learn from itself; it goes on with its own trials in any case."""
+    """Refuse a warm start of a study from itself. A study continues with its own trials anyway."""
     for index, path in enumerate(study.search.warm_start):
         if Path(path).resolve() == folder:
             rule = f"must be the folder of another study, but got {path!r}"
-            hint = "a study goes on with its own trials by itself"
+            hint = "a study always continues with its own trials"
             raise StudyError(study.study, [Problem(f"search.warm_start[{index}]", rule, hint)])
 
 
 def _search(opened: OpenedStudy) -> None:
-    """Search if there is something left to run; write the first and the last event."""
+    """Search if the budget is not used up; write the first and the last event."""
     if opened.events is not None:
         opened.events.study(**_facts(opened))
     end = opened.end
@@ -132,7 +132,7 @@ def _search(opened: OpenedStudy) -> None:
 
 
 def _facts(opened: OpenedStudy) -> dict[str, object]:
-    """Return what the first event says of a study."""
+    """Return the facts of the study for the first event."""
     study, (total, already) = opened.study, opened.count_trials()
     return {
         "study": study.study,
@@ -146,16 +146,16 @@ def _facts(opened: OpenedStudy) -> dict[str, object]:
 
 
 def _judge(opened: OpenedStudy) -> None:
-    """Judge the best trials on the holdout, if the study asks for it and all its trials have ended."""
+    """Judge the best trials on the holdout if the study asks for it, and all its trials have ended."""
     study, console, hold = opened.study, opened.console, opened.hold
     others = [driver.words for driver in hold.living() if driver != hold.driver]
     if others:
-        console.print(f"still run by {', '.join(others)}")
+        console.print(f"other drivers still run this study: {', '.join(others)}")
     if study.final is None or others:  # the last driver judges
         return
     unfinished = n_unfinished(opened.store)
     if unfinished:
-        console.print(f"final: not yet; {unfinished} trials go on in the next run")
+        console.print(f"final: not yet; {unfinished} trials have not ended and continue in the next run")
         return
     from tuner.workflows.final import judge_study  # noqa: PLC0415  # torch
 

@@ -1,17 +1,16 @@
-"""Runs the trials of an opened study under Ray, until a budget is used up or the search ends otherwise."""
+"""Runs the trials of an opened study with Ray until a budget is used up, or the search ends before that."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.errors import InterruptedSearchError, SearchError
 from tuner.execution.session import ray_session
+from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
 from tuner.search.capacity import at_once, trial_share
 from tuner.workflows import wiring
@@ -19,8 +18,8 @@ from tuner.workflows import wiring
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tuner.execution.study_searcher import StudySearcher
     from tuner.monitoring.console import Progress
+    from tuner.search.coordinator import Coordinator
     from tuner.trials.observer import Observer
     from tuner.workflows.opening import OpenedStudy
 
@@ -34,9 +33,9 @@ class Outcome:
     Attributes
     ----------
     reason
-        For programs: the key of a budget, ``exhausted`` or ``ended``.
+        Reason for programs: the key of a budget, ``exhausted`` or ``ended``.
     text
-        For people.
+        Reason for people.
     """
 
     reason: str
@@ -44,12 +43,12 @@ class Outcome:
 
 
 def search(opened: OpenedStudy) -> Outcome:
-    """Run trials until a budget is used up, or the search ends otherwise.
+    """Run trials until a budget is used up, or the search ends for another reason.
 
     Raises
     ------
     SearchError
-        If the first trials all fail in one way, or the store is lost.
+        If the first trials all fail with the same cause, or the store can no longer be written.
     InterruptedSearchError
         On Ctrl-C.
     """
@@ -58,64 +57,54 @@ def search(opened: OpenedStudy) -> Outcome:
         mirror = wiring.make_mirror(opened)
         if mirror is not None:
             stack.callback(mirror.bring_logs)
-        opened.budget.start()  # Ray's start does not count
-        progress = wiring.make_progress(opened, capacity)
+        opened.budget.start()  # the start of Ray does not count
+        early_stopping = wiring.make_early_stopping(opened)
+        progress = wiring.make_progress(opened, capacity, early_stopping)
         tensorboard = wiring.make_tensorboard(opened)
         stack.callback(tensorboard.close)
-        kept = wiring.make_kept_models(opened, capacity)
-        observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), kept]
+        retention = wiring.make_model_retention(opened, capacity)
+        observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), retention]
         observers += [one for one in (mirror, opened.events) if one is not None]
-        searcher = wiring.make_searcher(opened, observers, capacity, mirror)
+        coordinator = wiring.make_coordinator(
+            opened, early_stopping, observers=observers, capacity=capacity, mirror=mirror
+        )
         slots = at_once(capacity, trial_share(opened.study.resources))
         opened.console.print(f"search: {slots}; results in {opened.shown}")
-        _fit(opened, searcher, progress)
-    return _outcome(opened, searcher)
+        _fit(opened, coordinator, progress)
+    return _outcome(opened, coordinator)
 
 
-def _fit(opened: OpenedStudy, searcher: StudySearcher, progress: Progress) -> None:
-    """Let Ray Tune run the trials; raise the search's own error, whatever Tune made of it."""
-    with progress, _ctrl_c(searcher, opened.console):
+def _fit(opened: OpenedStudy, coordinator: Coordinator, progress: Progress) -> None:
+    """Let Ray Tune run the trials. If the search has an error, raise it in place of Tune's error."""
+    with progress, ended_by_signals(partial(_ask_to_end, coordinator, opened.console)):
         try:
-            fit_by_tune(opened.prepared, searcher, opened.folder, opened.hold, artifacts=opened.artifacts)
-            searcher.close()
+            fit_by_tune(opened.prepared, coordinator, opened.folder, opened.hold, artifacts=opened.artifacts)
+            coordinator.close()
         finally:
-            if searcher.error is not None:
-                raise searcher.error
+            if coordinator.error is not None:
+                raise coordinator.error
 
 
-def _outcome(opened: OpenedStudy, searcher: StudySearcher) -> Outcome:
-    """Return why the search has ended, and say it."""
-    if searcher.hopeless is not None:
-        hint = f"see {opened.shown}/{layout.LOGS}; mend it and run the same command again"
-        raise SearchError(f"the first trials all failed in one way: {searcher.hopeless}", hint=hint)
+def _outcome(opened: OpenedStudy, coordinator: Coordinator) -> Outcome:
+    """Return why the search has ended, and show it."""
+    if coordinator.hopeless is not None:
+        hint = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
+        raise SearchError(f"the first trials all failed in one way: {coordinator.hopeless}", hint=hint)
     outcome = Outcome("ended", "the search has ended")
-    if searcher.exhausted:
+    if coordinator.exhausted:
         text = "every point of the space has been tried: the search ends before its budget"
         outcome = Outcome("exhausted", text)
         opened.console.print(text)
-    elif not searcher.interrupted and (end := opened.end) is not None:
+    elif not coordinator.interrupted and (end := opened.end) is not None:
         outcome = Outcome(end.budget, f"the search ends: {end}")
         opened.console.print(outcome.text)
-    if searcher.interrupted:
+    if coordinator.interrupted:
         raise InterruptedSearchError(
-            "interrupted; finished trials are kept", hint="the same command goes on from here"
+            "interrupted; finished trials are kept", hint="run the same command to continue"
         )
     return outcome
 
 
-@contextmanager
-def _ctrl_c(searcher: StudySearcher, console: Console) -> Iterator[None]:
-    """End the search calmly on the first Ctrl-C or SIGTERM, at once on the second."""
-
-    def ask_to_end(_signal: int, _frame: FrameType | None) -> None:
-        if searcher.interrupted:
-            raise KeyboardInterrupt
-        searcher.interrupted = True
-        console.print("ending; once more to end at once")
-
-    before = {number: signal.signal(number, ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ask_to_end(coordinator: Coordinator, console: Console) -> None:
+    coordinator.interrupted = True
+    console.print("the search ends; press Ctrl-C again to end it at once")

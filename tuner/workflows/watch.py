@@ -25,7 +25,7 @@ from tuner.trials.stored import StoredStudy, TrialRecord
 if TYPE_CHECKING:
     from tuner.trials.observer import Observer
 
-__all__ = ["facts_of", "report_changes", "show_running", "watch"]
+__all__ = ["watch"]
 
 #: Least seconds between two readings of the store, and least pause as a multiple of the time that a reading
 #: takes.

@@ -1,4 +1,4 @@
-"""The objects that a search is made of, each made from an opened study."""
+"""Makes the objects of a search from an opened study."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from tuner.monitoring.console import Progress
 from tuner.monitoring.optuna_dashboard import DashboardNotes
 from tuner.monitoring.tensorboard import TensorBoardWriter
 from tuner.search.capacity import Capacity, trial_share
-from tuner.search.early_stopping import Referee
+from tuner.search.early_stopping import EarlyStopping
 from tuner.store.fitted_models import FittedModelRetention
 from tuner.trials.constraints import broken
 
 if TYPE_CHECKING:
-    from tuner.execution.study_searcher import StudySearcher
+    from tuner.search.coordinator import Coordinator
     from tuner.trials.observer import Observer
     from tuner.trials.stored import TrialRecord
     from tuner.workflows.opening import OpenedStudy
 
 __all__ = [
+    "make_coordinator",
     "make_dashboard_notes",
-    "make_kept_models",
+    "make_early_stopping",
     "make_mirror",
+    "make_model_retention",
     "make_progress",
-    "make_searcher",
     "make_tensorboard",
 ]
 
 
 def make_mirror(opened: OpenedStudy) -> Mirror | None:
-    """Return what copies files between the folder and the artifacts' place; None if that is the folder.
+    """Return the observer that copies files from and to the artifacts' place; None if that is the folder.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def make_mirror(opened: OpenedStudy) -> Mirror | None:
     return mirror
 
 
-def make_progress(opened: OpenedStudy, capacity: Capacity) -> Progress:
+def make_progress(opened: OpenedStudy, capacity: Capacity, early_stopping: EarlyStopping) -> Progress:
     """Return the observer that shows the search on the console."""
     study, (total, already) = opened.study, opened.count_trials()
     progress = Progress(
@@ -66,7 +67,7 @@ def make_progress(opened: OpenedStudy, capacity: Capacity) -> Progress:
         concurrency=None if capacity.grows else capacity.slots(trial_share(study.resources)),
         folder=opened.shown,
         ends_at=opened.budget.ends_at,
-        paused=opened.store.paused(),
+        n_paused=lambda: early_stopping.n_paused,
     )
     progress.remember(opened.store.records())
     return progress
@@ -89,58 +90,22 @@ def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:
     return DashboardNotes(opened.store.study, objectives, opened.shown)
 
 
-def make_kept_models(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
-    """Return the observer that retains the fitted models of the best trials; say how much they may take."""
+def make_model_retention(opened: OpenedStudy, capacity: Capacity) -> FittedModelRetention:
+    """Return the observer that retains the fitted models of the best trials; show its number of files."""
     study = opened.study
-    kept = FittedModelRetention.of(study, opened.folder, opened.store.records())
+    retention = FittedModelRetention.of(study, opened.folder, opened.store.records())
     if study.training.keep_checkpoints and opened.artifacts is not None:
-        opened.console.print("models: none are kept, since artifacts are not in the study's folder")
+        opened.console.print("models: none are retained, because artifacts are not in the study's folder")
     elif study.training.keep_checkpoints:
         slots = capacity.slots(trial_share(study.resources))
-        opened.console.print(kept.promise(slots, len(opened.prepared.folds)))
-    return kept
+        opened.console.print(retention.promise(slots, len(opened.prepared.folds)))
+    return retention
 
 
-def make_searcher(
-    opened: OpenedStudy, observers: Sequence[Observer], capacity: Capacity, mirror: Mirror | None
-) -> StudySearcher:
-    """Return the searcher, which gives trials to Ray Tune and takes their results."""
-    from tuner.execution.study_searcher import StudySearcher  # noqa: PLC0415  # ray
-    from tuner.models.build import trial_params, why_infeasible  # noqa: PLC0415  # torch
-    from tuner.models.cost import work_of  # noqa: PLC0415  # torch
-    from tuner.search.exclusive_trials import LargeTrials  # noqa: PLC0415  # torch
-
-    study, prepared, folder = opened.study, opened.prepared, opened.folder
-    referee = _referee(opened)
-    large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
-    large.recall(opened.store.records())
-    return StudySearcher(
-        opened.store,
-        prepared.space,
-        opened.budget,
-        shares=shares_of(prepared),
-        referee=referee,
-        keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
-        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
-        constraints=study.search.constraints,
-        n_folds=len(prepared.folds),
-        objective=study.metrics.objective.label,
-        direction=study.metrics.direction,
-        capacity=capacity,
-        finish=partial(trial_params, epochs=study.training.epochs),
-        refuse=why_infeasible,
-        large=large,
-        timeout=study.training.timeout,
-        learn=partial(_remind, referee, opened, mirror=mirror),
-        answers=Reach().answer,
-        observers=observers,
-    )
-
-
-def _referee(opened: OpenedStudy) -> Referee:
-    """Return the referee, which knows all that earlier runs recorded."""
+def make_early_stopping(opened: OpenedStudy) -> EarlyStopping:
+    """Return the rules of early stopping, which know all that earlier runs recorded."""
     study = opened.study
-    referee = Referee(
+    early_stopping = EarlyStopping(
         study.stopping.halving,
         study.stopping.race,
         epochs=study.training.epochs,
@@ -148,19 +113,59 @@ def _referee(opened: OpenedStudy) -> Referee:
         direction=study.metrics.direction,
     )
     for record in opened.store.records():
-        _remind(referee, opened, record)
-    return referee
+        _remember(early_stopping, opened, None, record)
+    return early_stopping
 
 
-def _remind(
-    referee: Referee, opened: OpenedStudy, record: TrialRecord, *, mirror: Mirror | None = None
+def make_coordinator(
+    opened: OpenedStudy,
+    early_stopping: EarlyStopping,
+    *,
+    observers: Sequence[Observer],
+    capacity: Capacity,
+    mirror: Mirror | None,
+) -> Coordinator:
+    """Return the coordinator, which gives trials to Ray Tune and takes their results."""
+    from tuner.models.build import trial_params, why_infeasible  # noqa: PLC0415  # torch
+    from tuner.models.cost import work_of  # noqa: PLC0415  # torch
+    from tuner.search.coordinator import Coordinator  # noqa: PLC0415  # torch
+    from tuner.search.effect_runner import Sinks  # noqa: PLC0415  # torch
+    from tuner.search.exclusive_trials import LargeTrials  # noqa: PLC0415  # torch
+    from tuner.search.fleet import Fleet  # noqa: PLC0415  # torch
+    from tuner.search.lifecycle import Goal  # noqa: PLC0415  # torch
+    from tuner.search.study_rules import StudyRules  # noqa: PLC0415  # torch
+
+    study, prepared, folder = opened.study, opened.prepared, opened.folder
+    metrics = study.metrics
+    large = LargeTrials(partial(work_of, n_items=len(prepared.folds[-1].catalog)))
+    large.recall(opened.store.records())
+    rules = StudyRules(
+        prepared.space,
+        Goal(metrics.objective.label, metrics.direction, study.search.constraints),
+        n_folds=len(prepared.folds),
+        finish=partial(trial_params, epochs=study.training.epochs),
+        refuse=why_infeasible,
+        timeout=study.training.timeout,
+    )
+    sinks = Sinks(
+        keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
+        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
+        learn=partial(_remember, early_stopping, opened, mirror),
+        observers=observers,
+    )
+    fleet = Fleet(shares_of(prepared), capacity, large, answers=Reach().answer)
+    return Coordinator(opened.store, opened.budget, early_stopping, rules=rules, fleet=fleet, sinks=sinks)
+
+
+def _remember(
+    early_stopping: EarlyStopping, opened: OpenedStudy, mirror: Mirror | None, record: TrialRecord
 ) -> None:
-    """Tell the referee what an earlier run, or another driver, recorded of a trial."""
-    study, folder = opened.study, opened.folder
-    if mirror is not None and record.summary is not None:  # what the race compares with
+    """Add what an earlier run, or another driver, recorded of a trial to the rules of early stopping."""
+    study = opened.study
+    if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
-    referee.remember(record.number, curve, read_users(folder, record.number))
+    early_stopping.remember(record.number, curve, read_users(opened.folder, record.number))
     if record.summary is not None and not broken(study.search.constraints, record.summary):
-        referee.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+        early_stopping.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)

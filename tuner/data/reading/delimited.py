@@ -13,7 +13,7 @@ from pyarrow import csv as arrow_csv
 
 from .troubles import TableError, first_line, shown
 
-__all__ = ["DELIMITERS", "Dialect", "header_of", "read_delimited", "rows_of"]
+__all__ = ["DELIMITERS", "Dialect", "read_delimited", "rows_of"]
 
 #: Usual delimiters, the most common first.
 DELIMITERS = (",", "\t", ";", "|", "::")

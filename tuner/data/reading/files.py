@@ -14,7 +14,7 @@ from .delimited import HEAD, Dialect, read_delimited
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
 
-__all__ = ["Format", "Read", "opened", "read_columns", "text_head"]
+__all__ = ["Format", "Read", "read_columns", "text_head"]
 
 Format = Dialect
 

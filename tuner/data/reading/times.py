@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .troubles import Mask, plain, type_name
 
-__all__ = ["FORMATS", "NUMBER", "UNITS", "WrongTimesError", "fitting_formats", "to_times", "unit_of"]
+__all__ = ["NUMBER", "WrongTimesError", "fitting_formats", "to_times", "unit_of"]
 
 Times = NDArray[np.datetime64]
 

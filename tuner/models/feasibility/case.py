@@ -21,17 +21,7 @@ from rectools.utils.misc import import_object
 from tuner.models.signatures import model_class
 from tuner.space import Value
 
-__all__ = [
-    "ATTENTION",
-    "LOSSES",
-    "LOSS_PARTS",
-    "Case",
-    "case_of",
-    "defaults_of",
-    "imported",
-    "inherits",
-    "model_named",
-]
+__all__ = ["ATTENTION", "LOSSES", "LOSS_PARTS", "Case", "case_of", "defaults_of", "model_named"]
 
 #: The losses of RecTools. All but the first draw negatives.
 LOSSES = ("softmax", "BCE", "gBCE", "sampled_softmax")

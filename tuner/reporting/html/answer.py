@@ -11,6 +11,7 @@ from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
+from tuner.trials.objective import is_better
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
@@ -273,7 +274,7 @@ def _share(difference: float, of: float) -> str:
 
 
 def _ahead(final: Final, difference: float) -> bool:
-    return difference > 0 if final.direction == "maximize" else difference < 0
+    return is_better(difference, 0.0, final.direction)
 
 
 def _p(value: float) -> str:

@@ -12,7 +12,7 @@ from tuner.reporting.html.palette import resolved
 from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.svg import Canvas, Figure, text_width
 
-__all__ = ["HAS_PNG", "standalone", "write_figures"]
+__all__ = ["HAS_PNG", "write_figures"]
 
 #: Whether `resvg_py`, from the extra `png`, is installed.
 HAS_PNG = find_spec("resvg_py") is not None

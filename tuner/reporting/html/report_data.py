@@ -21,6 +21,7 @@ from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
 from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
 from tuner.space.class_names import short_name
 from tuner.store import read_points, read_records, study_holder
+from tuner.trials.objective import Direction, best_value, is_better
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["ReportData", "gather", "label_of", "name_of", "so_far"]
@@ -68,9 +69,9 @@ class ReportData:
         return self.board.objective
 
     @property
-    def maximize(self) -> bool:
-        """Whether higher values of the objective are better."""
-        return self.board.direction == "maximize"
+    def direction(self) -> Direction:
+        """Which values of the objective are better."""
+        return self.board.direction
 
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
@@ -120,7 +121,7 @@ class ReportData:
 
     def better(self, one: float, other: float) -> bool:
         """Whether a value is strictly better than another."""
-        return one > other if self.maximize else one < other
+        return is_better(one, other, self.direction)
 
 
 def gather(folder: Path) -> ReportData:
@@ -160,13 +161,13 @@ def name_of(record: TrialRecord) -> str:
     return " ".join([model, *(name for name in layers if name and name != model)])
 
 
-def so_far(record: TrialRecord, objective: str, *, maximize: bool) -> float | None:
+def so_far(record: TrialRecord, objective: str, direction: Direction) -> float | None:
     """Return the best value of a trial in the first fold, None if it has none.
 
     For trials without a result.
     """
     values = [e.metrics[objective] for e in record.evaluations if e.fold == 0 and objective in e.metrics]
-    return (max(values) if maximize else min(values)) if values else None
+    return best_value(values, direction) if values else None
 
 
 def _study_file(folder: Path) -> Mapping[str, Any]:

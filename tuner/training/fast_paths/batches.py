@@ -15,6 +15,7 @@ import torch
 from rectools.models.nn.transformers.bert4rec import BERT4RecDataPreparator
 from rectools.models.nn.transformers.constants import MASKING_VALUE
 from rectools.models.nn.transformers.data_preparator import TransformerDataPreparatorBase
+from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
 from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 
 from tuner.training.fast_paths.draws import draw_masks, replacements
@@ -54,7 +55,13 @@ def _rule(preparator: TransformerDataPreparatorBase, name: str) -> object:
     return getattr(getattr(preparator, name, None), "__func__", None)
 
 
-def shifted_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
+def shifted_batch(
+    preparator: SASRecDataPreparator,
+    batch: Sequences,
+    *,
+    at_targets: bool = False,
+    no_negatives: bool = False,
+) -> Batch:
     """Make a training batch of SASRec: each item is predicted from those before it.
 
     Parameters
@@ -63,12 +70,15 @@ def shifted_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
         Gives `session_max_len`, the negative sampler and whether timestamps are asked for.
     batch
         Sequences of at least 2 and at most `session_max_len` + 1 items.
+    at_targets
+        Draw negatives for targets alone, if the sampler is RecTools'. So its random numbers are others.
 
     Returns
     -------
     dict of str to torch.Tensor
         - "x", "y", "yw", shape (batch_size, session_max_len);
-        - "negatives", shape (batch_size, session_max_len, n_negatives), for losses that need them;
+        - "negatives", shape (batch_size, session_max_len, n_negatives), or at targets alone (n_targets,
+          n_negatives), for losses that need them;
         - "unix_ts", shape (batch_size, session_max_len + 1), where the preparator adds it.
     """
     width = preparator.session_max_len
@@ -80,13 +90,19 @@ def shifted_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
         "y": torch.from_numpy(np.where(is_target, items[:, 1:], 0)),
         "yw": torch.from_numpy(np.where(is_target, weights[:, 1:], np.float32(0))),
     }
-    _add_negatives(batch_dict, preparator)
+    _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
     if preparator.add_unix_ts:
         batch_dict["unix_ts"] = _pad_times(batch, width + 1)
     return batch_dict
 
 
-def masked_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
+def masked_batch(
+    preparator: BERT4RecDataPreparator,
+    batch: Sequences,
+    *,
+    at_targets: bool = False,
+    no_negatives: bool = False,
+) -> Batch:
     """Make a training batch of BERT4Rec: items hidden at random are predicted from all others.
 
     Parameters
@@ -95,12 +111,14 @@ def masked_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
         Gives `session_max_len`, `mask_prob`, the MASK token and the negative sampler.
     batch
         Sequences of at least 1 and at most `session_max_len` items.
+    at_targets, no_negatives
+        As of `shifted_batch`.
 
     Returns
     -------
     dict of str to torch.Tensor
         - "x", "y", "yw", shape (batch_size, session_max_len);
-        - "negatives", shape (batch_size, session_max_len, n_negatives), for losses that need them.
+        - "negatives" as of `shifted_batch`, for losses that need them.
     """
     width, lengths, mask_prob = preparator.session_max_len, batch.lengths, preparator.mask_prob
     numbers, random_items = draw_masks(
@@ -115,7 +133,7 @@ def masked_batch(preparator: BERT4RecDataPreparator, batch: Sequences) -> Batch:
         "y": torch.from_numpy(_pad_left(targets, lengths, width, np.int64)),
         "yw": torch.from_numpy(_pad_left(batch.weights, lengths, width, np.float32)),
     }
-    _add_negatives(batch_dict, preparator)
+    _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
     return batch_dict
 
 
@@ -148,11 +166,21 @@ def masked_recommend_batch(preparator: BERT4RecDataPreparator, batch: Sequences)
     return {"x": torch.from_numpy(x)}
 
 
-def _add_negatives(batch_dict: Batch, preparator: TransformerDataPreparatorBase) -> None:
-    if preparator.negative_sampler is not None:
-        batch_dict["negatives"] = preparator.negative_sampler.get_negatives(
-            batch_dict, lowest_id=preparator.n_item_extra_tokens, highest_id=preparator.item_id_map.size
-        )
+def _add_negatives(
+    batch_dict: Batch, preparator: TransformerDataPreparatorBase, *, at_targets: bool, no_negatives: bool
+) -> None:
+    sampler = preparator.negative_sampler
+    is_uniform = type(sampler) is CatalogUniformSampler
+    if sampler is None or (no_negatives and is_uniform):
+        return
+    few = at_targets and is_uniform  # which looks at a shape alone
+    y = batch_dict["y"]
+    negatives = sampler.get_negatives(
+        {"x": y[y != 0][:, None]} if few else batch_dict,
+        lowest_id=preparator.n_item_extra_tokens,
+        highest_id=preparator.item_id_map.size,
+    )
+    batch_dict["negatives"] = negatives.squeeze(1) if few else negatives
 
 
 def _is_filled(lengths: Array, width: int) -> Array:

@@ -3,6 +3,7 @@
 Norms, projections, gates and feed-forward layers work on one position at a time, so they are computed where
 they are needed and nowhere else. Attention itself stays in the padded shape. Dropout masks are drawn in the
 padded shape too, and then read at these positions: each mask, and the random stream, are RecTools' own.
+(`packed` does without the padded shape, and draws masks of its own.)
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from rectools.models.nn.transformers.ligr import LiGRLayer
@@ -18,12 +19,53 @@ from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayer, Sw
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayer
 from torch.nn import functional
 
-__all__ = ["BLOCKS", "Tokens", "draws_as_it_lies"]
+__all__ = ["BLOCKS", "PaddedTokens", "Projected", "Tokens", "draws_as_it_lies"]
+
+
+class Tokens(Protocol):
+    """The positions of a batch at which blocks work, and what of them is no matter of one position alone."""
+
+    def rows(self, read: torch.Tensor) -> torch.Tensor:
+        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+
+    def dropped(
+        self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
+    ) -> torch.Tensor:
+        """Return what dropout makes of values at the flat positions `at`, shape (n, n_factors).
+
+        Masks are drawn as tensors lie in memory: attention's output has positions before sessions there.
+        """
+
+    def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
+        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The positions of a padded batch that attention looks at: all tokens, and padding where it is seen.
+class Projected:
+    """What attention works on.
+
+    Attributes
+    ----------
+    queries : shape (n_read, n_factors)
+        At the positions that are read.
+    keys, values : shape (n_tokens, n_factors)
+        At all tokens.
+    of_padding : two of shape (n_factors,)
+        Key and value of padding.
+    n_heads
+        Parts of the factors that attend each for itself.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    of_padding: tuple[torch.Tensor, torch.Tensor]
+    n_heads: int
+
+
+@dataclass(frozen=True)
+class PaddedTokens:
+    """Tokens of a padded batch, which attention still sees, and whose dropout masks are drawn for it.
 
     Attributes
     ----------
@@ -47,10 +89,7 @@ class Tokens:
     def dropped(
         self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
     ) -> torch.Tensor:
-        """Return what dropout makes of a padded tensor, whose values at the flat positions `at` are given.
-
-        Masks are drawn as tensors lie in memory: attention's output has positions before sessions there.
-        """
+        """Return what dropout makes of a padded tensor, whose values at the flat positions `at` are given."""
         if not dropout.training or not 0 < dropout.p < 1:  # then nothing is drawn
             return functional.dropout(values, dropout.p, dropout.training)
         # Integers, since torch draws them and makes other types of them.
@@ -60,7 +99,19 @@ class Tokens:
         kept = drawn.bernoulli_(1 - dropout.p).index_select(0, at).to(values.dtype)
         return values * kept.div_(1 - dropout.p)
 
-    def padded(
+    def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
+        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
+        queries, heads = projected.queries, projected.n_heads
+        width = queries.shape[1]
+        of_keys, of_values = projected.of_padding
+        q = self._padded(queries, read, queries.new_zeros(width), heads)
+        k = self._padded(projected.keys, self.positions, of_keys, heads)
+        v = self._padded(projected.values, self.positions, of_values, heads)
+        mask = None if self.mask is None else self.mask.to(q.dtype)
+        mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
+        return mixed.transpose(1, 2).reshape(-1, width).index_select(0, read)
+
+    def _padded(
         self, values: torch.Tensor, at: torch.Tensor, padding: torch.Tensor, n_heads: int
     ) -> torch.Tensor:
         """Put values of shape (n, n_factors) at the flat positions `at`, one row of `padding` at all others.
@@ -69,7 +120,7 @@ class Tokens:
         -------
         torch.Tensor, shape (size, n_heads, length, n_factors / n_heads)
         """
-        everywhere = padding.expand(self.size * self.length, -1).index_copy(0, at, values)
+        everywhere = padding.to(values.dtype).expand(self.size * self.length, -1).index_copy(0, at, values)
         return everywhere.view(self.size, self.length, n_heads, -1).transpose(1, 2)
 
 
@@ -100,17 +151,14 @@ def _attended(
     context : shape (n_tokens, n_factors)
         At all tokens. At padding it counts as 0, whose keys and values are the biases.
     """
-    width, heads = attention.embed_dim, attention.num_heads
+    width = attention.embed_dim
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    projected = functional.linear(query, weight[:width], bias[:width])
-    q = tokens.padded(projected, read, projected.new_zeros(width), heads)
+    queries = functional.linear(query, weight[:width], bias[:width])
     keys, values = functional.linear(context, weight[width:], bias[width:]).chunk(2, dim=1)
-    k = tokens.padded(keys, tokens.positions, bias[width : 2 * width], heads)
-    v = tokens.padded(values, tokens.positions, bias[2 * width :], heads)
-    dropout = attention.dropout if attention.training else 0.0
-    mixed = functional.scaled_dot_product_attention(q, k, v, tokens.mask, dropout)
-    at_read = mixed.transpose(1, 2).reshape(-1, width).index_select(0, read)
-    output: torch.Tensor = attention.out_proj(at_read)
+    of_padding = bias[width : 2 * width], bias[2 * width :]
+    projected = Projected(queries, keys, values, of_padding, attention.num_heads)
+    mixed = tokens.mixed(projected, read, attention.dropout if attention.training else 0.0)
+    output: torch.Tensor = attention.out_proj(mixed)
     return output
 
 

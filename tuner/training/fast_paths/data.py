@@ -8,6 +8,7 @@ rebuilt from its config without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from rectools.models.nn.transformers.data_preparator import SequenceDataset, Tra
 from scipy import sparse
 from torch.utils.data import DataLoader
 
+from tuner.training.fast_paths.ahead import made_ahead
 from tuner.training.fast_paths.batches import (
     Batch,
     recommend_batches,
@@ -31,9 +33,9 @@ from tuner.training.fast_paths.batches import (
 from tuner.training.fast_paths.recommend import Latest, can_rank, recommend_u2i
 from tuner.training.fast_paths.sequences import BatchElement, Sequences
 
-__all__ = ["accelerate_data", "on_gpu", "restore_data"]
+__all__ = ["Draws", "accelerate_data", "on_gpu", "restore_data"]
 
-MakeBatch = Callable[[Any, Sequences], Batch]
+MakeBatch = Callable[..., Batch]
 Preparator = TransformerDataPreparatorBase
 
 # Methods that are replaced where a class has left them as they are: four of the data preparator, one of
@@ -45,7 +47,41 @@ _RECOMMEND = "_recommend_u2i"
 _SHORTEST: dict[MakeBatch, int] = {shifted_batch: 2, timed_recommend_batch: 2}
 
 
-def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
+@dataclass
+class Draws:
+    """What a step needs of the random numbers of batches; it is known when a fit starts.
+
+    Attributes
+    ----------
+    at_targets
+        Negatives of targets alone.
+    no_negatives
+        None that RecTools' sampler would draw: the step does.
+    ahead
+        Batches while the step before is at work.
+    """
+
+    at_targets: bool = False
+    no_negatives: bool = False
+    ahead: bool = False
+
+    def reset(self) -> None:
+        """Ask for what RecTools draws, when it does."""
+        self.at_targets = self.no_negatives = self.ahead = False
+
+
+class _Loader(DataLoader[Any]):
+    """A loader that may make its batches ahead."""
+
+    draws: Draws
+
+    def __iter__(self) -> Any:  # noqa: ANN401  # torch's own has no public type
+        """Yield batches."""
+        batches = super().__iter__()
+        return made_ahead(batches) if self.draws.ahead else batches
+
+
+def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None) -> tuple[str, ...]:
     """Make a model load data and recommend faster, with the same results.
 
     Batches, recommendations and the state of all random generators stay the same to the last digit. The
@@ -56,6 +92,8 @@ def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
     ----------
     model
         A model that is not fitted yet.
+    draws
+        Looked at for each batch; by default all is drawn that RecTools draws.
 
     Returns
     -------
@@ -65,7 +103,7 @@ def accelerate_data(model: TransformerModelBase[Any]) -> tuple[str, ...]:
     preparator = model.data_preparator
     pin = on_gpu(model._trainer)  # noqa: SLF001  # Lightning sets it; there is no public way in
     loaders: dict[str, Callable[..., Any]] = {
-        _TRAIN: partial(_train_loader, preparator, pin),
+        _TRAIN: partial(_train_loader, preparator, pin, draws or Draws()),
         _VAL: partial(_val_loader, preparator, pin),
         _RECOMMEND_DATA: partial(_recommend_loader, preparator, pin, Latest()),
     }
@@ -106,12 +144,13 @@ def _is_stock(owner: object, name: str, base: type) -> bool:
     return name not in vars(owner) and getattr(type(owner), name) is getattr(base, name)
 
 
-def _train_loader(preparator: Preparator, pin: bool) -> DataLoader[BatchElement]:
+def _train_loader(preparator: Preparator, pin: bool, draws: Draws) -> DataLoader[BatchElement]:
     return _loader(
         preparator,
         _sequences(preparator.train_dataset.interactions.df),
         own=preparator._collate_fn_train,  # noqa: SLF001  # RecTools' hook
         fast=train_batches(preparator),
+        draws=draws,
         batch_size=preparator.batch_size,
         pin=pin,
         shuffle=preparator.shuffle_train,
@@ -175,6 +214,7 @@ def _loader(
     *,
     own: Callable[[list[BatchElement]], Batch],
     fast: MakeBatch | None = None,
+    draws: Draws | None = None,
     batch_size: int,
     pin: bool,
     shuffle: bool = False,
@@ -187,8 +227,8 @@ def _loader(
     if fast is not None and isinstance(sequences, Sequences):
         shortest = sequences.lengths.min(initial=np.iinfo(np.int64).max)
         if shortest >= _SHORTEST.get(fast, 1):
-            collate = partial(fast, preparator)
-    return DataLoader(
+            collate = partial(fast, preparator) if draws is None else partial(_drawn, fast, preparator, draws)
+    loader = _Loader(
         sequences,
         batch_size=batch_size,
         collate_fn=collate,
@@ -196,6 +236,13 @@ def _loader(
         shuffle=shuffle,
         pin_memory=pin,
     )
+    loader.draws = draws or Draws()
+    return loader
+
+
+def _drawn(make: MakeBatch, preparator: Preparator, draws: Draws, batch: Sequences) -> Batch:
+    """Make a training batch."""
+    return make(preparator, batch, at_targets=draws.at_targets, no_negatives=draws.no_negatives)
 
 
 def _listed(own: Callable[[list[BatchElement]], Batch], batch: Sequence[BatchElement]) -> Batch:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from inspect import getattr_static
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
 from typing_extensions import TypeIs
 
-__all__ = ["allows_fused_adam", "allows_target_only_step", "scores_last_only", "sends_batches_plainly"]
+__all__ = [
+    "allows_fused_adam",
+    "allows_target_only_step",
+    "allows_whole_steps",
+    "scores_last_only",
+    "sends_batches_plainly",
+]
 
 #: Methods of `TransformerLightningModule` that a loss consists of; the first is its calculator.
 _LOSSES = {
@@ -26,11 +33,11 @@ _SIMILARITY = ("forward", "_get_full_catalog_logits", "_get_pos_neg_logits", "_g
 def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs[TransformerLightningModule]:
     """Whether the module's training step does what `target_only_step` does, and nothing else.
 
-    Mixed precision is left alone: it rounds inside of what is replaced.
+    Under mixed precision it rounds less: products with the table alone.
     """
     return (
         isinstance(module, TransformerLightningModule)
-        and trainer.precision in {"32-true", "64-true"}
+        and trainer.precision in {"32-true", "64-true", "bf16-mixed"}
         and _is_own(module, TransformerLightningModule, "training_step")
         and (scores_last_only(module) or _is_own(module, TransformerLightningModule, "get_batch_logits"))
         and _calculates_loss(module)
@@ -72,6 +79,27 @@ def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
             type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
         )
         and _has_fused_adam(module)
+    )
+
+
+def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
+    """Whether nobody looks at gradients between a loss and the update of the parameters, or changes that.
+
+    Lightning's hooks there are its own, in the module and in all callbacks, and so are its settings.
+    """
+    hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
+    steps = ("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping")
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it
+    return (
+        sends_batches_plainly(module)
+        and _is_own(module, LightningModule, *hooks, *steps)
+        and all(_is_own(callback, Callback, *hooks) for callback in callbacks)
+        and len(trainer.optimizers) == len(trainer.optimizers[0].param_groups) == 1
+        and not trainer.lr_scheduler_configs
+        and not trainer.gradient_clip_val
+        and trainer.accumulate_grad_batches == 1
+        and not trainer._detect_anomaly  # noqa: SLF001  # there is no public way to see it
+        and not any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters())  # noqa: SLF001  # as above
     )
 
 

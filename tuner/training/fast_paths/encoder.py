@@ -19,6 +19,7 @@ from inspect import getattr_static
 from typing import Any
 
 import torch
+from rectools.models.nn.item_net import IdEmbeddingsItemNet
 from rectools.models.nn.transformers.ligr import LiGRLayers
 from rectools.models.nn.transformers.net_blocks import (
     LearnableInversePositionalEncoding,
@@ -29,10 +30,21 @@ from rectools.models.nn.transformers.net_blocks import (
 )
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBase, TransformerTorchBackbone
+from torch.nn import functional
 
-from tuner.training.fast_paths.blocks import BLOCKS, Tokens, draws_as_it_lies
+from tuner.training.fast_paths.blocks import BLOCKS, PaddedTokens, Tokens, draws_as_it_lies
+from tuner.training.fast_paths.packed import PackedTokens
+from tuner.training.fast_paths.stu import is_stu
+from tuner.training.fast_paths.table import takes_ids_of_any_device
 
-__all__ = ["encode_at", "encodes_at_targets"]
+__all__ = [
+    "encode_at",
+    "encode_unpadded",
+    "encodes_at_targets",
+    "encodes_unpadded",
+    "same_at_each_step",
+    "seen_positions",
+]
 
 #: What `encode_at` stands in for.
 _METHODS = ("encode_sessions", "_merge_masks", "_convert_mask_to_float")
@@ -41,20 +53,43 @@ _METHODS = ("encode_sessions", "_merge_masks", "_convert_mask_to_float")
 def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
     """Whether `encode_at` gives what the backbone's `encode_sessions` does.
 
-    Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook. On a GPU
-    it is left to RecTools: masks are drawn in another way there.
+    On a GPU it is left to RecTools: masks are drawn in another way there.
     """
     return (
-        next(backbone.parameters()).device.type == "cpu"
-        and all(
+        next(backbone.parameters()).device.type == "cpu" and encodes_unpadded(backbone) and draws_as_it_lies()
+    )
+
+
+def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
+    """Whether `encode_unpadded` gives what the backbone's `encode_sessions` does, with masks of its own.
+
+    Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook.
+    """
+    return _is_plain(backbone) and len(_blocks(backbone.transformer_layers)) > 0
+
+
+def _is_plain(backbone: TransformerBackboneBase) -> bool:
+    return (
+        all(
             getattr_static(backbone, name) is getattr_static(TransformerTorchBackbone, name)
             for name in _METHODS
         )
         and type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding
         and type(backbone.emb_dropout) is torch.nn.Dropout
-        and len(_blocks(backbone.transformer_layers)) > 0
         and not any(map(_does_more, backbone.modules()))
-        and draws_as_it_lies()
+    )
+
+
+def same_at_each_step(backbone: TransformerBackboneBase) -> bool:
+    """Whether a backbone does the same at each step, and waits for nothing: its parts are RecTools' own."""
+    net = backbone.item_model
+    layers = backbone.transformer_layers
+    hstu = is_stu(layers) and backbone.use_causal_attn and not backbone.use_key_padding_mask
+    return (
+        _is_plain(backbone)
+        and (hstu or len(_blocks(layers)) > 0)
+        and takes_ids_of_any_device(net)
+        and all(type(block) is IdEmbeddingsItemNet for block in net.item_net_blocks)
     )
 
 
@@ -113,8 +148,44 @@ def encode_at(
     torch.Tensor, shape (n_read, n_factors)
         Encoded sessions.
     """
-    positions = _seen(backbone, x)
-    tokens = Tokens(x.shape[0], x.shape[1], positions, _attention_mask(backbone, x, table.dtype))
+    positions = seen_positions(backbone, x)
+    tokens = PaddedTokens(x.shape[0], x.shape[1], positions, _attention_mask(backbone, x, table.dtype))
+    return _encoded(backbone, x, table, tokens, positions, read)
+
+
+def encode_unpadded(
+    backbone: TransformerBackboneBase,
+    x: torch.Tensor,
+    table: torch.Tensor,
+    read: torch.Tensor,
+    positions: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the same for real tokens alone, with other masks of dropout; see `packed`.
+
+    Parameters
+    ----------
+    backbone
+        One that `encodes_unpadded`.
+    x, table, read
+        As of `encode_at`.
+    positions : shape (n_tokens,), optional
+        Where the tokens are, where it is known; see `PackedTokens`.
+    """
+    if positions is None:
+        positions = seen_positions(backbone, x)
+    sees_padding = _puts_padding_to_0(backbone) and not backbone.use_key_padding_mask
+    tokens = PackedTokens(x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding)
+    return _encoded(backbone, x, table, tokens, positions, read)
+
+
+def _encoded(  # noqa: PLR0917  # all of one size
+    backbone: TransformerBackboneBase,
+    x: torch.Tensor,
+    table: torch.Tensor,
+    tokens: Tokens,
+    positions: torch.Tensor,
+    read: torch.Tensor,
+) -> torch.Tensor:
     seqs = _embedded(backbone, x, table, positions)
     seqs = tokens.dropped(backbone.emb_dropout, seqs, positions)
     *first, last = _blocks(backbone.transformer_layers)
@@ -126,11 +197,15 @@ def encode_at(
     return seqs
 
 
-def _seen(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
+def seen_positions(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
     """Return the flat positions that tokens may see, ascending."""
-    if backbone.use_key_padding_mask or isinstance(backbone.transformer_layers, SASRecTransformerLayers):
+    if backbone.use_key_padding_mask or _puts_padding_to_0(backbone):
         return x.flatten().nonzero().squeeze(1)
     return torch.arange(x.numel(), device=x.device)
+
+
+def _puts_padding_to_0(backbone: TransformerBackboneBase) -> bool:
+    return isinstance(backbone.transformer_layers, SASRecTransformerLayers)
 
 
 def _attention_mask(
@@ -154,7 +229,9 @@ def _embedded(
     """Return items with their positions, which count from the end, shape (n_positions, n_factors)."""
     encoding = backbone.pos_encoding_layer
     assert isinstance(encoding, LearnableInversePositionalEncoding)
-    seqs = table.index_select(0, x.flatten()[positions])
+    items = functional.pad(x.flatten(), (0, 1))[positions]  # one more for what fills up a shape
+    # The gradient of an embedding is summed in a fixed order on a GPU too.
+    seqs = functional.embedding(items, table) if x.is_cuda else table.index_select(0, items)
     if encoding.use_scale_factor:
         seqs = seqs * seqs.shape[1] ** 0.5
     if encoding.pos_emb is None:

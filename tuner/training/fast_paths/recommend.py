@@ -20,7 +20,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
 from scipy import sparse
 
-__all__ = ["Latest", "can_rank", "rank", "recommend_u2i"]
+__all__ = ["Latest", "can_rank", "recommend_u2i"]
 
 Value = TypeVar("Value")
 Ids = npt.NDArray[np.int_]

@@ -1,8 +1,12 @@
 """Scores of each target against its own few candidates, without gathering the candidates' embeddings.
 
-Gathered, they are ``n_factors`` times as large as the scores. The kernels of an embedding bag read them
-where they lie: the scores are the gradient of a bag by its weights, and the gradient of the scores by the
-sessions is a bag.
+Gathered, they are ``n_factors`` times as large as the scores. On a GPU kernels of ours read them where they
+lie, through its cache. On a CPU those of an embedding bag do: the scores are the gradient of a bag by its
+weights, and the gradient of the scores by the sessions is a bag.
+
+The gradient of the table is a sum over the targets that an item was a candidate of. A GPU takes it as one
+product, ``G.T @ hidden``, with the gradients of the scores put into a table of targets and items, if that has
+not too many zeros; from a few candidates row by row; else, and on a CPU, as bags of targets sorted by item.
 """
 
 from __future__ import annotations
@@ -13,12 +17,26 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
+from tuner.training.fast_paths.kernels import combined_rows, scores_of_rows, serves, weighted_rows
+from tuner.training.fast_paths.linear import product
+
 __all__ = ["candidate_scores"]
 
 _SUM = 0  # torch's number for the mode of a bag
+#: Candidates up to which each has a row of its own in memory.
+_FEW = 8
+#: Items for each candidate up to which one product is quicker than a sort.
+_ITEMS_PER_CANDIDATE = 1024
+#: Elements of the table of targets and items that exist at one time.
+_ELEMENTS = 2**26
 
 
-def candidate_scores(hidden: torch.Tensor, table: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+def candidate_scores(
+    hidden: torch.Tensor,
+    table: torch.Tensor,
+    candidates: torch.Tensor,
+    products: torch.dtype | None = None,
+) -> torch.Tensor:
     """Return ``scores[i, j] = hidden[i] @ table[candidates[i, j]]``.
 
     Parameters
@@ -29,24 +47,29 @@ def candidate_scores(hidden: torch.Tensor, table: torch.Tensor, candidates: torc
         Item embeddings.
     candidates : shape (n_targets, n_candidates)
         Rows of `table`.
+    products
+        Type to which the factors of products are rounded; by default that of `hidden`.
 
     Returns
     -------
     torch.Tensor, shape (n_targets, n_candidates)
         Differentiable once, with respect to `hidden` and `table`.
     """
-    scores: torch.Tensor = _CandidateScores.apply(hidden, table, candidates)  # type: ignore[no-untyped-call]  # torch's own
+    cls = _ByKernels if serves(hidden) else _ByBags
+    scores: torch.Tensor = cls.apply(hidden, table, candidates, products or hidden.dtype)  # type: ignore[no-untyped-call]  # torch's own
     return scores
 
 
-class _CandidateScores(torch.autograd.Function):
+class _ByBags(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401  # torch gives it no type
         hidden: torch.Tensor,
         table: torch.Tensor,
         candidates: torch.Tensor,
+        products: torch.dtype,
     ) -> torch.Tensor:
+        hidden, table = hidden.to(products).to(hidden.dtype), table.to(products).to(table.dtype)
         ctx.save_for_backward(hidden, table, candidates)
         n_targets, n_candidates = candidates.shape
         scores: torch.Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(  # noqa: SLF001  # what `embedding_bag` itself differentiates by
@@ -64,16 +87,77 @@ class _CandidateScores(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401  # as above
         hidden, table, candidates = ctx.saved_tensors
         by_hidden = embedding_bag(candidates, table, per_sample_weights=grad.contiguous(), mode="sum")
-        # One bag per item: the targets that it was a candidate of.
-        items, order = candidates.flatten().sort()
-        by_table = embedding_bag(
-            _targets_of(candidates)[order],
-            hidden,
-            torch.searchsorted(items, torch.arange(len(table), device=items.device)),
-            per_sample_weights=grad.flatten()[order],
-            mode="sum",
-        )
-        return by_hidden, by_table, None
+        return by_hidden, _by_sorted_items(hidden, len(table), candidates, grad), None, None
+
+
+class _ByKernels(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401  # torch gives it no type
+        hidden: torch.Tensor,
+        table: torch.Tensor,
+        candidates: torch.Tensor,
+        products: torch.dtype,
+    ) -> torch.Tensor:
+        factors, items, candidates = hidden.to(products), table.to(products), candidates.contiguous()
+        ctx.save_for_backward(factors.contiguous(), items.contiguous(), candidates)
+        return scores_of_rows(*ctx.to_save)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401  # as above
+        hidden, table, candidates = ctx.saved_tensors
+        grad = grad.contiguous()
+        by_hidden = weighted_rows(grad, table, candidates)
+        n_candidates, n_items = candidates.shape[1], len(table)
+        if n_candidates <= _FEW:
+            by_table = _by_rows(hidden, n_items, candidates, grad)
+        elif n_items <= _ITEMS_PER_CANDIDATE * n_candidates:
+            by_table = _by_product(hidden, n_items, candidates, grad)
+        else:
+            by_table = _by_sorted_items(hidden.float(), n_items, candidates, grad)
+        return by_hidden, by_table, None, None
+
+
+def _by_rows(
+    hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of the table from one row for each candidate, as of an embedding."""
+    rows = grad[:, :, None] * hidden[:, None].float()
+    by_table: torch.Tensor = torch.ops.aten.embedding_dense_backward(
+        rows.flatten(0, 1), candidates.flatten(), n_items, -1, False
+    )
+    return by_table
+
+
+def _by_product(
+    hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of the table as a product, some targets at a time."""
+    width = n_items + -n_items % 8  # by which the matrix units of a GPU read without detours
+    n_chunks = -(-len(hidden) * width // _ELEMENTS)
+    by_table = torch.zeros(n_items, hidden.shape[1], dtype=torch.float32, device=hidden.device)
+    for some, few, weights in zip(
+        *(values.tensor_split(n_chunks) for values in (hidden, candidates, grad)), strict=True
+    ):
+        by_item = torch.zeros(len(some), width, dtype=hidden.dtype, device=hidden.device)
+        combined_rows(weights, few, by_item)
+        by_table += product(by_item.T, some)[:n_items]
+    return by_table
+
+
+def _by_sorted_items(
+    hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of the table as one bag for each item: the targets that it was a candidate of."""
+    items, order = candidates.flatten().sort()
+    return embedding_bag(
+        _targets_of(candidates)[order],
+        hidden,
+        torch.searchsorted(items, torch.arange(n_items, device=items.device)),
+        per_sample_weights=grad.flatten()[order],
+        mode="sum",
+    )
 
 
 def _targets_of(candidates: torch.Tensor) -> torch.Tensor:

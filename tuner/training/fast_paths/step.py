@@ -7,20 +7,37 @@ they are encoded as ever. The random stream is RecTools' own either way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
+from torch.nn.functional import cross_entropy
 
 from tuner.training.fast_paths.eligible import scores_last_only
-from tuner.training.fast_paths.encoder import encode_at, encodes_at_targets
+from tuner.training.fast_paths.encoder import (
+    encode_at,
+    encode_unpadded,
+    encodes_at_targets,
+    encodes_unpadded,
+)
 from tuner.training.fast_paths.linear import linear_cross_entropy
 from tuner.training.fast_paths.sampled import candidate_scores
 from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
-__all__ = ["TARGETS", "TargetsAhead", "target_only_step"]
+__all__ = [
+    "Batch",
+    "TargetsAhead",
+    "logged",
+    "loss_at_targets",
+    "step_loss",
+    "target_only_step",
+    "unpadded_step",
+]
 
 Batch = dict[str, torch.Tensor]
+Step = Callable[[TransformerLightningModule, Batch, int], torch.Tensor]
 
 #: Key of a batch that holds the flat positions of the targets in "y", shape (n_targets,), where they are
 #: known. On a GPU it spares the wait for their number.
@@ -37,10 +54,13 @@ class TargetsAhead:
     ----------
     module
         One that `allows_target_only_step`.
+    take
+        `target_only_step`, or `unpadded_step`.
     """
 
-    def __init__(self, module: TransformerLightningModule) -> None:
+    def __init__(self, module: TransformerLightningModule, take: Step | None = None) -> None:
         self._module = module
+        self._take = take or target_only_step
         self._targets: torch.Tensor
 
     def find(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
@@ -53,7 +73,7 @@ class TargetsAhead:
 
     def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Take a step with the latest batch; see `target_only_step`."""
-        return target_only_step(self._module, {**batch, TARGETS: self._targets}, batch_idx)
+        return self._take(self._module, {**batch, TARGETS: self._targets}, batch_idx)
 
 
 def _target_positions(y: torch.Tensor) -> torch.Tensor:
@@ -72,18 +92,38 @@ def target_only_step(module: TransformerLightningModule, batch: Batch, batch_idx
     batch_idx
         Not used, as in RecTools.
     """
-    loss = _loss(module, batch)
-    module.log(module.train_loss_name, loss, on_step=False, on_epoch=True, prog_bar=module.verbose > 0)
+    return logged(module, batch, step_loss(module, batch))
+
+
+def unpadded_step(module: TransformerLightningModule, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG001  # as above
+    """Return and log the same loss, with masks of dropout for real tokens alone; see `packed`.
+
+    "negatives" may be those of the targets alone, shape (n_targets, n_negatives).
+    """
+    return logged(module, batch, step_loss(module, batch, unpadded=True))
+
+
+def logged(module: TransformerLightningModule, batch: Batch, loss: torch.Tensor) -> torch.Tensor:
+    """Log a loss as RecTools does, and return it."""
+    module.log(
+        module.train_loss_name,
+        loss,
+        on_step=False,
+        on_epoch=True,
+        prog_bar=module.verbose > 0,
+        batch_size=len(batch["x"]),  # which Lightning would look for
+    )
     return loss
 
 
-def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
+def step_loss(module: TransformerLightningModule, batch: Batch, *, unpadded: bool = False) -> torch.Tensor:
+    """Return the loss of a batch; see `target_only_step` and `unpadded_step`."""
     known = batch.get(TARGETS)
     batch = {key: values for key, values in batch.items() if key != TARGETS}
     y, w = batch["y"], batch["yw"]
     table = all_embeddings(module.torch_model.item_model)  # (n_items, n_factors)
     targets = _target_positions(y) if known is None else known
-    hidden = _encoded_at_targets(module, batch, table, targets)
+    hidden = _encoded_at_targets(module, batch, table, targets, unpadded=unpadded)
     if hidden is None:
         sessions = encode_sessions(module.torch_model, batch, table)
         if scores_last_only(module):
@@ -92,29 +132,92 @@ def _loss(module: TransformerLightningModule, batch: Batch) -> torch.Tensor:
             # What RecTools makes of it: targets of another shape are broadcast, no target at all gives nan.
             return _loss_at_all_positions(module, batch, sessions, table)
         hidden = sessions.flatten(0, 1).index_select(0, targets)
-    y, w = y.flatten()[targets], w.flatten()[targets]
+    negatives = None if module.loss == "softmax" else _of_targets(batch["negatives"], targets)
+    return loss_at_targets(module, hidden, table, y.flatten()[targets], w.flatten()[targets], negatives)
+
+
+def _of_targets(negatives: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return negatives if negatives.ndim == 2 else negatives.flatten(0, 1)[targets]  # noqa: PLR2004  # a matrix
+
+
+def loss_at_targets(  # noqa: PLR0917  # all of one size
+    module: TransformerLightningModule,
+    hidden: torch.Tensor,
+    table: torch.Tensor,
+    y: torch.Tensor,
+    w: torch.Tensor,
+    negatives: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return the loss of some targets. Under autocast the products with the table alone are rounded.
+
+    Parameters
+    ----------
+    module
+        One that `allows_target_only_step`.
+    hidden : shape (n_targets, n_factors)
+        Encoded sessions.
+    table : shape (n_items, n_factors)
+        Item embeddings.
+    y, w : shape (n_targets,)
+        Items and weights of the targets.
+    negatives : shape (n_targets, n_negatives), optional
+        For losses that need them.
+    """
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        products = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            return _scored(module, hidden.float(), table.float(), y, w, negatives, products)
+    return _scored(module, hidden, table, y, w, negatives, None)
+
+
+def _scored(  # noqa: PLR0917  # as above
+    module: TransformerLightningModule,
+    hidden: torch.Tensor,
+    table: torch.Tensor,
+    y: torch.Tensor,
+    w: torch.Tensor,
+    negatives: torch.Tensor | None,
+    products: torch.dtype | None,
+) -> torch.Tensor:
     similarity = module.torch_model.similarity_module
     if _is_cosine(similarity):
         hidden, table = _normalised(similarity, hidden), _normalised(similarity, table)
-    if module.loss == "softmax":
-        return linear_cross_entropy(hidden, table, y, weights=w, temperature=module.logits_t)
-    candidates = torch.cat([y[:, None], batch["negatives"].flatten(0, 1)[targets]], dim=1)
-    logits = candidate_scores(hidden, table, candidates) / module.logits_t
+    if negatives is None:
+        return linear_cross_entropy(
+            hidden, table, y, weights=w, temperature=module.logits_t, products=products
+        )
+    candidates = torch.cat([y[:, None], negatives], dim=1)
+    logits = candidate_scores(hidden, table, candidates, products) / module.logits_t
+    if module.loss == "sampled_softmax" and logits.is_cuda:
+        return _sampled_softmax(logits, y, w)
     return _calculated(module, logits[None], y[None], w[None])
 
 
+def _sampled_softmax(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Return RecTools' loss, which exchanges two columns of the logits by numbers that a GPU waits for."""
+    losses = cross_entropy(logits, torch.zeros_like(y), reduction="none") * w * (y != 0)
+    return losses.sum() / (losses > 0).sum()
+
+
 def _encoded_at_targets(
-    module: TransformerLightningModule, batch: Batch, table: torch.Tensor, targets: torch.Tensor
+    module: TransformerLightningModule,
+    batch: Batch,
+    table: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    unpadded: bool,
 ) -> torch.Tensor | None:
     """Return the sessions at the targets, shape (n_targets, n_factors); None if all must be encoded."""
     x, y = batch["x"], batch["y"]
     length = 1 if scores_last_only(module) else x.shape[1]
-    if y.shape != (len(x), length) or not len(targets) or not encodes_at_targets(module.torch_model):
+    allowed = encodes_unpadded if unpadded else encodes_at_targets
+    if y.shape != (len(x), length) or not len(targets) or not allowed(module.torch_model):
         return None
     read = targets if length > 1 else (targets + 1) * x.shape[1] - 1
     if not x.flatten()[read].all():  # a target at padding
         return None
-    return encode_at(module.torch_model, x, table, read)
+    return (encode_unpadded if unpadded else encode_at)(module.torch_model, x, table, read)
 
 
 def _loss_at_all_positions(
@@ -122,7 +225,10 @@ def _loss_at_all_positions(
 ) -> torch.Tensor:
     y, candidates = batch["y"], None
     if module.loss != "softmax":
-        candidates = torch.cat([y.unsqueeze(-1), batch["negatives"]], dim=-1)
+        negatives = batch["negatives"]
+        if negatives.ndim == 2:  # noqa: PLR2004  # of targets alone: there are none
+            negatives = y.new_zeros(*y.shape, negatives.shape[1])
+        candidates = torch.cat([y.unsqueeze(-1), negatives], dim=-1)
     logits = module.torch_model.similarity_module(sessions, table, candidates) / module.logits_t
     return _calculated(module, logits, y, batch["yw"])
 

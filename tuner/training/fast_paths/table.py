@@ -15,11 +15,14 @@ from rectools.models.nn.item_net import (
     ItemNetConstructorBase,
     SumOfEmbeddingsConstructor,
 )
+from rectools.models.nn.transformers.net_blocks import LearnableInversePositionalEncoding
 from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBase, TransformerTorchBackbone
 from torch.nn.functional import embedding
 from typing_extensions import TypeIs
 
-__all__ = ["all_embeddings", "encode_sessions"]
+from tuner.training.fast_paths.stu import is_stu, through_stu
+
+__all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device"]
 
 
 def all_embeddings(net: ItemNetBase) -> torch.Tensor:
@@ -28,13 +31,13 @@ def all_embeddings(net: ItemNetBase) -> torch.Tensor:
     RecTools makes the ids of all items on the processor, which at each step waits until they have been sent.
     Here a GPU makes its own.
     """
-    if not (_takes_ids_of_any_device(net) and net.device.type == "cuda"):
+    if not (takes_ids_of_any_device(net) and net.device.type == "cuda"):
         return net.get_all_embeddings()
     embeddings: torch.Tensor = net.forward(torch.arange(net.n_items, device=net.device))
     return embeddings
 
 
-def _takes_ids_of_any_device(net: ItemNetBase) -> TypeIs[ItemNetConstructorBase]:
+def takes_ids_of_any_device(net: ItemNetBase) -> TypeIs[ItemNetConstructorBase]:
     """Whether a net is RecTools' own, or its class's body says ``takes_ids_of_any_device = True``."""
     own = vars(type(net))
     return (
@@ -54,9 +57,46 @@ def encode_sessions(
     summed in parts, in an order that is as fixed. Only the rounding of that sum differs.
     """
     own = getattr_static(backbone, "encode_sessions")
-    if table.device.type == "cuda" and own is TransformerTorchBackbone.encode_sessions:
-        return backbone.encode_sessions(batch, _Rows(table))  # type: ignore[arg-type]  # of it that method takes rows
-    return backbone.encode_sessions(batch, table)
+    if table.device.type != "cuda" or own is not TransformerTorchBackbone.encode_sessions:
+        return backbone.encode_sessions(batch, table)
+    assert isinstance(backbone, TransformerTorchBackbone)
+    if type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding:
+        return _encoded(backbone, batch, table)
+    return backbone.encode_sessions(batch, _Rows(table))  # type: ignore[arg-type]  # of it that method takes rows
+
+
+def _encoded(
+    backbone: TransformerTorchBackbone, batch: dict[str, torch.Tensor], table: torch.Tensor
+) -> torch.Tensor:
+    """Do what ``backbone.encode_sessions`` does, with positions that the GPU knows: RecTools sends them."""
+    x = batch["x"]
+    padding, length = x == 0, x.shape[1]
+    encoding = backbone.pos_encoding_layer
+    assert isinstance(encoding, LearnableInversePositionalEncoding)
+    seqs = _with_positions(encoding, embedding(x, table))
+    seqs = backbone.emb_dropout(seqs)
+    attention_mask = key_padding_mask = None
+    if backbone.use_causal_attn:
+        attention_mask = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+    if backbone.use_key_padding_mask:
+        key_padding_mask = padding
+        if attention_mask is not None:
+            attention_mask = backbone._merge_masks(attention_mask, key_padding_mask, seqs)  # noqa: SLF001  # RecTools' own
+            key_padding_mask = None
+    layers, is_token = backbone.transformer_layers, ~padding.unsqueeze(-1)
+    if attention_mask is not None and key_padding_mask is None and is_stu(layers):
+        return through_stu(layers, seqs, is_token, attention_mask, batch)
+    encoded: torch.Tensor = layers(seqs, is_token, attention_mask, key_padding_mask, batch=batch)
+    return encoded
+
+
+def _with_positions(encoding: LearnableInversePositionalEncoding, seqs: torch.Tensor) -> torch.Tensor:
+    """Return what the layer does; positions count from the end."""
+    if encoding.use_scale_factor:
+        seqs = seqs * seqs.shape[2] ** 0.5
+    if encoding.pos_emb is None:
+        return seqs
+    return seqs + encoding.pos_emb.weight[: seqs.shape[1]].flip(0)
 
 
 class _Rows:

@@ -7,13 +7,13 @@ import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tuner.formatting import duration, markdown_table, number, size
 from tuner.holdout import Comparison, Final
 from tuner.reporting.leaderboard import Row
 from tuner.trials.outcomes import Usage
+from tuner.trials.package_versions import installed_versions
 from tuner.trials.records import Summary
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy
@@ -226,13 +226,7 @@ def _again(stored: StoredStudy, row: Row, fitted: Fitted) -> str:
 
 
 def _versions() -> Mapping[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(_PACKAGES)}
 
 
 def _files(folder: Path) -> str:

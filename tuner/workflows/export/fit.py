@@ -82,7 +82,8 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
     params = {**record.params, "epochs": epoch} if "epochs" in record.params else dict(record.params)
     model = build_model(params)
     precision = set_precision(model, record.summary.precision)  # type: ignore[arg-type]  # one of them, as recorded
-    paths = accelerate(model) if record.summary.fast_paths else None
+    summary = record.summary
+    paths = accelerate(model, unpadded=summary.unpadded) if summary.fast_paths else None
     if isinstance(model, TransformerModelBase):
         callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
         callbacks.append(_ProgressLines(epoch, model.train_loss_name, say))

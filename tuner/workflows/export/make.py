@@ -33,7 +33,7 @@ from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
 from tuner.workflows.export.folder import atomic_folder, check_target, folder_size
 
-__all__ = ["SAMPLE_USERS", "Made", "export"]
+__all__ = ["Made", "export"]
 
 #: Number of users in the sample of recommendations, and of items for each user.
 SAMPLE_USERS, SAMPLE_K = 20, 10

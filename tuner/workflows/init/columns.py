@@ -14,7 +14,7 @@ import pyarrow as pa
 from tuner.data.reading.times import fitting_formats, unit_of
 from tuner.errors import DataError, Problem
 
-__all__ = ["Guess", "Guesses", "describe_column", "guess_columns", "time_formats"]
+__all__ = ["Guess", "Guesses", "describe_column", "guess_columns"]
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]

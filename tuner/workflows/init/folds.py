@@ -12,7 +12,7 @@ from rectools.dataset import Dataset
 from tuner.config import Folds
 from tuner.data.folds import make_splitter
 
-__all__ = ["ENOUGH_USERS", "ProposedFolds", "propose_folds"]
+__all__ = ["ProposedFolds", "propose_folds"]
 
 #: Number of test users that is enough for each window, and the number below which windows are not used.
 ENOUGH_USERS, FEWEST_USERS = 1000, 200

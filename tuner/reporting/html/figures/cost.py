@@ -14,7 +14,7 @@ from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, text_width
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["compute", "kind_of", "shares", "timeline"]
+__all__ = ["compute", "shares", "timeline"]
 
 #: Kinds of trials and their colours, in the order of the bars.
 KINDS = {

@@ -88,7 +88,7 @@ def _points(report: ReportData, x: Callable[[TrialRecord], float | None]) -> lis
             kind = record.status.value
             value = None
             if record.status == TrialStatus.STOPPED:
-                value = so_far(record, report.objective, maximize=report.maximize)
+                value = so_far(record, report.objective, report.direction)
         if value is not None or record.status == TrialStatus.FAILED:
             found.append(_Point(at, value, kind, record.number))
     return sorted(found, key=lambda point: point.x)

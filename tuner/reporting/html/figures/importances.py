@@ -16,6 +16,7 @@ from tuner.reporting.html.report_data import ReportData, so_far
 from tuner.reporting.html.scales import Scale
 from tuner.reporting.html.svg import Canvas, Figure, clipped
 from tuner.reporting.leaderboard import short_key
+from tuner.trials.objective import sort_key
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Importances", "importances", "weigh"]
@@ -84,19 +85,12 @@ def _values(report: ReportData) -> dict[int, float]:
     stopped = [
         record for record in report.records if record.name is None and record.status == TrialStatus.STOPPED
     ]
-    worst = -math.inf if report.maximize else math.inf
-
-    def reached(number: int) -> float:
-        value = known[number]
-        return -value if report.maximize else value
-
-    known = {
-        record.number: worst
-        if (value := so_far(record, report.objective, maximize=report.maximize)) is None
-        else value
-        for record in stopped
+    reached = {record.number: so_far(record, report.objective, report.direction) for record in stopped}
+    losses = {
+        number: math.inf if value is None else sort_key(value, report.direction)
+        for number, value in reached.items()
     }
-    places += sorted(known, key=reached)
+    places += sorted(losses, key=losses.__getitem__)
     return {
         number: float(place)
         for place, number in enumerate(places)

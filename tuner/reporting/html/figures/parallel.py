@@ -11,6 +11,7 @@ from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.scales import Scale, span, tick_labels
 from tuner.reporting.html.svg import Canvas, Figure, clipped, text_width
 from tuner.reporting.leaderboard import Row
+from tuner.trials.objective import more_is_better
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
@@ -141,7 +142,8 @@ def _objective(
 ) -> tuple[Place, Callable[[], None]]:
     values = {row.record.number: report.value(row) for row in done}
     ends = span(list(values.values()), room=0.02)
-    low, high = (_TOP + _MAIN - 4, _TOP + 4) if report.maximize else (_TOP + 4, _TOP + _MAIN - 4)
+    worst, best = _TOP + _MAIN - 4, _TOP + 4
+    low, high = (worst, best) if more_is_better(report.direction) else (best, worst)
     scale = Scale(*ends, low, high)
     stopped = any(r.name is None and r.status == TrialStatus.STOPPED for r in report.records)
 

@@ -9,6 +9,7 @@ from tuner.reporting.html.dimensions import MISSING, Dimension, by_option, dimen
 from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.scales import Scale, span
 from tuner.reporting.html.svg import Canvas, Figure, Frame, clipped, ticks_of
+from tuner.trials.objective import sort_key
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
@@ -91,7 +92,7 @@ def _panel(
     middle = {option: median(_value(r, report) for r in found) for option, found in trials.items()}
     options = [option for option in one.options if option in middle or option in ended]
     if one.module:
-        options.sort(key=lambda o: (o not in middle, (-1 if report.maximize else 1) * middle.get(o, 0)))
+        options.sort(key=lambda o: (o not in middle, sort_key(middle.get(o, 0), report.direction)))
     options += [MISSING] if MISSING in middle or MISSING in ended else []
     frame = Frame(left + min(150, width * 0.36), top + _TITLE, left + width - 56, 0)
     bottom = frame.top + _ROW * len(options)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["versions"]
+__all__ = ["installed_versions", "versions"]
 
 _RECORDED_PACKAGES = ("rectools", "ray", "optuna", "torch", "pytorch-lightning", "numpy", "pandas")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the recorded packages, and the name of the processor."""
-    found = {"python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
+    found = installed_versions(_RECORDED_PACKAGES)
+    return {"python": platform.python_version(), **found, "processor": _processor()}
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed; a checkout may not be."""
+    found: dict[str, str] = {}
+    for package in packages:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
-    return {**found, "processor": _processor()}
+    return found
 
 
 def _processor() -> str:

@@ -1,0 +1,421 @@
+"""The life of a trial: each (status, event), and random lives of whole studies against a real store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tuner.config import Halving, Race, Search
+from tuner.search import events as on
+from tuner.search.budgets import Budget
+from tuner.search.capacity import Capacity, Shares
+from tuner.search.coordinator import Coordinator, NoTrial
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import Sinks
+from tuner.search.exclusive_trials import LargeTrials
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import TRANSITIONS, Goal, Trial, UnknownTransitionError, handle
+from tuner.search.retries import MAX_DEATHS, MAX_LOST_MACHINES, Cause, Losses, failure_of
+from tuner.search.study_rules import StudyRules
+from tuner.space import Float, Space
+from tuner.store import StudyStore
+from tuner.store.locking.drivers import Hold, hold_by_files
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
+from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure, Pause, Stop, Usage
+from tuner.trials.records import Evaluation, Users
+from tuner.trials.status import TrialStatus
+
+S = TrialStatus
+GOAL = Goal("NDCG@10", "maximize")
+
+# ####  --------------  Each pair  --------------  #### #
+
+STOP = Stop("race", 0, 1, {})
+EVALUATED = Evaluation(0, 1, {"NDCG@10": 0.5})
+EVENTS: list[on.Event] = [
+    on.Started(),
+    on.Placed(Place("here")),
+    on.Evaluated(EVALUATED),
+    on.FoldMeasured(Users(0, (1,), np.zeros((1, 2), dtype=np.float32))),
+    on.PauseDecided(Pause(0, 1, 1)),
+    on.StopDecided(STOP, 1.0),
+    on.Measured(1.0),
+    on.Failed(Failure("no", "ValueError"), 1.0),
+    on.OutOfMemory(Failure("no memory", OUT_OF_MEMORY), 1.0),
+    on.WorkerLost(Cause.WORKER, failure_of(Cause.WORKER), 1.0),
+    on.Released(),
+    on.DriverLost(),
+    on.RulesChanged(),
+    on.SearchEnded(STOP),
+]
+#: The statuses after each event, as the picture in `TrialStatus` has them; other pairs are refused.
+AFTER: dict[tuple[TrialStatus, type[on.Event]], TrialStatus] = {
+    (S.QUEUED, on.Started): S.RUNNING,
+    (S.INTERRUPTED, on.Started): S.RUNNING,
+    (S.INTERRUPTED, on.DriverLost): S.INTERRUPTED,
+    (S.PAUSED, on.Started): S.RUNNING,
+    (S.PAUSED, on.SearchEnded): S.STOPPED,
+    (S.PAUSED, on.DriverLost): S.INTERRUPTED,
+    (S.PAUSED, on.RulesChanged): S.INTERRUPTED,
+    (S.RUNNING, on.Placed): S.RUNNING,
+    (S.RUNNING, on.Evaluated): S.RUNNING,
+    (S.RUNNING, on.FoldMeasured): S.RUNNING,
+    (S.RUNNING, on.PauseDecided): S.PAUSED,
+    (S.RUNNING, on.StopDecided): S.STOPPED,
+    (S.RUNNING, on.Measured): S.COMPLETE,
+    (S.RUNNING, on.Failed): S.FAILED,
+    (S.RUNNING, on.OutOfMemory): S.INTERRUPTED,
+    (S.RUNNING, on.WorkerLost): S.INTERRUPTED,
+    (S.RUNNING, on.Released): S.INTERRUPTED,
+    (S.RUNNING, on.DriverLost): S.INTERRUPTED,
+}
+LATE = (
+    on.Placed,
+    on.Evaluated,
+    on.FoldMeasured,
+    on.Measured,
+    on.Failed,
+    on.OutOfMemory,
+    on.WorkerLost,
+    on.Released,
+)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("status", TrialStatus)
+def test_each_status_and_event_is_in_the_table_or_refused(status: TrialStatus, event: on.Event) -> None:
+    trial = Trial(status, GOAL, evaluations=(EVALUATED,))
+    if type(event) in LATE and status in {S.PAUSED, S.INTERRUPTED, S.STOPPED, S.COMPLETE, S.FAILED}:
+        assert handle(trial, event) == (trial, []), "a late report"
+    elif (expected := AFTER.get((status, type(event)))) is not None:
+        assert handle(trial, event)[0].status is expected
+    else:
+        with pytest.raises(UnknownTransitionError, match=rf"\({status}, {type(event).__name__}"):
+            handle(trial, event)
+
+
+def test_the_pairs_name_every_event() -> None:
+    assert {type(event) for event in EVENTS} == set(on.Event.__subclasses__())
+    assert {event for _, event in TRANSITIONS} == set(on.Event.__subclasses__())
+
+
+@pytest.mark.parametrize(
+    ("cause", "before", "exclusive", "after"),
+    [
+        (Cause.WORKER, Losses(workers=MAX_DEATHS - 2), False, S.INTERRUPTED),
+        (Cause.WORKER, Losses(workers=MAX_DEATHS - 1), False, S.FAILED),
+        (Cause.MACHINE, Losses(machines=MAX_LOST_MACHINES - 2), False, S.INTERRUPTED),
+        (Cause.MACHINE, Losses(workers=MAX_DEATHS - 1), False, S.INTERRUPTED),
+        (Cause.MACHINE, Losses(machines=MAX_LOST_MACHINES - 1), False, S.FAILED),
+        (Cause.MEMORY, Losses(workers=MAX_DEATHS), False, S.INTERRUPTED),
+        (Cause.MEMORY, Losses(), True, S.FAILED),
+        (Cause.TIMEOUT, Losses(), False, S.FAILED),
+    ],
+)
+def test_a_lost_worker_is_the_end_of_a_trial_only_at_the_limits(
+    cause: Cause, before: Losses, exclusive: bool, after: TrialStatus
+) -> None:
+    trial = Trial(S.RUNNING, GOAL, exclusive=exclusive, losses=before)
+    lost = on.WorkerLost(cause, failure_of(cause, timeout=1.0), 1.0)
+    assert handle(trial, lost)[0].status is after
+
+
+def test_a_baseline_is_neither_paused_nor_stopped_early() -> None:
+    trial = Trial(S.RUNNING, GOAL, baseline=True)
+    assert handle(trial, on.PauseDecided(Pause(0, 1, 1))) == (trial, [])
+    assert handle(trial, on.StopDecided(STOP, 1.0)) == (trial, [])
+
+
+# ####  --------------  Whole studies  --------------  #### #
+
+EPOCHS, FOLDS, TRIALS, SLOTS, SEED = 2, 2, 5, 2, 7
+REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that makes all of them
+SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
+BASELINE = ("popular", {"cls": "rectools.models.PopularModel", "lr": 0.0}, None)
+RULES = StudyRules(
+    SPACE,
+    GOAL,
+    n_folds=FOLDS,
+    finish=lambda params: {**params, "epochs": EPOCHS},
+    refuse=lambda _: None,
+    timeout=3600.0,
+)
+HALVINGS = [Halving(), Halving(keep=0.5, grace=2), Halving(rungs=(2,)), Halving(resume=None), None]
+LOST_TEXTS = {"worker": "", "machine": "because its node has died.", "memory": "running low on memory"}
+
+
+@dataclass
+class _Attempt:
+    """What a worker does, as a test plays it."""
+
+    driver: _Driver
+    job: Job
+    reports: Iterator[dict[str, Any]]
+    ends: bool = False  # whether it was told to stop, and Tune has not let go of it
+
+
+class _Driver:
+    """A driver of the study, with a coordinator of its own."""
+
+    def __init__(self, study: optuna.Study, folder: Path, halving: Halving | None, *, shared: bool) -> None:
+        self.reported: Counter[int] = Counter()
+        self._life = ExitStack()
+        hold: Hold | None = None
+        if shared:
+            hold = self._life.enter_context(hold_by_files(folder, ".lock", source="it", shared=True))
+        self.store = StudyStore(study, SEED, hold)
+        self.store.add_baselines([BASELINE])
+        self.early_stopping = EarlyStopping(
+            halving, Race(z=0.5), epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
+        )
+        for record in self.store.records():
+            curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
+            self.early_stopping.remember(record.number, curve, [])
+        self.budget = Budget(Search(trials=TRIALS), objective="NDCG@10", direction="maximize")
+        self.budget.remember(self.store.records())
+        self.coordinator = Coordinator(
+            self.store,
+            self.budget,
+            self.early_stopping,
+            rules=RULES,
+            fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(SLOTS), LargeTrials(lambda _: None)),
+            sinks=Sinks(lambda *_: None, lambda _: None, observers=[self]),
+        )
+
+    def die(self) -> None:
+        """End as a killed process does: its locks are released, and nothing else happens."""
+        self._life.close()
+
+    def started(self, job: Job, *, again: bool) -> None: ...
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
+
+    def paused(self, job: Job, pause: Pause) -> None: ...
+
+    def finished(self, job: Job, *_: object) -> None:
+        self.reported[job.number] += 1
+
+    stopped = failed = finished
+
+
+def _reports(job: Job) -> Iterator[dict[str, Any]]:
+    """Give what a worker reports of a trial; the early epochs of a good one mislead."""
+    level = float(str(job.params["lr"]))
+    yield {BEGAN: Place("host", "node", 1)}
+    for fold in range(FOLDS):
+        for epoch in range(1, EPOCHS + 1):
+            value = level * epoch / EPOCHS if level > 0.6 else 0.5 * level
+            yield {EVALUATION: Evaluation(fold, epoch, {"NDCG@10": value})}
+        users = {USERS: Users(fold, (EPOCHS,), np.array([[value, value / 2]], dtype=np.float32))}
+        yield users | ({DONE: 1.0} if fold + 1 == FOLDS else {})
+
+
+class Lives(RuleBasedStateMachine):
+    """One study, run by one driver or by two, with whatever may happen to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._place = TemporaryDirectory()
+        self._study = optuna.create_study(
+            direction="maximize", sampler=optuna.samplers.RandomSampler(seed=SEED)
+        )
+        self._drivers: list[_Driver] = []
+        self._attempts: dict[str, _Attempt] = {}
+        self._gone: list[tuple[_Driver, str]] = []
+        self._points: dict[int, tuple[dict[str, Any], tuple[int, ...]]] = {}
+        self._ended: dict[int, object] = {}
+        self._reported: Counter[int] = Counter()
+        self._n = 0
+
+    @initialize(shared=st.booleans(), halving=st.sampled_from(HALVINGS))
+    def open(self, shared: bool, halving: Halving | None) -> None:
+        self._shared, self._halving = shared, halving
+        for _ in range(1 + shared):
+            self._drivers.append(self._new_driver())
+
+    def _new_driver(self) -> _Driver:
+        return _Driver(self._study, Path(self._place.name), self._halving, shared=self._shared)
+
+    # What may happen
+
+    @rule(which=st.integers(0, 1))
+    def begin(self, which: int) -> None:
+        self._begin(self._drivers[which % len(self._drivers)])
+
+    def _begin(self, driver: _Driver) -> bool:
+        self._n += 1
+        job = driver.coordinator.next_job(str(self._n))
+        if not isinstance(job, Job):
+            return job is NoTrial.FINISHED
+        point = (dict(job.params), job.seeds)
+        assert self._points.setdefault(job.number, point) == point, "params and seeds never change"
+        running = [one.job.number for one in self._attempts.values() if not one.ends]
+        assert job.number not in running, "a trial runs once at a time"
+        self._attempts[str(self._n)] = _Attempt(driver, job, _reports(job))
+        return False
+
+    @precondition(lambda self: self._attempts)
+    @rule(data=st.data(), times=st.integers(1, 7))
+    def evaluate(self, data: st.DataObject, times: int) -> None:
+        attempt_id, attempt = self._draw(data)
+        for _ in range(times):
+            self._report(attempt_id, attempt)
+
+    def _draw(self, data: st.DataObject) -> tuple[str, _Attempt]:
+        return data.draw(st.sampled_from(sorted(self._attempts.items(), key=lambda item: int(item[0]))))
+
+    def _report(self, attempt_id: str, attempt: _Attempt) -> None:
+        report = next(attempt.reports, None)
+        if report is not None:
+            attempt.ends = attempt.driver.coordinator.report(attempt_id, report) or attempt.ends
+
+    @precondition(lambda self: any(one.ends for one in self._attempts.values()))
+    @rule()
+    def let_go(self) -> None:
+        for attempt_id in [one for one, attempt in self._attempts.items() if attempt.ends]:
+            attempt = self._forget(attempt_id)
+            attempt.driver.coordinator.released(attempt_id)
+
+    def _forget(self, attempt_id: str) -> _Attempt:
+        attempt = self._attempts.pop(attempt_id)
+        self._gone.append((attempt.driver, attempt_id))
+        return attempt
+
+    @precondition(lambda self: self._attempts)
+    @rule(data=st.data(), how=st.sampled_from(sorted(LOST_TEXTS)))
+    def lose(self, data: st.DataObject, how: str) -> None:
+        attempt_id, _ = self._draw(data)
+        self._forget(attempt_id).driver.coordinator.lost_worker(attempt_id, LOST_TEXTS[how])
+
+    @precondition(lambda self: self._attempts)
+    @rule(data=st.data())
+    def take_too_long(self, data: st.DataObject) -> None:
+        attempt_id, attempt = self._draw(data)
+        coordinator = attempt.driver.coordinator
+        self._report(attempt_id, attempt)
+        coordinator._attempts[attempt_id].meter._began -= 3600.0
+        self._forget(attempt_id)
+        coordinator.lost_worker(attempt_id, "")
+
+    @precondition(lambda self: self._attempts)
+    @rule(data=st.data(), kind=st.sampled_from(["ValueError", OUT_OF_MEMORY, TIMEOUT]))
+    def fail(self, data: st.DataObject, kind: str) -> None:
+        attempt_id, attempt = self._draw(data)
+        kind = f"{kind}{attempt_id}" if kind == "ValueError" else kind
+        report = {FAILED: Failure("it failed", kind), DONE: 1.0}
+        attempt.ends = attempt.driver.coordinator.report(attempt_id, report) or attempt.ends
+
+    @precondition(lambda self: self._gone)
+    @rule(data=st.data())
+    def report_late(self, data: st.DataObject) -> None:
+        driver, attempt_id = data.draw(st.sampled_from(self._gone))
+        before = driver.store.records()
+        if driver in self._drivers:
+            for report in ({EVALUATION: Evaluation(0, 1, {"NDCG@10": 9.0})}, {DONE: 1.0}):
+                driver.coordinator.report(attempt_id, report)
+        assert driver.store.records() == before, "late reports from a superseded attempt are ignored"
+
+    @rule(which=st.integers(0, 1), halving=st.sampled_from(HALVINGS), calmly=st.booleans())
+    def end_driver(self, which: int, halving: Halving | None, calmly: bool) -> None:
+        """Kill a driver, or end it by Ctrl-C, and run the study again, perhaps with other rules."""
+        driver = self._drivers[which % len(self._drivers)]
+        if calmly:
+            driver.coordinator.interrupted = True
+            assert driver.coordinator.next_job("none") is NoTrial.FINISHED
+            driver.coordinator.close()
+        self._halving = halving
+        self._replace(driver)
+
+    def _replace(self, driver: _Driver) -> None:
+        for attempt_id in [one for one, attempt in self._attempts.items() if attempt.driver is driver]:
+            self._forget(attempt_id)
+        driver.die()
+        self._reported += driver.reported
+        self._drivers[self._drivers.index(driver)] = self._new_driver()
+
+    # What holds
+
+    @invariant()
+    def ended_trials_never_change(self) -> None:
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                assert self._ended.setdefault(trial.number, trial) == trial
+
+    @invariant()
+    def each_trial_is_reported_at_most_once(self) -> None:
+        assert set(self._all_reported().values()) <= {1}
+
+    def _all_reported(self) -> Counter[int]:
+        return sum((driver.reported for driver in self._drivers), Counter(self._reported))
+
+    @invariant()
+    def the_store_has_the_paused_trials(self) -> None:
+        in_memory: set[int] = set()
+        for driver in self._drivers:
+            in_memory |= driver.early_stopping.paused
+        states = {record.number for record in self._drivers[0].store.records() if record.status is S.PAUSED}
+        queued = {number for one in self._drivers for number in one.coordinator._queue._interrupted}
+        assert in_memory <= states
+        if not self._shared:
+            assert states <= in_memory | queued
+
+    def teardown(self) -> None:
+        try:
+            if self._drivers:
+                self._run_to_the_end()
+                self._check_end()
+        finally:
+            for driver in self._drivers:
+                driver.die()
+            self._place.cleanup()
+
+    def _run_to_the_end(self) -> None:
+        for _ in range(200):
+            finished = [self._begin(driver) for driver in list(self._drivers)]
+            for attempt_id, attempt in list(self._attempts.items()):
+                for _ in range(REPORTS):
+                    if not attempt.ends:
+                        self._report(attempt_id, attempt)
+                assert attempt.ends, "a worker without further reports is stopped"
+                self.let_go()
+            hopeless = [one for one in self._drivers if one.coordinator.hopeless is not None]
+            for driver in hopeless:  # a person looks at it, and runs the study again
+                self._replace(driver)
+            if all(finished) and not self._attempts and not hopeless:
+                return
+        pytest.fail("the search does not end")
+
+    def _check_end(self) -> None:
+        self.ended_trials_never_change()
+        records = self._drivers[0].store.records()
+        assert sum(record.name is None for record in records) == TRIALS, "exactly the budget"
+        assert len(records) == TRIALS + 1
+        assert all(record.status.has_ended for record in records), "nothing runs at the end"
+        assert self._all_reported() == Counter(record.number for record in records), "reported exactly once"
+        assert all(len(record.seeds) == FOLDS for record in records)
+        for driver in self._drivers if not self._shared else ():
+            used = sum((record.usage for record in records), Usage())
+            charged = driver.budget._used.cpu_seconds
+            assert charged == pytest.approx(used.cpu_seconds), "each attempt is charged once"
+
+
+Lives.TestCase.settings = settings(
+    max_examples=500,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLives = Lives.TestCase

@@ -1,0 +1,336 @@
+"""The coordinator of a search: admits trials, hands events to their lives, and follows a shared study.
+
+It connects `tuner.execution.tune_adapters`, which Ray Tune sees, with the rules of this package. It imports
+no Ray: a replay of recorded curves or a test drives it in the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from tuner.search import events as on
+from tuner.search.attempts import RunningAttempt, begin_attempt
+from tuner.search.budgets import Budget
+from tuner.search.capacity import Share
+from tuner.search.early_stopping import EarlyStopping
+from tuner.search.effect_runner import EffectRunner, Sinks
+from tuner.search.effects import Requeue
+from tuner.search.events import Event
+from tuner.search.fleet import Fleet
+from tuner.search.lifecycle import Trial, handle
+from tuner.search.retries import Cause, Losses, failure_of, why_lost
+from tuner.search.study_rules import StudyRules
+from tuner.search.trial_queue import NextTrial, TrialQueue
+from tuner.search.usage import NOTE_USAGE_SECONDS
+from tuner.store import Asked, StudyStore
+from tuner.training.memory import oom_kills
+from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job
+from tuner.trials.outcomes import OUT_OF_MEMORY, Failure, Usage
+from tuner.trials.status import TrialStatus
+
+__all__ = ["Coordinator", "NoTrial"]
+
+
+class NoTrial(Enum):
+    """Why no trial begins: only a running trial can bring another one, or the search ends."""
+
+    WAIT = "wait"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A trial that the store gave, and that has not begun."""
+
+    asked: Asked
+    status: TrialStatus
+    exclusive: bool
+    share: Share
+
+
+class Coordinator:
+    """Gives trials of a study, takes what becomes of them, and reports each trial exactly once.
+
+    An attempt is known by an id that the caller chooses; Ray Tune chooses its own.
+
+    Parameters
+    ----------
+    store
+        The study.
+    budget
+        When the search ends. It knows what earlier runs have used.
+    early_stopping
+        Which trials are paused, resumed and stopped.
+    rules, fleet, sinks
+        What the study says, where trials run, and where results go.
+
+    Attributes
+    ----------
+    interrupted
+        Set to True to end the search: running trials end at once, and the next run continues them.
+    error
+        Set to an exception to end the search because of it.
+    may_release_worker
+        True if an idle worker may be released, because its machine would go with it and no trial begins until
+        a running one reports. Never True for a shared study, where another driver may bring a trial.
+    """
+
+    def __init__(
+        self,
+        store: StudyStore,
+        budget: Budget,
+        early_stopping: EarlyStopping,
+        *,
+        rules: StudyRules,
+        fleet: Fleet,
+        sinks: Sinks,
+    ) -> None:
+        self.interrupted = False
+        self.error: Exception | None = None
+        self.may_release_worker = False
+        self._store = store
+        self._budget = budget
+        self._early_stopping = early_stopping
+        self._rules = rules
+        self._fleet = fleet
+        self._learn = sinks.learn
+        self._queue = TrialQueue(early_stopping, n_queued=store.n_waiting(), n_searched=store.n_searched())
+        self._effects = EffectRunner(
+            store, budget, early_stopping, queue=self._queue, large=fleet.large, sinks=sinks
+        )
+        self._attempts: dict[str, RunningAttempt] = {}
+        self._losses: dict[int, Losses] = {}
+        self._given: _Given | None = None
+        self._caught_up = time.perf_counter()
+        self._continue_study()
+
+    # ####  --------------  Earlier runs and other drivers  --------------  #### #
+
+    def _continue_study(self) -> None:
+        """Take over what dead drivers left: interrupted trials begin again, paused ones stay paused."""
+        for number in self._store.interrupted():
+            self._take_over(number, TrialStatus.RUNNING, on.DriverLost())
+        if self._store.shared:  # paused trials of a dead driver come with the news of the interrupted ones
+            return
+        for number, pause in self._store.paused().items():
+            if not self._early_stopping.pause(number, pause.rung):
+                self._take_over(number, TrialStatus.PAUSED, on.RulesChanged())
+
+    def _take_over(self, number: int, status: TrialStatus, event: Event) -> None:
+        _, effects = handle(Trial(status, self._rules.goal), event)
+        for effect in effects:
+            assert isinstance(effect, Requeue), "nobody runs the trial"
+            self._queue.requeue(number)
+
+    def _catch_up(self) -> None:
+        """Take what other drivers have done since the last time, if the study is shared."""
+        if not self._store.shared:
+            return
+        running = {one.job.number for one in self._attempts.values() if _runs(one)}
+        given = set() if self._given is None else {self._given.asked.number}
+        news = self._store.news(running | given | self._queue.kept)
+        self._queue.renew(n_queued=news.waiting, n_searched=news.searched)
+        for number in news.interrupted:
+            self._take_over(number, news.records[number].status, on.DriverLost())
+        self._budget.renew(news.records)
+        self._caught_up = time.perf_counter()
+        for record in news.others:
+            self._learn(record)
+
+    # ####  --------------  The end of the search  --------------  #### #
+
+    @property
+    def hopeless(self) -> str | None:
+        """Cause of failure if the first trials all failed in the same way, which ends the search."""
+        return self._effects.hopeless
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point of the space has been tried."""
+        return self._queue.exhausted
+
+    @property
+    def ending(self) -> bool:
+        """Whether running trials are to stop at their next evaluation."""
+        if self._ended:
+            return True
+        running = [one.meter.usage for one in self._attempts.values() if _runs(one)]
+        return self._budget.time_is_up(sum(running, Usage())) is not None
+
+    @property
+    def ending_now(self) -> bool:
+        """Whether running trials are to stop at once."""
+        return self._ended or (self.ending and self._budget.grace_is_over)
+
+    @property
+    def _ended(self) -> bool:
+        return self.interrupted or self.hopeless is not None or self.error is not None
+
+    # ####  --------------  Admission  --------------  #### #
+
+    def next_job(self, attempt_id: str) -> Job | NoTrial:
+        """Begin the next trial under an attempt's id, while no other driver of the study begins one."""
+        with self._store.turn():
+            self._catch_up()
+            if self.ending:
+                return NoTrial.FINISHED
+            if self._is_full() or any(one.trial.exclusive for one in self._attempts.values()):
+                return NoTrial.WAIT
+            given = self._given or self._choose()
+            if given is None and self._attempts:
+                self.may_release_worker = self._fleet.capacity.may_go and not self._store.shared
+                return NoTrial.WAIT
+            if given is None:
+                self._stop_paused()
+                return NoTrial.FINISHED
+            exclusive_waits = given.exclusive and bool(self._attempts)
+            has_room = self._fleet.capacity.has_room(self._running_shares, given.share)
+            self._given = given if exclusive_waits or not has_room else None
+            return NoTrial.WAIT if self._given is not None else self._begin(attempt_id, given)
+
+    @property
+    def _running_shares(self) -> list[Share]:
+        return [one.share for one in self._attempts.values()]
+
+    def _is_full(self) -> bool:
+        """Whether no next trial can have room. A trial is chosen as late as possible."""
+        shares = self._fleet.shares
+        possible = [self._given.share] if self._given is not None else self._queue.possible(shares)
+        running = self._running_shares
+        return not any(self._fleet.capacity.has_room(running, share) for share in possible)
+
+    def _choose(self) -> _Given | None:
+        """Let the queue decide and the store give the trial; None if there is none."""
+        end = self._budget.no_more(self._queue.n_searched)
+        decision = self._queue.next(end)
+        if decision is None:
+            return None
+        asked = self._ask(decision)
+        if asked is None:
+            self._queue.none_given()
+            return self._choose()
+        exclusive = decision.exclusive or self._fleet.large.holds(asked.params)
+        return _Given(asked, decision.status, exclusive, self._fleet.shares.of(asked.params))
+
+    def _ask(self, decision: NextTrial) -> Asked | None:
+        rules = self._rules
+        if decision.number is not None:
+            return self._store.ask_again(decision.number, rules.space, rules.n_folds, rules.finish)
+        asked = self._store.ask(rules.space, rules.n_folds, rules.finish, rules.refuse)
+        if asked is not None:
+            self._queue.given(queued=asked.queued)
+        return asked
+
+    def _begin(self, attempt_id: str, given: _Given) -> Job:
+        attempt = begin_attempt(
+            given.asked,
+            given.share,
+            goal=self._rules.goal,
+            status=given.status,
+            exclusive=given.exclusive,
+            pauses_at=self._early_stopping.pauses_at,
+            losses=self._losses.get(given.asked.number),
+        )
+        self._attempts[attempt_id] = attempt
+        self._handle(attempt, on.Started())
+        return attempt.job
+
+    def _stop_paused(self) -> None:
+        """Report the paused trials that are not to be resumed as stopped."""
+        rules = self._rules
+        for number, stop in self._early_stopping.stop_paused():
+            asked = self._store.ask_again(number, rules.space, rules.n_folds, rules.finish)
+            attempt = begin_attempt(asked, {}, goal=rules.goal, status=TrialStatus.PAUSED)
+            self._handle(attempt, on.SearchEnded(stop))
+
+    # ####  --------------  Reports and losses  --------------  #### #
+
+    def report(self, attempt_id: str, result: Mapping[str, Any]) -> bool:
+        """Take a report of a worker; return whether the worker is to end its work on the trial.
+
+        Late reports from a superseded attempt are ignored: its id is not known any more.
+        """
+        self.may_release_worker = False
+        attempt = self._attempts.get(attempt_id)
+        if attempt is None or self.error is not None:
+            return self.error is not None
+        for event in self._events_in(attempt, result):
+            self._handle(attempt, event)
+        if EVALUATION in result and time.perf_counter() - self._caught_up >= NOTE_USAGE_SECONDS:
+            self._catch_up()  # the hours that other drivers have used
+        return attempt.stops or self.ending
+
+    def _events_in(self, attempt: RunningAttempt, result: Mapping[str, Any]) -> Iterable[Event]:
+        """Return the events that a report brings; see `tuner.trials.messages`."""
+        if BEGAN in result:
+            yield on.Placed(result[BEGAN])
+        if EVALUATION in result:
+            yield on.Evaluated(result[EVALUATION])
+        if USERS in result:
+            yield on.FoldMeasured(result[USERS])
+        if DONE not in result:
+            return
+        failure: Failure | None = result.get(FAILED)
+        if failure is None:
+            yield on.Measured(result[DONE])
+        elif failure.kind == OUT_OF_MEMORY:
+            estimate = self._fleet.large.estimate(attempt.job.params)
+            yield on.OutOfMemory(failure, result[DONE], estimate)
+        else:
+            yield on.Failed(failure, result[DONE])
+
+    def lost_worker(self, attempt_id: str, text: str) -> None:
+        """Let go of an attempt whose worker Ray has lost.
+
+        Parameters
+        ----------
+        attempt_id
+            The attempt.
+        text
+            Ray's error text.
+        """
+        attempt = self._let_go(attempt_id)
+        if attempt is None:
+            return
+        seconds, place, timeout = attempt.meter.seconds, attempt.place, self._rules.timeout
+        cause = why_lost(
+            text,
+            no_memory=oom_kills() > attempt.oom_kills,
+            late=timeout is not None and place is not None and seconds >= timeout,
+            is_reachable=lambda: place is None or self._fleet.answers(place),
+        )
+        estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
+        self._handle(attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate))
+        self._losses[attempt.job.number] = attempt.trial.losses
+
+    def released(self, attempt_id: str) -> None:
+        """Let go of an attempt that Ray Tune has ended without an error."""
+        attempt = self._let_go(attempt_id)
+        if attempt is not None:
+            self._handle(attempt, on.Released())
+
+    def _let_go(self, attempt_id: str) -> RunningAttempt | None:
+        self.may_release_worker = False
+        attempt = self._attempts.pop(attempt_id, None)
+        return None if self.error is not None else attempt
+
+    def close(self) -> None:
+        """Let go of the attempts that were stopped at once."""
+        for attempt_id in list(self._attempts):
+            self.released(attempt_id)
+
+    def _handle(self, attempt: RunningAttempt, event: Event) -> None:
+        """Hand an event to the life of a trial, and carry out its effects."""
+        attempt.trial, effects = handle(attempt.trial, event)
+        for effect in effects:
+            further = self._effects.run(attempt, effect)
+            if further is not None:
+                self._handle(attempt, further)
+
+
+def _runs(attempt: RunningAttempt) -> bool:
+    return attempt.trial.status is TrialStatus.RUNNING

@@ -1,0 +1,304 @@
+"""The life of a trial: one table from (status, event) to a handler, which returns effects.
+
+`TrialStatus` has the picture. A handler is a pure function: it takes a trial and an event, and returns the
+trial after the event, with the effects in the order in which they are to be carried out. Nothing here imports
+Ray or Optuna. A pair that is not in the table is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tuner.search import effects as do
+from tuner.search import events as on
+from tuner.search.effects import Effect
+from tuner.search.events import Event
+from tuner.search.retries import Cause, Losses, exclusive_failure, may_retry
+from tuner.trials.constraints import Constraint, broken
+from tuner.trials.objective import Direction, summarise
+from tuner.trials.outcomes import PAUSED, Failure
+from tuner.trials.records import Evaluation
+from tuner.trials.status import TrialStatus
+
+__all__ = ["Goal", "Trial", "handle"]
+
+S = TrialStatus
+
+
+class UnknownTransitionError(RuntimeError):
+    """An event cannot happen to a trial of this status: an error of this program."""
+
+    def __init__(self, status: TrialStatus, event: Event) -> None:
+        super().__init__(f"(status, event) must be in TRANSITIONS, but got ({status}, {event})")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What makes a trial good.
+
+    Attributes
+    ----------
+    objective
+        Name of the metric that decides.
+    direction
+        Direction of the objective.
+    constraints
+        A trial that breaks one is never the best.
+    """
+
+    objective: str
+    direction: Direction
+    constraints: Sequence[Constraint] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial during one attempt, as far as its life depends on it.
+
+    Attributes
+    ----------
+    status
+        Where it is in its life.
+    goal
+        What makes it good.
+    baseline
+        Whether it is a baseline, which is never paused and never stopped early.
+    exclusive
+        Whether it has the machine to itself.
+    earlier
+        Seconds that it ran before it was paused.
+    evaluations
+        What this attempt has reported.
+    losses
+        Workers that it lost in this run.
+    """
+
+    status: TrialStatus
+    goal: Goal
+    baseline: bool = False
+    exclusive: bool = False
+    earlier: float = 0.0
+    evaluations: tuple[Evaluation, ...] = field(default=(), repr=False)
+    losses: Losses = field(default_factory=Losses)
+
+
+Step = tuple[Trial, list[Effect]]
+Handler = Callable[[Trial, Any], Step]
+
+
+def handle(trial: Trial, event: Event) -> Step:
+    """Return a trial after an event, and the effects of the event.
+
+    Raises
+    ------
+    UnknownTransitionError
+        If the event cannot happen to a trial of this status.
+    """
+    handler = TRANSITIONS.get((trial.status, type(event)))
+    if handler is None:
+        raise UnknownTransitionError(trial.status, event)
+    return handler(trial, event)
+
+
+def _become(trial: Trial, status: TrialStatus, *found: Effect) -> Step:
+    return replace(trial, status=status), list(found)
+
+
+# ####  --------------  Start and resume  --------------  #### #
+
+
+def _start(trial: Trial, event: on.Started) -> Step:  # noqa: ARG001  # a handler's signature
+    again = trial.status is S.INTERRUPTED
+    return _become(trial, S.RUNNING, do.ForgetResults(), do.NotifyStarted(again))
+
+
+def _resume(trial: Trial, event: on.Started) -> Step:  # noqa: ARG001  # a handler's signature
+    return _become(trial, S.RUNNING, do.NotifyStarted(again=False))
+
+
+# ####  --------------  Reports of the worker  --------------  #### #
+
+
+def _placed(trial: Trial, event: on.Placed) -> Step:
+    return trial, [do.BeginMeter(event.place), do.WriteAttempt()]
+
+
+def _evaluated(trial: Trial, event: on.Evaluated) -> Step:
+    one = event.evaluation
+    trial = replace(trial, evaluations=(*trial.evaluations, one))
+    return trial, [do.WriteEvaluation(one), do.NotifyEvaluated(one), do.Judge(one)]
+
+
+def _fold_measured(trial: Trial, event: on.FoldMeasured) -> Step:
+    return trial, [do.KeepUsers(event.users), do.JudgeFold(event.users)]
+
+
+def _complete(trial: Trial, event: on.Measured) -> Step:
+    goal = trial.goal
+    summary = summarise(trial.evaluations, goal.objective, goal.direction)
+    seconds = event.seconds + trial.earlier
+    feasible = not broken(goal.constraints, summary)
+    return _become(
+        trial,
+        S.COMPLETE,
+        do.Charge(),
+        do.DropCheckpoint(),
+        do.WriteComplete(summary, seconds),
+        *([do.RememberBest(summary)] if feasible else []),
+        do.CountEnded(summary.mean if feasible else None),
+        do.NotifyFinished(summary, seconds),
+        do.StopWorker(),
+    )
+
+
+def _failed(trial: Trial, event: on.Failed) -> Step:
+    return _fail(trial, event.failure, event.seconds)
+
+
+def _fail(trial: Trial, failure: Failure, seconds: float, *before: Effect) -> Step:
+    return _become(
+        trial,
+        S.FAILED,
+        do.Charge(),
+        *before,
+        do.DropCheckpoint(),
+        do.WriteFailure(failure, seconds),
+        do.NotifyFailed(failure.cause),
+        do.StopWorker(),
+    )
+
+
+def _out_of_memory(trial: Trial, event: on.OutOfMemory) -> Step:
+    """Run the trial again with the machine to itself. If it had that already, it has failed."""
+    failure = event.failure
+    if not trial.exclusive:
+        return _become(
+            trial,
+            S.INTERRUPTED,
+            do.Charge(),
+            do.RememberLarge(),
+            do.WriteAttempt(failure.cause),
+            do.StopWorker(),
+            do.Requeue(exclusive=True, because=failure.cause),
+        )
+    seen = trial.evaluations
+    most = replace(
+        failure,
+        peak_memory=max([failure.peak_memory or 0, *(one.peak_memory or 0 for one in seen)]),
+        peak_gpu_memory=max([failure.peak_gpu_memory or 0, *(one.peak_gpu_memory or 0 for one in seen)]),
+    )
+    cause = exclusive_failure(most, event.estimate).cause
+    return _fail(trial, replace(failure, cause=cause), event.seconds, do.RememberLarge())
+
+
+# ####  --------------  Early stopping  --------------  #### #
+
+
+def _pause(trial: Trial, event: on.PauseDecided) -> Step:
+    if trial.baseline:
+        return trial, []
+    return _become(
+        trial,
+        S.PAUSED,
+        do.Charge(),
+        do.WriteAttempt(PAUSED),
+        do.WritePause(event.pause),
+        do.NotifyPaused(event.pause),
+        do.StopWorker(),
+    )
+
+
+def _stop(trial: Trial, event: on.StopDecided) -> Step:
+    if trial.baseline:
+        return trial, []
+    return _become(
+        trial,
+        S.STOPPED,
+        do.Charge(),
+        do.CountEnded(None),
+        do.DropCheckpoint(),
+        do.WriteStop(event.stop, event.seconds),
+        do.NotifyStopped(event.stop, event.seconds),
+        do.StopWorker(),
+    )
+
+
+def _stop_paused(trial: Trial, event: on.SearchEnded) -> Step:
+    """Stop a paused trial. It does not run, so no budget is charged and no worker is stopped."""
+    return _become(
+        trial,
+        S.STOPPED,
+        do.CountEnded(None),
+        do.DropCheckpoint(),
+        do.WriteStop(event.stop, trial.earlier),
+        do.NotifyStopped(event.stop, trial.earlier),
+    )
+
+
+# ####  --------------  Interruptions  --------------  #### #
+
+
+def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
+    cause = event.cause
+    trial = replace(trial, losses=trial.losses.plus(cause))
+    if cause is Cause.MEMORY:
+        trial, found = _out_of_memory(trial, on.OutOfMemory(event.failure, event.seconds, event.estimate))
+        return trial, [do.WriteAttempt(Cause.WORKER.value), *found]
+    by_machine = cause is Cause.MACHINE
+    why = cause if by_machine else Cause.WORKER
+    lost = do.WriteAttempt(why.value, by_machine=by_machine)
+    if not may_retry(cause, trial.losses):
+        return _fail(trial, event.failure, event.seconds, lost)
+    requeue = do.Requeue(because=f"it lost its {'machine' if by_machine else 'worker'}")
+    return _become(trial, S.INTERRUPTED, do.Charge(), lost, requeue)
+
+
+def _released(trial: Trial, event: on.Released) -> Step:  # noqa: ARG001  # a handler's signature
+    """Interrupt the trial, because the search ends. The next run of the study continues it."""
+    return _become(trial, S.INTERRUPTED, do.Charge())
+
+
+def _forsaken(trial: Trial, event: on.DriverLost | on.RulesChanged) -> Step:  # noqa: ARG001  # a handler's signature
+    return _become(trial, S.INTERRUPTED, do.Requeue())
+
+
+def _ignore(trial: Trial, event: Event) -> Step:  # noqa: ARG001  # a handler's signature
+    return trial, []
+
+
+#: Late reports of an attempt that has ended: its trial was reported, paused, or runs again elsewhere.
+_LATE = (
+    on.Placed,
+    on.Evaluated,
+    on.FoldMeasured,
+    on.Measured,
+    on.Failed,
+    on.OutOfMemory,
+    on.WorkerLost,
+    on.Released,
+)
+_ATTEMPT_ENDED = (S.PAUSED, S.INTERRUPTED, S.STOPPED, S.COMPLETE, S.FAILED)
+
+TRANSITIONS: dict[tuple[TrialStatus, type[Event]], Handler] = {
+    **{(status, event): _ignore for status in _ATTEMPT_ENDED for event in _LATE},
+    (S.QUEUED, on.Started): _start,
+    (S.INTERRUPTED, on.Started): _start,
+    (S.INTERRUPTED, on.DriverLost): _forsaken,
+    (S.PAUSED, on.Started): _resume,
+    (S.PAUSED, on.SearchEnded): _stop_paused,
+    (S.PAUSED, on.DriverLost): _forsaken,
+    (S.PAUSED, on.RulesChanged): _forsaken,
+    (S.RUNNING, on.Placed): _placed,
+    (S.RUNNING, on.Evaluated): _evaluated,
+    (S.RUNNING, on.FoldMeasured): _fold_measured,
+    (S.RUNNING, on.PauseDecided): _pause,
+    (S.RUNNING, on.StopDecided): _stop,
+    (S.RUNNING, on.Measured): _complete,
+    (S.RUNNING, on.Failed): _failed,
+    (S.RUNNING, on.OutOfMemory): _out_of_memory,
+    (S.RUNNING, on.WorkerLost): _worker_lost,
+    (S.RUNNING, on.Released): _released,
+    (S.RUNNING, on.DriverLost): _forsaken,
+}

@@ -1,0 +1,39 @@
+"""What a study says of its trials, as far as a search needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tuner.search.lifecycle import Goal
+from tuner.space import Space, Value
+
+__all__ = ["StudyRules"]
+
+
+@dataclass(frozen=True)
+class StudyRules:
+    """What the study says of its trials.
+
+    Attributes
+    ----------
+    space
+        What may be tried.
+    goal
+        What makes a trial good.
+    n_folds
+        Number of seeds that a trial needs.
+    finish
+        Function from suggested params to full params.
+    refuse
+        Function from full params to why they cannot work, None if they may.
+    timeout
+        Seconds after which a worker ends itself.
+    """
+
+    space: Space
+    goal: Goal
+    n_folds: int
+    finish: Callable[[Mapping[str, Value]], dict[str, Value]]
+    refuse: Callable[[Mapping[str, Value]], str | None]
+    timeout: float | None = None

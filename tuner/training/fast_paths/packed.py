@@ -1,0 +1,209 @@
+"""Attention and dropout for real tokens alone: sessions lie end to end, and padding costs nothing.
+
+Without dropout results are RecTools' own but for rounding. With it masks have the same distribution, but
+other values, since none is drawn for padding. So a study chooses this path by ``training.fast: unpadded``.
+
+Where RecTools' attention looks at padding, all of it has one key and one value, the biases. On a CPU one more
+column of scores stands for it: its weight is that of ``n`` equal columns, of which dropout keeps a binomial
+number. On a GPU attention keeps the padded shape, in one kernel of torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from tuner.training.fast_paths.blocks import Projected
+
+__all__ = ["PackedTokens"]
+
+#: Sessions of similar length that attend together on a CPU.
+_SESSIONS = 16
+#: Dropout on a CPU compares numbers of 16 bits, of which a random word holds four.
+_STEPS = 2**16
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Sessions of similar length.
+
+    Attributes
+    ----------
+    cells, is_token : shape (size, longest)
+        Rows of the tokens; and whether a cell is one, or filled up with any other.
+    hidden : shape (size or 1, 1, longest or 1, longest)
+        Whether a position must not look at another.
+    n_padding : shape (size, 1, longest, 1)
+        Positions of padding that a position looks at.
+    """
+
+    cells: torch.Tensor
+    is_token: torch.Tensor
+    hidden: torch.Tensor
+    n_padding: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTokens:
+    """Tokens of a batch, one session after the other.
+
+    Attributes
+    ----------
+    size, length
+        Sessions of the batch, and positions of each in the padded shape.
+    positions : shape (n_tokens,)
+        Flat positions in the padded shape, ascending. On a GPU some of ``size * length`` may follow, which
+        fill up a shape; then `read` may have them as well.
+    is_causal
+        Whether positions look at those before them alone.
+    sees_padding
+        Whether attention looks at padding.
+    """
+
+    size: int
+    length: int
+    positions: torch.Tensor
+    is_causal: bool
+    sees_padding: bool
+
+    @property
+    def in_one_kernel(self) -> bool:
+        """Whether attention keeps the padded shape."""
+        return self.positions.is_cuda
+
+    def rows(self, read: torch.Tensor) -> torch.Tensor:
+        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+        return torch.searchsorted(self.positions, read)
+
+    def dropped(
+        self,
+        dropout: torch.nn.Dropout,
+        values: torch.Tensor,
+        at: torch.Tensor,  # noqa: ARG002  # as of other tokens
+        *,
+        time_first: bool = False,  # noqa: ARG002  # as above
+    ) -> torch.Tensor:
+        """Return what dropout makes of values."""
+        if not dropout.training or not 0 < dropout.p < 1 or values.is_cuda:
+            return functional.dropout(values, dropout.p, dropout.training)
+        return values * self._kept(values, dropout.p)
+
+    def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
+        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
+        if self.in_one_kernel:
+            return self._mixed_padded(projected, read, dropout)
+        rows, queries = self.rows(read), projected.queries
+        if len(read) < len(self.positions):
+            queries = queries.new_zeros(projected.keys.shape).index_copy(0, rows, queries)
+        mixed = [self._mixed_in(group, queries, projected, dropout) for group in self._groups]
+        return torch.cat(mixed).index_select(0, self._cell_of_row[rows])
+
+    def _mixed_in(
+        self, group: _Group, queries: torch.Tensor, projected: Projected, dropout: float
+    ) -> torch.Tensor:
+        """Return what attention makes of the values of some sessions, shape (size * longest, n_factors)."""
+        heads, shape = projected.n_heads, group.cells.shape
+        q, k, v = (
+            values.index_select(0, group.cells.flatten()).view(*shape, heads, -1).transpose(1, 2)
+            for values in (queries, projected.keys, projected.values)
+        )
+        q = q * q.shape[-1] ** -0.5
+        scores = (q @ k.transpose(2, 3)).masked_fill(group.hidden, -torch.inf)
+        if not self.sees_padding:
+            mixed = self._weighted(scores.softmax(dim=3), dropout) @ v
+            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+        key, value = (values.view(heads, 1, -1) for values in projected.of_padding)
+        of_padding = (q * key).sum(dim=3, keepdim=True) + group.n_padding.to(q.dtype).log()
+        weights = torch.cat([scores, of_padding], dim=3).softmax(dim=3)
+        mixed = self._weighted(weights[..., :-1], dropout) @ v
+        mixed = mixed + self._of_many(weights[..., -1:], group.n_padding, dropout) * value
+        return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
+
+    def _weighted(self, weights: torch.Tensor, dropout: float) -> torch.Tensor:
+        return weights * self._kept(weights, dropout) if dropout > 0 else weights
+
+    def _of_many(self, weights: torch.Tensor, n: torch.Tensor, dropout: float) -> torch.Tensor:
+        """Return what dropout makes of the sum of `n` equal weights."""
+        if dropout == 0:
+            return weights
+        kept = torch.from_numpy(self._numbers.binomial(n.numpy(), 1 - dropout, weights.shape))
+        return weights * (kept.to(weights.dtype) / (n.clamp_min(1) * (1 - dropout)))
+
+    def _kept(self, values: torch.Tensor, p: float) -> torch.Tensor:
+        """Return a mask of dropout for some values: 0, or what keeps the mean."""
+        n, threshold = values.numel(), round((1 - p) * _STEPS)
+        words = self._numbers.integers(0, 2**64, size=-(-n // 4), dtype=np.uint64)
+        drawn = torch.from_numpy(words.view(np.int16)[:n]).view(values.shape)
+        return (drawn < threshold - _STEPS // 2).to(values.dtype).mul_(_STEPS / threshold)
+
+    @cached_property
+    def _numbers(self) -> np.random.Generator:
+        """A generator that is quick, seeded by torch's."""
+        return np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
+
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        lengths = torch.bincount(self.positions // self.length, minlength=self.size)
+        order = lengths.argsort(stable=True)
+        starts = lengths.cumsum(0) - lengths
+        groups = []
+        for sessions in torch.split(order[lengths[order] > 0], _SESSIONS):
+            of_sessions = lengths[sessions, None]
+            place = torch.arange(int(of_sessions.max()))
+            is_token = place < of_sessions
+            hidden = ~is_token[:, None, None]
+            if self.is_causal:
+                hidden = torch.ones(len(place), len(place), dtype=torch.bool).triu(1)[None, None]
+            cells = torch.where(is_token, starts[sessions, None] + place, starts[sessions[-1]])
+            n_padding = (self.length - of_sessions).expand(cells.shape)
+            if self.is_causal:
+                n_padding = (self.positions[cells] % self.length - place).clamp_min(0)
+            groups.append(_Group(cells, is_token, hidden, n_padding[:, None, :, None]))
+        return groups
+
+    @cached_property
+    def _cell_of_row(self) -> torch.Tensor:
+        """Which cell of all groups a token has, shape (n_tokens,)."""
+        cells = torch.cat([group.cells.flatten() for group in self._groups])
+        places = torch.cat([group.is_token.flatten() for group in self._groups]).nonzero().squeeze(1)
+        return torch.empty_like(self.positions).index_copy(0, cells[places], places)
+
+    def _mixed_padded(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
+        queries, heads = projected.queries, projected.n_heads
+        key, value = projected.of_padding
+        q = self._padded(queries, read, queries.new_zeros(queries.shape[1]), heads)
+        k, v = (
+            self._padded(values, self.positions, padding, heads)
+            for values, padding in ((projected.keys, key), (projected.values, value))
+        )
+        mixed = functional.scaled_dot_product_attention(
+            q, k, v, self._mask(q.dtype), dropout, is_causal=self.is_causal and self.sees_padding
+        )
+        everywhere = mixed.transpose(1, 2).reshape(-1, queries.shape[1])
+        return functional.pad(everywhere, (0, 0, 0, 1)).index_select(0, read)
+
+    def _padded(
+        self, values: torch.Tensor, at: torch.Tensor, padding: torch.Tensor, n_heads: int
+    ) -> torch.Tensor:
+        n = self.size * self.length
+        everywhere = padding.to(values.dtype).expand(n + 1, -1).index_copy(0, at, values)[:n]
+        return everywhere.view(self.size, self.length, n_heads, -1).transpose(1, 2)
+
+    def _mask(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return -inf where a position must not look, unless that is after it and nowhere else."""
+        if self.sees_padding:
+            return None
+        device = self.positions.device
+        is_token = torch.zeros(self.size * self.length + 1, dtype=torch.bool, device=device)
+        is_token = is_token.index_fill(0, self.positions, True)[:-1].view(
+            self.size, 1, 1, self.length
+        )  # torch's own
+        allowed = is_token
+        if self.is_causal:
+            causal = torch.ones(self.length, self.length, dtype=torch.bool, device=device).tril()
+            allowed = (is_token & causal) | torch.eye(self.length, dtype=torch.bool, device=device)
+        return torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill(~allowed, -torch.inf)

@@ -1,0 +1,253 @@
+"""Whole training steps on a GPU, recorded as a CUDA graph and replayed, so that the processor does little.
+
+A step of RecTools sends some 350 kernels, each of which costs the processor more time than the GPU. A graph
+sends all of them at once: loss, gradients and the update of the parameters. Its shapes are fixed, so targets
+(and tokens, without padding) are filled up to one of a few numbers; what is filled up has no weight. Random
+numbers go on from replay to replay as they would from step to step.
+
+The first step of each shape runs as it comes, which also loads its kernels; the second is recorded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
+
+from tuner.training.fast_paths.eligible import scores_last_only
+from tuner.training.fast_paths.encoder import encode_unpadded, seen_positions
+from tuner.training.fast_paths.step import Batch, logged, loss_at_targets, step_loss
+from tuner.training.fast_paths.table import all_embeddings, encode_sessions
+
+__all__ = ["ReplayedSteps"]
+
+#: Steps that the processor may be ahead of the GPU, whose batches wait in memory.
+_AHEAD = 16
+#: Up to so many times of what is needed a shape that is known is taken.
+_ROOM = 1.25
+
+
+class ReplayedSteps:
+    """Takes the whole steps of a fit, and stands in for what Lightning does around a loss.
+
+    Parameters
+    ----------
+    module
+        One that `replays_steps`, on a GPU.
+    optimizer
+        The fused Adam of its parameters.
+    unpadded
+        Whether real tokens alone are encoded; then negatives are drawn on the GPU.
+    """
+
+    def __init__(
+        self, module: TransformerLightningModule, optimizer: torch.optim.Optimizer, *, unpadded: bool
+    ) -> None:
+        self._module, self._optimizer, self._unpadded = module, optimizer, unpadded
+        self._targets, self._tokens = _Sizes(), _Sizes()
+        self._graphs: dict[tuple[object, ...], _Graph | None] = {}
+        self._pool: Any = None
+        self._sent: Batch = {}
+        self._done: deque[torch.cuda.Event] = deque()
+        self._is_plain = True
+
+    def methods(self) -> dict[str, Callable[..., Any]]:
+        """Return what replaces methods of the module for the time of a fit."""
+        return {
+            "training_step": self.step,
+            "on_before_batch_transfer": self.send,
+            "transfer_batch_to_device": _as_it_is,
+            "backward": _nothing,
+            "optimizer_zero_grad": _nothing,
+            "optimizer_step": _closure_alone,
+        }
+
+    def close(self) -> None:
+        """Let go of the graphs, and of gradients that lie in their memory."""
+        self._graphs.clear()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def send(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
+        """Send what a step needs of a batch to the GPU, without waiting for it."""
+        self._wait_if_far_ahead()
+        found = self._filled(batch)
+        self._is_plain = found is not None
+        device = self._module.device
+        self._sent = {
+            key: _pinned(values, device).to(device, non_blocking=True)
+            for key, values in (found or batch).items()
+        }
+        return batch
+
+    def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002  # a training step's signature
+        """Take a whole step with the latest batch: return and log its loss, and update the parameters."""
+        if not self._is_plain:
+            return logged(self._module, batch, self._stepped(self._as_rectools))
+        shapes = tuple((key, values.shape) for key, values in self._sent.items())
+        key = (shapes, self._state())
+        if key not in self._graphs:
+            self._graphs[key] = None
+            return logged(self._module, batch, self._stepped(lambda: self._loss(self._sent)))
+        graph = self._graphs[key]
+        if graph is None:
+            graph = self._graphs[key] = self._recorded()
+        return logged(self._module, batch, graph.replay(self._sent))
+
+    def _wait_if_far_ahead(self) -> None:
+        if self._module.device.type == "cpu":
+            return
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own
+        event.record()
+        self._done.append(event)
+        if len(self._done) > _AHEAD:
+            self._done.popleft().synchronize()
+
+    def _filled(self, batch: Batch) -> Batch | None:
+        """Return a batch in fixed shapes, with its targets; None if it has none, or one at padding."""
+        x, y = batch["x"], batch["y"].flatten()
+        targets = y.nonzero().squeeze(1)
+        read = (targets + 1) * x.shape[1] - 1 if scores_last_only(self._module) else targets
+        if not len(targets) or len(y) % len(x) or not x.flatten()[read].all():
+            return None
+        n = self._targets.at_least(len(targets))
+        nowhere = x.numel() if self._unpadded else 0
+        found = {
+            "x": x,
+            "read": _fill(read, n, nowhere),
+            "y": _fill(y[targets], n, 0),
+            "w": _fill(batch["yw"].flatten()[targets], n, 0),
+        }
+        if self._unpadded:
+            tokens = seen_positions(self._module.torch_model, x)
+            found["tokens"] = _fill(tokens, self._tokens.at_least(len(tokens) + 1), nowhere)
+        if "negatives" in batch:
+            found["negatives"] = batch["negatives"]
+            found["targets"] = _fill(targets, n, 0)
+        if "unix_ts" in batch:
+            found["unix_ts"] = batch["unix_ts"]
+        return found
+
+    def _state(self) -> tuple[object, ...]:
+        """Return what a graph has been recorded with: where parameters lie, and Adam's settings."""
+        (group,) = self._optimizer.param_groups
+        settings = tuple(group[name] for name in ("lr", "betas", "eps", "weight_decay"))
+        return (*settings, *(p.data_ptr() for p in group["params"]))
+
+    def _loss(self, sent: Batch) -> torch.Tensor:
+        module = self._module
+        backbone = module.torch_model
+        table = all_embeddings(backbone.item_model)
+        if self._unpadded:
+            hidden = encode_unpadded(backbone, sent["x"], table, sent["read"], sent["tokens"])
+        else:
+            hidden = encode_sessions(backbone, sent, table).flatten(0, 1).index_select(0, sent["read"])
+        negatives = None
+        if "negatives" in sent:
+            negatives = sent["negatives"].flatten(0, 1).index_select(0, sent["targets"])
+        elif module.loss != "softmax":
+            negatives = self._drawn(len(sent["y"]))
+        return loss_at_targets(module, hidden, table, sent["y"], sent["w"], negatives)
+
+    def _drawn(self, n_targets: int) -> torch.Tensor:
+        """Return negatives as `CatalogUniformSampler` draws them, of the GPU's generator."""
+        preparator = self._module.data_preparator
+        assert isinstance(preparator.negative_sampler, CatalogUniformSampler)
+        shape = (n_targets, preparator.negative_sampler.n_negatives)
+        low, high = preparator.n_item_extra_tokens, preparator.item_id_map.size
+        return torch.randint(low, high, shape, device=self._module.device)
+
+    def _as_rectools(self) -> torch.Tensor:
+        """Return the loss of a batch that has no fixed shape."""
+        batch = dict(self._sent)
+        if self._module.loss != "softmax" and "negatives" not in batch:
+            batch["negatives"] = self._drawn(int((batch["y"] != 0).sum()))
+        return step_loss(self._module, batch)
+
+    def _stepped(self, find: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return a loss, and update the parameters by it."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = find()
+        with torch.autocast("cuda", enabled=False):
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            self._optimizer.step()
+        return loss.detach()
+
+    def _recorded(self) -> _Graph:
+        """Record a step with what is sent, which is not taken yet."""
+        sent = {key: values.clone() for key, values in self._sent.items()}
+        graph = torch.cuda.CUDAGraph()
+        (group,) = self._optimizer.param_groups
+        self._optimizer.zero_grad(set_to_none=True)
+        group["capturable"] = True  # torch asks for the word; fused, it counts steps on the GPU anyway
+        try:
+            # Another thread may take pinned memory meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                loss = self._stepped(lambda: self._loss(sent))
+        finally:
+            group["capturable"] = False
+        self._pool = self._pool or graph.pool()
+        return _Graph(graph, sent, loss)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A recorded step: what it reads, and where its loss lies."""
+
+    graph: torch.cuda.CUDAGraph
+    sent: Batch
+    loss: torch.Tensor
+
+    def replay(self, sent: Batch) -> torch.Tensor:
+        """Take the step with other values."""
+        for key, values in sent.items():
+            self.sent[key].copy_(values, non_blocking=True)
+        self.graph.replay()
+        return self.loss.clone()
+
+
+class _Sizes:
+    """Sizes that are in use: as few as possible, and none much larger than needed."""
+
+    def __init__(self) -> None:
+        self._known: list[int] = []
+
+    def at_least(self, n: int) -> int:
+        """Return a size that is not less."""
+        fits = [size for size in self._known if n <= size <= _ROOM * n]
+        if fits:
+            return min(fits)
+        step = max(64, 1 << n.bit_length() >> 4)
+        size = -(-n * 17 // 16 // step) * step
+        self._known.append(size)
+        return size
+
+
+def _pinned(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return values if device.type == "cpu" or values.is_pinned() else values.pin_memory()
+
+
+def _fill(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
+    return torch.nn.functional.pad(values, (0, n - len(values)), value=value)
+
+
+def _as_it_is(batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG001  # Lightning's `transfer_batch_to_device`
+    return batch
+
+
+def _nothing(*_args: object, **_kwargs: object) -> None:
+    """Stand in for what a whole step has done."""
+
+
+def _closure_alone(
+    epoch: int,  # noqa: ARG001  # Lightning's `optimizer_step`
+    batch_idx: int,  # noqa: ARG001
+    optimizer: object,  # noqa: ARG001
+    optimizer_closure: Callable[[], Any] | None = None,
+) -> None:
+    if optimizer_closure is not None:
+        optimizer_closure()
