@@ -88,10 +88,9 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     overrides: list[str] = []
     problems: list[Problem] = []
     for key in ("interactions", "item_features"):
-        given = getattr(study.data, key)
-        if given is None:
-            continue
-        places = [place for one in ([given] if isinstance(given, str) else given) for place in _matches(one)]
+        features = (study.data.item_features,) if study.data.item_features is not None else ()
+        given = study.data.paths if key == "interactions" else features
+        places = [place for one in given for place in _matches(one)]
         sent = [_send(f"data.{key}", place, root, files, problems) for place in places]
         if any(sent):
             found = [name or place for name, place in zip(sent, places, strict=True)]

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import codecs
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from tuner.config.section import Section
 
-__all__ = ["Columns", "Data", "Folds", "Format"]
+__all__ = ["IN_MEMORY", "Columns", "Data", "Folds", "Format", "InMemory"]
 
 #: A name, or the number of a column in a file without a header.
 ColumnName = Annotated[str, BeforeValidator(lambda plain: str(plain) if type(plain) is int else plain)]
+
+
+#: How the snapshot of a study begins to say that its data were given in memory.
+IN_MEMORY = "in memory"
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """Interactions that are given as an object of Python.
+
+    Attributes
+    ----------
+    table
+        A pandas or polars DataFrame, a pyarrow Table or a RecTools Dataset.
+    """
+
+    table: object
+
+    def __str__(self) -> str:
+        return f"{IN_MEMORY}: {type(self.table).__module__.partition('.')[0]} {type(self.table).__name__}"
 
 
 class Columns(Section):
@@ -89,7 +110,8 @@ class Data(Section):
     ----------
     interactions
         Path or fsspec URL of a file, of a folder of part files, or a glob; or a list of them. Files are text
-        (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather, each also compressed.
+        (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather, each also compressed. From Python also
+        a pandas or polars DataFrame, a pyarrow Table or a RecTools Dataset.
     format
         How text is written. It is read as CSV by default.
     columns
@@ -116,7 +138,7 @@ class Data(Section):
         item). They treat the rows before the holdout and the rows of the holdout separately.
     """
 
-    interactions: str | tuple[str, ...]
+    interactions: str | tuple[str, ...] | Annotated[InMemory, PlainSerializer(str)]
     format: Format = Format()
     columns: Columns = Columns()
     ids: Literal["auto", "text"] = "auto"
@@ -133,6 +155,10 @@ class Data(Section):
         several = isinstance(places, (list, tuple)) and all(isinstance(place, str) for place in places)
         if isinstance(places, str) or (several and places):
             return places if isinstance(places, str) else tuple(places)  # type: ignore[arg-type]  # a list, as just checked
+        if isinstance(places, InMemory):
+            return places
+        if type(places).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}:
+            return InMemory(places)
         msg = f"must be text, or a list of texts, but got {places!r}"
         raise ValueError(msg)
 
@@ -148,7 +174,14 @@ class Data(Section):
     @property
     def place(self) -> str:
         """Where the interactions are, for messages."""
-        return self.interactions if isinstance(self.interactions, str) else ", ".join(self.interactions)
+        return ", ".join(self.paths) if isinstance(self.interactions, tuple) else str(self.interactions)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths and URLs of the interactions; none if they are in memory."""
+        if isinstance(self.interactions, InMemory):
+            return ()
+        return (self.interactions,) if isinstance(self.interactions, str) else self.interactions
 
 
 class Folds(Section):

@@ -16,6 +16,7 @@ from rectools import Columns
 from rectools.dataset import Dataset
 
 from tuner.config import Data
+from tuner.config.data import IN_MEMORY, InMemory
 from tuner.data.reading import (
     Format,
     Read,
@@ -185,9 +186,15 @@ def read_table(path: str | Sequence[str], key: str, dialect: Format | None = Non
 
 
 def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    given = data.interactions
+    if isinstance(given, str) and given.startswith(IN_MEMORY):
+        rule = f"must be given again from Python, since it was {given}"
+        hint = "run(study) with the same object, or name a file with the same rows: --interactions FILE"
+        problems.append(Problem("data.interactions", rule, hint))
+        return pd.DataFrame(), ()
     try:
         found = read_interactions(
-            data.interactions,
+            given.table if isinstance(given, InMemory) else given,
             data.columns.model_dump(),
             datetime=data.datetime,
             ids=data.ids,

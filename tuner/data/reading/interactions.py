@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_ids
+from .memory import read_object
 from .policy import ITEM, TIME, USER
 from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
@@ -45,7 +46,7 @@ class Interactions:
 
 
 def read_interactions(
-    places: str | Sequence[str],
+    places: object,
     columns: Mapping[str, str | None],
     *,
     datetime: str = "iso",
@@ -57,7 +58,7 @@ def read_interactions(
     Parameters
     ----------
     places
-        See `read_columns`.
+        See `read_columns`; or a table in memory, see `read_object`.
     columns
         Role (user, item, datetime, weight) -> name of the column; None for no column.
     datetime
@@ -75,7 +76,13 @@ def read_interactions(
     roles = {role: name for role, name in columns.items() if name is not None}
     dialect = dialect or Format()
     packed = {name for role, name in roles.items() if role in {"user", "item"}}
-    read = read_columns(places, list(roles.values()), dialect, packed)
+    wanted = list(roles.values())
+    if isinstance(places, (str, tuple, list)):
+        read = read_columns(places, wanted, dialect, packed)
+    else:
+        if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
+            roles.setdefault("weight", WEIGHT)
+        read = read_object(places, list(roles.values()))
     return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
 
 
