@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from tuner.config import Metric, Study
+from tuner.config.data import InMemory
 from tuner.config.section import read_duration
 from tuner.space import Space
 from tuner.trials.constraints import Constraint
@@ -56,7 +57,12 @@ NAMES: dict[object, str] = {
     Any: "anything",
     NoneType: "null",
 }
-OWN: dict[object, str] = {Metric: "metric", Constraint: "constraint", Space: "space"}
+OWN: dict[object, str] = {
+    Metric: "metric",
+    Constraint: "constraint",
+    Space: "space",
+    InMemory: "a table in memory",
+}
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 

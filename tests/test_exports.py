@@ -54,15 +54,23 @@ def annotated(path: Path) -> set[str]:
     return found
 
 
+def imported(path: Path, node: ast.ImportFrom) -> str:
+    """Return the dotted name of a module that is imported from, also by a relative name."""
+    if not node.level:
+        return node.module or ""
+    package = ".".join(path.relative_to(ROOT).parts[: -node.level])
+    return f"{package}.{node.module}"
+
+
 def used_by(path: Path) -> set[str]:
     """Return the dotted names of `tuner` that a module imports or reads."""
     found: set[str] = set()
     modules: dict[str, str] = {}  # as they are called in the module
     for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tuner":
+        if isinstance(node, ast.ImportFrom) and (module := imported(path, node)).split(".")[0] == "tuner":
             for one in node.names:
-                found.add(f"{node.module}.{one.name}")
-                modules[one.asname or one.name] = f"{node.module}.{one.name}"
+                found.add(f"{module}.{one.name}")
+                modules[one.asname or one.name] = f"{module}.{one.name}"
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             found.add(f"{modules[node.value.id]}.{node.attr}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ PLAIN = {
 }
 
 
-def study(interactions: str) -> Study:
+def study(interactions: object) -> Study:
     return study_from_mapping({**PLAIN, "data": {"interactions": interactions}})
 
 
@@ -55,6 +56,30 @@ def test_what_git_ignores_stays_but_for_the_data(folder: Path) -> None:
     sent = pack(folder / "shop.yaml", study("data/clicks.csv"))
     assert set(sent.files) == {"shop.yaml", "own.py", ".gitignore", "data/clicks.csv"}
     assert sent.overrides == ("data.interactions=data/clicks.csv",)
+
+
+def test_data_of_several_files_are_sent(folder: Path, tmp_path: Path) -> None:
+    for name in (
+        "there/a/part.csv",
+        "there/b/part.csv",
+        "parts.parquet/day=1/p.parquet",
+        "parts.parquet/_SUCCESS",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    given = [
+        "data/clicks.csv",
+        "s3://bucket/x.csv",
+        f"{tmp_path}/there/*/part.csv",
+        f"{tmp_path}/parts.parquet",
+    ]
+    sent = pack(folder / "shop.yaml", study(given))
+    (override,) = sent.overrides
+    places = json.loads(override.removeprefix("data.interactions="))
+    assert places[:3] == ["data/clicks.csv", "s3://bucket/x.csv", "_data/part.csv"]
+    assert sent.files[places[3]].read_text() == "there/b/part.csv"
+    assert places[4] == "_data/parts.parquet"
+    assert {"_data/parts.parquet/day=1/p.parquet", "_data/parts.parquet/_SUCCESS"} <= set(sent.files)
 
 
 def test_without_git_hidden_folders_and_results_stay(folder: Path) -> None:

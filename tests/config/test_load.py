@@ -157,6 +157,8 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "study": "shop",
         "storage": None,
         "data": {
+            "format": {"delimiter": None, "header": True, "encoding": "utf-8", "decimal": "."},
+            "ids": "auto",
             "interactions": "events.csv",
             "columns": {"user": "user_id", "item": "item_id", "datetime": "datetime", "weight": None},
             "datetime": "iso",
@@ -349,12 +351,26 @@ def test_a_study_is_frozen():
             None,
         ),
         ({"data": "events.csv"}, "data", "must be a mapping of keys, but got 'events.csv'", None),
-        ({"data__interactions": 5}, "data.interactions", "must be text, but got 5", None),
+        ({"folds__seed": -1}, "folds.seed", "must be at least 0, but got -1", None),
+        (
+            {"data__columns": {"user": "a", "item": "a"}},
+            "data.columns",
+            "each column must have one role, but 'a' is both user and item",
+            None,
+        ),
+        (
+            {"data__format": {"encoding": "utf8x"}},
+            "data.format.encoding",
+            "must be an encoding that Python knows, but got 'utf8x'",
+            None,
+        ),
+        ({"data__interactions": 5}, "data.interactions", "must be text, or a list of texts, but got 5", None),
         (
             {"data__datetime": "unix"},
             "data.datetime",
-            "must be one of iso, unix_s, unix_ms, but got 'unix'",
-            "did you mean 'unix_s'?",
+            'must be one of iso, unix_s, unix_ms, unix_us, unix_ns, or a format such as "%d.%m.%Y", '
+            "but got 'unix'",
+            None,
         ),
         (
             {"data__min_user_interactions": 0},

@@ -23,6 +23,7 @@ from tuner.data.folds import (
     make_folds,
     make_splitter,
 )
+from tuner.data.plausible import holdout_warnings
 from tuner.data.source import Source, deduplicated
 from tuner.errors import DataError
 
@@ -404,16 +405,86 @@ def test_an_empty_fold_is_refused_saying_where_its_interactions_went() -> None:
 
 
 def test_every_empty_fold_is_reported(shop: pd.DataFrame) -> None:
+    """All users are new in each window."""
+    strangers = shop.assign(user_id=np.arange(len(shop)))
     with pytest.raises(DataError) as raised:
-        folds_of(shop, Folds(split="time_range", size="63D", n_folds=3, holdout=0))
-    first, second, third = raised.value.problems
-    assert [p.where[:13] for p in (first, second, third)] == [
+        folds_of(strangers, Folds(split="time_range", size="7D", n_folds=3, holdout=0))
+    assert [p.where[:13] for p in raised.value.problems] == [
         "folds, fold 1",
         "folds, fold 2",
         "folds, fold 3",
     ]
-    assert "of 0 train and 0 test interactions" in first.rule
-    assert f"of 0 train and {len(shop)} test interactions" in third.rule
+    assert all("none are left to test" in p.rule for p in raised.value.problems)
+
+
+# ####  --------------  Plausibility  --------------  #### #
+
+
+@pytest.mark.parametrize(
+    ("section", "where", "rule"),
+    [
+        (
+            {"split": "time_range", "size": "99D"},
+            "folds.holdout",
+            "the holdout, the newest 99 days, has all 856 interactions (2024-03-01 to ",
+        ),
+        ({"split": "time_range", "size": "999999D"}, "folds.holdout", "the newest 999999 days, has all 856"),
+        (
+            {"split": "time_range", "size": "999999999H"},
+            "folds.holdout",
+            "the newest 999999999 hours, has all",
+        ),
+        (
+            {"split": "last_n", "size": 21},
+            "folds.holdout",
+            "the newest 21 interactions of each user",
+        ),
+        (
+            {"split": "time_range", "size": "7D", "n_folds": 100_000},
+            "folds.n_folds",
+            "100,000 folds and 1 for the holdout of 7D are 700,007.0 days, and the data have 62.5",
+        ),
+        (
+            {"split": "time_range", "size": "63D", "n_folds": 3, "holdout": 0},
+            "folds.n_folds",
+            "3 folds and 0 for the holdout of 63D are 189.0 days",
+        ),
+        (
+            {"split": "last_n", "size": 1, "n_folds": 100_000},
+            "folds.n_folds",
+            "take the newest 100,001 interactions of each user, and no user has more than 21",
+        ),
+    ],
+)
+def test_folds_that_outlast_the_data_are_refused_with_the_cause(
+    section: dict[str, Any], where: str, rule: str, shop: pd.DataFrame
+) -> None:
+    with pytest.raises(DataError) as raised:
+        folds_of(shop, Folds(**section))
+    (problem,) = raised.value.problems
+    assert problem.where == where
+    assert "must leave interactions to train on" in problem.rule
+    assert rule in problem.rule
+    assert problem.hint is not None
+    assert "min_user_interactions" not in str(raised.value)
+
+
+def test_folds_that_just_fit_are_made(shop: pd.DataFrame) -> None:
+    """The first day is all that the oldest fold is trained on; one day more would be refused."""
+    n_days = (shop["datetime"].max().floor("D") - shop["datetime"].min().floor("D")).days
+    open_folds = {"split": "time_range", "size": "1D", "holdout": 1, **OPEN}
+    assert len(folds_of(shop, Folds(n_folds=n_days - 1, **open_folds))) == n_days - 1
+    with pytest.raises(DataError, match="must leave interactions to train on in each fold"):
+        folds_of(shop, Folds(n_folds=n_days, **open_folds))
+
+
+def test_a_holdout_of_few_users_is_told(shop: pd.DataFrame) -> None:
+    section = Folds(split="time_range", size="7D")
+    assert list(holdout_warnings(shop, section)) == []
+    late = shop.copy()
+    late.loc[5, "datetime"] = pd.Timestamp("2203-01-01")
+    (warning,) = holdout_warnings(late, section)
+    assert "the holdout (2202-12-26 to 2203-01-01) has 1 of 856 interactions, and 1 of 60 users" in warning
 
 
 def test_a_fold_travels_without_what_can_be_derived(shop: pd.DataFrame) -> None:

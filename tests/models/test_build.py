@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -470,3 +471,15 @@ def test_a_module_that_no_longer_exists_is_reported_where_it_is_needed() -> None
     assert point_of(gone, wider, epochs=7) == {"n_blocks": 2, "transformer_layers_type": "nowhere.Layers"}
     with pytest.raises(TrialError, match="the model cannot be built"):
         point_of(gone, Space({**wider.domains, "dropout_rate": Float(0.1, 0.5)}), epochs=7)
+
+
+def test_the_tasks_of_a_batch_job_are_not_the_processes_of_a_fit(monkeypatch, folds, one_thread):
+    """Inside `sbatch -n 4` Lightning would take the job's variables for its own."""
+    job = {"JOB_ID": "1", "NTASKS": "4", "JOB_NAME": "search", "LOCALID": "0", "PROCID": "0", "NODEID": "0"}
+    for name, value in job.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    params = {"cls": "SASRecModel", "epochs": 1, "n_factors": 8, "n_blocks": 1, "n_heads": 1}
+    model = build_model({**params, "session_max_len": 8})
+    model.fit(folds[0].train)
+    assert model.fit_trainer.world_size == 1
+    assert os.environ["SLURM_NTASKS"] == "4"

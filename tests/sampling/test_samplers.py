@@ -14,7 +14,8 @@ from tuner.config import Sampler
 from tuner.config.search import SAMPLERS
 from tuner.errors import StudyError
 from tuner.sampling import samplers
-from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, make_sampler
+from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, check_finite, make_sampler
+from tuner.space import Choice, Float, Int, Space
 from tuner.trials.schema import PAUSE_KEY
 
 
@@ -38,6 +39,27 @@ def test_a_sampler_is_seeded_and_suggests(name: str) -> None:
     assert draw(1) == draw(1)
     if name != "optuna.samplers.QMCSampler":  # goes through one sequence; the seed only scrambles it
         assert draw(1) != draw(2)
+
+
+@pytest.mark.parametrize("name", ["brute_force", "optuna.samplers.BruteForceSampler"])
+def test_every_point_of_an_endless_space_cannot_be_tried(name: str) -> None:
+    sampler = make_sampler(Sampler(use=name), 1)
+    space = {
+        "cls": "EASEModel",
+        "a": Int(1, 3),
+        "b": Choice(0.1, 0.2),
+        "c": Float(0, 1, step=0.5),
+        "d": Float(1, 1),
+    }
+    check_finite(sampler, Space(space))
+    endless = Space({**space, "e": Float(1, 1000, log=True), "f": Float(0, 1)})
+    with pytest.raises(StudyError) as raised:
+        check_finite(sampler, endless)
+    first, second = raised.value.problems
+    assert (first.where, second.where) == ("space.set.e", "space.set.f")
+    assert "but is a range of real numbers, 1 to 1000" in first.rule
+    assert first.hint is not None
+    check_finite(make_sampler(Sampler(use="tpe"), 1), endless)
 
 
 def test_options_reach_the_sampler() -> None:

@@ -12,7 +12,7 @@ import yaml
 from tuner.cli import main
 from tuner.config import Study
 from tuner.errors import DataError
-from tuner.workflows.init.columns import guess_columns, time_format
+from tuner.workflows.init.columns import guess_columns, time_formats
 from tuner.workflows.init.folds import propose_folds
 from tuner.workflows.init.inspect import inspect_file
 from tuner.workflows.init.write import study_text
@@ -102,13 +102,17 @@ def test_columns_without_telling_names_are_a_guess_that_says_so():
         ([1_700_000_000_000, 1_700_000_000_001], "unix_ms"),
         (["2024-01-01", "2024-01-02T10:00:00Z"], "iso"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "iso"),
+        ([1_700_000_000_000_000, 1_700_000_000_000_001], "unix_us"),
+        ([1_700_000_000_000_000_000, 1_700_000_000_000_000_001], "unix_ns"),
+        (["2024-01-01 10:00:00 UTC", "2024-01-02 10:00:00 UTC"], "iso"),
+        (["31.01.2024 10:00", "01.02.2024 11:00"], "%d.%m.%Y %H:%M"),
         ([1, 2], None),
         (["a", "b"], None),
         ([True, False], None),
     ],
 )
 def test_times_are_known_by_how_they_are_written(values, kind):
-    assert time_format(pd.Series(values)) == kind
+    assert time_formats(pd.Series(values)) == ([] if kind is None else [kind])
 
 
 def test_few_users_in_windows_of_time_lead_to_the_last_of_each(interactions):
@@ -132,3 +136,74 @@ def test_words_of_the_file_cannot_leave_their_place(tmp_path):
     plain = yaml.safe_load(study_text(found))
     assert plain["data"]["columns"] == {"user": "user", "item": evil, "datetime": "yes"}
     assert plain["search"]["trials"] == 40
+
+
+ROWS = [(f"u{n % 40}", f"i{n * 7 % 30}", 1_700_000_000 + n * 3600, 1 + n % 5) for n in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "header", "settings", "columns"),
+    [
+        ("r.dat", "::", False, {"delimiter": "::", "header": False}, ("0", "1", "2")),
+        ("r.csv", ";", True, {"delimiter": ";"}, ("user", "item", "time")),
+        ("r.tsv", "\t", True, {}, ("user", "item", "time")),
+        ("r.txt", "|", True, {"delimiter": "|"}, ("user", "item", "time")),
+        ("r.csv", ",", False, {"header": False}, ("0", "1", "2")),
+        (
+            "r.inter",
+            "\t",
+            "user_id:token\titem_id:token\ttimestamp:float\trating:float",
+            {},
+            ("user_id", "item_id", "timestamp"),
+        ),
+    ],
+)
+def test_the_way_in_which_text_is_written_is_found(
+    name, delimiter, header, settings, columns, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    first = (
+        [header]
+        if isinstance(header, str)
+        else [delimiter.join(("user", "item", "time", "stars"))]
+        if header
+        else []
+    )
+    Path(name).write_text(
+        "\n".join([*first, *(delimiter.join(map(str, row)) for row in ROWS)]) + "\n", encoding="utf-8"
+    )
+    found = inspect_file(name)
+    assert found.written.settings == settings
+    assert main(["init", name]) == 0
+    study = Study.load("study.yaml")
+    assert (study.data.columns.user, study.data.columns.item, study.data.columns.datetime) == columns
+    assert study.data.datetime == "unix_s"
+    assert found.source.interactions["user_id"].tolist() == [row[0] for row in ROWS]
+
+
+def test_encoding_decimal_and_format_of_dates_are_found(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        "kunde;artikel;datum;menge",
+        *(f"Zoë{n % 30};{n % 20};{1 + n % 28:02d}.03.2024 10:00;{n % 3 + 1},5" for n in range(300)),
+    ]
+    Path("k.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    assert main(["init", "k.csv"]) == 0
+    study = Study.load("study.yaml")
+    assert study.data.format.model_dump() == {
+        "delimiter": ";",
+        "header": True,
+        "encoding": "latin-1",
+        "decimal": ",",
+    }
+    assert study.data.datetime == "%d.%m.%Y %H:%M"
+    assert "it is read as latin-1" in capsys.readouterr().err
+
+
+def test_sessions_in_one_row_are_told(tmp_path, capsys):
+    frame = pd.DataFrame(
+        {"user_id": [1, 2], "item_id": [[1], [2, 3]], "datetime": pd.Timestamp("2024-01-01")}
+    )
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert main(["init", str(tmp_path / "x.parquet"), "-o", str(tmp_path / "s.yaml")]) == 2
+    assert "one interaction a row" in capsys.readouterr().err

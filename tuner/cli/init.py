@@ -16,8 +16,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     init = commands.add_parser(
         "init",
         help="write a study for a file of interactions",
-        description="Read a file of interactions (.csv, .csv.gz, .parquet), and write a study for it with "
-        "comments.",
+        description="Read a file of interactions (text, JSON lines, Parquet or Feather, also compressed), "
+        "and write a study for it with comments.",
     )
     init.add_argument("data", metavar="DATA", help="path or URL of the file")
     init.add_argument(

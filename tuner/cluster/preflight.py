@@ -34,14 +34,17 @@ def check_data(study: Study) -> None:
     ClusterError
         If a file does not exist on the head. The error names all such files.
     """
-    given = {"data.interactions": study.data.interactions, "data.item_features": study.data.item_features}
+    data = study.data
+    given = [("data.interactions", path) for path in data.paths]
+    if data.item_features is not None:
+        given.append(("data.item_features", data.item_features))
     hint = (
         "use a URL such as s3://..., a path on the head, or a local file of up to 100 MB, which is sent along"
     )
     problems = [
         Problem(key, f"must be a file on the cluster's head, but there is no {path}", hint)
-        for key, path in given.items()
-        if path is not None and "://" not in path and not Path(path).exists()
+        for key, path in given
+        if not any(sign in path for sign in ("://", "*")) and not Path(path).exists()
     ]
     if problems:
         raise ClusterError(study.study, problems)

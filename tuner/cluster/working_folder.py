@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -87,12 +88,14 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     overrides: list[str] = []
     problems: list[Problem] = []
     for key in ("interactions", "item_features"):
-        given = getattr(study.data, key)
-        if given is not None and (file := _data_file(f"data.{key}", given, problems)) is not None:
-            inside = file.is_relative_to(root)
-            name = str(file.relative_to(root)) if inside else f"{_DATA_FOLDER}/{file.name}"
-            files[name] = file
-            overrides.append(f"data.{key}={name}")
+        features = (study.data.item_features,) if study.data.item_features is not None else ()
+        given = study.data.paths if key == "interactions" else features
+        places = [place for one in given for place in _matches(one)]
+        sent = [_send(f"data.{key}", place, root, files, problems) for place in places]
+        if any(sent):
+            found = [name or place for name, place in zip(sent, places, strict=True)]
+            value = found[0] if len(found) == 1 else json.dumps(found)
+            overrides.append(f"data.{key}={value}")
     n_bytes = sum(file.stat().st_size for file in files.values())
     if not problems and n_bytes > PARCEL_LIMIT:
         problems.append(_too_much(root, files, n_bytes))
@@ -101,8 +104,30 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     return Parcel(str(path.relative_to(root)), tuple(overrides), files, n_bytes)
 
 
+def _matches(place: str) -> list[str]:
+    """Return the files that a glob stands for here; any other place as it is."""
+    if "://" in place or "*" not in place:
+        return [place]
+    root = Path(Path(place).anchor)
+    return sorted(str(path) for path in root.glob(str(Path(place).relative_to(root)))) or [place]
+
+
+def _send(key: str, place: str, root: Path, files: dict[str, Path], problems: list[Problem]) -> str | None:
+    """Add a data file, or all files of a folder, to those that are sent; return its path on the cluster."""
+    found = _data_file(key, place, problems)
+    if found is None:
+        return None
+    inside = found.is_relative_to(root)
+    name = str(found.relative_to(root)) if inside else f"{_DATA_FOLDER}/{found.name}"
+    if not inside and name in files and files[name] != found:  # two files of one name
+        name = f"{_DATA_FOLDER}/{len(files)}-{found.name}"
+    parts = [path for path in found.rglob("*") if path.is_file()] if found.is_dir() else []
+    files.update({f"{name}/{part.relative_to(found)}": part for part in parts} or {name: found})
+    return name
+
+
 def _data_file(key: str, given: str, problems: list[Problem]) -> Path | None:
-    """Return the data file to send, or None if the cluster reads it from another place."""
+    """Return the data file or folder to send, or None if the cluster reads it from another place."""
     if "://" in given:
         return None
     file = Path(given)
@@ -111,8 +136,9 @@ def _data_file(key: str, given: str, problems: list[Problem]) -> Path | None:
             rule = f"must be a file here, a URL, or an absolute path on the cluster, but got {given!r}"
             problems.append(Problem(key, rule))
         return None
-    if file.stat().st_size > DATA_LIMIT:
-        rule = f"must have at most {size(DATA_LIMIT)} to be sent along, but has {size(file.stat().st_size)}"
+    n_bytes = sum(part.stat().st_size for part in file.rglob("*")) if file.is_dir() else file.stat().st_size
+    if n_bytes > DATA_LIMIT:
+        rule = f"must have at most {size(DATA_LIMIT)} to be sent along, but has {size(n_bytes)}"
         hint = "put it where the cluster can read it, and name a URL such as s3://..., or a path on the head"
         problems.append(Problem(key, rule, hint))
         return None

@@ -1,6 +1,6 @@
 """The study file: what it may say, and how it is read."""
 
-from tuner.config.data import Data, Folds
+from tuner.config.data import Data, Folds, Format
 from tuner.config.load import load_study, study_from_mapping
 from tuner.config.metrics import Metric, Metrics
 from tuner.config.search import Baseline, Plateau, Sampler, Search, SpaceSection
@@ -14,6 +14,7 @@ __all__ = [
     "Fast",
     "FinalJudgement",
     "Folds",
+    "Format",
     "Halving",
     "Metric",
     "Metrics",

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 from tuner.config.section import Section
 
-__all__ = ["Columns", "Data", "Folds"]
+__all__ = ["IN_MEMORY", "Columns", "Data", "Folds", "Format", "InMemory"]
+
+#: A name, or the number of a column in a file without a header.
+ColumnName = Annotated[str, BeforeValidator(lambda plain: str(plain) if type(plain) is int else plain)]
+
+
+#: How the snapshot of a study begins to say that its data were given in memory.
+IN_MEMORY = "in memory"
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """Interactions that are given as an object of Python.
+
+    Attributes
+    ----------
+    table
+        A pandas or polars DataFrame, a pyarrow Table or a RecTools Dataset.
+    """
+
+    table: object
+
+    def __str__(self) -> str:
+        return f"{IN_MEMORY}: {type(self.table).__module__.partition('.')[0]} {type(self.table).__name__}"
 
 
 class Columns(Section):
     """Names of the columns in your file. The defaults are RecTools' own names.
+
+    Where a file has no header (`data.format`), they are numbers from 0.
 
     Attributes
     ----------
@@ -27,10 +55,52 @@ class Columns(Section):
         Column that says how much an interaction counts. Without it, each interaction weighs 1.
     """
 
-    user: str = "user_id"
-    item: str = "item_id"
-    datetime: str = "datetime"
-    weight: str | None = None
+    user: ColumnName = "user_id"
+    item: ColumnName = "item_id"
+    datetime: ColumnName = "datetime"
+    weight: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _check_once(self) -> Self:
+        roles: dict[str, str] = {}
+        for role, name in self.model_dump().items():
+            if name is not None and name in roles:
+                msg = f"each column must have one role, but {name!r} is both {roles[name]} and {role}"
+                raise ValueError(msg)
+            roles[name] = role
+        return self
+
+
+class Format(Section):
+    """How a file of text is written. Files of other kinds say it themselves.
+
+    Attributes
+    ----------
+    delimiter
+        Text between the fields, such as ``;`` or ``::``. null: a comma in .csv, a tab in .tsv and .inter; in
+        .txt and .dat the one by which the header has the columns.
+    header
+        Whether the first row names the columns. If not, `data.columns` gives their numbers, from 0.
+    encoding
+        Encoding of the text, such as ``latin-1`` or ``utf-16``.
+    decimal
+        Character between a number and its fraction.
+    """
+
+    delimiter: str | None = Field(default=None, min_length=1)
+    header: bool = True
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+
+    @field_validator("encoding", mode="after")
+    @classmethod
+    def _check_encoding(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            msg = f"must be an encoding that Python knows, but got {encoding!r}"
+            raise ValueError(msg) from None
+        return encoding
 
 
 class Data(Section):
@@ -39,11 +109,19 @@ class Data(Section):
     Attributes
     ----------
     interactions
-        Path or fsspec URL of a .csv, .csv.gz or .parquet file.
+        Path or fsspec URL of a file, of a folder of part files, or a glob; or a list of them. Files are text
+        (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather, each also compressed. From Python also
+        a pandas or polars DataFrame, a pyarrow Table or a RecTools Dataset.
+    format
+        How text is written. It is read as CSV by default.
     columns
         Names of the columns in that file.
+    ids
+        ``auto``: ids are text, and integers where every id of the column is written as one. ``text``: ids are
+        text in any case.
     datetime
-        Format of the time: ``iso`` (dates, or text that starts with a date), ``unix_s`` or ``unix_ms``.
+        Format of the time: ``iso`` (dates, or text that starts with a date), ``unix_s``, ``unix_ms``,
+        ``unix_us``, ``unix_ns``, or a format of Python's `strptime` such as ``"%d.%m.%Y %H:%M"``.
     item_features
         Path or URL of a table with the columns id, feature and value (RecTools' flat format).
     numeric_features
@@ -60,14 +138,50 @@ class Data(Section):
         item). They treat the rows before the holdout and the rows of the holdout separately.
     """
 
-    interactions: str
+    interactions: str | tuple[str, ...] | Annotated[InMemory, PlainSerializer(str)]
+    format: Format = Format()
     columns: Columns = Columns()
-    datetime: Literal["iso", "unix_s", "unix_ms"] = "iso"
+    ids: Literal["auto", "text"] = "auto"
+    datetime: str = "iso"
     item_features: str | None = None
     numeric_features: tuple[str, ...] = Field(default=(), strict=False)
     min_user_interactions: int = Field(default=1, ge=1)
     min_item_interactions: int = Field(default=1, ge=1)
     duplicates: Literal["keep", "drop_exact", "keep_first", "keep_last"] = "keep"
+
+    @field_validator("interactions", mode="plain")
+    @classmethod
+    def _check_interactions(cls, places: object) -> object:
+        several = isinstance(places, (list, tuple)) and all(isinstance(place, str) for place in places)
+        if isinstance(places, str) or (several and places):
+            return places if isinstance(places, str) else tuple(places)  # type: ignore[arg-type]  # a list, as just checked
+        if isinstance(places, InMemory):
+            return places
+        if type(places).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}:
+            return InMemory(places)
+        msg = f"must be text, or a list of texts, but got {places!r}"
+        raise ValueError(msg)
+
+    @field_validator("datetime", mode="after")
+    @classmethod
+    def _check_datetime(cls, kind: str) -> str:
+        known = ("iso", "unix_s", "unix_ms", "unix_us", "unix_ns")
+        if kind not in known and "%" not in kind:
+            msg = f'must be one of {", ".join(known)}, or a format such as "%d.%m.%Y", but got {kind!r}'
+            raise ValueError(msg)
+        return kind
+
+    @property
+    def place(self) -> str:
+        """Where the interactions are, for messages."""
+        return ", ".join(self.paths) if isinstance(self.interactions, tuple) else str(self.interactions)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths and URLs of the interactions; none if they are in memory."""
+        if isinstance(self.interactions, InMemory):
+            return ()
+        return (self.interactions,) if isinstance(self.interactions, str) else self.interactions
 
 
 class Folds(Section):
@@ -102,7 +216,7 @@ class Folds(Section):
     filter_viewed: bool = True
     filter_cold_users: bool = True
     filter_cold_items: bool = True
-    seed: int = 60
+    seed: int = Field(default=60, ge=0, lt=2**32)
 
     @field_validator("size", mode="plain")
     @classmethod

@@ -223,8 +223,16 @@ def _found(path: object, folder: Path) -> object:
     """Return a relative path that only the study file's folder has as one from there; also a list of them."""
     if isinstance(path, list):
         return [_found(one, folder) for one in path]
-    elsewhere = isinstance(path, str) and "://" not in path and not Path(path).exists()
-    return str(folder / str(path)) if elsewhere and (folder / str(path)).exists() else path
+    elsewhere = isinstance(path, str) and "://" not in path and not _is_there(Path(path))
+    return str(folder / str(path)) if elsewhere and _is_there(folder / str(path)) else path
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a path leads to something, or a glob to a file."""
+    if path.exists() or "*" not in str(path):
+        return path.exists()
+    root = Path(path.anchor)
+    return any(True for _ in root.glob(str(path.relative_to(root))))
 
 
 def _space_problems(section: object) -> list[Problem]:

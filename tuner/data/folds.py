@@ -20,6 +20,7 @@ from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
+from tuner.data.plausible import refuse_short_data
 from tuner.data.source import Source, deduplicated, make_dataset
 from tuner.errors import DataError, Problem
 
@@ -119,7 +120,14 @@ def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
 
 
 def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
-    """Return all interactions before the holdout as a RecTools dataset."""
+    """Return everything before the holdout as a RecTools dataset.
+
+    Raises
+    ------
+    DataError
+        If holdout and folds leave nothing to train on.
+    """
+    refuse_short_data(source.interactions if source.raw is None else source.raw, data, folds)
     return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data)
 
 

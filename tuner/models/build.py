@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,8 @@ CLASSIC_BASELINES: dict[str, Flat] = {
 }
 
 
+#: How variables of SLURM and LSF begin, and those of LSF's launcher.
+_BATCH_JOB = ("SLURM_", "LSB_", "LSF_", "JSM_")
 #: Modules of RecTools with models that use no GPU.
 _CLASSIC = tuple(
     f"rectools.models.{name}"
@@ -96,11 +99,28 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
     """
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in params.items()}
     try:
-        return model_from_params(plain)
+        with _without_batch_job():
+            return model_from_params(plain)
     except Exception as error:  # a user's constructor may raise anything
         reason = " ".join(str(error).split())
         msg = f"the model cannot be built: {type(error).__name__}: {reason[:300]}"
         raise TrialError(msg) from error
+
+
+@contextmanager
+def _without_batch_job() -> Iterator[None]:
+    """Hide the variables of a SLURM or LSF job from Lightning.
+
+    A trainer reads them when it is made. It takes the job's tasks for its own processes, and refuses to start
+    or waits for them. A fit here has one process: Ray shares out the job's machines.
+    """
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(_BATCH_JOB)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def complete_params(params: Mapping[str, Value]) -> Flat:

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 
 from tuner.config import SpaceSection, Study
 from tuner.data.folds import Fold, development_dataset, holdout_fold, make_folds
+from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, with_reference
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
 from tuner.models.signatures import space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
-from tuner.sampling.samplers import make_sampler
+from tuner.sampling.samplers import check_finite, make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.store.space_migration import SPACE_FACT
 
-__all__ = ["Prepared", "fold_line", "holdout_text", "prepare", "prepare_final", "study_space"]
+__all__ = ["Prepared", "fold_line", "prepare", "prepare_final", "study_space"]
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,18 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     """
     source = load_source(study.data)
     say(f"data: {source.describe(study.data.duplicates)}")
+    for warning in (*source.warnings, *holdout_warnings(source.interactions, study.folds)):
+        say(f"warning: {warning}")
     space = study_space(study)
-    make_sampler(study.search.sampler, study.search.seed)  # finds a wrong setting before a trial runs
+    # A wrong setting is found before a trial runs.
+    check_finite(make_sampler(study.search.sampler, study.search.seed), space)
     baselines = resolve_baselines(study, space)
     dataset = development_dataset(source, study.data, study.folds)
     folds = make_folds(dataset, study.folds)
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
-        say(f"holdout: {holdout_text(study)}; the search never reads it")
+        say(f"holdout: {holdout_text(study.folds)}; the search never reads it")
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
@@ -93,7 +97,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     description = {
         "data": source.facts(),
         "folds": [fold.facts for fold in folds],
-        "holdout": holdout_text(study) if study.folds.holdout else None,
+        "holdout": holdout_text(study.folds) if study.folds.holdout else None,
     }
     return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
 
@@ -116,6 +120,8 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     baselines = resolve_baselines(study, space)
     fold = holdout_fold(source, study.data, study.folds)
     say(f"holdout: {fold_line(fold)}")
+    for warning in holdout_warnings(source.interactions, study.folds):
+        say(f"warning: {warning}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
     return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
@@ -164,19 +170,6 @@ def _paths(space: Space) -> list[str]:
         )
     )
     return [value for value in values if isinstance(value, str) and "." in value]
-
-
-def holdout_text(study: Study) -> str:
-    """Return the size of the holdout as text. It is recorded in the store, so its words must not change."""
-    folds = study.folds
-    if folds.split == "time_range":
-        size = str(folds.size)
-        unit = "days" if size.endswith("D") else "hours"
-        return f"the newest {int(size[:-1]) * folds.holdout} {unit}"
-    if folds.split == "last_n":
-        number = int(folds.size) * folds.holdout
-        return f"the newest {f'{number} interactions' if number > 1 else 'interaction'} of each user"
-    return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
 
 
 def fold_line(fold: Fold) -> str:

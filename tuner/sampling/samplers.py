@@ -12,7 +12,7 @@ from operator import is_
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -29,9 +29,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
+from tuner.space import Space
 from tuner.trials.schema import PAUSE_KEY
 
-__all__ = ["exhaustive_sampler", "make_sampler"]
+__all__ = ["check_finite", "exhaustive_sampler", "make_sampler"]
 
 #: Largest number of finished trials that TPE learns from.
 HISTORY = 500
@@ -270,6 +271,29 @@ def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
             return cls(**{**seeded, **preset, **wanted.options})
     except Exception as error:  # a user's sampler may raise anything
         raise _wrong(f"{cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def check_finite(sampler: BaseSampler, space: Space) -> None:
+    """Refuse a sampler that tries every point for a space that has no end of them.
+
+    Raises
+    ------
+    StudyError
+        Naming each param that has a range of real numbers.
+    """
+    if not isinstance(sampler, BruteForceSampler) or space.is_finite:
+        return
+    problems = []
+    for parameter in space.parameters:
+        found = parameter.domain.distribution()
+        if isinstance(found, FloatDistribution) and found.step is None and not found.single():
+            rule = (
+                "must have finitely many values for the sampler brute_force, but is a range of real numbers, "
+                f"{found.low:g} to {found.high:g}"
+            )
+            hint = "give it a `step`, write it as a choice among values, or take another `search.sampler`"
+            problems.append(Problem(f"space.set.{parameter.name}", rule, hint))
+    raise StudyError("study", problems)
 
 
 def exhaustive_sampler(seed: int) -> BaseSampler:

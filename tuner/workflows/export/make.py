@@ -15,11 +15,13 @@ from rectools.dataset import Dataset
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
-from tuner.data.folds import before_holdout, development_dataset, make_folds
+from tuner.data import reading
+from tuner.data.folds import development_dataset, make_folds
+from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
 from tuner.holdout.read import final_of
-from tuner.preparation.prepare import fold_line, holdout_text
+from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
@@ -105,8 +107,11 @@ def export(
     stored = read_records(folder, curves=False)
     row = _complete_row(stored, which)
     source, same = _load(study, stored, say, other_data=other_data)
-    rows = source.interactions if whole else before_holdout(source.interactions, study.folds)
-    dataset = make_dataset(rows, source.item_features, study.data)
+    dataset = (
+        make_dataset(source.interactions, source.item_features, study.data)
+        if whole
+        else development_dataset(source, study.data, study.folds)
+    )
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
         write_model(made, fitted, dataset, source, study)
@@ -169,20 +174,20 @@ def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data
     if not other_data:
         rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
         hint = "with --other-data the model is fitted on these data, and its card says so"
-        raise StoreError(study.data.interactions, [Problem("data.interactions", rule, hint)])
+        raise StoreError(study.data.place, [Problem("data.interactions", rule, hint)])
     return False
 
 
 def _used(study: Study, *, whole: bool) -> str:
     if whole or not study.folds.holdout:
         return "all interactions" + (", the holdout included" if study.folds.holdout else "")
-    return f"the interactions before the holdout ({holdout_text(study)})"
+    return f"the interactions before the holdout ({holdout_text(study.folds)})"
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
     folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
-    return (*lines, f"holdout: {holdout_text(study)}" if study.folds.holdout else "no holdout")
+    return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
 
 def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
@@ -196,6 +201,8 @@ def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, 
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
     facts |= {
         "format": 1,
@@ -230,6 +237,10 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
     return {
         "columns": data.columns.model_dump(),
         "datetime": data.datetime,
+        "ids": data.ids,
+        "text": data.format.model_dump(),
+        "duplicates": data.duplicates,
+        "min_user_interactions": data.min_user_interactions,
         "categorical_features": names,
     }
 

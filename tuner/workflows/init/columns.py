@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
+from tuner.data.reading.times import fitting_formats, unit_of
 from tuner.errors import DataError, Problem
 
 __all__ = ["Guess", "Guesses", "describe_column", "guess_columns"]
@@ -102,10 +105,8 @@ _WORDS: Mapping[str, str] = {
     "datetime": "time|date|_at$|_dt$|_ts$",
     "weight": "rating|weight|score|quantity|count",
 }
-#: Range of times from 1973 to 2096 in seconds since 1970. Milliseconds have three digits more.
-_SECONDS = (1e8, 4e9)
-#: Number of rows that decide whether a column holds times, and the share of them that must be times.
-_N_INSPECTED, _FITTING = 1000, 0.95
+#: Number of rows that decide whether a column holds times.
+_N_INSPECTED = 1000
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,20 @@ class Guesses:
         Columns that every interaction has.
     weight
         A column that could be the weight. The user has to decide.
-    kind
-        Format of the time: ``iso``, ``unix_s`` or ``unix_ms``.
+    kinds
+        Formats that fit the time, as a study names them; the likeliest first.
     """
 
     user: Guess
     item: Guess
     datetime: Guess
     weight: Guess | None
-    kind: str
+    kinds: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The likeliest format of the time."""
+        return self.kinds[0]
 
 
 def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
@@ -166,7 +172,7 @@ def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
             found[role] = guess
     if "datetime" not in found:
         taken = {guess.column for guess in found.values()}
-        times = [name for name in names if name not in taken and time_format(table[name])]
+        times = [name for name in names if name not in taken and time_formats(table[name])]
         if times:
             found["datetime"] = Guess(times[0], "it holds times", tuple(times[1:]))
     _by_content(table, found)
@@ -175,9 +181,9 @@ def guess_columns(table: pd.DataFrame, source: str) -> Guesses:
         rule = f"must have columns for the user, the item and the time, but has none for {', '.join(missing)}"
         hint = "it has the columns " + "; ".join(describe_column(table[name]) for name in names)
         raise DataError(source, [Problem("", rule, hint)])
-    kind = time_format(table[found["datetime"].column])
-    assert kind is not None, "checked above"
-    return Guesses(found["user"], found["item"], found["datetime"], found.get("weight"), kind)
+    kinds = tuple(time_formats(table[found["datetime"].column]))
+    assert kinds, "checked above"
+    return Guesses(found["user"], found["item"], found["datetime"], found.get("weight"), kinds)
 
 
 def _by_name(role: str, table: pd.DataFrame, names: Sequence[str]) -> Guess | None:
@@ -194,7 +200,7 @@ def _by_name(role: str, table: pd.DataFrame, names: Sequence[str]) -> Guess | No
 
 def _may_be(role: str, column: Column) -> bool:
     if role == "datetime":
-        return time_format(column) is not None
+        return bool(time_formats(column))
     if role == "weight":
         return pd.api.types.is_numeric_dtype(column) and column.nunique() > 1
     return not pd.api.types.is_float_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column)
@@ -219,20 +225,18 @@ def found_columns(found: Mapping[str, Guess], roles: Sequence[str]) -> Iterator[
     yield from (found[role].column for role in roles if role in found)
 
 
-def time_format(column: Column) -> str | None:
-    """Return the format of the times in a column, as a study names it; None if it does not hold times."""
+def time_formats(column: Column) -> list[str]:
+    """Return the formats that fit the times in a column, as a study names them; none if it holds no times."""
     if pd.api.types.is_datetime64_any_dtype(column):
-        return "iso"
+        return ["iso"]
     values = column.dropna().iloc[:_N_INSPECTED]
     if values.empty or pd.api.types.is_bool_dtype(column):
-        return None
+        return []
     if pd.api.types.is_numeric_dtype(column):
-        low, high = _SECONDS
-        if ((values >= low) & (values <= high)).mean() >= _FITTING:
-            return "unix_s"
-        return "unix_ms" if ((values >= low * 1e3) & (values <= high * 1e3)).mean() >= _FITTING else None
-    parsed = pd.to_datetime(values.astype(str), errors="coerce", utc=True, format="ISO8601")
-    return "iso" if parsed.notna().mean() >= _FITTING else None
+        unit = unit_of(values.to_numpy(dtype="float64"))
+        return [] if unit is None else [unit]
+    texts = [str(value) for value in values.tolist() if isinstance(value, (str, date))]
+    return fitting_formats(pa.chunked_array([pa.array(texts, pa.string())]))
 
 
 def describe_column(column: Column) -> str:

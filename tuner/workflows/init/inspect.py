@@ -7,13 +7,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import torch
 from rectools import Columns
 
 from tuner.config import Data
+from tuner.data.reading import guessed
 from tuner.data.source import Source, load_source, read_table
 from tuner.errors import DataError, Problem
 from tuner.workflows.init.columns import Guesses, describe_column, guess_columns
+from tuner.workflows.init.dialect import GuessedDialect, guess_dialect
 from tuner.workflows.init.folds import ProposedFolds, propose_folds
 
 __all__ = ["Inspection", "inspect_file"]
@@ -35,6 +38,8 @@ class Inspection:
         Description of each column.
     guesses
         Roles of the columns.
+    written
+        How the text of the file is written.
     source
         The interactions.
     repeats
@@ -52,6 +57,7 @@ class Inspection:
     path: str
     columns: tuple[str, ...]
     guesses: Guesses
+    written: GuessedDialect
     source: Source
     repeats: float
     folds: ProposedFolds
@@ -87,11 +93,17 @@ def inspect_file(path: str) -> Inspection:
     DataError
         If the file cannot be read, or its columns cannot be interactions. The message describes the columns.
     """
-    table = read_table(path, "DATA")
+    written = guess_dialect(path)
+    read = read_table(path, "DATA", written.dialect)
+    table = pd.DataFrame(
+        {name: guessed(column, written=read.written) for name, column in read.columns.items()}
+    )
     guesses = guess_columns(table, path)
     columns = tuple(describe_column(table[name]) for name in table.columns)
     named = {role: getattr(guesses, role).column for role in ("user", "item", "datetime")}
-    section = Data.model_validate({"interactions": path, "columns": named, "datetime": guesses.kind})
+    section = Data.model_validate(
+        {"interactions": path, "format": written.settings, "columns": named, "datetime": guesses.kind}
+    )
     try:
         source = load_source(section)
     except DataError as error:
@@ -104,6 +116,7 @@ def inspect_file(path: str) -> Inspection:
         path=path,
         columns=columns,
         guesses=guesses,
+        written=written,
         source=source,
         repeats=repeats,
         folds=propose_folds(frame, filter_viewed=repeats < REPEATS),

@@ -21,6 +21,9 @@ _LENGTHS = (25, 50, 100, 200)
 
 def doubts(found: Inspection) -> Iterator[str]:
     """Yield the points that the file leaves open and that the user should check."""
+    yield from found.written.doubts
+    if found.guesses.kinds[1:]:
+        yield f"the time could also be written as {' or '.join(map(_format, found.guesses.kinds[1:]))}"
     guesses = found.guesses
     for role, guess in (("user", guesses.user), ("item", guesses.item), ("datetime", guesses.datetime)):
         if guess.others:
@@ -59,12 +62,15 @@ def _data(found: Inspection) -> Iterator[str]:
     yield from (f"#   {_comment(line)}" for line in found.columns)
     yield "data:"
     yield f"  interactions: {_text(found.path)}"
+    if found.written.settings:
+        settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in found.written.settings.items())
+        yield f"  format: {{{settings}}}"
     yield "  columns:"
     for role, guess in (("user", guesses.user), ("item", guesses.item), ("datetime", guesses.datetime)):
         yield f"    {role}: {_text(guess.column)}{_how(guess)}"
     if guesses.weight is not None:
         yield f"    # weight: {_text(guesses.weight.column)}    # without it, each interaction weighs 1"
-    yield f"  datetime: {guesses.kind}"
+    yield f"  datetime: {_format(guesses.kind)}"
     if found.source.duplicates:
         yield f"  # {found.source.duplicates:,} rows have the same user, item and time as another row."
         yield "  # They may be errors (drop_exact) or real (keep)."
@@ -127,6 +133,10 @@ def _budget(found: Inspection) -> Iterator[str]:
     else:
         yield f"# This machine has {found.cpus} CPUs and no GPU. One CPU for each trial is fastest."
         yield "resources: {cpus_per_trial: 1}"
+
+
+def _format(kind: str) -> str:
+    return json.dumps(kind) if "%" in kind else kind
 
 
 def _how(guess: Guess) -> str:

@@ -1,0 +1,93 @@
+"""Data that are given as an object: as a file with the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import yaml
+from pandas.testing import assert_frame_equal
+from rectools.dataset import Dataset
+
+from tuner.config import Data, Study
+from tuner.config.snapshot import snapshot
+from tuner.data.source import load_source
+from tuner.errors import DataError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def study_of(table: Any) -> Study:
+    return Study.model_validate(
+        {
+            "study": "memory",
+            "data": {"interactions": table},
+            "folds": {"split": "last_n", "size": 1},
+            "metrics": {"objective": "NDCG@5", "direction": "maximize"},
+            "space": {"set": {"cls": "EASEModel"}},
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["pandas", "nullable", "category", "arrow", "batch"])
+def test_a_table_is_read_as_a_file_with_its_rows(
+    kind: str, interactions: pd.DataFrame, tmp_path: Path
+) -> None:
+    frame = interactions.drop(columns="weight")
+    frame.to_parquet(tmp_path / "i.parquet")
+    table = {
+        "pandas": lambda: frame.set_axis(range(5, 5 + len(frame))),
+        "nullable": frame.convert_dtypes,
+        "category": lambda: frame.astype({"item_id": "category"}),
+        "arrow": lambda: pa.Table.from_pandas(frame),
+        "batch": lambda: pa.RecordBatch.from_pandas(frame),
+    }[kind]()
+    source = load_source(Data(interactions=table))
+    file = load_source(Data(interactions=str(tmp_path / "i.parquet")))
+    assert source.fingerprint == file.fingerprint
+    assert_frame_equal(source.interactions, file.interactions)
+
+
+def test_a_dataset_of_rectools_brings_its_weights(interactions: pd.DataFrame, tmp_path: Path) -> None:
+    interactions.to_parquet(tmp_path / "i.parquet")
+    file = load_source(Data(interactions=str(tmp_path / "i.parquet"), columns={"weight": "weight"}))
+    assert load_source(Data(interactions=Dataset.construct(interactions))).fingerprint == file.fingerprint
+
+
+def test_a_table_of_polars(interactions: pd.DataFrame) -> None:
+    polars = pytest.importorskip("polars")
+    source = load_source(Data(interactions=polars.from_pandas(interactions)))
+    assert source.fingerprint == load_source(Data(interactions=interactions)).fingerprint
+
+
+def test_the_snapshot_says_that_data_were_in_memory(interactions: pd.DataFrame) -> None:
+    text = snapshot(study_of(interactions))
+    said = yaml.safe_load(text)["data"]["interactions"]
+    assert said == "in memory: pandas DataFrame"
+    with pytest.raises(DataError, match="must be given again from Python, since it was in memory"):
+        load_source(study_of(said).data)
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        ([1, "a", 2], "columns must hold one type each, but 'item_id' does not"),
+        ([[1], [2], [3]], "a row must be one interaction"),
+        ([None, 1, 2], "ids must not be missing"),
+    ],
+)
+def test_columns_that_cannot_be_ids_are_refused(column: list[Any], rule: str) -> None:
+    frame = pd.DataFrame({"user_id": [1, 2, 3], "datetime": pd.Timestamp("2024-01-01")})
+    frame["item_id"] = pd.Series(column, dtype=object)
+    with pytest.raises(DataError, match=rule):
+        load_source(Data(interactions=frame))
+
+
+def test_an_empty_table_and_a_missing_column_are_told(interactions: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="must have rows, but has none"):
+        load_source(Data(interactions=interactions[:0]))
+    with pytest.raises(DataError, match="must be a column of the file, but 'item_id' is not"):
+        load_source(Data(interactions=interactions.drop(columns="item_id")))

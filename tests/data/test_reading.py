@@ -1,0 +1,520 @@
+"""Ids and rows as the file writes them: inputs of the kinds on which table readers go wrong silently."""
+
+from __future__ import annotations
+
+import bz2
+import datetime as dt
+import decimal
+import gzip
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import feather, parquet
+
+from tuner.config import Data
+from tuner.data.source import load_source
+from tuner.errors import DataError
+
+HEADER = "user_id,item_id,datetime\n"
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(content: str | bytes, name: str = "i.csv") -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return written
+
+
+def ids(path: str, **settings: Any) -> tuple[list[Any], list[Any]]:
+    frame = load_source(Data(interactions=path, **settings)).interactions
+    return frame["user_id"].tolist(), frame["item_id"].tolist()
+
+
+def refusal(path: str, **settings: Any) -> str:
+    with pytest.raises(DataError) as raised:
+        load_source(Data(interactions=path, **settings))
+    return str(raised.value)
+
+
+def rows(users: list[object], items: list[object]) -> str:
+    return HEADER + "".join(
+        f"{u},{i},2024-01-0{1 + n % 9}\n" for n, (u, i) in enumerate(zip(users, items, strict=True))
+    )
+
+
+# ####  --------------  Ids of text files  --------------  #### #
+
+
+def test_a_long_file_has_the_ids_that_it_writes(write: Write) -> None:
+    """Readers that guess a type for each chunk make two ids of one."""
+    n = 60_000
+    lines = [f"{k % 500},{'x1' if k == n - 5 else k % 80},2024-01-01" + ",0" * 20 for k in range(n)]
+    path = write(
+        "user_id,item_id,datetime" + "".join(f",c{k}" for k in range(20)) + "\n" + "\n".join(lines) + "\n"
+    )
+    users, items = ids(path)
+    assert set(users) == set(range(500))
+    assert set(items) == {*map(str, range(80)), "x1"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["7", "-3", "0"], [7, -3, 0]),
+        (["7", "07", "0"], ["7", "07", "0"]),
+        (["1", "1.0", "1e0"], ["1", "1.0", "1e0"]),
+        (["+1", "1", "2"], ["+1", "1", "2"]),
+        (["-0", "0", "2"], ["-0", "0", "2"]),
+        (["1 ", "1", " 1"], ["1 ", "1", " 1"]),
+        (["9223372036854775807", "-9223372036854775808", "1"], [2**63 - 1, -(2**63), 1]),
+        (["9223372036854775808", "1", "2"], ["9223372036854775808", "1", "2"]),
+        (["NA", "null", "nan"], ["NA", "null", "nan"]),
+        (["None", "N/A", "#N/A"], ["None", "N/A", "#N/A"]),
+        (["true", "false", "TRUE"], ["true", "false", "TRUE"]),
+        (["inf", "NaN", "-"], ["inf", "NaN", "-"]),
+        (["2024-01-01", "1_000", "0x10"], ["2024-01-01", "1_000", "0x10"]),
+        (["\u0661", "1", "2"], ["\u0661", "1", "2"]),
+    ],
+)
+def test_ids_are_as_they_are_written(written: list[str], read: list[object], write: Write) -> None:
+    path = write(rows(written, written))
+    for found in ids(path):
+        assert found == read
+        assert [type(value) for value in found] == [type(value) for value in read]
+    assert ids(path, ids="text") == (written, written)
+
+
+def test_ids_may_hold_delimiters_quotes_and_line_ends(write: Write) -> None:
+    text = HEADER + '"a,b","say ""x""",2024-01-01\n"two\nlines",x,2024-01-02\n'
+    assert ids(write(text)) == (["a,b", "two\nlines"], ['say "x"', "x"])
+
+
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_a_value(write: Write) -> None:
+    text = "\ufeff" + rows([1, 2], ["a", "b"]).replace("\n", "\r\n")
+    assert ids(write(text)) == ([1, 2], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "row"),
+    [
+        (HEADER + "1,2,2024-01-01,\n3,4,2024-01-02,\n", 2, "1,2,2024-01-01,"),
+        (HEADER + "1,2,2024-01-01\n3,4\n", 3, "3,4"),
+        (HEADER + '"1\n1",2,2024-01-01\n3,4,2024-01-01,9\n', 4, "3,4,2024-01-01,9"),
+        (HEADER.replace("\n", ",\n") + "1,2,2024-01-01\n", 2, "1,2,2024-01-01"),
+    ],
+)
+def test_rows_of_other_lengths_than_the_header_are_refused(
+    text: str, line: int, row: str, write: Write
+) -> None:
+    said = refusal(write(text))
+    assert f"line {line} has " in said
+    assert f": {row}\n" in said
+
+
+def test_rows_that_all_end_with_a_comma_are_told_so(write: Write) -> None:
+    assert "the row ends with ',' and the header does not" in refusal(write(HEADER + "1,2,2024-01-01,\n"))
+
+
+def test_header_and_rows_may_both_end_with_a_comma(write: Write) -> None:
+    assert ids(write(HEADER.replace("\n", ",\n") + "1,2,2024-01-01,\n")) == ([1], [2])
+
+
+def test_a_column_that_is_named_twice_is_refused(write: Write) -> None:
+    said = refusal(write("user_id,item_id,item_id,datetime\n1,2,3,2024-01-01\n"))
+    assert "must name each column once, but 'item_id' is named 2 times" in said
+
+
+def test_the_fields_of_other_columns_need_no_type(write: Write) -> None:
+    """Neither their values nor their encoding matter."""
+    raw = b"user_id,comment,item_id,datetime\n1,caf\xe9,2,2024-01-01\n1,7,3,2024-01-01\n"
+    assert ids(write(raw)) == ([1, 1], [2, 3])
+
+
+# ####  --------------  Ids of files with types  --------------  #### #
+
+U = uuid.UUID(int=5)
+
+
+def save(table: pa.Table, tmp_path: Path, how: str = "parquet") -> str:
+    path = str(tmp_path / f"i.{how}")
+    parquet.write_table(table, path) if how == "parquet" else feather.write_feather(table, path)
+    return path
+
+
+def table_of(column: Any) -> pa.Table:
+    n = len(column)
+    return pa.table(
+        {"user_id": column, "item_id": [f"i{k}" for k in range(n)], "datetime": [dt.datetime(2024, 1, 1)] * n}
+    )
+
+
+@pytest.mark.parametrize("how", ["parquet", "feather"])
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (pd.array([1, 2], dtype="Int64"), [1, 2]),
+        (pd.array(["a", "b"], dtype="string"), ["a", "b"]),
+        (pa.array(["1", "2"]), ["1", "2"]),  # the file says that they are text
+        (pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+        (pa.array([7, 5], pa.int32()).dictionary_encode(), [7, 5]),
+        (pa.array([1, 2], pa.uint64()), [1, 2]),
+        (pa.array([1, 2**63], pa.uint64()), ["1", str(2**63)]),
+        (pa.array([1, 2], pa.int8()), [1, 2]),
+        (pa.array([decimal.Decimal("10"), decimal.Decimal("2")]), [10, 2]),
+        (pa.array([decimal.Decimal("1.50"), decimal.Decimal("2.00")]), ["1.50", "2.00"]),
+        (pa.array([dt.date(2024, 1, 1), dt.date(2024, 1, 2)]), ["2024-01-01", "2024-01-02"]),
+        (pa.array([1.0, 2.0]), [1, 2]),
+        (pa.array([1.0, 2.0], pa.float16()), [1, 2]),
+        (pa.array([b"abc", b"\xc3\xa9"]), ["abc", "é"]),
+        (pa.array([True, False]), ["true", "false"]),
+    ],
+    ids=str,
+)
+def test_ids_of_all_types_are_spelled_as_a_person_would(
+    column: Any, read: list[object], how: str, tmp_path: Path
+) -> None:
+    found, _ = ids(save(table_of(column), tmp_path, how))
+    assert found == read
+    assert [type(value) for value in found] == [type(value) for value in read]
+
+
+def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:
+    column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([U.bytes], pa.binary(16)))
+    assert ids(save(table_of(column), tmp_path))[0] == [str(U)]
+
+
+@pytest.mark.parametrize(
+    ("column", "rule", "cure"),
+    [
+        (pa.array([U.bytes]), "holds bytes such as b'", "for UUIDs, str(uuid)"),
+        (pa.array([U.bytes], pa.binary(16)), "holds bytes such as b'", "for UUIDs, str(uuid)"),
+        (pa.array([1.5]), "holds double such as 1.5", "write ids as text"),
+        (pa.array([float(2**60)]), "holds double such as", "write ids as text"),
+        (pa.array([dt.datetime(2024, 1, 1)]), "holds timestamp[us]", "write ids as text"),
+        (
+            pa.array([["a"]]),
+            "a row must be one interaction with one id, but holds a list",
+            "one interaction a row",
+        ),
+        (
+            pa.array([{"id": 1}]),
+            "a row must be one interaction with one id, but holds a struct",
+            "one interaction a row",
+        ),
+        (pa.array([None], pa.int64()), "ids must not be missing", "leave such rows out"),
+        (pa.array([""]), "ids must not be missing", "leave such rows out"),
+        (pa.nulls(1), "ids must not be missing", "leave such rows out"),
+    ],
+)
+def test_ids_that_nobody_can_type_are_refused_with_a_cure(
+    column: Any, rule: str, cure: str, tmp_path: Path
+) -> None:
+    said = refusal(save(table_of(column), tmp_path))
+    assert rule in said
+    assert cure in said
+    assert "1 problem" in said
+
+
+def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [3, 4], "datetime": pd.Timestamp("2024-01-01")})
+    frame.set_index("user_id").to_parquet(tmp_path / "i.parquet")
+    assert ids(str(tmp_path / "i.parquet")) == ([1, 2], [3, 4])
+
+
+# ####  --------------  Forms of files  --------------  #### #
+
+PLAIN = rows([1, 2, 2], ["a", "b", "a"])
+EXPECTED = ([1, 2, 2], ["a", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "settings"),
+    [
+        ("i.csv", PLAIN, {}),
+        ("i.tsv", PLAIN.replace(",", "\t"), {}),
+        ("i.txt", PLAIN.replace(",", "\t"), {}),
+        ("i.txt", PLAIN, {}),
+        ("i.dat", PLAIN.replace(",", "::"), {}),
+        ("i.dat", PLAIN.replace(",", "|"), {}),
+        ("i.csv", PLAIN.replace(",", ";"), {"format": {"delimiter": ";"}}),
+        (
+            "i.inter",
+            "user_id:token\titem_id:token\tdatetime:float\n" + PLAIN.removeprefix(HEADER).replace(",", "\t"),
+            {},
+        ),
+        (
+            "i.dat",
+            PLAIN.removeprefix(HEADER).replace(",", "::"),
+            {
+                "format": {"delimiter": "::", "header": False},
+                "columns": {"user": 0, "item": 1, "datetime": 2},
+            },
+        ),
+        (
+            "i.csv",
+            PLAIN.removeprefix(HEADER),
+            {"format": {"header": False}, "columns": {"user": "0", "item": "1", "datetime": "2"}},
+        ),
+        ("i.csv", PLAIN.encode("utf-16"), {"format": {"encoding": "utf-16"}}),
+        ("i.csv.gz", gzip.compress(PLAIN.encode()), {}),
+        ("i.csv", gzip.compress(PLAIN.encode()), {}),
+        ("i.csv.bz2", bz2.compress(PLAIN.encode()), {}),
+        ("i.csv.gz", PLAIN, {}),
+        ("i.csv.zst", pa.compress(PLAIN.encode(), "zstd", asbytes=True), {}),
+        ("events", PLAIN, {}),
+        (
+            "i.jsonl",
+            "\n".join(
+                f'{{"user_id": {u}, "item_id": "{i}", "datetime": "2024-01-01", "tags": []}}'
+                for u, i in zip(*EXPECTED, strict=True)
+            ),
+            {},
+        ),
+        (
+            "i.json",
+            "["
+            + ",".join(
+                f'{{"user_id": {u}, "item_id": "{i}", "datetime": "2024-01-01"}}'
+                for u, i in zip(*EXPECTED, strict=True)
+            )
+            + "]",
+            {},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
+)
+def test_every_form_is_the_same(name: str, content: Any, settings: dict[str, Any], write: Write) -> None:
+    assert ids(write(content, name), **settings) == EXPECTED
+
+
+def test_a_decimal_comma_and_latin_text(write: Write) -> None:
+    text = "user_id;item_id;datetime;w\nzoë;ü;1700000000,5;2,5\n"
+    settings = {
+        "format": {"delimiter": ";", "decimal": ",", "encoding": "latin-1"},
+        "columns": {"weight": "w"},
+        "datetime": "unix_s",
+    }
+    frame = load_source(Data(interactions=write(text.encode("latin-1")), **settings)).interactions
+    assert frame.to_numpy().tolist() == [["zoë", "ü", pd.Timestamp("2023-11-14 22:13:20.500"), 2.5]]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", "::"])
+def test_another_delimiter_than_that_of_the_ending_is_told(delimiter: str, write: Write) -> None:
+    assert f"`data.format: {{delimiter: {delimiter!r}}}`" in refusal(write(PLAIN.replace(",", delimiter)))
+
+
+def test_another_encoding_is_told(write: Write) -> None:
+    assert "`data.format: {encoding: latin-1}`" in refusal(write(rows(["é"], ["a"]).encode("latin-1")))
+
+
+@pytest.mark.parametrize("how", ["folder", "glob", "list", "hive"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_parts_are_read_one_after_the_other(how: str, ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "clicks.parquet"
+    users, items = [1, 2, 3, 4], ["a", "b", "c", "d"]
+    for number in range(2):
+        place = folder / (f"day=2024-01-0{number + 1}" if how == "hive" else "")
+        place.mkdir(parents=True, exist_ok=True)
+        part = pd.DataFrame({"user_id": users[2 * number :][:2], "item_id": items[2 * number :][:2]})
+        if how != "hive":
+            part["day"] = f"2024-01-0{number + 1}"
+        path = place / f"part-0000{number}.{ending}"
+        part.to_parquet(path) if ending == "parquet" else part.to_csv(path, index=False)
+    (folder / "_SUCCESS").touch()
+    (folder / ".part-00000.crc").write_bytes(b"x")
+    place: Any = {
+        "folder": str(folder),
+        "hive": str(folder),
+        "glob": str(folder / "part-*"),
+        "list": [str(folder / f"part-0000{number}.{ending}") for number in range(2)],
+    }[how]
+    source = load_source(Data(interactions=place, columns={"datetime": "day"}))
+    assert source.interactions["user_id"].tolist() == users
+    assert source.interactions["item_id"].tolist() == items
+    assert source.interactions["datetime"].dt.day.tolist() == [1, 1, 2, 2]
+
+
+def test_parts_with_other_ids_are_text_together(write: Write) -> None:
+    parts = [write(rows([1, 2], ["a", "b"]), "p/1.csv"), write(rows(["x", "01"], ["a", "b"]), "p/2.csv")]
+    assert ids(str(Path(parts[0]).parent))[0] == ["1", "2", "x", "01"]
+
+
+def test_parts_with_other_columns_are_refused(write: Write) -> None:
+    write(PLAIN, "p/1.csv")
+    path = write(PLAIN.replace("item_id", "item"), "p/2.csv")
+    assert f"files must have the same columns, but {path} has no 'item_id'" in refusal(str(Path(path).parent))
+
+
+def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
+    assert "must match files, but" in refusal(str(tmp_path / "*.csv"))
+
+
+# ####  --------------  Times  --------------  #### #
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("2024-03-01 10:20:30 UTC", "iso"),
+        ("2024-03-01T10:20:30Z", "iso"),
+        ("2024-03-01T12:20:30+02:00", "iso"),
+        ("1709288430", "unix_s"),
+        ("1709288430000", "unix_ms"),
+        ("1709288430000000", "unix_us"),
+        ("1709288430000000000", "unix_ns"),
+        ("01.03.2024 10:20:30", "%d.%m.%Y %H:%M:%S"),
+        ("20240301102030", "%Y%m%d%H%M%S"),
+        ("01/Mar/2024:12:20:30 +0200", "%d/%b/%Y:%H:%M:%S %z"),
+    ],
+)
+def test_times_of_every_kind_are_the_same(written: str, kind: str, write: Write) -> None:
+    frame = load_source(Data(interactions=write(HEADER + f"1,2,{written}\n"), datetime=kind)).interactions
+    assert frame["datetime"].tolist() == [pd.Timestamp("2024-03-01 10:20:30")]
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "cure"),
+    [
+        ("1.3.2024 10:20", "iso", '`datetime: "%d.%m.%Y %H:%M"`'),
+        ("3/31/2024", "iso", '`datetime: "%m/%d/%Y"`'),
+        ("3/1/2024", "iso", '`datetime: "%m/%d/%Y" or "%d/%m/%Y"`'),
+        ("1709288430000000", "unix_ms", "`datetime: unix_us`"),
+        ("1709288430000000", "iso", "`datetime: unix_us`"),
+        ("2024-03-01", "unix_s", "`datetime: iso`"),
+    ],
+)
+def test_times_of_another_kind_are_refused_with_the_right_one(
+    written: str, kind: str, cure: str, write: Write
+) -> None:
+    assert cure in refusal(write(HEADER + f"1,2,{written}\n"), datetime=kind)
+
+
+def test_times_with_and_without_a_zone_are_not_mixed(write: Write) -> None:
+    said = refusal(write(HEADER + "1,2,2024-01-01 10:00:00+01:00\n1,3,2024-01-01 10:00:00\n"))
+    assert "must name a time zone in all rows or in none" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "said"),
+    [
+        (["1709288430", "1709288431"], "unix_ms", "the numbers look like `datetime: unix_s`"),
+        (["1709288430.5", "1709288431.5"], "unix_ms", "the numbers look like `datetime: unix_s`"),
+        (["1709288430000", "1709288431000"], "unix_s", "the numbers look like `datetime: unix_ms`"),
+        (["1709288430000", "1709288431000"], "unix_ns", "the numbers look like `datetime: unix_ms`"),
+        (["1709288430", "1709288431000"], "unix_s", "in 1 of 2 rows; the first is row 2"),
+        (["1709288430", "1709288431000"], "unix_s", "these rows look like unix_ms: the column mixes units"),
+    ],
+)
+def test_numbers_of_another_unit_are_refused(written: list[str], kind: str, said: str, write: Write) -> None:
+    assert said in refusal(write(HEADER + "".join(f"1,2,{one}\n" for one in written)), datetime=kind)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "said"),
+    [
+        (
+            "1970-01-01",
+            "iso",
+            "'datetime' is before 1973-03-03 or in the future in 1 of 2 rows",
+        ),
+        ("2203-01-01", "iso", "in 1 of 2 rows; the first is row 2"),
+        ("0", "unix_s", "in 1 of 2 rows; the first is row 2"),
+    ],
+)
+def test_times_in_which_nobody_interacts_are_told(written: str, kind: str, said: str, write: Write) -> None:
+    usual = "2024-01-01" if kind == "iso" else "1709288430"
+    data = Data(interactions=write(HEADER + f"1,2,{usual}\n1,3,{written}\n"), datetime=kind)
+    (warning,) = load_source(data).warnings
+    assert said in warning
+    assert "drop such rows" in warning
+
+
+# ####  --------------  Weights  --------------  #### #
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0])
+def test_weights_that_count_nothing_are_told(bad: float, tmp_path: Path) -> None:
+    table = table_of([1, 2, 3]).append_column("w", [[1.0, bad, bad]])
+    said = refusal(save(table, tmp_path), columns={"weight": "w"})
+    assert "weights must be above 0, but 'w' is not in 2 of 3 rows; the first is row 2" in said
+    assert "leave `data.columns.weight` out" in said
+
+
+# ####  --------------  Fingerprints  --------------  #### #
+
+
+def test_fingerprints_of_earlier_versions_still_hold(tmp_path: Path) -> None:
+    """Values of version 0.1 before this reader: a study of that time must go on."""
+    made = [
+        (u, (u * 7 + k * 3) % 11, f"2024-01-{1 + k:02d} 10:00:0{u % 10}", k % 3 + 1.5)
+        for u in range(8)
+        for k in range(6)
+    ]
+    numbers = pd.DataFrame(made, columns=["user_id", "item_id", "datetime", "w"])
+    texts = numbers.assign(
+        user_id="u" + numbers["user_id"].astype(str), item_id="i" + numbers["item_id"].astype(str)
+    )
+    digits = texts.assign(user_id=numbers["user_id"].astype(str))
+    numbers.to_csv(tmp_path / "numbers.csv", index=False)
+    texts.to_csv(tmp_path / "texts.csv", index=False)
+    for name, frame in (("numbers", numbers), ("texts", texts), ("digits", digits)):
+        times = pd.to_datetime(frame["datetime"])
+        frame.assign(datetime=times).to_parquet(tmp_path / f"{name}.parquet")
+    features = pd.DataFrame(
+        {"id": [0, 1, 2, 3], "feature": ["g", "g", "p", "p"], "value": ["a", "b", "1", "2"]}
+    )
+    features.to_csv(tmp_path / "features.csv", index=False)
+    features.assign(value=[1, 2, 3, 4]).to_csv(tmp_path / "prices.csv", index=False)
+    expected: list[tuple[str, dict[str, Any], str]] = [
+        ("numbers.csv", {}, "6823f192133c0a12"),
+        ("numbers.parquet", {}, "6823f192133c0a12"),
+        ("texts.csv", {}, "b259badf452889c6"),
+        ("texts.parquet", {}, "b259badf452889c6"),
+        ("digits.parquet", {}, "4130855109edc5d5"),
+        ("numbers.csv", {"columns": {"weight": "w"}}, "e26e0cc3d6ef9867"),
+        ("numbers.csv", {"item_features": str(tmp_path / "features.csv")}, "c0d8d085c7663b09"),
+        (
+            "numbers.csv",
+            {"item_features": str(tmp_path / "prices.csv"), "numeric_features": ("p",)},
+            "8c5e6c85bf5db549",
+        ),
+    ]
+    for name, settings, fingerprint in expected:
+        assert load_source(Data(interactions=str(tmp_path / name), **settings)).fingerprint == fingerprint, (
+            name
+        )
+
+
+# ####  --------------  Item features  --------------  #### #
+
+
+@pytest.mark.parametrize("item", ["1", "01", "a"])
+def test_features_know_items_by_their_spelling(item: str, write: Write) -> None:
+    """The ids of one file may all be numbers, and those of the other not."""
+    features = write(f"id,feature,value\n{item},genre,x\nother,genre,y\n", "f.csv")
+    source = load_source(Data(interactions=write(rows([5, 6], [item, item])), item_features=features))
+    matched = source.item_features["id"].isin(source.interactions["item_id"])
+    assert matched.tolist() == [True, False]
+
+
+def test_a_feature_without_a_name_is_refused(write: Write) -> None:
+    features = write("id,feature,value\n1,genre,x\n1,,y\n", "f.csv")
+    assert "names must not be missing, but are in 1 of 2 rows; the first is row 2" in refusal(
+        write(rows([5], [1])), item_features=features
+    )
+
+
+def test_numbers_of_rows_are_those_of_the_data(write: Write) -> None:
+    assert np.array_equal(ids(write(PLAIN))[0], [1, 2, 2])

@@ -1,0 +1,226 @@
+"""Reads delimited text: the header, the delimiter, and rows that must have as many fields as the header."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from .troubles import TableError, first_line, shown
+
+__all__ = ["DELIMITERS", "Dialect", "read_delimited", "rows_of"]
+
+#: Usual delimiters, the most common first.
+DELIMITERS = (",", "\t", ";", "|", "::")
+#: Bytes of a file that are looked at for its header.
+HEAD = 2**18
+#: Types that RecBole writes behind the names of columns.
+_TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
+#: Stands in for a delimiter of several characters; no text holds it.
+_STANDS_IN = tuple("\x1f\x1e\x1d\x1c")
+_PACKED = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How text is written.
+
+    Attributes
+    ----------
+    delimiter
+        Between the fields; None: by the file's ending, or by the header.
+    header
+        Whether the first row names the columns.
+    encoding
+        Name of the encoding, as Python knows it.
+    decimal
+        Between a number and its fraction.
+    """
+
+    delimiter: str | None = None
+    header: bool = True
+    encoding: str = "utf-8"
+    decimal: str = "."
+
+
+def read_delimited(
+    opened: Callable[[], pa.NativeFile],
+    ending: str,
+    wanted: Sequence[str] | None,
+    dialect: Dialect,
+    packed: Collection[str] = (),
+) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...], str | None]:
+    """Read columns of text as they are written.
+
+    Parameters
+    ----------
+    opened
+        Opens the file from its beginning.
+    ending
+        Ending of the file's name.
+    wanted
+        Names of columns; None for all.
+    dialect
+        How the text is written.
+    packed
+        Columns whose values repeat: each value is then held once.
+
+    Returns
+    -------
+    tuple
+        The columns, the names of all columns, and a hint if some are missing.
+    """
+    with opened() as stream:
+        head = _decoded(stream.read(HEAD), dialect.encoding)
+    delimiter = dialect.delimiter or _delimiter(head, ending, wanted, dialect)
+    n_blank, names = header_of(head, delimiter)
+    if not dialect.header:
+        n_blank, names = -1, tuple(str(number) for number in range(len(names)))
+    hint = None if wanted is None else _other_delimiter(head, delimiter, wanted, dialect)
+    asked = names if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
+    for name in asked:
+        if names.count(name) > 1:
+            raise TableError(f"must name each column once, but {name!r} is named {names.count(name)} times")
+    if not asked:
+        return {}, names, hint
+    kinds = {str(names.index(name)): _PACKED if name in packed else pa.string() for name in asked}
+    table = _table(opened, delimiter, len(names), kinds=kinds, n_skipped=n_blank + 1, dialect=dialect)
+    columns = {name: table.column(number) for number, name in enumerate(asked)}
+    return columns, names, hint
+
+
+def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
+    """Return the number of blank lines before the header, and the names in it."""
+    lines = head.splitlines()
+    n_blank = next((number for number, line in enumerate(lines) if line.strip("\r\n")), None)
+    if n_blank is None:
+        raise TableError("must be readable as a table, but the file is empty")
+    names = next(rows_of("\n".join(lines[n_blank:]), delimiter))
+    typed = [_TYPED.fullmatch(name) for name in names]
+    return n_blank, tuple(match[1] for match in typed if match) if all(typed) else tuple(names)
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    try:
+        return io.TextIOWrapper(
+            io.BytesIO(raw), "utf-8-sig" if encoding == "utf-8" else encoding, errors="replace", newline=""
+        ).read()
+    except LookupError as error:
+        raise TableError(f"must be written in an encoding that Python knows, but got {encoding!r}") from error
+
+
+def rows_of(text: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the rows of text as lists of fields."""
+    if len(delimiter) == 1:
+        return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return (line.split(delimiter) for line in text.splitlines())
+
+
+def _delimiter(head: str, ending: str, wanted: Sequence[str] | None, dialect: Dialect) -> str:
+    """Return the delimiter of a file: by its ending, or that by which the header has the wanted columns."""
+    if ending in {".csv", ".tsv", ".tab"}:
+        return "," if ending == ".csv" else "\t"
+    usual = "\t" if ending in {".inter", ".item", ".user"} else ","
+    if wanted is None or not dialect.header:
+        return usual
+    options = [usual, *DELIMITERS]
+    return next((one for one in options if set(wanted) <= set(header_of(head, one)[1])), usual)
+
+
+def _other_delimiter(head: str, delimiter: str, wanted: Sequence[str], dialect: Dialect) -> str | None:
+    """Say by which delimiter a file would have the columns that it does not have."""
+    if set(wanted) <= set(header_of(head, delimiter)[1]) or not dialect.header:
+        return None
+    for other in DELIMITERS:
+        if set(wanted) <= set(header_of(head, other)[1]):
+            return f"the fields are separated by {other!r}: set `data.format: {{delimiter: {other!r}}}`"
+    return None
+
+
+def _table(
+    opened: Callable[[], pa.NativeFile],
+    delimiter: str,
+    n_columns: int,
+    *,
+    kinds: dict[str, pa.DataType],
+    n_skipped: int,
+    dialect: Dialect,
+) -> pa.Table:
+    names = [str(number) for number in range(n_columns)]
+    one = len(delimiter) == 1
+    with opened() as stream:
+        source, sign = (stream, delimiter) if one else _single(stream.read(), delimiter, dialect.encoding)
+        try:
+            return arrow_csv.read_csv(
+                source,
+                arrow_csv.ReadOptions(
+                    column_names=names,
+                    skip_rows_after_names=n_skipped,
+                    encoding=dialect.encoding if one else "utf-8",
+                ),
+                arrow_csv.ParseOptions(
+                    delimiter=sign, quote_char='"' if one else False, newlines_in_values=True
+                ),
+                arrow_csv.ConvertOptions(
+                    column_types=kinds,
+                    include_columns=list(kinds),
+                    strings_can_be_null=False,
+                    null_values=[],
+                ),
+            )
+        except UnicodeDecodeError as error:
+            raise _wrong_encoding(dialect.encoding, error) from error
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error):
+                raise _wrong_encoding(dialect.encoding, error) from error
+            raise _ragged(opened, delimiter, n_columns, dialect) or error from error
+
+
+def _single(raw: bytes, delimiter: str, encoding: str) -> tuple[io.BytesIO, str]:
+    """Put one character in the place of a delimiter of several."""
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(encoding, error) from error
+    sign = next((one for one in _STANDS_IN if one not in text), None)
+    if sign is None:
+        raise TableError("must be text, but holds control characters")
+    return io.BytesIO(text.replace(delimiter, sign).encode()), sign
+
+
+def _wrong_encoding(encoding: str, error: Exception) -> TableError:
+    rule = f"must be readable as a table, but is not text in {encoding}: {first_line(error)}"
+    return TableError(rule, "name its encoding, as `data.format: {encoding: latin-1}`")
+
+
+def _ragged(
+    opened: Callable[[], pa.NativeFile], delimiter: str, n_columns: int, dialect: Dialect
+) -> TableError | None:
+    """Return where rows have more or fewer fields than the header, as a person counts lines."""
+    with opened() as stream:
+        text = _decoded(stream.read(), dialect.encoding)
+    number, rows = 0, rows_of(text, delimiter)
+    try:
+        for number, row in enumerate(rows, 1):
+            if row and len(row) != n_columns:
+                line = getattr(rows, "line_num", number)
+                extra = len(row) == n_columns + 1 and not row[-1]
+                break
+        else:
+            return None
+    except csv.Error:
+        return None
+    header = "the header" if dialect.header else "the first row"
+    rule = f"each row must have as many fields as {header}, {n_columns}, but line {line} has {len(row)}: "
+    rule += str(shown(delimiter.join(row)))
+    hint = (
+        f"the row ends with {delimiter!r} and the header does not: end both in the same way"
+        if extra
+        else None
+    )
+    return TableError(rule, hint or "quote fields that hold the delimiter, or mend the row")

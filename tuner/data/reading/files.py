@@ -1,0 +1,314 @@
+"""From a path to a table: finds the files, undoes the compression, and tells the kind of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import fsspec
+import pyarrow as pa
+
+from .delimited import HEAD, Dialect, read_delimited
+from .troubles import TableError, first_line
+from .typed import read_feather, read_json_lines, read_parquet
+
+__all__ = ["Format", "Read", "read_columns", "text_head"]
+
+Format = Dialect
+
+#: Endings of the kinds of files, without that of a compression.
+_KINDS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "text",
+    ".tsv": "text",
+    ".tab": "text",
+    ".txt": "text",
+    ".dat": "text",
+    ".data": "text",
+    ".inter": "text",
+    ".item": "text",
+    ".user": "text",
+}
+_COMPRESSIONS = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".bz2": "bz2",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    ".lz4": "lz4",
+    ".br": "brotli",
+}
+#: First bytes of kinds and of compressions.
+_KIND_BEGINS = {b"PAR1": "parquet", b"ARROW1": "feather", b"FEA1": "feather"}
+_COMPRESSION_BEGINS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+#: First bytes of files that are no tables here, and what they are.
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x89HDF": "HDF5",
+    b"ORC": "ORC",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+}
+_OTHER_ENDINGS = (
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".h5",
+    ".hdf5",
+    ".orc",
+    ".pkl",
+    ".pickle",
+    ".zip",
+    ".xz",
+    ".db",
+    ".sqlite",
+)
+_CAN_READ = "text (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather"
+#: Errors that readers raise if a file is broken.
+BROKEN = (OSError, ValueError, pa.ArrowException, ImportError, EOFError, LookupError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Columns as the files have them.
+
+    Attributes
+    ----------
+    columns
+        By name; those asked for that the files have.
+    names
+        Names of all columns of the first file.
+    written
+        Whether values come from text, which declares no types.
+    hint
+        What may be the cause if columns are missing.
+    """
+
+    columns: dict[str, pa.ChunkedArray]
+    names: tuple[str, ...]
+    written: bool
+    hint: str | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+
+def read_columns(
+    places: str | Sequence[str],
+    wanted: Sequence[str] | None,
+    dialect: Dialect | None = None,
+    packed: Collection[str] = (),
+) -> Read:
+    """Read columns of one file or of several.
+
+    Parameters
+    ----------
+    places
+        Paths or fsspec URLs: files, folders of files, or globs.
+    wanted
+        Names of columns, or numbers from 0 as text where a file has no header; None for all.
+    dialect
+        How text is written.
+    packed
+        Columns whose values repeat, such as ids: of text, each value is then held once.
+
+    Raises
+    ------
+    TableError
+        If a file is missing or cannot be read.
+    """
+    parts: list[Read] = []
+    files = [file for place in ([places] if isinstance(places, str) else places) for file in _files(place)]
+    for path, keys in files:
+        try:
+            parts.append(_with_keys(_read(path, wanted, dialect or Dialect(), packed), keys, wanted))
+        except TableError as error:
+            where = f"{path}: " if len(files) > 1 else ""
+            raise TableError(where + error.rule, error.hint) from error
+    whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files])
+    if whole.columns and not whole.n_rows:
+        raise TableError("must have rows, but has none")
+    return whole
+
+
+def _files(place: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the files of a place in the order of their names, with what their folders say (as Hive does)."""
+    try:
+        system, root = fsspec.core.url_to_fs(place)
+        prefix = place[: len(place) - len(root)] if place.endswith(root) and "://" in place else ""
+        if any(sign in root for sign in "*?[") and not system.exists(root):
+            found = sorted(path for path in system.glob(root) if not _is_hidden(path) and system.isfile(path))
+            rule = f"must match files, but {place!r} matches none"
+            base = str(PurePosixPath(re.split(r"[*?\[]", root, maxsplit=1)[0]).parent)
+        elif system.isdir(root):
+            found = sorted(path for path in system.find(root) if not _is_hidden(path[len(root) :]))
+            rule = "must hold data files, but the folder holds none"
+            base = root
+        else:
+            return [(place, {})]
+    except BROKEN as error:
+        raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+    if not found:
+        raise TableError(rule)
+    return [(_url(system, prefix, path), _keys(path[len(base) :])) for path in found]
+
+
+def _url(system: fsspec.AbstractFileSystem, prefix: str, path: str) -> str:
+    if prefix:
+        return prefix + path
+    return path if "file" in system.protocol else str(system.unstrip_protocol(path))
+
+
+def _is_hidden(path: str) -> bool:
+    """Tell whether a part of a path is one that Spark and others leave beside the data."""
+    return any(part.startswith(("_", ".")) and "=" not in part for part in path.split("/"))
+
+
+def _keys(path: str) -> dict[str, str]:
+    folders = path.strip("/").split("/")[:-1]
+    return dict(part.split("=", 1) for part in folders if "=" in part)
+
+
+def _with_keys(read: Read, keys: dict[str, str], wanted: Sequence[str] | None) -> Read:
+    """Add the columns that the names of folders give."""
+    added = {name: value for name, value in keys.items() if name not in read.names}
+    columns = dict(read.columns)
+    n_rows = read.n_rows
+    for name, value in added.items():
+        if wanted is None or name in wanted:
+            columns[name] = pa.chunked_array([pa.repeat(pa.scalar(value), n_rows)])
+    return replace(read, columns=columns, names=(*read.names, *added))
+
+
+def _together(parts: Sequence[Read], paths: Sequence[str]) -> Read:
+    """Put files one after the other; a column that has other types in other files is read as text."""
+    first = parts[0]
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in first.columns:
+        for part, path in zip(parts, paths, strict=True):
+            if name not in part.columns:
+                raise TableError(f"files must have the same columns, but {path} has no {name!r}")
+        chunks = [part.columns[name] for part in parts]
+        kinds = {chunk.type for chunk in chunks if len(chunk)}
+        if len(kinds) > 1:
+            chunks = [_as_text(chunk, name) for chunk in chunks]
+            kinds = {pa.string()}
+        arrays = [array for chunk in chunks for array in chunk.chunks if len(array)]
+        columns[name] = pa.chunked_array(arrays, type=next(iter(kinds), chunks[0].type))
+    return Read(columns, first.names, any(part.written for part in parts), first.hint)
+
+
+def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    try:
+        plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        return plain.cast(pa.string())
+    except pa.ArrowException as error:
+        rule = f"files must have the same types, but {name!r} is {column.type} in one of them"
+        raise TableError(rule) from error
+
+
+def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Collection[str]) -> Read:
+    try:
+        kind, ending, compression = _kind(path)
+        reads = {"parquet": read_parquet, "feather": read_feather, "json": read_json_lines}
+        if kind in reads:
+            with opened(path, compression) as stream:
+                columns, names = reads[kind](stream, wanted)
+            return Read(columns, names, written=False)
+        columns, names, hint = read_delimited(
+            lambda: opened(path, compression), ending, wanted, dialect, packed
+        )
+        return Read(columns, names, written=True, hint=hint)
+    except TableError:
+        raise
+    except FileNotFoundError as error:
+        raise _not_there() from error
+    except BROKEN as error:
+        raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+
+
+def _kind(path: str) -> tuple[str, str, str | None]:
+    """Return the kind of a file, its ending and its compression; its content decides before its name."""
+    ending, compression = _endings(path)
+    if ending in _OTHER_ENDINGS:
+        raise TableError(f"must be {_CAN_READ}, but got {path!r}", "save it as CSV or Parquet")
+    with fsspec.open(path, "rb") as file:
+        head = file.read(8)
+    told = _told(_COMPRESSION_BEGINS, head)
+    compression = told or (compression if compression == "brotli" else None)
+    _refuse_others(path, head)
+    with opened(path, compression) as stream:
+        head = stream.read(8)
+    is_json = head.lstrip()[:1] == b"{"
+    kind = _told(_KIND_BEGINS, head) or _KINDS.get(ending) or ("json" if is_json else "text")
+    return kind, ending, compression
+
+
+def text_head(place: str) -> tuple[str, bytes] | None:
+    """Return the ending and the first bytes of a file of text, or None for a file of another kind.
+
+    Raises
+    ------
+    TableError
+        If it cannot be read.
+    """
+    path, _ = _files(place)[0]
+    try:
+        kind, ending, compression = _kind(path)
+        if kind != "text":
+            return None
+        with opened(path, compression) as stream:
+            return ending, stream.read(HEAD)
+    except FileNotFoundError as error:
+        raise _not_there() from error
+    except TableError:
+        raise
+    except BROKEN as error:
+        raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+
+
+def _not_there() -> TableError:
+    hint = f"a relative path is looked for in {Path.cwd()}, then in the folder of the study file"
+    return TableError("must be a file that exists, but it does not", hint)
+
+
+def _refuse_others(path: str, head: bytes) -> None:
+    what = _told(_OTHERS, head)
+    if what is not None:
+        raise TableError(f"must be {_CAN_READ}, but {path!r} is {what}", "save it as CSV or Parquet")
+
+
+def _endings(path: str) -> tuple[str, str | None]:
+    """Return the ending of the kind of a file, and its compression."""
+    name = PurePosixPath(path.lower())
+    compression = _COMPRESSIONS.get(name.suffix)
+    return (name.with_suffix("") if compression else name).suffix, compression
+
+
+def _told(begins: dict[bytes, str], head: bytes) -> str | None:
+    return next((kind for begin, kind in begins.items() if head.startswith(begin)), None)
+
+
+def opened(path: str, compression: str | None) -> pa.NativeFile:
+    """Return the bytes of a file, decompressed, as pyarrow reads them."""
+    raw = pa.PythonFile(fsspec.open(path, "rb").open(), mode="r")
+    if compression is None:
+        return raw
+    return pa.BufferReader(pa.CompressedInputStream(raw, compression).read())

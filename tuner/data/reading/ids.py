@@ -1,0 +1,206 @@
+"""Ids as they are written: text, and integers where every value is one.
+
+RecTools takes numpy's types. So ids of every other type become text or 64-bit integers, by the spelling that
+a person would type, or are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .troubles import Mask, type_name
+
+__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_ids"]
+
+Ids = NDArray[Any]
+
+#: An integer as Python writes it.
+_INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
+#: Integers up to which a float64 holds each of them.
+_EXACT = 2**53
+
+
+class WrongIdsError(ValueError):
+    """A column cannot hold ids; the message says why, `cure` what to do."""
+
+    def __init__(self, rule: str, cure: str) -> None:
+        super().__init__(rule)
+        self.cure = cure
+
+
+def is_missing(column: pa.ChunkedArray) -> Mask:
+    """Mark the rows without an id: null, or empty text."""
+    missing: Mask = (
+        pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+        if len(column)
+        else np.zeros(0, bool)
+    )
+    plain = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(plain) or pa.types.is_large_string(plain):
+        empty = pc.equal(pc.binary_length(_decoded(column)), 0)
+        missing = missing | pc.fill_null(empty, False).to_numpy(zero_copy_only=False)
+    return missing
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def to_ids(column: pa.ChunkedArray, *, written: bool, text: bool) -> Ids:
+    """Return ids as numpy has them: int64, or text as objects.
+
+    Parameters
+    ----------
+    column
+        Without missing values.
+    written
+        Whether the column comes from text, which declares no type: integers are then known by how every value
+        is written. Text in a file with types stays text.
+    text
+        Whether ids are text in any case.
+
+    Raises
+    ------
+    WrongIdsError
+        If values of the column's type cannot be ids.
+    """
+    codes, values = _spelled(column)
+    written = written or not pa.types.is_string(_plain(column.type))
+    numbers = numbers_in(values) if written and not text else None
+    known: Ids = values.to_numpy(zero_copy_only=False) if numbers is None else numbers
+    return known.take(codes)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a column, without how they are packed."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _spelled(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """Return the different values as text, and for each row the number of its value."""
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks])
+    if isinstance(column.type, pa.BaseExtensionType):
+        return _of_extension(column)
+    plain = _plain(column.type)
+    if pa.types.is_nested(plain):
+        rule = f"a row must be one interaction with one id, but holds a {type_name(plain)}"
+        raise WrongIdsError(rule, "write one interaction a row: unnest sessions and baskets first")
+    if pa.types.is_string_view(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.string())
+    if pa.types.is_float16(column.type):  # which pyarrow does not encode
+        column = column.cast(pa.float32())
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries()
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
+    values = chunks[0].dictionary
+    used = np.unique(codes)
+    if len(used) < len(values):  # a category that no row has decides nothing
+        values = values.take(pa.array(used))
+        codes = np.searchsorted(used, codes)
+    return codes, _texts(values, plain)
+
+
+def _of_extension(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """Spell UUIDs as people write them, and others by what stores them."""
+    uuid = getattr(column.type, "extension_name", "") == "arrow.uuid"
+    storage = pa.chunked_array([chunk.storage for chunk in column.chunks])
+    if not uuid:
+        return _spelled(storage)
+    encoded = storage.combine_chunks().dictionary_encode()
+    texts = [_uuid(value) for value in encoded.dictionary.to_pylist()]
+    return encoded.indices.to_numpy(zero_copy_only=False), pa.array(texts)
+
+
+def _uuid(value: bytes) -> str:
+    digits = value.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _texts(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return values of a type as text."""
+    types = pa.types
+    if types.is_string(kind):
+        texts = values.cast(pa.string())
+        if len(texts) and pc.any(pc.match_substring(texts, "\0")).as_py():  # pandas would cut them there
+            rule = "ids must be text without zero bytes, but the column holds some"
+            raise WrongIdsError(rule, "the file may be broken, or in another `data.format.encoding`")
+        return texts
+    if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_decimal(kind):
+        plain = values.cast(pa.date32()) if types.is_date64(kind) else values
+        return plain.cast(pa.string())
+    if types.is_floating(kind):
+        return _of_floats(values)
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return _of_bytes(values.to_pylist())
+    rule = f"ids must be text or integers, but the column holds {type_name(kind)}"
+    raise WrongIdsError(rule, "write ids as text, or as integers")
+
+
+def _of_floats(values: pa.Array) -> pa.Array:
+    """Spell whole numbers without a fraction: pandas makes floats of integers where one was missing."""
+    numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    whole = np.isfinite(numbers) & (np.abs(numbers) <= _EXACT)
+    whole[whole] = numbers[whole] == np.floor(numbers[whole])
+    if not whole.all():
+        rule = (
+            f"ids must be text or integers, but the column holds {values.type} such as {numbers[~whole][0]!r}"
+        )
+        raise WrongIdsError(rule, "write ids as text, or as integers")
+    return pa.array(numbers.astype(np.int64)).cast(pa.string())
+
+
+def _of_bytes(values: list[bytes]) -> pa.Array:
+    """Read bytes as text where all of them are; other bytes cannot be typed by anybody."""
+    texts = []
+    for value in values:
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if not text or not text.isprintable():
+            rule = f"ids must be text or integers, but the column holds bytes such as {value[:20]!r}"
+            raise WrongIdsError(rule, "write ids as text; for UUIDs, str(uuid)")
+        texts.append(text)
+    return pa.array(texts, pa.string())
+
+
+def numbers_in(values: pa.Array) -> Ids | None:
+    """Return texts as integers if every one is written as an integer that 64 bits hold, else None."""
+    if not len(values) or not pc.all(pc.match_substring_regex(values, _INTEGER)).as_py():
+        return None
+    try:
+        numbers: Ids = values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:  # more than 64 bits
+        return None
+    return numbers
+
+
+def like_known(ids: pd.Series[Any], known: Ids) -> pd.Series[Any]:
+    """Return ids with the types of known ones, so that the same spelling is the same id.
+
+    Parameters
+    ----------
+    ids
+        int64, or text.
+    known
+        Ids that have been read before.
+    """
+    of_numbers = known.dtype.kind in "iu"
+    if of_numbers == (ids.dtype.kind in "iu"):
+        return ids
+    if not of_numbers:
+        by_text = {str(value): value for value in known.tolist()}
+        return ids.map(lambda value: by_text.get(str(value), str(value)))
+    by_text = {str(value): value for value in known.tolist()}
+    return ids.map(lambda value: by_text.get(value, value))

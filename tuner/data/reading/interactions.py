@@ -1,0 +1,217 @@
+"""From columns of a file to interactions with RecTools' names, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .files import Format, Read, read_columns
+from .ids import WrongIdsError, is_missing, numbers_in, to_ids
+from .memory import read_object
+from .policy import ITEM, TIME, USER
+from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
+from .troubles import TableError, Trouble, example, first_line, type_name
+
+__all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
+
+WEIGHT = "weight"
+_NAMES = {"user": USER, "item": ITEM, "datetime": TIME, "weight": WEIGHT}
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """What was read.
+
+    Attributes
+    ----------
+    frame
+        Columns user_id, item_id, datetime and weight in the order of the file; of use without troubles only.
+    troubles
+        What is wrong.
+    warnings
+        What may be wrong.
+    """
+
+    frame: pd.DataFrame
+    troubles: list[Trouble] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_interactions(
+    places: object,
+    columns: Mapping[str, str | None],
+    *,
+    datetime: str = "iso",
+    ids: str = "auto",
+    dialect: Format | None = None,
+) -> Interactions:
+    """Read interactions.
+
+    Parameters
+    ----------
+    places
+        See `read_columns`; or a table in memory, see `read_object`.
+    columns
+        Role (user, item, datetime, weight) -> name of the column; None for no column.
+    datetime
+        How times are written; see `to_times`.
+    ids
+        ``auto``, or ``text`` for ids that are text in any case.
+    dialect
+        How text is written.
+
+    Raises
+    ------
+    TableError
+        If a file cannot be read.
+    """
+    roles = {role: name for role, name in columns.items() if name is not None}
+    dialect = dialect or Format()
+    packed = {name for role, name in roles.items() if role in {"user", "item"}}
+    wanted = list(roles.values())
+    if isinstance(places, (str, tuple, list)):
+        read = read_columns(places, wanted, dialect, packed)
+    else:
+        if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
+            roles.setdefault("weight", WEIGHT)
+        read = read_object(places, list(roles.values()))
+    return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
+
+
+def interactions_of(
+    read: Read, roles: Mapping[str, str], *, datetime: str, ids: str, decimal: str
+) -> Interactions:
+    """Return the interactions of a table that has been read; see `read_interactions`."""
+    if read.hint is not None:
+        raise TableError(
+            f"must have the columns {', '.join(roles.values())}, but has {read.names[0]!r}", read.hint
+        )
+    troubles: list[Trouble] = []
+    frame: dict[str, NDArray[Any]] = {}
+    for role, name in roles.items():
+        if name not in read.columns:
+            rule = f"must be a column of the file, but {name!r} is not"
+            troubles.append(Trouble(role, rule, _nearest(name, read.names)))
+        elif role == "datetime":
+            frame[TIME] = _times(read, name, datetime, decimal, troubles)
+        elif role == "weight":
+            frame[WEIGHT] = _weights(read, name, decimal, troubles)
+        else:
+            frame[_NAMES[role]] = ids_of(read, name, role, text=ids == "text", troubles=troubles)
+    if troubles:
+        return Interactions(pd.DataFrame(), troubles)
+    frame.setdefault(WEIGHT, np.ones(read.n_rows))
+    warnings = _doubtful_times(read, roles["datetime"], frame[TIME])
+    return Interactions(pd.DataFrame(frame, copy=False), troubles, warnings)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    folded = {one.lower(): one for one in names}
+    near = get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
+    return f"did you mean {folded[near[0]]!r}?" if near else "valid: " + ", ".join(sorted(names))
+
+
+def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> NDArray[Any]:
+    """Return the ids of a column; add to `troubles` what is wrong with it."""
+    column = read.columns[name]
+    try:
+        if not pa.types.is_nested(column.type):
+            missing = is_missing(column)
+            if missing.any():
+                rule = f"ids must not be missing, but {name!r} is in {example(read.columns, missing)}"
+                troubles.append(Trouble(where, rule, "leave such rows out"))
+                return np.zeros(0)
+        return to_ids(column, written=read.written, text=text)
+    except WrongIdsError as error:
+        troubles.append(Trouble(where, f"{error} in {name!r}", error.cure))
+    except pa.ArrowException as error:  # of a type that pyarrow cannot convert
+        rule = (
+            f"ids must be text or integers, but {name!r} holds {type_name(column.type)}: {first_line(error)}"
+        )
+        troubles.append(Trouble(where, rule, "write ids as text, or as integers"))
+    return np.zeros(0)
+
+
+def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
+    try:
+        return to_times(read.columns[name], kind, decimal)
+    except WrongTimesError as error:
+        rule = str(error).replace("{name}", repr(name))
+        if error.bad is not None:
+            rule = rule.replace("{rows}", example(read.columns, error.bad))
+        troubles.append(Trouble("datetime", rule, error.cure))
+    except pa.ArrowException as error:  # as for ids
+        rule = f"must be readable as {kind}, but {name!r} holds {type_name(read.columns[name].type)}"
+        troubles.append(Trouble("datetime", f"{rule}: {first_line(error)}"))
+    return np.zeros(0)
+
+
+def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> list[str]:
+    """Tell of times in which nobody can have interacted."""
+    bad = odd_times(times)
+    if not bad.any():
+        return []
+    found = example(read.columns, bad)
+    text = f"{name!r} is before {OLDEST} or in the future in {found}"
+    if bad.all():
+        return [f"{text}: a wrong unit may have been read; see `data.datetime`"]
+    return [f"{text}: drop such rows, they move the folds and the holdout"]
+
+
+def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
+    numbers = numbers_of(read.columns[name], decimal)
+    endless = ~np.isfinite(numbers)
+    if endless.any():
+        rule = f"weights must be finite numbers, but {name!r} is not in {example(read.columns, endless)}"
+        troubles.append(Trouble("weight", rule))
+    elif (numbers <= 0).any():
+        rule = f"weights must be above 0, but {name!r} is not in {example(read.columns, numbers <= 0)}"
+        hint = "drop such rows if they are no interactions, or leave `data.columns.weight` out"
+        troubles.append(Trouble("weight", rule, hint))
+    return numbers
+
+
+def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float64]:
+    """Return the values of a column as numbers; what is none becomes nan."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        column = column.cast(pa.float64(), safe=False)
+    elif pa.types.is_boolean(kind):
+        column = column.cast(pa.int8()).cast(pa.float64())
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return np.full(len(column), np.nan)
+    if pa.types.is_floating(column.type):
+        numbers: NDArray[np.float64] = column.fill_null(np.nan).to_numpy()
+        return numbers
+    text = pc.utf8_trim_whitespace(column)
+    if decimal != ".":
+        text = pc.replace_substring(text, decimal, ".")
+    written = pc.match_substring_regex(text, NUMBER)
+    found: NDArray[np.float64] = (
+        pc.if_else(written, text, None).cast(pa.float64()).fill_null(np.nan).to_numpy()
+    )
+    return found
+
+
+def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
+    """Return a column for people, or as values of features: text becomes numbers where every value is one."""
+    series: pd.Series[Any] = column.to_pandas()
+    if not written or series.dtype != object or not len(series):
+        return series
+    numbers = numbers_in(column)
+    if numbers is not None:
+        return pd.Series(numbers)
+    filled = series.replace("", None)
+    floats = pd.Series(numbers_of(column))
+    return floats if floats.notna().any() and floats.notna().equals(filled.notna()) else filled

@@ -1,0 +1,107 @@
+"""Reads files whose values have types: Parquet, Feather and JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather
+from pyarrow import feather, parquet
+
+from .troubles import TableError, shown
+
+__all__ = ["read_feather", "read_json_lines", "read_parquet"]
+
+Columns = dict[str, pa.ChunkedArray]
+
+
+def read_parquet(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
+    """Read columns of a Parquet file, and the names of all."""
+    schema = parquet.read_schema(stream)
+    names = tuple(schema.names)
+    asked = _asked(names, wanted)
+    stream.seek(0)
+    file = parquet.ParquetFile(stream)
+    table = file.read(columns=[name for name in asked if not pa.types.is_nested(schema.field(name).type)])
+    nested = [name for name in asked if pa.types.is_nested(schema.field(name).type)]
+    columns = {name: table.column(name) for name in asked if name not in nested}
+    table.validate(full=True)  # a broken file may crash whoever reads its values
+    n_rows = file.metadata.num_rows
+    for name in nested:  # they are refused by their type, so they are not read
+        columns[name] = pa.chunked_array([pa.nulls(n_rows, schema.field(name).type)])
+    return {name: columns[name] for name in asked}, names
+
+
+def read_feather(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
+    """Read columns of a Feather file, and the names of all."""
+    table = feather.read_table(stream)
+    table.validate(full=True)  # as above
+    names = tuple(table.column_names)
+    return {name: _without_nested(table.column(name)) for name in _asked(names, wanted)}, names
+
+
+def _without_nested(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column, or nulls of its type if its values are nested: they are refused by their type."""
+    if not pa.types.is_nested(column.type):
+        return column
+    return pa.chunked_array([pa.nulls(len(column), column.type)])
+
+
+def _asked(names: tuple[str, ...], wanted: Sequence[str] | None) -> list[str]:
+    asked = list(names) if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
+    for name in asked:
+        if names.count(name) > 1:
+            raise TableError(f"must name each column once, but {name!r} is named {names.count(name)} times")
+    return asked
+
+
+def read_json_lines(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
+    """Read keys of the objects that a file has one a line, or of a list of objects."""
+    rows = _objects(stream.read().decode("utf-8-sig"))
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    asked = names if wanted is None else tuple(name for name in wanted if name in names)
+    return {name: _column([row.get(name) for row in rows]) for name in asked}, names
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    if text.lstrip().startswith("["):
+        lines = [(0, row) for row in json.loads(text)]
+    else:
+        lines = []
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                lines.append((number, _parsed(number, line)))
+    for number, row in lines:
+        if not isinstance(row, dict):
+            raise TableError(f"each line must hold an object, but line {number} holds {shown(str(row))}")
+    return [row for _, row in lines]
+
+
+def _parsed(number: int, line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        rule = f"each line must be JSON, but line {number} is not: {shown(line.strip())}"
+        raise TableError(rule) from error
+
+
+def _column(values: list[Any]) -> pa.ChunkedArray:
+    """Return values with their type; those of several types as text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds & {list, dict}:
+        return pa.chunked_array([pa.nulls(len(values), pa.list_(pa.string()))])
+    readers: list[tuple[set[type], Callable[[], pa.Array]]] = [
+        ({int}, lambda: pa.array(values, pa.int64())),
+        ({int, float}, lambda: pa.array([None if v is None else float(v) for v in values], pa.float64())),
+        ({bool}, lambda: pa.array(values, pa.bool_())),
+    ]
+    for known, read in readers:
+        if kinds <= known:
+            try:
+                return pa.chunked_array([read()])
+            except (OverflowError, pa.ArrowInvalid):
+                continue
+    texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
+    return pa.chunked_array([pa.array(texts, pa.string())])
