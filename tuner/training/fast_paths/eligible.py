@@ -85,8 +85,8 @@ def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
 def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
     """Whether no code of the user runs between the loss and the update of the parameters.
 
-    The module and all callbacks must have Lightning's own hooks there. The
-    trainer's settings for gradients must be the defaults.
+    The module and all callbacks must have Lightning's own hooks there, and
+    the trainer's settings for gradients must be the defaults.
     """
     hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
     steps = ("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping")
