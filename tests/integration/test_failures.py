@@ -86,7 +86,7 @@ def test_no_room_for_all_but_the_store_is_a_warning(small: Small, tiny_disk: Pat
     said = (small.results / "logs" / "driver.log").read_text()
     assert said.count("TensorBoard's files cannot be written, so its curves end here") == 1
     assert said.count("cannot be written, so a later run will not race with it") == 3 * 2
-    assert "no checkpoint can be written" in (small.results / "logs" / "trial-0000.log").read_text()
+    assert "cannot write a checkpoint" in (small.results / "logs" / "trial-0000.log").read_text()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Small
-from tests.integration.test_rest import evaluated
+from tests.integration.test_pause import evaluated
 from tuner.store import read_records
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
@@ -80,7 +80,7 @@ def check_continued(study: Small, before: TrialRecord, after: TrialRecord) -> No
     # An evaluation that was made again would have other times.
     assert after.evaluations[:n_known] == before.evaluations[:n_known]
     log = (study.folder / "studies" / "old" / f"logs/trial-{before.number:04d}.log").read_text()
-    assert not re.search("begins anew|Traceback", log), log
+    assert not re.search("starts from the beginning|Traceback", log), log
 
 
 def known_by_checkpoint(number: int) -> int:

@@ -1,4 +1,4 @@
-"""A trial that was cut off and goes on from its checkpoint is the trial that was never cut off."""
+"""A trial that continues from its checkpoint has the same results as an uninterrupted trial."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SEEDS = (11, 12)
 
 
 class PulledPlugError(BaseException):
-    """As sudden as SIGKILL: no `except Exception` sees it."""
+    """Ends a trial as suddenly as SIGKILL: no `except Exception` catches it."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def run(
     plan: Plan,
     stop_after: int = 999,
 ) -> list[Evaluation | Users]:
-    """Evaluate a trial, and pull the plug at one of its reports."""
+    """Evaluate a trial, and interrupt it at one of its reports."""
     made: list[Evaluation | Users] = []
 
     def report(what: Evaluation | Users) -> None:
@@ -82,7 +82,7 @@ def run(
 
 
 def comparable(made: list[Evaluation | Users]) -> list[object]:
-    """Leave out what depends on the machine."""
+    """Return the reports without the values that depend on the machine."""
     return [
         replace(
             one,
@@ -100,7 +100,7 @@ def comparable(made: list[Evaluation | Users]) -> list[object]:
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_trial_goes_on_wherever_it_was_cut_off(
+def test_a_trial_continues_wherever_it_was_interrupted(
     name: str, fast: bool, folds: list[Fold], tmp_path: Path
 ) -> None:
     plan = replace(PLAN, fast=fast)
@@ -111,13 +111,11 @@ def test_a_trial_goes_on_wherever_it_was_cut_off(
         run(MODELS[name], folds, read_checkpoint(path, every=0), plan, stop_after=cut)
         again = read_checkpoint(path, every=0)
         known = len(again.evaluations)
-        assert known >= cut - 3, (
-            "no more than the evaluation under way, and the users of a fold, are done again"
-        )
+        assert known >= cut - 3, "at most the unfinished evaluation and the users of a fold are repeated"
         assert comparable(run(MODELS[name], folds, again, plan)) == comparable(whole), cut
 
 
-def test_a_trial_may_be_cut_off_again_and_again(folds: list[Fold], tmp_path: Path) -> None:
+def test_a_trial_may_be_interrupted_again_and_again(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
     path = tmp_path / "trial.ckpt"
     for cut in range(2, len(whole)):
@@ -125,7 +123,7 @@ def test_a_trial_may_be_cut_off_again_and_again(folds: list[Fold], tmp_path: Pat
     assert comparable(run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN)) == comparable(whole)
 
 
-def test_patience_remembers(folds: list[Fold], tmp_path: Path) -> None:
+def test_patience_continues_from_a_checkpoint(folds: list[Fold], tmp_path: Path) -> None:
     plan = replace(PLAN, patience=1)
     params = {**MODELS["sasrec"], "epochs": 8, "lr": 1e-6}
     whole = run(params, folds, None, plan)
@@ -136,18 +134,20 @@ def test_patience_remembers(folds: list[Fold], tmp_path: Path) -> None:
         assert comparable(run(params, folds, read_checkpoint(path, every=0), plan)) == comparable(whole)
 
 
-def test_states_are_kept_only_as_often_as_asked(folds: list[Fold], tmp_path: Path) -> None:
+def test_checkpoints_are_written_only_as_often_as_asked(folds: list[Fold], tmp_path: Path) -> None:
     path = tmp_path / "trial.ckpt"
     run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=3)
     assert not path.exists()
     run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=6)
     again = read_checkpoint(path, every=3600)
-    assert (again.fold, again.epoch, len(again.evaluations)) == (1, 0, 4), "the end of a fold is always kept"
+    assert (again.fold, again.epoch, len(again.evaluations)) == (1, 0, 4), (
+        "a checkpoint is always written at the end of a fold"
+    )
 
 
-def test_a_trial_that_rests_goes_on_as_if_it_never_had(folds: list[Fold], tmp_path: Path) -> None:
+def test_a_trial_that_pauses_continues_as_if_it_never_had(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
-    for n_reports, epoch in ((1, 1), (3, 3)):  # left at its report, and no state is due but for the rest
+    for n_reports, epoch in ((1, 1), (3, 3)):  # it ends at its report; only the pause asks for a checkpoint
         path = tmp_path / f"{epoch}.ckpt"
         run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1, 3)), PLAN, stop_after=n_reports)
         paused = read_checkpoint(path, 3600, (1, 3))
@@ -156,18 +156,18 @@ def test_a_trial_that_rests_goes_on_as_if_it_never_had(folds: list[Fold], tmp_pa
         assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
 
 
-def test_a_trial_may_rest_at_the_end_of_the_first_fold(folds: list[Fold], tmp_path: Path) -> None:
+def test_a_trial_may_pause_at_the_end_of_the_first_fold(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
     path = tmp_path / "trial.ckpt"
     made = run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1,)), PLAN, stop_after=5)
-    assert isinstance(made[-1], Users), "left where its users' values are reported"
+    assert isinstance(made[-1], Users), "it ends when its users' values are reported"
     paused = read_checkpoint(path, 3600, (1,))
     assert (paused.fold, paused.epoch) == (1, 0)
     assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"{}"])
-def test_a_damaged_checkpoint_is_as_none(
+def test_a_trial_with_a_damaged_checkpoint_starts_from_the_beginning(
     damage: Callable[[bytes], bytes], folds: list[Fold], tmp_path: Path
 ) -> None:
     path = tmp_path / "trial.ckpt"

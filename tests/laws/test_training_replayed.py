@@ -151,7 +151,7 @@ def test_steps_that_cannot_be_recorded_run_as_they_come(
     monkeypatch.setattr(ReplayedSteps, "_recorded", failing)
     assert_same_fit({**SASREC, "loss": "softmax"}, folds[0])
     assert tries == [1]
-    assert "steps run as they come" in caplog.text
+    assert "steps run without a CUDA graph" in caplog.text
 
 
 class Looks(Callback):

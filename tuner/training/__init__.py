@@ -1,3 +1,3 @@
-"""One fit in one process: fast paths, precision, checkpoints, memory."""
+"""What one fit in one process needs: fast paths, precision, checkpoints and memory."""
 
 __all__: list[str] = []

@@ -1,9 +1,9 @@
-"""Checkpoints of a running trial: what a trial that was cut off goes on from, with the same results.
+"""Checkpoints of a running trial. An interrupted or paused trial continues from one, with the same results.
 
-One file for each trial, replaced as a whole: Lightning's own checkpoint of the fit, and in it what has been
-measured so far and the state of all random generators. Taken at the end of an epoch, where nothing else is
-under way, so that a fit that goes on from it draws the same numbers as one that was never cut off. Between
-folds there is no fit to keep, only what has been measured.
+Each trial has one file, which is always replaced as a whole. It is Lightning's own checkpoint of the fit, and
+it also contains the evaluations so far and the state of all random generators. It is written at the end of an
+epoch, when no other work is in progress. A fit that continues from it draws the same random numbers as an
+uninterrupted fit. Between two folds there is no fit to save, so the file contains only the evaluations.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Generators:
 
     @classmethod
     def now(cls) -> Generators:
-        """Return their state."""
+        """Return the current state of the generators."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  # RecTools draws from the global generator
 
     def restore(self) -> None:
-        """Put them back into this state."""
+        """Set the generators back to this state."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)  # noqa: NPY002  # as above
         torch.set_rng_state(self.torch)
@@ -59,26 +59,26 @@ class Generators:
 
 @dataclass
 class Checkpoint:
-    """What a trial has done so far, and the file that keeps it.
+    """The results of a trial so far, and the file that stores them.
 
     Attributes
     ----------
     path
-        Of the file.
+        Path of the file.
     every
-        Seconds of work after which a state is worth keeping.
+        Seconds between two checkpoints.
     evaluations, users
-        All that was reported, in order; the last of `users` may be of a fold that is under way.
+        All reports so far, in order. The last of `users` may belong to an unfinished fold.
     fold
-        Index of the fold that goes on.
+        Index of the fold with which the trial continues.
     epoch
-        Finished epochs in it that a fit goes on from; 0 if there is none.
+        Number of finished epochs of that fold; 0 if the fold starts from the beginning.
     generators
-        As they were at the end of that epoch.
+        State of the random generators at the end of that epoch.
     pauses_at
-        Epochs of the first fold at which a state is kept in any case: the trial may be paused there.
+        Epochs of the first fold at which the trial may be paused. A checkpoint is always written there.
     on_kept
-        Is called when the file has been written.
+        Called after the file has been written.
     """
 
     path: Path
@@ -94,23 +94,23 @@ class Checkpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last state is old enough for a new one."""
+        """Whether it is time to write a new checkpoint."""
         return time.monotonic() - self._kept_at >= self.every
 
     def epoch_ended(self, trainer: Trainer) -> None:
-        """Keep the state of a fit; its callbacks let `describe` add to Lightning's checkpoint."""
+        """Save the state of a fit. A callback of the fit calls `describe` meanwhile, to add the results."""
         with self._kept() as unfinished:
             trainer.save_checkpoint(unfinished)
 
     def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
-        """Add to Lightning's checkpoint what has been measured.
+        """Add the results so far to Lightning's checkpoint.
 
         Parameters
         ----------
         content
-            Of the file.
+            The content of the file, which this method changes.
         epoch
-            Finished epochs of the fold.
+            Number of finished epochs of the fold.
         users
             Per-user values of the fold so far.
         """
@@ -124,7 +124,7 @@ class Checkpoint:
         }
 
     def fold_ended(self, users: Users | None) -> None:
-        """Keep what was measured; the fold's fit is no longer needed."""
+        """Save the results of a finished fold. Its fit is no longer needed."""
         self.users += [users] if users is not None else []
         self.fold, self.epoch = self.fold + 1, 0
         content: dict[str, Any] = {}
@@ -134,34 +134,36 @@ class Checkpoint:
 
     @property
     def lightning(self) -> str | None:
-        """Where Lightning finds the fit to go on from; None if the fold begins anew."""
+        """Path from which Lightning loads the fit; None if the fold starts from the beginning."""
         return str(self.path) if self.epoch else None
 
     @contextmanager
     def _kept(self) -> Iterator[Path]:
-        """Give a path to write to, and replace the last state. If that fails, the last state stays."""
+        """Yield a path to write to, then replace the last checkpoint. If that fails, the last one stays."""
         self._kept_at = time.monotonic()
         try:
             with replaced_file(self.path) as unfinished:
                 yield unfinished
             self.on_kept()
-        except (OSError, RuntimeError) as error:  # the latter is torch's, of a full disk
-            logger.warning("no checkpoint can be written, and cut off the trial would repeat more: %s", error)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
+            logger.warning(
+                "cannot write a checkpoint; if interrupted, the trial repeats more work: %s", error
+            )
 
 
 def read_checkpoint(path: Path, every: float, pauses_at: tuple[int, ...] = ()) -> Checkpoint:
-    """Return what a trial goes on from; an empty checkpoint if there is none that can be read."""
+    """Return the checkpoint of a trial. It is empty if there is no file or the file cannot be read."""
     if path.exists():
         try:
             content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
             return Checkpoint(path, every, *_read(content[_KEY]), pauses_at)
-        except Exception:  # a damaged file may fail in any way; the trial then begins anew
-            logger.exception("%s cannot be read: the trial begins anew", path)
+        except Exception:  # a damaged file can raise any error
+            logger.exception("cannot read %s: the trial starts from the beginning", path)
     return Checkpoint(path, every, pauses_at=pauses_at)
 
 
 def _read(content: Mapping[str, Any] | bytes) -> tuple[list[Evaluation], list[Users], int, int, Generators]:
-    """Return what a checkpoint says of the trial; bytes are a pickle of version 0.1.0."""
+    """Return the trial's state from a file's content. Version 0.1.0 wrote it as a pickle, in bytes."""
     if isinstance(content, bytes):
         evaluations, users, fold, epoch, generators = _OldUnpickler(
             io.BytesIO(content)
@@ -177,7 +179,7 @@ def _read(content: Mapping[str, Any] | bytes) -> tuple[list[Evaluation], list[Us
 
 
 class _OldUnpickler(pickle.Unpickler):  # noqa: S301  # reads our own file
-    """Finds the classes that version 0.1.0 pickled where they are now."""
+    """Reads pickles of version 0.1.0, whose classes have moved since."""
 
     _MOVED: ClassVar = {
         ("tuner.results", "Evaluation"): Evaluation,
@@ -186,5 +188,5 @@ class _OldUnpickler(pickle.Unpickler):  # noqa: S301  # reads our own file
     }
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  # a class of any kind
-        """Return a class by its old place."""
+        """Return the class that now replaces an old one."""
         return self._MOVED.get((module, name)) or super().find_class(module, name)

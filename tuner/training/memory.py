@@ -1,7 +1,7 @@
-"""Memory of this process: its peak, its end, and how the allocator treats what was freed.
+"""Memory of this process: its peak, errors when it is used up, and what the allocator does with freed memory.
 
-On Linux the kernel's high-water mark can be set back, so that each fold of each trial is measured by
-itself, also in a worker that ran others before. Elsewhere the mark only grows.
+Linux lets a process reset its peak. So each fold of each trial is measured separately, even in a worker that
+ran other trials before. Other systems only report the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = [
     "return_freed_memory",
 ]
 
-#: In torch's words, where it has no class for it: of the CPU's allocator, of CUDA's and of its libraries'.
+#: Messages of errors for which torch has no class: of the CPU's allocator, of CUDA and of CUDA's libraries.
 _NO_ROOM = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 _VMSTAT = Path("/proc/vmstat")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"  # of proc(5), clear_refs
+_RESET_PEAK = "5"  # see clear_refs in proc(5)
 
 #: Numbers of glibc's options, see mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def reset_peak() -> None:
-    """Begin to measure: from here on, peaks are those of what follows."""
+    """Reset the peaks: from now on, they measure only what follows."""
     try:
         _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
-    except OSError:  # no Linux, or a sandbox that forbids it: the mark of the whole process is what there is
+    except OSError:  # not Linux, or forbidden by a sandbox: the peak remains that of the whole process
         return
     finally:
         if torch.cuda.is_available():
@@ -46,7 +46,7 @@ def reset_peak() -> None:
 
 
 def peak_memory() -> int:
-    """Return the most memory in bytes that this process had at once, memory shared with others included."""
+    """Return the peak memory of this process in bytes. It includes memory shared with other processes."""
     try:
         lines = _STATUS.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -59,12 +59,12 @@ def peak_memory() -> int:
 
 
 def peak_gpu_memory() -> int | None:
-    """Return the most bytes of GPU memory that tensors of this process took at once; None without a GPU."""
+    """Return the peak GPU memory of the tensors of this process in bytes; None without a GPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that there was no memory left."""
+    """Whether an error, or one of its causes, says that there was not enough memory."""
     while error is not None:
         if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
             return True
@@ -75,7 +75,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def oom_kills() -> int:
-    """Return how many processes of this host the kernel has killed for want of memory; 0 if unknown."""
+    """Return how many processes the kernel of this host killed for lack of memory; 0 if unknown."""
     try:
         lines = _VMSTAT.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -84,10 +84,11 @@ def oom_kills() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory instead of giving it back to the kernel at each training step.
+    """Let glibc keep freed memory instead of returning it to the kernel at each training step.
 
-    A step frees and takes the same large blocks over and over; fresh pages cost many times what warm ones
-    do. Numbers are unchanged. Without glibc nothing is done.
+    Each training step allocates and frees the same large blocks. New pages from the kernel take many times
+    longer than pages that the process already has. Results do not change. Without glibc this function has no
+    effect.
     """
     mallopt = getattr(_libc(), "mallopt", None)
     if mallopt is not None:
@@ -97,7 +98,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give what was kept back to the kernel; and on a GPU, to the device."""
+    """Return freed memory to the kernel and, with a GPU, to the device."""
     malloc_trim = getattr(_libc(), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
@@ -108,5 +109,5 @@ def return_freed_memory() -> None:
 def _libc() -> object:
     try:
         return ctypes.CDLL(None)
-    except (OSError, TypeError):  # a system without such a library
+    except (OSError, TypeError):  # the system has no such library
         return None

@@ -1,7 +1,8 @@
-"""The arithmetic of a fit: as RecTools has it, or one that is faster on a GPU and rounds more.
+"""The precision of a fit: that of RecTools, or one that is faster on a GPU but rounds more.
 
-Anything but ``float32`` changes numbers, so it is the study's choice, recorded with each trial. Recommending
-stays in float32 with all of them: scores of 8 bits tie, and an exported model recommends in float32 as well.
+Every precision except ``float32`` changes results. So the study file sets it, and each trial records it. A
+model always recommends in float32, for two reasons: with fewer bits many scores would tie, and an exported
+model recommends in float32 too.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ __all__ = ["products_in", "set_precision"]
 
 
 def set_precision(model: ModelBase[Any], precision: Precision) -> Precision:
-    """Let a model's fits compute in a precision, and return the one that they will compute in.
+    """Set the precision of a model's fits, and return the precision that they will use.
 
     Parameters
     ----------
     model
-        Not yet fitted. Only a transformer is trained by steps; any other computes as ever.
+        A model that is not fitted yet. Only a transformer is changed; other models stay in float32.
     precision
-        ``bf16`` is Lightning's own mixed precision: products in bfloat16, parameters and their updates in
-        float32. ``tf32`` is a mode of the process, see `products_in`.
+        ``bf16`` is Lightning's own mixed precision: it computes products in bfloat16, and keeps and updates
+        the parameters in float32. ``tf32`` is a mode of the process, see `products_in`.
 
     Raises
     ------
     TrialError
-        If the trainer of the user's own function has another precision already.
+        If the user's own `get_trainer_func` has already set another precision.
     """
     if not isinstance(model, TransformerModelBase):
         return "float32"
     if precision == "bf16":
-        trainer: Trainer = model._trainer  # noqa: SLF001  # Lightning sets it; there is no public way in
+        trainer: Trainer = model._trainer  # noqa: SLF001  # RecTools has no public access to its trainer
         if trainer.precision != "32-true":
             own = trainer.precision
             msg = f"training.precision is bf16, so get_trainer_func must leave 32-true, but has {own}"
@@ -53,9 +54,10 @@ def set_precision(model: ModelBase[Any], precision: Precision) -> Precision:
 
 @contextmanager
 def products_in(precision: Precision) -> Iterator[None]:
-    """Let a GPU take products of float32 matrices in TensorFloat-32 within it, or, if not ``tf32``, not so.
+    """Within this context, let a GPU multiply float32 matrices in TensorFloat-32 if `precision` is ``tf32``.
 
-    Without a GPU it has no effect. The mode of before is put back, for the next trial of the process.
+    With any other precision the GPU multiplies them in float32. At the end the earlier mode is restored for
+    the next trial of the process. Without a GPU this has no effect.
     """
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

@@ -1,4 +1,4 @@
-"""Fast paths for a fit: the results of RecTools' training step, for a part of its time and memory."""
+"""Fast paths for a fit. They give the results of RecTools' training step in less time and memory."""
 
 from tuner.training.fast_paths.accelerate import FastPaths, accelerate
 

@@ -1,4 +1,4 @@
-"""The way in: a Lightning callback puts the fast paths into a module for the time of a fit."""
+"""Entry point of the fast paths: a Lightning callback puts them into a module during a fit."""
 
 from __future__ import annotations
 
@@ -26,48 +26,49 @@ __all__ = ["FastPaths", "accelerate"]
 
 
 def accelerate(model: ModelBase[Any], *, unpadded: bool = False, replay: bool = True) -> FastPaths:
-    """Let a model's fits and recommendations take every fast path that gives RecTools' own results.
+    """Let a model's fits and recommendations use every fast path that gives RecTools' own results.
 
-    A class of the user's that overrides what a path replaces keeps its own. Saved, pickled or copied, the
-    model is RecTools' plain model; `FastPaths.leave` makes it that again itself.
+    If a user's class overrides a method, no fast path replaces that method. A saved, pickled or copied model
+    is RecTools' plain model. `FastPaths.leave` turns the model itself back into the plain one.
 
     Parameters
     ----------
     model
-        Any RecTools model, not yet fitted; other than a transformer it is left alone.
+        Any RecTools model that is not fitted yet. Only a transformer is changed.
     unpadded
-        Also without padding: random numbers are drawn for real tokens alone, so they are not RecTools'.
+        Whether fits may also skip padding. Random numbers are then drawn for real tokens only, so they differ
+        from RecTools'.
     replay
-        Whether a GPU's whole steps may be replayed; best where the process has the GPU alone.
+        Whether a GPU may replay whole steps. This is best if no other process uses the GPU.
 
     Returns
     -------
     FastPaths
-        Tells which paths the last fit took.
+        The callback, which also knows which fast paths the last fit used.
     """
     paths = FastPaths(unpadded=unpadded, replay=replay)
     if isinstance(model, TransformerModelBase):
         paths.data = accelerate_data(model, paths.draws)
-        # To the trainer that RecTools made, so that the model's params stay those of a plain model.
-        model._trainer.callbacks.append(paths)  # type: ignore[attr-defined]  # noqa: SLF001  # Lightning sets it; there is no public way in
+        # RecTools' trainer gets the callback, so that the model's params stay those of a plain model.
+        model._trainer.callbacks.append(paths)  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to its trainer
     return paths
 
 
 class FastPaths(Callback):
-    """Takes the fast paths within each fit of a model, and leaves the module as it was.
+    """Puts the fast paths into the module during each fit of a model, and removes them afterwards.
 
     Attributes
     ----------
     unpadded
-        Whether fits may go without padding.
+        Whether fits may skip padding.
     replay
-        Whether a GPU's whole steps may be replayed.
+        Whether a GPU may replay whole steps.
     draws
-        What the batches of a fit have to draw.
+        Which random numbers the batches of a fit draw.
     data
-        Names of the paths that load data and recommend.
+        Names of the fast paths for loading data and recommending.
     step
-        Names of those that the last fit took in its steps.
+        Names of the fast paths that the training steps of the last fit used.
     """
 
     def __init__(self, *, unpadded: bool = False, replay: bool = True) -> None:
@@ -81,20 +82,20 @@ class FastPaths(Callback):
 
     @property
     def applied(self) -> tuple[str, ...]:
-        """All of them, for people."""
+        """Names of all fast paths in use, to show to people."""
         return self.data + self.step
 
     def __deepcopy__(self, _memo: dict[int, object]) -> FastPaths:
-        """RecTools copies its trainer at each fit; the copy must report to the same place."""
+        """Return this object: RecTools copies its trainer at each fit, and all copies share one callback."""
         return self
 
     def leave(self, model: ModelBase[Any]) -> None:
-        """Make a model RecTools' plain one, and let go of the data kept for its recommendations."""
+        """Turn a model back into RecTools' plain one, and release the data kept for its recommendations."""
         if isinstance(model, TransformerModelBase):
             restore_data(model)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Replace what is RecTools' own, before the first step."""
+        """Replace methods of RecTools before the first step."""
         self.step, self._placed = (), {}
         self.draws.reset()
         if allows_target_only_step(pl_module, trainer):
@@ -112,7 +113,7 @@ class FastPaths(Callback):
                 ahead = TargetsAhead(pl_module, take)
                 self._placed = {"training_step": ahead.step, "on_before_batch_transfer": ahead.find}
             for name, ours in self._placed.items():
-                setattr(pl_module, name, ours)  # for the time of the fit
+                setattr(pl_module, name, ours)  # until the fit ends
             self.step += (f"target-only {pl_module.loss}",)
             if unpadded:
                 self.step += ("unpadded encoder",)
@@ -132,7 +133,7 @@ class FastPaths(Callback):
         )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave RecTools' plain module behind."""
+        """Turn the module back into RecTools' plain one."""
         if self._replayed is not None:
             self._replayed.close()
             self._replayed = None
@@ -144,12 +145,12 @@ class FastPaths(Callback):
             _set_fused(trainer, fused=None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002  # Lightning's signature
-        """Leave a plain module behind also where a fit breaks off."""
+        """Turn the module back into the plain one when a fit raises an error too."""
         self.on_fit_end(trainer, pl_module)
 
 
 def _set_fused(trainer: Trainer, *, fused: bool | None) -> None:
-    """Switch Adam's kernels: all parameters in one, or torch's own choice (None)."""
+    """Choose Adam's kernels: one for all parameters, or torch's own choice (None)."""
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
             group["fused"] = fused

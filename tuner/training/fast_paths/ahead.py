@@ -1,7 +1,7 @@
-"""Batches made by a thread while a GPU works: in the same order, with the same random numbers.
+"""A thread makes batches while the GPU works, in the same order and with the same random numbers.
 
-The thread draws from the processor's generators. Nothing else draws from them while a GPU trains: dropout has
-the GPU's own, and an epoch is evaluated when all its batches are made.
+The thread draws from the CPU's random generators. No other code draws from them while a GPU trains: dropout
+uses the GPU's own generator, and an epoch is evaluated after all its batches have been made.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = ["made_ahead"]
 
 Made = TypeVar("Made")
 
-#: Batches that wait.
+#: Number of batches that may wait to be used.
 _READY = 2
-#: Seconds after which a thread looks whether it is still asked.
+#: Seconds between two checks of the thread whether its batches are still needed.
 _LOOK = 0.1
 
 
 def made_ahead(batches: Iterator[Made]) -> Iterator[Made]:
-    """Yield what an iterator yields, the next ones being made meanwhile; its error too, where it comes."""
+    """Yield the values of an iterator while a thread makes the next ones. Its errors are raised here."""
     ready: Queue[tuple[bool, Made | BaseException | None]] = Queue(_READY)
     left = Event()
     thread = Thread(target=_make, args=(batches, ready, left), name="batches", daemon=True)
@@ -31,11 +31,11 @@ def made_ahead(batches: Iterator[Made]) -> Iterator[Made]:
         while True:
             is_batch, value = ready.get()
             if is_batch:
-                yield value  # type: ignore[misc]  # then it is one
+                yield value  # type: ignore[misc]  # a value, because the flag is true
             elif value is None:
                 return
             else:
-                raise value  # type: ignore[misc]  # then it is an error
+                raise value  # type: ignore[misc]  # an error, because the flag is false
     finally:
         left.set()
         while thread.is_alive():
@@ -51,7 +51,7 @@ def _make(
             if not _put(ready, (True, batch), left):
                 return
         _put(ready, (False, None), left)
-    except BaseException as error:  # noqa: BLE001  # raised where the batches are used
+    except BaseException as error:  # noqa: BLE001  # raised again in the thread that uses the batches
         _put(ready, (False, error), left)
 
 

@@ -1,7 +1,7 @@
-"""Batches of RecTools' two tasks, made from flat sequences without a loop over users.
+"""Batches for RecTools' two training tasks, made from flat sequences without a loop over users.
 
-A batch is the one that RecTools 0.19 makes: keys and their order, values, dtypes and shapes. Random numbers
-are drawn by the same calls in the same order, so the generators are in the same state afterwards.
+A batch equals the one of RecTools 0.19 in its keys, their order, values, dtypes and shapes. The same calls
+draw random numbers in the same order, so the generators are in the same state afterwards.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Preparator = TypeVar("Preparator", bound=TransformerDataPreparatorBase)
 
 
 def train_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, Sequences], Batch] | None:
-    """Return what makes the same training batches as the preparator, or None if its rule is not RecTools'."""
+    """Return a function that makes the preparator's training batches, or None if it has its own rule."""
     rule = _rule(preparator, "_collate_fn_train")
-    if rule is SASRecDataPreparator._collate_fn_train:  # noqa: SLF001  # the function is its own name here
+    if rule is SASRecDataPreparator._collate_fn_train:  # noqa: SLF001  # RecTools has no public name for its rule
         return shifted_batch
     if rule is BERT4RecDataPreparator._collate_fn_train and (  # noqa: SLF001  # as above
         _rule(preparator, "_mask_session") is BERT4RecDataPreparator._mask_session  # noqa: SLF001  # as above
@@ -41,7 +41,7 @@ def train_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, S
 
 
 def recommend_batches(preparator: TransformerDataPreparatorBase) -> Callable[[Any, Sequences], Batch] | None:
-    """Return what makes the same batches for recommending, or None if the preparator's rule is its own."""
+    """Return a function that makes the preparator's batches for recommending, or None, as above."""
     rule = _rule(preparator, "_collate_fn_recommend")
     if rule is SASRecDataPreparator._collate_fn_recommend:  # noqa: SLF001  # as in `train_batches`
         return timed_recommend_batch if preparator.add_unix_ts else recommend_batch
@@ -51,7 +51,7 @@ def recommend_batches(preparator: TransformerDataPreparatorBase) -> Callable[[An
 
 
 def _rule(preparator: TransformerDataPreparatorBase, name: str) -> object:
-    """Return the function behind a preparator's method, be it of its class or its own."""
+    """Return the function behind a preparator's method, of its class or of the object itself."""
     return getattr(getattr(preparator, name, None), "__func__", None)
 
 
@@ -62,24 +62,27 @@ def shifted_batch(
     at_targets: bool = False,
     no_negatives: bool = False,
 ) -> Batch:
-    """Make a training batch of SASRec: each item is predicted from those before it.
+    """Make a training batch of SASRec, which predicts each item from the items before it.
 
     Parameters
     ----------
     preparator
-        Gives `session_max_len`, the negative sampler and whether timestamps are asked for.
+        Has `session_max_len`, the negative sampler and the choice whether to add timestamps.
     batch
         Sequences of at least 2 and at most `session_max_len` + 1 items.
     at_targets
-        Draw negatives for targets alone, if the sampler is RecTools'. So its random numbers are others.
+        Whether to draw negatives only for targets, if the sampler is RecTools'. The random numbers then
+        differ from RecTools'.
+    no_negatives
+        Whether to draw no negatives, if the sampler is RecTools'.
 
     Returns
     -------
     dict of str to torch.Tensor
         - "x", "y", "yw", shape (batch_size, session_max_len);
-        - "negatives", shape (batch_size, session_max_len, n_negatives), or at targets alone (n_targets,
-          n_negatives), for losses that need them;
-        - "unix_ts", shape (batch_size, session_max_len + 1), where the preparator adds it.
+        - "negatives", shape (batch_size, session_max_len, n_negatives), or, with `at_targets`,
+          (n_targets, n_negatives), for losses that need them;
+        - "unix_ts", shape (batch_size, session_max_len + 1), if the preparator adds it.
     """
     width = preparator.session_max_len
     items = _pad_left(batch.items, batch.lengths, width + 1, np.int64)
@@ -103,22 +106,22 @@ def masked_batch(
     at_targets: bool = False,
     no_negatives: bool = False,
 ) -> Batch:
-    """Make a training batch of BERT4Rec: items hidden at random are predicted from all others.
+    """Make a training batch of BERT4Rec, which predicts randomly hidden items from all others.
 
     Parameters
     ----------
     preparator
-        Gives `session_max_len`, `mask_prob`, the MASK token and the negative sampler.
+        Has `session_max_len`, `mask_prob`, the MASK token and the negative sampler.
     batch
         Sequences of at least 1 and at most `session_max_len` items.
     at_targets, no_negatives
-        As of `shifted_batch`.
+        As in `shifted_batch`.
 
     Returns
     -------
     dict of str to torch.Tensor
         - "x", "y", "yw", shape (batch_size, session_max_len);
-        - "negatives" as of `shifted_batch`, for losses that need them.
+        - "negatives" as in `shifted_batch`, for losses that need them.
     """
     width, lengths, mask_prob = preparator.session_max_len, batch.lengths, preparator.mask_prob
     numbers, random_items = draw_masks(
@@ -143,12 +146,12 @@ def recommend_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch
 
 
 def timed_recommend_batch(preparator: SASRecDataPreparator, batch: Sequences) -> Batch:
-    """Return "x" and "unix_ts" for recommending at a given time, which is that of each last entry.
+    """Return "x" and "unix_ts" for recommending at a given time. A user's last entry holds that time.
 
     Returns
     -------
     dict of str to torch.Tensor
-        - "x", shape (batch_size, session_max_len): the newest items but the last, which stands for the time;
+        - "x", shape (batch_size, session_max_len): the newest items without the last entry;
         - "unix_ts", shape (batch_size, session_max_len + 1).
     """
     with_last = _newest(batch.items, batch.lengths, preparator.session_max_len + 1)
@@ -173,7 +176,7 @@ def _add_negatives(
     is_uniform = type(sampler) is CatalogUniformSampler
     if sampler is None or (no_negatives and is_uniform):
         return
-    few = at_targets and is_uniform  # which looks at a shape alone
+    few = at_targets and is_uniform  # this sampler only reads the shape
     y = batch_dict["y"]
     negatives = sampler.get_negatives(
         {"x": y[y != 0][:, None]} if few else batch_dict,
@@ -184,25 +187,25 @@ def _add_negatives(
 
 
 def _is_filled(lengths: Array, width: int) -> Array:
-    """Return which places sequences take when they end at the right edge, shape (batch_size, width)."""
+    """Return which cells are filled if sequences end at the right edge, shape (batch_size, width)."""
     return np.arange(width) >= width - lengths[:, None]
 
 
 def _pad_left(values: Array, lengths: Array, width: int, dtype: npt.DTypeLike) -> Array:
-    """Put sequences of at most `width` entries into rows, zeros first. Shape (batch_size, width)."""
+    """Put sequences of at most `width` entries into rows that start with zeros, shape (batch_size, width)."""
     padded = np.zeros((len(lengths), width), dtype=dtype)
     padded[_is_filled(lengths, width)] = values
     return padded
 
 
 def _newest(values: Array, lengths: Array, width: int) -> Array:
-    """Put the last `width` entries of each sequence into rows, zeros first. Shape (batch_size, width)."""
+    """Put the last `width` entries of each sequence into such rows, shape (batch_size, width)."""
     from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))  # 1 for the last entry
     return _pad_left(values[from_end <= width], np.minimum(lengths, width), width, np.int64)
 
 
 def _pad_times(batch: Sequences, width: int) -> torch.Tensor:
-    """Put the newest timestamps into rows, the first of them repeated where there are too few."""
+    """Put the newest timestamps into rows. If there are too few, the first of them is repeated."""
     times = _newest(batch.extras["unix_ts"], batch.lengths, width)
     first = np.maximum(width - batch.lengths, 0)
     earliest = np.take_along_axis(times, first[:, None], axis=1)

@@ -1,9 +1,9 @@
-"""RecTools' transformer blocks at some positions of a padded batch, without all others.
+"""RecTools' transformer blocks, computed only at some positions of a padded batch.
 
-Norms, projections, gates and feed-forward layers work on one position at a time, so they are computed where
-they are needed and nowhere else. Attention itself stays in the padded shape. Dropout masks are drawn in the
-padded shape too, and then read at these positions: each mask, and the random stream, are RecTools' own.
-(`packed` does without the padded shape, and draws masks of its own.)
+Norms, projections, gates and feed-forward layers work on one position at a time, so this module computes them
+only where they are needed. Attention itself keeps the padded shape. Dropout masks are also drawn in the
+padded shape, and then read at these positions. So the masks and the random stream are RecTools' own.
+(`packed` does not use the padded shape on a CPU, and draws different masks.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["BLOCKS", "PaddedTokens", "Projected", "Tokens", "draws_as_it_lies"]
 
 
 class Tokens(Protocol):
-    """The positions of a batch at which blocks work, and what of them is no matter of one position alone."""
+    """The positions at which blocks work, with the operations that need more than one position."""
 
     def rows(self, read: torch.Tensor) -> torch.Tensor:
         """Return which of the tokens lie at some flat positions, shape (n_read,)."""
@@ -31,29 +31,30 @@ class Tokens(Protocol):
     def dropped(
         self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
     ) -> torch.Tensor:
-        """Return what dropout makes of values at the flat positions `at`, shape (n, n_factors).
+        """Apply dropout to values at the flat positions `at`, shape (n, n_factors).
 
-        Masks are drawn as tensors lie in memory: attention's output has positions before sessions there.
+        Masks are drawn in the order of a tensor's memory. With `time_first` that order is position by
+        position, as in attention's output, and not session by session.
         """
 
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
-        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
+        """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
 
 
 @dataclass(frozen=True)
 class Projected:
-    """What attention works on.
+    """The input of attention.
 
     Attributes
     ----------
     queries : shape (n_read, n_factors)
-        At the positions that are read.
+        Queries at the positions that are read.
     keys, values : shape (n_tokens, n_factors)
-        At all tokens.
+        Keys and values at all tokens.
     of_padding : two of shape (n_factors,)
         Key and value of padding.
     n_heads
-        Parts of the factors that attend each for itself.
+        Number of attention heads.
     """
 
     queries: torch.Tensor
@@ -65,16 +66,16 @@ class Projected:
 
 @dataclass(frozen=True)
 class PaddedTokens:
-    """Tokens of a padded batch, which attention still sees, and whose dropout masks are drawn for it.
+    """Tokens of a padded batch. Attention and dropout masks keep the padded shape.
 
     Attributes
     ----------
     size, length
-        Sessions of the batch, and positions of each.
+        Number of sessions in the batch, and of positions in each.
     positions : torch.Tensor, shape (n_tokens,)
-        Flat positions, ascending; all others are as good as 0, or hidden by the mask.
+        Flat positions, ascending. All other positions count as 0 or are hidden by the mask.
     mask : torch.Tensor, shape (size or 1, 1, length or 1, length), optional
-        Added to the scores of attention: -inf for what is hidden.
+        Added to the scores of attention: -inf for a hidden position.
     """
 
     size: int
@@ -89,10 +90,10 @@ class PaddedTokens:
     def dropped(
         self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
     ) -> torch.Tensor:
-        """Return what dropout makes of a padded tensor, whose values at the flat positions `at` are given."""
-        if not dropout.training or not 0 < dropout.p < 1:  # then nothing is drawn
+        """Apply dropout to a padded tensor, given and returned as its values at the flat positions `at`."""
+        if not dropout.training or not 0 < dropout.p < 1:  # torch draws no mask then
             return functional.dropout(values, dropout.p, dropout.training)
-        # Integers, since torch draws them and makes other types of them.
+        # Integers: torch draws them, and converts them for other types.
         drawn = torch.empty(self.size * self.length, values.shape[1], dtype=torch.int32)
         if time_first:
             at = at % self.length * self.size + at // self.length
@@ -100,7 +101,7 @@ class PaddedTokens:
         return values * kept.div_(1 - dropout.p)
 
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
-        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
+        """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
         queries, heads = projected.queries, projected.n_heads
         width = queries.shape[1]
         of_keys, of_values = projected.of_padding
@@ -126,7 +127,7 @@ class PaddedTokens:
 
 @cache
 def draws_as_it_lies() -> bool:
-    """Whether this torch's dropout draws a mask in the order in which a tensor lies in memory."""
+    """Whether dropout of this version of torch draws a mask in the order of the tensor's memory."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         kept = functional.dropout(torch.ones(16, 8, 4).transpose(0, 1), 0.5) != 0
@@ -142,14 +143,14 @@ def _attended(
     tokens: Tokens,
     read: torch.Tensor,
 ) -> torch.Tensor:
-    """Return ``attention(query, context, context)`` where it is read, shape (n_read, n_factors).
+    """Return ``attention(query, context, context)`` at the positions that are read, (n_read, n_factors).
 
     Parameters
     ----------
     query : shape (n_read, n_factors)
-        At the positions that are read.
+        Queries at the positions that are read.
     context : shape (n_tokens, n_factors)
-        At all tokens. At padding it counts as 0, whose keys and values are the biases.
+        Context at all tokens. At padding it counts as 0, so keys and values there are the biases.
     """
     width = attention.embed_dim
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
@@ -162,7 +163,7 @@ def _attended(
     return output
 
 
-def _pre_ln(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # torch knows no attributes of modules
+def _pre_ln(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # torch does not type attributes of modules
     """`PreLNTransformerLayer`: ``x += drop(MHA(LN(x))); x = drop(x + drop(FF(LN(x))))``."""
     rows, normed = tokens.rows(read), block.layer_norm_1(seqs)
     attended = _attended(block.multi_head_attn, normed.index_select(0, rows), normed, tokens, read)
@@ -185,7 +186,7 @@ def _ligr(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) ->
 
 
 def _sasrec(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
-    """`SASRecTransformerLayer`, padding being 0: ``q = LN(x); y = LN(q + MHA(q, x, x)); y + drop(FF(y))``."""
+    """`SASRecTransformerLayer`, 0 at padding: ``q = LN(x); y = LN(q + MHA(q, x, x)); y + drop(FF(y))``."""
     query = block.q_layer_norm(seqs.index_select(0, tokens.rows(read)))
     attended = _attended(block.multi_head_attn, query, seqs, tokens, read)
     seqs = block.ff_layer_norm(query + attended)
@@ -202,8 +203,8 @@ def _fed_forward(layer: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Ten
     return output
 
 
-#: What passes the tokens, shape (n_tokens, n_factors), through a block of exactly this type, and returns
-#: those that are read, shape (n_read, n_factors).
+#: For each exact type of block, the function that passes tokens, shape (n_tokens, n_factors), through it. The
+#: function returns the positions that are read, shape (n_read, n_factors).
 BLOCKS: dict[type[torch.nn.Module], Callable[[Any, torch.Tensor, Tokens, torch.Tensor], torch.Tensor]] = {
     PreLNTransformerLayer: _pre_ln,
     LiGRLayer: _ligr,

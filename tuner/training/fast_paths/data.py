@@ -1,8 +1,8 @@
-"""The data side of a transformer's fit and recommendations, replaced where RecTools' own rules are at work.
+"""Fast paths for loading data and recommending. They replace only methods that RecTools wrote.
 
-A class of a user keeps every method that it defines. What is replaced are attributes of one model and its
-data preparator; `restore_data` takes them away again, and a model that is saved, pickled or copied is
-rebuilt from its config without them.
+A user's class keeps every method that it defines. The fast paths are attributes of one model and its data
+preparator. `restore_data` removes them. A model that is saved, pickled or copied is rebuilt from its config
+without them.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ __all__ = ["Draws", "accelerate_data", "on_gpu", "restore_data"]
 MakeBatch = Callable[..., Batch]
 Preparator = TransformerDataPreparatorBase
 
-# Methods that are replaced where a class has left them as they are: four of the data preparator, one of
-# the model.
+# Methods that are replaced if a class has not overridden them: four of the data preparator, one of the
+# model.
 _TRAIN, _VAL, _RECOMMEND_DATA = "get_dataloader_train", "get_dataloader_val", "get_dataloader_recommend"
 _TRANSFORM = "transform_dataset_u2i"
 _RECOMMEND = "_recommend_u2i"
-#: Of a shorter sequence RecTools can make no such batch, and says so; of others, any length will do.
+#: RecTools raises an error if a sequence for such a batch is shorter. Other batches allow any length.
 _SHORTEST: dict[MakeBatch, int] = {shifted_batch: 2, timed_recommend_batch: 2}
 
 
 @dataclass
 class Draws:
-    """What a step needs of the random numbers of batches; it is known when a fit starts.
+    """Which random numbers batches draw, and when. A fit sets this when it starts.
 
     Attributes
     ----------
     at_targets
-        Negatives of targets alone.
+        Whether to draw negatives only for targets.
     no_negatives
-        None that RecTools' sampler would draw: the step does.
+        Whether RecTools' sampler draws no negatives, because the training step draws them.
     ahead
-        Batches while the step before is at work.
+        Whether to make a batch while the step before it runs.
     """
 
     at_targets: bool = False
@@ -66,12 +66,12 @@ class Draws:
     ahead: bool = False
 
     def reset(self) -> None:
-        """Ask for what RecTools draws, when it does."""
+        """Draw the same numbers as RecTools, at the same time."""
         self.at_targets = self.no_negatives = self.ahead = False
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that may make its batches ahead."""
+    """A loader that may make batches in advance."""
 
     draws: Draws
 
@@ -85,15 +85,15 @@ def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None
     """Make a model load data and recommend faster, with the same results.
 
     Batches, recommendations and the state of all random generators stay the same to the last digit. The
-    latest data set that was recommended from is held until the model is restored or dropped; it must not
-    be changed in place.
+    model keeps the data set of its latest recommendations until it is restored or deleted. That data set must
+    not be changed in place.
 
     Parameters
     ----------
     model
         A model that is not fitted yet.
     draws
-        Looked at for each batch; by default all is drawn that RecTools draws.
+        Read for each batch. By default batches draw the same numbers as RecTools.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None
         Names of the fast paths that this model's classes allow.
     """
     preparator = model.data_preparator
-    pin = on_gpu(model._trainer)  # noqa: SLF001  # Lightning sets it; there is no public way in
+    pin = on_gpu(model._trainer)  # noqa: SLF001  # RecTools has no public access to its trainer
     loaders: dict[str, Callable[..., Any]] = {
         _TRAIN: partial(_train_loader, preparator, pin, draws or Draws()),
         _VAL: partial(_val_loader, preparator, pin),
@@ -127,7 +127,7 @@ def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None
 
 
 def restore_data(model: TransformerModelBase[Any]) -> None:
-    """Leave a plain RecTools model, and let go of the data that was kept for it."""
+    """Turn a model back into a plain RecTools model, and release the data that was kept for it."""
     for owner in (model, model.data_preparator):
         for name, value in list(vars(owner).items()):
             if isinstance(value, partial) and value.func in _REPLACEMENTS:
@@ -219,9 +219,9 @@ def _loader(
     pin: bool,
     shuffle: bool = False,
 ) -> DataLoader[BatchElement]:
-    """Return a loader with RecTools' settings, so that it draws the same order and seeds.
+    """Return a loader with RecTools' settings. So it draws the same order and seeds.
 
-    With `pin`, batches lie in memory from which Lightning copies to a GPU without waiting.
+    With `pin`, batches are in pinned memory, from which Lightning copies to a GPU without waiting.
     """
     collate: Callable[[Any], Batch] = partial(_listed, own)
     if fast is not None and isinstance(sequences, Sequences):
@@ -241,12 +241,12 @@ def _loader(
 
 
 def _drawn(make: MakeBatch, preparator: Preparator, draws: Draws, batch: Sequences) -> Batch:
-    """Make a training batch."""
+    """Make a training batch with the numbers that `draws` asks for."""
     return make(preparator, batch, at_targets=draws.at_targets, no_negatives=draws.no_negatives)
 
 
 def _listed(own: Callable[[list[BatchElement]], Batch], batch: Sequence[BatchElement]) -> Batch:
-    """Give a preparator's own rule the list that it expects."""
+    """Call a preparator's own rule with a list, which it expects."""
     return own(list(batch))
 
 

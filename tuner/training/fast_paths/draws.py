@@ -1,9 +1,9 @@
 """The random draws of BERT4Rec's masking, for a whole batch at a time.
 
-RecTools draws session by session from NumPy's global generator: one number for each position, then the
-random items of that session, and only then the next session's numbers. Which words of the Mersenne Twister
-a session gets so depends on all draws before it. Here the words of a batch are read in one go and dealt
-out as NumPy would: two words make a number, and a random item takes words until one is small enough.
+RecTools draws from NumPy's global generator, session by session: first one number for each position, then the
+random items of that session. So all earlier draws decide which words of the Mersenne Twister a session gets.
+This module reads the words of a whole batch at once and distributes them as NumPy would: two words make a
+number, and a random item takes words until one is small enough.
 """
 
 from __future__ import annotations
@@ -18,56 +18,56 @@ __all__ = ["draw_masks", "replacements"]
 
 Array = npt.NDArray[Any]
 
-#: Shares of the hidden positions up to which an item is replaced by MASK, and by a random item: 80 % and
-#: 10 % in Devlin et al., "BERT", https://arxiv.org/abs/1810.04805, section 3.1.
+#: Limits for the share of a hidden position. Below the first limit MASK replaces the item (80 %), below the
+#: second a random item does (10 %). See Devlin et al., "BERT", https://arxiv.org/abs/1810.04805, section 3.1.
 _MASK_BELOW, _RANDOM_BELOW = 0.8, 0.9
 _WORD = 2**32
 
 
 def replacements(numbers: Array, mask_prob: float) -> tuple[Array, Array]:
-    """Tell which positions become MASK and which a random item, by their numbers.
+    """Return which positions become MASK, and which become a random item, by their numbers.
 
     Returns
     -------
     (is_mask, is_random)
         Booleans in the shape of `numbers`.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):  # mask_prob 0 hides nothing
+    with np.errstate(divide="ignore", invalid="ignore"):  # with mask_prob 0 no position is hidden
         shares = numbers / mask_prob
     is_mask = (numbers < mask_prob) & (shares < _MASK_BELOW)
     return is_mask, (numbers < mask_prob) & ~is_mask & (shares < _RANDOM_BELOW)
 
 
 def draw_masks(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array]:
-    """Draw what RecTools draws for the sessions of a batch, and leave NumPy's generator as it does.
+    """Draw RecTools' numbers for the sessions of a batch. NumPy's generator ends in the same state too.
 
     Parameters
     ----------
     lengths : shape (n_sessions,)
-        Of the sessions, each at least 1.
+        Number of positions of each session, at least 1.
     mask_prob
         Share of positions to hide.
     low, high
-        Random items are from `low` up to, and without, `high`.
+        Bounds of random items: `low` is included, `high` is not.
 
     Returns
     -------
     (numbers, items)
-        Numbers in [0, 1) for all positions, one session after the other, shape (sum of lengths,); and an
-        item for each position that is replaced by one, in the same order.
+        Numbers in [0, 1) for all positions, one session after the other, shape (sum of lengths,). Then one
+        item for each position that a random item replaces, in the same order.
     """
     before = np.random.get_state(legacy=False)  # noqa: NPY002  # the generator that RecTools draws from
-    if before["bit_generator"] != "MT19937" or high - low > _WORD:  # then numbers and items take other words
+    if before["bit_generator"] != "MT19937" or high - low > _WORD:  # NumPy then draws in another way
         return _draw_one_by_one(lengths, mask_prob, low, high)
     n_numbers = int(lengths.sum())
-    # A tenth of the hidden positions get random items, each of less than two words on average.
+    # A tenth of the hidden positions get random items. An item takes less than two words on average.
     n_words = 2 * n_numbers + int(mask_prob * n_numbers / 4) + 64
     while True:
         words = np.random.randint(_WORD, size=n_words, dtype=np.uint32)  # noqa: NPY002  # as above
         np.random.set_state(before)  # noqa: NPY002  # as above
         try:
             numbers, items, n_used = _deal(words, lengths, mask_prob, low, high)
-        except IndexError:  # more random items than usual, or more words that are too large
+        except IndexError:  # this batch needs more words than usual
             n_words *= 2
             continue
         np.random.randint(_WORD, size=n_used, dtype=np.uint32)  # noqa: NPY002  # as above
@@ -75,12 +75,12 @@ def draw_masks(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[A
 
 
 def _deal(words: Array, lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array, int]:
-    """Return numbers, items and how many words they took; IndexError if there are too few words."""
-    hits = _random_positions(words, mask_prob)  # at any word: which count is found session by session
+    """Return numbers, items and how many words they used. Raise IndexError if there are too few words."""
+    hits = _random_positions(words, mask_prob)  # for each word; the loop below selects the real ones
     hit_lists = [hits[hits % 2 == offset].tolist() for offset in (0, 1)]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     start_list = starts.tolist()
-    taken = np.zeros(len(lengths) + 1, dtype=np.int64)  # by the items of the session before
+    taken = np.zeros(len(lengths) + 1, dtype=np.int64)  # words that the items of the preceding session used
     items: list[int] = []
     session, shift = 0, 0
     while True:  # once for each session with random items
@@ -103,9 +103,9 @@ def _deal(words: Array, lengths: Array, mask_prob: float, low: int, high: int) -
 
 
 def _random_positions(words: Array, mask_prob: float) -> Array:
-    """Return the words at which a number would start that asks for a random item, in order.
+    """Return, in order, the words at which a number would start that requires a random item.
 
-    A number is within 2^-27 of the share of its first word, so few words need a closer look.
+    A number differs by at most 2^-27 from the share of its first word. So only few words need an exact check.
     """
     lowest, highest = (int(share * mask_prob * _WORD) for share in (_MASK_BELOW, _RANDOM_BELOW))
     near = np.flatnonzero((words[:-1] >= max(lowest - 64, 0)) & (words[:-1] <= min(highest + 64, _WORD - 1)))
@@ -113,16 +113,16 @@ def _random_positions(words: Array, mask_prob: float) -> Array:
 
 
 def _numbers(words: Array, positions: Array) -> Array:
-    """Return the numbers in [0, 1) that start at some words: 53 bits of two words each.
+    """Return the numbers in [0, 1) that start at some words. Each has 53 bits of two words.
 
-    As `genrand_res53` of Matsumoto and Nishimura's mt19937ar.c.
+    The formula is `genrand_res53` of Matsumoto and Nishimura's mt19937ar.c.
     """
     numbers: Array = ((words[positions] >> 5) * 67108864.0 + (words[positions + 1] >> 6)) / 9007199254740992.0
     return numbers
 
 
 def _items(words: Array, start: int, n_items: int, low: int, high: int) -> tuple[list[int], int]:
-    """Draw integers by masked rejection, as NumPy's legacy `randint`, and say how many words they took."""
+    """Draw integers by masked rejection, as NumPy's legacy `randint`. Also return the count of words."""
     largest = high - 1 - low
     if largest == 0:
         return [low] * n_items, 0

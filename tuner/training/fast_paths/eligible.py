@@ -1,4 +1,4 @@
-"""Which fast paths a module allows: only where each method they replace is RecTools' own."""
+"""Which fast paths a module allows. A fast path may only replace methods that RecTools wrote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "sends_batches_plainly",
 ]
 
-#: Methods of `TransformerLightningModule` that a loss consists of; the first is its calculator.
+#: Methods of `TransformerLightningModule` that compute a loss. The first is its calculator.
 _LOSSES = {
     "softmax": ("_calc_softmax_loss",),
     "BCE": ("_calc_bce_loss",),
@@ -31,9 +31,9 @@ _SIMILARITY = ("forward", "_get_full_catalog_logits", "_get_pos_neg_logits", "_g
 
 
 def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs[TransformerLightningModule]:
-    """Whether the module's training step does what `target_only_step` does, and nothing else.
+    """Whether the module's training step does the same as `target_only_step`, and no more.
 
-    Under mixed precision it rounds less: products with the table alone.
+    Under mixed precision `target_only_step` rounds less: only products with the table.
     """
     return (
         isinstance(module, TransformerLightningModule)
@@ -49,11 +49,11 @@ def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs
 
 
 def scores_last_only(module: LightningModule) -> bool:
-    """Whether the module's class declares that its scores are those of the last position.
+    """Whether the module's class declares that it scores only the last position.
 
-    A class that overrides `get_batch_logits` to score the last position, in the way of RecTools' own for
-    all positions, says so by ``scored_positions = "last"`` in its body. The word does not pass to
-    subclasses: they may override anything.
+    A class may override `get_batch_logits` to score the last position, in the same way as RecTools scores all
+    positions. It declares this by ``scored_positions = "last"`` in its body. Subclasses do not inherit the
+    declaration, because they may override any method.
     """
     own = vars(type(module))
     return (
@@ -64,17 +64,17 @@ def scores_last_only(module: LightningModule) -> bool:
 
 
 def sends_batches_plainly(module: LightningModule) -> bool:
-    """Whether nothing of the user's looks at a batch on its way to a GPU."""
+    """Whether no code of the user reads a batch before it is copied to a GPU."""
     hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
     return _is_own(module, LightningModule, *hooks)
 
 
 def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
-    """Whether the optimizer is the one that RecTools makes, still unused, and this torch has it fused."""
+    """Whether the optimizer is RecTools' own and still unused, and torch has a fused version of it."""
     return (
         isinstance(module, TransformerLightningModule)
         and _is_own(module, TransformerLightningModule, "configure_optimizers")
-        and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # in which its numbers are not rounded
+        and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # these do not round its numbers
         and all(
             type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
         )
@@ -83,13 +83,14 @@ def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
 
 
 def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
-    """Whether nobody looks at gradients between a loss and the update of the parameters, or changes that.
+    """Whether no code of the user runs between the loss and the update of the parameters.
 
-    Lightning's hooks there are its own, in the module and in all callbacks, and so are its settings.
+    The module and all callbacks must have Lightning's own hooks there, and
+    the trainer's settings for gradients must be the defaults.
     """
     hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
     steps = ("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping")
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets this attribute at run time
     return (
         sends_batches_plainly(module)
         and _is_own(module, LightningModule, *hooks, *steps)
@@ -98,7 +99,7 @@ def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
         and not trainer.lr_scheduler_configs
         and not trainer.gradient_clip_val
         and trainer.accumulate_grad_batches == 1
-        and not trainer._detect_anomaly  # noqa: SLF001  # there is no public way to see it
+        and not trainer._detect_anomaly  # noqa: SLF001  # Lightning has no public name for it
         and not any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters())  # noqa: SLF001  # as above
     )
 
@@ -106,7 +107,7 @@ def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
 def _has_fused_adam(module: TransformerLightningModule) -> bool:
     try:
         torch.optim.Adam(module.torch_model.parameters(), fused=True)
-    except RuntimeError:  # torch before 2.4 on a CPU, or another device
+    except RuntimeError:  # torch before 2.4 on a CPU, or an unsupported device
         return False
     return True
 
@@ -122,11 +123,11 @@ def _calculates_loss(module: TransformerLightningModule) -> bool:
 
 
 def _is_called_as(module: torch.nn.Module, cls: type[torch.nn.Module], *names: str) -> bool:
-    """Whether a call of the module runs these methods of the class, and no hook."""
-    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)  # noqa: SLF001  # torch has no public way to see them
+    """Whether a call of the module runs these methods of the class, without hooks."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)  # noqa: SLF001  # torch has no public names for its hooks
     return not any(hooks) and _is_own(module, cls, "__call__", *names)
 
 
 def _is_own(instance: object, cls: type, *names: str) -> bool:
-    """Whether these attributes of the instance are the class's: no subclass or instance has its own."""
+    """Whether the instance has these attributes from the class, without any override."""
     return all(getattr_static(instance, name) is getattr_static(cls, name) for name in names)

@@ -1,16 +1,16 @@
-"""RecTools' session encoder, for the positions that a step reads: the targets.
+"""RecTools' session encoder, computed only for the positions that a training step reads: the targets.
 
-RecTools encodes padded batches, of which 15 to 50 % are tokens, and of the last block's output a step reads
-the targets alone. Here the last block runs over targets (see `blocks`), and what comes before it over tokens
-where these do not see padding:
+RecTools encodes padded batches. Only 15 to 50 % of their positions are tokens, and a step reads only the
+targets from the output of the last block. This module computes the last block only at targets (see `blocks`),
+and the earlier blocks only at tokens, if tokens do not see padding. That is so in two cases:
 
-- the key padding mask gives padding a weight of 0 in attention; or
-- `SASRecTransformerLayers` set padding to 0 before each block, so that its keys and values are biases.
+- The key padding mask gives padding a weight of 0 in attention.
+- `SASRecTransformerLayers` set padding to 0 before each block, so its keys and values are the biases.
 
-Where tokens see padding, as in pre-LN layers without that mask, it is encoded like tokens.
+If tokens see padding, as in pre-LN layers without that mask, padding is encoded like tokens.
 
-Results differ from RecTools' by the rounding of smaller matrix products. To cut off the padding that all
-sessions of a batch share would gain little: the longest session of 128 is mostly as long as allowed.
+Results differ from RecTools' by the rounding of smaller matrix products. Shortening the batch to its longest
+session would save little: among 128 sessions, the longest is usually as long as allowed.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = [
     "seen_positions",
 ]
 
-#: What `encode_at` stands in for.
+#: Methods of the backbone that `encode_at` replaces.
 _METHODS = ("encode_sessions", "_merge_masks", "_convert_mask_to_float")
 
 
 def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
-    """Whether `encode_at` gives what the backbone's `encode_sessions` does.
+    """Whether `encode_at` gives the same results as the backbone's `encode_sessions`.
 
-    On a GPU it is left to RecTools: masks are drawn in another way there.
+    On a GPU this is false, because torch draws dropout masks in another way there.
     """
     return (
         next(backbone.parameters()).device.type == "cpu" and encodes_unpadded(backbone) and draws_as_it_lies()
@@ -61,9 +61,9 @@ def encodes_at_targets(backbone: TransformerBackboneBase) -> bool:
 
 
 def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
-    """Whether `encode_unpadded` gives what the backbone's `encode_sessions` does, with masks of its own.
+    """Whether `encode_unpadded` gives the results of `encode_sessions`, except for other dropout masks.
 
-    Its methods, positional encoding and blocks are RecTools' own, and nobody listens in by a hook.
+    The backbone's methods, positional encoding and blocks must be RecTools' own, without hooks.
     """
     return _is_plain(backbone) and len(_blocks(backbone.transformer_layers)) > 0
 
@@ -81,7 +81,7 @@ def _is_plain(backbone: TransformerBackboneBase) -> bool:
 
 
 def same_at_each_step(backbone: TransformerBackboneBase) -> bool:
-    """Whether a backbone does the same at each step, and waits for nothing: its parts are RecTools' own."""
+    """Whether a backbone does the same at each step, without waiting for the GPU."""
     net = backbone.item_model
     layers = backbone.transformer_layers
     hstu = is_stu(layers) and backbone.use_causal_attn and not backbone.use_key_padding_mask
@@ -94,17 +94,17 @@ def same_at_each_step(backbone: TransformerBackboneBase) -> bool:
 
 
 def _blocks(layers: TransformerLayersBase) -> list[Any]:
-    """Return the blocks that sessions pass, in order; none where the layers may do something else too.
+    """Return the blocks that sessions pass, in order. The list is empty if the layers may do more than that.
 
-    A class whose `forward` passes sessions through `transformer_blocks` in the order of its `layer_order`,
-    and does nothing else, says so by ``passes_blocks = "layer_order"`` in its body. The word does not pass to
-    subclasses: they may override anything.
+    A class may have a `forward` that passes sessions through `transformer_blocks` in the order of its
+    `layer_order`, and does no more. It declares this by ``passes_blocks = "layer_order"`` in its body.
+    Subclasses do not inherit the declaration, because they may override any method.
     """
     own, blocks = vars(type(layers)), getattr(layers, "transformer_blocks", None)
     if not isinstance(blocks, torch.nn.ModuleList):
         return []
     if own.get("passes_blocks") == "layer_order" and "forward" in own:
-        passed = [blocks[index] for index in layers.layer_order]  # type: ignore[union-attr]  # as its class declares
+        passed = [blocks[index] for index in layers.layer_order]  # type: ignore[union-attr]  # its class declares that it has them
     elif type(layers) in {PreLNTransformerLayers, LiGRLayers, SASRecTransformerLayers}:
         passed = list(blocks)
     else:
@@ -112,8 +112,8 @@ def _blocks(layers: TransformerLayersBase) -> list[Any]:
     return passed if all(map(_is_known, passed)) else []
 
 
-def _is_known(block: Any) -> bool:  # noqa: ANN401  # torch knows no attributes of modules
-    """Whether a block is exactly one of RecTools', with the parts that RecTools gives it."""
+def _is_known(block: Any) -> bool:  # noqa: ANN401  # torch does not type attributes of modules
+    """Whether a block is exactly one of RecTools' own, with the parts that RecTools gives it."""
     return (
         type(block) in BLOCKS
         and type(block.multi_head_attn) is torch.nn.MultiheadAttention
@@ -122,8 +122,8 @@ def _is_known(block: Any) -> bool:  # noqa: ANN401  # torch knows no attributes 
 
 
 def _does_more(part: torch.nn.Module) -> bool:
-    """Whether a call of the module may run more than its class says."""
-    hooks = (part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks)  # noqa: SLF001  # torch has no public way to see them
+    """Whether a call of the module may run more code than its class defines."""
+    hooks = (part._forward_pre_hooks, part._forward_hooks, part._backward_pre_hooks, part._backward_hooks)  # noqa: SLF001  # torch has no public names for its hooks
     return any(hooks) or "forward" in vars(part)
 
 
@@ -135,13 +135,13 @@ def encode_at(
     Parameters
     ----------
     backbone
-        One that `encodes_at_targets`.
+        A backbone for which `encodes_at_targets` is true.
     x : shape (batch_size, session_max_len)
         Sessions of items, 0 for padding.
     table : shape (n_items, n_factors)
         Item embeddings.
     read : shape (n_read,)
-        Flat positions of `x` that are no padding, ascending.
+        Flat positions of tokens in `x`, ascending.
 
     Returns
     -------
@@ -160,16 +160,16 @@ def encode_unpadded(
     read: torch.Tensor,
     positions: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the same for real tokens alone, with other masks of dropout; see `packed`.
+    """Return the same as `encode_at`, computed only at real tokens, with other dropout masks; see `packed`.
 
     Parameters
     ----------
     backbone
-        One that `encodes_unpadded`.
+        A backbone for which `encodes_unpadded` is true.
     x, table, read
-        As of `encode_at`.
+        As in `encode_at`.
     positions : shape (n_tokens,), optional
-        Where the tokens are, where it is known; see `PackedTokens`.
+        Positions of the tokens, if already known; see `PackedTokens`.
     """
     if positions is None:
         positions = seen_positions(backbone, x)
@@ -178,7 +178,7 @@ def encode_unpadded(
     return _encoded(backbone, x, table, tokens, positions, read)
 
 
-def _encoded(  # noqa: PLR0917  # all of one size
+def _encoded(  # noqa: PLR0917  # all are needed alike
     backbone: TransformerBackboneBase,
     x: torch.Tensor,
     table: torch.Tensor,
@@ -211,7 +211,7 @@ def _puts_padding_to_0(backbone: TransformerBackboneBase) -> bool:
 def _attention_mask(
     backbone: TransformerBackboneBase, x: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor | None:
-    """Return -inf where a position must not look, shape (batch_size or 1, 1, length or 1, length)."""
+    """Return -inf where a position must not see another, shape (batch_size or 1, 1, length or 1, length)."""
     hidden = None
     if backbone.use_causal_attn:
         hidden = torch.ones(1, 1, x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
@@ -226,11 +226,11 @@ def _attention_mask(
 def _embedded(
     backbone: TransformerBackboneBase, x: torch.Tensor, table: torch.Tensor, positions: torch.Tensor
 ) -> torch.Tensor:
-    """Return items with their positions, which count from the end, shape (n_positions, n_factors)."""
+    """Return embedded items plus positions, counted from the end, shape (n_positions, n_factors)."""
     encoding = backbone.pos_encoding_layer
     assert isinstance(encoding, LearnableInversePositionalEncoding)
-    items = functional.pad(x.flatten(), (0, 1))[positions]  # one more for what fills up a shape
-    # The gradient of an embedding is summed in a fixed order on a GPU too.
+    items = functional.pad(x.flatten(), (0, 1))[positions]  # one more item for the filling of a fixed shape
+    # torch sums the gradient of an embedding in a fixed order on a GPU too.
     seqs = functional.embedding(items, table) if x.is_cuda else table.index_select(0, items)
     if encoding.use_scale_factor:
         seqs = seqs * seqs.shape[1] ** 0.5

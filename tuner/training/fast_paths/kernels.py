@@ -1,7 +1,7 @@
-"""Kernels of a GPU's training step, in Triton, which comes with torch on Linux. No path depends on them.
+"""Triton kernels for a GPU's training step. Triton comes with torch on Linux; without it, torch is used.
 
-Each does what a line of torch would, in one pass over memory. Products of large matrices are left to torch.
-In Triton's interpreter they run on a CPU, for tests.
+Each kernel replaces a few operations of torch by one pass over memory. torch still computes products of large
+matrices. Tests run the kernels on a CPU, in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 
 __all__ = ["combined_rows", "cross_entropy_rows", "scores_of_rows", "serves", "weighted_rows"]
 
-#: Whether Triton interprets them; for tests, with ``TRITON_INTERPRET=1`` in the environment.
+#: Whether Triton interprets the kernels. Only tests set it, with ``TRITON_INTERPRET=1`` in the environment.
 INTERPRETED = False
-#: Columns that a program holds at one time.
+#: Number of columns that a program of Triton holds at one time.
 _COLUMNS = 8192
 
 
@@ -28,12 +28,12 @@ def _is_installed() -> bool:
 
 @cache
 def _triton() -> Any:  # noqa: ANN401  # Triton has no types
-    """Import the kernels, which takes a while, where they are run."""
+    """Import the kernels only when they run, because the import takes long."""
     return import_module("tuner.training.fast_paths.triton_kernels")
 
 
 def serves(tensor: torch.Tensor) -> bool:
-    """Whether the kernels can work where a tensor lies, in its type."""
+    """Whether the kernels support the device and type of a tensor."""
     return (
         _is_installed()
         and (tensor.is_cuda or INTERPRETED)
@@ -44,19 +44,19 @@ def serves(tensor: torch.Tensor) -> bool:
 def cross_entropy_rows(
     logits: torch.Tensor, targets: torch.Tensor, temperature: float, gradient: torch.Tensor, n_items: int
 ) -> torch.Tensor:
-    """Return the losses of rows of logits, and write what they change by into `gradient`.
+    """Return the losses of rows of logits, and write their gradients into `gradient`.
 
     Parameters
     ----------
     logits : shape (n_targets, at least n_items)
-        Not yet divided by the temperature. Columns from `n_items` on are no items.
+        Logits before the division by the temperature. Columns from `n_items` on are filling.
     targets : shape (n_targets,)
-        Columns.
+        Column of the target in each row.
     temperature
         Divides the logits.
     gradient : shape as `logits`
-        For ``softmax(logits / temperature) - one_hot(targets)``, in a type of its own; 0 where no item is. It
-        may be `logits`.
+        Receives ``softmax(logits / temperature) - one_hot(targets)``, and 0 in the filling. Its type may
+        differ from that of `logits`. It may be `logits` itself.
     n_items
         Number of classes.
 
@@ -123,14 +123,14 @@ def weighted_rows(weights: torch.Tensor, table: torch.Tensor, candidates: torch.
 def combined_rows(weights: torch.Tensor, candidates: torch.Tensor, out: torch.Tensor) -> None:
     """Add weights up by candidate: ``out[i, c] = sum of weights[i, j] where candidates[i, j] == c``.
 
-    Without atomic additions, so that the sum of repeats is the same each time.
+    It uses no atomic additions, so that sums are reproducible if a candidate is repeated.
 
     Parameters
     ----------
     weights, candidates : shape (n_targets, n_candidates)
-        Contiguous.
+        Contiguous tensors.
     out : shape (n_targets, n_items)
-        Zeros.
+        A tensor of zeros, which receives the sums.
     """
     n_targets, n_candidates = candidates.shape
     width = _power_of_2(n_candidates)
@@ -140,11 +140,11 @@ def combined_rows(weights: torch.Tensor, candidates: torch.Tensor, out: torch.Te
 
 
 def _power_of_2(n: int) -> int:
-    """Return the smallest that is not less."""
+    """Return the smallest power of 2 that is at least `n`."""
     return 1 << (n - 1).bit_length()
 
 
 def _tile(n_candidates: int, n_factors: int) -> tuple[int, int]:
-    """Return how many candidates, and factors of each, a program holds: 8,192 elements at most."""
+    """Return how many candidates, and factors of each, a program holds: at most 8,192 elements."""
     factors = _power_of_2(n_factors)
     return min(_power_of_2(n_candidates), max(1, 8192 // factors), 64), factors

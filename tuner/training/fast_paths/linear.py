@@ -1,10 +1,10 @@
 """Softmax cross-entropy over all items, without a tensor of all logits.
 
-The logits of a few targets at a time are made, used for the loss and for its gradient, and forgotten: the
-gradient is made in the forward pass, as in Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM
-Training", section 3.2, https://arxiv.org/abs/2410.10989.
+The forward pass computes the logits of a few targets at a time, uses them for the loss and its gradient, and
+deletes them. See Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM Training", section 3.2,
+https://arxiv.org/abs/2410.10989.
 
-Under autocast to bfloat16 the factors of products are rounded to it. Sums, softmax and loss are of
+Under autocast to bfloat16 the factors of products are rounded to bfloat16. Sums, softmax and loss stay in
 float32.
 """
 
@@ -20,12 +20,13 @@ from tuner.training.fast_paths.kernels import cross_entropy_rows, serves
 
 __all__ = ["linear_cross_entropy", "product"]
 
-#: Targets whose logits exist at one time. On a CPU they should stay in its cache; a GPU wants large products.
+#: Number of targets whose logits exist at one time. A CPU's cache should hold them. A GPU is faster with
+#: large products.
 _CHUNK = {"cpu": 64}
 _LARGE_CHUNK = 2048
-#: Logits that exist at one time where a kernel makes their gradients: 256 MB of float32.
+#: Number of logits that exist at one time if a kernel computes their gradients: 256 MB of float32.
 _LOGITS = 2**26
-#: Items are filled up to a multiple of it, by which the matrix units of a GPU read without detours.
+#: The number of items is filled up to a multiple of this, because the matrix units of a GPU then read faster.
 _ALIGNED = 64
 
 
@@ -48,15 +49,15 @@ def linear_cross_entropy(
     hidden : shape (n_targets, n_factors)
         Encoded sessions at the target positions.
     table : shape (n_items, n_factors)
-        Item embeddings, extra tokens included: they are classes too.
+        Item embeddings, including extra tokens, which are classes too.
     targets : shape (n_targets,)
         Rows of `table`.
     weights : shape (n_targets,)
-        Of the losses.
+        Weight of each target's loss.
     temperature
         Divides the logits.
     products
-        Type to which the factors of products are rounded; by default that of `hidden`.
+        Type to which the factors of products are rounded. The default is the type of `hidden`.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def linear_cross_entropy(
     """
     products = products or hidden.dtype
     if torch.is_grad_enabled() and (hidden.requires_grad or table.requires_grad):
-        loss: torch.Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]  # torch's own
+        loss: torch.Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]  # torch does not type it
             hidden, table, targets, weights, temperature, products
         )
         return loss
@@ -73,10 +74,10 @@ def linear_cross_entropy(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Keeps the gradients that `_losses` makes until they are asked for."""
+    """Keeps the gradients of `_losses` until the backward pass."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917  # torch passes them by place
+    def forward(  # noqa: PLR0917  # torch passes arguments by position
         ctx: Any,  # noqa: ANN401  # torch gives it no type
         hidden: torch.Tensor,
         table: torch.Tensor,
@@ -107,7 +108,7 @@ def _losses(  # noqa: PLR0917  # as above
     *,
     gradients: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor:
-    """Return the loss; write its gradients with respect to `hidden` and `table` into `gradients`."""
+    """Return the loss, and write its gradients with respect to `hidden` and `table` into `gradients`."""
     weights = weights.to(hidden.dtype)
     of_rows = _by_kernel if gradients is not None and serves(hidden) else _by_torch
     losses = of_rows(hidden, table, targets, weights, temperature, products, gradients)
@@ -129,7 +130,7 @@ def _by_torch(  # noqa: PLR0917  # as above
     products: torch.dtype,
     gradients: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor:
-    """Return the losses, not yet weighted; write their gradients, of the table's the sum by weight."""
+    """Return the unweighted losses, and write gradients: unweighted for `hidden`, weighted for the table."""
     n_targets, n_items = len(hidden), len(table)
     chunk = min(_CHUNK.get(hidden.device.type, _LARGE_CHUNK), n_targets)
     logits = hidden.new_empty(chunk, n_items)
@@ -149,7 +150,7 @@ def _by_torch(  # noqa: PLR0917  # as above
         if gradients is None:
             continue
         by_hidden, by_table = gradients
-        # By the logits the gradient is p less 1 at the target, times the weight.
+        # The gradient of the logits is p minus the one-hot target, times the weight.
         p.exp_()[at_target] -= 1
         p = _rounded(p, products)
         torch.mm(p, items, out=by_hidden[rows])
@@ -166,7 +167,7 @@ def _by_kernel(  # noqa: PLR0917  # as above
     products: torch.dtype,
     gradients: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor:
-    """Do the same on a GPU: in large, aligned products, with one kernel for all between them."""
+    """Do the same on a GPU with large, aligned products, and one kernel for all operations between them."""
     assert gradients is not None
     by_hidden, by_table = gradients
     n_targets, n_items = len(hidden), len(table)
@@ -187,7 +188,7 @@ def _by_kernel(  # noqa: PLR0917  # as above
 
 
 def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return ``left @ right`` in float32, or in float64 if the factors are; bfloat16 is summed in float32."""
+    """Return ``left @ right`` in the factors' type, or in float32 if they are bfloat16 or float16."""
     if left.dtype not in {torch.bfloat16, torch.float16}:
         return torch.mm(left, right)
     if left.is_cuda:
@@ -196,5 +197,5 @@ def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def _rounded(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return values with the digits of a type, in their own type."""
+    """Round values to another type, and return them in their own type."""
     return values if dtype is values.dtype else values.to(dtype).to(values.dtype)

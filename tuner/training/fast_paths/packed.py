@@ -1,11 +1,12 @@
-"""Attention and dropout for real tokens alone: sessions lie end to end, and padding costs nothing.
+"""Attention and dropout computed only for real tokens. Sessions follow each other without padding.
 
-Without dropout results are RecTools' own but for rounding. With it masks have the same distribution, but
-other values, since none is drawn for padding. So a study chooses this path by ``training.fast: unpadded``.
+Without dropout, results equal RecTools' except for rounding. With dropout, masks have the same distribution
+but other values, because none is drawn for padding. So a study enables this path by ``training.fast:
+unpadded``.
 
-Where RecTools' attention looks at padding, all of it has one key and one value, the biases. On a CPU one more
-column of scores stands for it: its weight is that of ``n`` equal columns, of which dropout keeps a binomial
-number. On a GPU attention keeps the padded shape, in one kernel of torch.
+If RecTools' attention sees padding, all padding has the same key and value, the biases. On a CPU one more
+column of scores represents it. This column has the weight of ``n`` equal columns, of which dropout keeps a
+binomial number. On a GPU attention keeps the padded shape, in one kernel of torch.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from tuner.training.fast_paths.blocks import Projected
 
 __all__ = ["PackedTokens"]
 
-#: Sessions of similar length that attend together on a CPU.
+#: Number of sessions of similar length in one group of attention on a CPU.
 _SESSIONS = 16
-#: Dropout on a CPU compares numbers of 16 bits, of which a random word holds four.
+#: Dropout on a CPU compares numbers of 16 bits. A random word contains four of them.
 _STEPS = 2**16
 
 
@@ -35,11 +36,11 @@ class _Group:
     Attributes
     ----------
     cells, is_token : shape (size, longest)
-        Rows of the tokens; and whether a cell is one, or filled up with any other.
+        Row of the token in each cell, and whether the cell has one. Other cells have an arbitrary row.
     hidden : shape (size or 1, 1, longest or 1, longest)
-        Whether a position must not look at another.
+        Whether a position must not see another.
     n_padding : shape (size, 1, longest, 1)
-        Positions of padding that a position looks at.
+        Number of positions of padding that a position sees.
     """
 
     cells: torch.Tensor
@@ -55,14 +56,14 @@ class PackedTokens:
     Attributes
     ----------
     size, length
-        Sessions of the batch, and positions of each in the padded shape.
+        Number of sessions in the batch, and of positions in each in the padded shape.
     positions : shape (n_tokens,)
-        Flat positions in the padded shape, ascending. On a GPU some of ``size * length`` may follow, which
-        fill up a shape; then `read` may have them as well.
+        Flat positions in the padded shape, ascending. On a GPU the value ``size * length`` may follow several
+        times, to fill up a fixed shape. `read` may then contain it too.
     is_causal
-        Whether positions look at those before them alone.
+        Whether a position sees only itself and earlier positions.
     sees_padding
-        Whether attention looks at padding.
+        Whether attention sees padding.
     """
 
     size: int
@@ -77,30 +78,30 @@ class PackedTokens:
         return self.positions.is_cuda
 
     def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
         return torch.searchsorted(self.positions, read)
 
     def dropped(
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,
-        at: torch.Tensor,  # noqa: ARG002  # as of other tokens
+        at: torch.Tensor,  # noqa: ARG002  # the protocol `Tokens` has it
         *,
         time_first: bool = False,  # noqa: ARG002  # as above
     ) -> torch.Tensor:
-        """Return what dropout makes of values."""
+        """Apply dropout to values."""
         if not dropout.training or not 0 < dropout.p < 1 or values.is_cuda:
             return functional.dropout(values, dropout.p, dropout.training)
         return values * self._kept(values, dropout.p)
 
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
-        """Return what attention makes of its values where it is read, shape (n_read, n_factors)."""
+        """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
         if self.in_one_kernel:
             return self._mixed_padded(projected, read, dropout)
         rows, queries = self.rows(read), projected.queries
         if len(read) < len(self.positions):
             queries = queries.new_zeros(projected.keys.shape).index_copy(0, rows, queries)
-        # All groups are cut out at once: the gradient of each cut is as large as all tokens.
+        # One operation splits off all groups, because the gradient of each split is as large as all tokens.
         sizes = [group.cells.numel() for group in self._groups]
         parts = (
             torch.split(values.index_select(0, self._cells), sizes)
@@ -115,7 +116,7 @@ class PackedTokens:
     def _mixed_in(
         self, group: _Group, of_group: Sequence[torch.Tensor], projected: Projected, dropout: float
     ) -> torch.Tensor:
-        """Return what attention makes of the queries, keys and values of some sessions."""
+        """Return the output of attention for the queries, keys and values of some sessions."""
         heads, shape = projected.n_heads, group.cells.shape
         q, k, v = (values.view(*shape, heads, -1).transpose(1, 2) for values in of_group)
         q = q * q.shape[-1] ** -0.5
@@ -134,14 +135,14 @@ class PackedTokens:
         return weights * self._kept(weights, dropout) if dropout > 0 else weights
 
     def _of_many(self, weights: torch.Tensor, n: torch.Tensor, dropout: float) -> torch.Tensor:
-        """Return what dropout makes of the sum of `n` equal weights."""
+        """Apply dropout to `n` equal weights, and return their sum."""
         if dropout == 0:
             return weights
         kept = torch.from_numpy(self._numbers.binomial(n.numpy(), 1 - dropout, weights.shape))
         return weights * (kept.to(weights.dtype) / (n.clamp_min(1) * (1 - dropout)))
 
     def _kept(self, values: torch.Tensor, p: float) -> torch.Tensor:
-        """Return a mask of dropout for some values: 0, or what keeps the mean."""
+        """Draw a dropout mask for some values: 0, or the factor that keeps the mean."""
         n, threshold = values.numel(), round((1 - p) * _STEPS)
         words = self._numbers.integers(0, 2**64, size=-(-n // 4), dtype=np.uint64)
         drawn = torch.from_numpy(words.view(np.int16)[:n]).view(values.shape)
@@ -149,7 +150,7 @@ class PackedTokens:
 
     @cached_property
     def _numbers(self) -> np.random.Generator:
-        """A generator that is quick, seeded by torch's."""
+        """A fast generator, seeded by torch's generator."""
         return np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
 
     @cached_property
@@ -179,7 +180,7 @@ class PackedTokens:
 
     @cached_property
     def _cell_of_row(self) -> torch.Tensor:
-        """Which cell of all groups a token has, shape (n_tokens,)."""
+        """Index of each token's cell among the cells of all groups, shape (n_tokens,)."""
         places = torch.cat([group.is_token.flatten() for group in self._groups]).nonzero().squeeze(1)
         return torch.empty_like(self.positions).index_copy(0, self._cells[places], places)
 
@@ -205,7 +206,7 @@ class PackedTokens:
         return everywhere.view(self.size, self.length, n_heads, -1).transpose(1, 2)
 
     def _mask(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """Return -inf where a position must not look, unless that is after it and nowhere else."""
+        """Return -inf where a position must not see another; None if at most later positions are hidden."""
         if self.sees_padding:
             return None
         device = self.positions.device

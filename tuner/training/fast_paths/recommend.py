@@ -1,6 +1,6 @@
-"""Recommending to the same users after every epoch: what stays is kept, and viewed items cost little.
+"""Fast recommendations to the same users after every epoch. Unchanged data is kept between epochs.
 
-Lists, scores and the state of torch's generator are those of RecTools' `TorchRanker`.
+Items, scores and the state of torch's generator equal those of RecTools' `TorchRanker`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["Latest", "can_rank", "recommend_u2i"]
 Value = TypeVar("Value")
 Ids = npt.NDArray[np.int_]
 
-#: Users that are scored together: TorchRanker's number, on which the last digits of a score may depend.
+#: Number of users scored together, as in TorchRanker. The last digits of a score may depend on it.
 _BATCH_SIZE = 128
-#: Below which a norm counts as zero, as in TorchRanker.
+#: A norm below this counts as zero, as in TorchRanker.
 _EPSILON = 1e-8
 _COPIED = (np.ndarray, pd.DataFrame)
 
 
 class Latest(Generic[Value]):
-    """Remembers the latest value and what it was made from, and makes it anew when that changes.
+    """Keeps the latest value and its inputs, and makes a new value when the inputs change.
 
-    What it was made from is held, so an identity cannot be taken over by another object. Arrays and tables
-    are compared by value with a copy, all else by identity: a data set must not be changed in place.
+    Arrays and tables are compared by value with a copy, and all other inputs by identity. So a data set must
+    not be changed in place. The inputs are kept alive, so that no other object gets the same identity.
     """
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class Latest(Generic[Value]):
         self._value: Value
 
     def get(self, make: Callable[[], Value], *made_from: object) -> Value:
-        """Return the value of `make`, called only if something of `made_from` is not as last time."""
+        """Return the value of `make`, which is called only if one of its inputs `made_from` has changed."""
         known = self._made_from
         if known is None or not all(map(_is_same, known, made_from)):
-            self._made_from = None  # nothing is remembered of a call that fails
+            self._made_from = None  # if `make` fails, the next call tries again
             copies = tuple(part.copy() if isinstance(part, _COPIED) else part for part in made_from)
             self._value = make()
             self._made_from = copies
@@ -63,14 +63,14 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def can_rank(module: type[object], similarity: type[object]) -> bool:
-    """Whether a Lightning and a similarity class rank as RecTools' own do."""
+    """Whether a Lightning class and a similarity class rank as RecTools' own classes do."""
     return (
-        getattr(module, "_recommend_u2i", None) is TransformerLightningModule._recommend_u2i  # noqa: SLF001  # no public name
+        getattr(module, "_recommend_u2i", None) is TransformerLightningModule._recommend_u2i  # noqa: SLF001  # RecTools has no public name for it
         and getattr(similarity, "_recommend_u2i", None) is DistanceSimilarityModule._recommend_u2i  # noqa: SLF001  # as above
     )
 
 
-def recommend_u2i(  # noqa: PLR0917  # RecTools' order
+def recommend_u2i(  # noqa: PLR0917  # RecTools' order of arguments
     model: TransformerModelBase[Any],
     viewed: Latest[sparse.csr_matrix],
     user_ids: Ids,
@@ -86,19 +86,19 @@ def recommend_u2i(  # noqa: PLR0917  # RecTools' order
     model
         A model that is fitted, or is being fitted.
     viewed
-        Remembers the viewed items of the users, shape (n_users, n_items).
+        Keeps the viewed items of the users, shape (n_users, n_items).
     user_ids, dataset, k, filter_viewed, sorted_item_ids_to_recommend
-        As RecTools passes them; all ids are internal.
+        Arguments as RecTools passes them. All ids are internal.
 
     Returns
     -------
     (users, items, scores)
-        Each of shape (n_recommendations,), users in the order of `user_ids`, best items first.
+        Three arrays of shape (n_recommendations,). Users are in the order of `user_ids`, best items first.
     """
     module = model.lightning_model
     similarity: Any = model.torch_model.similarity_module
-    if not can_rank(type(module), type(similarity)):  # a backbone may bring a module of its own
-        return type(model)._recommend_u2i(  # noqa: SLF001  # what this function stands in for
+    if not can_rank(type(module), type(similarity)):  # a user's module may rank in another way
+        return type(model)._recommend_u2i(  # noqa: SLF001  # the method that this function replaces
             model, user_ids, dataset, k, filter_viewed, sorted_item_ids_to_recommend
         )
     items = sorted_item_ids_to_recommend
@@ -108,7 +108,7 @@ def recommend_u2i(  # noqa: PLR0917  # RecTools' order
     if filter_viewed:
         hidden = viewed.get(lambda: _viewed(dataset, user_ids, items), dataset, user_ids, items)
     loader = model.data_preparator.get_dataloader_recommend(dataset, model.recommend_batch_size)
-    user_embs, item_embs = module._get_user_item_embeddings(loader, model.recommend_torch_device)  # type: ignore[operator]  # noqa: SLF001  # a method, which mypy takes for a torch buffer
+    user_embs, item_embs = module._get_user_item_embeddings(loader, model.recommend_torch_device)  # type: ignore[operator]  # noqa: SLF001  # mypy takes this method for a torch buffer
     rows, columns, scores = rank(user_embs[user_ids], item_embs[items], similarity.distance, k, hidden)
     return user_ids[rows], items[columns], scores
 
@@ -125,22 +125,23 @@ def rank(
     Parameters
     ----------
     user_embs : shape (n_users, n_factors)
-        On any device.
+        User embeddings, on any device.
     item_embs : shape (n_items, n_factors)
-        On the device to rank on.
+        Item embeddings, on the device that ranks.
     distance
         Dot product or cosine.
     k
-        Length of a list; shorter where fewer items are left.
+        Number of items for each user, or fewer if not enough items are left.
     hidden : shape (n_users, n_items)
-        Its entries are never recommended. None if everything may be.
+        Its entries are never recommended. None if every item may be recommended.
 
     Returns
     -------
     (rows, columns, scores)
-        Each of shape (n_recommendations,): row of the user and of the item, by user, best first.
+        Three arrays of shape (n_recommendations,): row of the user, row of the item, score. They are sorted
+        by user, best items first.
     """
-    torch.empty((), dtype=torch.int64).random_()  # TorchRanker's loader draws a seed, so the stream moves on
+    torch.empty((), dtype=torch.int64).random_()  # TorchRanker's loader draws a seed too
     with torch.no_grad():
         batches = [
             torch.topk(scores, min(k, len(item_embs)), dim=1)
@@ -159,7 +160,7 @@ def rank(
 def _score(
     user_embs: torch.Tensor, item_embs: torch.Tensor, distance: Distance, hidden: sparse.csr_matrix | None
 ) -> Iterator[torch.Tensor]:
-    """Yield the scores of some users at a time, shape (up to 128, n_items), always in the same memory."""
+    """Yield the scores of up to 128 users at a time, shape (n_users, n_items), always in the same memory."""
     if distance == Distance.COSINE:
         item_embs = _normalise(item_embs)
     n_users, n_items = len(user_embs), len(item_embs)
@@ -181,7 +182,7 @@ def _normalise(embs: torch.Tensor) -> torch.Tensor:
 
 
 def _cells(matrix: sparse.csr_matrix, start: int, end: int) -> npt.NDArray[np.int64]:
-    """Return where the entries of some rows lie in a dense array of those rows, flattened."""
+    """Return the flat indices that the entries of some rows have in a dense array of those rows."""
     starts = matrix.indptr[start : end + 1].astype(np.int64)
     rows = np.repeat(np.arange(end - start), np.diff(starts))
     cells: npt.NDArray[np.int64] = rows * matrix.shape[1] + matrix.indices[starts[0] : starts[-1]]
@@ -189,6 +190,6 @@ def _cells(matrix: sparse.csr_matrix, start: int, end: int) -> npt.NDArray[np.in
 
 
 def _viewed(dataset: Dataset, user_ids: Ids, items: Ids) -> sparse.csr_matrix:
-    """Return which of the items each user has had, shape (n_users, n_items)."""
+    """Return which of the items each user has viewed, shape (n_users, n_items)."""
     matrix = dataset.get_user_item_matrix(include_weights=False, include_warm_items=True)
     return matrix[user_ids][:, items]

@@ -1,12 +1,12 @@
-"""Whole training steps on a GPU, recorded as a CUDA graph and replayed, so that the processor does little.
+"""Whole training steps on a GPU, recorded as a CUDA graph and replayed, to save time of the CPU.
 
-A step of RecTools sends some 350 kernels, each of which costs the processor more time than the GPU. A graph
-sends all of them at once: loss, gradients and the update of the parameters. Its shapes are fixed, so targets
-(and tokens, without padding) are filled up to one of a few numbers; what is filled up has no weight. Random
-numbers go on from replay to replay as they would from step to step.
+A step of RecTools starts some 350 kernels. Each start takes the CPU longer than the kernel takes the GPU. A
+graph starts all of them at once: loss, gradients and the update of the parameters. Its shapes are fixed. So
+targets (and tokens, without padding) are filled up to one of a few sizes. The filling has no weight. Random
+numbers continue from replay to replay as they would from step to step.
 
-The first step of each shape runs as it comes, which also loads its kernels; the second is recorded. If torch
-cannot record it, all steps run as they come.
+The first step of each shape runs without a graph, which also loads its kernels. The second step is recorded.
+If torch cannot record it, all steps run without a graph.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 __all__ = ["ReplayedSteps"]
 
 _LOG = logging.getLogger(__name__)
-#: Steps that the processor may be ahead of the GPU, whose batches wait in memory.
+#: Number of steps that the CPU may be ahead of the GPU. Their batches wait in memory.
 _AHEAD = 16
-#: Up to so many times of what is needed a shape that is known is taken.
+#: A known size is reused if it is at most this many times the needed size.
 _ROOM = 1.25
 
 
 class ReplayedSteps:
-    """Takes the whole steps of a fit, and stands in for what Lightning does around a loss.
+    """Runs the whole training steps of a fit, in place of Lightning's own work around the loss.
 
     Parameters
     ----------
     module
-        One that `replays_steps`, on a GPU.
+        A module on a GPU whose steps may be replayed; see `FastPaths`.
     optimizer
-        The fused Adam of its parameters.
+        The fused Adam optimizer of its parameters.
     unpadded
-        Whether real tokens alone are encoded; then negatives are drawn on the GPU.
+        Whether only real tokens are encoded. Negatives are then drawn on the GPU.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ReplayedSteps:
         self._is_plain = self._can_record = True
 
     def methods(self) -> dict[str, Callable[..., Any]]:
-        """Return what replaces methods of the module for the time of a fit."""
+        """Return the functions that replace methods of the module during a fit."""
         return {
             "training_step": self.step,
             "on_before_batch_transfer": self.send,
@@ -71,12 +71,12 @@ class ReplayedSteps:
         }
 
     def close(self) -> None:
-        """Let go of the graphs, and of gradients that lie in their memory."""
+        """Release the graphs, and the gradients in their memory."""
         self._graphs.clear()
         self._optimizer.zero_grad(set_to_none=True)
 
     def send(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
-        """Send what a step needs of a batch to the GPU, without waiting for it."""
+        """Send the part of a batch that a step needs to the GPU, without waiting for it."""
         self._wait_if_far_ahead()
         found = self._filled(batch)
         self._is_plain = found is not None
@@ -88,7 +88,7 @@ class ReplayedSteps:
         return batch
 
     def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002  # a training step's signature
-        """Take a whole step with the latest batch: return and log its loss, and update the parameters."""
+        """Run a whole step with the latest batch: update the parameters, log the loss and return it."""
         if not self._is_plain:
             return logged(self._module, batch, self._stepped(self._as_rectools))
         shapes = tuple((key, values.shape) for key, values in self._sent.items())
@@ -108,20 +108,22 @@ class ReplayedSteps:
             return self._recorded()
         except RuntimeError as error:
             self._can_record = False
-            _LOG.warning("steps run as they come, because they cannot be recorded: %s", error)
+            _LOG.warning(
+                "training steps run without a CUDA graph, because torch cannot record one: %s", error
+            )
             return None
 
     def _wait_if_far_ahead(self) -> None:
         if self._module.device.type == "cpu":
             return
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch does not type it
         event.record()
         self._done.append(event)
         if len(self._done) > _AHEAD:
             self._done.popleft().synchronize()
 
     def _filled(self, batch: Batch) -> Batch | None:
-        """Return a batch in fixed shapes, with its targets; None if it has none, or one at padding."""
+        """Return a batch in fixed shapes, with its targets; None if it has no target, or one at padding."""
         x, y = batch["x"], batch["y"].flatten()
         targets = y.nonzero().squeeze(1)
         read = (targets + 1) * x.shape[1] - 1 if scores_last_only(self._module) else targets
@@ -146,7 +148,7 @@ class ReplayedSteps:
         return found
 
     def _state(self) -> tuple[object, ...]:
-        """Return what a graph has been recorded with: where parameters lie, and Adam's settings."""
+        """Return the state that a graph depends on: addresses of the parameters, and Adam's settings."""
         (group,) = self._optimizer.param_groups
         settings = tuple(group[name] for name in ("lr", "betas", "eps", "weight_decay"))
         return (*settings, *(p.data_ptr() for p in group["params"]))
@@ -167,7 +169,7 @@ class ReplayedSteps:
         return loss_at_targets(module, hidden, table, sent["y"], sent["w"], negatives)
 
     def _drawn(self, n_targets: int) -> torch.Tensor:
-        """Return negatives as `CatalogUniformSampler` draws them, of the GPU's generator."""
+        """Draw negatives as `CatalogUniformSampler` does, but from the GPU's generator."""
         preparator = self._module.data_preparator
         assert isinstance(preparator.negative_sampler, CatalogUniformSampler)
         shape = (n_targets, preparator.negative_sampler.n_negatives)
@@ -175,30 +177,30 @@ class ReplayedSteps:
         return torch.randint(low, high, shape, device=self._module.device)
 
     def _as_rectools(self) -> torch.Tensor:
-        """Return the loss of a batch that has no fixed shape."""
+        """Return the loss of a batch without fixed shapes."""
         batch = dict(self._sent)
         if self._module.loss != "softmax" and "negatives" not in batch:
             batch["negatives"] = self._drawn(int((batch["y"] != 0).sum()))
         return step_loss(self._module, batch)
 
     def _stepped(self, find: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return a loss, and update the parameters by it."""
+        """Compute a loss, update the parameters with it, and return it."""
         self._optimizer.zero_grad(set_to_none=True)
         loss = find()
         with torch.autocast("cuda", enabled=False):
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             self._optimizer.step()
         return loss.detach()
 
     def _recorded(self) -> _Graph:
-        """Record a step with what is sent, which is not taken yet."""
+        """Record a step with the batch that was sent. Recording does not run the step."""
         sent = {key: values.clone() for key, values in self._sent.items()}
         graph = torch.cuda.CUDAGraph()
         (group,) = self._optimizer.param_groups
         self._optimizer.zero_grad(set_to_none=True)
-        group["capturable"] = True  # torch asks for the word; fused, it counts steps on the GPU anyway
+        group["capturable"] = True  # torch requires it; fused Adam counts steps on the GPU anyway
         try:
-            # Another thread may take pinned memory meanwhile.
+            # Another thread may allocate pinned memory meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 loss = self._stepped(lambda: self._loss(sent))
         finally:
@@ -209,14 +211,14 @@ class ReplayedSteps:
 
 @dataclass(frozen=True)
 class _Graph:
-    """A recorded step: what it reads, and where its loss lies."""
+    """A recorded step, with the tensors that it reads and the tensor of its loss."""
 
     graph: torch.cuda.CUDAGraph
     sent: Batch
     loss: torch.Tensor
 
     def replay(self, sent: Batch) -> torch.Tensor:
-        """Take the step with other values."""
+        """Run the step with other values."""
         for key, values in sent.items():
             self.sent[key].copy_(values, non_blocking=True)
         self.graph.replay()
@@ -224,13 +226,13 @@ class _Graph:
 
 
 class _Sizes:
-    """Sizes that are in use: as few as possible, and none much larger than needed."""
+    """The sizes in use. They are as few as possible, and no size is much larger than needed."""
 
     def __init__(self) -> None:
         self._known: list[int] = []
 
     def at_least(self, n: int) -> int:
-        """Return a size that is not less."""
+        """Return a size of at least `n`."""
         fits = [size for size in self._known if n <= size <= _ROOM * n]
         if fits:
             return min(fits)
@@ -253,7 +255,7 @@ def _as_it_is(batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
 
 
 def _nothing(*_args: object, **_kwargs: object) -> None:
-    """Stand in for what a whole step has done."""
+    """Do no work, because the whole step has done it already."""
 
 
 def _closure_alone(

@@ -1,12 +1,17 @@
-"""Scores of each target against its own few candidates, without gathering the candidates' embeddings.
+"""Scores of each target for its own few candidates, without gathering the candidates' embeddings.
 
-Gathered, they are ``n_factors`` times as large as the scores. On a GPU kernels of ours read them where they
-lie, through its cache. On a CPU those of an embedding bag do: the scores are the gradient of a bag by its
-weights, and the gradient of the scores by the sessions is a bag.
+Gathered embeddings would be ``n_factors`` times as large as the scores. On a GPU, our kernels read the
+embeddings in place, through its cache. On a CPU, torch's embedding bag does the same: the scores are the
+gradient of a bag with respect to its weights. The gradient of the scores with respect to the sessions is a
+bag.
 
-The gradient of the table is a sum over the targets that an item was a candidate of. A GPU takes it as one
-product, ``G.T @ hidden``, with the gradients of the scores put into a table of targets and items, if that has
-not too many zeros; from a few candidates row by row; else, and on a CPU, as bags of targets sorted by item.
+The gradient of an item's embedding is a sum over the targets that have the item as a candidate. This module
+computes it in one of three ways:
+
+- On a GPU with few candidates, row by row.
+- On a GPU with more candidates, as one product ``G.T @ hidden``. ``G`` is the matrix of the scores' gradients,
+  with targets as rows and items as columns. It must not have too many zeros.
+- In all other cases, and on a CPU, as bags of targets sorted by item.
 """
 
 from __future__ import annotations
@@ -22,12 +27,12 @@ from tuner.training.fast_paths.linear import product
 
 __all__ = ["candidate_scores"]
 
-_SUM = 0  # torch's number for the mode of a bag
-#: Candidates up to which each has a row of its own in memory.
+_SUM = 0  # torch's number for the mode "sum" of a bag
+#: Largest number of candidates for which each gets its own row in memory.
 _FEW = 8
-#: Items for each candidate up to which one product is quicker than a sort.
+#: Largest number of items per candidate for which one product is faster than sorting.
 _ITEMS_PER_CANDIDATE = 1024
-#: Elements of the table of targets and items that exist at one time.
+#: Number of elements of the matrix of targets and items that exist at one time.
 _ELEMENTS = 2**26
 
 
@@ -48,7 +53,7 @@ def candidate_scores(
     candidates : shape (n_targets, n_candidates)
         Rows of `table`.
     products
-        Type to which the factors of products are rounded; by default that of `hidden`.
+        Type to which the factors of products are rounded. The default is the type of `hidden`.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def candidate_scores(
         Differentiable once, with respect to `hidden` and `table`.
     """
     cls = _ByKernels if serves(hidden) else _ByBags
-    scores: torch.Tensor = cls.apply(hidden, table, candidates, products or hidden.dtype)  # type: ignore[no-untyped-call]  # torch's own
+    scores: torch.Tensor = cls.apply(hidden, table, candidates, products or hidden.dtype)  # type: ignore[no-untyped-call]  # torch does not type it
     return scores
 
 
@@ -72,7 +77,7 @@ class _ByBags(torch.autograd.Function):
         hidden, table = hidden.to(products).to(hidden.dtype), table.to(products).to(table.dtype)
         ctx.save_for_backward(hidden, table, candidates)
         n_targets, n_candidates = candidates.shape
-        scores: torch.Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(  # noqa: SLF001  # what `embedding_bag` itself differentiates by
+        scores: torch.Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(  # noqa: SLF001  # the gradient of `embedding_bag`
             hidden.contiguous(),
             table.contiguous(),
             candidates.flatten(),
@@ -122,7 +127,7 @@ class _ByKernels(torch.autograd.Function):
 def _by_rows(
     hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Return the gradient of the table from one row for each candidate, as of an embedding."""
+    """Return the gradient of the table from one row for each candidate, as for an embedding."""
     rows = grad[:, :, None] * hidden[:, None].float()
     by_table: torch.Tensor = torch.ops.aten.embedding_dense_backward(
         rows.flatten(0, 1), candidates.flatten(), n_items, -1, False
@@ -133,8 +138,8 @@ def _by_rows(
 def _by_product(
     hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Return the gradient of the table as a product, some targets at a time."""
-    width = n_items + -n_items % 8  # by which the matrix units of a GPU read without detours
+    """Return the gradient of the table as a product, computed for some targets at a time."""
+    width = n_items + -n_items % 8  # the matrix units of a GPU read such a width faster
     n_chunks = -(-len(hidden) * width // _ELEMENTS)
     by_table = torch.zeros(n_items, hidden.shape[1], dtype=torch.float32, device=hidden.device)
     for some, few, weights in zip(
@@ -149,7 +154,7 @@ def _by_product(
 def _by_sorted_items(
     hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
 ) -> torch.Tensor:
-    """Return the gradient of the table as one bag for each item: the targets that it was a candidate of."""
+    """Return the gradient of the table as one bag for each item, with the targets of that candidate."""
     items, order = candidates.flatten().sort()
     return embedding_bag(
         _targets_of(candidates)[order],
@@ -161,7 +166,7 @@ def _by_sorted_items(
 
 
 def _targets_of(candidates: torch.Tensor) -> torch.Tensor:
-    """Return the row of each element, shape (n_targets * n_candidates,)."""
+    """Return the target (row) of each element, shape (n_targets * n_candidates,)."""
     n_targets, n_candidates = candidates.shape
     return torch.arange(n_targets, device=candidates.device).repeat_interleave(
         n_candidates, output_size=candidates.numel()

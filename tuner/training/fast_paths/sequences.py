@@ -1,4 +1,4 @@
-"""All users' sequences in a few flat arrays, instead of Python lists that pandas makes user by user."""
+"""The sequences of all users in a few flat arrays, instead of one Python list for each user."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BatchElement = tuple[list[int], list[float], dict[str, list[Any]]]
 
 @dataclass(frozen=True, eq=False)
 class Sequences(TorchDataset[BatchElement]):
-    """Sequences in compressed rows: user i has the entries from `starts[i]` up to `starts[i + 1]`.
+    """Sequences in compressed rows. User i has the entries from `starts[i]` to `starts[i + 1] - 1`.
 
-    Indexed with a number it yields what RecTools' `SequenceDataset` yields. A `DataLoader` asks it for
-    whole batches, which are sequences again.
+    With an integer index it returns the same as RecTools' `SequenceDataset`. A `DataLoader` asks for whole
+    batches, which are `Sequences` too.
 
     Attributes
     ----------
     items : np.ndarray, shape (n_entries,)
-        Internal item ids, each user's in order of time.
+        Internal item ids. Those of each user are in order of time.
     weights : np.ndarray, shape (n_entries,)
         Weights of the interactions.
     extras : mapping of str to np.ndarray, shape (n_entries,)
         Columns beyond RecTools' four, such as unix_ts.
     starts : np.ndarray, shape (n_users + 1,)
-        Where each user's entries start; the last is `n_entries`.
+        Index of each user's first entry. The last value is `n_entries`.
     """
 
     items: npt.NDArray[Any]
@@ -45,7 +45,7 @@ class Sequences(TorchDataset[BatchElement]):
 
     @staticmethod
     def can_hold(interactions: pd.DataFrame) -> bool:
-        """Whether all columns but the time are plain numbers, so that arrays give back the same values."""
+        """Whether all columns except the time are plain numbers, so that arrays keep their values."""
         types = interactions.drop(columns=Columns.Datetime).dtypes
         return all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in types)
 
@@ -56,9 +56,9 @@ class Sequences(TorchDataset[BatchElement]):
         Parameters
         ----------
         interactions
-            User, item, weight and datetime, perhaps more columns; all but the datetime are numbers.
+            User, item, weight and datetime, and perhaps more columns. All except the datetime are numbers.
         sort_users
-            Order users by id, and not by the time at which each first appears.
+            Whether to order users by id, instead of by the time of their first interaction.
 
         Returns
         -------
@@ -100,7 +100,7 @@ class Sequences(TorchDataset[BatchElement]):
         return Sequences(self.items[entries], self.weights[entries], extras, starts)
 
     def __iter__(self) -> Iterator[BatchElement]:
-        """Yield what each index yields, all lists made at once."""
+        """Yield the lists of each user in turn."""
         items, weights, starts = self.items.tolist(), self.weights.tolist(), self.starts.tolist()
         extras = {name: values.tolist() for name, values in self.extras.items()}
         for start, end in pairwise(starts):

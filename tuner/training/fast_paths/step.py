@@ -1,8 +1,8 @@
-"""RecTools' training step with scores and losses at target positions only.
+"""RecTools' training step, with scores and losses only at target positions.
 
-RecTools scores every position of the padded batch and then masks those without a target, most of them in
-BERT4Rec and on short sessions. So are sessions encoded only where it matters, if the encoder allows it; else
-they are encoded as ever. The random stream is RecTools' own either way.
+RecTools scores every position of the padded batch and then masks positions without a target. In BERT4Rec and
+in short sessions most positions have none. If the encoder allows it, this step also encodes only the
+positions that matter. The random stream is RecTools' own in both cases.
 """
 
 from __future__ import annotations
@@ -39,23 +39,22 @@ __all__ = [
 Batch = dict[str, torch.Tensor]
 Step = Callable[[TransformerLightningModule, Batch, int], torch.Tensor]
 
-#: Key of a batch that holds the flat positions of the targets in "y", shape (n_targets,), where they are
-#: known. On a GPU it spares the wait for their number.
+#: Key of a batch for the flat positions of the targets in "y", shape (n_targets,), if they are known. With it,
+#: a step does not wait until the GPU has counted the targets.
 TARGETS = "targets"
 
 
 class TargetsAhead:
     """Finds the targets of each batch before it goes to a GPU, so that no step waits for their number.
 
-    They are kept beside the batch: neither a user's code nor Lightning finds a key in it that RecTools does
-    not put there.
+    The targets are stored outside the batch. So a user's code and Lightning see only the keys of RecTools.
 
     Parameters
     ----------
     module
-        One that `allows_target_only_step`.
+        A module for which `allows_target_only_step` is true.
     take
-        `target_only_step`, or `unpadded_step`.
+        The step to run: `target_only_step` or `unpadded_step`.
     """
 
     def __init__(self, module: TransformerLightningModule, take: Step | None = None) -> None:
@@ -64,7 +63,7 @@ class TargetsAhead:
         self._targets: torch.Tensor
 
     def find(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
-        """Send the positions of the targets ahead of a batch, which is left as it is."""
+        """Send the positions of the targets before the batch. The batch itself is not changed."""
         targets = _target_positions(batch["y"])
         if batch["y"].is_pinned():
             targets = targets.pin_memory()
@@ -72,7 +71,7 @@ class TargetsAhead:
         return batch
 
     def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Take a step with the latest batch; see `target_only_step`."""
+        """Run a step with the latest batch; see `target_only_step`."""
         return self._take(self._module, {**batch, TARGETS: self._targets}, batch_idx)
 
 
@@ -81,12 +80,12 @@ def _target_positions(y: torch.Tensor) -> torch.Tensor:
 
 
 def target_only_step(module: TransformerLightningModule, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG001  # a training step's signature
-    """Return and log the loss that the module's own `training_step` would.
+    """Log and return the same loss as the module's own `training_step`.
 
     Parameters
     ----------
     module
-        One that `allows_target_only_step`.
+        A module for which `allows_target_only_step` is true.
     batch
         "x", "y", "yw" and, for losses with negatives, "negatives".
     batch_idx
@@ -96,9 +95,9 @@ def target_only_step(module: TransformerLightningModule, batch: Batch, batch_idx
 
 
 def unpadded_step(module: TransformerLightningModule, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG001  # as above
-    """Return and log the same loss, with masks of dropout for real tokens alone; see `packed`.
+    """Log and return the same loss, with dropout masks only for real tokens; see `packed`.
 
-    "negatives" may be those of the targets alone, shape (n_targets, n_negatives).
+    "negatives" may contain only those of the targets, shape (n_targets, n_negatives).
     """
     return logged(module, batch, step_loss(module, batch, unpadded=True))
 
@@ -111,7 +110,7 @@ def logged(module: TransformerLightningModule, batch: Batch, loss: torch.Tensor)
         on_step=False,
         on_epoch=True,
         prog_bar=module.verbose > 0,
-        batch_size=len(batch["x"]),  # which Lightning would look for
+        batch_size=len(batch["x"]),  # otherwise Lightning would search for it
     )
     return loss
 
@@ -129,7 +128,7 @@ def step_loss(module: TransformerLightningModule, batch: Batch, *, unpadded: boo
         if scores_last_only(module):
             sessions = sessions[:, -1:]
         if sessions.shape[:2] != y.shape or not len(targets):
-            # What RecTools makes of it: targets of another shape are broadcast, no target at all gives nan.
+            # The same as RecTools: it broadcasts targets of another shape, and returns nan without targets.
             return _loss_at_all_positions(module, batch, sessions, table)
         hidden = sessions.flatten(0, 1).index_select(0, targets)
     negatives = None if module.loss == "softmax" else _of_targets(batch["negatives"], targets)
@@ -140,7 +139,7 @@ def _of_targets(negatives: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return negatives if negatives.ndim == 2 else negatives.flatten(0, 1)[targets]  # noqa: PLR2004  # a matrix
 
 
-def loss_at_targets(  # noqa: PLR0917  # all of one size
+def loss_at_targets(  # noqa: PLR0917  # all are needed alike
     module: TransformerLightningModule,
     hidden: torch.Tensor,
     table: torch.Tensor,
@@ -148,12 +147,12 @@ def loss_at_targets(  # noqa: PLR0917  # all of one size
     w: torch.Tensor,
     negatives: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Return the loss of some targets. Under autocast the products with the table alone are rounded.
+    """Return the loss of some targets. Under autocast only products with the table are rounded.
 
     Parameters
     ----------
     module
-        One that `allows_target_only_step`.
+        A module for which `allows_target_only_step` is true.
     hidden : shape (n_targets, n_factors)
         Encoded sessions.
     table : shape (n_items, n_factors)
@@ -161,7 +160,7 @@ def loss_at_targets(  # noqa: PLR0917  # all of one size
     y, w : shape (n_targets,)
         Items and weights of the targets.
     negatives : shape (n_targets, n_negatives), optional
-        For losses that need them.
+        Negatives, for losses that need them.
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
@@ -195,7 +194,7 @@ def _scored(  # noqa: PLR0917  # as above
 
 
 def _sampled_softmax(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Return RecTools' loss, which exchanges two columns of the logits by numbers that a GPU waits for."""
+    """Return RecTools' loss. RecTools itself swaps two columns of logits, and waits for the GPU to do so."""
     losses = cross_entropy(logits, torch.zeros_like(y), reduction="none") * w * (y != 0)
     return losses.sum() / (losses > 0).sum()
 
@@ -226,7 +225,7 @@ def _loss_at_all_positions(
     y, candidates = batch["y"], None
     if module.loss != "softmax":
         negatives = batch["negatives"]
-        if negatives.ndim == 2:  # noqa: PLR2004  # of targets alone: there are none
+        if negatives.ndim == 2:  # noqa: PLR2004  # negatives of targets only: there are no targets
             negatives = y.new_zeros(*y.shape, negatives.shape[1])
         candidates = torch.cat([y.unsqueeze(-1), negatives], dim=-1)
     logits = module.torch_model.similarity_module(sessions, table, candidates) / module.logits_t
@@ -236,7 +235,7 @@ def _loss_at_all_positions(
 def _calculated(
     module: TransformerLightningModule, logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor
 ) -> torch.Tensor:
-    assert module.loss_calculator is not None, "the loss is one that RecTools calculates"
+    assert module.loss_calculator is not None, "RecTools must have a calculator for the loss"
     return module.loss_calculator(logits, y, w)
 
 
@@ -246,8 +245,8 @@ def _is_cosine(similarity: torch.nn.Module) -> bool:
 
 def _normalised(similarity: torch.nn.Module, embeddings: torch.Tensor) -> torch.Tensor:
     assert isinstance(similarity, DistanceSimilarityModule)
-    if embeddings.is_cuda:  # the same, without sending RecTools' epsilon, for which the processor would wait
+    if embeddings.is_cuda:  # the same result; RecTools would make the CPU wait to send its epsilon
         epsilon = float(similarity.epsilon_cosine_dist)
         norms: torch.Tensor = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
         return embeddings / norms.clamp_min(epsilon)
-    return similarity._get_embeddings_norm(embeddings)  # noqa: SLF001  # the cosine that RecTools itself takes
+    return similarity._get_embeddings_norm(embeddings)  # noqa: SLF001  # RecTools' own norm for the cosine

@@ -1,8 +1,8 @@
-"""The blocks of HSTU on a GPU, without the waits of RecTools' own, and with a quick gradient of time biases.
+"""The blocks of HSTU on a GPU. They avoid RecTools' waits and compute the gradient of time biases faster.
 
-RecTools makes a tensor of zeros on the processor in each block, and sums the gradient of 129 weights from
-millions of places one after another. Here each row of places is summed by itself first. All else is as in
-RecTools' `STULayers`; results differ by the rounding of that sum.
+RecTools creates a tensor of zeros on the CPU in each block. It also sums the gradient of 129 weights from
+millions of positions one after another. This module sums each row of positions separately first. Otherwise
+it works as RecTools' `STULayers`, and results differ only by the rounding of that sum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Batch = dict[str, torch.Tensor]
 
 
 def is_stu(layers: torch.nn.Module) -> TypeIs[STULayers]:
-    """Whether layers are exactly RecTools' own, with their parts."""
+    """Whether layers and their parts are exactly RecTools' own."""
     return type(layers) is STULayers and all(
         type(block) is STULayer and type(block.rel_attn) is RelativeAttentionBias
         for block in layers.stu_blocks
@@ -35,15 +35,15 @@ def through_stu(
     Parameters
     ----------
     layers
-        Such that `is_stu`.
+        Layers for which `is_stu` is true.
     seqs : shape (batch_size, length, n_factors)
         Embedded sessions.
     is_token : shape (batch_size, length, 1)
-        Where no padding is.
+        Whether a position is a token, not padding.
     hidden : shape (length, length)
-        Whether a position must not look at another.
+        Whether a position must not see another.
     batch
-        Has "unix_ts", if the layers look at times.
+        Contains "unix_ts", if the layers use times.
     """
     seen = (~hidden & is_token & is_token.transpose(1, 2)).unsqueeze(1)
     for block in layers.stu_blocks:
@@ -52,7 +52,7 @@ def through_stu(
 
 
 def _through(
-    block: Any,  # noqa: ANN401  # torch knows no attributes of modules
+    block: Any,  # noqa: ANN401  # torch does not type attributes of modules
     seqs: torch.Tensor,
     is_token: torch.Tensor,
     seen: torch.Tensor,
@@ -73,14 +73,14 @@ def _through(
 
 
 def _bias(rel_attn: RelativeAttentionBias, length: int, batch: Batch) -> torch.Tensor:
-    """Return ``rel_attn(batch)``, float32 as RecTools has it, shape (batch_size or 1, length, length)."""
+    """Return ``rel_attn(batch)``, in float32 as in RecTools, shape (batch_size or 1, length, length)."""
     bias = None
     if rel_attn.relative_time_attention:
         times = batch["unix_ts"]
         later = torch.cat([times, times[:, length:]], dim=1)[:, 1 : length + 1]
         buckets = rel_attn._quantization_func(later[:, :, None] - times[:, None, :length])  # noqa: SLF001  # RecTools' own
         buckets = buckets.clamp(0, rel_attn.num_buckets)
-        bias = _Looked.apply(rel_attn.time_weights, buckets).float()  # type: ignore[no-untyped-call]  # torch's own
+        bias = _Looked.apply(rel_attn.time_weights, buckets).float()  # type: ignore[no-untyped-call]  # torch does not type it
     if rel_attn.relative_pos_attention:
         of_positions = rel_attn.forward_pos_attention().float()
         bias = of_positions if bias is None else bias + of_positions
@@ -91,7 +91,7 @@ def _bias(rel_attn: RelativeAttentionBias, length: int, batch: Batch) -> torch.T
 
 
 class _Looked(torch.autograd.Function):
-    """``weights[index]``, of few weights at many places."""
+    """Looks up ``weights[index]``, for few weights and many indices."""
 
     @staticmethod
     def forward(ctx: Any, weights: torch.Tensor, index: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # torch gives it no type

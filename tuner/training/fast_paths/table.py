@@ -1,6 +1,6 @@
-"""The table of all item embeddings on a GPU: made without a wait, and read so that its gradient is quick.
+"""The table of all item embeddings on a GPU, made without waiting and with a fast gradient.
 
-On a CPU, and with classes of a user's, all is RecTools' own.
+On a CPU, and with a user's classes, RecTools' own methods run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device"]
 def all_embeddings(net: ItemNetBase) -> torch.Tensor:
     """Return ``net.get_all_embeddings()``, shape (n_items, n_factors).
 
-    RecTools makes the ids of all items on the processor, which at each step waits until they have been sent.
-    Here a GPU makes its own.
+    At each step RecTools makes the ids of all items on the CPU, and waits until they have been sent. Here the
+    GPU makes the ids.
     """
     if not (takes_ids_of_any_device(net) and net.device.type == "cuda"):
         return net.get_all_embeddings()
@@ -38,7 +38,7 @@ def all_embeddings(net: ItemNetBase) -> torch.Tensor:
 
 
 def takes_ids_of_any_device(net: ItemNetBase) -> TypeIs[ItemNetConstructorBase]:
-    """Whether a net is RecTools' own, or its class's body says ``takes_ids_of_any_device = True``."""
+    """Whether a net is RecTools' own, or its class declares ``takes_ids_of_any_device = True``."""
     own = vars(type(net))
     return (
         isinstance(net, ItemNetConstructorBase)
@@ -52,9 +52,9 @@ def encode_sessions(
 ) -> torch.Tensor:
     """Return ``backbone.encode_sessions(batch, table)``, shape (batch_size, session_max_len, n_factors).
 
-    RecTools looks items up by an index, whose gradient a GPU sums row by row, one position after another, if
-    it is to be the same each time; and most positions are those of one row, the padding. An embedding's is
-    summed in parts, in an order that is as fixed. Only the rounding of that sum differs.
+    RecTools looks items up by an index. To be reproducible, a GPU sums the gradient of an index row by row,
+    one position after another. Most positions belong to one row, the padding. The gradient of an embedding is
+    summed in parts, and its order is fixed too. Only the rounding of that sum differs.
     """
     own = getattr_static(backbone, "encode_sessions")
     if table.device.type != "cuda" or own is not TransformerTorchBackbone.encode_sessions:
@@ -62,13 +62,13 @@ def encode_sessions(
     assert isinstance(backbone, TransformerTorchBackbone)
     if type(backbone.pos_encoding_layer) is LearnableInversePositionalEncoding:
         return _encoded(backbone, batch, table)
-    return backbone.encode_sessions(batch, _Rows(table))  # type: ignore[arg-type]  # of it that method takes rows
+    return backbone.encode_sessions(batch, _Rows(table))  # type: ignore[arg-type]  # that method only takes rows of it
 
 
 def _encoded(
     backbone: TransformerTorchBackbone, batch: dict[str, torch.Tensor], table: torch.Tensor
 ) -> torch.Tensor:
-    """Do what ``backbone.encode_sessions`` does, with positions that the GPU knows: RecTools sends them."""
+    """Do the same as ``backbone.encode_sessions``. The GPU makes the positions; RecTools would send them."""
     x = batch["x"]
     padding, length = x == 0, x.shape[1]
     encoding = backbone.pos_encoding_layer
@@ -91,7 +91,7 @@ def _encoded(
 
 
 def _with_positions(encoding: LearnableInversePositionalEncoding, seqs: torch.Tensor) -> torch.Tensor:
-    """Return what the layer does; positions count from the end."""
+    """Return the same as the layer. Positions count from the end."""
     if encoding.use_scale_factor:
         seqs = seqs * seqs.shape[2] ** 0.5
     if encoding.pos_emb is None:
@@ -100,7 +100,7 @@ def _with_positions(encoding: LearnableInversePositionalEncoding, seqs: torch.Te
 
 
 class _Rows:
-    """A table of which rows may be taken."""
+    """A table that only supports taking rows."""
 
     def __init__(self, table: torch.Tensor) -> None:
         self._table = table

@@ -1,4 +1,4 @@
-"""The kernels of `kernels`, in Triton's language, which only looks like Python. Imported where they run."""
+"""The kernels of `kernels`, in Triton's language, which looks like Python. Import it only to run them."""
 
 import triton
 import triton.language as tl
@@ -6,7 +6,7 @@ import triton.language as tl
 
 @triton.jit
 def cross_entropy(logits, gradient, targets, losses, n_items, stride, scale, COLUMNS: tl.constexpr):
-    """Losses of rows, and their gradients; see `kernels.cross_entropy_rows`."""
+    """Compute the losses of rows and their gradients; see `kernels.cross_entropy_rows`."""
     row = tl.program_id(0).to(tl.int64)
     target = tl.load(targets + row)
     columns = tl.arange(0, COLUMNS)
@@ -20,7 +20,7 @@ def cross_entropy(logits, gradient, targets, losses, n_items, stride, scale, COL
         most = new
     of_target = tl.load(logits + row * stride + target).to(tl.float32) * scale
     tl.store(losses + row, tl.log(total) - (of_target - most))
-    tl.debug_barrier()  # the target's logit is read before it may be overwritten
+    tl.debug_barrier()  # the target's logit must be read before it is overwritten
     for start in range(0, stride, COLUMNS):
         at = start + columns
         x = tl.load(logits + row * stride + at, mask=at < n_items, other=-float("inf")).to(tl.float32) * scale
@@ -33,7 +33,7 @@ def cross_entropy(logits, gradient, targets, losses, n_items, stride, scale, COL
 def scores(
     hidden, table, candidates, scores, n_candidates, n_factors, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
-    """Scores of a target's candidates; see `kernels.scores_of_rows`."""
+    """Compute the scores of a target's candidates; see `kernels.scores_of_rows`."""
     target = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     factor = tl.arange(0, FACTORS)
@@ -49,7 +49,7 @@ def scores(
 def weighted(
     weights, table, candidates, sums, n_candidates, n_factors, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
-    """Weighted sums of a target's candidates; see `kernels.weighted_rows`."""
+    """Compute the weighted sum of a target's candidates; see `kernels.weighted_rows`."""
     target = tl.program_id(0).to(tl.int64)
     factor = tl.arange(0, FACTORS)
     is_factor = factor < n_factors
@@ -67,7 +67,7 @@ def weighted(
 
 @triton.jit
 def combined(weights, candidates, out, n_candidates, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr):
-    """Weights added up by candidate; see `kernels.combined_rows`."""
+    """Add weights up by candidate; see `kernels.combined_rows`."""
     target = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     every = tl.arange(0, WIDTH)

@@ -1,4 +1,4 @@
-"""A search whose trials rest, killed while they do: nothing is lost, and the results are those of no rest."""
+"""A search is killed while some of its trials are paused. The next run loses no result and changes none."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 TRIALS = 6
 
 
-def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monkeypatch) -> None:
+def test_paused_trials_survive_a_kill_and_keep_their_results(small: Small, monkeypatch) -> None:
     path = small.folder / "study.yaml"
     text = path.read_text().replace("stopping: false", "stopping: {race: false}")
     path.write_text(text.replace("epochs: 2", "epochs: 3").replace("trials: 4", f"trials: {TRIALS}"))
     process = small.start("run", "study.yaml")
     try:
-        while not (paused := at_rest(small)):
+        while not (paused := paused_trials(small)):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.1)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert "paused, fold 1, epoch 1" in small.tuner("leaderboard", "studies/small").stdout
-    paused |= at_rest(small)
+    paused |= paused_trials(small)
 
     again = small.tuner("run", "study.yaml", timeout=600)
     assert again.returncode == 0, again.stderr
@@ -54,14 +54,14 @@ def test_trials_rest_through_a_kill_and_end_as_if_undisturbed(small: Small, monk
         assert curve == undisturbed[: len(curve)]
 
 
-def at_rest(small: Small) -> set[int]:
+def paused_trials(small: Small) -> set[int]:
     if not store_exists(small.results):
         return set()
     return {r.number for r in read_records(small.results).records if r.status == "paused"}
 
 
 def evaluated(path: Path, params: dict, seeds: tuple[int, ...]) -> list[object]:
-    """Evaluate a trial in this process, from its begin to its end."""
+    """Evaluate a trial in this process, from its first epoch to its last."""
     import torch
 
     from tuner.evaluation import evaluate_folds
