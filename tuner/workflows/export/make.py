@@ -107,16 +107,19 @@ def export(
     stored = read_records(folder, curves=False)
     row = _complete_row(stored, which)
     source, same = _load(study, stored, say, other_data=other_data)
-    dataset = (
-        make_dataset(source.interactions, source.item_features, study.data)
-        if whole
-        else development_dataset(source, study.data, study.folds)
-    )
+    dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
         write_model(made, fitted, dataset, source, study)
         _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
     return Made(target, row, fitted, folder_size(target))
+
+
+def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
+    """Return the data of the fit: all of them, or those before the holdout."""
+    if whole:
+        return make_dataset(source.interactions, source.item_features, study.data)
+    return development_dataset(source, study.data, study.folds)
 
 
 def _load(
