@@ -3,7 +3,7 @@
 Each trial has one file, which is always replaced as a whole. It is Lightning's own checkpoint of the fit, and
 it also contains the evaluations so far and the state of all random generators. It is written at the end of an
 epoch, when no other work is in progress. A fit that continues from it draws the same random numbers as an
-uninterrupted fit. Between two folds there is no fit to save, so the file contains only the evaluations.
+uninterrupted fit. Between two folds there is no fit to save, so the file contains only the results.
 """
 
 from __future__ import annotations

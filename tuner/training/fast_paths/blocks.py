@@ -26,7 +26,7 @@ class Tokens(Protocol):
     """The positions at which blocks work, with the operations that need more than one position."""
 
     def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
 
     def dropped(
         self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
@@ -84,7 +84,7 @@ class PaddedTokens:
     mask: torch.Tensor | None
 
     def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return which of the tokens lie at some flat positions, shape (n_read,)."""
+        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
         return torch.searchsorted(self.positions, read)
 
     def dropped(

@@ -9,8 +9,8 @@ The gradient of an item's embedding is a sum over the targets that have the item
 computes it in one of three ways:
 
 - On a GPU with few candidates, row by row.
-- On a GPU with more candidates, as one product ``G.T @ hidden``. ``G`` is the matrix of the scores' gradients,
-  with targets as rows and items as columns. It must not have too many zeros.
+- On a GPU with more candidates, as one product ``G.T @ hidden``. ``G`` is the matrix of the scores'
+  gradients, with targets as rows and items as columns. It must not have too many zeros.
 - In all other cases, and on a CPU, as bags of targets sorted by item.
 """
 

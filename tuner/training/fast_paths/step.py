@@ -39,8 +39,8 @@ __all__ = [
 Batch = dict[str, torch.Tensor]
 Step = Callable[[TransformerLightningModule, Batch, int], torch.Tensor]
 
-#: Key of a batch for the flat positions of the targets in "y", shape (n_targets,), if they are known. With it,
-#: a step does not wait until the GPU has counted the targets.
+#: Key of a batch for the flat positions of the targets in "y", shape (n_targets,), if they are known. A
+#: step with it does not wait until the GPU has counted the targets.
 TARGETS = "targets"
 
 

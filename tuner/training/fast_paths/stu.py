@@ -58,7 +58,10 @@ def _through(
     seen: torch.Tensor,
     batch: Batch,
 ) -> torch.Tensor:
-    """``x + MLP(drop(u LN(A v)))``: ``u, v, q, k`` are ``silu(W LN(x))``, A ``silu(q k + bias) / length``."""
+    """Return ``x + MLP(drop(u LN(A v)))``.
+
+    ``u, v, q, k`` are ``silu(W LN(x))``, and ``A`` is ``silu(q k + bias) / length``.
+    """
     size, length, _ = seqs.shape
     heads, wide, narrow = block.n_heads, block.linear_hidden_dim, block.attention_dim
     mixed = block.silu(torch.matmul(block.norm_input(seqs) * is_token, block.uvqk_proj))
