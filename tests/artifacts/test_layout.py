@@ -27,6 +27,7 @@ PATTERN = re.compile(
 ELSEWHERE = {
     ("artifacts/layout.py", None),
     ("cli/init.py", "study.yaml"),  # the study file that the user is to edit
+    ("data/reading/files.py", ".pickle"),  # a kind of file that the reader refuses
     ("workflows/export/serving.py", "model.pickle"),  # a file of an export
 }
 
