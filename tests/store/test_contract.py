@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ from tuner.config import Sampler
 from tuner.errors import StoreError
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Choice, Int, Space
-from tuner.store import Asked, StudyStore, hold_study, read_records, study_holder
+from tuner.store import Asked, StudyStore, hold_study, read_points, read_records, study_holder
 from tuner.trials.outcomes import Failure, Stop
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -206,6 +207,35 @@ def test_a_sampler_goes_on_with_what_it_has_learnt(place: Place) -> None:
     relative = [any("relative" in key for key in trial.system_attrs) for trial in trials]
     assert relative == [False] * 5 + [True] * 7  # the sixth on is chosen by the others' results
     assert len({trial.params["lr"] for trial in trials}) == 12
+
+
+def test_reading_again_and_again_leaves_no_connection(place: Place) -> None:
+    """`tuner watch` reads each second. The garbage collector may come too late to close connections."""
+    if place.storage is None or not place.storage.startswith("postgresql"):
+        pytest.skip("a server's connections")
+    place.opened()
+    gc.collect()
+    before = connections(place.storage)
+    gc.disable()
+    try:
+        for _ in range(5):
+            read_records(place.folder)
+            read_points(place.folder)
+        assert connections(place.storage) <= before
+    finally:
+        gc.enable()
+
+
+def connections(url: str) -> int:
+    """Count the connections to a database, this one included."""
+    from sqlalchemy import create_engine, text
+
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = int(connection.execute(query).scalar_one())
+    engine.dispose()
+    return found
 
 
 def test_a_reader_in_another_process_sees_progress(place: Place) -> None:

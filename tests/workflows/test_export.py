@@ -51,6 +51,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
         "reading/files.py",
         "reading/ids.py",
         "reading/interactions.py",
+        "reading/memory.py",
         "reading/policy.py",
         "reading/times.py",
         "reading/troubles.py",

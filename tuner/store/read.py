@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -17,6 +18,9 @@ from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
 from tuner.trials.schema import DESCRIPTION, FACTS, VERSIONS, record_of
 from tuner.trials.stored import StoredStudy, TrialRecord
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 __all__ = ["check_exists", "read_points", "read_records"]
 
@@ -40,12 +44,27 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     name, storage = stored_at(folder)
     if storage is None:
         return _from_journal(folder, curves=curves)
+    with _database(storage, folder) as database:
+        try:
+            study = optuna.load_study(study_name=name, storage=database)
+        except KeyError as error:
+            raise StoreError(storage, [Problem("", f"must have the study {name!r}, but does not")]) from error
+        records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
+        return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+
+
+@contextmanager
+def _database(url: str, folder: Path) -> Iterator[RDBStorage]:
+    """Open a storage to read it once; close its connections afterwards.
+
+    Otherwise a program that reads again and again, such as `tuner watch`, uses up the server's connections.
+    """
+    storage = open_database(url, folder)
     try:
-        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
-    except KeyError as error:
-        raise StoreError(storage, [Problem("", f"must have the study {name!r}, but does not")]) from error
-    records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
-    return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def read_points(folder: Path) -> dict[int, FrozenTrial]:
@@ -58,8 +77,8 @@ def read_points(folder: Path) -> dict[int, FrozenTrial]:
         studies = read_journal(folder / JOURNAL, curves=False, points=True)
         trials = studies[0].trials if studies else []
     else:
-        study = optuna.load_study(study_name=name, storage=open_database(storage, folder))
-        trials = study.get_trials(deepcopy=False)
+        with _database(storage, folder) as database:
+            trials = optuna.load_study(study_name=name, storage=database).get_trials(deepcopy=False)
     return {trial.number: trial for trial in trials}
 
 
