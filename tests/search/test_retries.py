@@ -7,6 +7,7 @@ import pytest
 from tuner.search.retries import (
     MAX_DEATHS,
     MAX_LOST_MACHINES,
+    MAX_NOT_BEGUN,
     Cause,
     Losses,
     exclusive_failure,
@@ -71,3 +72,12 @@ def test_a_failure_without_memory_says_what_was_needed() -> None:
     assert exclusive_failure(failure, 3 * 1024**3).cause.startswith(
         "no memory; alone on the machine (estimated at"
     )
+
+
+def test_an_attempt_that_no_worker_began_is_not_the_trials_fault() -> None:
+    """For a minute Ray gives trials to a machine whose cable is cut; each attempt is lost at once."""
+    losses = Losses()
+    for _ in range(MAX_NOT_BEGUN - 1):
+        losses = losses.plus(Cause.MACHINE, begun=False)
+    assert may_retry(Cause.MACHINE, losses)
+    assert not may_retry(Cause.MACHINE, losses.plus(Cause.MACHINE, begun=False)), "not without end"
