@@ -18,9 +18,9 @@ __all__ = ["Cause", "Losses", "exclusive_failure", "failure_of", "may_retry", "w
 
 #: Number of lost workers, and of workers lost with their machines, after which a trial fails in one run.
 MAX_DEATHS, MAX_LOST_MACHINES = 3, 10
-#: Number of attempts that may be lost with their machine before a worker began. Ray gives trials to a machine
-#: that it cannot reach until it notices, so such a loss says nothing about the trial. The limit ends an endless
-#: repetition.
+#: Number of attempts that may be lost with their machine before a worker began. Ray gives trials to a
+#: machine that it cannot reach until it notices, so such a loss says nothing about the trial. The limit ends
+#: an endless repetition.
 MAX_NOT_BEGUN = 100
 
 #: Ray's text about a worker that its memory monitor has killed.
