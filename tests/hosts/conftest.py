@@ -145,7 +145,13 @@ class Cluster:
         plain = yaml.safe_load(self.config.read_text())
         home = self.hosts.shared / name
         shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
-        ignore = shutil.ignore_patterns(".venv", ".git", "data", "studies", "__pycache__")
+
+        def ignore(folder: str, names: list[str]) -> set[str]:
+            at_root = (
+                {".venv", ".git", "data", "studies"} if Path(folder) == ROOT else set()
+            )  # not `tuner.data`
+            return {name for name in names if name in at_root or name == "__pycache__"}
+
         shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
         head = next(iter(self.hosts.named.values())).address
         commands = [

@@ -81,3 +81,10 @@ def test_an_attempt_that_no_worker_began_is_not_the_trials_fault() -> None:
         losses = losses.plus(Cause.MACHINE, begun=False)
     assert may_retry(Cause.MACHINE, losses)
     assert not may_retry(Cause.MACHINE, losses.plus(Cause.MACHINE, begun=False)), "not without end"
+
+
+def test_a_traceback_of_the_worker_is_no_lost_machine() -> None:
+    """Each traceback names `ray._raylet`; a module that a worker lacks made ten lost machines of it."""
+    text = 'File "python/ray/_raylet.pyx", line 2198, in ray._raylet.execute_task\nModuleNotFoundError: no'
+    cause = why_lost(text, no_memory=False, late=False, is_reachable=lambda: True)
+    assert cause is Cause.WORKER

@@ -91,6 +91,7 @@ def why_lost(text: str, *, no_memory: bool, late: bool, is_reachable: Callable[[
     is_reachable
         Function that returns whether the machine still answers. It is called if the text leaves that open.
     """
+    text = text.replace("_raylet", "")  # a module of Ray that stands in every traceback
     no_memory = no_memory or _KILLED_BY_RAY in text
     if not no_memory:
         if any(known in text for known in _LOST_MACHINE):
