@@ -7,7 +7,6 @@ import pytest
 from tuner.search.retries import (
     MAX_DEATHS,
     MAX_LOST_MACHINES,
-    MAX_NOT_BEGUN,
     Cause,
     Losses,
     exclusive_failure,
@@ -72,19 +71,3 @@ def test_a_failure_without_memory_says_what_was_needed() -> None:
     assert exclusive_failure(failure, 3 * 1024**3).cause.startswith(
         "no memory; alone on the machine (estimated at"
     )
-
-
-def test_an_attempt_that_no_worker_began_is_not_the_trials_fault() -> None:
-    """For a minute Ray gives trials to a machine whose cable is cut; each attempt is lost at once."""
-    losses = Losses()
-    for _ in range(MAX_NOT_BEGUN - 1):
-        losses = losses.plus(Cause.MACHINE, begun=False)
-    assert may_retry(Cause.MACHINE, losses)
-    assert not may_retry(Cause.MACHINE, losses.plus(Cause.MACHINE, begun=False)), "not without end"
-
-
-def test_a_traceback_of_the_worker_is_no_lost_machine() -> None:
-    """Each traceback names `ray._raylet`; a module that a worker lacks made ten lost machines of it."""
-    text = 'File "python/ray/_raylet.pyx", line 2198, in ray._raylet.execute_task\nModuleNotFoundError: no'
-    cause = why_lost(text, no_memory=False, late=False, is_reachable=lambda: True)
-    assert cause is Cause.WORKER

@@ -304,8 +304,7 @@ class Coordinator:
             is_reachable=lambda: place is None or self._fleet.answers(place),
         )
         estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
-        failure, begun = failure_of(cause, timeout=timeout), place is not None
-        self._handle(attempt, on.WorkerLost(cause, failure, seconds, estimate, begun))
+        self._handle(attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate))
         self._losses[attempt.job.number] = attempt.trial.losses
 
     def released(self, attempt_id: str) -> None:

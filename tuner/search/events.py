@@ -120,15 +120,12 @@ class WorkerLost(Event):
         The failure of the trial if it does not run again.
     seconds, estimate
         See `OutOfMemory`.
-    begun
-        Whether a worker had begun the attempt.
     """
 
     cause: Cause
     failure: Failure
     seconds: float
     estimate: int | None = None
-    begun: bool = True
 
 
 @dataclass(frozen=True)

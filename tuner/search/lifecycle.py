@@ -242,7 +242,7 @@ def _stop_paused(trial: Trial, event: on.SearchEnded) -> Step:
 
 def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
     cause = event.cause
-    trial = replace(trial, losses=trial.losses.plus(cause, begun=event.begun))
+    trial = replace(trial, losses=trial.losses.plus(cause))
     if cause is Cause.MEMORY:
         trial, found = _out_of_memory(trial, on.OutOfMemory(event.failure, event.seconds, event.estimate))
         return trial, [do.WriteAttempt(Cause.WORKER.value), *found]

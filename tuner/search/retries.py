@@ -18,10 +18,6 @@ __all__ = ["Cause", "Losses", "exclusive_failure", "failure_of", "may_retry", "w
 
 #: Number of lost workers, and of workers lost with their machines, after which a trial fails in one run.
 MAX_DEATHS, MAX_LOST_MACHINES = 3, 10
-#: Number of attempts that may be lost with their machine before a worker began. Ray gives trials to a
-#: machine that it cannot reach until it notices, so such a loss says nothing about the trial. The limit ends
-#: an endless repetition.
-MAX_NOT_BEGUN = 100
 
 #: Ray's text about a worker that its memory monitor has killed.
 _KILLED_BY_RAY = "running low on memory"
@@ -60,18 +56,13 @@ class Losses:
         Workers that died by themselves, for whatever reason.
     machines
         Workers that were lost with their machines.
-    not_begun
-        Attempts that were lost with their machines before a worker began.
     """
 
     workers: int = 0
     machines: int = 0
-    not_begun: int = 0
 
-    def plus(self, cause: Cause, *, begun: bool = True) -> Losses:
-        """Return the numbers after one more loss, of an attempt that a worker had begun or not."""
-        if cause is Cause.MACHINE and not begun:
-            return replace(self, not_begun=self.not_begun + 1)
+    def plus(self, cause: Cause) -> Losses:
+        """Return the numbers after one more loss."""
         if cause is Cause.MACHINE:
             return replace(self, machines=self.machines + 1)
         return replace(self, workers=self.workers + 1)
@@ -91,7 +82,6 @@ def why_lost(text: str, *, no_memory: bool, late: bool, is_reachable: Callable[[
     is_reachable
         Function that returns whether the machine still answers. It is called if the text leaves that open.
     """
-    text = text.replace("_raylet", "")  # a module of Ray that stands in every traceback
     no_memory = no_memory or _KILLED_BY_RAY in text
     if not no_memory:
         if any(known in text for known in _LOST_MACHINE):
@@ -114,7 +104,7 @@ def may_retry(cause: Cause, losses: Losses) -> bool:
         All losses of the trial in this run, including the last one.
     """
     if cause is Cause.MACHINE:
-        return losses.machines < MAX_LOST_MACHINES and losses.not_begun < MAX_NOT_BEGUN
+        return losses.machines < MAX_LOST_MACHINES
     return cause is Cause.WORKER and losses.workers < MAX_DEATHS
 
 
