@@ -147,9 +147,8 @@ class Cluster:
         shutil.copytree(self.laptop.home / ".ray", home / ".ray", dirs_exist_ok=True)
 
         def ignore(folder: str, names: list[str]) -> set[str]:
-            at_root = (
-                {".venv", ".git", "data", "studies"} if Path(folder) == ROOT else set()
-            )  # not `tuner.data`
+            # Only at the root: `tuner.data` is a package.
+            at_root = {".venv", ".git", "data", "studies"} if Path(folder) == ROOT else set()
             return {name for name in names if name in at_root or name == "__pycache__"}
 
         shutil.copytree(ROOT, home / "rectools-tuner", dirs_exist_ok=True, ignore=ignore)
