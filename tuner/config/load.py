@@ -32,7 +32,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the study file.
     overrides
         Changes as ``search.trials=100``.
     profile
