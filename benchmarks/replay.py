@@ -258,6 +258,7 @@ class Ours:
                 epochs=table.n_epochs,
                 n_folds=table.n_folds,
                 direction="maximize",
+                complete=stopping.complete,
             ),
             rules=StudyRules(
                 space,

@@ -83,8 +83,9 @@ def export(
     study
         The study as it was run, with the place of its data.
     folder, which
-        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
-        of the final judgement, or of the leaderboard if there is no final judgement.
+        Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
+        models, or ``best``, the first row of the final judgement, or of the leaderboard if there is no final
+        judgement.
     target
         Folder to write. It is written atomically.
     say
