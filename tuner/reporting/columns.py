@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.formatting import short
+from tuner.formatting import cut, short
 from tuner.reporting.leaderboard import Leaderboard, short_key
 
 __all__ = ["DISTINGUISHES", "chosen", "fitting"]
@@ -19,8 +19,9 @@ _KEPT = ("rank", "front", "trial", "model", "state", "holdout", DISTINGUISHES)
 #: Columns that a narrow terminal drops after the metrics, the first one first.
 _DROPPED = ("host", "fit", "params", "optimism", "epoch", "95 %", "fold", "std", "group", "reached")
 #: Least width of the last column, and the least share of the terminal that it gets.
-_LEAST, _SHARE = 24, 4
-_GAP = 2
+_LEAST, _SHARE = 20, 5
+#: Characters between columns, and most characters of a model's name.
+_GAP, _MODEL = 2, 18
 
 
 def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequence[str]) -> tuple[Rows, Rows]:
@@ -78,7 +79,7 @@ def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tu
     """Return a table without the columns that a terminal has no room for.
 
     Metrics are dropped first. What says which trial a row is, its state, its objective and what distinguishes
-    it always stay.
+    it always stay. If they have no room either, names and states are shortened.
 
     Parameters
     ----------
@@ -89,19 +90,39 @@ def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tu
     objective
         Header of the objective's mean.
     """
+    rows = [
+        [cut(cell, _MODEL) if name == "model" else cell for name, cell in zip(header, row, strict=True)]
+        for row in rows
+    ]
+    shown, fits = _shown(header, rows, width, objective)
+    if not fits:
+        rows = [[_compact(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
+        shown, _ = _shown(header, rows, width, objective)
+    return [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
+
+
+def _shown(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[int], bool]:
+    """Return the columns for which there is room, and whether no column without a metric was dropped."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     shown = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(range(len(header)))
     least = min(widths[-1], max(_LEAST, width // _SHARE))
-    droppable = sorted(
-        (i for i in shown if header[i] not in _KEPT and header[i] != objective),
-        key=lambda i: (_when_dropped(header[i]), -i),
-    )
-    for index in droppable:
-        fixed = [i for i in shown if i != len(header) - 1]
-        if sum(widths[i] + _GAP for i in fixed) + least <= width:
-            break
+    droppable = [i for i in shown if header[i] not in _KEPT and header[i] != objective]
+    for index in sorted(droppable, key=lambda i: (_when_dropped(header[i]), -i)):
+        if sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width:
+            return shown, True
+        if header[index] == "reached":
+            return [i for i in shown if i != index], False
         shown.remove(index)
-    return [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
+    return shown, sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width
+
+
+def _compact(name: str, cell: str) -> str:
+    """Return a shorter form of a cell."""
+    if name == "state":
+        return cell.replace(" by halving", "").replace(" by race", "")
+    if name == "reached":
+        return cell.replace("fold ", "").replace(", epoch ", ":")
+    return cell
 
 
 def _when_dropped(name: str) -> int:

@@ -307,6 +307,16 @@ def short_key(key: str) -> str:
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
+def short_module(value: object) -> str:
+    """Return the name of a module without the end that all modules of its kind have."""
+    name = short(value)
+    return next((head for end in _ENDS if (head := name.removesuffix(end)) not in {name, ""}), name)
+
+
+#: Ends of the names of modules, the longer one first.
+_ENDS = ("TransformerLayers", "Layers", "Constructor")
+
+
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
@@ -332,7 +342,7 @@ def _row(
 
 def what_distinguishes(row: Row) -> str:
     """Return the trial's values of the params that vary between trials, as a short text."""
-    modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
+    modules = [short_module(value) for key, value in row.differs.items() if key.endswith("_type")]
     others = [
         f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")
     ]

@@ -77,6 +77,11 @@ class Table:
     columns: Sequence[Column]
     lines: Sequence[Line]
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds that lines have."""
+        return {line.kind for line in self.lines}
+
 
 #: The columns with the function that makes their cells.
 _Columns = Sequence[tuple[Column, Callable[[Row], Cell]]]
