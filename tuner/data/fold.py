@@ -88,7 +88,7 @@ class Fold:
     @cached_property
     def users(self) -> AnyIds:
         """External ids of the test users, each once, in order of appearance. Shape (n_users,)."""
-        return self.tested.user_ids.take(_appearing(self.tested.users, len(self.tested.user_ids)))
+        return self.tested.user_ids.take(by_appearance(self.tested.users, len(self.tested.user_ids)))
 
     @cached_property
     def seen(self) -> pd.DataFrame:
@@ -99,7 +99,7 @@ class Fold:
     def catalog(self) -> AnyIds:
         """External ids of the items of the train interactions, each once. Shape (n_items,)."""
         rows = self.table.rows
-        return rows.item_ids.take(_appearing(rows.items[self.trained.rows()], len(rows.item_ids)))
+        return rows.item_ids.take(by_appearance(rows.items[self.trained.rows()], len(rows.item_ids)))
 
     def alone(self) -> Fold:
         """Return the fold without what was derived; who uses it for a while frees that memory with it."""
@@ -124,7 +124,3 @@ class Fold:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle only the fields. Workers derive the rest again: with text ids, it is the larger part."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-def _appearing(codes: NDArray[np.int32], n_ids: int) -> NDArray[np.int64]:
-    return by_appearance(codes, n_ids)[1]

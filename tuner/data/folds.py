@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rectools import Columns
-from rectools.dataset import Dataset, Interactions
+from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
@@ -23,7 +23,7 @@ from tuner.data.plausible import refuse_short_data
 from tuner.data.reading import Coded, kept, present
 from tuner.data.source import Source, counted, make_table
 from tuner.data.splitting import Split, last_parts, left_by_filters, split_by_parts, time_parts
-from tuner.data.table import Table, internal_frame
+from tuner.data.table import Table, internal
 from tuner.errors import DataError, Problem
 
 Rows = NDArray[np.int64]
@@ -72,7 +72,7 @@ def _before_holdout(rows: Coded, folds: Folds) -> Mask:
         size = float(folds.size) * folds.holdout
         _check_random(folds.model_copy(update={"n_folds": 1}), len(rows), size)
         splitter = make_splitter(folds, n_splits=1, size=size)
-        train, _, _ = next(iter(splitter._split_without_filter(Interactions(internal_frame(rows)))))  # noqa: SLF001  # the public `split` also applies filters
+        train, _, _ = next(iter(splitter._split_without_filter(internal(rows))))  # noqa: SLF001  # the public `split` also applies filters
         before = np.zeros(len(rows), dtype=bool)
         before[train] = True
         return before
@@ -205,7 +205,7 @@ def _by_parts(table: Table, splitter: Splitter, folds: Folds) -> Iterator[tuple[
 
 def _by_splitter(table: Table, splitter: Splitter) -> Iterator[tuple[Split, TrainRows]]:
     """Yield the folds of a splitter whose train rows are not those of the folds before."""
-    rows = Interactions(internal_frame(table.rows))
+    rows = internal(table.rows)
     for train, unfiltered, info in splitter._split_without_filter(rows):  # noqa: SLF001  # an empty fold tells what the filters removed
         _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # noqa: FBT003  # RecTools' signature
         trained, tested = table.rows.take(train), table.rows.take(unfiltered)

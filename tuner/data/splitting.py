@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 #: Part of the rows that are older than all folds.
 BEFORE = -1
 _FLAGS = 1 << 24
-_AT_ONCE = 1 << 18
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -155,22 +155,33 @@ def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts
     """Return the part of the oldest row of each id, shape (n_ids,); the largest number without rows."""
     first = np.full(n_ids, np.iinfo(np.int32).max, dtype=np.int32)
     first[codes[tested][::-1]] = part[::-1]  # by part, so the oldest is written last
-    first[codes[older]] = BEFORE
+    for start in range(0, len(codes), _AT_ONCE):
+        mine = slice(start, start + _AT_ONCE)
+        first[codes[mine][older[mine]]] = BEFORE
     return first
 
 
 def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     """Mark the test rows whose user had the same item in an earlier part."""
     pairs = _pairs(rows, tested)
-    known = np.concatenate([pairs, _older_pairs(rows, pairs, older)])
-    parts = np.concatenate([part, np.full(len(known) - len(pairs), BEFORE, dtype=np.int32)])
-    # By pair, the rows of the oldest part first.
-    order = np.argsort(known, kind="stable")
-    begins = np.flatnonzero(np.diff(known[order], prepend=-1))
-    first = np.minimum.reduceat(parts[order], begins) if len(order) else parts
-    oldest = np.empty(len(known), dtype=np.int32)
-    oldest[order] = np.repeat(first, np.diff(begins, append=len(known)))
-    return oldest[: len(pairs)] < part
+    if not len(pairs):
+        return np.zeros(0, dtype=bool)
+    order = np.argsort(pairs)
+    begins = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    first = np.minimum.reduceat(part[order], begins)
+    first[_among(pairs[order[begins]], np.sort(_older_pairs(rows, pairs, older)))] = BEFORE
+    viewed = np.empty(len(pairs), dtype=bool)
+    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < part[order]
+    return viewed
+
+
+def _among(pairs: Rows, known: Rows) -> Mask:
+    """Mark the pairs that are among known ones; both are in order."""
+    if not len(known):
+        return np.zeros(len(pairs), dtype=bool)
+    near = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
+    found: Mask = known[near] == pairs
+    return found
 
 
 def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:

@@ -12,9 +12,9 @@ from rectools import Columns
 from rectools.dataset import Dataset, IdMap, Interactions
 from rectools.dataset.features import DenseFeatures, SparseFeatures
 
-from tuner.data.reading import Coded, by_appearance
+from tuner.data.reading import Coded, by_appearance, numbered
 
-__all__ = ["Table", "appeared", "internal_frame", "with_ids"]
+__all__ = ["Table", "appeared", "internal", "with_ids"]
 
 AnyIds = NDArray[Any]
 Rows = NDArray[Any]
@@ -62,7 +62,7 @@ class Table:
         return Dataset(
             IdMap(rows.user_ids),
             IdMap(rows.item_ids),
-            Interactions(internal_frame(rows)),
+            internal(rows),
             self.user_features,
             self.item_features,
         )
@@ -76,22 +76,26 @@ class Table:
             A mask, or the numbers of the rows in the order wanted.
         """
         taken = self.rows.take(rows)
-        users, user_order = by_appearance(taken.users, len(taken.user_ids))
-        items, item_order = by_appearance(taken.items, len(taken.item_ids))
-        user_features, user_order = _features(self.user_features, user_order)
-        item_features, item_order = _features(self.item_features, item_order)
-        numbered = Coded(
-            users,
-            items,
-            taken.user_ids.take(user_order),
-            taken.item_ids.take(item_order),
-            taken.times,
-            taken.weights,
+        users = by_appearance(taken.users, len(taken.user_ids))
+        items = by_appearance(taken.items, len(taken.item_ids))
+        columns = {
+            Columns.User: numbered(users, len(taken.user_ids), np.int64)[taken.users],
+            Columns.Item: numbered(items, len(taken.item_ids), np.int64)[taken.items],
+            Columns.Weight: taken.all_weights(),
+            Columns.Datetime: taken.times,
+        }
+        user_features, users = _features(self.user_features, users)
+        item_features, items = _features(self.item_features, items)
+        return Dataset(
+            IdMap(taken.user_ids.take(users)),
+            IdMap(taken.item_ids.take(items)),
+            _interactions(columns),
+            user_features,
+            item_features,
         )
-        return Table(numbered, user_features, item_features).dataset()
 
 
-def internal_frame(rows: Coded) -> pd.DataFrame:
+def internal(rows: Coded) -> Interactions:
     """Return rows as RecTools' table of internal ids."""
     columns = {
         Columns.User: rows.users.astype(np.int64),
@@ -99,7 +103,14 @@ def internal_frame(rows: Coded) -> pd.DataFrame:
         Columns.Weight: rows.all_weights(),
         Columns.Datetime: rows.times,
     }
-    return pd.DataFrame(columns, copy=False)
+    return _interactions(columns)
+
+
+def _interactions(columns: dict[str, NDArray[Any]]) -> Interactions:
+    """Return columns of RecTools' own types without a copy: its constructor would make one of each."""
+    made = Interactions.__new__(Interactions)
+    object.__setattr__(made, "df", pd.DataFrame(columns, copy=False))
+    return made
 
 
 def with_ids(rows: Coded, index: NDArray[np.int64] | None = None) -> pd.DataFrame:
@@ -123,13 +134,13 @@ def with_ids(rows: Coded, index: NDArray[np.int64] | None = None) -> pd.DataFram
 
 def appeared(rows: Coded) -> Coded:
     """Return rows whose ids are those that they have, in the order in which they appear."""
-    users, user_order = by_appearance(rows.users, len(rows.user_ids))
-    items, item_order = by_appearance(rows.items, len(rows.item_ids))
+    users = by_appearance(rows.users, len(rows.user_ids))
+    items = by_appearance(rows.items, len(rows.item_ids))
     return Coded(
-        users,
-        items,
-        rows.user_ids.take(user_order),
-        rows.item_ids.take(item_order),
+        numbered(users, len(rows.user_ids), np.int32)[rows.users],
+        numbered(items, len(rows.item_ids), np.int32)[rows.items],
+        rows.user_ids.take(users),
+        rows.item_ids.take(items),
         rows.times,
         rows.weights,
     )

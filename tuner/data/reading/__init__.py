@@ -4,7 +4,7 @@ An export holds a copy of this package, so that its `recommend.py` reads newer i
 So these modules import nothing else of rectools-tuner, and each other by relative names.
 """
 
-from .coded import Coded, by_appearance, counts_of, present
+from .coded import Coded, by_appearance, counts_of, numbered, present
 from .files import Format, Read, read_columns
 from .ids import is_missing, like_known
 from .interactions import Interactions, guessed, ids_of, read_interactions
@@ -30,6 +30,7 @@ __all__ = [
     "is_missing",
     "kept",
     "like_known",
+    "numbered",
     "present",
     "read_columns",
     "read_interactions",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["ITEM", "TIME", "USER", "WEIGHT", "Coded", "Codes", "Ids", "by_appearance", "counts_of", "present"]
+__all__ = ["ITEM", "TIME", "USER", "WEIGHT", "Coded", "Codes", "Ids", "by_appearance", "counts_of", "numbered", "present"]
 
 #: RecTools' names of the columns.
 USER, ITEM, TIME, WEIGHT = "user_id", "item_id", "datetime", "weight"
@@ -18,7 +18,8 @@ Codes = NDArray[np.int32]
 Ids = NDArray[Any]
 Rows = NDArray[Any]
 
-_AT_ONCE = 1 << 20
+#: Rows that are worked on at once: their arrays stay in the processor's cache.
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +107,24 @@ def counts_of(codes: Codes, n_ids: int) -> NDArray[np.int64]:
     return counts
 
 
-def by_appearance(codes: Codes, n_ids: int) -> tuple[Codes, NDArray[np.int64]]:
-    """Number ids anew, in the order in which they first appear.
+def by_appearance(codes: Codes, n_ids: int) -> NDArray[np.int64]:
+    """Return the numbers of the ids that rows have, in the order in which they first appear."""
+    n_rows = len(codes)
+    first = np.full(n_ids, n_rows, dtype=np.int64)
+    left = n_ids
+    for start in range(0, n_rows, _AT_ONCE):
+        mine = codes[start : start + _AT_ONCE]
+        new = np.flatnonzero(first[mine] == n_rows)[::-1]
+        first[mine[new]] = start + new  # from the last one back: the value that is written last stays
+        left -= int(np.count_nonzero(first[mine[new]] == start + new))
+        if not left:
+            break
+    order = np.argsort(first)
+    return order[: n_ids - left]
 
-    Returns
-    -------
-    tuple
-        The new numbers of the rows, shape (n_rows,), and the old number of each new one.
-    """
-    first = np.full(n_ids, len(codes), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last value that is written stays
-    used = np.flatnonzero(first < len(codes))
-    order = used[np.argsort(first[used])]
-    if len(order) == n_ids and (order[1:] > order[:-1]).all():
-        return codes, order
-    numbers = np.zeros(n_ids, dtype=np.int32)
-    numbers[order] = np.arange(len(order), dtype=np.int32)
-    return numbers[codes], order
+
+def numbered(order: NDArray[np.int64], n_ids: int, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
+    """Return the new number of each old one, shape (n_ids,), for numbers in a new order."""
+    numbers = np.zeros(n_ids, dtype=kind)
+    numbers[order] = np.arange(len(order), dtype=kind)
+    return numbers

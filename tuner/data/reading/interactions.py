@@ -181,6 +181,9 @@ def _weights(
     read: Read, name: str, decimal: str, troubles: list[Trouble]
 ) -> NDArray[np.float64] | None:
     numbers = numbers_of(read.columns[name], decimal)
+    least, most = numbers.min(), numbers.max()  # nan if one is
+    if least > 0 and np.isfinite(most):
+        return None if least == most == 1 else numbers
     endless = ~np.isfinite(numbers)
     if endless.any():
         rule = f"weights must be finite numbers, but {name!r} is not in {example(read.columns, endless)}"
@@ -189,7 +192,7 @@ def _weights(
         rule = f"weights must be above 0, but {name!r} is not in {example(read.columns, numbers <= 0)}"
         hint = "drop such rows if they are no interactions, or leave `data.columns.weight` out"
         troubles.append(Trouble("weight", rule, hint))
-    return None if (numbers == 1).all() else numbers
+    return None
 
 
 def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float64]:
