@@ -16,7 +16,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
 from tuner.data import reading
-from tuner.data.folds import development_dataset, make_folds
+from tuner.data.folds import development, development_dataset, make_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
@@ -119,7 +119,7 @@ def export(
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
     """Return the data of the fit: all of them, or those before the holdout."""
     if whole:
-        return make_dataset(source.interactions, source.item_features, study.data)
+        return make_dataset(source.coded, source.item_features, study.data)
     return development_dataset(source, study.data, study.folds)
 
 
@@ -189,7 +189,7 @@ def _used(study: Study, *, whole: bool) -> str:
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
-    folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
+    folds = make_folds(development(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
