@@ -82,7 +82,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         say(f"warning: {warning}")
     space = study_space(study)
     # A wrong setting is found before a trial runs.
-    check_finite(make_sampler(study.search.sampler, study.search.seed), space)
+    check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
     baselines = resolve_baselines(study, space)
     folds = make_folds(development(source, study.data, study.folds), study.folds)
     for fold in folds:
