@@ -217,9 +217,9 @@ def _made(
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
-    params = dict(record.params)
-    if chosen.epoch:
-        params["epochs"] = chosen.epoch
+    from tuner.models.build import refit_params  # noqa: PLC0415  # torch
+
+    params = refit_params(record.params, chosen.epoch) if chosen.epoch else dict(record.params)
     return Job(record.number, params, (seed,), record.label)
 
 
