@@ -649,10 +649,10 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(study_file, te
         ("- a\n- b\n", "must be a mapping of sections, but got list", None),
         (
             "study: a\n\tb: c\n",
-            "must be valid YAML, but found character '\\t' that cannot start any token",
+            "must be valid YAML, but found a tab character that violates indentation",
             2,
         ),
-        ("study: [a\n", "must be valid YAML, but expected ',' or ']', but got '<stream end>'", 2),
+        ("study: [a\n", "must be valid YAML, but did not find expected ',' or ']'", 2),
         ("study: !!python/name:os.system\n", "could not determine a constructor", 1),
     ],
 )

@@ -40,11 +40,14 @@ def test_an_export_holds_what_its_readme_lists(exported):
     files = sorted(str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file())
     assert files == [
         "README.md",
+        "SHA256SUMS",
+        "checksums.py",
         "code/search_spaces/__init__.py",
         "code/search_spaces/albert.py",
         "export.json",
         "interactions.parquet",
         "model.pickle",
+        "newer.py",
         "params.json",
         "reading/__init__.py",
         "reading/delimited.py",
@@ -140,6 +143,8 @@ def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_
     sample.loc[0, "item_id"] = -1
     sample.to_csv(moved / "sample.csv", index=False)
     assert main(["recommend", str(moved), "--check"]) == 2
+    assert "files must be as they were exported, but sample.csv has changed since" in capsys.readouterr().err
+    assert main(["recommend", str(moved), "--check", "--changed"]) == 2
     assert "differ from sample.csv for 1 users" in capsys.readouterr().err
 
 
