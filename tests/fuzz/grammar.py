@@ -6,14 +6,13 @@ Every function takes a generator of random numbers, so that a seed and a number 
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-__all__ = ["damage_export", "override_text", "study_bytes"]
+__all__ = ["BASE", "damage_export", "override_text", "study_bytes", "written"]
 
 #: A valid study with most sections; its data are made by the tests.
 BASE: dict[str, Any] = {
@@ -59,21 +58,71 @@ NASTY = (
     *("''", "' '", "'" + "a" * 3000 + "'", "a" * 300, "'\\0'", '"\\0"', '"\\u202e\\e[31m"', "…", "é", "日本"),
     *("/", "..", "../../etc/passwd", "'**'", "'a**b'", "'*'", "/proc/self/mem", "/*/*/*/*/*.csv", "$HOME"),
     *("s3://", "http://[", "sqlite:///x.db", "postgresql://u:p@h/d", "file:///etc/passwd", "a:b:c", "//"),
-    *("NDCG@0", "NDCG@999999999999999999", "NDCG", "14D", "999999D", "0D", "-1D", "9" * 30 + "D", "1h", "9e9d"),
+    *(
+        "NDCG@0",
+        "NDCG@999999999999999999",
+        "NDCG",
+        "14D",
+        "999999D",
+        "0D",
+        "-1D",
+        "9" * 30 + "D",
+        "1h",
+        "9e9d",
+    ),
     *("2024-02-30", "2024-01-01", "2024-01-01T00:00:00+99:99", "!!int ''", "!!float ''", "!!bool maybe"),
     *("!!timestamp x", "!!binary gA==", "!!set {a}", "!!omap [a: 1]", "!!python/object:os.system {}", "!x y"),
     *("[]", "{}", "[[]]", "{a: null}", "[1, true, a, null, 1.0]", "{1: 2}", "{? [a]: b}", "{? {a: b}: c}"),
     *("best", "'0'", "os.path", "os.path.join", "no.such.Class", ".", "a.b.", ":", "x:y:z", "__main__.X"),
     *("{int: [1, 9223372036854775806]}", "{int: [5, 1]}", "{int: [1, 3], step: 9}", "{int: [1, n_factors]}"),
     *("{float: [0, 1e308], step: 1e-300}", "{float: [-1e308, 1e308]}", "{float: [1e-320, 1], log: true}"),
-    *("{choice: {a: {b: {int: [1, 2]}}}}", "{choice: []}", "{subset: [a, b, c]}", "{fixed: [1]}", "{when: {}}"),
+    *(
+        "{choice: {a: {b: {int: [1, 2]}}}}",
+        "{choice: []}",
+        "{subset: [a, b, c]}",
+        "{fixed: [1]}",
+        "{when: {}}",
+    ),
     *("{int: [1, 900000], divides: n_factors}", "{int: [0, 2], sum_at_most: {total: 1, with: [n_heads]}}"),
     *("brute_force", "{use: tpe, options: {seed: x}}", "{use: os.getcwd}", "optuna.samplers.TPESampler"),
 )
 #: Pieces of text that break a document, or blow it up.
 PIECES = (
-    *("\t", "\x00", "\x07", "\ufeff", "\r", "\u2028", "&a ", "*a", "<<: *a\n", "<<: [1]\n", "%YAML 9.9\n", "---\n"),
-    *("...\n", ": ", "- ", "? ", "| ", "> ", "'", '"', "{", "}", "[", "]", ",", "#", "!", "!!", "@", "`", "%"),
+    *(
+        "\t",
+        "\x00",
+        "\x07",
+        "\ufeff",
+        "\r",
+        "\u2028",
+        "&a ",
+        "*a",
+        "<<: *a\n",
+        "<<: [1]\n",
+        "%YAML 9.9\n",
+        "---\n",
+    ),
+    *(
+        "...\n",
+        ": ",
+        "- ",
+        "? ",
+        "| ",
+        "> ",
+        "'",
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "#",
+        "!",
+        "!!",
+        "@",
+        "`",
+        "%",
+    ),
     *("[" * 200, "{a: " * 200, "- " * 200, "? " * 100, "[" * 5000, "a: &x [*x]\n", "a: &x {<<: *x}\n"),
 )
 
@@ -96,7 +145,11 @@ def _long(rng: random.Random) -> str:
         [
             lambda: "data: [" + "a, " * n + "a]\n",
             lambda: "".join(f"k{index}: 1\n" for index in range(n)),
-            lambda: "space: {set: {" + ", ".join(f"p{index}: {{when: {{q: 1}}, int: [1, 2]}}" for index in range(n // 8)) + "}}\n",
+            lambda: (
+                "space: {set: {"
+                + ", ".join(f"p{index}: {{when: {{q: 1}}, int: [1, 2]}}" for index in range(n // 8))
+                + "}}\n"
+            ),
             lambda: "space: {set: {cls: {choice: [" + ", ".join(f"c{index}" for index in range(n)) + "]}}}\n",
             lambda: "profiles: {" + ", ".join(f"p{index}: {{}}" for index in range(n)) + "}\n",
             lambda: "study: " + "a" * n + "\n",
@@ -156,11 +209,13 @@ def _swap(rng: random.Random, tree: dict[str, Any]) -> None:
 def _wrap(rng: random.Random, tree: dict[str, Any]) -> None:
     container, key = rng.choice(_places(tree))
     for _ in range(rng.choice([1, 2, 30, 100])):
-        container[key] = rng.choice([lambda v: [v], lambda v: {"choice": v}, lambda v: {"a": v}])(container[key])
+        container[key] = rng.choice([lambda v: [v], lambda v: {"choice": v}, lambda v: {"a": v}])(
+            container[key]
+        )
 
 
 def _add(rng: random.Random, tree: dict[str, Any]) -> None:
-    container, key = rng.choice(_places(tree))
+    container, _ = rng.choice(_places(tree))
     if isinstance(container, dict):
         container[rng.choice([_nasty(rng), "n_factors", "when", "use", "set", "seed"])] = _nasty(rng)
     else:
@@ -172,15 +227,20 @@ TREE: tuple[Callable[[random.Random, dict[str, Any]], None], ...] = (
 )
 
 
-def _written(value: object, indent: str = "") -> str:
-    """Return a tree as YAML in flow style; pieces of raw YAML stay as they are."""
+def written(tree: dict[str, Any]) -> str:
+    """Return a tree as the text of a study file."""
+    return "".join(f"{_written(key)}: {_written(value)}\n" for key, value in tree.items())
+
+
+def _written(value: object) -> str:
+    """Return a value as YAML in flow style; pieces of raw YAML stay as they are."""
     if isinstance(value, _Raw):
         return str(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_written(key)}: {_written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_written, value)) + "]"
-    return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("\n...\n").strip()
+    return json.dumps(value)
 
 
 def _text_mistake(rng: random.Random, text: str) -> str:
@@ -206,7 +266,7 @@ def study_bytes(rng: random.Random) -> bytes:
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3, 8])):
         if tree:
             rng.choice(TREE)(rng, tree)
-    text = "".join(f"{_written(key)}: {_written(value)}\n" for key, value in tree.items())
+    text = written(tree)
     for _ in range(rng.choice([0, 0, 0, 1, 1, 3])):
         text = _text_mistake(rng, text)
     encoding = rng.choice(["utf-8"] * 20 + ["utf-16", "latin-1", "utf-8-sig"])
@@ -224,7 +284,9 @@ def override_text(rng: random.Random) -> str:
     key = rng.choice(keys)
     if rng.random() < 0.3:
         at = rng.randrange(len(key) + 1)
-        key = key[:at] + rng.choice([".", "..", "", "x", "=", " ", "[0]", "é", "\udcff", "a." * 200]) + key[at:]
+        key = (
+            key[:at] + rng.choice([".", "..", "", "x", "=", " ", "[0]", "é", "\udcff", "a." * 200]) + key[at:]
+        )
     text = f"{key}={rng.choice(NASTY)}"
     return _text_mistake(rng, text)[:100_000] if rng.random() < 0.2 else text
 
@@ -243,7 +305,9 @@ def _dotted(tree: object, container: object, key: object) -> str:
 
 def damage_export(rng: random.Random, folder: Path, files: list[str]) -> str:
     """Damage one file of an export; return its name."""
-    name = rng.choice([*files, "export.json", "SHA256SUMS", "model.pickle", "interactions.parquet", "sample.csv"])
+    name = rng.choice(
+        [*files, "export.json", "SHA256SUMS", "model.pickle", "interactions.parquet", "sample.csv"]
+    )
     path = folder / name
     content = path.read_bytes()
     at = rng.randrange(len(content) + 1)
@@ -255,7 +319,9 @@ def damage_export(rng: random.Random, folder: Path, files: list[str]) -> str:
                 lambda: content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
                 lambda: content[:at] + rng.randbytes(rng.choice([1, 10, 1000])) + content[at:],
                 lambda: content.replace(b"true", rng.choice([b"1", b'"x"', b"[]"])),
-                lambda: rng.choice([b"{}", b"[]", b"null", b"1", b'{"a":' * 5000, b"PAR1", b"\xff\xfe", b"a,b\n1"]),
+                lambda: rng.choice(
+                    [b"{}", b"[]", b"null", b"1", b'{"a":' * 5000, b"PAR1", b"\xff\xfe", b"a,b\n1"]
+                ),
             ]
         )()
     )

@@ -141,6 +141,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
 
 def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Problem]:
     """Apply ``a.b=value`` in place. What follows ``space.set.`` is one key: params have dots of their own."""
+    if not override.isascii() and _broken_text(override):
+        return [Problem("--set", f"must be text in UTF-8, but got {override!r}")]
     key, equals, text = override.partition("=")
     if not equals or not key:
         return [Problem("--set", f"must be key=value, but got {override!r}")]
@@ -163,6 +165,11 @@ def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Proble
     section[steps[-1]] = value
     lines[tuple(steps)] = _NO_LINE
     return []
+
+
+def _broken_text(text: str) -> bool:
+    """Whether an argument of the command line had bytes that are no UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
@@ -208,7 +215,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     where = detail["loc"]
     if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
         where = (where[0], *where[2:])
-    if where[-1] == "share":  # likewise, of a GPU
+    if where[-1:] == ("share",):  # likewise, of a GPU
         where = where[:-1]
     kind, value = detail["type"], detail["input"]
     hint = None
