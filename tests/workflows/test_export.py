@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -314,3 +315,44 @@ def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interaction
     )
     pd.testing.assert_frame_equal(first, same)
     assert not first["score"].equals(later["score"])
+
+
+# --- damaged and changed exports ------------------------------------------------------------------------
+
+
+def test_recommend_says_where_a_model_was_made_and_refuses_a_changed_one(exported, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    command = ["recommend", str(moved), "--users", "u3"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"model: trial \d+ albert of the study made, exported on the host \S+ at 20\d\d-", err)
+    with (moved / "model.pickle").open("ab") as file:
+        file.write(b"more")
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "files must be as they were exported, but model.pickle has changed since" in err
+    assert main([*command, "--changed"]) == 0, "what follows a pickle's end is not read"
+    (moved / "code" / "search_spaces" / "os.py").write_text("", encoding="utf-8")
+    assert main(command) == 2
+    assert "code/search_spaces/os.py, model.pickle have changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.pickle", "interactions.parquet", "export.json", "SHA256SUMS"])
+def test_a_file_that_was_cut_off_is_named(exported, tmp_path, capsys, name):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    content = (moved / name).read_bytes()
+    (moved / name).write_bytes(content[: len(content) // 2])
+    assert main(["recommend", str(moved), "--users", "u3"]) == 2
+    assert name in capsys.readouterr().err
+    if name != "SHA256SUMS":
+        assert main(["recommend", str(moved), "--users", "u3", "--changed"]) == 2
+        assert f"{name} must be as `tuner export` wrote it, but got the error: " in capsys.readouterr().err
+
+
+def test_the_checksums_are_those_of_sha256sum(exported):
+    done = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=exported, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
