@@ -275,7 +275,7 @@ def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> Base
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return cls(**{**seeded, **preset, **wanted.options})
-    except Exception as error:  # a user's sampler may raise anything
+    except (Exception, SystemExit) as error:  # a user's sampler may raise anything
         raise _wrong(f"{cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
 
 
@@ -317,7 +317,7 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     module, _, attribute = name.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's module may raise anything when it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything when it is imported
         raise _wrong(f"must be importable, but {name!r} is not ({type(error).__name__}: {error})") from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
         rule = f"must be a subclass of Optuna's BaseSampler, but {name!r} is not"

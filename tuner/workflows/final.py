@@ -11,7 +11,7 @@ import numpy as np
 from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
-from tuner.execution.logs import logs_to
+from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
@@ -68,7 +68,8 @@ def run_final(
     with (
         report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
-        logs_to(layout.driver_log(folder)),
+        logs_to(layout.driver_log(folder)) as log,
+        native_stderr_to(log),
     ):
         return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
 

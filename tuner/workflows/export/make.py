@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
-from tuner.workflows.export import serving
+from tuner.workflows.export import checksums, serving
 from tuner.workflows.export.card import Data, card
 from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
@@ -111,7 +113,8 @@ def export(
     dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
-        write_model(made, fitted, dataset, source, study)
+        what = f"trial {row.record.number} {row.record.label}"
+        write_model(made, fitted, dataset, source, study, what=what)
         _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
     return Made(target, row, fitted, folder_size(target))
 
@@ -194,8 +197,10 @@ def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
 
-def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
-    """Write all files of an export except its card."""
+def write_model(
+    folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study, *, what: str = "a model"
+) -> None:
+    """Write all files of an export except its card; `what` says what the model is."""
     fitted.model.save(folder / serving.MODEL)
     params = fitted.model.get_params(simple_types=True)
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
@@ -205,17 +210,25 @@ def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, 
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
+    for name in ("checksums.py", "newer.py"):
+        shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
     facts |= {
-        "format": 1,
+        "format": 2,
+        "made": {"what": what, "host": socket.gethostname(), "time": _now()},
         "study": study.study,
         "filter_viewed": study.folds.filter_viewed,
         "new_users": trained or str(fitted.params.get("cls")) in _FROM_HISTORY,
     }
     (folder / serving.FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     _write_sample(folder, serving.Exported(fitted.model, dataset, facts))
+    checksums.write_checksums(folder)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _copy_code(folder: Path, code: Code) -> None:
