@@ -450,6 +450,22 @@ def test_the_best_of_the_search_is_told_beside_the_best_of_all(stopped, tmp_path
     assert list(best_lines(load_leaderboard(tmp_path))) == ["best: no trial is complete"]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_small_search_with_all_defaults_ends_with_an_answer(finished_shop):
+    folder = finished_shop / "studies" / "shop"
+    board = load_leaderboard(folder)
+    searched = [row for row in board.rows if row.record.name is None]
+    complete = [row for row in searched if row.status == TrialStatus.COMPLETE]
+    assert len(complete) >= 3
+    assert {row.status for row in searched} <= {TrialStatus.COMPLETE, TrialStatus.STOPPED}
+    assert all(row.reached for row in searched if row.status == TrialStatus.STOPPED)
+    assert find_row(board, "best:searched") is complete[0]
+    assert find_row(board, "best:transformer").record.label in {"SASRecModel", "BERT4RecModel", "sasrec"}
+    said = (finished_shop / "stderr").read_text(encoding="utf-8").splitlines()
+    assert all(line in said for line in best_lines(board))
+
+
 @pytest.mark.parametrize("fmt", ["table", "csv", "json", "md"])
 def test_a_study_without_trials_is_shown_in_every_format(tmp_path, fmt):
     Shop(tmp_path)

@@ -243,7 +243,7 @@ class Progress:
         self._running.pop(job.number, None)
         if seconds is not None:
             self._counts.done += 1
-        if seconds is not None and not job.baseline:  # a baseline says nothing of how long others take
+        if seconds is not None and not job.baseline:  # other models take other times
             self._counts.seconds.append(seconds)
 
     def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:

@@ -182,7 +182,7 @@ def _state(row: Row) -> str:
 def _value_cells(row: Row) -> list[str]:
     """Return mean, deviation and how far the trial came.
 
-    The last value of a trial without a result stands in parentheses: it is no mean over folds.
+    The last value of a trial without a result is in parentheses, because it is the value of one fold.
     """
     summary, reached = row.record.summary, row.reached
     if summary is not None:
