@@ -68,14 +68,14 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
     """Return the holdout values of a row."""
     if judged is None:
-        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
+        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "letters"))
     interval = judged.intervals.get(objective)
     return {
         "holdout_mean": judged.metrics[objective],
         "holdout_low": interval.low if interval else None,
         "holdout_high": interval.high if interval else None,
         "optimism": judged.optimism,
-        "group": judged.group,
+        "letters": judged.letters,
     }
 
 
@@ -121,7 +121,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
-    judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
+    judged = ["holdout", "95 %", "optimism", "letters"] if board.final else []
     header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
     header += ["epoch", "params", "fit", *_unlisted(board), "status", "host", "what distinguishes it"]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
@@ -178,7 +178,7 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
         number(judged.metrics[board.objective]),
         bounds(judged.intervals.get(board.objective)),
         signed(judged.optimism),
-        str(judged.group),
+        judged.letters,
     ]
 
 
@@ -190,7 +190,7 @@ def _markdown(board: Leaderboard) -> str:
 
 def _table(board: Leaderboard) -> str:
     header, rows = cells(board)
-    table = aligned(header, rows, text=("model", "95 %", "status", "host"))
+    table = aligned(header, rows, text=("model", "95 %", "letters", "status", "host"))
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 

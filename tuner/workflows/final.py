@@ -95,7 +95,7 @@ def judge_study(
     for line in [*_unfinished_lines(board), *look_lines(look.number, look.before)]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
-    final = _judge(prepared, look, records, fits)
+    final = _judge(prepared, look, board, fits)
     looks.write_final(final)
     return final
 
@@ -223,13 +223,15 @@ def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
 def _judge(
     prepared: Prepared,
     look: HoldoutLook,
-    records: Mapping[int, TrialRecord],
+    board: Leaderboard,
     fits: Mapping[tuple[int, int], Fit],
 ) -> Final:
     from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
 
+    records = {row.record.number: row.record for row in board.rows}
+    places = {number: place for place, number in enumerate(records)}
     fitted = []
-    for one in look.chosen:
+    for one in sorted(look.chosen, key=lambda one: places[one.number]):
         made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
         if not made:
             continue

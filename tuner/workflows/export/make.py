@@ -157,10 +157,7 @@ def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, dat
 
 
 def _complete_row(stored: StoredStudy, which: str) -> Row:
-    """Return a trial's row. After a final judgement, ``best`` is the best trial on the holdout."""
-    final = final_of(stored)
-    if which == "best" and final is not None and final.rows:
-        which = str(final.rows[0].number)
+    """Return a trial's row. ``best`` is the best one by validation: the holdout chooses nothing."""
     row = find_row(rank(stored, running=False), which)
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
