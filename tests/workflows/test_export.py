@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,11 +41,14 @@ def test_an_export_holds_what_its_readme_lists(exported):
     files = sorted(str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file())
     assert files == [
         "README.md",
+        "SHA256SUMS",
+        "checksums.py",
         "code/search_spaces/__init__.py",
         "code/search_spaces/albert.py",
         "export.json",
         "interactions.parquet",
         "model.pickle",
+        "newer.py",
         "params.json",
         "reading/__init__.py",
         "reading/delimited.py",
@@ -140,6 +144,8 @@ def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_
     sample.loc[0, "item_id"] = -1
     sample.to_csv(moved / "sample.csv", index=False)
     assert main(["recommend", str(moved), "--check"]) == 2
+    assert "files must be as they were exported, but sample.csv has changed since" in capsys.readouterr().err
+    assert main(["recommend", str(moved), "--check", "--changed"]) == 2
     assert "differ from sample.csv for 1 users" in capsys.readouterr().err
 
 
@@ -312,3 +318,44 @@ def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interaction
     )
     pd.testing.assert_frame_equal(first, same)
     assert not first["score"].equals(later["score"])
+
+
+# --- damaged and changed exports ------------------------------------------------------------------------
+
+
+def test_recommend_says_where_a_model_was_made_and_refuses_a_changed_one(exported, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    command = ["recommend", str(moved), "--users", "u3"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"model: trial \d+ albert of the study made, exported on the host \S+ at 20\d\d-", err)
+    with (moved / "model.pickle").open("ab") as file:
+        file.write(b"more")
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "files must be as they were exported, but model.pickle has changed since" in err
+    assert main([*command, "--changed"]) == 0, "what follows a pickle's end is not read"
+    (moved / "code" / "search_spaces" / "os.py").write_text("", encoding="utf-8")
+    assert main(command) == 2
+    assert "code/search_spaces/os.py, model.pickle have changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.pickle", "interactions.parquet", "export.json", "SHA256SUMS"])
+def test_a_file_that_was_cut_off_is_named(exported, tmp_path, capsys, name):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    content = (moved / name).read_bytes()
+    (moved / name).write_bytes(content[: len(content) // 2])
+    assert main(["recommend", str(moved), "--users", "u3"]) == 2
+    assert name in capsys.readouterr().err
+    if name != "SHA256SUMS":
+        assert main(["recommend", str(moved), "--users", "u3", "--changed"]) == 2
+        assert f"{name} must be as `tuner export` wrote it, but got the error: " in capsys.readouterr().err
+
+
+def test_the_checksums_are_those_of_sha256sum(exported):
+    done = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=exported, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

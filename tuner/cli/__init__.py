@@ -9,7 +9,6 @@ Each command has a module in this package, with a function `add(commands)` that 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -30,6 +29,7 @@ from tuner.cli import (
     submit,
     watch,
 )
+from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
 __all__ = ["main"]
 
@@ -59,21 +59,38 @@ _COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    usable_streams()
     from tuner.errors import TunerError
 
     try:
-        arguments.command(arguments)
-        sys.stdout.flush()
+        _call(argv)
     except TunerError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
+    except OSError as error:
+        told = why_unusable(error)
+        if told is None:
+            raise
+        discard_stdout()
+        say(told[0])
+        return told[1]
     return 0
+
+
+def _call(argv: Sequence[str] | None) -> None:
+    """Call the command that the arguments name."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit:  # a mistake, or a text such as that of `--help`
+        sys.stdout.flush()
+        raise
+    arguments.command(arguments)
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -95,7 +95,7 @@ class Metric:
         if isinstance(plain, Metric):
             return plain
         label, options = _label_and_options(plain)
-        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d*)", label)
+        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d{0,8})", label)
         if match is None:
             msg = f"must be a metric and its k, as NDCG@10, but got {label!r}"
             raise ValueError(msg)

@@ -7,15 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import Problem, SearchError, StudyError
+from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
 from tuner.execution.autoscaler import node_kinds
+from tuner.execution.reaper import marked_ray, reaper
 from tuner.execution.user_modules import modules_of
-from tuner.execution.watchdog import RAY_DIED, watch_ray
+from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
 if TYPE_CHECKING:
@@ -71,20 +72,26 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     ------
     RayStartError
         If Ray cannot be started, or there is none at the address.
+    UserError
+        If Ray cannot use the user's home or its folder for temporary files.
     StudyError
         If no node has room for one trial, and the autoscaler cannot add such a node.
     """
     import ray  # noqa: PLC0415  # ray
 
     started = not ray.is_initialized()
-    if started:
-        _connect(_runtime_env(prepared), address)
-    try:
-        with watch_ray() if started and address is None else nullcontext():
-            yield _capacity(prepared.study, joined=not started or address is not None)
-    finally:
+    with ExitStack() as stack:
+        if started and address is None:
+            mark = stack.enter_context(reaper())
+            with marked_ray(mark), watch_start():
+                _connect(_runtime_env(prepared), address)
+        elif started:
+            _connect(_runtime_env(prepared), address)
         if started:
-            ray.shutdown()
+            stack.callback(ray.shutdown)
+        if started and address is None:
+            stack.enter_context(watch_ray())
+        yield _capacity(prepared.study, joined=not started or address is not None)
 
 
 def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) -> Capacity:
@@ -119,8 +126,22 @@ def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
         if address is not None:
             hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
+        refused = _refused_place(error)
+        if refused is not None:
+            rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
+            hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
+            raise UserError("Ray", [Problem("", rule, hint)]) from error
         hint = "is the machine overloaded, or out of memory? the same command tries again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
+
+
+def _refused_place(error: BaseException | None) -> OSError | None:
+    """Return the error of a file or folder that keeps Ray from starting, among the causes of an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in LASTING and error.filename is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _runtime_env(prepared: Prepared) -> dict[str, object]:

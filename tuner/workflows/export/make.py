@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
 from tuner.data import reading
-from tuner.data.folds import development_dataset, make_folds
+from tuner.data.folds import development, development_dataset, make_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
@@ -27,7 +29,7 @@ from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
-from tuner.workflows.export import serving
+from tuner.workflows.export import checksums, serving
 from tuner.workflows.export.card import Data, card
 from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
@@ -83,8 +85,8 @@ def export(
     study
         The study as it was run, with the place of its data.
     folder, which
-        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
-        of the final judgement, or of the leaderboard if there is no final judgement.
+        Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
+        models, or ``best``, the first row of the leaderboard.
     target
         Folder to write. It is written atomically.
     say
@@ -110,7 +112,8 @@ def export(
     dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
-        write_model(made, fitted, dataset, source, study)
+        what = f"trial {row.record.number} {row.record.label}"
+        write_model(made, fitted, dataset, source, study, what=what)
         _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
     return Made(target, row, fitted, folder_size(target))
 
@@ -118,7 +121,7 @@ def export(
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
     """Return the data of the fit: all of them, or those before the holdout."""
     if whole:
-        return make_dataset(source.interactions, source.item_features, study.data)
+        return make_dataset(source.coded, source.item_features, study.data)
     return development_dataset(source, study.data, study.folds)
 
 
@@ -185,13 +188,15 @@ def _used(study: Study, *, whole: bool) -> str:
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
-    folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
+    folds = make_folds(development(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
 
-def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
-    """Write all files of an export except its card."""
+def write_model(
+    folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study, *, what: str = "a model"
+) -> None:
+    """Write all files of an export except its card; `what` says what the model is."""
     fitted.model.save(folder / serving.MODEL)
     params = fitted.model.get_params(simple_types=True)
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
@@ -201,17 +206,25 @@ def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, 
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
+    for name in ("checksums.py", "newer.py"):
+        shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
     facts |= {
-        "format": 1,
+        "format": 2,
+        "made": {"what": what, "host": socket.gethostname(), "time": _now()},
         "study": study.study,
         "filter_viewed": study.folds.filter_viewed,
         "new_users": trained or str(fitted.params.get("cls")) in _FROM_HISTORY,
     }
     (folder / serving.FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     _write_sample(folder, serving.Exported(fitted.model, dataset, facts))
+    checksums.write_checksums(folder)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _copy_code(folder: Path, code: Code) -> None:
