@@ -150,12 +150,12 @@ def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_
 
 
 def test_the_holdout_does_not_choose_what_is_exported_and_the_card_tells_of_it(made_study, tmp_path, capsys):
-    best = make._complete_row(read_records(made_study), "best").record.number
+    best = make._complete_row(read_records(made_study), "best", made_study, (), print).record.number
     assert best != 0
     judged = tmp_path / "judged"
     shutil.copytree(made_study, judged)
     _judge(judged, number=0)
-    assert make._complete_row(read_records(judged), "best").record.number == best
+    assert make._complete_row(read_records(judged), "best", judged, (), print).record.number == best
     target = tmp_path / "model"
     command = ["export", str(judged), "ease", "--to", str(target), *_data(made_study), "--before-holdout"]
     assert main(command) == 0

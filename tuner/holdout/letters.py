@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import ascii_letters
 
-__all__ = ["letters", "letters_of_rows"]
+__all__ = ["letters"]
 
 Rows = frozenset[int]
 
