@@ -100,11 +100,12 @@ def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_ju
     )
 
 
-def judged(report, *, p_value, look=1):
+def judged(report, *, low, look=1):
     """Return a judgement of the best trial, a rival and the best baseline."""
     rows = [report.best, report.done[1], report.best_baseline]
     numbers = [row.record.number for row in rows]
-    against = Comparison(numbers[2], 0.004, Interval(0.001, 0.007), p_value, 1200, 2)
+    against = Comparison(numbers[2], 0.004, Interval(low, 0.007), 0.002, 1200, detectable=0.006)
+    alike = Comparison(numbers[0], -0.0005, Interval(-0.003, 0.002), 0.7, 1200, 2)
     values = [0.051, 0.0505, 0.047]
     return Final(
         OBJECTIVE,
@@ -122,8 +123,8 @@ def judged(report, *, p_value, look=1):
                 validation=row.metrics[OBJECTIVE],
                 optimism=row.metrics[OBJECTIVE] - value,
                 against_baseline=against if place == 0 else None,
-                against_next=None,
-                group=1 if place < 2 else 2,
+                against_winner=alike if place == 1 else None,
+                letters="a" if place < 2 else "b",
             )
             for place, (number, row, value) in enumerate(zip(numbers, rows, values, strict=True))
         ),
@@ -131,11 +132,12 @@ def judged(report, *, p_value, look=1):
         n_users=1200,
         baseline=numbers[2],
         made="2026-03-03T10:00:00+00:00",
+        winner=numbers[0],
     )
 
 
 def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
-    final = judged(report, p_value=0.002, look=2)
+    final = judged(report, low=0.001, look=2)
     storage = open_journal(folder)
     study = optuna.load_study(study_name="made", storage=storage)
     study.set_user_attr("final:judged:2", final.to_plain())
@@ -143,15 +145,14 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
     assert read.final == final
     found = answer(read)
     assert found.judged
-    assert "beats the best baseline, sasrec, on the holdout" in found.verdict
+    assert "the winner by validation, is better than the best baseline, sasrec, on the hold" in found.verdict
     shown = " ".join(f"{tile.label} {tile.value} {tile.note}" for tile in found.tiles)
     assert "0.0510" in shown
     assert "95 % interval 0.0490 to 0.0530" in shown
     assert "+0.0040 (+8.5%)" in shown
-    assert "p = 0.002 after correction for 2 comparisons" in shown
+    assert "95 % interval +0.0010 to +0.0070, p 0.002" in shown
     assert any(
-        "cannot distinguish these from the first" in note and str(final.rows[1].number) in note
-        for note in found.notes
+        "cannot distinguish these from" in note and str(final.rows[1].number) in note for note in found.notes
     )
     assert any("look 2" in note for note in found.notes)
     html = page(read)
@@ -162,8 +163,9 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
 
 
 def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(report):
-    found = answer(replace(report, final=judged(report, p_value=0.4)))
+    found = answer(replace(report, final=judged(report, low=-0.001)))
     assert "cannot be distinguished from the best baseline, sasrec" in found.verdict
+    assert any("0.0060 in 80 of 100 studies" in note for note in found.notes)
 
 
 def test_pairs_of_users_say_how_sure_validation_is(tmp_path):

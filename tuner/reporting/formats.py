@@ -84,14 +84,14 @@ def _plain_reached(reached: Reached | None) -> dict[str, Any]:
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
     """Return the holdout values of a row."""
     if judged is None:
-        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
+        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "letters"))
     interval = judged.intervals.get(objective)
     return {
         "holdout_mean": judged.metrics[objective],
         "holdout_low": interval.low if interval else None,
         "holdout_high": interval.high if interval else None,
         "optimism": judged.optimism,
-        "group": judged.group,
+        "letters": judged.letters,
     }
 
 
@@ -137,7 +137,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
-    judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
+    judged = ["holdout", "95 %", "optimism", "letters"] if board.final else []
     header = ["rank", *front, "trial", "model", "state", f"{board.objective} mean", "std", "reached"]
     header += [*folds, *judged, *others, "epoch", "params", "fit", *_unlisted(board), "host", DISTINGUISHES]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
@@ -212,7 +212,7 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
         number(judged.metrics[board.objective]),
         bounds(judged.intervals.get(board.objective)),
         signed(judged.optimism),
-        str(judged.group),
+        judged.letters,
     ]
 
 
@@ -236,7 +236,7 @@ def _shown(
 
 def _table(board: Leaderboard, columns: Sequence[str] | None, width: int | None, *, grey: bool) -> str:
     header, rows = _shown(board, columns, width)
-    table = cut(aligned(header, rows, text=("model", "95 %", "state", "reached", "host")), width)
+    table = cut(aligned(header, rows, text=("model", "95 %", "letters", "state", "reached", "host")), width)
     if grey:
         first, *lines = table.splitlines()
         pairs = zip(lines, board.rows, strict=False)  # an empty study has a header only
