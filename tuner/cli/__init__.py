@@ -31,7 +31,7 @@ from tuner.cli import (
     watch,
 )
 
-__all__ = ["main"]
+__all__ = ["main", "run_as_module"]
 
 _DESCRIPTION = "Search hyperparameters and modules of RecTools models."
 _EPILOG = (
@@ -60,13 +60,17 @@ _COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     arguments = _parser().parse_args(argv)
+    from tuner.artifacts.private import private_files
     from tuner.errors import TunerError
 
     try:
-        arguments.command(arguments)
+        with private_files():
+            arguments.command(arguments)
         sys.stdout.flush()
     except TunerError as error:
-        print(error, file=sys.stderr)
+        from tuner.formatting import visible
+
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -74,6 +78,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def run_as_module() -> int:
+    """Run the command line for ``python -m``, and return the exit code.
+
+    Python has put the working folder first on its path. A file ``queue.py`` there would replace Python's own.
+    """
+    if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # as Python writes it
+        sys.path.append(sys.path.pop(0))
+    return main()
 
 
 def _parser() -> argparse.ArgumentParser:

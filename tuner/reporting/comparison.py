@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, StoreError
-from tuner.formatting import aligned, duration, number
+from tuner.formatting import aligned, duration, number, visible
 from tuner.reporting.leaderboard import Leaderboard, rank
 from tuner.reporting.paired import compare_on_users
 from tuner.store import read_records
@@ -145,7 +145,7 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
         _best(studies),
         *_side_by_side(studies),
     ]
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))
 
 
 #: Statuses with a column of their own.
