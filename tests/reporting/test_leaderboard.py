@@ -466,6 +466,27 @@ def test_a_small_search_with_all_defaults_ends_with_an_answer(finished_shop):
     assert all(line in said for line in best_lines(board))
 
 
+def test_no_format_has_control_characters_and_csv_has_no_formulas(tmp_path):
+    """A study may come from another person, and a terminal obeys what its names and errors say."""
+    shop = Shop(tmp_path / "shop")
+    shop.store.add_baselines([("=cmd|x\x1b]0;title\x07", {**POPULAR, "note": "@SUM(A1)"}, None)])
+    number = shop.begin()
+    failure = Failure("\x1b[2J\x9b31m\u202egnp.exe |\n+1", "ValueError")
+    shop.store.fail(number, failure=failure, seconds=1.0, log="logs/trial-0000.log")
+    board = load_leaderboard(tmp_path / "shop")
+    texts = [
+        *(render(board, fmt) for fmt in ("table", "csv", "json", "md")),
+        show_trial(tmp_path / "shop", "0"),
+    ]
+    for text in texts:
+        assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text) is None
+    assert "\\x1b[2J\\x9b31m\\u202egnp.exe" in texts[0]
+    (row,) = csv.DictReader(io.StringIO(texts[1]))
+    assert row["name"].startswith("'=cmd|x")
+    assert row["note"] == "'@SUM(A1)"
+    assert len({line.replace("\\|", "").count("|") for line in texts[3].splitlines()}) == 1
+
+
 @pytest.mark.parametrize("fmt", ["table", "csv", "json", "md"])
 def test_a_study_without_trials_is_shown_in_every_format(tmp_path, fmt):
     Shop(tmp_path)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.reporting.best import best_of_classes
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict
+from tuner.reporting.best import best_of_classes
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
