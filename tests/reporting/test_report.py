@@ -204,7 +204,9 @@ def test_a_study_without_results_makes_a_report(tmp_path):
         folder, name="empty", direction="maximize", sampler=Sampler(), seed=1, facts={"objective": OBJECTIVE}
     )
     read = gather(folder)
-    assert "No result yet" in texts(page(read))
+    shown = texts(page(read))
+    assert "No result No trial is complete." in shown
+    assert "yet" not in shown, "no driver runs the study"
     assert "no result yet" in markdown(read)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     store.ask(Space({"cls": "PopularModel"}), 1, dict)

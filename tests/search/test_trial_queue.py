@@ -225,7 +225,8 @@ def test_a_leaderboard_says_what_is_paused_and_where(tmp_path: Path) -> None:
         run.step()
     number, pause = next(iter(paused.items()))
     assert (pause.fold, pause.epoch, pause.rung) == (0, 1, 1)
-    assert "paused, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
+    (line,) = [line for line in render(load_leaderboard(tmp_path)).splitlines() if "paused" in line]
+    assert "fold 1, epoch 1: 2 of 2" in line
     assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 

@@ -20,6 +20,7 @@ from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.trial_details import BEST, find_row
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
@@ -107,31 +108,33 @@ def _unfinished_lines(board: Leaderboard) -> list[str]:
 
 
 def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
-    """Return the trials to judge: the best ones by validation, and all complete baselines.
+    """Return the trials to judge: the best by validation, those of the families asked for, all baselines.
 
     Parameters
     ----------
     board
         Leaderboard by validation.
     asked
-        How many trials, and how many seeds for each.
+        How many trials, how many seeds for each, and the families of which the best trial is judged.
     seed
         Seed of the study.
 
     Raises
     ------
     StoreError
-        If no trial is complete.
+        If no trial is complete, or none of a family.
     """
     complete = [row for row in board.rows if row.record.summary is not None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
+    best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
         hint = "`tuner run` continues the search"
         raise StoreError(
             board.study, [Problem("", "must have a complete trial to judge, but has none", hint)]
         )
-    return [_chosen(record, asked.seeds, seed) for record in [*best, *baselines]]
+    judged = {record.number: record for record in [*best, *baselines]}
+    return [_chosen(record, asked.seeds, seed) for record in judged.values()]
 
 
 def _chosen(record: TrialRecord, n_seeds: int, seed: int) -> Chosen:
@@ -215,9 +218,9 @@ def _made(
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
-    params = dict(record.params)
-    if chosen.epoch:
-        params["epochs"] = chosen.epoch
+    from tuner.models.build import refit_params  # noqa: PLC0415  # torch
+
+    params = refit_params(record.params, chosen.epoch) if chosen.epoch else dict(record.params)
     return Job(record.number, params, (seed,), record.label)
 
 

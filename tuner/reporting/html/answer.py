@@ -11,6 +11,7 @@ from tuner.holdout import Final, Interval, JudgedRow
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
+from tuner.trials.families import TRANSFORMER, families_of
 from tuner.trials.objective import is_better
 from tuner.trials.status import TrialStatus
 
@@ -44,7 +45,7 @@ class Answer:
     judged
         Whether the answer is from the holdout.
     title
-        Name of the best model; empty if there is none yet.
+        Name of the best model; empty if there is none.
     verdict
         The answer in one sentence.
     tiles
@@ -73,7 +74,9 @@ def answer(report: ReportData) -> Answer:
     best = report.best
     if best is None:
         verdict = (
-            "No trial is complete yet." if not report.done else "No complete trial satisfies all constraints."
+            f"No trial is complete{report.yet}."
+            if not report.done
+            else "No complete trial satisfies all constraints."
         )
         return Answer(False, "", verdict, _effort(report))
     return _with_choices(report, _validated(report, best))
@@ -140,6 +143,8 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
 def _judged_verdict(report: ReportData, final: Final, first: JudgedRow) -> str:
     title = _title(report, first.number, first.label)
     compared = first.against_baseline
+    if first.name is not None and all(row.name is not None for row in final.rows):
+        return f"The baseline {title} is best on the holdout; no trial of the search was judged."
     if first.name is not None:
         return f"The baseline {title} is best on the holdout: the search found nothing better."
     if compared is None:
@@ -235,7 +240,8 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
     name = label_of(baseline.record)
     searched = report.best_searched
     if searched is None:
-        return f"The baseline {name} is first; no searched trial is complete yet.", []
+        verdict = f"The baseline {name} is first; no trial of the search is complete{report.yet}."
+        return verdict, []
     difference = report.value(searched) - report.value(baseline)
     tile = Tile(
         "The best searched trial",
@@ -243,7 +249,13 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
         f"{label_of(searched.record)}: {difference:+.4f} against {name}",
         "bad",
     )
-    return f"No trial beats the baseline {name} yet.", [tile]
+    kind = "transformer" if TRANSFORMER in families_of(searched.record) else "trial of the search"
+    ahead = f"{abs(difference):.4f}{_share(-abs(difference), report.value(baseline)).replace('-', '')}"
+    verdict = (
+        f"No trial of the search beats the baseline {name}{report.yet}. The best {kind}, "
+        f"{label_of(searched.record)}, has {number(report.value(searched))}: {name} is ahead by {ahead}."
+    )
+    return verdict, [tile]
 
 
 def _effort(report: ReportData) -> tuple[Tile, ...]:

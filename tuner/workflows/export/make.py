@@ -18,7 +18,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
 from tuner.data import reading
-from tuner.data.folds import development_dataset, make_folds
+from tuner.data.folds import development, development_dataset, make_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
@@ -85,8 +85,9 @@ def export(
     study
         The study as it was run, with the place of its data.
     folder, which
-        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
-        of the final judgement, or of the leaderboard if there is no final judgement.
+        Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
+        models, or ``best``, the first row of the final judgement, or of the leaderboard if there is no final
+        judgement.
     target
         Folder to write. It is written atomically.
     say
@@ -121,7 +122,7 @@ def export(
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
     """Return the data of the fit: all of them, or those before the holdout."""
     if whole:
-        return make_dataset(source.interactions, source.item_features, study.data)
+        return make_dataset(source.coded, source.item_features, study.data)
     return development_dataset(source, study.data, study.folds)
 
 
@@ -191,7 +192,7 @@ def _used(study: Study, *, whole: bool) -> str:
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
-    folds = make_folds(development_dataset(source, study.data, study.folds), study.folds)
+    folds = make_folds(development(source, study.data, study.folds), study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
