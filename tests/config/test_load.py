@@ -911,6 +911,8 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 1
         ("study: 1:59" + ":59" * 100_000, "an integer must be between -2^63 and 2^63", 1),
         ("study: !!bool maybe\n", "must be valid YAML, but", None),
         ("study: !!int ''\n", "must be valid YAML, but", None),
+        ("study: !!binary gA==\n", "could not determine a constructor for the tag", 1),
+        ("study: !!set {a}\n", "could not determine a constructor for the tag", 1),
         ("a: 1\n---\nb: 1\n", "must be valid YAML, but but found another document", None),
     ],
 )
@@ -951,6 +953,7 @@ def test_an_option_that_is_no_utf_8_or_too_deep_is_refused(study_file):
     ("override", "where"),
     [
         ("folds.seed=-1", "folds.seed"),
+        ("search.time_budget=0h", "search.time_budget"),
         ("search.time_budget=9999999999d", "search.time_budget"),
         ("metrics.objective=NDCG@9999999999", "metrics.objective"),
         ("space={set: {cls: EASEModel, n: {float: [0, 1e300], step: 1e-5}}}", "space.set.n"),
