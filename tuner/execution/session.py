@@ -132,7 +132,9 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     installed = (sys.prefix, sys.base_prefix)
     folders = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
     path = os.pathsep.join(dict.fromkeys(folders))
-    shipped = modules_of(prepared.space, [baseline.params for baseline in prepared.baselines])
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own})
+    shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
     return {"env_vars": {**ALLOCATOR, "PYTHONPATH": path}, **sent}
 
