@@ -153,7 +153,9 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
     them. If the study names none, nothing is sent, which saves time.
     """
-    shipped = modules_of(prepared.space, [baseline.params for baseline in prepared.baselines])
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own})
+    shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
     hook = f"{see_user_folders.__module__}.{see_user_folders.__qualname__}"
     return {"env_vars": {**ALLOCATOR, **path_variables()}, "worker_process_setup_hook": hook, **sent}
