@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 WAYS = ("ours", "stock")
 COPIES = (1, 4, 16)
 N_FOLDS, SIZE = 2, "28D"
+COLUMNS = {"user": "user_id", "item": "item_id", "datetime": "datetime"}
 
 
 def repeat_users(source: Path, target: Path, copies: int) -> None:

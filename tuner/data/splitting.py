@@ -19,11 +19,11 @@ from rectools.model_selection import TimeRangeSplitter
 from scipy import sparse
 
 from tuner.config import Folds
-from tuner.data.reading import Coded, present
+from tuner.data.reading import Coded, at_once, present
 
 __all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
 
-Parts = NDArray[np.int32]
+Parts = NDArray[np.int16] | NDArray[np.int32]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def time_parts(times: NDArray[np.datetime64], splitter: TimeRangeSplitter) -> tu
     last = {Columns.User: 0, Columns.Item: 0, Columns.Weight: 1.0, Columns.Datetime: times.max()}
     borders = splitter.get_test_fold_borders(Interactions(pd.DataFrame([last])))
     starts = np.array([start.to_datetime64() for start, _ in borders], dtype=times.dtype)
-    parts = np.full(len(times), BEFORE, dtype=np.int32)
+    parts = np.full(len(times), BEFORE, dtype=_small(len(borders)))
     late = np.flatnonzero(times >= starts[0])
     parts[late] = np.searchsorted(starts, times[late], side="right") - 1
     return parts, borders
@@ -74,7 +74,7 @@ def last_parts(rows: Coded, size: int, n_splits: int) -> Parts:
     order, starts = by_user_and_time(rows)
     ends = np.repeat(starts[1:], np.diff(starts))
     behind = ends - 1 - np.arange(len(order))  # newer rows of the same user
-    parts = np.empty(len(order), dtype=np.int32)
+    parts = np.empty(len(order), dtype=_small(n_splits))
     parts[order] = np.maximum(n_splits - 1 - behind // size, BEFORE)
     return parts
 
@@ -107,12 +107,14 @@ def split_by_parts(rows: Coded, parts: Parts, folds: Folds) -> list[Split]:
     """
     n_splits = folds.n_folds
     tested = np.flatnonzero(parts >= 0)
-    tested = tested[np.argsort(parts[tested].astype(_small(n_splits)), kind="stable")]
+    tested = tested[np.argsort(parts[tested], kind="stable")]
     part = parts[tested]
     borders = np.searchsorted(part, np.arange(n_splits + 1))
     older = parts < 0
-    users = _first_parts(rows.users, len(rows.user_ids), tested, part, older)
-    items = _first_parts(rows.items, len(rows.item_ids), tested, part, older)
+    users, items = at_once(
+        lambda: _first_parts(rows.users, len(rows.user_ids), tested, part, older),
+        lambda: _first_parts(rows.items, len(rows.item_ids), tested, part, older),
+    )
     cold_user, cold_item = users[rows.users[tested]] >= part, items[rows.items[tested]] >= part
     keep = np.ones(len(tested), dtype=bool)
     if folds.filter_cold_users:
@@ -153,7 +155,7 @@ def _small(n_splits: int) -> type[np.signedinteger[Any]]:
 
 def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts, older: Mask) -> Parts:
     """Return the part of the oldest row of each id, shape (n_ids,); the largest number without rows."""
-    first = np.full(n_ids, np.iinfo(np.int32).max, dtype=np.int32)
+    first = np.full(n_ids, np.iinfo(part.dtype).max, dtype=part.dtype)
     first[codes[tested][::-1]] = part[::-1]  # by part, so the oldest is written last
     for start in range(0, len(codes), _AT_ONCE):
         mine = slice(start, start + _AT_ONCE)
@@ -191,12 +193,18 @@ def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
     """
     flags = np.zeros(_FLAGS, dtype=bool)
     flags[pairs & (_FLAGS - 1)] = True
-    found = [np.zeros(0, dtype=np.int64)]
-    for start in range(0, len(rows), _AT_ONCE):
-        mine = slice(start, start + _AT_ONCE)
-        near = _pairs(rows, mine)
-        found.append(near[flags[near & (_FLAGS - 1)] & older[mine]])
-    return np.concatenate(found)
+
+    def near(starts: range) -> list[Rows]:
+        found = []
+        for start in starts:
+            mine = slice(start, start + _AT_ONCE)
+            asked = _pairs(rows, mine)[older[mine]]
+            found.append(asked[flags[asked & (_FLAGS - 1)]])
+        return found
+
+    starts = range(0, len(rows), _AT_ONCE)
+    found, others = at_once(lambda: near(starts[::2]), lambda: near(starts[1::2]))
+    return np.concatenate([np.zeros(0, dtype=np.int64), *found, *others])
 
 
 def _pairs(rows: Coded, which: Rows | slice) -> Rows:

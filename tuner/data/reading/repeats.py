@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .coded import ITEM, TIME, USER, Coded
+from .threads import at_once
 
 __all__ = ["event_hashes", "repeated", "row_hashes"]
 
@@ -28,15 +29,20 @@ def event_hashes(table: Coded) -> Hashes:
     """Return a hash of the user, item and time of each row, shape (n_rows,); equal rows have equal ones."""
     users = pd.util.hash_array(table.user_ids, categorize=False)
     items = pd.util.hash_array(table.item_ids, categorize=False)
+    users ^= _BEGIN
+    users *= _FACTORS[0]
     hashes = np.empty(len(table), dtype=np.uint64)
-    for part in _parts(len(table)):
-        made = users[table.users[part]]
-        made ^= _BEGIN
-        made *= _FACTORS[0]
-        made ^= items[table.items[part]]
-        made *= _FACTORS[1]
-        made ^= pd.util.hash_array(table.times[part])
-        np.multiply(made, _FACTORS[2], out=hashes[part])
+
+    def fill(parts: Iterable[slice]) -> None:
+        for part in parts:
+            made = users.take(table.users[part])
+            made ^= items.take(table.items[part])
+            made *= _FACTORS[1]
+            made ^= pd.util.hash_array(table.times[part])
+            np.multiply(made, _FACTORS[2], out=hashes[part])
+
+    parts = list(_parts(len(table)))
+    at_once(lambda: fill(parts[::2]), lambda: fill(parts[1::2]))
     return hashes
 
 
