@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
@@ -207,7 +206,7 @@ def _by_splitter(table: Table, splitter: Splitter) -> Iterator[tuple[Split, Trai
     """Yield the folds of a splitter whose train rows are not those of the folds before."""
     rows = internal(table.rows)
     for train, unfiltered, info in splitter._split_without_filter(rows):  # noqa: SLF001  # an empty fold tells what the filters removed
-        _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # noqa: FBT003  # RecTools' signature
+        _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # RecTools' signature
         trained, tested = table.rows.take(train), table.rows.take(unfiltered)
         yield (
             Split(
@@ -258,8 +257,8 @@ def _empty_fold(split: Split, index: int) -> Problem:
     facts = split.facts
     window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
     rule = (
-        f"must have train and test interactions, but of {facts['train']:,} train and {split.unfiltered:,} test "
-        f"interactions none are left to test: {split.cold_users:,} have a user and {split.cold_items:,} have "
+        f"must have train and test interactions, but of {facts['train']:,} train and "
+        f"{split.unfiltered:,} test interactions none are left to test: {split.cold_users:,} have a user and {split.cold_items:,} have "
         "an item without train interactions, and the others repeat items that the user has seen"
     )
     hint = "use a larger size or fewer folds, or keep cold users and items (filter_cold_users: false)"

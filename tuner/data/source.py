@@ -142,9 +142,7 @@ def load_source(data: Data) -> Source:
     if features is not None:
         features = _features_of_items(features, rows, data)
     events = event_hashes(rows)
-    again, whole = at_once(
-        lambda: repeated(rows, events), lambda: _fingerprint(rows, events, fingerprinted)
-    )
+    again, whole = at_once(lambda: repeated(rows, events), lambda: _fingerprint(rows, events, fingerprinted))
     remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
     if remaining is None or remaining.all():
         return Source(rows, features, whole, int(again.sum()), 0, None, warnings)
@@ -152,7 +150,9 @@ def load_source(data: Data) -> Source:
     fingerprint = _fingerprint(left, events[remaining], fingerprinted)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
     dropped = len(rows) - len(left)
-    return Source(left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings)
+    return Source(
+        left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings
+    )
 
 
 def _features_of_items(features: pd.DataFrame, rows: Coded, data: Data) -> pd.DataFrame:
@@ -305,7 +305,7 @@ def _check_numeric(
 def _fingerprint(rows: Coded, events: NDArray[np.uint64], features: pd.DataFrame | None) -> str:
     digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
     for hashes in row_hashes(rows, events):
-        digest.update(hashes.tobytes())
+        digest.update(hashes.data)
     if features is not None:
         digest.update(",".join(features.columns).encode())
         digest.update(pd.util.hash_pandas_object(features, index=False).to_numpy().tobytes())

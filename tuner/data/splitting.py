@@ -1,4 +1,4 @@
-"""Tells for each row which fold tests it, for all folds at once, and applies the filters of RecTools' splitters.
+"""Tells which fold tests each row, for all folds at once, and applies the filters of RecTools' splitters.
 
 RecTools' splitters look at every row again for each fold. By time and by the last interactions of a user, a
 row is tested in one fold at most and trained on in all later ones. So one number a row says everything:
@@ -29,7 +29,6 @@ Mask = NDArray[np.bool_]
 
 #: Part of the rows that are older than all folds.
 BEFORE = -1
-_FLAGS = 1 << 24
 _AT_ONCE = 1 << 16
 
 
@@ -191,15 +190,22 @@ def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
 
     A table of flags by the lowest bits of a pair leaves out nearly all others.
     """
-    flags = np.zeros(_FLAGS, dtype=bool)
-    flags[pairs & (_FLAGS - 1)] = True
+    size = max(1 << 16, min(1 << 26, 8 * len(pairs)))
+    low = (1 << (size - 1).bit_length()) - 1
+    flags = np.zeros(low + 1, dtype=bool)
+    flags[pairs & low] = True
+    n_items, low = np.int32(len(rows.item_ids)), np.int32(low)
 
     def near(starts: range) -> list[Rows]:
         found = []
         for start in starts:
             mine = slice(start, start + _AT_ONCE)
-            asked = _pairs(rows, mine)[older[mine]]
-            found.append(asked[flags[asked & (_FLAGS - 1)]])
+            lowest = rows.users[mine] * n_items  # the highest bits are lost, the lowest are right
+            lowest += rows.items[mine]
+            lowest &= low
+            hit = flags.take(lowest)
+            hit &= older[mine]
+            found.append(_pairs(rows, start + np.flatnonzero(hit)))
         return found
 
     starts = range(0, len(rows), _AT_ONCE)

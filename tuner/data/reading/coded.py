@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["ITEM", "TIME", "USER", "WEIGHT", "Coded", "Codes", "Ids", "by_appearance", "counts_of", "numbered", "present"]
+__all__ = [
+    "ITEM",
+    "TIME",
+    "USER",
+    "WEIGHT",
+    "Coded",
+    "Codes",
+    "Ids",
+    "by_appearance",
+    "counts_of",
+    "numbered",
+    "present",
+]
 
 #: RecTools' names of the columns.
 USER, ITEM, TIME, WEIGHT = "user_id", "item_id", "datetime", "weight"

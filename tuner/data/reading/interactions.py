@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .coded import TIME, WEIGHT, Coded, Codes, Ids
+from .coded import WEIGHT, Coded, Codes, Ids
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_codes
 from .memory import read_object
-from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .threads import at_once
+from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
@@ -143,9 +143,7 @@ def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trou
     return known.take(codes)
 
 
-def _codes_of(
-    read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]
-) -> tuple[Codes, Ids]:
+def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> tuple[Codes, Ids]:
     column = read.columns[name]
     try:
         if not pa.types.is_nested(column.type):
@@ -191,9 +189,7 @@ def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> lis
     return [f"{text}: drop such rows, they move the folds and the holdout"]
 
 
-def _weights(
-    read: Read, name: str, decimal: str, troubles: list[Trouble]
-) -> NDArray[np.float64] | None:
+def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[np.float64] | None:
     numbers = numbers_of(read.columns[name], decimal)
     least, most = numbers.min(), numbers.max()  # nan if one is
     if least > 0 and np.isfinite(most):
