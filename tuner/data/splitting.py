@@ -23,7 +23,7 @@ from tuner.data.reading import Coded, at_once, present
 
 __all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
 
-Parts = NDArray[np.int16] | NDArray[np.int32]
+Parts = NDArray[Any]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -154,7 +154,7 @@ def _small(n_splits: int) -> type[np.signedinteger[Any]]:
 
 def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts, older: Mask) -> Parts:
     """Return the part of the oldest row of each id, shape (n_ids,); the largest number without rows."""
-    first = np.full(n_ids, np.iinfo(part.dtype).max, dtype=part.dtype)
+    first: Parts = np.full(n_ids, np.iinfo(part.dtype).max, dtype=part.dtype)
     first[codes[tested][::-1]] = part[::-1]  # by part, so the oldest is written last
     for start in range(0, len(codes), _AT_ONCE):
         mine = slice(start, start + _AT_ONCE)
@@ -194,7 +194,7 @@ def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
     low = (1 << (size - 1).bit_length()) - 1
     flags = np.zeros(low + 1, dtype=bool)
     flags[pairs & low] = True
-    n_items, low = np.int32(len(rows.item_ids)), np.int32(low)
+    n_items, lowest_bits = np.int32(len(rows.item_ids)), np.int32(low)
 
     def near(starts: range) -> list[Rows]:
         found = []
@@ -202,7 +202,7 @@ def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
             mine = slice(start, start + _AT_ONCE)
             lowest = rows.users[mine] * n_items  # the highest bits are lost, the lowest are right
             lowest += rows.items[mine]
-            lowest &= low
+            lowest &= lowest_bits
             hit = flags.take(lowest)
             hit &= older[mine]
             found.append(_pairs(rows, start + np.flatnonzero(hit)))

@@ -60,7 +60,7 @@ class Table:
         """Return all rows as a RecTools Dataset, equal to `Dataset.construct`."""
         return self.part(slice(None))
 
-    def part(self, rows: Rows) -> Dataset:
+    def part(self, rows: Rows | slice) -> Dataset:
         """Return some rows, equal to `Dataset.filter_interactions` with the ids and all features kept.
 
         Parameters
