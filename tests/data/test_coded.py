@@ -22,7 +22,7 @@ from tuner.data.reading import (
     repeated,
     row_hashes,
 )
-from tuner.data.source import make_table
+from tuner.data.source import load_source, make_table
 from tuner.data.table import Table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -84,6 +84,16 @@ def test_ids_are_numbered_as_they_appear() -> None:
     codes = np.random.default_rng(5).integers(0, 5000, 200_000).astype(np.int32) * 2
     assert np.array_equal(by_appearance(codes, 10_001), pd.unique(codes))
     assert by_appearance(codes[:0], 3).tolist() == []
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.int32, np.uint32, np.int64, np.uint64])
+def test_integers_of_every_size_are_ids(kind: type[np.integer[Any]]) -> None:
+    """Those close together and those far apart, the smallest and the largest among them."""
+    limits = np.iinfo(kind)
+    for values in ([limits.min, limits.max, limits.min], [limits.max - 3, limits.max - 1, limits.max]):
+        table = {"user_id": np.array(values, kind), "item_id": [1, 2, 3], "datetime": ["2024-01-01"] * 3}
+        source = load_source(Data(interactions=pd.DataFrame(table)))
+        assert source.interactions["user_id"].astype(str).tolist() == [str(value) for value in values]
 
 
 @pytest.mark.parametrize("how", ["mask", "order"])

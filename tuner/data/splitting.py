@@ -29,6 +29,7 @@ Mask = NDArray[np.bool_]
 
 #: Part of the rows that are older than all folds.
 BEFORE = -1
+#: Rows that are worked on at once: their arrays stay in the processor's cache.
 _AT_ONCE = 1 << 16
 
 

@@ -132,6 +132,8 @@ def _of_integers(column: pa.ChunkedArray, low: int, high: int) -> tuple[Codes, p
     start = 0
     for chunk in column.chunks:
         numbers = chunk.to_numpy(zero_copy_only=False)
+        if numbers.itemsize < codes.itemsize:  # whose differences may need more bits
+            numbers = numbers.astype(np.int32)
         np.subtract(numbers, numbers.dtype.type(low), out=codes[start : start + len(chunk)], casting="unsafe")
         start += len(chunk)
     used = present(codes, high - low + 1)
