@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
@@ -79,7 +78,7 @@ def _before_holdout(rows: Coded, folds: Folds) -> Mask:
     return _parts(rows, make_splitter(folds, n_splits=folds.holdout))[0] < 0
 
 
-def _parts(rows: Coded, splitter: Splitter) -> tuple[NDArray[np.int32], list[Any]]:
+def _parts(rows: Coded, splitter: Splitter) -> tuple[NDArray[Any], list[Any]]:
     """Return the fold that tests each row, negative for none, and the borders of folds by time."""
     if isinstance(splitter, TimeRangeSplitter):
         return time_parts(rows.times, splitter)
@@ -148,7 +147,8 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
     before, after, labels = _both_sides(source, data, folds)
-    trained = counted(before, data)
+    table = make_table(before, source.item_features, data)
+    trained = counted(before, data)  # the table's items have other numbers if there are features
     test = np.flatnonzero(left_by_filters(after, trained, folds))
     if len(test) == 0:
         rule = (
@@ -159,7 +159,6 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
     tested = after.take(test)
     days = pd.Series(after.times)
     facts = {**_facts(trained, tested), "start": days.min(), "end": days.max()}
-    table = make_table(before, source.item_features, data)
     every = TrainRows(np.full(len(table), -1, dtype=np.int8), before=0)
     return Fold(folds.n_folds, table, every, tested, labels[test], dict(_plain_facts(facts)))
 
@@ -207,7 +206,7 @@ def _by_splitter(table: Table, splitter: Splitter) -> Iterator[tuple[Split, Trai
     """Yield the folds of a splitter whose train rows are not those of the folds before."""
     rows = internal(table.rows)
     for train, unfiltered, info in splitter._split_without_filter(rows):  # noqa: SLF001  # an empty fold tells what the filters removed
-        _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # noqa: FBT003  # RecTools' signature
+        _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # RecTools' signature
         trained, tested = table.rows.take(train), table.rows.take(unfiltered)
         yield (
             Split(
@@ -258,9 +257,10 @@ def _empty_fold(split: Split, index: int) -> Problem:
     facts = split.facts
     window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
     rule = (
-        f"must have train and test interactions, but of {facts['train']:,} train and {split.unfiltered:,} test "
-        f"interactions none are left to test: {split.cold_users:,} have a user and {split.cold_items:,} have "
-        "an item without train interactions, and the others repeat items that the user has seen"
+        f"must have train and test interactions, but of {facts['train']:,} train and "
+        f"{split.unfiltered:,} test interactions none are left to test: {split.cold_users:,} have a user "
+        f"and {split.cold_items:,} have an item without train interactions, and the others repeat items "
+        "that the user has seen"
     )
     hint = "use a larger size or fewer folds, or keep cold users and items (filter_cold_users: false)"
     return Problem(f"folds, fold {index + 1}{window}", rule, hint)

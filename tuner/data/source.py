@@ -26,6 +26,7 @@ from tuner.data.reading import (
     Read,
     TableError,
     Trouble,
+    at_once,
     deduplicated,
     event_hashes,
     frequent,
@@ -41,7 +42,7 @@ from tuner.data.reading import (
     row_hashes,
 )
 from tuner.data.reading.troubles import example
-from tuner.data.table import Table, appeared
+from tuner.data.table import Table, items_by_appearance
 from tuner.errors import DataError, Problem, did_you_mean
 
 __all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
@@ -141,15 +142,17 @@ def load_source(data: Data) -> Source:
     if features is not None:
         features = _features_of_items(features, rows, data)
     events = event_hashes(rows)
-    again = repeated(rows, events)
+    again, whole = at_once(lambda: repeated(rows, events), lambda: _fingerprint(rows, events, fingerprinted))
     remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
     if remaining is None or remaining.all():
-        return Source(rows, features, _fingerprint(rows, events, fingerprinted), int(again.sum()), 0, None, warnings)
+        return Source(rows, features, whole, int(again.sum()), 0, None, warnings)
     left = rows.take(remaining)
     fingerprint = _fingerprint(left, events[remaining], fingerprinted)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
     dropped = len(rows) - len(left)
-    return Source(left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings)
+    return Source(
+        left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings
+    )
 
 
 def _features_of_items(features: pd.DataFrame, rows: Coded, data: Data) -> pd.DataFrame:
@@ -188,9 +191,9 @@ def make_table(rows: Coded, item_features: pd.DataFrame | None, data: Data) -> T
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
-    remaining = appeared(remaining)
     if item_features is None:
         return Table(remaining)
+    remaining = items_by_appearance(remaining)
     numeric = set(data.numeric_features)
     categorical = [name for name in item_features["feature"].unique() if name not in numeric]
     known = item_features[item_features["id"].isin(remaining.item_ids)]
@@ -302,7 +305,7 @@ def _check_numeric(
 def _fingerprint(rows: Coded, events: NDArray[np.uint64], features: pd.DataFrame | None) -> str:
     digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
     for hashes in row_hashes(rows, events):
-        digest.update(hashes.tobytes())
+        digest.update(hashes.data)
     if features is not None:
         digest.update(",".join(features.columns).encode())
         digest.update(pd.util.hash_pandas_object(features, index=False).to_numpy().tobytes())

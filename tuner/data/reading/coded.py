@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["ITEM", "TIME", "USER", "WEIGHT", "Coded", "Codes", "Ids", "by_appearance", "counts_of", "numbered", "present"]
+__all__ = [
+    "ITEM",
+    "TIME",
+    "USER",
+    "WEIGHT",
+    "Coded",
+    "Codes",
+    "Ids",
+    "by_appearance",
+    "counts_of",
+    "numbered",
+    "present",
+]
 
 #: RecTools' names of the columns.
 USER, ITEM, TIME, WEIGHT = "user_id", "item_id", "datetime", "weight"
@@ -66,8 +78,8 @@ class Coded:
             None if (weights == 1).all() else weights,
         )
 
-    def take(self, rows: Rows) -> Coded:
-        """Return some rows, by a mask or by their numbers. The numbers of the ids stay the same."""
+    def take(self, rows: Rows | slice) -> Coded:
+        """Return some rows, by a mask, a slice or their numbers. The numbers of the ids stay the same."""
         return replace(
             self,
             users=self.users[rows],

@@ -13,14 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .coded import TIME, WEIGHT, Coded, Codes, Ids
+from .coded import WEIGHT, Coded, Codes, Ids
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_codes
 from .memory import read_object
+from .threads import at_once
 from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
+
+_NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ def read_interactions(
         if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
             roles.setdefault("weight", WEIGHT)
         read = read_object(places, list(roles.values()))
-    return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
+    found = interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
+    del read
+    pa.default_memory_pool().release_unused()
+    return found
 
 
 def interactions_of(
@@ -96,22 +102,31 @@ def interactions_of(
         raise TableError(
             f"must have the columns {', '.join(roles.values())}, but has {read.names[0]!r}", read.hint
         )
-    troubles: list[Trouble] = []
-    codes: dict[str, tuple[Codes, Ids]] = {}
-    times, weights = np.zeros(0, "datetime64[ns]"), None
+    told: dict[str, list[Trouble]] = {role: [] for role in roles}
     for role, name in roles.items():
         if name not in read.columns:
             rule = f"must be a column of the file, but {name!r} is not"
-            troubles.append(Trouble(role, rule, _nearest(name, read.names)))
-        elif role == "datetime":
-            times = _times(read, name, datetime, decimal, troubles)
-        elif role == "weight":
-            weights = _weights(read, name, decimal, troubles)
-        else:
-            codes[role] = _codes_of(read, name, role, text=ids == "text", troubles=troubles)
+            told[role].append(Trouble(role, rule, _nearest(name, read.names)))
+
+    def codes(role: str) -> tuple[Codes, Ids]:
+        if told[role]:
+            return _NO_IDS
+        return _codes_of(read, roles[role], role, text=ids == "text", troubles=told[role])
+
+    def others() -> tuple[NDArray[np.datetime64], NDArray[np.float64] | None]:
+        times, weights = np.zeros(0, "datetime64[ns]"), None
+        if not told["datetime"]:
+            times = _times(read, roles["datetime"], datetime, decimal, told["datetime"])
+        if not told.get("weight", [""]):
+            weights = _weights(read, roles["weight"], decimal, told["weight"])
+        return times, weights
+
+    (users, user_ids), ((items, item_ids), (times, weights)) = at_once(
+        lambda: codes("user"), lambda: (codes("item"), others())
+    )
+    troubles = [trouble for role in roles for trouble in told[role]]
     if troubles:
         return Interactions(None, troubles)
-    (users, user_ids), (items, item_ids) = codes["user"], codes["item"]
     warnings = _doubtful_times(read, roles["datetime"], times)
     return Interactions(Coded(users, items, user_ids, item_ids, times, weights), troubles, warnings)
 
@@ -128,10 +143,7 @@ def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trou
     return known.take(codes)
 
 
-def _codes_of(
-    read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]
-) -> tuple[Codes, Ids]:
-    nothing = np.zeros(0, dtype=np.int32), np.zeros(0)
+def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> tuple[Codes, Ids]:
     column = read.columns[name]
     try:
         if not pa.types.is_nested(column.type):
@@ -139,7 +151,7 @@ def _codes_of(
             if missing.any():
                 rule = f"ids must not be missing, but {name!r} is in {example(read.columns, missing)}"
                 troubles.append(Trouble(where, rule, "leave such rows out"))
-                return nothing
+                return _NO_IDS
         return to_codes(column, written=read.written, text=text)
     except WrongIdsError as error:
         troubles.append(Trouble(where, f"{error} in {name!r}", error.cure))
@@ -148,7 +160,7 @@ def _codes_of(
             f"ids must be text or integers, but {name!r} holds {type_name(column.type)}: {first_line(error)}"
         )
         troubles.append(Trouble(where, rule, "write ids as text, or as integers"))
-    return nothing
+    return _NO_IDS
 
 
 def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
@@ -177,9 +189,7 @@ def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> lis
     return [f"{text}: drop such rows, they move the folds and the holdout"]
 
 
-def _weights(
-    read: Read, name: str, decimal: str, troubles: list[Trouble]
-) -> NDArray[np.float64] | None:
+def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[np.float64] | None:
     numbers = numbers_of(read.columns[name], decimal)
     least, most = numbers.min(), numbers.max()  # nan if one is
     if least > 0 and np.isfinite(most):
