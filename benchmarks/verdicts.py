@@ -45,8 +45,8 @@ PAIRS = np.array(list(combinations(range(N_ROWS), 2)))
 IS_PRIMARY = (PAIRS == PRIMARY).all(axis=1)
 
 
-#: Arguments of `simulate` by the name of the kind of study: rows as they were recorded, with one fit; the same
-#: with three fits, of which the seeds matter; rows without nine tenths of the variance of a fit.
+#: Arguments of `simulate` by the name of the kind of study: rows as they were recorded, with one fit; the
+#: same with three fits, and seeds that matter; rows without nine tenths of the variance of a fit.
 KINDS: dict[str, dict[str, Any]] = {
     "one_seed": {"n_seeds": 1},
     "three_seeds": {"n_seeds": 3, "seed_effect": 1.0},
