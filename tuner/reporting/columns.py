@@ -78,8 +78,8 @@ def _param(params: object, key: str) -> str:
 def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[str], Rows]:
     """Return a table without the columns that a terminal has no room for.
 
-    Metrics are dropped first. What says which trial a row is, its state, its objective and what distinguishes
-    it always stay. If they have no room either, names and states are shortened.
+    Metrics are dropped first. The columns that identify a trial, its state, its objective and what
+    distinguishes it always stay. If they have no room either, names and states are shortened.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuner.formatting import aligned, count, cut, duration, markdown_table, number
+from tuner.formatting import aligned, count, cut, duration, markdown_table, number, visible
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.columns import DISTINGUISHES, chosen, fitting
@@ -21,6 +21,9 @@ from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["render"]
+
+#: How text begins that a spreadsheet takes for a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
@@ -107,12 +110,19 @@ def _csv(board: Leaderboard) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row["params"]))
     out = io.StringIO()
     columns = [key for key in (rows[0] if rows else {}) if key not in {"params", "differs"}] + keys
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
     for row in rows:
-        flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
-        writer.writerow(flat | {key: _exact(value) for key, value in row["params"].items()})
+        flat = row | {key: _exact(value) for key, value in row["params"].items()}
+        writer.writerow([_inert(flat.get(column)) for column in columns])
     return out.getvalue().rstrip("\n")
+
+
+def _inert(value: object) -> object:
+    """Return a value that a spreadsheet shows and does not run as a formula."""
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(_FORMULAS) else visible(value)
 
 
 def _n_folds(board: Leaderboard) -> int:
@@ -182,7 +192,7 @@ def _state(row: Row) -> str:
 def _value_cells(row: Row) -> list[str]:
     """Return mean, deviation and how far the trial came.
 
-    The last value of a trial without a result stands in parentheses: it is no mean over folds.
+    The last value of a trial without a result is in parentheses, because it is the value of one fold.
     """
     summary, reached = row.record.summary, row.reached
     if summary is not None:

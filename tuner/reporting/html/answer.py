@@ -10,6 +10,7 @@ from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
 from tuner.holdout.segment_text import segment_values
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
+from tuner.reporting.best import best_of_classes
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
@@ -84,8 +85,18 @@ def answer(report: ReportData) -> Answer:
 
 
 def _with_choices(report: ReportData, found: Answer) -> Answer:
+    found = replace(found, notes=[*_families(report), *found.notes])
     rows = [row for row in report.board.rows if row.record.number == found.number and row.record.name is None]
     return replace(found, chosen=what_distinguishes(rows[0])) if rows else found
+
+
+def _families(report: ReportData) -> list[str]:
+    """Return a note with the best trial of each class of models, if the search has several."""
+    best = best_of_classes(report.board)
+    if len(best) < 2:  # noqa: PLR2004  # a single class has no others beside it
+        return []
+    named = [f"{label_of(row.record)} {number(report.value(row))}" for row in best.values()]
+    return [f"The best of each class of models by validation: {', '.join(named)}."]
 
 
 # --- on the holdout ------------------------------------------------------------------------------
