@@ -238,6 +238,7 @@ def _judge(
     fits: Mapping[tuple[int, int], Fit],
     winner: Preferred | None,
 ) -> Final:
+    from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
 
     records = {row.record.number: row.record for row in board.rows}
@@ -276,4 +277,5 @@ def _judge(
         facts=prepared.folds[0].facts,
         winner=winner.row.record.number if winner else None,
         note=winner.note if winner else "",
+        groupings=groupings_of(prepared.folds[0]),
     )
