@@ -101,7 +101,7 @@ class StoredStudy:
         Other attributes of the study in the store, such as its final judgement.
     thin_curves
         If the records were read without evaluations: the objective of each trial by (fold, epoch), by trial
-        number.
+        number; see `curves`.
     """
 
     name: str
@@ -111,20 +111,21 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
     description: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    thin_curves: Mapping[int, Mapping[tuple[int, int], float]] | None = None
+    thin_curves: Mapping[int, Mapping[tuple[int, int], float]] = field(default_factory=dict)
 
     @property
     def curves(self) -> Mapping[int, Mapping[tuple[int, int], float]]:
         """The objective of each trial by (fold, epoch), by trial number."""
-        if self.thin_curves is not None:
-            return self.thin_curves
         objective = str(self.facts["objective"])
-        return {
+        # A trial that was copied into the store, as at a change of the space, has its evaluations always.
+        whole = {
             record.number: {
                 (e.fold, e.epoch): e.metrics[objective] for e in record.evaluations if objective in e.metrics
             }
             for record in self.records
+            if record.evaluations
         }
+        return {**self.thin_curves, **whole}
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

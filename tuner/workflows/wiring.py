@@ -165,7 +165,7 @@ def _remember(
     study = opened.study
     if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)
-    if record.name is not None:  # a baseline takes no part in early stopping
+    if record.name is not None or not record.status.is_trained:  # a baseline, or a result of an earlier study
         return
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
