@@ -14,7 +14,7 @@ from tuner.errors import Problem, SearchError, StudyError
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.local_ray import private_ray
-from tuner.execution.user_modules import modules_of, path_variables, see_user_folders
+from tuner.execution.user_modules import modules_of, path_variables, see_user_folders, user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
@@ -79,9 +79,10 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     if ray.is_initialized():
         yield _capacity(prepared.study, joined=True)
         return
+    local = {"job_config": _job_config()} if address is None else {}
     with private_ray() if address is None else nullcontext({"address": address}) as where:
         try:
-            _connect(_runtime_env(prepared), {**where, "job_config": _job_config()})
+            _connect(_runtime_env(prepared, local=address is None), {**where, **local})
             with watch_ray() if address is None else nullcontext():
                 yield _capacity(prepared.study, joined=address is not None)
         finally:
@@ -125,7 +126,7 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
 
 
-def _runtime_env(prepared: Prepared) -> dict[str, object]:
+def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:
     """Return Ray's runtime environment: settings, import paths on this machine, and the user's modules.
 
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
@@ -133,6 +134,8 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     """
     shipped = modules_of(prepared.space, [baseline.params for baseline in prepared.baselines])
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
+    if not local:  # other nodes may have no such function, and then their workers would not start
+        return {"env_vars": {**ALLOCATOR, "PYTHONPATH": os.pathsep.join(user_folders())}, **sent}
     hook = f"{see_user_folders.__module__}.{see_user_folders.__qualname__}"
     return {"env_vars": {**ALLOCATOR, **path_variables()}, "worker_process_setup_hook": hook, **sent}
 
