@@ -80,7 +80,7 @@ until [ "$(sinfo -h -o %T)" = idle ]; do sleep 0.5; done
 cd {folder}
 sbatch --wait --output={folder}/job.out --cpus-per-task=1 {script} study.yaml --trials 2
 echo "the job ended with $?"
-sleep 1
+for _ in $(seq 300); do pgrep raylet >/dev/null || break; sleep 0.1; done
 echo "left: $(pgrep -c raylet)"
 """
 

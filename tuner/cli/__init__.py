@@ -30,6 +30,7 @@ from tuner.cli import (
     submit,
     watch,
 )
+from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
 __all__ = ["main", "run_as_module"]
 
@@ -59,25 +60,41 @@ _COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
-    arguments = _parser().parse_args(argv)
-    from tuner.artifacts.private import private_files
+    usable_streams()
     from tuner.errors import TunerError
 
     try:
-        with private_files():
-            arguments.command(arguments)
-        sys.stdout.flush()
+        _call(argv)
     except TunerError as error:
-        from tuner.formatting import visible
-
-        print(visible(str(error)), file=sys.stderr)
+        say(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
+    except OSError as error:
+        told = why_unusable(error)
+        if told is None:
+            raise
+        discard_stdout()
+        say(told[0])
+        return told[1]
     return 0
+
+
+def _call(argv: Sequence[str] | None) -> None:
+    """Call the command that the arguments name."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit:  # a mistake, or a text such as that of `--help`
+        sys.stdout.flush()
+        raise
+    from tuner.artifacts.private import private_files
+
+    with private_files():
+        arguments.command(arguments)
+    sys.stdout.flush()
 
 
 def run_as_module() -> int:

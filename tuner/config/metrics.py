@@ -95,7 +95,7 @@ class Metric:
         if isinstance(plain, Metric):
             return plain
         label, options = _label_and_options(plain)
-        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d*)", label)
+        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d{0,8})", label)
         if match is None:
             msg = f"must be a metric and its k, as NDCG@10, but got {label!r}"
             raise ValueError(msg)
@@ -151,6 +151,10 @@ class Metrics(Section):
         `report` or one of `tuner.trials.constraints.QUANTITIES`. The sampler then searches for the Pareto
         front of all objectives. Only `objective` decides the best epoch of a trial, patience, early
         stopping, target and plateau.
+    prefer
+        Quantities that should be low, the most important one first, such as ``[parameters,
+        recommend_seconds]``. Of the searched trials that validation cannot tell apart from the best one, the
+        winner is the one with the lowest values. Each is one of `tuner.trials.constraints.QUANTITIES`.
     reference
         Name of a baseline. The metric Intersection compares recommendations with those of this baseline.
     """
@@ -159,6 +163,7 @@ class Metrics(Section):
     direction: Literal["maximize", "minimize"]
     report: tuple[MetricField, ...] = Field(default=(), strict=False)
     further_objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
+    prefer: tuple[str, ...] = Field(default=(), strict=False)
     reference: str | None = Field(default=None, validate_default=True)
 
     @property
@@ -194,6 +199,19 @@ class Metrics(Section):
                 )
                 raise ValueError(msg)
         return further
+
+    @field_validator("prefer")
+    @classmethod
+    def _check_prefer(cls, prefer: tuple[str, ...]) -> tuple[str, ...]:
+        for name in prefer:
+            if name not in QUANTITIES:
+                hint = did_you_mean(name, list(QUANTITIES))
+                msg = f"must name {', '.join(QUANTITIES)}, but got {name!r}; {hint}"
+                raise ValueError(msg)
+        if len(set(prefer)) < len(prefer):
+            msg = f"must name each quantity once, but got {', '.join(prefer)}"
+            raise ValueError(msg)
+        return prefer
 
     @field_validator("reference")
     @classmethod

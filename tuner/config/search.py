@@ -18,10 +18,13 @@ from tuner.config.section import Section, read_duration, read_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
-__all__ = ["Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
+__all__ = ["ONE_OBJECTIVE", "Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
 
 #: Samplers that a study can name without an import path.
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+SAMPLERS = ("tpe", "model", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+
+#: Samplers that cannot search for several objectives.
+ONE_OBJECTIVE = ("cmaes", "model")
 
 
 class SpaceSection(Section):
@@ -93,7 +96,8 @@ class Sampler(Section):
     Attributes
     ----------
     use
-        ``tpe`` (multivariate, grouped, with a constant liar), ``random``, ``gp``, ``cmaes``, ``nsga2``,
+        ``tpe`` (multivariate, grouped, with a constant liar), ``model`` (a Gaussian process over forecasts of
+        all trials, also of those that were paused or stopped), ``random``, ``gp``, ``cmaes``, ``nsga2``,
         ``nsga3``, ``brute_force`` (tries every point of a finite space), or the import path of an Optuna
         sampler.
     options

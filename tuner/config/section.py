@@ -25,7 +25,9 @@ def read_duration(plain: object) -> object:
             return float(plain)
         msg = f"must be above 0, but got {plain!r}"
         raise ValueError(msg)
-    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(plain).strip().lower())
+    digits = r"(\d{1,9})"
+    pattern = f"(?:{digits}d)?(?:{digits}h)?(?:{digits}m)?(?:{digits}s)?"
+    parts = re.fullmatch(pattern, str(plain).strip().lower())
     if parts is None or not any(parts.groups()):
         msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
         raise ValueError(msg)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, InstanceOf, Tag, Val
 
 from tuner.config.data import Data, Folds
 from tuner.config.metrics import Metrics
-from tuner.config.search import Baseline, Search, SpaceSection
+from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
 from tuner.config.training import Resources, Training
@@ -66,8 +66,10 @@ class Study(Section):
     @classmethod
     def _check_search(cls, search: Search, info: ValidationInfo) -> Search:
         metrics = info.data.get("metrics")
-        if metrics is not None and metrics.further_objectives and search.sampler.use == "cmaes":
-            msg = "sampler must be one for several objectives, as tpe, gp, nsga2 or nsga3, but got 'cmaes'"
+        single = search.sampler.use in ONE_OBJECTIVE
+        if metrics is not None and metrics.further_objectives and single:
+            known = "tpe, gp, nsga2 or nsga3"
+            msg = f"sampler must be one for several objectives, as {known}, but got {search.sampler.use!r}"
             raise ValueError(msg)
         valid = [*(metric.label for metric in metrics.all), *QUANTITIES] if metrics is not None else []
         for constraint in search.constraints if valid else ():

@@ -8,33 +8,43 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from rectools import Columns
-from rectools.dataset import Dataset
+from numpy.typing import NDArray
+from rectools.dataset import Dataset, IdMap
+from rectools.dataset.features import SparseFeatures
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
 from tuner.data.reading import (
+    Coded,
     Format,
     Read,
     TableError,
     Trouble,
     deduplicated,
-    enough_interactions,
+    event_hashes,
+    frequent,
     guessed,
     ids_of,
     is_missing,
+    kept,
     like_known,
+    present,
     read_columns,
     read_interactions,
+    repeated,
+    row_hashes,
 )
 from tuner.data.reading.troubles import example
+from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem, did_you_mean
 
-__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table"]
+__all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
 
 _FEATURE_COLUMNS = ("id", "feature", "value")
 
@@ -45,8 +55,8 @@ class Source:
 
     Attributes
     ----------
-    interactions
-        Columns user_id, item_id, weight and datetime, with rows in the order of the file.
+    given
+        The rows in the order of the file.
     item_features
         Columns id, feature and value; None if the study names no file.
     fingerprint
@@ -63,24 +73,34 @@ class Source:
         Lines about rows that are hardly meant so: their number, the first of them, and a cure.
     """
 
-    interactions: pd.DataFrame
+    given: Coded | pd.DataFrame
     item_features: pd.DataFrame | None
     fingerprint: str
     duplicates: int
     dropped: int
-    raw: pd.DataFrame | None = None
+    raw: Coded | pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def coded(self) -> Coded:
+        """The rows as numbers."""
+        return Coded.of(self.given)
+
+    @cached_property
+    def interactions(self) -> pd.DataFrame:
+        """The rows as a table: user_id, item_id, datetime and weight. It takes several times the memory."""
+        return self.given.frame() if isinstance(self.given, Coded) else self.given
 
     def facts(self) -> dict[str, object]:
         """Return the numbers of rows, users and items, and the first and last day."""
-        frame = self.interactions
-        days = frame[Columns.Datetime]
+        rows = self.coded
+        first, last = (pd.Timestamp(time) for time in (rows.times.min(), rows.times.max()))
         return {
-            "interactions": len(frame),
-            "users": int(frame[Columns.User].nunique()),
-            "items": int(frame[Columns.Item].nunique()),
-            "start": f"{days.min():%Y-%m-%d}",
-            "end": f"{days.max():%Y-%m-%d}",
+            "interactions": len(rows),
+            "users": int(present(rows.users, len(rows.user_ids)).sum()),
+            "items": int(present(rows.items, len(rows.item_ids)).sum()),
+            "start": f"{first:%Y-%m-%d}",
+            "end": f"{last:%Y-%m-%d}",
             "duplicates": self.duplicates,
             "dropped": self.dropped,
         }
@@ -108,57 +128,82 @@ def load_source(data: Data) -> Source:
         If the files cannot be used. The error has all problems.
     """
     problems: list[Problem] = []
-    frame, warnings = _interactions(data, problems)
+    rows, warnings = _interactions(data, problems)
     features = None
     if data.item_features is not None:
         try:
             features = _read_features(data.item_features, data.numeric_features, problems)
         except DataError as error:
             problems.extend(error.problems)
-    if problems:
+    if problems or rows is None:
         raise DataError(data.place, problems)
     fingerprinted = features
     if features is not None:
-        items = frame[Columns.Item]
-        features = features.assign(id=like_known(features["id"], items.to_numpy()))
-        if not features["id"].isin(items).any():
-            rule = (
-                "must describe items of the interactions, but no id matches: ids here are like "
-                f"{features['id'].iloc[0]!r}, those of the interactions like {items.iloc[0]!r}"
-            )
-            raise DataError(data.place, [Problem("data.item_features", rule)])
-    duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
-    remaining = deduplicated(frame, data.duplicates)
-    dropped = len(frame) - len(remaining)
+        features = _features_of_items(features, rows, data)
+    events = event_hashes(rows)
+    again = repeated(rows, events)
+    remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
+    if remaining is None or remaining.all():
+        return Source(rows, features, _fingerprint(rows, events, fingerprinted), int(again.sum()), 0, None, warnings)
+    left = rows.take(remaining)
+    fingerprint = _fingerprint(left, events[remaining], fingerprinted)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
-    before_policy = frame if dropped and one_of_each else None
-    fingerprint = _fingerprint(remaining, fingerprinted)
-    return Source(remaining, features, fingerprint, duplicates, dropped, before_policy, warnings)
+    dropped = len(rows) - len(left)
+    return Source(left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings)
 
 
-def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
-    """Apply the minimal counts, and build the RecTools dataset.
+def _features_of_items(features: pd.DataFrame, rows: Coded, data: Data) -> pd.DataFrame:
+    """Return features with the ids of the interactions, of which at least one must match."""
+    features = features.assign(id=like_known(features["id"], rows.item_ids))
+    if not features["id"].isin(rows.item_ids).any():
+        rule = (
+            "must describe items of the interactions, but no id matches: ids here are like "
+            f"{features['id'].iloc[0]!r}, those of the interactions like {rows.item_ids[rows.items[0]]!r}"
+        )
+        raise DataError(data.place, [Problem("data.item_features", rule)])
+    return features
+
+
+def counted(rows: Coded, data: Data) -> Coded:
+    """Return the rows of users, and then of items, that have the minimal counts."""
+    enough = frequent(rows.users, len(rows.user_ids), data.min_user_interactions)
+    rows = rows if enough is None else rows.take(enough)
+    enough = frequent(rows.items, len(rows.item_ids), data.min_item_interactions)
+    return rows if enough is None else rows.take(enough)
+
+
+def make_table(rows: Coded, item_features: pd.DataFrame | None, data: Data) -> Table:
+    """Apply the minimal counts, and add the features of the remaining items.
 
     Raises
     ------
     DataError
         If no interactions remain.
     """
-    remaining = enough_interactions(interactions, Columns.User, data.min_user_interactions)
-    remaining = enough_interactions(remaining, Columns.Item, data.min_item_interactions)
-    if remaining.empty:
+    remaining = counted(rows, data)
+    if not len(remaining):
         rule = (
-            f"must leave interactions to train on, but none of {len(interactions):,} are left with "
+            f"must leave interactions to train on, but none of {len(rows):,} are left with "
             f"min_user_interactions={data.min_user_interactions} and "
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
+    remaining = appeared(remaining)
     if item_features is None:
-        return Dataset.construct(remaining)
+        return Table(remaining)
     numeric = set(data.numeric_features)
     categorical = [name for name in item_features["feature"].unique() if name not in numeric]
-    known = item_features[item_features["id"].isin(remaining[Columns.Item].unique())]
-    return Dataset.construct(remaining, item_features_df=known, cat_item_features=categorical)
+    known = item_features[item_features["id"].isin(remaining.item_ids)]
+    items = IdMap(remaining.item_ids).add_ids(known["id"].to_numpy())
+    features = SparseFeatures.from_flatten(known, items, categorical)
+    return Table(replace(remaining, item_ids=items.external_ids), item_features=features)
+
+
+def make_dataset(
+    interactions: Coded | pd.DataFrame, item_features: pd.DataFrame | None, data: Data
+) -> Dataset:
+    """Apply the minimal counts, and build the RecTools dataset; see `make_table`."""
+    return make_table(Coded.of(interactions), item_features, data).dataset()
 
 
 def read_table(path: str | Sequence[str], key: str, dialect: Format | None = None) -> Read:
@@ -185,13 +230,13 @@ def read_table(path: str | Sequence[str], key: str, dialect: Format | None = Non
         raise DataError(place, [Problem(key, error.rule, error.hint)]) from error
 
 
-def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _interactions(data: Data, problems: list[Problem]) -> tuple[Coded | None, tuple[str, ...]]:
     given = data.interactions
     if isinstance(given, str) and given.startswith(IN_MEMORY):
         rule = f"must be given again from Python, since it was {given}"
         hint = "run(study) with the same object, or name a file with the same rows: --interactions FILE"
         problems.append(Problem("data.interactions", rule, hint))
-        return pd.DataFrame(), ()
+        return None, ()
     try:
         found = read_interactions(
             given.table if isinstance(given, InMemory) else given,
@@ -202,11 +247,11 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tu
         )
     except TableError as error:
         problems.append(Problem("data.interactions", error.rule, error.hint))
-        return pd.DataFrame(), ()
+        return None, ()
     problems.extend(
         Problem(f"data.columns.{trouble.where}", trouble.rule, trouble.hint) for trouble in found.troubles
     )
-    return found.frame, tuple(found.warnings)
+    return found.coded, tuple(found.warnings)
 
 
 def _read_features(path: str, numeric: tuple[str, ...], problems: list[Problem]) -> pd.DataFrame:
@@ -254,10 +299,11 @@ def _check_numeric(
             problems.append(Problem(where, rule))
 
 
-def _fingerprint(*tables: pd.DataFrame | None) -> str:
-    digest = hashlib.sha256()
-    for table in tables:
-        if table is not None:
-            digest.update(",".join(table.columns).encode())
-            digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+def _fingerprint(rows: Coded, events: NDArray[np.uint64], features: pd.DataFrame | None) -> str:
+    digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
+    for hashes in row_hashes(rows, events):
+        digest.update(hashes.tobytes())
+    if features is not None:
+        digest.update(",".join(features.columns).encode())
+        digest.update(pd.util.hash_pandas_object(features, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

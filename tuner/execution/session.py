@@ -6,16 +6,17 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import Problem, SearchError, StudyError
+from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.local_ray import private_ray
+from tuner.execution.reaper import marked_ray, reaper
 from tuner.execution.user_modules import modules_of, path_variables, see_user_folders, user_folders
-from tuner.execution.watchdog import RAY_DIED, watch_ray
+from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     ------
     RayStartError
         If Ray cannot be started, or there is none at the address.
+    UserError
+        If Ray cannot use the user's home or its folder for temporary files.
     StudyError
         If no node has room for one trial, and the autoscaler cannot add such a node.
     """
@@ -79,14 +82,18 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     if ray.is_initialized():
         yield _capacity(prepared.study, joined=True)
         return
-    local = {"job_config": _job_config()} if address is None else {}
-    with private_ray() if address is None else nullcontext({"address": address}) as where:
-        try:
-            _connect(_runtime_env(prepared, local=address is None), {**where, **local})
-            with watch_ray() if address is None else nullcontext():
-                yield _capacity(prepared.study, joined=address is not None)
-        finally:
-            ray.shutdown()
+    with ExitStack() as stack:
+        if address is None:
+            where = stack.enter_context(private_ray())
+            stack.callback(ray.shutdown)
+            mark = stack.enter_context(reaper())
+            with marked_ray(mark), watch_start():
+                _connect(_runtime_env(prepared, local=True), {**where, "job_config": _job_config()})
+            stack.enter_context(watch_ray())
+        else:
+            stack.callback(ray.shutdown)
+            _connect(_runtime_env(prepared, local=False), {"address": address})
+        yield _capacity(prepared.study, joined=address is not None)
 
 
 def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) -> Capacity:
@@ -122,8 +129,22 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
         if address is not None:
             hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
+        refused = _refused_place(error)
+        if refused is not None:
+            rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
+            hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
+            raise UserError("Ray", [Problem("", rule, hint)]) from error
         hint = "is the machine overloaded, or out of memory? the same command tries again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
+
+
+def _refused_place(error: BaseException | None) -> OSError | None:
+    """Return the error of a file or folder that keeps Ray from starting, among the causes of an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in LASTING and error.filename is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:

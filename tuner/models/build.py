@@ -26,6 +26,7 @@ __all__ = [
     "complete_params",
     "point_of",
     "reference_params",
+    "refit_params",
     "resolve_baselines",
     "trains_by_steps",
     "trial_params",
@@ -213,6 +214,20 @@ def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
     if cls is not None and issubclass(cls, TransformerModelBase):
         return {**params, "epochs": params.get("epochs", epochs)}
     return dict(params)
+
+
+def refit_params(params: Mapping[str, Value], epochs: int) -> Flat:
+    """Return the params of a trial's model, fitted for another number of epochs.
+
+    A schedule of the learning rate stays that of the trial: a Lightning module with the kwarg
+    `schedule_epochs` gets the trial's number of epochs there.
+    """
+    key = "lightning_module_kwargs.schedule_epochs"
+    kept: Flat = {}
+    cls = imported(str(params.get("lightning_module_type")))
+    if isinstance(cls, type) and "schedule_epochs" in accepted_kwargs(cls) and "epochs" in params:
+        kept = {key: params.get(key) or params["epochs"]}
+    return {**params, **kept, "epochs": epochs}
 
 
 def why_infeasible(params: Mapping[str, Value]) -> str | None:

@@ -62,7 +62,7 @@ class _Counts:
     done: int = 0
     failed: int = 0
     stopped: int = 0
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of trials of the search
 
 
 class Progress:
@@ -254,6 +254,7 @@ class Progress:
         self._running.pop(job.number, None)
         if seconds is not None:
             self._counts.done += 1
+        if seconds is not None and not job.baseline:  # other models take other times
             self._counts.seconds.append(seconds)
 
     def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tuner.config import SpaceSection, Study
-from tuner.data.folds import Fold, development_dataset, holdout_fold, make_folds
+from tuner.data.folds import Fold, development, holdout_fold, make_folds
 from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
@@ -78,14 +78,13 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     """
     source = load_source(study.data)
     say(f"data: {source.describe(study.data.duplicates)}")
-    for warning in (*source.warnings, *holdout_warnings(source.interactions, study.folds)):
+    for warning in (*source.warnings, *holdout_warnings(source.coded, study.folds)):
         say(f"warning: {warning}")
     space = study_space(study)
     # A wrong setting is found before a trial runs.
-    check_finite(make_sampler(study.search.sampler, study.search.seed), space)
+    check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
     baselines = resolve_baselines(study, space)
-    dataset = development_dataset(source, study.data, study.folds)
-    folds = make_folds(dataset, study.folds)
+    folds = make_folds(development(source, study.data, study.folds), study.folds)
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
@@ -120,7 +119,7 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     baselines = resolve_baselines(study, space)
     fold = holdout_fold(source, study.data, study.folds)
     say(f"holdout: {fold_line(fold)}")
-    for warning in holdout_warnings(source.interactions, study.folds):
+    for warning in holdout_warnings(source.coded, study.folds):
         say(f"warning: {warning}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)

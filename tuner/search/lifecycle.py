@@ -64,7 +64,7 @@ class Trial:
     goal
         What makes it good.
     baseline
-        Whether it is a baseline, which is never paused and never stopped early.
+        Whether it is a baseline. Early stopping neither judges it nor compares other trials with it.
     exclusive
         Whether it has the machine to itself.
     earlier
@@ -128,11 +128,16 @@ def _placed(trial: Trial, event: on.Placed) -> Step:
 def _evaluated(trial: Trial, event: on.Evaluated) -> Step:
     one = event.evaluation
     trial = replace(trial, evaluations=(*trial.evaluations, one))
-    return trial, [do.WriteEvaluation(one), do.NotifyEvaluated(one), do.Judge(one)]
+    return trial, [do.WriteEvaluation(one), do.NotifyEvaluated(one), *_searched(trial, do.Judge(one))]
 
 
 def _fold_measured(trial: Trial, event: on.FoldMeasured) -> Step:
-    return trial, [do.KeepUsers(event.users), do.JudgeFold(event.users)]
+    return trial, [do.KeepUsers(event.users), *_searched(trial, do.JudgeFold(event.users))]
+
+
+def _searched(trial: Trial, effect: Effect) -> list[Effect]:
+    """Return an effect on early stopping. A baseline has none."""
+    return [] if trial.baseline else [effect]
 
 
 def _complete(trial: Trial, event: on.Measured) -> Step:
@@ -146,7 +151,7 @@ def _complete(trial: Trial, event: on.Measured) -> Step:
         do.Charge(),
         do.DropCheckpoint(),
         do.WriteComplete(summary, seconds),
-        *([do.RememberBest(summary)] if feasible else []),
+        *_searched(trial, do.RememberComplete(summary, feasible)),
         do.CountEnded(summary.mean if feasible else None),
         do.NotifyFinished(summary, seconds),
         do.StopWorker(),

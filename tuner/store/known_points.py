@@ -40,9 +40,14 @@ class KnownPoints:
         self._seen: set[int] = set()
 
     def learn(self, trials: Iterable[FrozenTrial]) -> None:
-        """Add the points of the trials that are new here."""
+        """Add the points of the trials that are new here.
+
+        The only point of a space with one point is empty, as are those of baselines outside the space, which
+        Optuna marks as enqueued.
+        """
         for trial in trials:
-            if trial.number not in self._seen and trial.params:
+            sampled = bool(trial.params) or "fixed_params" not in trial.system_attrs
+            if trial.number not in self._seen and sampled:
                 self._seen.add(trial.number)
                 if is_trial(trial):
                     self.add(trial)
@@ -58,6 +63,8 @@ class KnownPoints:
     @staticmethod
     def all_tried(space: Space, n_repeated: int) -> bool:
         """Return whether a space counts as tried after so many known points in a row."""
+        if space.has_one_point:
+            return n_repeated > 0
         return n_repeated > MOST_REPEATED + (0 if space.is_finite else MOST_DRAWN)
 
     @contextmanager

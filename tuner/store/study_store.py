@@ -212,6 +212,7 @@ class StudyStore:
                     self._refuse(trial, params, reason)
                     n_refused += 1
                     continue
+                self._known.add(trial)
             return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")

@@ -12,7 +12,7 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import stdev
 
@@ -153,14 +153,12 @@ def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tu
 
 def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
     """Return a small fold: `n_users` of the test users, and the train interactions of as many users."""
-    users = fold.users[:n_users]
-    internal = fold.train.user_id_map.convert_to_internal(users, strict=False)
+    few = fold.of_users(fold.users[:n_users])
+    internal = fold.train.user_id_map.convert_to_internal(few.users, strict=False)
     frame = fold.train.interactions.df
     rest = [user for user in frame[Columns.User].unique() if user not in set(internal)]
     in_slice = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
-    train = fold.train.filter_interactions(np.flatnonzero(in_slice.to_numpy()))
-    test = fold.test[fold.test[Columns.User].isin(users)]
-    return replace(fold, train=train, test=test, users=users)
+    return few.trained_on(np.flatnonzero(in_slice.to_numpy()))
 
 
 def _options(space: Space, flat: Mapping[str, Value]) -> set[tuple[str, str]]:

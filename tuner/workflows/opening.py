@@ -148,6 +148,7 @@ def open_prepared(
         sampler=study.search.sampler,
         seed=study.search.seed,
         facts=prepared.facts,
+        space=prepared.space,
         storage=study.storage,
         grow=grow,
         hold=hold,

@@ -111,7 +111,7 @@ def imported(path: str) -> object:
     """Return the object at an import path, or None if it cannot be imported."""
     try:
         return import_object(path)
-    except Exception:  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` reports it
+    except (Exception, SystemExit):  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` reports it
         return None
 
 

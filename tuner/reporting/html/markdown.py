@@ -29,7 +29,7 @@ _JOINER = "\u2060"
 def markdown(report: ReportData) -> str:
     """Return the answer, the first rows, important params, the cost, and the commands to run it again."""
     found = answer(report)
-    lines = [f"## {_plain(report.stored.name)}: {_plain(found.title or 'no result yet')}", ""]
+    lines = [f"## {_plain(report.stored.name)}: {_plain(found.title or f'no result{report.yet}')}", ""]
     lines += [f"**{_plain(found.verdict)}**", ""]
     if found.chosen:
         lines += [_code(found.chosen), ""]
@@ -52,18 +52,20 @@ def markdown(report: ReportData) -> str:
 
 def _rows(report: ReportData) -> list[str]:
     board = table(report)
-    header = ["rank", "model", *board.header, "what distinguishes it"]
+    header = ["rank", "model", *(column.name for column in board.columns)]
+    text = {"model", *(column.name for column in board.columns if not column.numeric)}
     lines = []
     for line in board.lines[:TOP]:
         rank = "" if line.rank is None else str(line.rank)
-        lines.append([rank, line.label, *(cell.text for cell in line.cells), line.differs])
+        cells = [
+            f"({cell.text})" if cell.soft and cell.text[:1].isdigit() else cell.text for cell in line.cells
+        ]
+        lines.append([rank, line.label, *cells])
     used = [index for index in range(len(header)) if any(line[index] for line in lines)]
     if not lines:
         return []
     shown = [[line[index] for index in used] for line in [header, *lines]]
-    rule = [
-        "---" if header[index] in {"model", "status", "what distinguishes it"} else "---:" for index in used
-    ]
+    rule = ["---" if header[index] in text else "---:" for index in used]
     more = len(board.lines) - len(lines)
     return [
         *(_row(map(_plain, shown[0])), _row(rule)),
