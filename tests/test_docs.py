@@ -71,6 +71,7 @@ ELSEWHERE = {
     "tuner final": ("fits for half a minute", "tests/integration/test_final.py"),
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
+    "TUNER_FUZZ=": ("makes thousands of cases", "tests/fuzz/test_fuzz.py::test_study_files"),
     "python -m benchmarks.guide_table": ("of KION, as above", "tests/benchmarks/test_guide_table.py"),
     "python -m benchmarks.": ("measures for minutes", "tests/benchmarks/test_benchmarks.py"),
     **dict.fromkeys(

@@ -44,11 +44,10 @@ def test_with_a_closed_stdout_no_file_gets_what_is_printed(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
-@pytest.mark.parametrize("arguments", [["--help"], ["space", "search_spaces.classic"]])
-def test_an_output_that_is_full_is_one_line(arguments: list[str]) -> None:
+def test_an_output_that_is_full_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tuner", *arguments],
+            [sys.executable, "-m", "tuner", "space", "search_spaces.classic"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=full,
             stderr=subprocess.PIPE,

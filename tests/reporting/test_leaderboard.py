@@ -27,7 +27,7 @@ from tuner.reporting.best import best_lines
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard, rank, varying_params
 from tuner.reporting.trial_details import find_row, show_trial
-from tuner.space import Choice, Space
+from tuner.space import Choice, Int, Space
 from tuner.store import open_store
 from tuner.store.locking.files import hold_lock
 from tuner.trials.objective import summarise
@@ -61,7 +61,9 @@ class Shop:
         )
 
     def begin(self, params=POPULAR):
-        return self.store.ask(Space(params), 2, dict).number
+        """Begin a trial with these params. A dimension that is no param makes each point a new one."""
+        space = Space({**params, "point": Int(0, 10**6)})
+        return self.store.ask(space, 2, lambda drawn: {k: v for k, v in drawn.items() if k != "point"}).number
 
     def finish(self, number, *folds, recall=0.5, epochs=2):
         """Report folds whose last epoch is the best one, and complete the trial."""

@@ -77,6 +77,13 @@ _Loader.add_implicit_resolver(
     list("-+0123456789"),
 )
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_small_int)
+for _kind in (
+    "binary",
+    "set",
+    "omap",
+    "pairs",
+):  # a study has no use for them, and its snapshot cannot hold them
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_undefined)
 
 
 def read_text(path: Path) -> str:

@@ -153,7 +153,9 @@ def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
     them. If the study names none, nothing is sent, which saves time.
     """
-    shipped = modules_of(prepared.space, [baseline.params for baseline in prepared.baselines])
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own})
+    shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
     if not local:  # other nodes may have no such function, and then their workers would not start
         return {"env_vars": {**ALLOCATOR, "PYTHONPATH": os.pathsep.join(user_folders())}, **sent}

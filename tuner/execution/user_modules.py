@@ -112,7 +112,7 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
     space
         Space of the study.
     given
-        Params of the study's baselines.
+        Params of the study's baselines, and other values that name modules, such as its metrics.
     """
     return own_modules(_values(space, given))
 
