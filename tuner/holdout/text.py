@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tuner.formatting import aligned, number
+from tuner.formatting import aligned, number, visible
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
 from tuner.holdout.segment_text import segment_values, worse_segments
 from tuner.trials.objective import Direction
@@ -78,7 +78,7 @@ def final_lines(final: Final) -> list[str]:
     lines += [f"final: {line}" for line in worse_lines(final)]
     if final.note:
         lines.append(f"final: {final.note}")
-    return [*lines, *look_lines(final.look, final.before)]
+    return [visible(line) for line in (*lines, *look_lines(final.look, final.before))]
 
 
 def primary_text(final: Final) -> str:
