@@ -146,8 +146,8 @@ class OptimisedLightningModule(TransformerLightningModule):
         Weight decay, as the optimizer defines it. Biases, weights of norms and embeddings do not decay.
     decay_all : default False
         Whether biases, weights of norms and embeddings decay too.
-    betas : optional
-        Two coefficients, for optimizers that have them. The default is RecTools' (0.9, 0.98).
+    betas : default (0.9, 0.98)
+        Two coefficients, for optimizers that have them. They replace RecTools' `adam_betas`.
     schedule : default "constant"
         Schedule of the learning rate: ``constant``, ``linear``, ``cosine``, ``one_cycle``, ``inverse_sqrt``.
     warmup : default 0
@@ -169,9 +169,11 @@ class OptimisedLightningModule(TransformerLightningModule):
         If an argument is out of its bounds, or a name is unknown.
     """
 
-    #: Lets the fast paths of `tuner.training` know this class's optimizers. The methods are those below.
+    #: Lets fused Adam and AdamW run.
     configures_torch_optimizers: ClassVar[bool] = True
-    #: Lets the paths of `tuner.training.fast_paths` run. A subclass must declare it itself.
+    #: Methods here that do the same as RecTools' for RecTools' own losses.
+    extends: ClassVar[frozenset[str]] = frozenset({"__init__", "get_batch_logits", "configure_optimizers"})
+    #: Lets the paths of `tuner.training.fast_paths` run.
     scored_positions: ClassVar[str] = "by width"
 
     def __init__(
@@ -180,7 +182,7 @@ class OptimisedLightningModule(TransformerLightningModule):
         optimizer: str = "Adam",
         weight_decay: float = 0.0,
         decay_all: bool = False,
-        betas: Sequence[float] | None = None,
+        betas: Sequence[float] = (0.9, 0.98),
         schedule: str = "constant",
         warmup: float = 0.0,
         schedule_epochs: int | None = None,
@@ -199,8 +201,7 @@ class OptimisedLightningModule(TransformerLightningModule):
             raise ValueError(msg)
         self.optimizer_class = _optimizer_class(optimizer)
         self.weight_decay, self.decay_all = weight_decay, decay_all
-        if betas is not None:
-            self.adam_betas = (float(betas[0]), float(betas[1]))
+        self.adam_betas = (float(betas[0]), float(betas[1]))
         self.schedule, self.warmup, self.schedule_epochs = schedule, warmup, schedule_epochs
         self.clip_by, self.clip = clip_by, clip
 

@@ -85,6 +85,10 @@ ELSEWHERE = {
     "tuner stop": ("needs a cluster", "tests/hosts/test_study.py::test_stop_keeps_what_is_finished"),
     "tuner run shop.yaml --address": ("needs a cluster", None),
     "ray dashboard": ("an SSH tunnel", None),
+    "sbatch examples/slurm.sh": (
+        "needs SLURM",
+        "tests/cluster/test_slurm.py::test_a_study_runs_on_an_allocation",
+    ),
     "ray get-auth-token": ("writes to the home", None),
     "bash examples/aws-profiles.sh": ("changes an AWS account", None),
     "python model/recommend.py": (
@@ -105,6 +109,7 @@ COMMANDS = {
     "git",
     "pre-commit",
     "until",
+    "sbatch",
     "unzip",
 }
 

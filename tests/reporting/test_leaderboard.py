@@ -27,7 +27,7 @@ from tuner.reporting.best import best_lines
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard, rank, varying_params
 from tuner.reporting.trial_details import find_row, show_trial
-from tuner.space import Choice, Space
+from tuner.space import Choice, Int, Space
 from tuner.store import open_store
 from tuner.store.locking.files import hold_lock
 from tuner.trials.objective import summarise
@@ -61,7 +61,9 @@ class Shop:
         )
 
     def begin(self, params=POPULAR):
-        return self.store.ask(Space(params), 2, dict).number
+        """Begin a trial with these params. A dimension that is no param makes each point a new one."""
+        space = Space({**params, "point": Int(0, 10**6)})
+        return self.store.ask(space, 2, lambda drawn: {k: v for k, v in drawn.items() if k != "point"}).number
 
     def finish(self, number, *folds, recall=0.5, epochs=2):
         """Report folds whose last epoch is the best one, and complete the trial."""
@@ -448,6 +450,43 @@ def test_the_best_of_the_search_is_told_beside_the_best_of_all(stopped, tmp_path
     ]
     Shop(tmp_path)
     assert list(best_lines(load_leaderboard(tmp_path))) == ["best: no trial is complete"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_small_search_with_all_defaults_ends_with_an_answer(finished_shop):
+    folder = finished_shop / "studies" / "shop"
+    board = load_leaderboard(folder)
+    searched = [row for row in board.rows if row.record.name is None]
+    complete = [row for row in searched if row.status == TrialStatus.COMPLETE]
+    assert len(complete) >= 3
+    assert {row.status for row in searched} <= {TrialStatus.COMPLETE, TrialStatus.STOPPED}
+    assert all(row.reached for row in searched if row.status == TrialStatus.STOPPED)
+    assert find_row(board, "best:searched") is complete[0]
+    assert find_row(board, "best:transformer").record.label in {"SASRecModel", "BERT4RecModel", "sasrec"}
+    said = (finished_shop / "stderr").read_text(encoding="utf-8").splitlines()
+    assert all(line in said for line in best_lines(board))
+
+
+def test_no_format_has_control_characters_and_csv_has_no_formulas(tmp_path):
+    """A study may come from another person, and a terminal obeys what its names and errors say."""
+    shop = Shop(tmp_path / "shop")
+    shop.store.add_baselines([("=cmd|x\x1b]0;title\x07", {**POPULAR, "note": "@SUM(A1)"}, None)])
+    number = shop.begin()
+    failure = Failure("\x1b[2J\x9b31m\u202egnp.exe |\n+1", "ValueError")
+    shop.store.fail(number, failure=failure, seconds=1.0, log="logs/trial-0000.log")
+    board = load_leaderboard(tmp_path / "shop")
+    texts = [
+        *(render(board, fmt) for fmt in ("table", "csv", "json", "md")),
+        show_trial(tmp_path / "shop", "0"),
+    ]
+    for text in texts:
+        assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text) is None
+    assert "\\x1b[2J\\x9b31m\\u202egnp.exe" in texts[0]
+    (row,) = csv.DictReader(io.StringIO(texts[1]))
+    assert row["name"].startswith("'=cmd|x")
+    assert row["note"] == "'@SUM(A1)"
+    assert len({line.replace("\\|", "").count("|") for line in texts[3].splitlines()}) == 1
 
 
 @pytest.mark.parametrize("fmt", ["table", "csv", "json", "md"])

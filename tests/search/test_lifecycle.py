@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tuner.config import Halving, Race, Search
+from tuner.search import effects as do
 from tuner.search import events as on
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
@@ -132,8 +133,12 @@ def test_a_lost_worker_is_the_end_of_a_trial_only_at_the_limits(
     assert handle(trial, lost)[0].status is after
 
 
-def test_a_baseline_is_neither_paused_nor_stopped_early() -> None:
-    trial = Trial(S.RUNNING, GOAL, baseline=True)
+def test_a_baseline_takes_no_part_in_early_stopping() -> None:
+    trial = Trial(S.RUNNING, GOAL, baseline=True, evaluations=(EVALUATED,))
+    for event in EVENTS:
+        if (S.RUNNING, type(event)) in TRANSITIONS:
+            judged = (do.Judge, do.JudgeFold, do.RememberComplete)
+            assert not [one for one in handle(trial, event)[1] if isinstance(one, judged)]
     assert handle(trial, on.PauseDecided(Pause(0, 1, 1))) == (trial, [])
     assert handle(trial, on.StopDecided(STOP, 1.0)) == (trial, [])
 

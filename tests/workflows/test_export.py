@@ -19,7 +19,7 @@ from tests.made_study import STOPPED
 from tuner.cli import main
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
 from tuner.store import read_records
-from tuner.workflows.export import serving
+from tuner.workflows.export import make, serving
 from tuner.workflows.export.code import code_of, requirements
 from tuner.workflows.export.folder import atomic_folder
 
@@ -149,18 +149,21 @@ def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_
     assert "differ from sample.csv for 1 users" in capsys.readouterr().err
 
 
-def test_best_is_the_first_on_the_holdout_where_there_is_one(made_study, tmp_path, capsys):
-    """By validation another one leads; the card tells of the holdout, with intervals."""
+def test_the_holdout_does_not_choose_what_is_exported_and_the_card_tells_of_it(made_study, tmp_path, capsys):
+    best = make._complete_row(read_records(made_study), "best", made_study, (), print).record.number
+    assert best != 0
     judged = tmp_path / "judged"
     shutil.copytree(made_study, judged)
     _judge(judged, number=0)
+    assert make._complete_row(read_records(judged), "best", judged, (), print).record.number == best
     target = tmp_path / "model"
-    assert main(["export", str(judged), "--to", str(target), *_data(made_study), "--before-holdout"]) == 0
+    command = ["export", str(judged), "ease", "--to", str(target), *_data(made_study), "--before-holdout"]
+    assert main(command) == 0
     assert "trial 0 ease" in capsys.readouterr().out
     text = (target / "README.md").read_text(encoding="utf-8")
     assert "| NDCG@10 | 0.3000 | 0.2500 to 0.3500 | 0.2900 | 0.3100 |" in text
     assert "the optimism (validation minus holdout) is +0.0100" in text
-    assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p = 0.2" in text
+    assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p 0.200" in text
     assert "the holdout cannot distinguish them" in text
     assert "the interactions before the holdout" in text
     assert "torch" not in (target / "requirements.txt").read_text(encoding="utf-8")
@@ -287,8 +290,8 @@ def _judge(folder: Path, *, number: int) -> None:
         validation=0.31,
         optimism=0.01,
         against_baseline=Comparison(1, 0.02, Interval(-0.01, 0.05), 0.2, 80, 3),
-        against_next=None,
-        group=1,
+        against_winner=None,
+        letters="a",
     )
     final = Final("NDCG@10", "maximize", (row,), 1, 80, 1, "2026-01-01T00:00:00+00:00")
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))

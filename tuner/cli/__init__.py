@@ -9,6 +9,7 @@ Each command has a module in this package, with a function `add(commands)` that 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ from tuner.cli import (
 )
 from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
-__all__ = ["main"]
+__all__ = ["main", "run_as_module"]
 
 _DESCRIPTION = "Search hyperparameters and modules of RecTools models."
 _EPILOG = (
@@ -89,8 +90,21 @@ def _call(argv: Sequence[str] | None) -> None:
     except SystemExit:  # a mistake, or a text such as that of `--help`
         sys.stdout.flush()
         raise
-    arguments.command(arguments)
+    from tuner.artifacts.private import private_files
+
+    with private_files():
+        arguments.command(arguments)
     sys.stdout.flush()
+
+
+def run_as_module() -> int:
+    """Run the command line for ``python -m``, and return the exit code.
+
+    Python has put the working folder first on its path. A file ``queue.py`` there would replace Python's own.
+    """
+    if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # as Python writes it
+        sys.path.append(sys.path.pop(0))
+    return main()
 
 
 def _parser() -> argparse.ArgumentParser:

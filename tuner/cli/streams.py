@@ -53,9 +53,11 @@ def usable_streams() -> None:
 
 
 def say(text: object) -> None:
-    """Write a line to stderr if that is possible."""
+    """Write a text to stderr if that is possible, with control characters as codes."""
+    from tuner.formatting import visible  # only for errors
+
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(str(text)), file=sys.stderr, flush=True)
 
 
 def discard_stdout() -> None:

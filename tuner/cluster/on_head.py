@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tuner.artifacts.private import private_files
 from tuner.cluster.archive import digest, pack_folder
 from tuner.cluster.job_output import BEGIN, ENDS, PACKED, RESULT, RESULT_ENDS
 from tuner.cluster.preflight import check_data, check_nodes, check_results
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
     _say(BEGIN)
     try:
-        arguments.command(arguments)
+        with private_files():
+            arguments.command(arguments)
         code = 0
     except TunerError as error:
         _say(str(error))

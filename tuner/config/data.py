@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, fi
 from typing_extensions import Self
 
 from tuner.config.section import Section
+from tuner.config.urls import refuse_credentials
 
 __all__ = ["IN_MEMORY", "Columns", "Data", "Folds", "Format", "InMemory"]
 
@@ -152,15 +153,21 @@ class Data(Section):
     @field_validator("interactions", mode="plain")
     @classmethod
     def _check_interactions(cls, places: object) -> object:
-        several = isinstance(places, (list, tuple)) and all(isinstance(place, str) for place in places)
-        if isinstance(places, str) or (several and places):
-            return places if isinstance(places, str) else tuple(places)  # type: ignore[arg-type]  # a list, as just checked
+        if isinstance(places, str):
+            return refuse_credentials(places)
+        if isinstance(places, (list, tuple)) and places and all(isinstance(place, str) for place in places):
+            return tuple(refuse_credentials(place) for place in places)
         if isinstance(places, InMemory):
             return places
         if type(places).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}:
             return InMemory(places)
         msg = f"must be text, or a list of texts, but got {places!r}"
         raise ValueError(msg)
+
+    @field_validator("item_features")
+    @classmethod
+    def _check_item_features(cls, place: str | None) -> str | None:
+        return None if place is None else refuse_credentials(place)
 
     @field_validator("datetime", mode="after")
     @classmethod

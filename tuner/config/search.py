@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -75,6 +76,18 @@ class Baseline(Section):
     @classmethod
     def _read_name(cls, plain: object) -> object:
         return {"name": plain} if isinstance(plain, str) else plain
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        # Commands take a trial by its number, its name, or `best`; files have the name in theirs.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name) or name.isdigit() or name == "best":
+            msg = (
+                "must be letters, digits, '.', '_' or '-', at most 80, and neither a number nor 'best', "
+                f"but got {name!r}"
+            )
+            raise ValueError(msg)
+        return name
 
 
 class Sampler(Section):

@@ -14,6 +14,7 @@ from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
 from tuner.config.training import Resources, Training
+from tuner.config.urls import refuse_credentials, refuse_password
 from tuner.errors import did_you_mean
 from tuner.space import Space
 from tuner.trials.constraints import QUANTITIES
@@ -125,16 +126,11 @@ class Study(Section):
         # No message repeats the URL: it may hold a password.
         if url is None:
             return None
-        scheme, separator, rest = url.partition("://")
+        scheme, separator, _ = url.partition("://")
         if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
             msg = "must be a URL that begins with sqlite:/// or postgresql+psycopg://, but does not"
             raise ValueError(msg)
-        user, _, query = rest.rpartition("@")[0], *rest.partition("?")[1:]
-        passwords = [user.partition(":")[2], *re.findall(r"password=([^&]*)", query)]
-        if any(password and not re.fullmatch(r"\$\{\w+\}", password) for password in passwords):
-            msg = "must hold no password, which results would keep; write ${PGPASSWORD} in its place"
-            raise ValueError(msg)
-        return url
+        return refuse_password(url)
 
     @field_validator("artifacts")
     @classmethod
@@ -142,17 +138,11 @@ class Study(Section):
         # No message repeats a URL that may hold a secret.
         if place is None:
             return None
-        scheme, separator, rest = place.partition("://")
-        if not separator and not place.startswith("/"):
-            msg = f"must be an absolute path that all hosts share, or a URL, but got {place!r}"
-            raise ValueError(msg)
-        secret = "@" in rest.partition("/")[0] or re.search(
-            r"(secret|access)_?key|token|password", place, re.I
-        )
-        if separator and (secret or not scheme):
-            msg = "must hold no credentials, which results would keep; leave them to the environment"
-            raise ValueError(msg)
-        return place
+        scheme, separator, _ = place.partition("://")
+        if (separator and not scheme) or not (separator or place.startswith("/")):
+            msg = "must be an absolute path that all hosts share, or a URL"
+            raise ValueError(msg if separator else f"{msg}, but got {place!r}")
+        return refuse_credentials(place)
 
     @field_validator("share")
     @classmethod

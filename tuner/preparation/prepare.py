@@ -13,7 +13,7 @@ from tuner.data.folds import Fold, development, holdout_fold, make_folds
 from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
-from tuner.evaluation import Plan, with_reference
+from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
 from tuner.models.signatures import space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
@@ -77,6 +77,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         The message has all problems of the first check that fails.
     """
     source = load_source(study.data)
+    _check_metrics(study, source)
     say(f"data: {source.describe(study.data.duplicates)}")
     for warning in (*source.warnings, *holdout_warnings(source.coded, study.folds)):
         say(f"warning: {warning}")
@@ -115,6 +116,7 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
         See `prepare`. It is also raised if the study has no holdout.
     """
     source = load_source(study.data)
+    _check_metrics(study, source)
     space = study_space(study)
     baselines = resolve_baselines(study, space)
     fold = holdout_fold(source, study.data, study.folds)
@@ -124,6 +126,12 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
     return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
+
+
+def _check_metrics(study: Study, source: Source) -> None:
+    problems = list(metric_problems(study.metrics.all, item_features=source.item_features is not None))
+    if problems:
+        raise StudyError(study.study, problems)
 
 
 def study_space(study: Study) -> Space:
@@ -191,6 +199,7 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "folds": study.folds.model_dump(mode="json"),
         "objective": study.metrics.objective.label,
         "objective options": dict(study.metrics.objective.options),
+        **({"objective class": study.metrics.objective.name} if study.metrics.objective.is_own else {}),
         "direction": study.metrics.direction,
         "epochs": study.training.epochs,
         "precision": study.training.precision,

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from tuner.formatting import number
 from tuner.reporting.leaderboard import Leaderboard, Row
+from tuner.space.class_names import short_name
 
-__all__ = ["best_lines"]
+__all__ = ["best_lines", "best_of_classes"]
 
 
 def best_lines(board: Leaderboard) -> Iterator[str]:
@@ -23,20 +24,18 @@ def best_lines(board: Leaderboard) -> Iterator[str]:
     elif searched is not best:
         behind = searched.metrics[board.objective] - best.metrics[board.objective]
         yield f"best of the search: {_named(board, searched)}, {behind:+.4f} against {best.record.label}"
-    yield from _families(board, shown={id(best), id(searched)})
-
-
-def _families(board: Leaderboard, shown: set[int]) -> Iterator[str]:
-    """Yield a line for each class of searched models whose best trial is not shown."""
-    classes = [
-        str(row.record.params["cls"]).rsplit(".", 1)[-1]
-        for row in board.rows
-        if row.rank is not None and row.record.name is None and "cls" in row.record.params
-    ]
-    for name in dict.fromkeys(classes):
-        row = board.best_of(name)
-        if row is not None and id(row) not in shown:
+    for name, row in best_of_classes(board).items():
+        if row is not best and row is not searched:
             yield f"best {name}: {_named(board, row)}"
+
+
+def best_of_classes(board: Leaderboard) -> dict[str, Row]:
+    """Return the best trial of the search of each class of models, by the class's short name."""
+    found: dict[str, Row] = {}
+    for row in board.rows:
+        if row.rank is not None and row.record.name is None and not row.breaks:
+            found.setdefault(short_name(row.record.params.get("cls", "?")), row)
+    return found
 
 
 def _named(board: Leaderboard, row: Row) -> str:

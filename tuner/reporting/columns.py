@@ -17,7 +17,7 @@ DISTINGUISHES = "what distinguishes it"
 #: Columns that stay however narrow the terminal is, besides the mean of the objective.
 _KEPT = ("rank", "front", "trial", "model", "state", "holdout", DISTINGUISHES)
 #: Columns that a narrow terminal drops after the metrics, the first one first.
-_DROPPED = ("host", "fit", "params", "optimism", "epoch", "95 %", "fold", "std", "group", "reached")
+_DROPPED = ("host", "fit", "params", "optimism", "epoch", "95 %", "fold", "std", "letters", "reached")
 #: Least width of the last column, and the least share of the terminal that it gets.
 _LEAST, _SHARE = 20, 5
 #: Characters between columns, and most characters of a model's name.
@@ -78,8 +78,8 @@ def _param(params: object, key: str) -> str:
 def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[str], Rows]:
     """Return a table without the columns that a terminal has no room for.
 
-    Metrics are dropped first. What says which trial a row is, its state, its objective and what distinguishes
-    it always stay. If they have no room either, names and states are shortened.
+    Metrics are dropped first. The columns that identify a trial, its state, its objective and what
+    distinguishes it always stay. If they have no room either, names and states are shortened.
 
     Parameters
     ----------

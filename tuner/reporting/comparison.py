@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, StoreError
-from tuner.formatting import aligned, duration, number
+from tuner.formatting import aligned, duration, number, visible
 from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.reporting.paired import compare_on_users
 from tuner.reporting.study_differences import MEASURE, differences, plain_text
@@ -120,7 +120,7 @@ def draw_comparison(studies: Sequence[Compared]) -> str:
         *_bests(studies),
         *_side_by_side(studies),
     ]
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))
 
 
 #: Statuses with a column of their own.

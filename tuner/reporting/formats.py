@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuner.formatting import aligned, count, cut, duration, markdown_table, number
+from tuner.formatting import aligned, count, cut, duration, markdown_table, number, visible
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.columns import DISTINGUISHES, chosen, fitting
@@ -21,6 +21,9 @@ from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["render"]
+
+#: How text begins that a spreadsheet takes for a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
@@ -84,14 +87,14 @@ def _plain_reached(reached: Reached | None) -> dict[str, Any]:
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
     """Return the holdout values of a row."""
     if judged is None:
-        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
+        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "letters"))
     interval = judged.intervals.get(objective)
     return {
         "holdout_mean": judged.metrics[objective],
         "holdout_low": interval.low if interval else None,
         "holdout_high": interval.high if interval else None,
         "optimism": judged.optimism,
-        "group": judged.group,
+        "letters": judged.letters,
     }
 
 
@@ -107,12 +110,19 @@ def _csv(board: Leaderboard) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row["params"]))
     out = io.StringIO()
     columns = [key for key in (rows[0] if rows else {}) if key not in {"params", "differs"}] + keys
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
     for row in rows:
-        flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
-        writer.writerow(flat | {key: _exact(value) for key, value in row["params"].items()})
+        flat = row | {key: _exact(value) for key, value in row["params"].items()}
+        writer.writerow([_inert(flat.get(column)) for column in columns])
     return out.getvalue().rstrip("\n")
+
+
+def _inert(value: object) -> object:
+    """Return a value that a spreadsheet shows and does not run as a formula."""
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(_FORMULAS) else visible(value)
 
 
 def _n_folds(board: Leaderboard) -> int:
@@ -137,7 +147,7 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
-    judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
+    judged = ["holdout", "95 %", "optimism", "letters"] if board.final else []
     header = ["rank", *front, "trial", "model", "state", f"{board.objective} mean", "std", "reached"]
     header += [*folds, *judged, *others, "epoch", "params", "fit", *_unlisted(board), "host", DISTINGUISHES]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
@@ -182,7 +192,7 @@ def _state(row: Row) -> str:
 def _value_cells(row: Row) -> list[str]:
     """Return mean, deviation and how far the trial came.
 
-    The last value of a trial without a result stands in parentheses: it is no mean over folds.
+    The last value of a trial without a result is in parentheses, because it is the value of one fold.
     """
     summary, reached = row.record.summary, row.reached
     if summary is not None:
@@ -212,7 +222,7 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
         number(judged.metrics[board.objective]),
         bounds(judged.intervals.get(board.objective)),
         signed(judged.optimism),
-        str(judged.group),
+        judged.letters,
     ]
 
 
@@ -236,7 +246,7 @@ def _shown(
 
 def _table(board: Leaderboard, columns: Sequence[str] | None, width: int | None, *, grey: bool) -> str:
     header, rows = _shown(board, columns, width)
-    table = cut(aligned(header, rows, text=("model", "95 %", "state", "reached", "host")), width)
+    table = cut(aligned(header, rows, text=("model", "95 %", "letters", "state", "reached", "host")), width)
     if grey:
         first, *lines = table.splitlines()
         pairs = zip(lines, board.rows, strict=False)  # an empty study has a header only

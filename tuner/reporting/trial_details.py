@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.formatting import count, duration, number, size
+from tuner.formatting import count, duration, number, size, visible
 from tuner.holdout.text import row_lines
 from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
 from tuner.trials.constraints import quantities
@@ -67,7 +67,7 @@ def show_trial(folder: Path, which: str) -> str:
     lines += [f"log: {folder / record.log}"] if record.log else []
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def find_row(board: Leaderboard, which: str) -> Row:

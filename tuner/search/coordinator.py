@@ -309,7 +309,9 @@ class Coordinator:
             is_reachable=lambda: place is None or self._fleet.answers(place),
         )
         estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
-        self._handle(attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate))
+        self._handle(
+            attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout, text=text), seconds, estimate)
+        )
         self._losses[attempt.job.number] = attempt.trial.losses
 
     def released(self, attempt_id: str) -> None:

@@ -252,7 +252,7 @@ def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
         trial, found = _out_of_memory(trial, on.OutOfMemory(event.failure, event.seconds, event.estimate))
         return trial, [do.WriteAttempt(Cause.WORKER.value), *found]
     by_machine = cause is Cause.MACHINE
-    why = cause if by_machine else Cause.WORKER
+    why = cause if cause in {Cause.MACHINE, Cause.IMPORT} else Cause.WORKER
     lost = do.WriteAttempt(why.value, by_machine=by_machine)
     if not may_retry(cause, trial.losses):
         return _fail(trial, event.failure, event.seconds, lost)

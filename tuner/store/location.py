@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
+from tuner.artifacts.private import private_files
 from tuner.errors import LASTING, Problem, SearchError, StoreError
 from tuner.store.database import filled_url, report_lost_database
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
@@ -66,6 +67,8 @@ def hold_study(
 ) -> Iterator[Hold]:
     """Hold the lock of a study for this process: of its folder, and of its database if it is in one.
 
+    Files that this process makes meanwhile can be read by their owner only.
+
     Parameters
     ----------
     folder, name
@@ -83,10 +86,10 @@ def hold_study(
     """
     assert storage is not None or not shared, "the checks of a study refuse to share a journal"
     if storage is None:
-        with hold_by_files(folder, LOCK, source=str(folder)) as hold:
+        with private_files(), hold_by_files(folder, LOCK, source=str(folder)) as hold:
             yield hold
         return
-    with ExitStack() as stack:
+    with private_files(), ExitStack() as stack:
         lock_file = _lock_file(storage, folder, name)
         if lock_file is None:
             locks = hold_by_advisory_locks(storage, folder, name, shared=shared, goes_on=GOES_ON)

@@ -20,6 +20,7 @@ from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.preference import Preferred, preferred
 from tuner.reporting.trial_details import BEST, find_row
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, report_lost_store
@@ -90,14 +91,15 @@ def judge_study(
     prepared = prepare_final(study, console.print)
     store = open_prepared(prepared, folder)
     board = load_leaderboard(folder)
-    chosen = choose(board, asked, study.search.seed)
+    winner = preferred(board, folder, study.metrics.prefer)
+    chosen = choose(board, asked, study.search.seed, winner)
     records = {row.record.number: row.record for row in board.rows}
     looks = HoldoutLooks(store.study, folder)
     look = looks.begin(chosen)
     for line in [*_unfinished_lines(board), *look_lines(look.number, look.before)]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
-    final = _judge(prepared, look, records, fits)
+    final = _judge(prepared, look, board, fits, winner)
     looks.write_final(final)
     return final
 
@@ -107,8 +109,10 @@ def _unfinished_lines(board: Leaderboard) -> list[str]:
     return [f"final: {unfinished} trials have not ended and are left out"] if unfinished else []
 
 
-def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
-    """Return the trials to judge: the best by validation, those of the families asked for, all baselines.
+def choose(
+    board: Leaderboard, asked: FinalJudgement, seed: int, winner: Preferred | None = None
+) -> list[Chosen]:
+    """Return the trials to judge: the best by validation, winner, the families asked for, all baselines.
 
     Parameters
     ----------
@@ -118,6 +122,8 @@ def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]
         How many trials, how many seeds for each, and the families of which the best trial is judged.
     seed
         Seed of the study.
+    winner
+        The searched trial that the study takes.
 
     Raises
     ------
@@ -127,6 +133,7 @@ def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]
     complete = [row for row in board.rows if row.record.summary is not None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
     best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
+    best += [winner.row.record] if winner is not None else []
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
         hint = "`tuner run` continues the search"
@@ -227,13 +234,16 @@ def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
 def _judge(
     prepared: Prepared,
     look: HoldoutLook,
-    records: Mapping[int, TrialRecord],
+    board: Leaderboard,
     fits: Mapping[tuple[int, int], Fit],
+    winner: Preferred | None,
 ) -> Final:
     from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
 
+    records = {row.record.number: row.record for row in board.rows}
+    places = {number: place for place, number in enumerate(records)}
     fitted = []
-    for one in look.chosen:
+    for one in sorted(look.chosen, key=lambda one: places[one.number]):
         made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
         if not made:
             continue
@@ -264,4 +274,6 @@ def _judge(
         by=look.by,
         before=look.before,
         facts=prepared.folds[0].facts,
+        winner=winner.row.record.number if winner else None,
+        note=winner.note if winner else "",
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from tuner.formatting import visible
 from tuner.reporting.html.answer import answer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction
 from tuner.reporting.html.figures.cost import shares
@@ -100,16 +101,16 @@ def _facts(report: ReportData) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return text escaped so that Markdown, and HTML within it, show it as it is."""
-    escaped = _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
+    escaped = _SPECIAL.sub(lambda match: f"\\{match[0]}", visible(" ".join(text.split())))
     return _REFERENCE.sub(lambda match: match[0] + _JOINER, escaped)
 
 
 def _code(text: str) -> str:
-    return f"<code>{escape(' '.join(text.split()))}</code>"
+    return f"<code>{escape(visible(' '.join(text.split())))}</code>"
 
 
 def _block(lines: list[str]) -> list[str]:
     """Return a block of code whose fence is longer than any fence in it."""
-    text = "\n".join(lines)
+    text = visible("\n".join(lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return [fence, text, fence]

@@ -17,6 +17,7 @@ __all__ = [
     "allows_fused_adam",
     "allows_target_only_step",
     "allows_whole_steps",
+    "scored_as",
     "scores_last_only",
     "sends_batches_plainly",
 ]
@@ -44,9 +45,26 @@ def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs
         and _calculates_loss(module)
         and isinstance(module.torch_model, TransformerTorchBackbone)
         and _is_called_as(module.torch_model, TransformerTorchBackbone, "forward")
-        and isinstance(module.torch_model.similarity_module, DistanceSimilarityModule)
-        and _is_called_as(module.torch_model.similarity_module, DistanceSimilarityModule, *_SIMILARITY)
+        and scored_as(module.torch_model.similarity_module) is not None
     )
+
+
+def scored_as(similarity: torch.nn.Module) -> str | None:
+    """Return how a similarity scores: ``distance``, ``towers`` or ``pairs``; None if that is not known.
+
+    RecTools' own scores by a distance. A class declares how its `forward` scores by ``scored_as`` next to it,
+    in its body. ``"towers"`` means by RecTools' distance, after `session_tower_forward` and
+    `item_tower_forward`. ``"pairs"`` means each pair of a session and an item by itself, so that the scores
+    of some positions do not depend on the others.
+    """
+    if not isinstance(similarity, DistanceSimilarityModule):
+        return None
+    if _is_called_as(similarity, DistanceSimilarityModule, *_SIMILARITY):
+        return "distance"
+    found = _declaring(similarity, "forward").get("scored_as")
+    names = () if found == "pairs" else _SIMILARITY[1:]
+    is_called = _is_called_as(similarity, DistanceSimilarityModule, *names)
+    return found if found in {"towers", "pairs"} and is_called else None
 
 
 def scores_last_only(module: LightningModule, batch: Mapping[str, torch.Tensor]) -> bool:

@@ -15,7 +15,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
 from torch.nn.functional import cross_entropy
 
-from tuner.training.fast_paths.eligible import scores_last_only
+from tuner.training.fast_paths.eligible import scored_as, scores_last_only
 from tuner.training.fast_paths.encoder import (
     encode_at,
     encode_unpadded,
@@ -181,13 +181,20 @@ def _scored(  # noqa: PLR0917  # as above
     products: torch.dtype | None,
 ) -> torch.Tensor:
     similarity = module.torch_model.similarity_module
+    candidates = None if negatives is None else torch.cat([y[:, None], negatives], dim=1)
+    kind = scored_as(similarity)
+    if kind == "pairs":
+        rows = None if candidates is None else candidates[None]
+        logits = similarity(hidden[None], table, rows) / module.logits_t
+        return _calculated(module, logits, y[None], w[None])
+    if kind == "towers":
+        hidden, table = similarity.session_tower_forward(hidden), similarity.item_tower_forward(table)
     if _is_cosine(similarity):
         hidden, table = _normalised(similarity, hidden), _normalised(similarity, table)
-    if negatives is None:
+    if candidates is None:
         return linear_cross_entropy(
             hidden, table, y, weights=w, temperature=module.logits_t, products=products
         )
-    candidates = torch.cat([y[:, None], negatives], dim=1)
     logits = candidate_scores(hidden, table, candidates, products) / module.logits_t
     if module.loss == "sampled_softmax" and logits.is_cuda:
         return _sampled_softmax(logits, y, w)

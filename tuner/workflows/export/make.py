@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,7 @@ from tuner.errors import Problem, StoreError
 from tuner.holdout.read import final_of
 from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
+from tuner.reporting.preference import preferred
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
@@ -86,8 +87,8 @@ def export(
         The study as it was run, with the place of its data.
     folder, which
         Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
-        models, or ``best``, the first row of the final judgement, or of the leaderboard if there is no final
-        judgement.
+        models, or ``best``, the first row of the leaderboard. If that is a searched trial, `metrics.prefer`
+        of the study may take another one.
     target
         Folder to write. It is written atomically.
     say
@@ -108,7 +109,7 @@ def export(
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    row = _complete_row(stored, which)
+    row = _complete_row(stored, which, folder, study.metrics.prefer, say)
     source, same = _load(study, stored, say, other_data=other_data)
     dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
@@ -160,12 +161,17 @@ def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, dat
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _complete_row(stored: StoredStudy, which: str) -> Row:
-    """Return a trial's row. After a final judgement, ``best`` is the best trial on the holdout."""
-    final = final_of(stored)
-    if which == "best" and final is not None and final.rows:
-        which = str(final.rows[0].number)
-    row = find_row(rank(stored, running=False), which)
+def _complete_row(
+    stored: StoredStudy, which: str, folder: Path, prefer: Sequence[str], say: Callable[[str], None]
+) -> Row:
+    """Return a trial's row. ``best`` is the best one by validation: the holdout chooses nothing."""
+    board = rank(stored, running=False)
+    row = find_row(board, which)
+    if which == "best" and row.record.name is None:  # `prefer` chooses among searched trials
+        chosen = preferred(board, folder, prefer)
+        if chosen is not None and chosen.note:
+            say(chosen.note)
+            row = chosen.row
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
         hint = "`tuner leaderboard` lists complete trials first"
