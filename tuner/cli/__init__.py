@@ -27,6 +27,7 @@ from tuner.cli import (
     run,
     show,
     space,
+    steer,
     submit,
     watch,
 )
@@ -46,6 +47,7 @@ _COMMANDS = (
     watch,
     leaderboard,
     show,
+    steer,
     final,
     report,
     compare,

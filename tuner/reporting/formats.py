@@ -53,6 +53,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             **{name: quantities(summary)[name] if summary else None for name in _unlisted(board)},
             "precision": summary.precision if summary else None,
             "breaks": "; ".join(map(str, row.breaks)) or None,
+            "excluded": record.excluded.why if record.excluded else None,
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
@@ -154,6 +155,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
         status += ", unpadded"
     if row.breaks:
         status += f", violates {' and '.join(map(str, row.breaks))}"
+    if record.excluded is not None:
+        status += f", excluded: {record.excluded.why}"
     host = record.attempts[-1].host if several and record.attempts else ""
     return [*values, status + _attempts(record), host, note]
 

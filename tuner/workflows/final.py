@@ -122,7 +122,7 @@ def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]
     StoreError
         If no trial is complete.
     """
-    complete = [row for row in board.rows if row.record.summary is not None]
+    complete = [row for row in board.rows if row.record.summary is not None and row.record.excluded is None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:

@@ -12,6 +12,7 @@ from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
+from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, open_store
 from tuner.store.space_migration import Growth
@@ -78,9 +79,9 @@ class OpenedStudy:
     def count_trials(self) -> tuple[int, int]:
         """Return the number of all planned trials and baselines, and how many of them have ended."""
         records = self.store.records()
-        baselines = sum(record.name is not None for record in records)
+        others = sum(record.name is not None or record.request is not None for record in records)
         ended = sum(record.status.has_ended for record in records)
-        return max(self.study.search.trials, self.store.n_searched()) + baselines, ended
+        return max(self.study.search.trials, self.store.n_searched()) + others, ended
 
 
 def end_of(budget: Budget, store: StudyStore) -> End | None:
@@ -105,6 +106,8 @@ def open_study(
 ) -> OpenedStudy:
     """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
     artifacts = usable_artifacts(study)
+    if study.tracking is not None:
+        check_tracking(study.tracking)
     from tuner.preparation.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
     prepared = prepare(study, console.print)
