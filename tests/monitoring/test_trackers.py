@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import urllib.request
@@ -294,15 +296,10 @@ def test_wandb_writes_offline_files_with_the_curves(tmp_path: Path, monkeypatch:
 
 def offline(path: Path) -> dict[str, Any]:
     """Read an offline file as `wandb sync` does."""
-    import json
-
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
-    store = DataStore()
-    store.open_for_scan(str(path))
     found: dict[str, Any] = {"rows": []}
-    while (data := store.scan_data()) is not None:
+    for data in log_records(path.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         kind = record.WhichOneof("record_type")
@@ -310,12 +307,26 @@ def offline(path: Path) -> dict[str, Any]:
             found |= {"group": record.run.run_group, "id": record.run.run_id}
         elif kind == "history":
             items = record.history.item
-            found["rows"].append(
-                {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-            )
+            row = {one.key or "/".join(one.nested_key): json.loads(one.value_json) for one in items}
+            found["rows"].append(row)
         elif kind == "exit":
             found["exit"] = record.exit.exit_code
     return found
+
+
+def log_records(content: bytes) -> Iterator[bytes]:
+    """Yield the records of a log in the format of LevelDB: blocks of 32 KiB, 7 bytes before each part."""
+    at, parts = 7, b""  # the file has a header of its own
+    while at + 7 <= len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        parts += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in {1, 4}:  # whole, or the last part
+            yield parts
+            parts = b""
 
 
 # ####  --------------  Classes of the user's  --------------  #### #
