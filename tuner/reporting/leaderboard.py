@@ -262,7 +262,8 @@ def _placed(stored: StoredStudy, sort: str | None) -> list[_Placed]:
     values = {
         record.number: sort_key(record.summary.metrics[metric], stored.direction)
         for record in stored.records
-        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
+        if record.status == TrialStatus.COMPLETE and record.excluded is None
+        if record.summary and metric in record.summary.metrics
     }
     done = [record for record in stored.records if record.number in values]
     constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]

@@ -11,6 +11,7 @@ from tuner.space import Value
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
+from tuner.trials.requests import Exclusion
 from tuner.trials.status import TrialStatus
 
 __all__ = ["StoredStudy", "TrialRecord", "further_objectives"]
@@ -55,6 +56,10 @@ class TrialRecord:
     driver
         The driver that runs the trial or ran it last, if several drivers share the study; see
         `tuner.store.locking.drivers.Driver`.
+    request
+        Id of the request that added the trial; None for other trials.
+    excluded
+        Why and by whom the trial was excluded from ranking and sampling; None if it was not.
     """
 
     number: int
@@ -74,6 +79,8 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
     driver: str | None = None
+    request: str | None = None
+    excluded: Exclusion | None = None
 
     @property
     def label(self) -> str:

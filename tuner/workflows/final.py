@@ -130,7 +130,7 @@ def choose(
     StoreError
         If no trial is complete, or none of a family.
     """
-    complete = [row for row in board.rows if row.record.summary is not None]
+    complete = [row for row in board.rows if row.record.summary is not None and row.record.excluded is None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
     best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
     best += [winner.row.record] if winner is not None else []
