@@ -15,6 +15,7 @@ from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
+from tuner.data.features import Features
 from tuner.data.folds import (
     Fold,
     before_holdout,
@@ -57,7 +58,12 @@ def section(request: pytest.FixtureRequest) -> Folds:
 def folds_of(
     shop: pd.DataFrame, section: Folds, data: Data = DATA, features: pd.DataFrame | None = None
 ) -> list[Fold]:
-    return make_folds(development_dataset(Source(shop, features, "", 0, 0), data, section), section)
+    return make_folds(
+        development_dataset(
+            Source(shop, None if features is None else Features(features), "", 0, 0), data, section
+        ),
+        section,
+    )
 
 
 def held_out(shop: pd.DataFrame, section: Folds) -> np.ndarray:

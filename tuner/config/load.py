@@ -24,6 +24,11 @@ __all__ = ["load_study", "study_from_mapping"]
 Lines = dict[tuple[str | int, ...], int]
 
 _NO_LINE = 0  # of a key that came from the command line
+#: Keys by section whose relative paths are found from the study file's folder too.
+_PLACES = (
+    ("data", ("interactions", "item_features", "user_features", "items_to_recommend")),
+    ("search", ("warm_start",)),
+)
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = None) -> Study:
@@ -211,7 +216,7 @@ def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
 def _located(plain: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     """Let relative paths be found from the study file's folder too."""
     located = dict(plain)
-    for name, keys in (("data", ("interactions", "item_features")), ("search", ("warm_start",))):
+    for name, keys in _PLACES:
         section = located.get(name)
         if folder is not None and isinstance(section, dict):
             found = {key: _found(section[key], folder) for key in keys if key in section}

@@ -20,14 +20,26 @@ from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
+from tuner.data.own_splitter import own_splits, own_splitter, rows_before_holdout
 from tuner.data.plausible import refuse_short_data
-from tuner.data.source import Source, deduplicated, make_dataset
+from tuner.data.source import Source, deduplicated, make_dataset, with_minimal_counts
 from tuner.errors import DataError, Problem
 
 AnyIds = NDArray[Any]
 Rows = NDArray[np.int64]
 
-__all__ = ["Fold", "before_holdout", "development_dataset", "holdout_fold", "make_folds", "make_splitter"]
+__all__ = [
+    "Fold",
+    "before_holdout",
+    "development_dataset",
+    "holdout_fold",
+    "make_folds",
+    "make_splitter",
+    "search_folds",
+]
+
+#: Name of a column that numbers rows for a while.
+_ROW = "__row__"
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,8 @@ class Fold:
         Numbers of rows, users and items, and the period, for people.
     reference
         Recommendations of the reference model; None if no metric needs them.
+    items
+        External ids of the items that may be recommended; None for all.
     """
 
     index: int
@@ -56,6 +70,7 @@ class Fold:
     users: AnyIds
     facts: dict[str, object]
     reference: pd.DataFrame | None = None
+    items: AnyIds | None = None
 
     @cached_property
     def seen(self) -> pd.DataFrame:
@@ -83,6 +98,8 @@ def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | floa
     n_splits, size
         Number of splits and size of one, instead of the values in `folds`.
     """
+    if folds.splitter is not None:
+        return own_splitter(folds)
     n_splits = folds.n_folds if n_splits is None else n_splits
     size = folds.size if size is None else size
     filters = {
@@ -101,6 +118,8 @@ def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFram
     """Split interactions into those that the search may use, and the holdout: the newest `holdout` folds."""
     if folds.holdout == 0:
         return interactions, interactions.iloc[:0]
+    if folds.splitter is not None:
+        return _split_by_own(interactions, folds)
     if folds.split == "random":
         size = float(folds.size) * folds.holdout
         _check_random(folds.model_copy(update={"n_folds": 1}), len(interactions), size)
@@ -112,6 +131,15 @@ def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFram
     before = np.zeros(len(interactions), dtype=bool)
     before[train] = True
     return interactions[before], interactions[~before]
+
+
+def _split_by_own(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split by the study's own splitter: what its holdout is trained on, and what it is tested on."""
+    splits = own_splits(interactions, folds)
+    after = np.zeros(len(interactions), dtype=bool)
+    after[np.concatenate([test for _, test, _ in splits[folds.n_folds :]])] = True
+    before = rows_before_holdout(splits, len(interactions), folds)
+    return interactions[before], interactions[after & ~before]
 
 
 def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
@@ -128,7 +156,41 @@ def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
         If holdout and folds leave nothing to train on.
     """
     refuse_short_data(source.interactions if source.raw is None else source.raw, data, folds)
-    return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data)
+    return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data, source.user_features)
+
+
+def search_folds(source: Source, data: Data, folds: Folds) -> list[Fold]:
+    """Return the folds of the search: everything before the holdout, split.
+
+    Raises
+    ------
+    DataError
+        If holdout and folds leave nothing to train on, or a fold is empty.
+    """
+    dataset = development_dataset(source, data, folds)
+    if folds.splitter is None:
+        return make_folds(dataset, folds)
+    interactions = source.interactions if source.raw is None else source.raw
+    splits = own_splits(interactions, folds)
+    # The splitter has seen all rows, also those that policies then drop: find the rows of the dataset.
+    numbered = interactions.assign(**{_ROW: np.arange(len(interactions))})
+    numbered = numbered[rows_before_holdout(splits, len(numbered), folds)]
+    kept = with_minimal_counts(deduplicated(numbered, data.duplicates), data)[_ROW].to_numpy()
+    places = np.full(len(interactions), -1)
+    places[kept] = np.arange(len(kept))
+    splitter = own_splitter(folds)
+    made: list[Fold] = []
+    for index, (train, test, facts) in enumerate(splits[: folds.n_folds]):
+        train_rows, test_rows = (places[rows][places[rows] >= 0] for rows in (train, test))
+        filtered = splitter.filter(dataset.interactions, True, train_rows, test_rows, facts)
+        if not len(filtered[0]) or not len(filtered[1]):
+            rule = (
+                f"must have train and test interactions, but the filters leave none of {len(test):,} to test"
+            )
+            hint = "yield larger folds, or keep cold users and items (filter_cold_users: false)"
+            raise DataError("folds", [Problem(f"folds, fold {index + 1}", rule, hint)])
+        made.append(_fold(dataset, index, *filtered))
+    return made
 
 
 def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -159,7 +221,7 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
     before, after = _both_sides(source, data, folds)
-    train = make_dataset(before, source.item_features, data)
+    train = make_dataset(before, source.item_features, data, source.user_features)
     seen = train.get_raw_interactions()
     both = Dataset.construct(pd.concat([seen, after], ignore_index=True)).interactions
     rows = np.arange(len(both.df))

@@ -19,6 +19,9 @@ _NANOSECONDS = {"D": 86_400 * 10**9, "H": 3_600 * 10**9}
 
 def holdout_text(folds: Folds) -> str:
     """Return the size of the holdout as text. It is recorded in the store, so its words must not change."""
+    if folds.splitter is not None:
+        last = f"{folds.holdout} folds" if folds.holdout > 1 else "fold"
+        return f"the last {last} of {folds.splitter.use}"
     if folds.split == "time_range":
         size = str(folds.size)
         unit = "days" if size.endswith("D") else "hours"
@@ -37,7 +40,7 @@ def refuse_short_data(interactions: pd.DataFrame, data: Data, folds: Folds) -> N
     DataError
         Saying whether the holdout or the folds take all, and what to do.
     """
-    if interactions.empty or folds.split == "random":
+    if interactions.empty or folds.split == "random" or folds.splitter is not None:
         return
     if _takes_all(interactions, folds, folds.holdout):
         rule = (
@@ -98,14 +101,33 @@ def _days(interactions: pd.DataFrame) -> str:
 
 def holdout_warnings(interactions: pd.DataFrame, folds: Folds) -> Iterator[str]:
     """Yield what makes a holdout of little use: it has few users."""
-    if folds.split != "time_range" or folds.holdout == 0 or _takes_all(interactions, folds, folds.holdout):
+    if folds.holdout == 0 or folds.splitter is not None or interactions.empty:
         return
-    start = pd.Timestamp(_start(interactions, folds, folds.holdout))
-    held = interactions[interactions[Columns.Datetime] >= start]
-    n_users, n_all = held[Columns.User].nunique(), interactions[Columns.User].nunique()
+    if folds.split != "random" and _takes_all(interactions, folds, folds.holdout):
+        return
+    text, n_users, cure = _holdout_users(interactions, folds)
+    n_all = interactions[Columns.User].nunique()
     if n_users == 1 or n_users < _FEW * n_all:
-        yield (
-            f"the holdout ({start:%Y-%m-%d} to {held[Columns.Datetime].max():%Y-%m-%d}) has {len(held):,} of "
-            f"{len(interactions):,} interactions, and {n_users:,} of {n_all:,} users: a judgement on it says "
-            "little. Take a larger `folds.size`, or drop rows with wrong times"
-        )
+        yield f"{text} {n_users:,} of {n_all:,} users: a judgement on it says little. {cure}"
+
+
+def _holdout_users(interactions: pd.DataFrame, folds: Folds) -> tuple[str, int, str]:
+    """Return what a holdout is, the number of its users, and how to have more of them."""
+    n_rows = len(interactions)
+    if folds.split == "time_range":
+        start = pd.Timestamp(_start(interactions, folds, folds.holdout))
+        held = interactions[interactions[Columns.Datetime] >= start]
+        dates = f"{start:%Y-%m-%d} to {held[Columns.Datetime].max():%Y-%m-%d}"
+        text = f"the holdout ({dates}) has {len(held):,} of {n_rows:,} interactions, and"
+        cure = "Take a larger `folds.size`, or drop rows with wrong times"
+        return text, int(held[Columns.User].nunique()), cure
+    counts = interactions[Columns.User].value_counts().to_numpy()
+    if folds.split == "last_n":
+        size = int(folds.size) * folds.holdout
+        text = f"the holdout ({holdout_text(folds)}) leaves interactions to train on for"
+        cure = "Take a smaller `folds.size`, or a `time_range` split"
+        return text, int((counts > size).sum()), cure
+    share = float(folds.size) * folds.holdout
+    expected = round(float((1 - (1 - share) ** counts).sum()))
+    text = f"the holdout ({round(share * n_rows):,} of {n_rows:,} interactions) has about"
+    return text, expected, "Take a larger `folds.size`"

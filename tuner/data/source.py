@@ -6,37 +6,33 @@ row.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 from rectools import Columns
 from rectools.dataset import Dataset
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
+from tuner.data.feature_tables import ENTITIES, load_features, matched
+from tuner.data.features import Features, scale_lines, scaled
+from tuner.data.fingerprint import fingerprint_of, former_fingerprint
+from tuner.data.items import items_line, load_items
 from tuner.data.reading import (
     Format,
     Read,
     TableError,
-    Trouble,
     deduplicated,
     enough_interactions,
-    guessed,
-    ids_of,
-    is_missing,
-    like_known,
     read_columns,
     read_interactions,
 )
-from tuner.data.reading.troubles import example
-from tuner.errors import DataError, Problem, did_you_mean
+from tuner.errors import DataError, Problem
 
-__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table"]
-
-_FEATURE_COLUMNS = ("id", "feature", "value")
+__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table", "with_minimal_counts"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +42,12 @@ class Source:
     Attributes
     ----------
     interactions
-        Columns user_id, item_id, weight and datetime, with rows in the order of the file.
+        Columns user_id, item_id, weight, datetime and the study's extra columns. Rows are in the order of
+        the file.
     item_features
-        Columns id, feature and value; None if the study names no file.
+        Features of items; None if the study has none.
     fingerprint
-        Hash of the content of both tables.
+        Hash of the content of all tables.
     duplicates
         Number of rows that repeat the user, item and datetime of an earlier row, before the policy.
     dropped
@@ -61,15 +58,27 @@ class Source:
         holdout.
     warnings
         Lines about rows that are hardly meant so: their number, the first of them, and a cure.
+    user_features
+        Features of users; None if the study has none.
+    items
+        Ids of the items that may be recommended; None for all.
+    notes
+        Lines about the features and the items to recommend.
+    former_fingerprint
+        Fingerprint by which earlier versions knew the same data; None if it is the same one.
     """
 
     interactions: pd.DataFrame
-    item_features: pd.DataFrame | None
+    item_features: Features | None
     fingerprint: str
     duplicates: int
     dropped: int
     raw: pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
+    user_features: Features | None = None
+    items: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+    former_fingerprint: str | None = None
 
     def facts(self) -> dict[str, object]:
         """Return the numbers of rows, users and items, and the first and last day."""
@@ -83,6 +92,7 @@ class Source:
             "end": f"{days.max():%Y-%m-%d}",
             "duplicates": self.duplicates,
             "dropped": self.dropped,
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def describe(self, policy: str) -> str:
@@ -109,35 +119,64 @@ def load_source(data: Data) -> Source:
     """
     problems: list[Problem] = []
     frame, warnings = _interactions(data, problems)
-    features = None
-    if data.item_features is not None:
-        try:
-            features = _read_features(data.item_features, data.numeric_features, problems)
-        except DataError as error:
-            problems.extend(error.problems)
+    found = load_features(data, problems)
     if problems:
         raise DataError(data.place, problems)
-    fingerprinted = features
-    if features is not None:
-        items = frame[Columns.Item]
-        features = features.assign(id=like_known(features["id"], items.to_numpy()))
-        if not features["id"].isin(items).any():
-            rule = (
-                "must describe items of the interactions, but no id matches: ids here are like "
-                f"{features['id'].iloc[0]!r}, those of the interactions like {items.iloc[0]!r}"
-            )
-            raise DataError(data.place, [Problem("data.item_features", rule)])
+    features = {
+        entity: None if one is None else matched(one, entity, frame[ENTITIES[entity]], problems)
+        for entity, one in found.items()
+    }
+    items = load_items(data, frame, features["item"], problems)
+    if problems:
+        raise DataError(data.place, problems)
     duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
     remaining = deduplicated(frame, data.duplicates)
     dropped = len(frame) - len(remaining)
     one_of_each = data.duplicates in {"keep_first", "keep_last"}
-    before_policy = frame if dropped and one_of_each else None
-    fingerprint = _fingerprint(remaining, fingerprinted)
-    return Source(remaining, features, fingerprint, duplicates, dropped, before_policy, warnings)
+    used = {entity: None if one is None else scaled(one, data.scaling) for entity, one in features.items()}
+    return Source(
+        remaining,
+        used["item"],
+        fingerprint_of(remaining, features, items),
+        duplicates,
+        dropped,
+        frame if dropped and one_of_each else None,
+        warnings,
+        user_features=used["user"],
+        items=items,
+        notes=(*scale_lines(used), *([] if items is None else [items_line(items, frame)])),
+        former_fingerprint=former_fingerprint(remaining, found, items),
+    )
 
 
-def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None, data: Data) -> Dataset:
+def make_dataset(
+    interactions: pd.DataFrame,
+    item_features: Features | None,
+    data: Data,
+    user_features: Features | None = None,
+) -> Dataset:
     """Apply the minimal counts, and build the RecTools dataset.
+
+    Raises
+    ------
+    DataError
+        If no interactions remain.
+    """
+    remaining = with_minimal_counts(interactions, data)
+    features: dict[str, Any] = {}
+    if item_features is not None:
+        features |= item_features.of(remaining[Columns.Item].unique()).arguments("item")
+    if user_features is not None:
+        features |= user_features.of(remaining[Columns.User].unique()).arguments("user")
+    return Dataset.construct(
+        remaining[[*Columns.Interactions, *data.extra_columns]],
+        **features,
+        keep_extra_cols=bool(data.extra_columns),
+    )
+
+
+def with_minimal_counts(interactions: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """Return the rows of users and items that have enough interactions.
 
     Raises
     ------
@@ -153,12 +192,7 @@ def make_dataset(interactions: pd.DataFrame, item_features: pd.DataFrame | None,
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
-    if item_features is None:
-        return Dataset.construct(remaining)
-    numeric = set(data.numeric_features)
-    categorical = [name for name in item_features["feature"].unique() if name not in numeric]
-    known = item_features[item_features["id"].isin(remaining[Columns.Item].unique())]
-    return Dataset.construct(remaining, item_features_df=known, cat_item_features=categorical)
+    return remaining
 
 
 def read_table(path: str | Sequence[str], key: str, dialect: Format | None = None) -> Read:
@@ -199,65 +233,17 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tu
             datetime=data.datetime,
             ids=data.ids,
             dialect=Format(**data.format.model_dump()),
+            extra=data.extra_columns,
         )
     except TableError as error:
         problems.append(Problem("data.interactions", error.rule, error.hint))
         return pd.DataFrame(), ()
     problems.extend(
-        Problem(f"data.columns.{trouble.where}", trouble.rule, trouble.hint) for trouble in found.troubles
+        Problem(
+            f"data.{'' if trouble.where == 'extra_columns' else 'columns.'}{trouble.where}",
+            trouble.rule,
+            trouble.hint,
+        )
+        for trouble in found.troubles
     )
     return found.frame, tuple(found.warnings)
-
-
-def _read_features(path: str, numeric: tuple[str, ...], problems: list[Problem]) -> pd.DataFrame:
-    """Return item features: ids as in the interactions' file, names as text, values as they look."""
-    read = read_table(path, "data.item_features")
-    missing = [name for name in _FEATURE_COLUMNS if name not in read.columns]
-    if missing:
-        rule = f"must have the columns {', '.join(_FEATURE_COLUMNS)}, but {', '.join(missing)} is missing"
-        hint = f"it has: {', '.join(read.names)}"
-        raise DataError(path, [Problem("data.item_features", rule, hint)])
-    troubles: list[Trouble] = []
-    ids = ids_of(read, "id", "data.item_features", text=False, troubles=troubles)
-    for name, what in (("feature", "names"), ("value", "values")):
-        unknown = is_missing(read.columns[name])
-        if unknown.any():
-            rule = f"{what} must not be missing, but are in {example(read.columns, unknown)}"
-            troubles.append(Trouble("data.item_features", rule, "leave such rows out"))
-    if troubles:
-        raise DataError(path, [Problem(one.where, one.rule, one.hint) for one in troubles])
-    frame = pd.DataFrame(
-        {
-            "id": ids,
-            "feature": guessed(read.columns["feature"], written=False).to_numpy(),
-            "value": guessed(read.columns["value"], written=read.written).to_numpy(),
-        }
-    )
-    _check_numeric(frame, read, numeric, problems)
-    return frame
-
-
-def _check_numeric(
-    features: pd.DataFrame, read: Read, numeric: tuple[str, ...], problems: list[Problem]
-) -> None:
-    where = "data.numeric_features"
-    for feature in numeric:
-        rows = (features["feature"] == feature).to_numpy()
-        numbers: pd.Series[Any] = pd.to_numeric(features["value"], errors="coerce")
-        bad = rows & numbers.isna().to_numpy()
-        if not rows.any():
-            rule = f"must be features of the file, but {feature!r} is not"
-            names = [str(name) for name in features["feature"].unique()]
-            problems.append(Problem(where, rule, did_you_mean(feature, names)))
-        elif bad.any():
-            rule = f"must have numbers as values, but {feature!r} has none in {example(read.columns, bad)}"
-            problems.append(Problem(where, rule))
-
-
-def _fingerprint(*tables: pd.DataFrame | None) -> str:
-    digest = hashlib.sha256()
-    for table in tables:
-        if table is not None:
-            digest.update(",".join(table.columns).encode())
-            digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -23,6 +23,8 @@ from .troubles import TableError, Trouble, example, first_line, type_name
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
 WEIGHT = "weight"
+#: Where troubles with further columns are.
+EXTRA = "extra_columns"
 _NAMES = {"user": USER, "item": ITEM, "datetime": TIME, "weight": WEIGHT}
 
 
@@ -33,7 +35,8 @@ class Interactions:
     Attributes
     ----------
     frame
-        Columns user_id, item_id, datetime and weight in the order of the file; of use without troubles only.
+        Columns user_id, item_id, datetime, weight and the further ones, in the order of the file; of use
+        without troubles only.
     troubles
         What is wrong.
     warnings
@@ -52,6 +55,7 @@ def read_interactions(
     datetime: str = "iso",
     ids: str = "auto",
     dialect: Format | None = None,
+    extra: Sequence[str] = (),
 ) -> Interactions:
     """Read interactions.
 
@@ -67,6 +71,8 @@ def read_interactions(
         ``auto``, or ``text`` for ids that are text in any case.
     dialect
         How text is written.
+    extra
+        Names of further columns to keep.
 
     Raises
     ------
@@ -76,18 +82,24 @@ def read_interactions(
     roles = {role: name for role, name in columns.items() if name is not None}
     dialect = dialect or Format()
     packed = {name for role, name in roles.items() if role in {"user", "item"}}
-    wanted = list(roles.values())
+    wanted = [*roles.values(), *extra]
     if isinstance(places, (str, tuple, list)):
         read = read_columns(places, wanted, dialect, packed)
     else:
         if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
             roles.setdefault("weight", WEIGHT)
-        read = read_object(places, list(roles.values()))
-    return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
+        read = read_object(places, [*roles.values(), *extra])
+    return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal, extra=extra)
 
 
 def interactions_of(
-    read: Read, roles: Mapping[str, str], *, datetime: str, ids: str, decimal: str
+    read: Read,
+    roles: Mapping[str, str],
+    *,
+    datetime: str,
+    ids: str,
+    decimal: str,
+    extra: Sequence[str] = (),
 ) -> Interactions:
     """Return the interactions of a table that has been read; see `read_interactions`."""
     if read.hint is not None:
@@ -106,9 +118,11 @@ def interactions_of(
             frame[WEIGHT] = _weights(read, name, decimal, troubles)
         else:
             frame[_NAMES[role]] = ids_of(read, name, role, text=ids == "text", troubles=troubles)
+    frame.setdefault(WEIGHT, np.ones(read.n_rows))
+    for name in extra:
+        frame[name] = _values(read, name, decimal, troubles)
     if troubles:
         return Interactions(pd.DataFrame(), troubles)
-    frame.setdefault(WEIGHT, np.ones(read.n_rows))
     warnings = _doubtful_times(read, roles["datetime"], frame[TIME])
     return Interactions(pd.DataFrame(frame, copy=False), troubles, warnings)
 
@@ -179,6 +193,25 @@ def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> ND
     return numbers
 
 
+def _values(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
+    """Return the values of a further column: numbers where every one is a number, else as they are."""
+    if name not in read.columns:
+        rule = f"must be columns of the file, but {name!r} is not"
+        troubles.append(Trouble(EXTRA, rule, _nearest(name, read.names)))
+        return np.zeros(0)
+    column = read.columns[name]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType):
+        rule = f"must hold numbers, text or times, but {name!r} holds {type_name(kind)}"
+        troubles.append(Trouble(EXTRA, rule, "write one value a row, or leave the column out"))
+        return np.zeros(0)
+    return guessed(column, written=read.written, decimal=decimal).to_numpy()
+
+
 def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float64]:
     """Return the values of a column as numbers; what is none becomes nan."""
     kind = column.type
@@ -204,7 +237,7 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
     return found
 
 
-def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
+def guessed(column: pa.ChunkedArray, *, written: bool, decimal: str = ".") -> pd.Series[Any]:
     """Return a column for people, or as values of features: text becomes numbers where every value is one."""
     series: pd.Series[Any] = column.to_pandas()
     if not written or series.dtype != object or not len(series):
@@ -213,5 +246,5 @@ def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
     if numbers is not None:
         return pd.Series(numbers)
     filled = series.replace("", None)
-    floats = pd.Series(numbers_of(column))
+    floats = pd.Series(numbers_of(column, decimal))
     return floats if floats.notna().any() and floats.notna().equals(filled.notna()) else filled
