@@ -52,8 +52,7 @@ def open_store(
     name, direction
         Name and direction of the Optuna study.
     sampler, seed
-        The sampler and the seed of the study. A continued study gets another seed, otherwise its sampler
-        would repeat its suggestions.
+        The sampler and the seed. A continued study gets another seed, to suggest other points.
     facts, former
         Facts that must not change between runs of one study, such as the fingerprint of its data; and what
         earlier versions wrote for them, see `tuner.trials.stored.as_now`.
