@@ -35,7 +35,7 @@ def _init(arguments: argparse.Namespace) -> None:
         rule = "must not exist yet, but does"
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
     from tuner.workflows.init.inspect import inspect_file
-    from tuner.workflows.init.write import doubts, study_text
+    from tuner.workflows.init.write import doubts, findings, study_text
 
     found = inspect_file(arguments.data)
     try:
@@ -43,6 +43,8 @@ def _init(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
     print(f"{target}: a study for {found.source.describe('keep')}")
+    for finding in findings(found):
+        print(f"  found: {finding}", file=sys.stderr)
     for doubt in doubts(found):
         print(f"  to check: {doubt}", file=sys.stderr)
     print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)
