@@ -1,4 +1,4 @@
-"""Measures whether a search beats the guide: compares the winner of a study of Beauty with the guide's rows.
+"""Measures whether a search beats its baselines, the guide's rows among them, on a study of Beauty.
 
     python -m benchmarks.beauty_study [--folder STUDY_FOLDER] [--output DIR]
 
@@ -6,9 +6,9 @@ It runs or continues `examples/beauty.yaml`: 40 trials over the guide's space, t
 judgement on a holdout of four weeks. This takes about an hour on two cores. With `--folder` the study exists
 already, and only its final judgement is run or continued.
 
-The winner is the best trial by validation, so the holdout did not choose it. The best of the guide's rows is
-the best one on the holdout, which makes it as hard as possible to beat. Both are compared on the same users:
-`paired_low` and `paired_high` are the 95 % interval of the difference in NDCG@10 (see docs/results.md).
+The winner and the best baseline are the best by validation, so the holdout chose neither. Both are compared
+on the same users, in the primary comparison of the judgement: `primary_low` and `primary_high` are the 95 %
+interval of the difference in NDCG@10 (see docs/results.md).
 """
 
 from __future__ import annotations
@@ -16,63 +16,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.measuring import command_line, machine, write_results
-from search_spaces.guide import space
-from tuner.artifacts.user_values import read_final_users
 from tuner.config import Study
-from tuner.holdout import Comparison, Final, JudgedRow
-from tuner.holdout.comparisons import compare_all
+from tuner.holdout import Final, JudgedRow
 from tuner.reporting.final import read_final
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.trials.status import TrialStatus
 from tuner.workflows.final import run_final
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty.yaml"
-#: The rows of RecTools' transformer customization guide, by their names in `search_spaces.guide`.
-GUIDE = tuple(space.baselines)
 
 
-def winner_of(final: Final) -> JudgedRow:
-    """Return the best row by validation."""
-    sign = 1 if final.direction == "maximize" else -1
-    return max(final.rows, key=lambda row: sign * row.validation)
-
-
-def best_guide_row(final: Final) -> JudgedRow:
-    """Return the best of the guide's rows on the holdout. The rows are in that order."""
-    return next(row for row in final.rows if row.name in GUIDE)
-
-
-def compared(folder: Path, final: Final, row: JudgedRow, other: JudgedRow) -> Comparison:
-    """Compare two rows on the holdout's users. The variance between seeds is estimated from all rows."""
-    values = []
-    for one in final.rows:
-        fits = [read_final_users(folder, one.number, seed) for seed in one.seeds]
-        values.append(np.stack([fit[final.objective] for fit in fits if fit is not None]))
-    return compare_all([one.number for one in final.rows], values).of(row.number, other.number)
-
-
-def figures_of(folder: Path, final: Final) -> dict[str, float]:
-    """Return the figures of the comparison."""
-    winner, guide = winner_of(final), best_guide_row(final)
-    figures = {
+def figures_of(final: Final) -> dict[str, float]:
+    """Return the figures of the primary comparison."""
+    winner, baseline, primary = final.winner_row, final.row(final.baseline or 0), final.primary
+    if winner is None or baseline is None or primary is None:
+        raise RuntimeError(
+            "the judgement has no primary comparison: it needs a searched trial and a baseline"
+        )
+    return {
         "winner": winner.metrics[final.objective],
-        "best_guide_row": guide.metrics[final.objective],
+        "best_baseline": baseline.metrics[final.objective],
         "winner_validation": winner.validation,
-        "best_guide_row_validation": guide.validation,
+        "best_baseline_validation": baseline.validation,
         "users": final.n_users,
         "looks": final.look,
-    }
-    if winner.number == guide.number:
-        return figures | {"paired_difference": 0.0, "paired_low": 0.0, "paired_high": 0.0, "paired_p": 1.0}
-    found = compared(folder, final, winner, guide)
-    return figures | {
-        "paired_difference": found.difference,
-        "paired_low": found.interval.low,
-        "paired_high": found.interval.high,
-        "paired_p": found.p_value,
+        "primary_difference": primary.difference,
+        "primary_low": primary.interval.low,
+        "primary_high": primary.interval.high,
+        "primary_p": primary.p_value,
     }
 
 
@@ -88,7 +60,7 @@ def row_of(final: Final, row: JudgedRow) -> dict[str, Any]:
         "high": interval.high,
         "validation": row.validation,
         "optimism": row.optimism,
-        "group": row.group,
+        "letters": row.letters,
         "by_seed": [one[final.objective] for one in row.by_seed],
     }
 
@@ -111,10 +83,10 @@ def main() -> None:
             raise RuntimeError("the run ended before its final judgement: run the same command to continue")
     else:
         final = run_final(study, folder.resolve())
-    from tuner.holdout.text import render_final
+    from tuner.holdout.text import final_lines, render_final
 
     print(render_final(final))
-    figures = figures_of(folder, final)
+    figures = figures_of(final)
     print()
     for name, value in figures.items():
         print(f"{name:<26} {value:.6g}")
@@ -123,6 +95,7 @@ def main() -> None:
         "machine": facts,
         "figures": figures,
         "settings": {"trials": len(states), "of them stopped early": states.count(TrialStatus.STOPPED)},
+        "words": final_lines(final)[0].removeprefix("final: "),
         "rows": [row_of(final, row) for row in final.rows],
     }
     path = write_results("beauty_study", results)

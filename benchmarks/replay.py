@@ -248,7 +248,7 @@ class Ours:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._table = table
-        self._over = OverTable(make_sampler(sampler or Sampler(), seed), table, space)
+        self._over = OverTable(make_sampler(sampler or Sampler(), seed, space), table, space)
         self._coordinator = Coordinator(
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
             Budget(Search(trials=len(table)), objective=OBJECTIVE, direction="maximize"),
@@ -258,6 +258,7 @@ class Ours:
                 epochs=table.n_epochs,
                 n_folds=table.n_folds,
                 direction="maximize",
+                complete=stopping.complete,
             ),
             rules=StudyRules(
                 space,

@@ -46,26 +46,35 @@ N_FOLDS, SIZE = 2, "28D"
 
 def repeat_users(source: Path, target: Path, copies: int) -> None:
     """Write the interactions `copies` times, each time with new users."""
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import parquet
 
-    frame = pd.read_parquet(source)
-    parts = [frame.assign(user_id=frame["user_id"].astype(str) + f"-{copy}") for copy in range(copies)]
-    pd.concat(parts, ignore_index=True).to_parquet(target, index=False)
+    table = parquet.read_table(source)
+    at = table.column_names.index("user_id")
+    users = table["user_id"].cast(pa.string())
+    schema = table.schema.set(at, pa.field("user_id", pa.string())).remove_metadata()
+    with parquet.ParquetWriter(target, schema) as file:
+        for copy in range(copies):
+            renamed = pc.binary_join_element_wise(users, str(copy), "-")
+            file.write_table(table.set_column(at, schema.field(at), renamed).replace_schema_metadata())
 
 
-def ours(path: str) -> Iterable[Dataset]:
-    """Return the train data set of each fold, made in the same way as in a search."""
+def ours(path: str) -> Iterator[Prepared]:
+    """Yield what a trial reads of each fold, made in the same way as in a search."""
     from tuner.config import Data, Folds
-    from tuner.data.folds import development_dataset, make_folds
+    from tuner.data.folds import development, make_folds
     from tuner.data.source import load_source
 
-    data = Data(interactions=path)
-    folds = Folds(split="time_range", size=SIZE, n_folds=N_FOLDS, holdout=0)
-    return [fold.train for fold in make_folds(development_dataset(load_source(data), data, folds), folds)]
+    data = Data.model_validate({"interactions": path, "columns": {**COLUMNS, "weight": "weight"}})
+    section = Folds(split="time_range", size=SIZE, n_folds=N_FOLDS, holdout=0)
+    for fold in make_folds(development(load_source(data), data, section), section):
+        one = fold.alone()
+        yield one.train, one.test, one.users, one.catalog
 
 
-def stock(path: str) -> Iterable[Dataset]:
-    """Return the train data set of each fold, made by RecTools."""
+def stock(path: str) -> Iterator[Prepared]:
+    """Yield what `cross_validate` makes of each fold, in its own words."""
     import pandas as pd
     from rectools import Columns
     from rectools.dataset import Dataset
@@ -73,50 +82,15 @@ def stock(path: str) -> Iterable[Dataset]:
 
     dataset = Dataset.construct(pd.read_parquet(path))
     splitter = TimeRangeSplitter(SIZE, N_FOLDS)
-    folds = []
     for train, test, _ in splitter.split(dataset.interactions, collect_fold_stats=True):
-        part = dataset.filter_interactions(
+        fold = dataset.filter_interactions(
             row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
         )
         tested = dataset.interactions.df.loc[test].copy()
         tested[Columns.User] = dataset.user_id_map.convert_to_external(tested[Columns.User].to_numpy())
         tested[Columns.Item] = dataset.item_id_map.convert_to_external(tested[Columns.Item].to_numpy())
-        folds.append((part, part.get_raw_interactions(), tested))
-    return [part for part, _, _ in folds]
-
-
-def build_loaders(datasets: Iterable[Dataset], *, fast: bool) -> None:
-    """Build the loader of training batches for each fold."""
-    from rectools.models import SASRecModel
-
-    from tuner.training.fast_paths import accelerate
-
-    for dataset in datasets:
-        model = SASRecModel(session_max_len=100)
-        if fast:
-            accelerate(model)
-        model.data_preparator.process_dataset_train(dataset)
-        model.data_preparator.get_dataloader_train()
-
-
-def measure(way: str, path: str) -> dict[str, float]:
-    """Run one way in this process and measure it."""
-    import torch
-    from rectools.models import SASRecModel  # noqa: F401  # its import is not measured
-
-    from tuner.evaluation import evaluate_fold  # noqa: F401  # as above
-    from tuner.training.memory import peak_memory, reset_peak
-
-    torch.set_num_threads(1)
-    make: Callable[[str], Iterable[Dataset]] = ours if way == "ours" else stock
-    reset_peak()
-    before = peak_memory()
-    began = time.perf_counter()
-    datasets = make(path)
-    prepared = time.perf_counter()
-    build_loaders(datasets, fast=way == "ours")
-    done = time.perf_counter()
-    return {"seconds": done - began, "loader": done - prepared, "peak": peak_memory() - before}
+        seen = fold.get_raw_interactions()
+        yield fold, tested, tested[Columns.User].unique(), seen[Columns.Item].unique()
 
 
 def figures(runs: list[dict[str, Any]]) -> dict[str, float]:

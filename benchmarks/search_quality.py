@@ -64,6 +64,7 @@ CONTENDERS: dict[str, Make] = {
     "stock, fold by fold": partial(Stock, lockstep=False),
     "stock, folds in lockstep": partial(Stock, lockstep=True),
     "ours": _ours(Halving(), Race()),
+    "ours, model": _ours(Halving(), Race(), sampler="model"),
     "ours, halving alone": _ours(Halving(), None),
     "ours, race alone": _ours(None, Race()),
     "ours, TPE alone": _ours(None, None),

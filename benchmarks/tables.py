@@ -30,6 +30,7 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
+    "verdicts": ("one_seed", "three_seeds"),
     "scaling": ("trials_per_s", "efficiency"),
     "scale": ("x1", "x4", "x16"),
     "estimates": ("seconds", "memory", "steps"),
@@ -63,7 +64,18 @@ TARGETS = {
     },
     "report": {"size_mb": (0.0, 10.0), "first_paint_s": (0.0, 3.0)},
     "startup": {"first_report_s": (0.0, 15.0)},
-    "beauty_study": {"paired_low": (1e-6, float("inf"))},
+    "beauty_study": {"primary_low": (1e-6, float("inf"))},
+    "verdicts": {
+        f"{figure}/{kind}": wanted
+        for kind in ("one_seed", "three_seeds")
+        for figure, wanted in (
+            ("family_error", (0.0, 0.05)),
+            ("coverage", (0.93, 0.97)),
+            ("coverage_differences", (0.93, 0.97)),
+            ("primary_error", (0.04, 0.06)),
+            ("max_t_power", (0.6, 1.0)),
+        )
+    },
     "estimates": {
         f"{size}/{what}": (0.5, 2.0) for size in ("smallest", "largest") for what in ("seconds", "memory")
     },
@@ -113,7 +125,8 @@ def table(name: str, result: Mapping[str, Any]) -> str:
     for row, values in rows.items():
         cells = (_shown(values[column]) if column in values else "" for column in shown)
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
-    below = [*_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
+    words = [f"In words: {result['words']}.", ""] if "words" in result else []
+    below = [*words, *_judged(name, result["figures"]), *_rows(result.get("rows", ())), _machine(result)]
     return "\n".join([*lines, "", *below]) + "\n"
 
 

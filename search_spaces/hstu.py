@@ -23,18 +23,12 @@ from __future__ import annotations
 from rectools.models import HSTUModel, SASRecModel
 from rectools.models.nn.transformers.hstu import STULayers
 
-from search_spaces.next_action import NextActionLightningModule, ShiftedNextActionDataPreparator
 from search_spaces.transformers import IDS_ONLY, MODULES, NETWORK, SHIFTED_OBJECTIVES
-from tuner.space import Choice, Fixed, Float, Space
+from tuner.space import Choice, Float, Space
 
 __all__ = ["ids_only", "space", "stu_layers", "stu_layers_ids_only"]
 
-_objective = {
-    "data_preparator_type": SHIFTED_OBJECTIVES,
-    "lightning_module_type": Fixed(
-        NextActionLightningModule, when={"data_preparator_type": ShiftedNextActionDataPreparator}
-    ),
-}
+_objective = {"data_preparator_type": SHIFTED_OBJECTIVES}
 _stu_kwargs = {
     "attn_dropout_rate": Float(0.0, 0.5),
     "epsilon": Float(1e-8, 1e-4, log=True),

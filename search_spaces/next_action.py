@@ -112,6 +112,8 @@ class ShiftedNextActionDataPreparator(SASRecDataPreparator):
 class NextActionLightningModule(TransformerLightningModule):
     """Lightning module that scores only the last position of each session.
 
+    The modules of `search_spaces.optimisation` and `search_spaces.objectives` do so too for these objectives.
+
     Everything else (losses, optimizer, validation, recommendation) and the parameters are those of
     `TransformerLightningModule`. The results equal those of scoring all positions and keeping the last, but
     the logits take `1 / session_max_len` of the time and memory.

@@ -28,10 +28,9 @@ SMALL: dict[str, Any] = {
             "batch_size": 32,
         },
     },
-    "search": {"trials": 3, "time_budget": "1h", "seed": 60},
+    "search": {"trials": 4, "time_budget": "1h", "seed": 60},
     "baselines": ["popular", "ease", "sasrec"],
     "training": {"epochs": 2, "patience": 3},
-    "stopping": {"halving": {"rungs": [1], "keep": 0.5, "resume": None}, "race": False},
     "resources": {"cpus_per_trial": 1},
 }
 

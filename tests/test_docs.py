@@ -71,6 +71,7 @@ ELSEWHERE = {
     "tuner final": ("fits for half a minute", "tests/integration/test_final.py"),
     "until tuner run": ("a loop over a run that is killed", "tests/integration/test_kill_rounds.py"),
     "TUNER_KILL_ROUNDS=": ("kills for minutes", "tests/integration/test_kill_rounds.py"),
+    "TUNER_FUZZ=": ("makes thousands of cases", "tests/fuzz/test_fuzz.py::test_study_files"),
     "python -m benchmarks.guide_table": ("of KION, as above", "tests/benchmarks/test_guide_table.py"),
     "python -m benchmarks.": ("measures for minutes", "tests/benchmarks/test_benchmarks.py"),
     **dict.fromkeys(
@@ -84,6 +85,10 @@ ELSEWHERE = {
     "tuner stop": ("needs a cluster", "tests/hosts/test_study.py::test_stop_keeps_what_is_finished"),
     "tuner run shop.yaml --address": ("needs a cluster", None),
     "ray dashboard": ("an SSH tunnel", None),
+    "sbatch examples/slurm.sh": (
+        "needs SLURM",
+        "tests/cluster/test_slurm.py::test_a_study_runs_on_an_allocation",
+    ),
     "ray get-auth-token": ("writes to the home", None),
     "bash examples/aws-profiles.sh": ("changes an AWS account", None),
     "python model/recommend.py": (
@@ -104,6 +109,7 @@ COMMANDS = {
     "git",
     "pre-commit",
     "until",
+    "sbatch",
     "unzip",
 }
 

@@ -16,11 +16,13 @@ A `UserError` carries all problems that were found, not only the first one.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 __all__ = [
+    "LASTING",
     "ClusterError",
     "DataError",
     "InterruptedSearchError",
@@ -34,6 +36,25 @@ __all__ = [
     "UserError",
     "did_you_mean",
 ]
+
+
+#: Numbers of errors of a file or folder that stay until the user names another one, or changes its rights.
+LASTING = frozenset(
+    {
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+#: Most names that are compared, and most characters of them: a comparison takes long for long names.
+_MOST_NAMES, _LONGEST_NAME = 200, 80
+#: Most characters of a part of a message. A value in it may be a whole file.
+_LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True)
@@ -59,8 +80,14 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.where} (line {self.line})" if self.line else self.where
-        text = f"{place}: {self.rule}" if place else self.rule
-        return f"{text}\n    {self.hint}" if self.hint else text
+        text = f"{_short(place)}: {_short(self.rule)}" if place else _short(self.rule)
+        return f"{text}\n    {_short(self.hint)}" if self.hint else text
+
+
+def _short(text: str) -> str:
+    """Return a text without its middle if it is too long to read."""
+    half = _LONGEST_TEXT // 2
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:half]} [...] {text[-half:]}"
 
 
 class TunerError(Exception):
@@ -133,8 +160,8 @@ class InterruptedSearchError(SearchError):
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:
     """Return a hint with the nearest valid name, or with all valid names if none is similar."""
-    folded = {option.lower(): option for option in valid}
-    near = get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
+    folded = {option.lower(): option for option in valid[:_MOST_NAMES] if len(option) <= _LONGEST_NAME}
+    near = get_close_matches(name[:_LONGEST_NAME].lower(), list(folded), n=1, cutoff=0.6)
     if near:
         return f"did you mean {folded[near[0]]!r}?"
     return "valid: " + ", ".join(sorted(valid))

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from tuner.space.class_names import short_name
 
-__all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "short", "size"]
+__all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "short", "size", "visible"]
+
+#: Characters that a terminal obeys instead of showing them, and those that change the direction of text. Line
+#: ends and tabs are not among them.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Return a text in which each control character is written as its code, so that a terminal shows it."""
+    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _cell(text: str) -> str:
+    """Return a text in one line, for a table."""
+    return visible(text).replace("\n", "\\n").replace("\t", " ")
 
 
 def short(value: object) -> str:
@@ -77,6 +98,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Colle
     text
         Headers of the columns that are aligned to the left.
     """
+    header, rows = [*map(_cell, header)], [[*map(_cell, row)] for row in rows]
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     used = [column for column in range(len(header)) if any(row[column] for row in rows)] or range(len(header))
     lines = []
@@ -101,4 +123,5 @@ def cut(text: str, width: int | None) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown. Vertical bars in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    escaped = ([_cell(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

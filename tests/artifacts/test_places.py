@@ -131,6 +131,8 @@ def test_a_study_names_its_place(place: str) -> None:
         ("results", "must be an absolute path that all hosts share, or a URL, but got 'results'"),
         ("s3://key:s3cret@bucket", "must hold no credentials"),
         ("s3://bucket?secret_key=s3cret", "must hold no credentials"),
+        ("s3://bucket?endpoint_override=http://me:s3cret@host:9000", "must hold no credentials"),
+        ("s3://bucket?endpoint_override=me:s3cret@host:9000", "must hold no credentials"),
     ],
 )
 def test_what_is_no_place_is_refused_without_repeating_a_secret(place: str, rule: str) -> None:

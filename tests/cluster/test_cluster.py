@@ -9,9 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from ray.job_submission import JobStatus
 
 from tuner.artifacts.layout import FETCHED
+from tuner.cli import main
 from tuner.cluster import working_folder as parcel
 from tuner.cluster.archive import pack_folder, unpack_folder
 from tuner.cluster.connection import connect
@@ -52,10 +54,66 @@ def test_what_git_ignores_stays_but_for_the_data(folder: Path) -> None:
     subprocess.run(["git", "init", "-q"], check=True)
     (folder / ".git" / "info" / "exclude").write_text(".venv\n")
     sent = pack(folder / "shop.yaml", study("s3://bucket/clicks.csv"))
-    assert set(sent.files) == {"shop.yaml", "own.py", ".gitignore"}
+    assert set(sent.files) == {"shop.yaml", "own.py"}
     sent = pack(folder / "shop.yaml", study("data/clicks.csv"))
-    assert set(sent.files) == {"shop.yaml", "own.py", ".gitignore", "data/clicks.csv"}
+    assert set(sent.files) == {"shop.yaml", "own.py", "data/clicks.csv"}
     assert sent.overrides == ("data.interactions=data/clicks.csv",)
+
+
+#: Names of files that hold secrets, or are hidden.
+SECRETS = (
+    ".env",
+    ".aws/credentials",
+    ".ssh/id_ed25519",
+    "deploy/.netrc",
+    "deploy/Server.PEM",
+    "id_rsa",
+    "keys/tls.key",
+    "my-service-account.json",
+    "prod.env",
+    "secrets.yaml",
+    "secrets/db.txt",
+    "terraform.tfstate",
+)
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_secrets_are_not_sent_although_git_tracks_them(folder: Path, capsys, in_git: bool) -> None:
+    for name in SECRETS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("s3cret")
+    package = folder.parent / "mine"
+    for name in ("__init__.py", "token.key", ".env"):
+        package.mkdir(exist_ok=True)
+        (package / name).write_text("text")
+    if in_git:
+        subprocess.run("git init -q && rm .gitignore && git add -f .", shell=True, check=True)
+    sent = pack(folder / "shop.yaml", study("/on/the/head.csv"), [str(package)])
+    assert {name for name in sent.files if not name.startswith(("data", "studies", ".venv"))} == {
+        "shop.yaml",
+        "own.py",
+        "mine/__init__.py",
+    }
+    hidden = [name for name in SECRETS if in_git or not name.startswith((".aws", ".ssh"))]
+    assert set(hidden) <= set(sent.left_out)
+
+
+def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(folder: Path, capsys) -> None:
+    (folder / ".env").write_text("s3cret")
+    (folder / "queue.py").write_text("")
+    plain = {**PLAIN, "data": {"interactions": "data/clicks.csv"}, "baselines": ["popular"]}
+    (folder / "shop.yaml").write_text(yaml.safe_dump(plain))
+    assert main(["submit", "shop.yaml", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[-1] for line in out.splitlines()[:4]] == [
+        "data/clicks.csv",
+        "own.py",
+        "queue.py",
+        "shop.yaml",
+    ]
+    assert "left out  .env" in out
+    assert out.splitlines()[-1].startswith("4 files, ")
+    assert "warning: queue.py has the name of a module of Python" in err
 
 
 def test_data_of_several_files_are_sent(folder: Path, tmp_path: Path) -> None:

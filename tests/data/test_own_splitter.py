@@ -135,7 +135,7 @@ def test_without_a_holdout_folds_are_those_of_cross_validate(interactions: pd.Da
     for fold, (train, test, _) in zip(found, expected, strict=True):
         assert_frame_equal(fold.seen, dataset.filter_interactions(train).get_raw_interactions())
         assert fold.test[Columns.Datetime].tolist() == interactions[Columns.Datetime].iloc[test].tolist()
-    assert before_holdout(interactions, folds) is interactions
+    assert len(before_holdout(interactions, folds)) == len(interactions)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The first Ctrl-C or SIGTERM asks to end, the next one ends at once."""
+"""The first Ctrl-C, SIGTERM or SIGHUP asks to end, the next one ends at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tuner.execution.signals import ended_by_signals
 
-BOTH = [signal.SIGINT, signal.SIGTERM]
+BOTH = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("first", BOTH)
@@ -34,3 +34,12 @@ def test_handlers_are_put_back() -> None:
     with ended_by_signals():
         assert [signal.getsignal(number) for number in BOTH] != before
     assert [signal.getsignal(number) for number in BOTH] == before
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

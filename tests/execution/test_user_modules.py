@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from tuner.execution.user_modules import own_modules
+from tuner.execution.user_modules import own_modules, path_variables, see_user_folders, shadow_lines
 
 
 @pytest.fixture
@@ -54,3 +55,37 @@ def test_what_another_environment_lends_is_not_sent(tmp_path: Path, monkeypatch:
         assert own_modules(["lent_module.Part"]) == []
     finally:
         del sys.modules["lent_module"]
+
+
+def test_a_module_with_the_name_of_an_installed_one_is_named(tmp_path: Path) -> None:
+    for name in ("queue.py", "mine.py", "test.py"):
+        (tmp_path / name).write_text("")
+    for name in ("torch", "my_package"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    lines = shadow_lines([tmp_path, tmp_path])
+    assert [line.split()[1] for line in lines] == ["queue.py", "test.py", "torch"]
+    assert "a module of Python" in lines[0]
+    assert "a module of an installed package" in lines[2]
+    assert shadow_lines([tmp_path / "nowhere"]) == []
+
+
+def test_the_folders_of_the_user_come_last_and_sent_copies_after_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = "/tmp/ray/py_modules_files/_ray_pkg_1"
+    monkeypatch.setattr(sys, "path", [sent, "/usr/lib/python3", "/env/site-packages"])
+    monkeypatch.setenv("TUNER_USER_FOLDERS", os.pathsep.join(["/home/me/shop", "/env/site-packages"]))
+    see_user_folders()
+    assert sys.path == ["/usr/lib/python3", "/env/site-packages", "/home/me/shop", sent]
+
+
+def test_workers_get_the_import_paths_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/home/me/lib")
+    monkeypatch.syspath_prepend("/home/me/more")
+    variables = path_variables()
+    folders = variables["TUNER_USER_FOLDERS"].split(os.pathsep)
+    assert folders[:2] == [str(tmp_path), "/home/me/more"]
+    assert not any(folder.startswith((sys.prefix, sys.base_prefix)) for folder in folders)
+    assert variables["PYTHONPATH"].split(os.pathsep)[0] == "/home/me/lib"

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tuner.holdout import LEVEL, Comparison, Final, Interval
-from tuner.holdout.comparisons import compare_all, groups, holm, pairwise_differences
+from tuner.holdout.comparisons import compare_all
 from tuner.holdout.intervals import Seeds, bootstrap_bounds, half_width, p_value, seeds_of
 from tuner.holdout.judge import Fitted, intervals, judge
+from tuner.holdout.letters import letters, letters_of_rows
+from tuner.holdout.max_t import step_down
+from tuner.holdout.text import final_lines
 
 Values = NDArray[np.float64]
 N_USERS = 300
@@ -97,20 +104,6 @@ def test_without_the_seeds_intervals_would_hold_it_too_rarely() -> None:
     assert np.mean((low <= truth) & (truth <= high)) < 0.8
 
 
-def test_rows_that_do_not_differ_are_called_different_in_at_most_5_of_100_studies() -> None:
-    found, uncorrected = [], []
-    for shape in SHAPES:
-        for seed_effect in (0.0, 1.0, 3.0):
-            values, _ = studies(shape, n=400, n_rows=7, n_seeds=3, seed_effect=seed_effect)
-            errors, df = errors_by_seeds(values)
-            p = p_value(*pairwise_differences(values.mean(axis=2), errors), n_users=N_USERS, df=df)
-            uncorrected.append(np.mean((p < 0.05).any(axis=-1)))
-            found.append(np.mean((holm(p) < 1 - LEVEL).any(axis=-1)))
-    assert np.mean(found) <= 0.05
-    assert max(found) <= 0.075, "of 400 studies, so by chance up to that"
-    assert min(uncorrected) > 0.15, "without the correction some pair seems to differ"
-
-
 def test_the_winner_of_many_by_validation_is_not_called_better_where_none_is_better() -> None:
     rng = np.random.default_rng(1)
     found = 0
@@ -120,7 +113,7 @@ def test_the_winner_of_many_by_validation_is_not_called_better_where_none_is_bet
         validation = (rng.random((41, N_USERS)) < chance).mean(axis=1)
         best = int(np.argmax(validation[:40]))
         fits = (rng.random((2, 3, N_USERS)) < chance).astype(np.float32)
-        found += compare_all([best, 40], list(fits)).of(best, 40).distinguishable
+        found += compare_all([best, 40], list(fits), primary=(best, 40)).of(best, 40).distinguishable
     assert found / 150 <= 0.05
 
 
@@ -128,8 +121,10 @@ def test_a_true_difference_is_found() -> None:
     rng = np.random.default_rng(2)
     worse = rng.beta(1.0, 9.0, 2000)
     fits = [(rng.random((3, 2000)) < chance).astype(np.float32) for chance in (worse, worse + 0.03)]
-    comparison = compare_all([0, 1], fits).of(1, 0)
+    comparison = compare_all([0, 1], fits, primary=(1, 0)).of(1, 0)
     assert comparison.distinguishable
+    assert comparison.better("maximize")
+    assert not comparison.better("minimize")
     assert comparison.interval.low < 0.03 < comparison.interval.high
     assert comparison.interval.low > 0
 
@@ -161,17 +156,18 @@ def hits(chance: float, n_seeds: int = 3, seed: int = 0) -> NDArray[np.float32]:
 def final() -> Final:
     same = np.repeat(hits(0.1, 1, 5), 3, axis=0)
     rows = [
-        fitted_of(0, same, validation=0.12, name="ease"),
-        fitted_of(1, hits(0.02, seed=4), validation=0.13, name="popular"),
         fitted_of(2, hits(0.2, seed=6), validation=0.30),
         fitted_of(3, hits(0.21, seed=7), validation=0.25),
+        fitted_of(1, hits(0.02, seed=4), validation=0.13, name="popular"),
+        fitted_of(0, same, validation=0.12, name="ease"),
     ]
     return judge(rows, objective="HitRate@10", direction="maximize", look=2, before=("then by me",))
 
 
-def test_rows_stand_by_the_holdout_and_in_groups(final: Final) -> None:
-    assert [row.number for row in final.rows] == [3, 2, 0, 1]
-    assert [row.group for row in final.rows] == [1, 1, 2, 3]
+def test_rows_keep_the_order_of_validation_and_share_letters(final: Final) -> None:
+    assert [row.number for row in final.rows] == [2, 3, 1, 0]
+    assert [row.letters for row in final.rows] == ["a", "a", "b", "c"]
+    assert final.winner == 2
     assert final.n_users == 1000
 
 
@@ -186,61 +182,204 @@ def test_a_row_says_what_it_is_worth(final: Final) -> None:
     assert final.row(17) is None
 
 
-def test_the_baseline_to_beat_is_the_best_by_validation(final: Final) -> None:
+def test_the_primary_comparison_is_of_the_best_by_validation_and_is_not_corrected(final: Final) -> None:
     assert final.baseline == 1, "popular, though ease is better on the holdout"
-    assert [row.against_baseline is None for row in final.rows] == [False, False, False, True]
-    against = final.rows[0].against_baseline
-    assert against is not None
-    assert (against.other, against.n_users, against.n_compared) == (1, 1000, 6)
-    assert against.distinguishable
-    assert against.difference == pytest.approx(
-        final.rows[0].metrics["HitRate@10"] - final.rows[3].metrics["HitRate@10"]
+    assert [row.against_baseline is None for row in final.rows] == [False, False, True, False]
+    primary = final.primary
+    assert primary is not None
+    assert primary == final.rows[0].against_baseline
+    assert (primary.other, primary.n_users, primary.n_compared) == (1, 1000, 1)
+    assert primary.better("maximize")
+    assert primary.detectable is not None
+    assert primary.detectable > (primary.interval.high - primary.interval.low) / 2
+    assert primary.difference == pytest.approx(
+        final.rows[0].metrics["HitRate@10"] - final.rows[2].metrics["HitRate@10"]
     )
 
 
-def test_neighbours_are_compared(final: Final) -> None:
-    nexts = [row.against_next for row in final.rows]
-    assert [one.other if one else None for one in nexts] == [2, 0, 1, None]
-    assert nexts[0] is not None
-    assert not nexts[0].distinguishable
-    assert nexts[0].interval.low < 0 < nexts[0].interval.high
+def test_all_other_comparisons_are_one_family(final: Final) -> None:
+    others = [row.against_winner for row in final.rows]
+    assert [one.n_compared if one else None for one in others] == [None, 5, 1, 5]
+    assert others[1] is not None
+    assert not others[1].distinguishable
+    assert others[1].interval.low < 0 < others[1].interval.high
+    against = final.rows[1].against_baseline
+    assert against is not None
+    assert against.n_compared == 5
 
 
 def test_a_final_is_the_same_after_it_was_stored(final: Final) -> None:
     assert Final.from_plain(json.loads(json.dumps(final.to_plain()))) == final
 
 
+def test_a_judgement_of_an_earlier_version_keeps_its_primary_comparison(final: Final) -> None:
+    plain = json.loads(json.dumps(final.to_plain()))
+    del plain["winner"], plain["note"]
+    for place, row in enumerate(plain["rows"]):
+        del row["against_winner"], row["letters"]
+        row |= {"against_next": None, "group": place + 1}
+        for compared in (row["against_baseline"],):
+            if compared is not None:
+                del compared["detectable"]
+    read = Final.from_plain({**plain, "rows": plain["rows"][::-1]})
+    assert [row.number for row in read.rows] == [row.number for row in final.rows]
+    assert read.winner == final.winner
+    assert read.primary is not None
+    assert final.primary is not None
+    assert read.primary.interval == final.primary.interval
+    assert [row.against_baseline is None for row in read.rows] == [False, True, True, True]
+    assert "an earlier version made this judgement" in final_lines(read)[-2]
+
+
 def test_a_lower_objective_can_be_the_better_one() -> None:
-    rows = [fitted_of(0, hits(0.3)), fitted_of(1, hits(0.1), name="popular")]
+    rows = [
+        fitted_of(0, hits(0.3)),
+        fitted_of(2, hits(0.1), validation=0.05),
+        fitted_of(1, hits(0.2), name="ease"),
+    ]
     final = judge(rows, objective="HitRate@10", direction="minimize")
-    assert [row.number for row in final.rows] == [1, 0]
-    assert [row.group for row in final.rows] == [1, 2]
+    assert final.winner == 2
+    assert final.primary is not None
+    assert final.primary.better("minimize")
+    assert "is better than the best baseline ease" in final_lines(final)[0]
 
 
 def test_an_objective_without_values_by_user_is_ranked_and_not_compared() -> None:
     rows = [fitted_of(0, hits(0.3)), fitted_of(1, hits(0.1), name="popular")]
     final = judge(rows, objective="Coverage@10", direction="maximize")
-    assert [row.group for row in final.rows] == [1, 1]
-    assert all(row.against_next is None and row.against_baseline is None for row in final.rows)
+    assert [row.letters for row in final.rows] == ["a", "a"]
+    assert all(row.against_winner is None and row.against_baseline is None for row in final.rows)
+    assert "because Coverage@10 has no per-user values" in final_lines(final)[0]
 
 
 def test_one_user_is_no_sample() -> None:
     rows = [fitted_of(0, hits(0.3)[:, :1]), fitted_of(1, hits(0.1)[:, :1], name="popular")]
     final = judge(rows, objective="HitRate@10", direction="maximize")
     assert final.n_users == 1
-    assert all(not row.intervals and row.against_next is None for row in final.rows)
+    assert all(not row.intervals and row.against_winner is None for row in final.rows)
+    assert "because the holdout has one user" in final_lines(final)[0]
 
 
 def test_one_row_alone_is_judged() -> None:
     final = judge([fitted_of(4, hits(0.3))], objective="HitRate@10", direction="maximize")
     assert final.baseline is None
-    assert final.rows[0].against_next is None
-    assert final.rows[0].group == 1
+    assert final.winner == 4
+    assert final.primary is None
+    assert final.rows[0].letters == "a"
+    assert "there is no baseline to compare with" in final_lines(final)[0]
+
+
+def test_baselines_alone_have_no_winner() -> None:
+    final = judge([fitted_of(1, hits(0.1), name="popular")], objective="HitRate@10", direction="maximize")
+    assert final.winner is None
+    assert final_lines(final) == [
+        "final: no searched trial was judged; the best baseline by validation is popular"
+    ]
+
+
+def test_another_holdout_changes_neither_winner_nor_order(final: Final) -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(5):
+        chances = rng.uniform(0.01, 0.4, 4)
+        rows = [
+            replace(fitted_of(row.number, hits(chance), name=row.name), validation=row.validation)
+            for row, chance in zip(final.rows, chances, strict=True)
+        ]
+        other = judge(rows, objective="HitRate@10", direction="maximize")
+        assert (other.winner, other.baseline) == (final.winner, final.baseline)
+        assert [row.number for row in other.rows] == [row.number for row in final.rows]
+
+
+def test_a_row_that_the_holdout_shows_to_be_better_does_not_become_the_winner() -> None:
+    rows = [
+        fitted_of(0, hits(0.1), validation=0.3),
+        fitted_of(1, hits(0.3, seed=1), validation=0.2),
+        fitted_of(2, hits(0.1, seed=2), validation=0.1, name="popular"),
+    ]
+    final = judge(rows, objective="HitRate@10", direction="maximize")
+    assert final.winner == 0
+    assert "the winner by validation is trial 0" in final_lines(final)[0]
+    assert any("shows trial 1 to be better than the winner" in line for line in final_lines(final))
+
+
+def test_a_holdout_that_is_too_small_says_what_it_could_have_told() -> None:
+    rows = [
+        fitted_of(0, hits(0.1, seed=1)[:, :60], validation=0.11),
+        fitted_of(1, hits(0.1, seed=3)[:, :60], validation=0.1, name="popular"),
+    ]
+    final = judge(rows, objective="HitRate@10", direction="maximize")
+    assert final.primary is not None
+    assert final.primary.detectable is not None
+    assert final.primary.detectable > 0.01
+    (line,) = (line for line in final_lines(final) if "too small" in line)
+    assert "in 80 of 100 studies, and the difference on validation was only 0.0100" in line
+
+
+def test_intervals_of_metrics_within_0_and_1_are_within_it() -> None:
+    few = np.zeros((3, 40), np.float32)
+    few[1, 0] = 1
+    final = judge([fitted_of(0, few), fitted_of(1, 1 - few)], objective="HitRate@10", direction="maximize")
+    bounds = [row.intervals["HitRate@10"] for row in final.rows]
+    assert all(0 <= one.low <= one.high <= 1 for one in bounds)
+    against = final.rows[1].against_winner
+    assert against is not None
+    assert -1 <= against.interval.low <= against.interval.high <= 1
+
+
+# ####  --------------  The family  --------------  #### #
+
+
+def test_step_down_by_hand() -> None:
+    null = np.array([[0.1, 0.2, 3.0], [0.3, 2.0, 0.1], [1.0, 0.5, 0.6]])
+    p, _ = step_down(np.array([0.9, 2.5, 0.2]), null, 0.5)
+    # Against the largest of all (3, 2, 1), of the first and the third (3, 0.3, 1), and of the third alone.
+    assert p == pytest.approx([3 / 4, 2 / 4, 3 / 4])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_p_value_is_low_where_the_statistic_is_above_its_limit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    null, statistics = np.abs(rng.normal(size=(99, 6))), np.abs(rng.normal(1.5, 1.5, 6))
+    p, critical = step_down(statistics, null, LEVEL)
+    assert ((p < 0.05 - 1e-9) == (statistics > critical)).all()
+    assert (np.diff(p[np.argsort(-statistics)]) >= 0).all()
+
+
+PAIRS = st.integers(1, 9).flatmap(
+    lambda n: st.tuples(st.just(n), st.sets(st.sampled_from([(0, 0), *combinations(range(n), 2)])))
+)
+
+
+@given(PAIRS)
+def test_two_rows_share_a_letter_if_and_only_if_no_test_parts_them(
+    drawn: tuple[int, set[tuple[int, int]]],
+) -> None:
+    n_rows, parted = drawn
+    parted.discard((0, 0))
+    found = letters(n_rows, parted)
+    for pair in combinations(range(n_rows), 2):
+        assert bool(set(found[pair[0]]) & set(found[pair[1]])) == (pair not in parted)
+    rows = letters_of_rows(n_rows, parted)
+    assert not any(one < other for one in rows for other in rows), "no letter is superfluous"
+    assert found[0].startswith("a")
+
+
+def test_letters_of_a_judgement_are_those_of_its_comparisons() -> None:
+    chances = (0.30, 0.27, 0.24, 0.21, 0.18)
+    found = compare_all(
+        range(5), [hits(chance, seed=9 + at) for at, chance in enumerate(chances)], primary=(0, 1)
+    )
+    named = found.letters(range(5))
+    assert len(set(named.values())) > 2
+    for one, other in combinations(range(5), 2):
+        assert bool(set(named[one]) & set(named[other])) != found.of(one, other).distinguishable
 
 
 def test_two_rows_with_the_same_values_do_not_differ() -> None:
-    comparison = compare_all([0, 1], [hits(0.1, 1), hits(0.1, 1)]).of(0, 1)
-    assert comparison == Comparison(1, 0.0, Interval(0.0, 0.0), 1.0, 1000, 1)
+    for primary in ((0, 1), None):
+        found = compare_all([0, 1], [hits(0.1, 1), hits(0.1, 1)], primary=primary).of(0, 1)
+        assert replace(found, detectable=None) == Comparison(1, 0.0, Interval(0.0, 0.0), 1.0, 1000, 1)
+        assert not found.distinguishable
 
 
 def test_a_pair_turned_round_is_the_same_comparison() -> None:
@@ -251,21 +390,11 @@ def test_a_pair_turned_round_is_the_same_comparison() -> None:
     assert one.p_value == other.p_value
 
 
-def test_a_group_ends_where_a_row_differs_from_its_first() -> None:
-    found = compare_all([0, 1, 2, 3], [hits(chance, seed=9) for chance in (0.30, 0.299, 0.24, 0.239)])
-    assert groups([0, 1, 2, 3], found) == {0: 1, 1: 1, 2: 2, 3: 2}
-
-
-def test_holm_by_hand() -> None:
-    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm(np.array([[0.5, 0.9], [0.001, 0.9]])) == pytest.approx(np.array([[1.0, 1.0], [0.002, 0.9]]))
-
-
 def test_the_p_value_is_that_of_a_t_test_where_no_seed_matters() -> None:
     from scipy.stats import ttest_rel
 
     one, other = hits(0.1, 1)[0], hits(0.12, 1, seed=3)[0]
-    found = compare_all([0, 1], [one[None], other[None]]).of(0, 1)
+    found = compare_all([0, 1], [one[None], other[None]], primary=(0, 1)).of(0, 1)
     expected = ttest_rel(one, other)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6)
     interval = expected.confidence_interval(LEVEL)
@@ -291,7 +420,7 @@ def test_seeds_are_pooled_and_those_that_change_nothing_left_out() -> None:
     found = seeds_of([*fits, still, fits[0][:1]])
     assert found.df == 80
     assert found.variance == pytest.approx(0.05**2, rel=0.3)
-    assert seeds_of([still]) == Seeds(0.0, 0)
+    assert seeds_of([still]) == Seeds(0.0, 0.0, 0)
 
 
 def test_the_same_users_are_resampled_however_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

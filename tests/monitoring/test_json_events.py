@@ -31,7 +31,7 @@ def test_a_run_tells_all_that_the_store_holds(finished_shop: Path) -> None:
     assert all(set(event) == {"event", "time", *KINDS[str(event["event"])]} for event in events)
     first, *between, last = events
     assert (first["event"], first["schema"], first["study"]) == ("study", SCHEMA, "shop")
-    assert (first["trials"], first["ended"], first["n_folds"]) == (6, 0, 2)
+    assert (first["trials"], first["ended"], first["n_folds"]) == (7, 0, 2)
     assert (last["event"], last["reason"]) == ("ended", "search.trials")
     assert {event["event"] for event in between} <= {"started", "evaluated", "paused", "finished", "stopped"}
     for record in read_records(finished_shop / "studies" / "shop").records:

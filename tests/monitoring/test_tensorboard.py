@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 from tuner.monitoring.tensorboard import TensorBoardWriter
 from tuner.trials.messages import Job
 from tuner.trials.objective import summarise
-from tuner.trials.outcomes import Stop
+from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -365,7 +365,7 @@ def tensorboard_server(logdir):
         try:
             matches = (re.search(r"at (http://\S+)", line) for line in server.stderr)
             address = next(found[1] for found in matches if found)
-            runs = sum(path.is_dir() for path in logdir.iterdir()) + 1  # and the layout's
+            runs = sum(path.is_dir() for path in logdir.iterdir())
             until(lambda: len(json.load(urllib.request.urlopen(f"{address}data/runs"))) == runs)
             yield address
         finally:
@@ -560,6 +560,7 @@ def test_an_evaluation_has_curves_of_all_that_was_measured(tmp_path):
         "fold1/fit_seconds": [(2, 8.0)],
         "fold1/memory_gb": [(2, 2.0)],
         "fold1/gpu_memory_gb": [(2, 0.5)],
+        "last/NDCG@10": [(2, 0.5)],
         "stopped early/fold": [(2, 1.0)],
     }
     (text,) = run.Tensors("stopped early")
@@ -573,13 +574,29 @@ def test_each_fold_has_its_results_at_the_best_epoch(folder):
     assert points(run, "folds/Recall@10 fold 1") == [(2, 0.25)]
 
 
-def test_the_layout_is_written_once_for_each_run_of_a_search(tmp_path):
-    for _ in range(2):
-        writer = new_writer(tmp_path)
-        run_trial(writer, PRE_LN, [1])
-        run_trial(writer, ALBERT, [1])
+def test_only_trials_are_runs_and_the_layout_of_an_older_version_is_removed(tmp_path):
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"")
+    writer = new_writer(tmp_path)
+    run_trial(writer, PRE_LN, [1])
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["0001-SASRecModel"]
+    assert "custom_scalars__config__" in read(tmp_path / "0001-SASRecModel").Tags()["tensors"]
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["in one run", "in the next run"])
+def test_a_paused_trial_that_is_stopped_in_the_end_keeps_its_curve_and_last_value(tmp_path, restarted):
+    writer = new_writer(tmp_path)
+    writer.started(PRE_LN, again=False)
+    writer.evaluated(PRE_LN, Evaluation(0, 1, {"NDCG@10": 0.25}))
+    writer.paused(PRE_LN, Pause(0, 1, 1))
+    if restarted:
         writer.close()
-    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1
+        writer = new_writer(tmp_path)
+    writer.stopped(PRE_LN, Stop("halving", 0, 1, HALVED), 1.0)
+    run = read(tmp_path / "0001-SASRecModel")
+    assert points(run, "fold1/NDCG@10") == points(run, "last/NDCG@10") == [(1, 0.25)]
+    assert points(run, "stopped early/fold") == [(1, 1.0)]
+    assert status(run) == "STATUS_SUCCESS"
 
 
 @pytest.mark.browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 
 from tuner.artifacts.user_values import write_users
 from tuner.cli import main
@@ -82,6 +83,21 @@ def test_a_difference_by_user_is_found_where_means_of_folds_could_not_tell(make)
     assert paired.better("maximize") is True
     assert "+0.0100" in draw_comparison(studies)
     assert "better" in draw_comparison(studies)
+
+
+def test_all_settings_that_differ_are_named_and_the_best_of_the_searches_are_compared(make):
+    first, second = make("first"), make("second", {"popular": ROWS["popular"]})
+    for folder, stopping in ((first, {"race": None}), (second, {"race": {"z": 1.0}})):
+        training = {"epochs": len(stopping["race"] or ()), "patience": 3}
+        plain = {"study": folder.name, "stopping": stopping, "training": training}
+        (folder / "study.yaml").write_text(yaml.safe_dump(plain))
+    lines = draw_comparison(compare([first, second])).splitlines()
+    assert "  stopping.race.z: none, 1.0" in lines
+    assert "  baselines: popular sasrec | popular" in lines
+    assert not any(
+        "epochs" in line or "patience" in line or "study" in line.split(":")[0] for line in lines[2:8]
+    )
+    assert any(line.startswith("best of the search of") for line in lines)
 
 
 def test_without_values_by_user_it_says_so(make):

@@ -23,14 +23,15 @@ from tuner.cli import main
 from tuner.config import Sampler
 from tuner.errors import StoreError
 from tuner.formatting import count, duration, number, short
+from tuner.reporting.best import best_lines
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard, rank, varying_params
 from tuner.reporting.trial_details import find_row, show_trial
-from tuner.space import Choice, Space
+from tuner.space import Choice, Int, Space
 from tuner.store import open_store
 from tuner.store.locking.files import hold_lock
 from tuner.trials.objective import summarise
-from tuner.trials.outcomes import Failure
+from tuner.trials.outcomes import Failure, Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
@@ -60,7 +61,9 @@ class Shop:
         )
 
     def begin(self, params=POPULAR):
-        return self.store.ask(Space(params), 2, dict).number
+        """Begin a trial with these params. A dimension that is no param makes each point a new one."""
+        space = Space({**params, "point": Int(0, 10**6)})
+        return self.store.ask(space, 2, lambda drawn: {k: v for k, v in drawn.items() if k != "point"}).number
 
     def finish(self, number, *folds, recall=0.5, epochs=2):
         """Report folds whose last epoch is the best one, and complete the trial."""
@@ -332,7 +335,7 @@ def test_the_table_is_aligned(board):
         assert best[end : end + 2] == "  "
     for name, cells in [
         ("model", ["SASRec", "SASRec", "SASRec", "popular (Popular)", "SASRec", "ease (EASE)", "SASRec"]),
-        ("status", ["complete"] * 4 + ["interrupted", "queued", "failed"]),
+        ("state", ["complete"] * 4 + ["interrupted", "queued", "failed"]),
     ]:
         start = header.index(name)
         for line, cell in zip(lines, cells, strict=True):
@@ -343,13 +346,147 @@ def test_the_table_is_aligned(board):
 
 
 def test_a_line_of_the_table_fits_the_terminal_and_other_formats_are_whole(board):
-    wide, narrow = render(board).splitlines(), render(board, width=60).splitlines()
-    assert max(map(len, wide)) > 60
-    assert max(map(len, narrow)) == 60
-    for line, cut in zip(wide, narrow, strict=True):
-        assert cut == (line if len(line) <= 60 else f"{line[:59]}…")
+    assert max(map(len, render(board).splitlines())) > 80
+    for width in (60, 80, 120):
+        assert max(map(len, render(board, width=width).splitlines())) <= width
     for fmt in ("csv", "json", "md"):
         assert render(board, fmt, width=60) == render(board, fmt)
+
+
+def halved(folder):
+    """Make a study of a baseline and five trials: one complete, three that came to an epoch, one new."""
+    shop = Shop(folder)
+    shop.store.add_baselines([("ease", {"cls": "EASEModel"}, None)])
+    shop.finish(shop.begin(), 0.9, 0.9, epochs=0)
+    for value, cls in [(0.5, "SASRecModel"), (0.3, "BERT4RecModel"), (0.4, "mine.Own"), (0.2, "SASRecModel")]:
+        number = shop.begin({**PLAIN, "cls": cls, "lr": value, "session_max_len": 8})
+        if value == 0.5:
+            shop.finish(number, 0.5, 0.6)
+            continue
+        shop.store.report(number, Evaluation(0, 1, {NDCG: value, RECALL: 0.1}), NDCG, 2)
+        if value == 0.3:
+            shop.store.pause(number, Pause(0, 1, 1))
+        else:
+            stop = Stop("halving", 0, 1, {"value": value, "place": 2, "n_trials": 4, "kept": 1, "rung": 1})
+            shop.store.prune(number, stop=stop, seconds=1.0, log="log")
+    shop.begin(PLAIN)
+    return load_leaderboard(folder, curves=False)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    return halved(tmp_path_factory.mktemp("studies") / "stopped")
+
+
+def test_a_trial_without_a_result_shows_how_far_it_came_and_its_place_there(stopped, tmp_path):
+    reached = {row.record.number: row.reached for row in stopped.rows if row.reached}
+    assert {n: (one.value, one.place, one.n_trials) for n, one in reached.items()} == {
+        2: (0.3, 2, 4),  # trial 1 had 0.5 - 1 at epoch 1
+        3: (0.4, 1, 4),
+        4: (0.2, 3, 4),
+    }
+    lines = render(stopped).splitlines()
+    (paused,) = [line for line in lines if " paused " in line]
+    assert "(0.3000) " in paused
+    assert "fold 1, epoch 1: 2 of 4" in paused
+    (best,) = [line for line in lines if "stopped by halving" in line and "1 of 4" in line]
+    assert "(0.4000)" in best
+    plain = json.loads(render(stopped, "json"))["rows"]
+    (row,) = [row for row in plain if row["trial"] == 3]
+    found = [row[key] for key in ("last_value", "reached_fold", "reached_epoch", "place", "place_of")]
+    assert found == [0.4, 1, 1, 1, 4]
+    halved(tmp_path)
+    whole = [row.reached for row in load_leaderboard(tmp_path, curves=True).rows]
+    assert whole == [row.reached for row in stopped.rows], "with and without all evaluations"
+
+
+def test_a_narrow_terminal_drops_metrics_before_the_state_and_what_distinguishes(stopped):
+    wide, middle, narrow = (render(stopped, width=width).splitlines() for width in (200, 120, 80))
+    assert RECALL in wide[0]
+    assert RECALL not in narrow[0]
+    assert "reached" in middle[0]
+    for header in (wide[0], middle[0], narrow[0]):
+        assert header.split()[:4] == ["rank", "trial", "model", "state"]
+        assert " what distin" in header
+        assert f"{NDCG} mean" in header
+    assert any("lr=0.4" in line for line in narrow)
+    grey = render(stopped, width=80, grey=True).splitlines()
+    assert [line.startswith("\x1b[2m") for line in grey[1:]] == [row.rank is None for row in stopped.rows]
+
+
+def test_columns_and_params_may_be_chosen(stopped):
+    table = render(stopped, columns=["trial", "STATE", "ndcg@10", "lr", "differs"]).splitlines()
+    assert table[0].split()[:6] == ["trial", "state", NDCG, "mean", "lr", "what"]
+    assert table[1].split()[:2] == ["0", "complete"]
+    assert render(stopped, "md", columns=["model"]).splitlines()[2] == "| ease (EASE) |"
+    with pytest.raises(StoreError, match="did you mean 'state'"):
+        render(stopped, columns=["stat"])
+
+
+@pytest.mark.parametrize(
+    ("which", "number"),
+    [
+        ("best", 0),
+        ("best:searched", 1),
+        ("best:transformer", 1),
+        ("best:SASRecModel", 1),
+        ("best:sasrec", 1),
+        ("best:EASE", 0),
+    ],
+)
+def test_the_best_of_a_family_is_found(stopped, which, number):
+    assert find_row(stopped, which).record.number == number
+
+
+def test_a_family_without_a_complete_trial_is_told(stopped):
+    with pytest.raises(StoreError, match="no complete trial is of the family 'BERT4RecModel'"):
+        find_row(stopped, "best:BERT4RecModel")
+
+
+def test_the_best_of_the_search_is_told_beside_the_best_of_all(stopped, tmp_path):
+    assert list(best_lines(stopped)) == [
+        "best: trial 0 ease, NDCG@10 0.9000",
+        "best of the search: trial 1 SASRecModel, NDCG@10 0.5500, -0.3500 against ease",
+    ]
+    Shop(tmp_path)
+    assert list(best_lines(load_leaderboard(tmp_path))) == ["best: no trial is complete"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_small_search_with_all_defaults_ends_with_an_answer(finished_shop):
+    folder = finished_shop / "studies" / "shop"
+    board = load_leaderboard(folder)
+    searched = [row for row in board.rows if row.record.name is None]
+    complete = [row for row in searched if row.status == TrialStatus.COMPLETE]
+    assert len(complete) >= 3
+    assert {row.status for row in searched} <= {TrialStatus.COMPLETE, TrialStatus.STOPPED}
+    assert all(row.reached for row in searched if row.status == TrialStatus.STOPPED)
+    assert find_row(board, "best:searched") is complete[0]
+    assert find_row(board, "best:transformer").record.label in {"SASRecModel", "BERT4RecModel", "sasrec"}
+    said = (finished_shop / "stderr").read_text(encoding="utf-8").splitlines()
+    assert all(line in said for line in best_lines(board))
+
+
+def test_no_format_has_control_characters_and_csv_has_no_formulas(tmp_path):
+    """A study may come from another person, and a terminal obeys what its names and errors say."""
+    shop = Shop(tmp_path / "shop")
+    shop.store.add_baselines([("=cmd|x\x1b]0;title\x07", {**POPULAR, "note": "@SUM(A1)"}, None)])
+    number = shop.begin()
+    failure = Failure("\x1b[2J\x9b31m\u202egnp.exe |\n+1", "ValueError")
+    shop.store.fail(number, failure=failure, seconds=1.0, log="logs/trial-0000.log")
+    board = load_leaderboard(tmp_path / "shop")
+    texts = [
+        *(render(board, fmt) for fmt in ("table", "csv", "json", "md")),
+        show_trial(tmp_path / "shop", "0"),
+    ]
+    for text in texts:
+        assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text) is None
+    assert "\\x1b[2J\\x9b31m\\u202egnp.exe" in texts[0]
+    (row,) = csv.DictReader(io.StringIO(texts[1]))
+    assert row["name"].startswith("'=cmd|x")
+    assert row["note"] == "'@SUM(A1)"
+    assert len({line.replace("\\|", "").count("|") for line in texts[3].splitlines()}) == 1
 
 
 @pytest.mark.parametrize("fmt", ["table", "csv", "json", "md"])
@@ -497,7 +634,8 @@ def test_a_trial_that_is_not_there_is_told(board, which, hint):
     with pytest.raises(StoreError) as caught:
         find_row(board, which)
     (problem,) = caught.value.problems
-    assert problem.rule == f"must be a trial's number, a baseline's name or best, but got {which!r}"
+    rule = f"must be a trial's number, a baseline's name, best or best:FAMILY, but got {which!r}"
+    assert problem.rule == rule
     assert problem.hint == hint
 
 
@@ -510,7 +648,7 @@ def test_best_of_a_study_without_a_result_says_that_there_is_none(tmp_path):
     with pytest.raises(StoreError) as caught:
         show_trial(tmp_path, "best")
     (problem,) = caught.value.problems
-    assert (problem.rule, problem.hint) == ("must be a trial, but no trial is complete yet", None)
+    assert (problem.rule, problem.hint) == ("must be a trial, but no trial is complete", None)
 
 
 def test_show_of_a_trial_from_before_a_metric_was_added(tmp_path):

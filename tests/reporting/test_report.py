@@ -28,7 +28,9 @@ from tuner.reporting.html import gather, markdown, page, write_figures
 from tuner.reporting.html.answer import answer
 from tuner.reporting.html.clock import clock_of, stays
 from tuner.reporting.html.export import standalone
+from tuner.reporting.html.facts import reproduction
 from tuner.reporting.html.figures import draw_all
+from tuner.reporting.html.figures.cost import _at_once
 from tuner.reporting.html.figures.importances import weigh
 from tuner.reporting.html.palette import resolved
 from tuner.reporting.html.scales import Scale, span, tick_labels
@@ -36,7 +38,8 @@ from tuner.reporting.paired import compare_on_users
 from tuner.space import Float, Space
 from tuner.store import open_store, read_points, read_records
 from tuner.store.journal import open_journal
-from tuner.trials.outcomes import Attempt, Usage
+from tuner.store.locking.files import hold_lock
+from tuner.trials.outcomes import PAUSED, Attempt, Usage
 from tuner.trials.records import Summary, Users
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
@@ -97,11 +100,12 @@ def test_without_a_judgement_the_answer_is_of_validation_and_names_what_would_ju
     )
 
 
-def judged(report, *, p_value, look=1):
+def judged(report, *, low, look=1):
     """Return a judgement of the best trial, a rival and the best baseline."""
     rows = [report.best, report.done[1], report.best_baseline]
     numbers = [row.record.number for row in rows]
-    against = Comparison(numbers[2], 0.004, Interval(0.001, 0.007), p_value, 1200, 2)
+    against = Comparison(numbers[2], 0.004, Interval(low, 0.007), 0.002, 1200, detectable=0.006)
+    alike = Comparison(numbers[0], -0.0005, Interval(-0.003, 0.002), 0.7, 1200, 2)
     values = [0.051, 0.0505, 0.047]
     return Final(
         OBJECTIVE,
@@ -119,8 +123,8 @@ def judged(report, *, p_value, look=1):
                 validation=row.metrics[OBJECTIVE],
                 optimism=row.metrics[OBJECTIVE] - value,
                 against_baseline=against if place == 0 else None,
-                against_next=None,
-                group=1 if place < 2 else 2,
+                against_winner=alike if place == 1 else None,
+                letters="a" if place < 2 else "b",
             )
             for place, (number, row, value) in enumerate(zip(numbers, rows, values, strict=True))
         ),
@@ -128,11 +132,12 @@ def judged(report, *, p_value, look=1):
         n_users=1200,
         baseline=numbers[2],
         made="2026-03-03T10:00:00+00:00",
+        winner=numbers[0],
     )
 
 
 def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
-    final = judged(report, p_value=0.002, look=2)
+    final = judged(report, low=0.001, look=2)
     storage = open_journal(folder)
     study = optuna.load_study(study_name="made", storage=storage)
     study.set_user_attr("final:judged:2", final.to_plain())
@@ -140,15 +145,14 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
     assert read.final == final
     found = answer(read)
     assert found.judged
-    assert "beats the best baseline, sasrec, on the holdout" in found.verdict
+    assert "the winner by validation, is better than the best baseline, sasrec, on the hold" in found.verdict
     shown = " ".join(f"{tile.label} {tile.value} {tile.note}" for tile in found.tiles)
     assert "0.0510" in shown
     assert "95 % interval 0.0490 to 0.0530" in shown
     assert "+0.0040 (+8.5%)" in shown
-    assert "p = 0.002 after correction for 2 comparisons" in shown
+    assert "95 % interval +0.0010 to +0.0070, p 0.002" in shown
     assert any(
-        "cannot distinguish these from the first" in note and str(final.rows[1].number) in note
-        for note in found.notes
+        "cannot distinguish these from" in note and str(final.rows[1].number) in note for note in found.notes
     )
     assert any("look 2" in note for note in found.notes)
     html = page(read)
@@ -159,8 +163,9 @@ def test_with_a_judgement_the_answer_is_of_the_holdout(folder, report):
 
 
 def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(report):
-    found = answer(replace(report, final=judged(report, p_value=0.4)))
+    found = answer(replace(report, final=judged(report, low=-0.001)))
     assert "cannot be distinguished from the best baseline, sasrec" in found.verdict
+    assert any("0.0060 in 80 of 100 studies" in note for note in found.notes)
 
 
 def test_pairs_of_users_say_how_sure_validation_is(tmp_path):
@@ -204,11 +209,14 @@ def test_a_study_without_results_makes_a_report(tmp_path):
         folder, name="empty", direction="maximize", sampler=Sampler(), seed=1, facts={"objective": OBJECTIVE}
     )
     read = gather(folder)
-    assert "No result yet" in texts(page(read))
-    assert "no result yet" in markdown(read)
+    shown = texts(page(read))
+    assert "No result No trial is complete." in shown
+    assert "yet" not in shown, "no driver runs the study"
+    assert "empty: no result\n" in markdown(read)
     store.add_baselines([("popular", {"cls": "PopularModel"}, None)])
     store.ask(Space({"cls": "PopularModel"}), 1, dict)
-    assert "No trial is complete yet" in texts(page(gather(folder)))
+    with hold_lock(folder):
+        assert "No trial is complete yet" in texts(page(gather(folder)))
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -301,6 +309,43 @@ def test_the_clock_leaves_out_pauses_between_runs():
     clock = clock_of(stays(records, begin))
     assert clock.total == 30 * 60
     assert clock(days[2].timestamp()) == 20 * 60
+
+
+def test_a_paused_trial_takes_no_worker_until_it_goes_on():
+    begin = datetime(2026, 3, 2, 9, 0)
+    attempts = [
+        Attempt("a", 1, began=begin.timestamp(), cpus=1, lost=PAUSED, seconds=10.0),
+        Attempt("a", 1, began=begin.timestamp() + 100, cpus=1, lost=PAUSED, seconds=20.0),
+    ]
+    ended = begin + timedelta(seconds=500)
+    stopped = TrialRecord(
+        0, TrialStatus.STOPPED, None, {}, attempts=tuple(attempts), started=begin, ended=ended
+    )
+    other = Attempt("a", 1, began=begin.timestamp() + 9.5, cpus=1, seconds=80.0)
+    between = TrialRecord(1, TrialStatus.COMPLETE, None, {}, attempts=(other,), started=begin, ended=ended)
+    found = stays([stopped], ended)
+    assert [stay.end - stay.begin for stay in found] == [10.0, 20.0]
+    assert _at_once([*found, *stays([replace(between, ended=begin + timedelta(seconds=90))], ended)]) == 1
+    paused = replace(stopped, status=TrialStatus.PAUSED, ended=None)
+    assert [stay.end - stay.begin for stay in stays([paused], ended)] == [10.0, 20.0]
+    interrupted = TrialRecord(2, TrialStatus.RUNNING, None, {}, attempts=(other,), started=begin)
+    (running,), (lost,) = (stays([interrupted], ended, running=one) for one in (True, False))
+    assert (running.end, lost.end - lost.begin) == (ended.timestamp(), 80.0)
+
+
+def test_the_commands_install_this_project(tmp_path):
+    report = gather(make_study(tmp_path, 2))
+    assert reproduction(report)[0].startswith("pip install path/to/rectools-tuner ")
+
+
+def test_the_answer_names_the_best_transformer_and_the_lead_of_a_baseline(tmp_path):
+    found = answer(gather(make_study(tmp_path, 12, baselines={"ease": 0.2})))
+    assert re.match(
+        r"No trial of the search beats the baseline ease\. The best transformer, \w+ \w+ #\d+, has "
+        r"0\.0\d+: ease is ahead by 0\.1\d+ \(\d+\.\d%\)\.$",
+        found.verdict,
+    )
+    assert "The best of each class of models by validation" in found.notes[0]
 
 
 def test_a_trial_that_was_begun_again_has_both_its_stays():

@@ -27,7 +27,8 @@ def test_every_name_that_a_study_may_write_has_a_sampler() -> None:
 def test_a_sampler_is_seeded_and_suggests(name: str) -> None:
     def draw(seed: int) -> list[float]:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(sampler=make_sampler(Sampler(use=name), seed))
+        space = Space({"cls": "EASEModel", "x": Float(0, 1, step=0.01), "n": Int(0, 50)})
+        study = optuna.create_study(sampler=make_sampler(Sampler(use=name), seed, space))
         found = []
         for _ in range(4):
             trial = study.ask()

@@ -140,6 +140,56 @@ def test_the_race_is_against_the_best_complete_trial_at_its_epoch() -> None:
     assert rules.fold_ended(3, users(0, [0.55, 0.65, 0.75])) is None
 
 
+def answering(complete: int = 2, **rules: Halving | Race | None) -> EarlyStopping:
+    halving, race_rule = rules.get("halving"), rules.get("race_rule")
+    assert not isinstance(halving, Race)
+    assert not isinstance(race_rule, Halving)
+    return EarlyStopping(halving, race_rule, epochs=12, n_folds=3, direction="maximize", complete=complete)
+
+
+def test_the_race_begins_when_enough_trials_are_complete() -> None:
+    rules = answering(race_rule=Race())
+    for number, value in enumerate([0.9, 0.8, 0.1]):
+        rules.evaluated(number, fold=0, epoch=1, value=value)
+    rules.fold_ended(0, users(0, [0.9, 0.9, 0.8]))
+    rules.completed(0, value=0.9, epoch=1)
+    assert rules.fold_ended(1, users(0, [0.8, 0.7, 0.8])) is None, "one trial is complete, two are wanted"
+    rules.completed(1, value=0.8, epoch=1, feasible=False)
+    assert rules.fold_ended(2, users(0, [0.1, 0.1, 0.1])) is None, "an infeasible trial does not count"
+    rules.completed(3, value=0.7, epoch=1)
+    rules.evaluated(4, fold=0, epoch=1, value=0.1)
+    assert rules.fold_ended(4, users(0, [0.1, 0.1, 0.1])) is not None
+
+
+def test_without_a_pause_halving_stops_no_trial_before_enough_are_complete() -> None:
+    rules = answering(1, halving=Halving(rungs=(1,), resume=None))
+    assert came(rules, 0, 0.9) is None
+    assert came(rules, 1, 0.1) is None
+    rules.completed(0, value=0.9, epoch=12)
+    assert isinstance(came(rules, 2, 0.1), Stop)
+
+
+def test_in_the_end_so_many_paused_trials_are_resumed_that_enough_complete() -> None:
+    rules = answering(3, halving=Halving(rungs=(1, 3), keep=0.25, resume=0.25))
+    for number, value in enumerate([0.9, 0.8, 0.7, 0.6]):
+        came(rules, number, value)
+    assert [rules.resume_best(), rules.resume_best(), rules.resume_best()] == [1, 2, None], "the best three"
+    assert rules.resume_lacking(n_running=3) is None, "three run"
+    assert rules.resume_lacking(n_running=2) == 3, "one of them has failed"
+    assert rules.resume_lacking(n_running=0) is None, "no trial is paused any more"
+
+
+def test_constraints_that_no_trial_satisfies_do_not_complete_every_trial() -> None:
+    rules = answering(2, halving=Halving(rungs=(1,)))
+    for number in range(8):
+        came(rules, number, 0.9 - number / 10)
+    for number in range(5):
+        rules.completed(number, value=0.5, epoch=12, feasible=False)
+    assert rules.resume_lacking(n_running=0) is not None
+    rules.completed(5, value=0.5, epoch=12, feasible=False)
+    assert rules.resume_lacking(n_running=0) is None
+
+
 def test_nothing_is_stopped_after_its_last_fold() -> None:
     rules = early_stopping(race_rule=Race(), n_folds=1)
     rules.evaluated(1, fold=0, epoch=1, value=0.9)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tuner.config import Halving, Race, Search
+from tuner.search import effects as do
 from tuner.search import events as on
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Capacity, Shares
@@ -36,6 +37,7 @@ from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, P
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Users
 from tuner.trials.status import TrialStatus
+from tuner.trials.stored import TrialRecord
 
 S = TrialStatus
 GOAL = Goal("NDCG@10", "maximize")
@@ -131,15 +133,19 @@ def test_a_lost_worker_is_the_end_of_a_trial_only_at_the_limits(
     assert handle(trial, lost)[0].status is after
 
 
-def test_a_baseline_is_neither_paused_nor_stopped_early() -> None:
-    trial = Trial(S.RUNNING, GOAL, baseline=True)
+def test_a_baseline_takes_no_part_in_early_stopping() -> None:
+    trial = Trial(S.RUNNING, GOAL, baseline=True, evaluations=(EVALUATED,))
+    for event in EVENTS:
+        if (S.RUNNING, type(event)) in TRANSITIONS:
+            judged = (do.Judge, do.JudgeFold, do.RememberComplete)
+            assert not [one for one in handle(trial, event)[1] if isinstance(one, judged)]
     assert handle(trial, on.PauseDecided(Pause(0, 1, 1))) == (trial, [])
     assert handle(trial, on.StopDecided(STOP, 1.0)) == (trial, [])
 
 
 # ####  --------------  Whole studies  --------------  #### #
 
-EPOCHS, FOLDS, TRIALS, SLOTS, SEED = 2, 2, 6, 2, 7
+EPOCHS, FOLDS, TRIALS, SLOTS, SEED, COMPLETE = 2, 2, 6, 2, 7, 3
 REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that makes all of them
 SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
 BASELINE = ("popular", {"cls": "rectools.models.PopularModel", "lr": 0.0}, None)
@@ -178,11 +184,10 @@ class _Driver:
         self.store = StudyStore(study, SEED, hold)
         self.store.add_baselines([BASELINE])
         self.early_stopping = EarlyStopping(
-            halving, Race(z=2), epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
+            halving, Race(z=2), epochs=EPOCHS, n_folds=FOLDS, direction="maximize", complete=COMPLETE
         )
         for record in self.store.records():
-            curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
-            self.early_stopping.remember(record.number, curve, [])
+            self._learn(record)
         self.budget = Budget(Search(trials=TRIALS), objective="NDCG@10", direction="maximize")
         self.budget.remember(self.store.records())
         self.coordinator = Coordinator(
@@ -191,8 +196,16 @@ class _Driver:
             self.early_stopping,
             rules=RULES,
             fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(SLOTS), LargeTrials(lambda _: None)),
-            sinks=Sinks(lambda *_: None, lambda _: None, observers=[self]),
+            sinks=Sinks(lambda *_: None, lambda _: None, learn=self._learn, observers=[self]),
         )
+
+    def _learn(self, record: TrialRecord) -> None:
+        if record.name is None:
+            curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
+            self.early_stopping.remember(record.number, curve, [])
+        if record.name is None and record.summary is not None:
+            summary = record.summary
+            self.early_stopping.completed(record.number, value=summary.mean, epoch=summary.epoch)
 
     def die(self) -> None:
         """End as a killed process does: its locks are released, and nothing else happens."""
@@ -423,6 +436,9 @@ class Lives(RuleBasedStateMachine):
         assert all(record.status.has_ended for record in records), "nothing runs at the end"
         assert self._all_reported() == Counter(record.number for record in records), "reported exactly once"
         assert all(len(record.seeds) == FOLDS for record in records)
+        searched = Counter(record.status for record in records if record.name is None)
+        expected = min(COMPLETE, TRIALS - searched[S.FAILED])
+        assert searched[S.COMPLETE] >= expected, "a search ends with an answer"
         for driver in self._drivers if not self._shared else ():
             used = sum((record.usage for record in records), Usage())
             charged = driver.budget._used.cpu_seconds

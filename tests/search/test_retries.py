@@ -66,6 +66,20 @@ def test_each_cause_has_a_failure_of_its_own() -> None:
     assert len(kinds) == len(Cause)
 
 
+def test_a_worker_that_cannot_import_is_neither_a_lost_machine_nor_out_of_memory() -> None:
+    """The stack of such an error names `_raylet`, as that of a lost machine names the raylet."""
+    text = (
+        "ray.exceptions.ActorDiedError: The actor died because of an error raised in its creation task\n"
+        '  File "python/ray/_raylet.pyx", line 2198, in ray._raylet.execute_task\n'
+        "ModuleNotFoundError: No module named 'mine'\n"
+    )
+    cause = why_lost(text, no_memory=False, late=False, is_reachable=lambda: True)
+    assert cause is Cause.IMPORT
+    assert may_retry(cause, Losses().plus(cause))
+    assert not may_retry(cause, Losses(workers=MAX_DEATHS))
+    assert failure_of(cause, text=text).cause.endswith("ModuleNotFoundError: No module named 'mine'")
+
+
 def test_a_failure_without_memory_says_what_was_needed() -> None:
     failure = Failure("no memory", OUT_OF_MEMORY, peak_memory=2 * 1024**3)
     assert exclusive_failure(failure, 3 * 1024**3).cause.startswith(

@@ -52,6 +52,7 @@ class Run:
     search: Search = field(default_factory=lambda: Search(trials=TRIALS))
     race: Race | None = None
     capacity: Capacity = field(default_factory=lambda: Capacity.of(2))
+    complete: int = 0
     events: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,7 +60,12 @@ class Run:
         self.live: dict[str, tuple[Job, int]] = {}
         self.n_asked = 0
         early_stopping = EarlyStopping(
-            self.halving, self.race, epochs=EPOCHS, n_folds=FOLDS, direction="maximize"
+            self.halving,
+            self.race,
+            epochs=EPOCHS,
+            n_folds=FOLDS,
+            direction="maximize",
+            complete=self.complete,
         )
         for record in self.store.records():
             curve = [(e.fold, e.epoch, e.metrics["NDCG@10"]) for e in record.evaluations]
@@ -133,6 +139,29 @@ class Run:
             pass
         assert self.coordinator.error is None
         return self.store.records()
+
+
+@pytest.mark.parametrize(
+    ("search", "n_complete"),
+    [
+        (Search(trials=TRIALS), 5),
+        (Search(trials=TRIALS, plateau=1), 5),
+        (Search(trials=TRIALS, target=0.0), 1),
+        (Search(trials=4), 4),
+    ],
+    ids=["trials", "plateau", "target", "fewer trials"],
+)
+def test_enough_trials_complete_unless_the_target_is_reached(
+    tmp_path: Path, search: Search, n_complete: int
+) -> None:
+    rules = Halving(keep=0.1, resume=0.1)
+    records = Run(tmp_path, halving=rules, search=search, race=Race(), complete=5).to_the_end()
+    complete = [record for record in records if record.status == "complete"]
+    if search.target is not None:
+        assert n_complete <= len(complete) < 5
+    else:
+        assert len(complete) >= n_complete
+    assert all(record.status.has_ended for record in records)
 
 
 def opened(folder: Path) -> StudyStore:
@@ -225,7 +254,8 @@ def test_a_leaderboard_says_what_is_paused_and_where(tmp_path: Path) -> None:
         run.step()
     number, pause = next(iter(paused.items()))
     assert (pause.fold, pause.epoch, pause.rung) == (0, 1, 1)
-    assert "paused, fold 1, epoch 1" in render(load_leaderboard(tmp_path))
+    (line,) = [line for line in render(load_leaderboard(tmp_path)).splitlines() if "paused" in line]
+    assert "fold 1, epoch 1: 2 of 2" in line
     assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 

@@ -630,6 +630,12 @@ BROKEN = [
         ("raises ZeroDivisionError", "broken_space.py, line 4: 1 / 0"),
         module="1 / 0",
     ),
+    Broken(
+        "a file that ends the process",
+        "use",
+        ("broken_space raises SystemExit: 3", "broken_space.py, line 5: sys.exit(3)"),
+        module="import sys\nsys.exit(3)",
+    ),
     of_python(
         "a reversed range in Python",
         '\n    "lr": Float(0.5, 0.1)',

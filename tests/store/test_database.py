@@ -43,6 +43,8 @@ def test_by_default_a_study_has_a_journal() -> None:
         ("postgresql+psycopg://me:s3cret/p@ss@host/db", "must hold no password"),
         ("postgresql+psycopg://me:${USER}s3cret@host/db", "must hold no password"),
         ("postgresql+psycopg://me@host/db?password=s3cret", "must hold no password"),
+        ("postgresql+psycopg://me@host/db?x=1&sslpassword=s3cret", "must hold no password"),
+        ("postgresql+psycopg://me@host/db?pass%77ord=s3cret", "must hold no password"),
     ],
 )
 def test_other_urls_are_refused_without_repeating_them(url: str, rule: str) -> None:

@@ -582,6 +582,16 @@ def test_refused_points_of_a_finite_space_do_not_hide_the_others(tmp_path: Path)
     assert len(done) == 4
 
 
+def test_a_space_of_one_point_ends_after_one_trial_also_in_a_later_run(tmp_path: Path) -> None:
+    one = Space({"cls": "SASRecModel", "n_blocks": 2})
+    store = opened(tmp_path)
+    store.add_baselines(BASELINES)
+    assert [trial.name for trial in run_to_the_end(store, one)] == ["popular", "sasrec", None]
+    assert opened(tmp_path).ask(one, N_FOLDS, finish) is None
+    other = Space({"cls": "SASRecModel", "n_blocks": 3})
+    assert opened(tmp_path).ask(other, N_FOLDS, finish) is not None
+
+
 def test_a_space_without_end_is_never_exhausted(tmp_path: Path) -> None:
     assert FEW.is_finite
     assert not SPACE.is_finite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tests.made_study import STOPPED
 from tuner.cli import main
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
 from tuner.store import read_records
-from tuner.workflows.export import serving
+from tuner.workflows.export import make, serving
 from tuner.workflows.export.code import code_of, requirements
 from tuner.workflows.export.folder import atomic_folder
 
@@ -40,11 +41,14 @@ def test_an_export_holds_what_its_readme_lists(exported):
     files = sorted(str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file())
     assert files == [
         "README.md",
+        "SHA256SUMS",
+        "checksums.py",
         "code/search_spaces/__init__.py",
         "code/search_spaces/albert.py",
         "export.json",
         "interactions.parquet",
         "model.pickle",
+        "newer.py",
         "params.json",
         "reading/__init__.py",
         "reading/delimited.py",
@@ -140,21 +144,26 @@ def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_
     sample.loc[0, "item_id"] = -1
     sample.to_csv(moved / "sample.csv", index=False)
     assert main(["recommend", str(moved), "--check"]) == 2
+    assert "files must be as they were exported, but sample.csv has changed since" in capsys.readouterr().err
+    assert main(["recommend", str(moved), "--check", "--changed"]) == 2
     assert "differ from sample.csv for 1 users" in capsys.readouterr().err
 
 
-def test_best_is_the_first_on_the_holdout_where_there_is_one(made_study, tmp_path, capsys):
-    """By validation another one leads; the card tells of the holdout, with intervals."""
+def test_the_holdout_does_not_choose_what_is_exported_and_the_card_tells_of_it(made_study, tmp_path, capsys):
+    best = make._complete_row(read_records(made_study), "best", made_study, (), print).record.number
+    assert best != 0
     judged = tmp_path / "judged"
     shutil.copytree(made_study, judged)
     _judge(judged, number=0)
+    assert make._complete_row(read_records(judged), "best", judged, (), print).record.number == best
     target = tmp_path / "model"
-    assert main(["export", str(judged), "--to", str(target), *_data(made_study), "--before-holdout"]) == 0
+    command = ["export", str(judged), "ease", "--to", str(target), *_data(made_study), "--before-holdout"]
+    assert main(command) == 0
     assert "trial 0 ease" in capsys.readouterr().out
     text = (target / "README.md").read_text(encoding="utf-8")
     assert "| NDCG@10 | 0.3000 | 0.2500 to 0.3500 | 0.2900 | 0.3100 |" in text
     assert "the optimism (validation minus holdout) is +0.0100" in text
-    assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p = 0.2" in text
+    assert "Against the best baseline, trial 1: +0.0200 (-0.0100 to +0.0500), p 0.200" in text
     assert "the holdout cannot distinguish them" in text
     assert "the interactions before the holdout" in text
     assert "torch" not in (target / "requirements.txt").read_text(encoding="utf-8")
@@ -281,8 +290,8 @@ def _judge(folder: Path, *, number: int) -> None:
         validation=0.31,
         optimism=0.01,
         against_baseline=Comparison(1, 0.02, Interval(-0.01, 0.05), 0.2, 80, 3),
-        against_next=None,
-        group=1,
+        against_winner=None,
+        letters="a",
     )
     final = Final("NDCG@10", "maximize", (row,), 1, 80, 1, "2026-01-01T00:00:00+00:00")
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
@@ -309,3 +318,44 @@ def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interaction
     )
     pd.testing.assert_frame_equal(first, same)
     assert not first["score"].equals(later["score"])
+
+
+# --- damaged and changed exports ------------------------------------------------------------------------
+
+
+def test_recommend_says_where_a_model_was_made_and_refuses_a_changed_one(exported, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    command = ["recommend", str(moved), "--users", "u3"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"model: trial \d+ albert of the study made, exported on the host \S+ at 20\d\d-", err)
+    with (moved / "model.pickle").open("ab") as file:
+        file.write(b"more")
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "files must be as they were exported, but model.pickle has changed since" in err
+    assert main([*command, "--changed"]) == 0, "what follows a pickle's end is not read"
+    (moved / "code" / "search_spaces" / "os.py").write_text("", encoding="utf-8")
+    assert main(command) == 2
+    assert "code/search_spaces/os.py, model.pickle have changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.pickle", "interactions.parquet", "export.json", "SHA256SUMS"])
+def test_a_file_that_was_cut_off_is_named(exported, tmp_path, capsys, name):
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    content = (moved / name).read_bytes()
+    (moved / name).write_bytes(content[: len(content) // 2])
+    assert main(["recommend", str(moved), "--users", "u3"]) == 2
+    assert name in capsys.readouterr().err
+    if name != "SHA256SUMS":
+        assert main(["recommend", str(moved), "--users", "u3", "--changed"]) == 2
+        assert f"{name} must be as `tuner export` wrote it, but got the error: " in capsys.readouterr().err
+
+
+def test_the_checksums_are_those_of_sha256sum(exported):
+    done = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=exported, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

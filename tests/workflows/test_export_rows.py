@@ -251,8 +251,10 @@ def test_an_export_of_an_earlier_version_is_read(odd_ids, tmp_path):
     old = {
         key: value
         for key, value in facts.items()
-        if key not in {"ids", "text", "duplicates", "min_user_interactions"}
+        if key not in {"ids", "text", "duplicates", "min_user_interactions", "made"}
     }
+    old["format"] = 1
+    (tmp_path / "model" / "SHA256SUMS").unlink()
     (tmp_path / "model" / "export.json").write_text(json.dumps(old), encoding="utf-8")
     assert serving.load(tmp_path / "model", folder / "i.csv").n_left_out == 0
 

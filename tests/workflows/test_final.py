@@ -58,9 +58,9 @@ def store(tmp_path: Path) -> StudyStore:
 
 def final_of_store(look: int = 1, before: tuple[str, ...] = ()) -> Final:
     rows = [
-        fitted_of(0, hits(0.1, seed=1), validation=0.1, name="popular"),
-        fitted_of(1, hits(0.30, seed=2), validation=0.2),
         fitted_of(2, hits(0.31, seed=3), validation=0.3),
+        fitted_of(1, hits(0.30, seed=2), validation=0.2),
+        fitted_of(0, hits(0.1, seed=1), validation=0.1, name="popular"),
     ]
     return judge(rows, objective=HIT, direction="maximize", look=look, made="now", before=before)
 
@@ -157,13 +157,13 @@ def judged(store: StudyStore, tmp_path: Path) -> Path:
 def test_the_leaderboard_has_the_holdout_beside_the_validation(judged: Path) -> None:
     board = load_leaderboard(judged)
     table = render(board).splitlines()
-    for column in ("holdout", "95 %", "optimism", "group"):
+    for column in ("holdout", "95 %", "optimism", "letters"):
         assert column in table[0]
     assert any("final: this holdout was looked at once before (2026-01-01 by ann" in line for line in table)
     assert [row.judged is not None for row in board.rows] == [True, True, False, True, False]
     cut = render(board, top=2, width=60).splitlines()
     assert all(len(line) <= 60 for line in cut[:3])
-    assert any(line.startswith("final: the best on the holdout") and len(line) > 60 for line in cut[3:])
+    assert any(line.startswith("final: the winner by validation") and len(line) > 60 for line in cut[3:])
 
 
 def test_every_format_has_the_judgement(judged: Path) -> None:
@@ -177,12 +177,12 @@ def test_every_format_has_the_judgement(judged: Path) -> None:
     assert float(row["holdout_mean"]) == kept.metrics[HIT]
     assert float(row["holdout_low"]) == kept.intervals[HIT].low
     assert float(row["optimism"]) == kept.optimism
-    assert row["group"] == "1"
+    assert row["letters"] == "a"
     assert next(row for row in rows if row["trial"] == "4")["holdout_mean"] == ""
     assert Final.from_plain(json.loads(render(board, "json"))["final"]) == final
     lines = render(board, "md").splitlines()
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert "- final: the best on the holdout is trial 2" in render(board, "md")
+    assert "- final: the winner by validation is trial 2" in render(board, "md")
 
 
 def test_a_leaderboard_without_a_judgement_says_nothing_of_one(store: StudyStore, tmp_path: Path) -> None:
@@ -195,7 +195,10 @@ def test_a_leaderboard_without_a_judgement_says_nothing_of_one(store: StudyStore
 def test_show_prints_how_a_row_was_judged(judged: Path) -> None:
     text = show_trial(judged, "1")
     assert "holdout: HitRate@10 0.3" in text
-    assert "mean of 3 fits for 3 epochs on everything before the holdout; place 2 of 3, group 1" in text
+    assert (
+        "mean of 3 fits for 3 epochs on everything before the holdout; place 2 of 3 by validation, letters a"
+        in text
+    )
     assert "against the best baseline, trial 0 popular: difference +0.2" in text
     assert "looked at once before" in text
     assert "holdout" not in show_trial(judged, "4")
@@ -206,14 +209,15 @@ def test_what_is_said_is_calm_and_true(judged: Path, capsys: pytest.CaptureFixtu
     assert final is not None
     lines = final_lines(final)
     first = (
-        "final: the best on the holdout is trial 2 SASRecModel, better than the best baseline popular (diff"
+        "final: the winner by validation is trial 2 SASRecModel; it is better than the best baseline popular "
+        "(difference +0.2"
     )
     assert lines[0].startswith(first)
-    assert lines[1].startswith("final: 1st and 2nd cannot be distinguished (difference +0.0")
-    assert "1,000 users, p 0.103 corrected for 3 comparisons)" in lines[1]
-    assert lines[2].startswith(
-        "final: the best by validation is trial 2 SASRecModel: validation 0.3000, holdout"
-    )
-    assert "group" in render_final(final)
+    assert lines[0].endswith("1,000 users, p < 0.001)")
+    assert lines[1] == "final: no test parts the winner from trial 1"
+    assert lines[2].startswith("final: of the winner, validation is 0.3000, the holdout 0.3")
+    table = render_final(final)
+    assert "letters" in table
+    assert [line.split()[1] for line in table.splitlines()[1:4]] == ["2", "1", "0"]
     assert main(["leaderboard", str(judged)]) == 0
     assert lines[0] in capsys.readouterr().out

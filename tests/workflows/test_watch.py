@@ -75,16 +75,16 @@ def test_it_waits_for_a_run_follows_it_and_ends_with_it(tmp_path: Path) -> None:
 def test_what_it_says_of_a_real_run_is_what_the_run_said(finished_shop: Path) -> None:
     def ends(name: str) -> list[str]:
         text = (finished_shop / name).read_text(encoding="utf-8")
-        return re.findall(r"^\d\d:\d\d:\d\d +\d+/6  (trial \d+ .*?)(?:  \(best\))?$", text, re.MULTILINE)
+        return re.findall(r"^\d\d:\d\d:\d\d +\d+/7  (trial \d+ .*?)(?:  \(best\))?$", text, re.MULTILINE)
 
     said, watched = ends("stderr"), ends("watched")
-    assert len(said) == 6
+    assert len(said) == 7
     # Both name an end alike but for the seconds of a stopped trial, which the run has by its own clock.
     assert sorted(re.sub(r", [^,]+ s$", "", line) for line in watched) == sorted(
         re.sub(r", [^,]+ s$", "", line) for line in said
     )
     last = (finished_shop / "watched").read_text(encoding="utf-8").splitlines()[-1]
-    assert re.fullmatch(r"the run has ended: 6 of 6 done( · \d stopped early)? · 0 running", last)
+    assert re.fullmatch(r"the run has ended: 7 of 7 done( · \d stopped early)? · 0 running", last)
 
 
 class Told:

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tuner.artifacts.private import narrow_rights
+
 __all__ = ["is_unfinished", "remove_leftovers", "replaced_file", "replaced_folder", "write_file"]
 
 _SUFFIX = ".tmp"
@@ -79,6 +81,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     unfinished.mkdir()
     try:
         yield unfinished
+        narrow_rights(unfinished)  # files that were copied or unpacked bring their rights with them
         if target.exists():
             os.replace(target, old)  # noqa: PTH105  # atomic by its documentation
         try:

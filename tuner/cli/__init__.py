@@ -30,8 +30,9 @@ from tuner.cli import (
     submit,
     watch,
 )
+from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
-__all__ = ["main"]
+__all__ = ["main", "run_as_module"]
 
 _DESCRIPTION = "Search hyperparameters and modules of RecTools models."
 _EPILOG = (
@@ -59,21 +60,51 @@ _COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    usable_streams()
     from tuner.errors import TunerError
 
     try:
-        arguments.command(arguments)
-        sys.stdout.flush()
+        _call(argv)
     except TunerError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
+    except OSError as error:
+        told = why_unusable(error)
+        if told is None:
+            raise
+        discard_stdout()
+        say(told[0])
+        return told[1]
     return 0
+
+
+def _call(argv: Sequence[str] | None) -> None:
+    """Call the command that the arguments name."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit:  # a mistake, or a text such as that of `--help`
+        sys.stdout.flush()
+        raise
+    from tuner.artifacts.private import private_files
+
+    with private_files():
+        arguments.command(arguments)
+    sys.stdout.flush()
+
+
+def run_as_module() -> int:
+    """Run the command line for ``python -m``, and return the exit code.
+
+    Python has put the working folder first on its path. A file ``queue.py`` there would replace Python's own.
+    """
+    if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # as Python writes it
+        sys.path.append(sys.path.pop(0))
+    return main()
 
 
 def _parser() -> argparse.ArgumentParser:

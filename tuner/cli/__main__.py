@@ -2,9 +2,9 @@
 
 import sys
 
-from tuner.cli import main
+from tuner.cli import run_as_module
 
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_as_module())

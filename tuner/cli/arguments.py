@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuner.artifacts import layout
 from tuner.cluster.connection import DEFAULT_ADDRESS
@@ -21,9 +22,12 @@ __all__ = [
     "add_results",
     "add_search_budgets",
     "add_study_file",
+    "add_trial",
+    "comma_separated",
     "overrides",
     "positive",
     "results_folder",
+    "shows_grey",
     "study_as_run",
     "study_name",
     "terminal_width",
@@ -96,6 +100,22 @@ def add_data(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trial(command: argparse.ArgumentParser, **options: Any) -> None:
+    """Add the argument for trials of a study, with further options of `argparse`."""
+    note = options.pop("note", "")
+    text = "a number, a baseline's name, best, or best:FAMILY: searched, transformer, or a class of models"
+    command.add_argument("trial", metavar="TRIAL", help=f"{text}{note}", **options)
+
+
+def comma_separated(text: str) -> list[str]:
+    """Read names that are separated by commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        msg = f"must be names with commas between them, but got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return names
+
+
 def positive(text: str) -> int:
     """Read a positive integer."""
     if text.isascii() and text.isdigit() and int(text) >= 1:
@@ -107,6 +127,11 @@ def positive(text: str) -> int:
 def terminal_width() -> int | None:
     """Return the width of the terminal in characters; None in a pipe, where lines are not cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def shows_grey() -> bool:
+    """Whether stdout is a terminal whose user wants colours; see https://no-color.org."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
+from tuner.cli.arguments import Commands, add_data, add_results, add_trial, study_as_run
 
 __all__ = ["add"]
 
@@ -21,13 +21,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "needed to recommend with it: the model, params, code, requirements, interactions and a model card.",
     )
     add_results(export)
-    export.add_argument(
-        "trial",
-        nargs="?",
-        default="best",
-        metavar="TRIAL",
-        help="a number, a baseline's name, or best (default)",
-    )
+    add_trial(export, note="; default: best", nargs="?", default="best")
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
     export.add_argument("--before-holdout", action="store_true", help="fit without the holdout")
     export.add_argument(

@@ -22,6 +22,12 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_results(final)
     final.add_argument("--top", type=positive, metavar="N", help="number of best trials; default: 5")
     final.add_argument("--seeds", type=positive, metavar="N", help="number of fits per trial; default: 3")
+    final.add_argument(
+        "--best",
+        action="append",
+        metavar="FAMILY",
+        help="judge the best trial of a family too: transformer, or a class such as SASRecModel",
+    )
     final.set_defaults(command=_final)
 
 
@@ -29,10 +35,11 @@ def _final(arguments: argparse.Namespace) -> None:
     from tuner.config import FinalJudgement, Study
 
     folder = results_folder(arguments)
-    given = arguments.study
-    study = Study.load(folder / layout.STUDY_FILE if given == folder else given)
+    named = arguments.study
+    study = Study.load(folder / layout.STUDY_FILE if named == folder else named)
     settings = study.final or FinalJudgement()
-    changes = {key: value for key in ("top", "seeds") if (value := getattr(arguments, key)) is not None}
+    given = {key: getattr(arguments, key) for key in ("top", "seeds", "best")}
+    changes = {key: value for key, value in given.items() if value is not None}
     from tuner.holdout.text import render_final
     from tuner.workflows.final import run_final
 

@@ -7,13 +7,16 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tuner.cli.arguments import (
     Commands,
     add_address,
     add_results,
+    comma_separated,
     positive,
     results_folder,
+    shows_grey,
     study_name,
     terminal_width,
 )
@@ -34,6 +37,17 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     board.add_argument(
         "--sort", metavar="METRIC", help="rank by another metric, in the objective's direction"
     )
+    board.add_argument(
+        "--columns",
+        type=comma_separated,
+        metavar="NAMES",
+        help="columns and params to show in a table or in Markdown, such as model,state,NDCG@10,lr",
+    )
+    board.add_argument(
+        "--best",
+        metavar="FAMILY",
+        help="only the best row of a family: searched, transformer, or a class such as SASRecModel",
+    )
     add_address(board, default=None)
     board.set_defaults(command=_leaderboard)
 
@@ -44,10 +58,22 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
         return
     from tuner.reporting.formats import render
     from tuner.reporting.leaderboard import load_leaderboard
+    from tuner.reporting.trial_details import find_row
 
     with _no_garbage_collection():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
-        print(render(board, arguments.format, top=arguments.top, width=terminal_width()))
+        if arguments.best is not None:
+            board = replace(board, rows=(find_row(board, f"best:{arguments.best}"),))
+        print(
+            render(
+                board,
+                arguments.format,
+                top=arguments.top,
+                width=terminal_width(),
+                columns=arguments.columns,
+                grey=shows_grey(),
+            )
+        )
     if board.run_by is not None:
         sys.stdout.flush()
         print(board.run_by, file=sys.stderr)
@@ -71,7 +97,14 @@ def _from_cluster(arguments: argparse.Namespace) -> str:
 
     client = connect(arguments.address)
     job = find_job(client, study_name(str(arguments.study)), with_results=True)
-    given = (("--format", arguments.format), ("--top", arguments.top), ("--sort", arguments.sort))
+    columns = None if arguments.columns is None else ",".join(arguments.columns)
+    given = (
+        ("--format", arguments.format),
+        ("--top", arguments.top),
+        ("--sort", arguments.sort),
+        ("--columns", columns),
+        ("--best", arguments.best),
+    )
     options = [str(part) for option, value in given if value is not None for part in (option, value)]
     text = ask(client, "leaderboard", f"{job.results}/{job.study}", *options)
     return cut(text, terminal_width()) if arguments.format == "table" else text

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_data, add_results, study_as_run
+from tuner.cli.arguments import Commands, add_data, add_results, add_trial, study_as_run
 
 __all__ = ["add"]
 
@@ -20,7 +20,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "ones. The exit code is 0 if all values are equal, and 1 if one differs.",
     )
     add_results(reproduce)
-    reproduce.add_argument("trial", nargs="+", metavar="TRIAL", help="a number, a baseline's name, or best")
+    add_trial(reproduce, nargs="+")
     add_data(reproduce)
     reproduce.set_defaults(command=_reproduce)
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_search_budgets, add_study_file, overrides, terminal_width
+from tuner.cli.arguments import (
+    Commands,
+    add_search_budgets,
+    add_study_file,
+    overrides,
+    shows_grey,
+    terminal_width,
+)
 
 if TYPE_CHECKING:
     from tuner.reporting.leaderboard import Leaderboard
@@ -60,22 +67,16 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and the next commands to stderr."""
-    from tuner.formatting import number
+    from tuner.reporting.best import best_lines
     from tuner.reporting.formats import render
 
-    print(render(board, top=10, width=terminal_width()))
+    print(render(board, top=10, width=terminal_width(), grey=shows_grey()))
     sys.stdout.flush()
     where = layout.shown(folder)
-    best = board.best
-    if best is not None and best.record.summary is not None:
-        value = number(best.record.summary.mean)
-        print(
-            f"\nbest: trial {best.record.number} {best.record.label}, {board.objective} {value}",
-            file=sys.stderr,
-        )
+    print("", *best_lines(board), sep="\n", file=sys.stderr)
     if board.further:
         numbers = ", ".join(str(row.record.number) for row in board.front)
-        print(f"Pareto front: trials {numbers or 'none yet'}", file=sys.stderr)
+        print(f"Pareto front: trials {numbers or 'none'}", file=sys.stderr)
     print(
         f"results: {where}\n"
         f"  tuner leaderboard {where}\n"

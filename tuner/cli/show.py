@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tuner.cli.arguments import Commands, add_results, results_folder
+from tuner.cli.arguments import Commands, add_results, add_trial, results_folder
 
 __all__ = ["add"]
 
@@ -17,7 +17,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Print one trial: params as RecTools takes them, learning curve, folds, seeds and log.",
     )
     add_results(show)
-    show.add_argument("trial", metavar="TRIAL", help="a number, a baseline's name, or best")
+    add_trial(show)
     show.set_defaults(command=_show)
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
     from tuner.cluster.submit import Submitted
+    from tuner.cluster.working_folder import Parcel
+    from tuner.config import Study
+
 
 __all__ = ["add"]
 
@@ -42,6 +45,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="folder on the cluster for results; default: ~/studies",
     )
+    submit.add_argument(
+        "--dry-run", action="store_true", help="list the files that would be sent, and send nothing"
+    )
     submit.add_argument("--detach", action="store_true", help="do not follow the study")
     submit.set_defaults(command=_submit)
     attach = commands.add_parser(
@@ -56,16 +62,16 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    import tempfile
-
     from tuner.cluster.connection import connect
-    from tuner.cluster.submit import DEFAULT_RESULTS, find_job, pack_checked, running_job, submit
+    from tuner.cluster.submit import DEFAULT_RESULTS, find_job, running_job, submit
     from tuner.config import Study
     from tuner.errors import ClusterError
-    from tuner.execution.logs import logs_to
+    from tuner.formatting import visible
 
     changes = overrides(arguments)
     study = Study.load(arguments.study, changes, arguments.profile)
+    if arguments.dry_run:
+        return print(visible(_parcel(arguments, study).listing()))
     client = connect(arguments.address)
     job = running_job(client, study.study)
     if job is not None:
@@ -82,18 +88,32 @@ def _submit(arguments: argparse.Namespace) -> None:
             )  # the place where the study began
         except ClusterError:
             results = DEFAULT_RESULTS
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        logs_to(Path(folder) / "check.log"),
-    ):  # hides logs of libraries
-        parcel = pack_checked(arguments.study, study)
-    print(f"sending {parcel}", file=sys.stderr)
+    parcel = _parcel(arguments, study)
+    print(f"sending {parcel}; --dry-run lists them", file=sys.stderr)
     job = submit(client, study, parcel, overrides=changes, profile=arguments.profile, results=results)
     print(
         f"{study.study} runs as {job.job_id}; results in {results}/{study.study} on the cluster",
         file=sys.stderr,
     )
     return None if arguments.detach else _follow(client, job, arguments, from_start=True)
+
+
+def _parcel(arguments: argparse.Namespace, study: Study) -> Parcel:
+    """Check the study, and choose the files to send. Warn of modules that have the names of others."""
+    import tempfile
+
+    from tuner.cluster.submit import pack_checked
+    from tuner.execution.logs import logs_to
+    from tuner.execution.user_modules import shadow_lines
+    from tuner.formatting import visible
+
+    for line in shadow_lines([Path.cwd(), arguments.study.parent]):
+        print(visible(line), file=sys.stderr)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        logs_to(Path(folder) / "check.log"),
+    ):  # hides libraries' logs
+        return pack_checked(arguments.study, study)
 
 
 def _attach(arguments: argparse.Namespace) -> None:

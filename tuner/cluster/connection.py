@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tuner.errors import ClusterError, Problem
+from tuner.execution.cluster_token import use_cluster_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -42,7 +41,7 @@ def connect(address: str) -> JobSubmissionClient:
         If the cluster cannot be reached, refuses the token, or has another version of Ray.
     """
     _check_reachable(address)
-    _use_token()
+    use_cluster_token()
     try:
         from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # ray
 
@@ -70,13 +69,6 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         rule = f"must be a cluster that can be reached, but {error.strerror or error}"
         raise ClusterError(address, [Problem("", rule, _TUNNEL)]) from error
-
-
-def _use_token() -> None:
-    """Make Ray's client send the token if there is one. By default, it does not."""
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
-    if os.environ.get("RAY_AUTH_TOKEN") or file.exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _explained(address: str, error: Exception) -> ClusterError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import SearchError
+from tuner.formatting import visible
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -83,7 +84,7 @@ class Printer:
             self.before.append(line)
         elif not quiet:
             print(
-                line, file=sys.stdout if self._in_result else sys.stderr, flush=True
+                visible(line), file=sys.stdout if self._in_result else sys.stderr, flush=True
             )  # the purpose of this class
 
 

@@ -14,8 +14,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tuner.artifacts.private import private_files
 from tuner.cluster.archive import digest, pack_folder
 from tuner.cluster.job_output import BEGIN, ENDS, PACKED, RESULT, RESULT_ENDS
 from tuner.cluster.preflight import check_data, check_nodes, check_results
@@ -34,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
     _say(BEGIN)
     try:
-        arguments.command(arguments)
+        with private_files():
+            arguments.command(arguments)
         code = 0
     except TunerError as error:
         _say(str(error))
@@ -60,6 +63,8 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     board.add_argument("--format", default="table")
     board.add_argument("--top", type=int)
     board.add_argument("--sort")
+    board.add_argument("--columns")
+    board.add_argument("--best")
     board.set_defaults(command=_leaderboard)
     pack = commands.add_parser("pack")
     pack.add_argument("folder")
@@ -96,9 +101,13 @@ def _check_cluster(study: Study, modules: Sequence[str]) -> None:
 def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.reporting.formats import render  # noqa: PLC0415  # as above
     from tuner.reporting.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
+    from tuner.reporting.trial_details import find_row  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
-    _result(render(board, arguments.format, top=arguments.top))
+    if arguments.best is not None:
+        board = replace(board, rows=(find_row(board, f"best:{arguments.best}"),))
+    columns = arguments.columns.split(",") if arguments.columns else None
+    _result(render(board, arguments.format, top=arguments.top, columns=columns))
 
 
 def _pack(arguments: argparse.Namespace) -> None:

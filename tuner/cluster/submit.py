@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
-from tuner.errors import ClusterError, Problem, UserError
+from tuner.errors import ClusterError, Problem, StudyError, UserError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -76,14 +76,21 @@ def pack_checked(path: Path, study: Study) -> Parcel:
         If the space, the baselines or the sampler cannot be used, or the files are too large.
     """
     from tuner.data.own_splitter import splitter_class  # noqa: PLC0415  # rectools
+    from tuner.evaluation import metric_problems  # noqa: PLC0415  # torch
     from tuner.execution.user_modules import modules_of, named_modules  # noqa: PLC0415  # with the space
     from tuner.models.build import resolve_baselines  # noqa: PLC0415  # torch
     from tuner.preparation.prepare import study_space  # noqa: PLC0415  # torch
     from tuner.sampling.samplers import make_sampler  # noqa: PLC0415  # optuna
 
+    problems = list(metric_problems(study.metrics.all, item_features=True))  # the data may be elsewhere
+    if problems:
+        raise StudyError(study.study, problems)
     space = study_space(study)
     make_sampler(study.search.sampler, study.search.seed)
-    given = [baseline.params for baseline in resolve_baselines(study, space)]
+    given: list[Mapping[str, object]] = [
+        *(baseline.params for baseline in resolve_baselines(study, space)),
+        {"metrics": study.metrics.own},
+    ]
     if study.folds.splitter is not None:
         splitter_class(study.folds.splitter.use)  # its module is sent if it can be imported
         given.append({"splitter": study.folds.splitter.use})

@@ -1,4 +1,8 @@
-"""Chooses the files that are sent to the cluster with a study: the user's code, and small data files."""
+"""Chooses the files that are sent to the cluster with a study: the user's code, and small data files.
+
+Hidden files, and files that have the name of a secret, are not sent, whether git tracks them or not.
+Everybody who may use the cluster can read what is sent.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tuner.artifacts import layout
@@ -25,6 +30,21 @@ PARCEL_LIMIT = 250 * 2**20
 #: Folder in the parcel for data files from outside the working folder.
 _DATA_FOLDER = "_data"
 _LEFT_OUT = {"__pycache__", str(layout.DEFAULT_OUTPUT), "node_modules"}
+#: Names of files and folders that hold secrets, in lower case.
+_SECRETS = (
+    *("*.asc", "*.gpg", "*.jks", "*.kdbx", "*.key", "*.keystore", "*.p12", "*.pem", "*.pfx", "*.ppk"),
+    *("*.secret", "*.token", "auth_token", "htpasswd", "id_dsa*", "id_ecdsa*", "id_ed25519*", "id_rsa*"),
+    *(
+        "*credentials*",
+        "*service*account*.json",
+        "*.tfstate*",
+        "*.tfvars",
+        "kubeconfig*",
+        "_netrc",
+        "pgpass*",
+    ),
+    *("secret", "secrets", "secret.*", "secrets.*", "password*.txt", "passwords.*", "*.env", "*.env.*"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,8 @@ class Parcel:
         Size of all files in bytes.
     modules
         Top-level modules that the study names, in the parcel or not.
+    left_out
+        Files of the working folder that would be sent if they were not hidden or named like a secret.
     """
 
     study: str
@@ -50,6 +72,7 @@ class Parcel:
     files: Mapping[str, Path]
     n_bytes: int
     modules: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Copy all files into a folder."""
@@ -58,9 +81,19 @@ class Parcel:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
+    def listing(self) -> str:
+        """Return all files with their sizes, and those that are left out, as text."""
+        lines = [f"{_amount(path.stat().st_size):>8}  {name}" for name, path in sorted(self.files.items())]
+        lines += [f"left out  {name}" for name in self.left_out]
+        return "\n".join([*lines, str(self)])
+
     def __str__(self) -> str:
-        amount = size(self.n_bytes) if self.n_bytes >= 2**20 else f"{max(1, self.n_bytes // 1024)} kB"
-        return f"{len(self.files):,} file{'s' if len(self.files) != 1 else ''}, {amount}"
+        more = f"; {len(self.left_out):,} left out, hidden or named like a secret" if self.left_out else ""
+        return f"{len(self.files):,} file{'s' if len(self.files) != 1 else ''}, {_amount(self.n_bytes)}{more}"
+
+
+def _amount(n_bytes: int) -> str:
+    return size(n_bytes) if n_bytes >= 2**20 else f"{max(1, n_bytes // 1024)} kB"
 
 
 def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
@@ -82,7 +115,9 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     """
     path = path.resolve()
     root = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
-    files = {str(file.relative_to(root)): file for file in _shipped(root)}
+    shipped = {str(file.relative_to(root)): file for file in _shipped(root)}
+    files = {name: file for name, file in shipped.items() if not _is_secret(name)}
+    left_out = sorted(name for name in shipped if _is_secret(name))
     files[str(path.relative_to(root))] = path
     files.update(_outside(root, map(Path, modules)))
     overrides: list[str] = []
@@ -100,7 +135,14 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
         problems.append(_too_much(root, files, n_bytes))
     if problems:
         raise StudyError(study.study, problems)
-    return Parcel(str(path.relative_to(root)), tuple(overrides), files, n_bytes)
+    left = tuple(name for name in left_out if name not in files)
+    return Parcel(str(path.relative_to(root)), tuple(overrides), files, n_bytes, left_out=left)
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a file or a folder above it is hidden, or has the name of one that holds secrets."""
+    parts = Path(name.lower()).parts
+    return any(part.startswith(".") or any(fnmatchcase(part, one) for one in _SECRETS) for part in parts)
 
 
 def _matches(place: str) -> list[str]:
@@ -120,7 +162,8 @@ def _send(key: str, place: str, root: Path, files: dict[str, Path], problems: li
     name = str(found.relative_to(root)) if inside else f"{_DATA_FOLDER}/{found.name}"
     if not inside and name in files and files[name] != found:  # two files of one name
         name = f"{_DATA_FOLDER}/{len(files)}-{found.name}"
-    parts = [path for path in found.rglob("*") if path.is_file()] if found.is_dir() else []
+    below = found.rglob("*") if found.is_dir() else ()
+    parts = [path for path in below if path.is_file() and not _is_secret(str(path.relative_to(found)))]
     files.update({f"{name}/{part.relative_to(found)}": part for part in parts} or {name: found})
     return name
 
@@ -174,14 +217,14 @@ def _known_to_git(root: Path) -> list[Path] | None:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield all files except hidden ones and those in hidden folders and virtual environments."""
+    """Yield all files except those in hidden folders and virtual environments."""
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [
             name
             for name in subfolders
             if not name.startswith(".") and not (Path(folder) / name / "pyvenv.cfg").exists()
         ]
-        yield from (Path(folder) / name for name in names if not name.startswith("."))
+        yield from (Path(folder) / name for name in names)
 
 
 def _outside(root: Path, modules: Iterable[Path]) -> dict[str, Path]:
@@ -191,6 +234,7 @@ def _outside(root: Path, modules: Iterable[Path]) -> dict[str, Path]:
         if module.is_relative_to(root):
             continue
         for file in [module] if module.is_file() else module.rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
-                found[str(file.relative_to(module.parent))] = file
+            name = str(file.relative_to(module.parent))
+            if file.is_file() and "__pycache__" not in file.parts and not _is_secret(name):
+                found[name] = file
     return found

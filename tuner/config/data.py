@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, fi
 from typing_extensions import Self
 
 from tuner.config.section import Section
+from tuner.config.urls import refuse_credentials
 
 __all__ = ["IN_MEMORY", "Columns", "Data", "Format", "InMemory", "spelled"]
 
@@ -179,9 +180,10 @@ class Data(Section):
     @field_validator("interactions", mode="plain")
     @classmethod
     def _check_interactions(cls, places: object) -> object:
-        several = isinstance(places, (list, tuple)) and all(isinstance(place, str) for place in places)
-        if isinstance(places, str) or (several and places):
-            return places if isinstance(places, str) else tuple(places)  # type: ignore[arg-type]  # a list, as just checked
+        if isinstance(places, str):
+            return refuse_credentials(places)
+        if isinstance(places, (list, tuple)) and places and all(isinstance(place, str) for place in places):
+            return tuple(refuse_credentials(place) for place in places)
         if (table := _in_memory(places)) is not None:
             return table
         msg = f"must be text, or a list of texts, but got {places!r}"
@@ -190,7 +192,9 @@ class Data(Section):
     @field_validator("item_features", "user_features", mode="plain")
     @classmethod
     def _check_features(cls, place: object) -> object:
-        if place is None or isinstance(place, str) or (place := _in_memory(place)) is not None:
+        if isinstance(place, str):
+            return refuse_credentials(place)
+        if place is None or (place := _in_memory(place)) is not None:
             return place
         msg = "must be text, the path of a table"
         raise ValueError(msg)
@@ -225,7 +229,7 @@ class Data(Section):
     @classmethod
     def _check_items(cls, plain: object, info: ValidationInfo) -> object:
         if plain is None or isinstance(plain, str):
-            return plain
+            return None if plain is None else refuse_credentials(plain)
         if not isinstance(plain, Mapping) or not plain or not all(map(_is_wanted, plain.values())):
             msg = (
                 "must be the path of a file with ids, or features with the values to recommend, as "

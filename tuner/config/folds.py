@@ -129,7 +129,7 @@ class Folds(Section):
         if split is None and not number and not isinstance(size, str):
             msg = f"must be text or a number, but got {size!r}"
             raise ValueError(msg)
-        if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d*[DH]", size)):
+        if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d{0,8}[DH]", size)):
             msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}"
             raise ValueError(msg)
         if split == "last_n" and not (number and isinstance(size, int) and size >= 1):

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tuner.config.paths import located
 from tuner.config.profiles import laid_over, leaves, take_profiles
 from tuner.config.search import SpaceSection
 from tuner.config.study import Study
+from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.space import Space, domain_from_plain
 from tuner.space.yaml_form import find_module, see_modules
 
 __all__ = ["load_study", "study_from_mapping"]
 
-Lines = dict[tuple[str | int, ...], int]
-
 _NO_LINE = 0  # of a key that came from the command line
-#: Keys by section whose relative paths are found from the study file's folder too.
-_PLACES = (
-    ("data", ("interactions", "item_features", "user_features", "items_to_recommend")),
-    ("search", ("warm_start",)),
-)
+#: Most problems that are shown with their hints.
+_MOST_PROBLEMS = 100
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = None) -> Study:
@@ -48,15 +43,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = 
     StudyError
         With every problem found.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StudyError(
-            str(path), [Problem("", f"must be a readable file, but {error.strerror}")]
-        ) from error
-    except UnicodeDecodeError as error:
-        raise StudyError(str(path), [Problem("", f"must be UTF-8 text, but {error.reason}")]) from error
-    plain, lines, problems = _parse_yaml(text, str(path))
+    plain, lines, problems = _parse(path)
     profiles, found = take_profiles(plain)
     problems.extend(found)
     for name, changes in profiles.items():
@@ -106,7 +93,8 @@ def study_from_mapping(
     study, found = _checked(plain, folder)
     found = [*problems, *found]
     if found or study is None:
-        raise StudyError(source, [_with_line(problem, lines or {}) for problem in _unique(found)])
+        by_name = {_dotted(path): line for path, line in (lines or {}).items()}
+        raise StudyError(source, [_with_line(problem, by_name) for problem in _unique(found)])
     return study
 
 
@@ -117,9 +105,12 @@ def _checked(plain: Mapping[str, Any], folder: Path | None) -> tuple[Study | Non
             see_modules(beside)
     study, found = None, []
     try:
-        study = Study.model_validate(_located(_text_keys(plain), folder))
+        study = Study.model_validate(located(_text_keys(plain), folder))
     except ValidationError as error:
-        found = [_problem(detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        found = [_problem(detail) for detail in details[:_MOST_PROBLEMS]]
+        if len(details) > _MOST_PROBLEMS:
+            found.append(Problem("", f"has {len(details) - _MOST_PROBLEMS:,} more problems"))
     return study, [*found, *_space_problems(plain.get("space"))]
 
 
@@ -132,65 +123,38 @@ def _profile_problems(
     return [replace(one, where=f"profiles.{name}.{one.where}") for one in found if one not in before]
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML, with floats as people write them: 1e-4 is a number."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
-
-
-def _parse_yaml(text: str, source: str) -> tuple[dict[str, Any], Lines, list[Problem]]:
-    lines: Lines = {}
-    problems: list[Problem] = []
+def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
+    """Return the content of a study file, the line of each key, and the keys that stand twice."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        plain = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that does not exist
-        mark = getattr(error, "problem_mark", None)
-        rule = f"must be valid YAML, but {getattr(error, 'problem', None) or error}"
-        raise StudyError(source, [Problem("", rule, None, mark.line + 1 if mark else None)]) from error
-    if not isinstance(plain, dict):
-        raise StudyError(
-            source, [Problem("", f"must be a mapping of sections, but got {type(plain).__name__}")]
-        )
-    _walk_lines(node, (), lines, problems)
-    return plain, lines, problems
-
-
-def _walk_lines(
-    node: yaml.Node | None, path: tuple[str | int, ...], lines: Lines, problems: list[Problem]
-) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*path, str(key.value))
-            line = key.start_mark.line + 1
-            if place in lines:
-                rule = f"must stand there once, but is also on line {lines[place]}"
-                problems.append(Problem(_dotted(place), rule, None, line))
-            lines[place] = line
-            _walk_lines(value, place, lines, problems)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            place = (*path, index)
-            lines[place] = value.start_mark.line + 1
-            _walk_lines(value, place, lines, problems)
+        document = parse(read_text(path))
+    except YamlError as error:
+        raise StudyError(str(path), [Problem("", error.rule, None, error.line)]) from error
+    if not isinstance(document.plain, dict):
+        rule = f"must be a mapping of sections, but got {type(document.plain).__name__}"
+        raise StudyError(str(path), [Problem("", rule)])
+    repeated = [
+        Problem(_dotted(place), f"must stand there once, but is also on line {first}", None, line)
+        for place, first, line in document.repeated
+    ]
+    return document.plain, document.lines, repeated
 
 
 def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Problem]:
     """Apply ``a.b=value`` in place. What follows ``space.set.`` is one key: params have dots of their own."""
+    if not override.isascii() and _broken_text(override):
+        return [Problem("--set", f"must be text in UTF-8, but got {override!r}")]
     key, equals, text = override.partition("=")
     if not equals or not key:
         return [Problem("--set", f"must be key=value, but got {override!r}")]
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError):
-        return [Problem(f"--set {key}", f"the value must be valid YAML, but got {text!r}")]
+        value = parse(text).plain
+    except YamlError as error:
+        rule = "must be valid YAML" if error.__cause__ is not None else error.rule
+        return [Problem(f"--set {key}", f"the value {rule}, but got {text!r}")]
     prefix = "space.set."
     steps = ["space", "set", key.removeprefix(prefix)] if key.startswith(prefix) else key.split(".")
+    if len(steps) > DEEPEST:
+        return [Problem("--set", f"must lead through at most {DEEPEST} sections, but got {len(steps)}")]
     if steps[0] == "space" and isinstance(plain.get("space"), str):
         plain["space"] = {"use": plain["space"]}
     section: Any = plain
@@ -203,6 +167,11 @@ def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Proble
     return []
 
 
+def _broken_text(text: str) -> bool:
+    """Whether an argument of the command line had bytes that are no UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
     """Make section keys text: YAML reads ``on`` as true. Params under `space` may be such values."""
     return {
@@ -211,33 +180,6 @@ def _text_keys(plain: Mapping[Any, Any]) -> dict[str, Any]:
         else section
         for name, section in plain.items()
     }
-
-
-def _located(plain: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Let relative paths be found from the study file's folder too."""
-    located = dict(plain)
-    for name, keys in _PLACES:
-        section = located.get(name)
-        if folder is not None and isinstance(section, dict):
-            found = {key: _found(section[key], folder) for key in keys if key in section}
-            located[name] = {**section, **found}
-    return located
-
-
-def _found(path: object, folder: Path) -> object:
-    """Return a relative path that only the study file's folder has as one from there; also a list of them."""
-    if isinstance(path, list):
-        return [_found(one, folder) for one in path]
-    elsewhere = isinstance(path, str) and "://" not in path and not _is_there(Path(path))
-    return str(folder / str(path)) if elsewhere and _is_there(folder / str(path)) else path
-
-
-def _is_there(path: Path) -> bool:
-    """Tell whether a path leads to something, or a glob to a file."""
-    if path.exists() or "*" not in str(path):
-        return path.exists()
-    root = Path(path.anchor)
-    return any(True for _ in root.glob(str(path.relative_to(root))))
 
 
 def _space_problems(section: object) -> list[Problem]:
@@ -253,6 +195,8 @@ def _space_problems(section: object) -> list[Problem]:
         problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():
+        if len(problems) >= _MOST_PROBLEMS:
+            break
         try:
             domain_from_plain(str(key), plain)
         except (ValueError, TypeError) as error:
@@ -271,7 +215,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     where = detail["loc"]
     if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
         where = (where[0], *where[2:])
-    if where[-1] == "share":  # likewise, of a GPU
+    if where[-1:] == ("share",):  # likewise, of a GPU
         where = where[:-1]
     kind, value = detail["type"], detail["input"]
     hint = None
@@ -339,11 +283,10 @@ def _unique(problems: Sequence[Problem]) -> list[Problem]:
     return list(dict.fromkeys(problems))
 
 
-def _with_line(problem: Problem, lines: Lines) -> Problem:
+def _with_line(problem: Problem, by_name: Mapping[str, int]) -> Problem:
     """Add the line of the key, or of the nearest section above it."""
     if problem.line is not None:
         return problem
-    by_name = {_dotted(path): line for path, line in lines.items()}
     where = problem.where
     while where and where not in by_name:
         where = where.rpartition(".")[0]

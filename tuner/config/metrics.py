@@ -1,7 +1,8 @@
 """The section `metrics`, and each metric in it: ``NDCG@10``, or ``{NDCG@10: {divide_by_achievable: true}}``.
 
 The table of names stands here as text, so that a misspelt metric is found without importing
-RecTools; a test compares it with `rectools.metrics`.
+RecTools; a test compares it with `rectools.metrics`. A metric of the user's own is written as its import
+path: ``my_metrics.Novelty@10``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from tuner.trials.constraints import QUANTITIES
 
 __all__ = ["Metric", "Metrics"]
 
-#: Metric of `rectools.metrics` -> its options beside k, and the type of each.
-#: `IntraListDiversity` needs a distance calculator object and cannot be written in a study file.
+#: Metric of `rectools.metrics` -> its options beside k, and the type of each. The distances of
+#: `IntraListDiversity` are those of the study's item features.
 METRICS: dict[str, dict[str, type]] = {
     "Accuracy": {},
     "AvgRecPopularity": {"normalize": bool},
@@ -29,6 +30,7 @@ METRICS: dict[str, dict[str, type]] = {
     "F1Beta": {"beta": float},
     "HitRate": {},
     "Intersection": {"ref_k": int},
+    "IntraListDiversity": {},
     "MAP": {"divide_by_k": bool},
     "MCC": {},
     "MRR": {},
@@ -43,7 +45,24 @@ METRICS: dict[str, dict[str, type]] = {
     "UnrepeatedReco": {"deep": bool},
 }
 
+#: Metrics of RecTools that can be measured on debiased interactions. Their names then begin with `DEBIASED`.
+_DEBIASABLE = frozenset(
+    {
+        *("Accuracy", "F1Beta", "HitRate", "MAP", "MCC", "MRR"),
+        *("NDCG", "PAP", "PartialAUC", "Precision", "Recall"),
+    }
+)
+DEBIASED = "Debiased"
+#: Arguments of `rectools.metrics.DebiasConfig`.
+DEBIAS_OPTIONS: dict[str, type] = {"iqr_coef": float, "random_state": int}
+
 _PER_USER = frozenset({"F1Beta", "HitRate", "MAP", "MRR", "NDCG", "Precision", "Recall"})
+
+
+def _known() -> dict[str, dict[str, type]]:
+    """Return all names of metrics that need no import path, with their options."""
+    debiased = {f"{DEBIASED}{name}": {**METRICS[name], **DEBIAS_OPTIONS} for name in sorted(_DEBIASABLE)}
+    return {**METRICS, **debiased}
 
 
 @dataclass(frozen=True)
@@ -53,11 +72,12 @@ class Metric:
     Attributes
     ----------
     name
-        Class name in `rectools.metrics`.
+        Class name in `rectools.metrics`, possibly after ``Debiased``, or the import path of the user's own
+        class.
     k
         Length of the recommendation list it looks at.
     options
-        Further keyword arguments of the class.
+        Further keyword arguments of the class, and of `rectools.metrics.DebiasConfig`.
     """
 
     name: str
@@ -66,8 +86,18 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The name in tables, such as ``NDCG@10``."""
-        return f"{self.name}@{self.k}"
+        """The name in tables, such as ``NDCG@10``. The user's own class has it without its module."""
+        return f"{self.name.rpartition('.')[2]}@{self.k}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a class of the user, named by its import path."""
+        return "." in self.name
+
+    @property
+    def needs_item_features(self) -> bool:
+        """Whether it measures distances between items."""
+        return self.name == "IntraListDiversity"
 
     @property
     def needs_reference(self) -> bool:
@@ -76,12 +106,16 @@ class Metric:
 
     @property
     def per_user(self) -> bool:
-        """Whether it is a mean over the test users, each judged by their own list and test items alone."""
+        """Whether it is a mean over the test users, each judged by their own list and test items alone.
+
+        For the user's own class, see `tuner.evaluation.metrics.is_per_user`, which imports it.
+        """
         return self.name in _PER_USER
 
     def plain(self) -> object:
         """Return the spelling a study file uses."""
-        return {self.label: dict(self.options)} if self.options else self.label
+        spelt = f"{self.name}@{self.k}"
+        return {spelt: dict(self.options)} if self.options else spelt
 
     @classmethod
     def parse(cls, plain: object) -> Metric:
@@ -95,16 +129,23 @@ class Metric:
         if isinstance(plain, Metric):
             return plain
         label, options = _label_and_options(plain)
-        match = re.fullmatch(r"([A-Za-z0-9]+)@([1-9]\d*)", label)
+        match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*[A-Za-z0-9_]+)@([1-9]\d{0,8})", label)
         if match is None:
             msg = f"must be a metric and its k, as NDCG@10, but got {label!r}"
             raise ValueError(msg)
         name = match[1]
-        if name not in METRICS:
-            msg = f"must be a metric of RecTools, but got {name!r}; {did_you_mean(name, list(METRICS))}"
+        if "." in name:
+            _check_own(name)
+            return cls(name, int(match[2]), {str(option): value for option, value in options.items()})
+        known = _known()
+        if name not in known:
+            msg = (
+                "must be a metric of RecTools, or the import path of your own class, as "
+                f"my_metrics.{name}@{match[2]}, but got {name!r}; {did_you_mean(name, list(known))}"
+            )
             raise ValueError(msg)
         for option, value in options.items():
-            _check_option(name, str(option), value)
+            _check_option(name, known[name], str(option), value)
         return cls(name, int(match[2]), dict(options))
 
 
@@ -119,8 +160,15 @@ def _label_and_options(plain: object) -> tuple[str, Mapping[str, object]]:
     raise ValueError(msg)
 
 
-def _check_option(name: str, option: str, value: object) -> None:
-    valid = METRICS[name]
+def _check_own(path: str) -> None:
+    """Refuse a class of the user whose name in tables is that of a metric of RecTools."""
+    name = path.rpartition(".")[2]
+    if name in _known():
+        msg = f"must have another name than a metric of RecTools, but got {path!r}; rename the class"
+        raise ValueError(msg)
+
+
+def _check_option(name: str, valid: Mapping[str, type], option: str, value: object) -> None:
     if option not in valid:
         hint = did_you_mean(option, list(valid)) if valid else "it takes none beside k"
         msg = f"{name} takes no option {option!r}; {hint}"
@@ -141,7 +189,9 @@ class Metrics(Section):
     Attributes
     ----------
     objective
-        The metric to optimize, such as ``NDCG@10``. Its mean over the folds is the value of a trial.
+        The metric to optimize, such as ``NDCG@10``, or one of your own by its import path, such as
+        ``my_metrics.Novelty@10``; see [search.md](search.md#metrics). Its mean over the folds is the value of
+        a trial.
     direction
         ``maximize`` or ``minimize``. It is never guessed from the name of the metric.
     report
@@ -151,6 +201,10 @@ class Metrics(Section):
         `report` or one of `tuner.trials.constraints.QUANTITIES`. The sampler then searches for the Pareto
         front of all objectives. Only `objective` decides the best epoch of a trial, patience, early
         stopping, target and plateau.
+    prefer
+        Quantities that should be low, the most important one first, such as ``[parameters,
+        recommend_seconds]``. Of the searched trials that validation cannot tell apart from the best one, the
+        winner is the one with the lowest values. Each is one of `tuner.trials.constraints.QUANTITIES`.
     reference
         Name of a baseline. The metric Intersection compares recommendations with those of this baseline.
     """
@@ -159,12 +213,18 @@ class Metrics(Section):
     direction: Literal["maximize", "minimize"]
     report: tuple[MetricField, ...] = Field(default=(), strict=False)
     further_objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
+    prefer: tuple[str, ...] = Field(default=(), strict=False)
     reference: str | None = Field(default=None, validate_default=True)
 
     @property
     def all(self) -> tuple[Metric, ...]:
         """Objective and report, each label once."""
         return tuple({metric.label: metric for metric in (*self.report, self.objective)}.values())
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Import paths of the user's own metrics."""
+        return tuple(metric.name for metric in self.all if metric.is_own)
 
     @property
     def k(self) -> int:
@@ -194,6 +254,19 @@ class Metrics(Section):
                 )
                 raise ValueError(msg)
         return further
+
+    @field_validator("prefer")
+    @classmethod
+    def _check_prefer(cls, prefer: tuple[str, ...]) -> tuple[str, ...]:
+        for name in prefer:
+            if name not in QUANTITIES:
+                hint = did_you_mean(name, list(QUANTITIES))
+                msg = f"must name {', '.join(QUANTITIES)}, but got {name!r}; {hint}"
+                raise ValueError(msg)
+        if len(set(prefer)) < len(prefer):
+            msg = f"must name each quantity once, but got {', '.join(prefer)}"
+            raise ValueError(msg)
+        return prefer
 
     @field_validator("reference")
     @classmethod

@@ -14,6 +14,10 @@ from tuner.errors import Problem
 __all__ = ["laid_over", "leaves", "take_profiles"]
 
 
+#: Most profiles of a study. Each of them is checked with the whole study.
+_MOST = 20
+
+
 def take_profiles(plain: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     """Take the profiles out of a study's plain data; return those that can be used, and what is wrong."""
     section = plain.pop("profiles", None)
@@ -21,6 +25,8 @@ def take_profiles(plain: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], lis
         return {}, []
     if not isinstance(section, Mapping):
         return {}, [Problem("profiles", f"must be a mapping of names to changes, but got {section!r}")]
+    if len(section) > _MOST:
+        return {}, [Problem("profiles", f"must be at most {_MOST} profiles, but got {len(section):,}")]
     usable = {str(name): dict(changes) for name, changes in section.items() if isinstance(changes, Mapping)}
     problems = [
         Problem(f"profiles.{name}", f"must be a mapping of sections, but got {changes!r}")

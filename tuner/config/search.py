@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -17,10 +18,13 @@ from tuner.config.section import Section, read_duration, read_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
-__all__ = ["Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
+__all__ = ["ONE_OBJECTIVE", "Baseline", "Plateau", "Sampler", "Search", "SpaceSection"]
 
 #: Samplers that a study can name without an import path.
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+SAMPLERS = ("tpe", "model", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+
+#: Samplers that cannot search for several objectives.
+ONE_OBJECTIVE = ("cmaes", "model")
 
 
 class SpaceSection(Section):
@@ -73,6 +77,18 @@ class Baseline(Section):
     def _read_name(cls, plain: object) -> object:
         return {"name": plain} if isinstance(plain, str) else plain
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        # Commands take a trial by its number, its name, or `best`; files have the name in theirs.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name) or name.isdigit() or name == "best":
+            msg = (
+                "must be letters, digits, '.', '_' or '-', at most 80, and neither a number nor 'best', "
+                f"but got {name!r}"
+            )
+            raise ValueError(msg)
+        return name
+
 
 class Sampler(Section):
     """The sampler, which chooses the next configuration.
@@ -80,7 +96,8 @@ class Sampler(Section):
     Attributes
     ----------
     use
-        ``tpe`` (multivariate, grouped, with a constant liar), ``random``, ``gp``, ``cmaes``, ``nsga2``,
+        ``tpe`` (multivariate, grouped, with a constant liar), ``model`` (a Gaussian process over forecasts of
+        all trials, also of those that were paused or stopped), ``random``, ``gp``, ``cmaes``, ``nsga2``,
         ``nsga3``, ``brute_force`` (tries every point of a finite space), or the import path of an Optuna
         sampler.
     options

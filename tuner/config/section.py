@@ -21,17 +21,22 @@ def read_duration(plain: object) -> object:
     if plain is None:
         return None
     if isinstance(plain, (int, float)) and not isinstance(plain, bool):
-        if plain > 0:
-            return float(plain)
-        msg = f"must be above 0, but got {plain!r}"
-        raise ValueError(msg)
-    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(plain).strip().lower())
+        return _above_zero(float(plain), plain)
+    digits = r"(\d{1,9})"
+    pattern = f"(?:{digits}d)?(?:{digits}h)?(?:{digits}m)?(?:{digits}s)?"
+    parts = re.fullmatch(pattern, str(plain).strip().lower())
     if parts is None or not any(parts.groups()):
         msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
         raise ValueError(msg)
-    return float(
-        sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (86400, 3600, 60, 1), strict=True))
-    )
+    seconds = sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (86400, 3600, 60, 1), strict=True))
+    return _above_zero(float(seconds), plain)
+
+
+def _above_zero(seconds: float, plain: object) -> float:
+    if seconds > 0:
+        return seconds
+    msg = f"must be above 0, but got {plain!r}"
+    raise ValueError(msg)
 
 
 def read_paths(plain: object) -> object:

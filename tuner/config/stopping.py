@@ -14,6 +14,8 @@ __all__ = ["FinalJudgement", "Halving", "Race", "Stopping"]
 class Halving(Section):
     """Compare trials at some epochs of the first fold (rungs). The best continue, and the others pause.
 
+    Only trials of the search are compared; baselines are not.
+
     A paused trial is promoted as soon as it is among the best at its rung. It then continues from its
     checkpoint, with the same results as without the pause. When all trials of the search have begun, paused
     trials are resumed, the best first, as far as `resume` allows. The others are stopped. These settings may
@@ -27,8 +29,8 @@ class Halving(Section):
     keep
         Share of the trials at a rung that continues at once.
     resume
-        Share of the trials at a rung that may continue in the end. null: no trial pauses, and a trial that
-        is not within `keep` is stopped at once.
+        Share of the trials at a rung that may continue in the end; at least the best `stopping.complete`
+        trials of a rung may. null: no trial pauses, and a trial that is not within `keep` is stopped at once.
     grace
         Number of trials that must have reached a rung before a trial can be paused there.
     """
@@ -48,7 +50,9 @@ class Halving(Section):
 
 
 class Race(Section):
-    """After each fold, stop a trial that is clearly worse than the best trial so far on the same users.
+    """After each fold, stop a trial that is clearly worse than the best one so far on the same users.
+
+    The best one is a complete trial of the search, not a baseline.
 
     Attributes
     ----------
@@ -71,10 +75,16 @@ class Stopping(Section):
         Compare trials at some epochs of the first fold. false: off.
     race
         Compare a trial with the best one, user by user, after each fold. false: off.
+    complete
+        Number of trials of the search that complete, whatever the rules say. Until so many are complete, no
+        rule stops a trial, and at the end of the search paused trials are resumed, the best first. Trials
+        that violate a constraint do not count, until three times as many are complete. 0: the rules may stop
+        every trial.
     """
 
     halving: Annotated[Halving | None, BeforeValidator(read_switch)] = Halving()
     race: Annotated[Race | None, BeforeValidator(read_switch)] = Race()
+    complete: int = Field(default=3, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -93,7 +103,10 @@ class FinalJudgement(Section):
         Number of trials to judge, the best by validation. Baselines are judged as well and are not counted.
     seeds
         How often each trial is fitted, each time with another seed.
+    best
+        Families of which the best trial is judged too, such as ``transformer`` or ``BERT4RecModel``.
     """
 
     top: int = Field(default=5, ge=1)
     seeds: int = Field(default=3, ge=1)
+    best: tuple[str, ...] = Field(default=(), strict=False)

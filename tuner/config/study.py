@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Discriminator, Field, InstanceOf, Tag, Val
 from tuner.config.data import Data
 from tuner.config.folds import Folds
 from tuner.config.metrics import Metrics
-from tuner.config.search import Baseline, Search, SpaceSection
+from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
 from tuner.config.training import Resources, Training
+from tuner.config.urls import refuse_credentials, refuse_password
 from tuner.errors import did_you_mean
 from tuner.space import Space
 from tuner.trials.constraints import QUANTITIES
@@ -66,8 +67,10 @@ class Study(Section):
     @classmethod
     def _check_search(cls, search: Search, info: ValidationInfo) -> Search:
         metrics = info.data.get("metrics")
-        if metrics is not None and metrics.further_objectives and search.sampler.use == "cmaes":
-            msg = "sampler must be one for several objectives, as tpe, gp, nsga2 or nsga3, but got 'cmaes'"
+        single = search.sampler.use in ONE_OBJECTIVE
+        if metrics is not None and metrics.further_objectives and single:
+            known = "tpe, gp, nsga2 or nsga3"
+            msg = f"sampler must be one for several objectives, as {known}, but got {search.sampler.use!r}"
             raise ValueError(msg)
         valid = [*(metric.label for metric in metrics.all), *QUANTITIES] if metrics is not None else []
         for constraint in search.constraints if valid else ():
@@ -124,16 +127,11 @@ class Study(Section):
         # No message repeats the URL: it may hold a password.
         if url is None:
             return None
-        scheme, separator, rest = url.partition("://")
+        scheme, separator, _ = url.partition("://")
         if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
             msg = "must be a URL that begins with sqlite:/// or postgresql+psycopg://, but does not"
             raise ValueError(msg)
-        user, _, query = rest.rpartition("@")[0], *rest.partition("?")[1:]
-        passwords = [user.partition(":")[2], *re.findall(r"password=([^&]*)", query)]
-        if any(password and not re.fullmatch(r"\$\{\w+\}", password) for password in passwords):
-            msg = "must hold no password, which results would keep; write ${PGPASSWORD} in its place"
-            raise ValueError(msg)
-        return url
+        return refuse_password(url)
 
     @field_validator("artifacts")
     @classmethod
@@ -141,17 +139,11 @@ class Study(Section):
         # No message repeats a URL that may hold a secret.
         if place is None:
             return None
-        scheme, separator, rest = place.partition("://")
-        if not separator and not place.startswith("/"):
-            msg = f"must be an absolute path that all hosts share, or a URL, but got {place!r}"
-            raise ValueError(msg)
-        secret = "@" in rest.partition("/")[0] or re.search(
-            r"(secret|access)_?key|token|password", place, re.I
-        )
-        if separator and (secret or not scheme):
-            msg = "must hold no credentials, which results would keep; leave them to the environment"
-            raise ValueError(msg)
-        return place
+        scheme, separator, _ = place.partition("://")
+        if (separator and not scheme) or not (separator or place.startswith("/")):
+            msg = "must be an absolute path that all hosts share, or a URL"
+            raise ValueError(msg if separator else f"{msg}, but got {place!r}")
+        return refuse_credentials(place)
 
     @field_validator("share")
     @classmethod

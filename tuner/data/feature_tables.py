@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rectools import Columns
 from rectools.dataset import Dataset
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
 from tuner.data.features import Entity, Features, features_in
 from tuner.data.reading import (
+    Coded,
     Read,
     TableError,
     Trouble,
@@ -29,7 +29,7 @@ from tuner.errors import Problem, did_you_mean
 
 __all__ = ["ENTITIES", "load_features", "matched", "read_side_table"]
 
-ENTITIES: dict[Entity, str] = {"item": Columns.Item, "user": Columns.User}
+ENTITIES: tuple[Entity, ...] = ("item", "user")
 _COLUMNS = ("id", "feature", "value")
 
 Found = dict[Entity, Features | None]
@@ -147,13 +147,14 @@ def _unknown_numbers(features: Features | None, entity: Entity, data: Data) -> I
             yield Problem(f"data.{_numeric(entity)}", rule, hint)
 
 
-def matched(features: Features, entity: Entity, known: pd.Series[Any], problems: list[Problem]) -> Features:
+def matched(features: Features, entity: Entity, rows: Coded, problems: list[Problem]) -> Features:
     """Return features whose ids have the types of those in the interactions; tell if none is there."""
-    ids = like_known(features.table["id"], known.to_numpy())
+    known, first = (rows.item_ids, rows.items[0]) if entity == "item" else (rows.user_ids, rows.users[0])
+    ids = like_known(features.table["id"], known)
     if not ids.isin(known).any():
         rule = (
             f"must describe {entity}s of the interactions, but no id matches: ids here are like "
-            f"{features.table['id'].iloc[0]!r}, those of the interactions like {known.iloc[0]!r}"
+            f"{features.table['id'].iloc[0]!r}, those of the interactions like {known[first]!r}"
         )
         problems.append(Problem(f"data.{entity}_features", rule))
     return Features(features.table.assign(id=ids), features.numeric, features.dense)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rectools.dataset import Dataset, DenseFeatures
-from rectools.dataset.features import DIRECT_FEATURE_VALUE
+from rectools.dataset import Dataset, IdMap
+from rectools.dataset.features import DIRECT_FEATURE_VALUE, DenseFeatures, SparseFeatures
 
 from tuner.config.data import spelled
-from tuner.data.reading import feature_arguments
+from tuner.data.reading import flat_to_wide
 
 __all__ = ["Entity", "Features", "features_in", "scale_lines", "scaled"]
 
@@ -80,9 +80,11 @@ class Features:
         """Return the features of those with these ids."""
         return replace(self, table=self.table[self.table["id"].isin(ids)])
 
-    def arguments(self, entity: Entity) -> dict[str, Any]:
-        """Return the arguments of `Dataset.construct` that give these features to items or users."""
-        return feature_arguments(self.table, entity, self.categorical, dense=self.dense)
+    def built(self, ids: IdMap) -> DenseFeatures | SparseFeatures:
+        """Return these features as RecTools has them; `ids` has all of their ids."""
+        if self.dense:
+            return DenseFeatures.from_dataframe(flat_to_wide(self.table), ids)
+        return SparseFeatures.from_flatten(self.table, ids, self.categorical)
 
 
 def features_in(dataset: Dataset, entity: Entity) -> Features | None:

@@ -12,22 +12,30 @@ from numpy.typing import NDArray
 
 from tuner.config.data import spelled
 from tuner.data.features import Entity, Features
+from tuner.data.reading import Coded, row_hashes
 
 __all__ = ["fingerprint_of", "former_fingerprint"]
 
+Hashes = NDArray[np.uint64]
 _LENGTH = 16
 
 
 def fingerprint_of(
-    interactions: pd.DataFrame, features: Mapping[Entity, Features | None], items: NDArray[Any] | None
+    rows: Coded, events: Hashes, features: Mapping[Entity, Features | None], items: NDArray[Any] | None
 ) -> str:
     """Return the hash of interactions, features as written, and items to recommend.
 
     The rows of interactions count in their order; those of features and items in any order, since a Dataset
     does not keep it.
+
+    Parameters
+    ----------
+    rows, events
+        The interactions, and their `event_hashes`.
+    features, items
+        Features of items and users, and the ids of the items to recommend; None for all.
     """
-    digest = hashlib.sha256()
-    _add_table(digest, interactions)
+    digest = _interactions(rows, events)
     for entity, found in features.items():
         if found is not None:
             digest.update(f"{entity} features".encode())
@@ -35,11 +43,11 @@ def fingerprint_of(
     if items is not None:
         digest.update(b"items to recommend")
         _add_table(digest, pd.DataFrame({"id": sorted(map(str, items.tolist()))}))
-    return digest.hexdigest()[:_LENGTH]
+    return str(digest.hexdigest()[:_LENGTH])
 
 
 def former_fingerprint(
-    interactions: pd.DataFrame, features: Mapping[Entity, Features | None], items: NDArray[Any] | None
+    rows: Coded, events: Hashes, features: Mapping[Entity, Features | None], items: NDArray[Any] | None
 ) -> str | None:
     """Return the hash of version 0.1.0, in which the rows of item features counted in their order.
 
@@ -48,10 +56,18 @@ def former_fingerprint(
     found = features["item"]
     if found is None or features["user"] is not None or items is not None:
         return None
-    digest = hashlib.sha256()
-    _add_table(digest, interactions)
+    digest = _interactions(rows, events)
     _add_table(digest, found.table[["id", "feature", "value"]])
-    return digest.hexdigest()[:_LENGTH]
+    return str(digest.hexdigest()[:_LENGTH])
+
+
+def _interactions(rows: Coded, events: Hashes) -> Any:  # noqa: ANN401  # hashlib has no public type
+    digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
+    for hashes in row_hashes(rows, events):
+        digest.update(hashes.tobytes())
+    if rows.extras:
+        _add_table(digest, pd.DataFrame(dict(rows.extras)))
+    return digest
 
 
 def _add_table(digest: Any, table: pd.DataFrame) -> None:  # noqa: ANN401  # hashlib has no public type

@@ -8,29 +8,32 @@ occurs only in the holdout is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
-from tuner.data.own_splitter import own_splits, own_splitter, rows_before_holdout
+from tuner.data.fold import Fold, TrainRows
+from tuner.data.own_splitter import own_splits, own_splitter, rows_before_holdout, tested_last
 from tuner.data.plausible import refuse_short_data
-from tuner.data.source import Source, deduplicated, make_dataset, with_minimal_counts
+from tuner.data.reading import Coded, kept, present
+from tuner.data.source import Source, counted, make_table
+from tuner.data.splitting import Split, last_parts, left_by_filters, split_by_parts, time_parts
+from tuner.data.table import Table, internal
 from tuner.errors import DataError, Problem
 
-AnyIds = NDArray[Any]
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 __all__ = [
     "Fold",
     "before_holdout",
+    "development",
     "development_dataset",
     "holdout_fold",
     "make_folds",
@@ -40,52 +43,6 @@ __all__ = [
 
 #: Name of a column that numbers rows for a while.
 _ROW = "__row__"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One fold, ready for a model.
-
-    Attributes
-    ----------
-    index
-        Position among the folds, oldest first, from 0.
-    train
-        Dataset on which the model is fitted.
-    test
-        Test interactions with external ids, as `rectools.metrics` expects them.
-    users
-        External ids of the test users, each once, in order of appearance. Shape (n_users,).
-    facts
-        Numbers of rows, users and items, and the period, for people.
-    reference
-        Recommendations of the reference model; None if no metric needs them.
-    items
-        External ids of the items that may be recommended; None for all.
-    """
-
-    index: int
-    train: Dataset
-    test: pd.DataFrame
-    users: AnyIds
-    facts: dict[str, object]
-    reference: pd.DataFrame | None = None
-    items: AnyIds | None = None
-
-    @cached_property
-    def seen(self) -> pd.DataFrame:
-        """Train interactions with external ids. Metrics take them as `prev_interactions`."""
-        return self.train.get_raw_interactions()
-
-    @cached_property
-    def catalog(self) -> AnyIds:
-        """External ids of the items of the train interactions, each once. Shape (n_items,)."""
-        catalog: AnyIds = self.seen[Columns.Item].unique()
-        return catalog
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle only the fields. Workers derive the rest again: with text ids, it is the larger part."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
@@ -114,49 +71,51 @@ def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | floa
     return RandomSplitter(float(size), n_splits, random_state=folds.seed, **filters)
 
 
-def split_holdout(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split interactions into those that the search may use, and the holdout: the newest `holdout` folds."""
+def _before_holdout(rows: Coded, folds: Folds) -> Mask:
+    """Mark the interactions that the search may use: all but the newest `holdout` folds."""
     if folds.holdout == 0:
-        return interactions, interactions.iloc[:0]
+        return np.ones(len(rows), dtype=bool)
     if folds.splitter is not None:
-        return _split_by_own(interactions, folds)
+        return rows_before_holdout(own_splits(rows, folds), len(rows), folds)
     if folds.split == "random":
         size = float(folds.size) * folds.holdout
-        _check_random(folds.model_copy(update={"n_folds": 1}), len(interactions), size)
+        _check_random(folds.model_copy(update={"n_folds": 1}), len(rows), size)
         splitter = make_splitter(folds, n_splits=1, size=size)
-    else:
-        splitter = make_splitter(folds, n_splits=folds.holdout)
-    rows = Dataset.construct(interactions).interactions
-    train, _, _ = next(iter(splitter._split_without_filter(rows)))  # noqa: SLF001  # the public `split` also applies filters
-    before = np.zeros(len(interactions), dtype=bool)
-    before[train] = True
-    return interactions[before], interactions[~before]
+        train, _, _ = next(iter(splitter._split_without_filter(internal(rows))))  # noqa: SLF001  # the public `split` also applies filters
+        before = np.zeros(len(rows), dtype=bool)
+        before[train] = True
+        return before
+    return _parts(rows, make_splitter(folds, n_splits=folds.holdout))[0] < 0
 
 
-def _split_by_own(interactions: pd.DataFrame, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split by the study's own splitter: what its holdout is trained on, and what it is tested on."""
-    splits = own_splits(interactions, folds)
-    after = np.zeros(len(interactions), dtype=bool)
-    after[np.concatenate([test for _, test, _ in splits[folds.n_folds :]])] = True
-    before = rows_before_holdout(splits, len(interactions), folds)
-    return interactions[before], interactions[after & ~before]
+def _parts(rows: Coded, splitter: Splitter) -> tuple[NDArray[np.int32], list[Any]]:
+    """Return the fold that tests each row, negative for none, and the borders of folds by time."""
+    if isinstance(splitter, TimeRangeSplitter):
+        return time_parts(rows.times, splitter)
+    assert isinstance(splitter, LastNSplitter), "random folds are split by RecTools"
+    return last_parts(rows, splitter.n, splitter.n_splits), []
 
 
 def before_holdout(interactions: pd.DataFrame, folds: Folds) -> pd.DataFrame:
     """Return the interactions that the search may use: all but the newest `holdout` folds."""
-    return split_holdout(interactions, folds)[0]
+    return interactions[_before_holdout(Coded.of(interactions), folds)]
 
 
-def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
-    """Return everything before the holdout as a RecTools dataset.
+def development(source: Source, data: Data, folds: Folds) -> Table:
+    """Return everything before the holdout, ready to be split.
 
     Raises
     ------
     DataError
         If holdout and folds leave nothing to train on.
     """
-    refuse_short_data(source.interactions if source.raw is None else source.raw, data, folds)
-    return make_dataset(_both_sides(source, data, folds)[0], source.item_features, data, source.user_features)
+    refuse_short_data(source.coded if source.raw is None else source.raw, data, folds)
+    return make_table(_both_sides(source, data, folds)[0], source.item_features, data, source.user_features)
+
+
+def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
+    """Return everything before the holdout as a RecTools dataset; see `development`."""
+    return development(source, data, folds).dataset()
 
 
 def search_folds(source: Source, data: Data, folds: Folds) -> list[Fold]:
@@ -167,41 +126,58 @@ def search_folds(source: Source, data: Data, folds: Folds) -> list[Fold]:
     DataError
         If holdout and folds leave nothing to train on, or a fold is empty.
     """
-    dataset = development_dataset(source, data, folds)
+    table = development(source, data, folds)
     if folds.splitter is None:
-        return make_folds(dataset, folds)
-    interactions = source.interactions if source.raw is None else source.raw
-    splits = own_splits(interactions, folds)
-    # The splitter has seen all rows, also those that policies then drop: find the rows of the dataset.
-    numbered = interactions.assign(**{_ROW: np.arange(len(interactions))})
-    numbered = numbered[rows_before_holdout(splits, len(numbered), folds)]
-    kept = with_minimal_counts(deduplicated(numbered, data.duplicates), data)[_ROW].to_numpy()
-    places = np.full(len(interactions), -1)
-    places[kept] = np.arange(len(kept))
-    splitter = own_splitter(folds)
+        return make_folds(table, folds)
+    # The splitter has seen all rows, also those that policies then drop: find the rows of the table.
+    rows = source.coded if source.raw is None else Coded.of(source.raw)
+    splits = own_splits(rows, folds)
+    numbered_rows = replace(rows, extras={_ROW: np.arange(len(rows))})
+    before = numbered_rows.take(rows_before_holdout(splits, len(rows), folds))
+    left = counted(before if source.raw is None else _deduplicated(before, data.duplicates), data)
+    places = np.full(len(rows), -1)
+    places[left.extras[_ROW]] = np.arange(len(left))
+    splitter, whole = own_splitter(folds), internal(table.rows)
     made: list[Fold] = []
-    for index, (train, test, facts) in enumerate(splits[: folds.n_folds]):
-        train_rows, test_rows = (places[rows][places[rows] >= 0] for rows in (train, test))
-        filtered = splitter.filter(dataset.interactions, True, train_rows, test_rows, facts)
-        if not len(filtered[0]) or not len(filtered[1]):
+    for index, (train, test, info) in enumerate(splits[: folds.n_folds]):
+        train_rows, test_rows = (places[part][places[part] >= 0] for part in (train, test))
+        trained, tested, facts = splitter.filter(
+            whole, True, train_rows, test_rows, info
+        )  # RecTools' signature
+        if not len(trained) or not len(tested):
             rule = (
                 f"must have train and test interactions, but the filters leave none of {len(test):,} to test"
             )
             hint = "yield larger folds, or keep cold users and items (filter_cold_users: false)"
             raise DataError("folds", [Problem(f"folds, fold {index + 1}", rule, hint)])
-        made.append(_fold(dataset, index, *filtered))
+        rows_of_fold = TrainRows(trained.astype(np.int32))
+        made.append(
+            Fold(index, table, rows_of_fold, table.rows.take(tested), tested, dict(_plain_facts(facts)))
+        )
     return made
 
 
-def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the interactions before the holdout, and those of the holdout.
+def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[Coded, Coded, Rows]:
+    """Return the interactions before the holdout, those of the holdout, and the labels of the latter.
 
     The duplicates policy is applied to each side, so that the first does not depend on the second.
     """
+    rows = source.coded if source.raw is None else Coded.of(source.raw)
+    mask = _before_holdout(rows, folds)
+    held = ~mask if folds.splitter is None else tested_last(own_splits(rows, folds), len(rows), folds)
     if source.raw is None:
-        return split_holdout(source.interactions, folds)
-    before, after = split_holdout(source.raw, folds)
-    return deduplicated(before, data.duplicates), deduplicated(after, data.duplicates)
+        return _taken(rows, mask), rows.take(held), np.flatnonzero(held)
+    before, after = (_deduplicated(rows.take(side), data.duplicates) for side in (mask, held))
+    return before, after, np.arange(len(after))
+
+
+def _taken(rows: Coded, mask: Mask) -> Coded:
+    return rows if mask.all() else rows.take(mask)
+
+
+def _deduplicated(rows: Coded, policy: str) -> Coded:
+    mask = kept(rows, policy)
+    return rows if mask is None else rows.take(mask)
 
 
 def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
@@ -220,51 +196,78 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         rule = "must be at least 1 for a final judgement, but got 0: the search has used all interactions"
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
-    before, after = _both_sides(source, data, folds)
-    train = make_dataset(before, source.item_features, data, source.user_features)
-    seen = train.get_raw_interactions()
-    both = Dataset.construct(pd.concat([seen, after], ignore_index=True)).interactions
-    rows = np.arange(len(both.df))
-    _, test, facts = make_splitter(folds).filter(
-        both, collect_fold_stats=True, train_idx=rows[: len(seen)], test_idx=rows[len(seen) :], split_info={}
-    )
+    before, after, labels = _both_sides(source, data, folds)
+    trained = counted(before, data)
+    test = np.flatnonzero(left_by_filters(after, trained, folds))
     if len(test) == 0:
         rule = (
             f"must have interactions to test on, but the filters leave none of {len(after):,}: their users "
             "or items have no train interactions, or they repeat items that the user has seen"
         )
         raise DataError("folds", [Problem("folds, holdout", rule)])
-    frame = after.iloc[test - len(seen)].copy()
-    days = after[Columns.Datetime]
-    facts |= {"start": days.min(), "end": days.max()}
-    return Fold(folds.n_folds, train, frame, frame[Columns.User].unique(), dict(_plain_facts(facts)))
+    tested = after.take(test)
+    days = pd.Series(after.times)
+    facts = {**_facts(trained, tested), "start": days.min(), "end": days.max()}
+    table = make_table(before, source.item_features, data, source.user_features)
+    every = TrainRows(np.full(len(table), -1, dtype=np.int8), before=0)
+    return Fold(folds.n_folds, table, every, tested, labels[test], dict(_plain_facts(facts)))
 
 
-def make_folds(dataset: Dataset, folds: Folds) -> list[Fold]:
-    """Split a dataset into folds, as `rectools.model_selection.cross_validate` does.
+def make_folds(table: Table | Dataset, folds: Folds) -> list[Fold]:
+    """Split interactions into folds, as `rectools.model_selection.cross_validate` does.
 
     Raises
     ------
     DataError
         If a fold has no train or test interactions. The error says which filters removed them.
     """
+    table = Table.of(table) if isinstance(table, Dataset) else table
     size: str | float = folds.size
     if folds.split == "random":  # `size` is a share of all data, which is a larger share of the data here
         size = float(size) / (1 - float(size) * folds.holdout)
     splitter = make_splitter(folds, size=size)
+    _check_random(folds, len(table), float(size) if folds.split == "random" else 1)
     problems: list[Problem] = []
     made: list[Fold] = []
-    _check_random(folds, len(dataset.interactions.df), float(size) if folds.split == "random" else 1)
-    for index, (train, test, facts) in enumerate(
-        splitter.split(dataset.interactions, collect_fold_stats=True)
+    by_splitter = isinstance(splitter, RandomSplitter)
+    for index, (split, trained) in enumerate(
+        _by_splitter(table, splitter) if by_splitter else _by_parts(table, splitter, folds)
     ):
-        if len(test) == 0 or len(train) == 0:
-            problems.append(_empty_fold(splitter, dataset, index))
+        if split.facts["train"] == 0 or len(split.test) == 0:
+            problems.append(_empty_fold(split, index))
         else:
-            made.append(_fold(dataset, index, train, test, facts))
+            tested = table.rows.take(split.test)
+            facts = dict(_plain_facts(split.facts))
+            made.append(Fold(index, table, trained, tested, split.test, facts))
     if problems:
         raise DataError("folds", problems)
     return made
+
+
+def _by_parts(table: Table, splitter: Splitter, folds: Folds) -> Iterator[tuple[Split, TrainRows]]:
+    parts, borders = _parts(table.rows, splitter)
+    for index, split in enumerate(split_by_parts(table.rows, parts, folds)):
+        if borders:
+            split.facts.update(zip(("start", "end"), borders[index], strict=True))
+        yield split, TrainRows(parts, before=index)
+
+
+def _by_splitter(table: Table, splitter: Splitter) -> Iterator[tuple[Split, TrainRows]]:
+    """Yield the folds of a splitter whose train rows are not those of the folds before."""
+    rows = internal(table.rows)
+    for train, unfiltered, info in splitter._split_without_filter(rows):  # noqa: SLF001  # an empty fold tells what the filters removed
+        _, test, facts = splitter.filter(rows, True, train, unfiltered, info)  # RecTools' signature
+        trained, tested = table.rows.take(train), table.rows.take(unfiltered)
+        yield (
+            Split(
+                test,
+                facts,
+                len(unfiltered),
+                int((~present(trained.users, len(trained.user_ids))[tested.users]).sum()),
+                int((~present(trained.items, len(trained.item_ids))[tested.items]).sum()),
+            ),
+            TrainRows(train.astype(np.int32)),
+        )
 
 
 def _check_random(folds: Folds, n_rows: int, share: float) -> None:
@@ -278,20 +281,17 @@ def _check_random(folds: Folds, n_rows: int, share: float) -> None:
         raise DataError("folds", [Problem("folds.size", rule)])
 
 
-def _fold(dataset: Dataset, index: int, train: Rows, test: Rows, facts: dict[str, object]) -> Fold:
-    train_dataset = dataset.filter_interactions(
-        row_indexes_to_keep=train, keep_external_ids=True, keep_features_for_removed_entities=True
-    )
-    frame = dataset.interactions.df.loc[test].copy()
-    frame[Columns.User] = dataset.user_id_map.convert_to_external(frame[Columns.User].to_numpy())
-    frame[Columns.Item] = dataset.item_id_map.convert_to_external(frame[Columns.Item].to_numpy())
-    return Fold(
-        index=index,
-        train=train_dataset,
-        test=frame,
-        users=frame[Columns.User].unique(),
-        facts=dict(_plain_facts(facts)),
-    )
+def _facts(trained: Coded, tested: Coded) -> dict[str, object]:
+    """Return the numbers of rows, users and items."""
+    return {
+        f"{name}{what}": number
+        for name, rows in (("train", trained), ("test", tested))
+        for what, number in (
+            ("", len(rows)),
+            ("_users", int(present(rows.users, len(rows.user_ids)).sum())),
+            ("_items", int(present(rows.items, len(rows.item_ids)).sum())),
+        )
+    }
 
 
 def _plain_facts(facts: dict[str, object]) -> Iterator[tuple[str, object]]:
@@ -302,19 +302,14 @@ def _plain_facts(facts: dict[str, object]) -> Iterator[tuple[str, object]]:
             yield key, int(value) if isinstance(value, np.integer) else value
 
 
-def _empty_fold(splitter: Splitter, dataset: Dataset, index: int) -> Problem:
+def _empty_fold(split: Split, index: int) -> Problem:
     """Return the problem of a fold without test interactions: how many the filters removed, and which."""
-    unfiltered = list(splitter._split_without_filter(dataset.interactions))  # noqa: SLF001  # the same split without filters
-    train, test, facts = unfiltered[index]
-    frame = dataset.interactions.df
-    train_rows, test_rows = frame.iloc[train], frame.iloc[test]
+    facts = split.facts
     window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
-    cold_users = int((~test_rows[Columns.User].isin(train_rows[Columns.User])).sum())
-    cold_items = int((~test_rows[Columns.Item].isin(train_rows[Columns.Item])).sum())
     rule = (
-        f"must have train and test interactions, but of {len(train):,} train and {len(test):,} test "
-        f"interactions none are left to test: {cold_users:,} have a user and {cold_items:,} have an item "
-        "without train interactions, and the others repeat items that the user has seen"
+        f"must have train and test interactions, but of {facts['train']:,} train and {split.unfiltered:,} test "
+        f"interactions none are left to test: {split.cold_users:,} have a user and {split.cold_items:,} have "
+        "an item without train interactions, and the others repeat items that the user has seen"
     )
     hint = "use a larger size or fewer folds, or keep cold users and items (filter_cold_users: false)"
     return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -15,11 +15,11 @@ from tuner.config import Data
 from tuner.config.data import spelled
 from tuner.data.feature_tables import read_side_table
 from tuner.data.features import Features
-from tuner.data.reading import Read, TableError, Trouble, ids_of, like_known, text_lines
+from tuner.data.reading import Coded, Read, TableError, Trouble, ids_of, like_known, text_lines
 from tuner.errors import DataError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from tuner.data.folds import Fold
+    from tuner.data.fold import Fold
 
 __all__ = ["items_line", "load_items", "with_items"]
 
@@ -27,14 +27,12 @@ AnyIds = NDArray[Any]
 _KEY = "data.items_to_recommend"
 
 
-def load_items(
-    data: Data, interactions: pd.DataFrame, features: Features | None, problems: list[Problem]
-) -> AnyIds | None:
+def load_items(data: Data, rows: Coded, features: Features | None, problems: list[Problem]) -> AnyIds | None:
     """Return the ids of the items that may be recommended, each once; None for all items.
 
     What is wrong is added to `problems`.
     """
-    wanted, known = data.items_to_recommend, interactions[Columns.Item]
+    wanted, known = data.items_to_recommend, rows.item_ids
     if wanted is None:
         return None
     if not isinstance(wanted, str):
@@ -44,11 +42,11 @@ def load_items(
     except TableError as error:
         problems.append(Problem(_KEY, error.rule, error.hint))
         return None
-    found = like_known(pd.Series(ids), known.to_numpy())
+    found = like_known(pd.Series(ids), known)
     if not found.isin(known).any():
         rule = (
             f"must have items of the interactions, but no id matches: ids here are like "
-            f"{found.iloc[0]!r}, those of the interactions like {known.iloc[0]!r}"
+            f"{found.iloc[0]!r}, those of the interactions like {known[rows.items[0]]!r}"
         )
         problems.append(Problem(_KEY, rule))
     return found.drop_duplicates().to_numpy()
@@ -119,11 +117,11 @@ def _said(wanted: Mapping[str, Sequence[str]]) -> str:
     return " and ".join(f"{name}: {' or '.join(values)}" for name, values in wanted.items())
 
 
-def items_line(items: AnyIds, interactions: pd.DataFrame) -> str:
+def items_line(items: AnyIds, rows: Coded) -> str:
     """Return how many items may be recommended, and how much of the data is with others."""
-    known = interactions[Columns.Item]
-    n_known, n_all = int(_are_in(known.unique(), items).sum()), int(known.nunique())
-    others = 1 - float(known.isin(items).mean())
+    known = _are_in(rows.item_ids, items)
+    n_known, n_all = int(known.sum()), len(known)
+    others = 1 - float(known[rows.items].mean())
     return (
         f"items to recommend: {n_known:,} of {n_all:,}; {others:.1%} of the interactions are with other "
         "items, which no model may recommend"
@@ -140,7 +138,7 @@ def with_items(folds: Sequence[Fold], items: AnyIds | None) -> list[Fold]:
     """
     if items is None:
         return list(folds)
-    made = [replace(fold, items=items[_are_in(items, fold.train.item_id_map.external_ids)]) for fold in folds]
+    made = [replace(fold, items=items[_are_in(items, fold.table.rows.item_ids)]) for fold in folds]
     for fold in made:
         assert fold.items is not None, "as just set"
         if not _are_in(fold.items, fold.catalog).any():

@@ -9,16 +9,16 @@ import inspect
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from rectools.dataset import Dataset
 from rectools.model_selection import Splitter
 from rectools.utils.misc import import_object
 
 from tuner.config import Folds
+from tuner.data.reading import Coded
+from tuner.data.table import appeared, internal
 from tuner.errors import DataError, Problem, did_you_mean
 
-__all__ = ["Split", "own_splits", "own_splitter", "rows_before_holdout", "splitter_class"]
+__all__ = ["Split", "own_splits", "own_splitter", "rows_before_holdout", "splitter_class", "tested_last"]
 
 Rows = NDArray[np.int64]
 #: Train rows, test rows and facts of a fold.
@@ -115,7 +115,7 @@ def _failed(path: str, what: str, error: Exception) -> DataError:
     return DataError("folds", [Problem("folds.splitter", rule)])
 
 
-def own_splits(interactions: pd.DataFrame, folds: Folds) -> list[Split]:
+def own_splits(interactions: Coded, folds: Folds) -> list[Split]:
     """Return the folds of the study's own splitter, without its filters; the last ones are the holdout.
 
     Raises
@@ -125,7 +125,7 @@ def own_splits(interactions: pd.DataFrame, folds: Folds) -> list[Split]:
     """
     splitter = own_splitter(folds)
     path = type(splitter).__name__
-    rows = Dataset.construct(interactions).interactions
+    rows = internal(appeared(interactions))
     try:
         found = [
             (np.asarray(train), np.asarray(test), dict(facts))
@@ -178,3 +178,11 @@ def rows_before_holdout(splits: list[Split], n_rows: int, folds: Folds) -> NDArr
     before = np.zeros(n_rows, dtype=bool)
     before[splits[folds.n_folds][0]] = True
     return before
+
+
+def tested_last(splits: list[Split], n_rows: int, folds: Folds) -> NDArray[np.bool_]:
+    """Mark the rows that the folds of the holdout test, but for those that the search may use."""
+    tested = np.zeros(n_rows, dtype=bool)
+    for _, test, _ in splits[folds.n_folds :]:
+        tested[test] = True
+    return tested & ~rows_before_holdout(splits, n_rows, folds)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
-from rectools import Columns
+from numpy.typing import NDArray
 
 from tuner.config import Data, Folds
+from tuner.data.reading import Coded, counts_of, present
 from tuner.errors import DataError, Problem
 
 __all__ = ["holdout_text", "holdout_warnings", "refuse_short_data"]
@@ -32,7 +34,7 @@ def holdout_text(folds: Folds) -> str:
     return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
 
 
-def refuse_short_data(interactions: pd.DataFrame, data: Data, folds: Folds) -> None:
+def refuse_short_data(interactions: Coded | pd.DataFrame, data: Data, folds: Folds) -> None:
     """Refuse folds that leave no interaction to train on, before they are made.
 
     Raises
@@ -40,88 +42,97 @@ def refuse_short_data(interactions: pd.DataFrame, data: Data, folds: Folds) -> N
     DataError
         Saying whether the holdout or the folds take all, and what to do.
     """
-    if interactions.empty or folds.split == "random" or folds.splitter is not None:
+    rows = Coded.of(interactions)
+    if not len(rows) or folds.split == "random" or folds.splitter is not None:
         return
-    if _takes_all(interactions, folds, folds.holdout):
+    if _takes_all(rows, folds, folds.holdout):
         rule = (
             f"must leave interactions to train on, but the holdout, {holdout_text(folds)}, has all "
-            f"{len(interactions):,} interactions ({_days(interactions)})"
+            f"{len(rows):,} interactions ({_days(rows)})"
         )
         hint = "take a smaller size, another split (`split: last_n`), or `holdout: 0`"
         raise DataError(data.place, [Problem("folds.holdout", rule, hint)])
-    if _takes_all(interactions, folds, folds.holdout + folds.n_folds):
+    if _takes_all(rows, folds, folds.holdout + folds.n_folds):
         why = _short_time if folds.split == "time_range" else _short_histories
-        rule = f"must leave interactions to train on in each fold, but {why(interactions, folds)}"
+        rule = f"must leave interactions to train on in each fold, but {why(rows, folds)}"
         raise DataError(data.place, [Problem("folds.n_folds", rule, "take fewer folds, or a smaller size")])
 
 
-def _takes_all(interactions: pd.DataFrame, folds: Folds, number: int) -> bool:
+def _takes_all(rows: Coded, folds: Folds, number: int) -> bool:
     """Tell whether the newest folds have all interactions."""
     if number == 0:
         return False
     if folds.split == "last_n":
-        return int(interactions[Columns.User].value_counts().iloc[0]) <= number * int(folds.size)
-    oldest: int = interactions[Columns.Datetime].min().value
-    return oldest >= _start(interactions, folds, number)
+        return _longest_history(rows) <= number * int(folds.size)
+    return _oldest(rows).value >= _start(rows, folds, number)
 
 
-def _start(interactions: pd.DataFrame, folds: Folds, number: int) -> int:
+def _longest_history(rows: Coded) -> int:
+    return int(counts_of(rows.users, len(rows.user_ids)).max())
+
+
+def _oldest(rows: Coded) -> pd.Timestamp:
+    return pd.Timestamp(rows.times.min())
+
+
+def _newest(rows: Coded) -> pd.Timestamp:
+    return pd.Timestamp(rows.times.max())
+
+
+def _start(rows: Coded, folds: Folds, number: int) -> int:
     """Return the beginning of the newest windows in nanoseconds since 1970; Python's integers have no end."""
     size = str(folds.size)
     unit = _NANOSECONDS[size[-1]]
-    newest: int = interactions[Columns.Datetime].max().value
+    newest: int = _newest(rows).value
     return (newest // unit + 1 - number * int(size[:-1])) * unit
 
 
-def _short_time(interactions: pd.DataFrame, folds: Folds) -> str:
+def _short_time(rows: Coded, folds: Folds) -> str:
     number = folds.n_folds + folds.holdout
     size = str(folds.size)
     days = int(size[:-1]) * number * _NANOSECONDS[size[-1]] / _NANOSECONDS["D"]
-    times = interactions[Columns.Datetime]
-    span = (times.max() - times.min()) / pd.Timedelta("1D")
+    span = (_newest(rows) - _oldest(rows)) / pd.Timedelta("1D")
     return (
         f"{folds.n_folds:,} folds and {folds.holdout} for the holdout of {size} are {days:,.1f} days, and "
-        f"the data have {span:,.1f} ({_days(interactions)})"
+        f"the data have {span:,.1f} ({_days(rows)})"
     )
 
 
-def _short_histories(interactions: pd.DataFrame, folds: Folds) -> str:
-    most = int(interactions[Columns.User].value_counts().iloc[0])
+def _short_histories(rows: Coded, folds: Folds) -> str:
     number = (folds.n_folds + folds.holdout) * int(folds.size)
     return (
         f"{folds.n_folds:,} folds and {folds.holdout} for the holdout take the newest {number:,} "
-        f"interactions of each user, and no user has more than {most:,}"
+        f"interactions of each user, and no user has more than {_longest_history(rows):,}"
     )
 
 
-def _days(interactions: pd.DataFrame) -> str:
-    times = interactions[Columns.Datetime]
-    return f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+def _days(rows: Coded) -> str:
+    return f"{_oldest(rows):%Y-%m-%d} to {_newest(rows):%Y-%m-%d}"
 
 
-def holdout_warnings(interactions: pd.DataFrame, folds: Folds) -> Iterator[str]:
+def holdout_warnings(interactions: Coded | pd.DataFrame, folds: Folds) -> Iterator[str]:
     """Yield what makes a holdout of little use: it has few users."""
-    if folds.holdout == 0 or folds.splitter is not None or interactions.empty:
+    rows = Coded.of(interactions)
+    if folds.holdout == 0 or folds.splitter is not None or not len(rows):
         return
-    if folds.split != "random" and _takes_all(interactions, folds, folds.holdout):
+    if folds.split != "random" and _takes_all(rows, folds, folds.holdout):
         return
-    text, n_users, cure = _holdout_users(interactions, folds)
-    n_all = interactions[Columns.User].nunique()
-    if n_users == 1 or n_users < _FEW * n_all:
-        yield f"{text} {n_users:,} of {n_all:,} users: a judgement on it says little. {cure}"
+    counts = counts_of(rows.users, len(rows.user_ids))
+    counts = counts[counts > 0]
+    text, n_users, cure = _holdout_users(rows, counts, folds)
+    if n_users == 1 or n_users < _FEW * len(counts):
+        yield f"{text} {n_users:,} of {len(counts):,} users: a judgement on it says little. {cure}"
 
 
-def _holdout_users(interactions: pd.DataFrame, folds: Folds) -> tuple[str, int, str]:
+def _holdout_users(rows: Coded, counts: NDArray[np.int64], folds: Folds) -> tuple[str, int, str]:
     """Return what a holdout is, the number of its users, and how to have more of them."""
-    n_rows = len(interactions)
     if folds.split == "time_range":
-        start = pd.Timestamp(_start(interactions, folds, folds.holdout))
-        held = interactions[interactions[Columns.Datetime] >= start]
-        dates = f"{start:%Y-%m-%d} to {held[Columns.Datetime].max():%Y-%m-%d}"
-        text = f"the holdout ({dates}) has {len(held):,} of {n_rows:,} interactions, and"
+        start = pd.Timestamp(_start(rows, folds, folds.holdout))
+        held = np.flatnonzero(rows.times >= start.to_datetime64())
+        dates = f"{start:%Y-%m-%d} to {_newest(rows):%Y-%m-%d}"
+        text = f"the holdout ({dates}) has {len(held):,} of {len(rows):,} interactions, and"
         cure = "Take a larger `folds.size`, or drop rows with wrong times"
-        return text, int(held[Columns.User].nunique()), cure
-    counts = interactions[Columns.User].value_counts().to_numpy()
+        return text, int(present(rows.users[held], len(rows.user_ids)).sum()), cure
     if folds.split == "last_n":
         size = int(folds.size) * folds.holdout
         text = f"the holdout ({holdout_text(folds)}) leaves interactions to train on for"
@@ -129,5 +140,5 @@ def _holdout_users(interactions: pd.DataFrame, folds: Folds) -> tuple[str, int, 
         return text, int((counts > size).sum()), cure
     share = float(folds.size) * folds.holdout
     expected = round(float((1 - (1 - share) ** counts).sum()))
-    text = f"the holdout ({round(share * n_rows):,} of {n_rows:,} interactions) has about"
+    text = f"the holdout ({round(share * len(rows)):,} of {len(rows):,} interactions) has about"
     return text, expected, "Take a larger `folds.size`"

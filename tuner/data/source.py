@@ -8,31 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
-from rectools import Columns
-from rectools.dataset import Dataset
+from rectools.dataset import Dataset, IdMap
+from rectools.dataset.features import DenseFeatures, SparseFeatures
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
-from tuner.data.feature_tables import ENTITIES, load_features, matched
+from tuner.data.feature_tables import load_features, matched
 from tuner.data.features import Features, scale_lines, scaled
 from tuner.data.fingerprint import fingerprint_of, former_fingerprint
 from tuner.data.items import items_line, load_items
 from tuner.data.reading import (
+    Coded,
     Format,
     Read,
     TableError,
     deduplicated,
-    enough_interactions,
+    event_hashes,
+    frequent,
+    kept,
+    present,
     read_columns,
     read_interactions,
+    repeated,
 )
+from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem
 
-__all__ = ["Source", "deduplicated", "load_source", "make_dataset", "read_table", "with_minimal_counts"]
+__all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,8 @@ class Source:
 
     Attributes
     ----------
-    interactions
-        Columns user_id, item_id, weight, datetime and the study's extra columns. Rows are in the order of
-        the file.
+    given
+        The rows in the order of the file.
     item_features
         Features of items; None if the study has none.
     fingerprint
@@ -68,28 +74,38 @@ class Source:
         Fingerprint by which earlier versions knew the same data; None if it is the same one.
     """
 
-    interactions: pd.DataFrame
+    given: Coded | pd.DataFrame
     item_features: Features | None
     fingerprint: str
     duplicates: int
     dropped: int
-    raw: pd.DataFrame | None = None
+    raw: Coded | pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
     user_features: Features | None = None
     items: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     former_fingerprint: str | None = None
 
+    @cached_property
+    def coded(self) -> Coded:
+        """The rows as numbers."""
+        return Coded.of(self.given)
+
+    @cached_property
+    def interactions(self) -> pd.DataFrame:
+        """The rows as a table: user_id, item_id, datetime and weight. It takes several times the memory."""
+        return self.given.frame() if isinstance(self.given, Coded) else self.given
+
     def facts(self) -> dict[str, object]:
         """Return the numbers of rows, users and items, and the first and last day."""
-        frame = self.interactions
-        days = frame[Columns.Datetime]
+        rows = self.coded
+        first, last = (pd.Timestamp(time) for time in (rows.times.min(), rows.times.max()))
         return {
-            "interactions": len(frame),
-            "users": int(frame[Columns.User].nunique()),
-            "items": int(frame[Columns.Item].nunique()),
-            "start": f"{days.min():%Y-%m-%d}",
-            "end": f"{days.max():%Y-%m-%d}",
+            "interactions": len(rows),
+            "users": int(present(rows.users, len(rows.user_ids)).sum()),
+            "items": int(present(rows.items, len(rows.item_ids)).sum()),
+            "start": f"{first:%Y-%m-%d}",
+            "end": f"{last:%Y-%m-%d}",
             "duplicates": self.duplicates,
             "dropped": self.dropped,
             **({"notes": list(self.notes)} if self.notes else {}),
@@ -118,81 +134,85 @@ def load_source(data: Data) -> Source:
         If the files cannot be used. The error has all problems.
     """
     problems: list[Problem] = []
-    frame, warnings = _interactions(data, problems)
+    rows, warnings = _interactions(data, problems)
     found = load_features(data, problems)
-    if problems:
+    if problems or rows is None:
         raise DataError(data.place, problems)
     features = {
-        entity: None if one is None else matched(one, entity, frame[ENTITIES[entity]], problems)
-        for entity, one in found.items()
+        entity: None if one is None else matched(one, entity, rows, problems) for entity, one in found.items()
     }
-    items = load_items(data, frame, features["item"], problems)
+    items = load_items(data, rows, features["item"], problems)
     if problems:
         raise DataError(data.place, problems)
-    duplicates = int(frame.duplicated([Columns.User, Columns.Item, Columns.Datetime]).sum())
-    remaining = deduplicated(frame, data.duplicates)
-    dropped = len(frame) - len(remaining)
-    one_of_each = data.duplicates in {"keep_first", "keep_last"}
     used = {entity: None if one is None else scaled(one, data.scaling) for entity, one in features.items()}
+    events = event_hashes(rows)
+    again = repeated(rows, events)
+    remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
+    left, raw = rows, None
+    if remaining is not None and not remaining.all():
+        left, events = rows.take(remaining), events[remaining]
+        raw = rows if data.duplicates in {"keep_first", "keep_last"} else None
     return Source(
-        remaining,
+        left,
         used["item"],
-        fingerprint_of(remaining, features, items),
-        duplicates,
-        dropped,
-        frame if dropped and one_of_each else None,
+        fingerprint_of(left, events, features, items),
+        int(again.sum()),
+        len(rows) - len(left),
+        raw,
         warnings,
         user_features=used["user"],
         items=items,
-        notes=(*scale_lines(used), *([] if items is None else [items_line(items, frame)])),
-        former_fingerprint=former_fingerprint(remaining, found, items),
+        notes=(*scale_lines(used), *([] if items is None else [items_line(items, rows)])),
+        former_fingerprint=former_fingerprint(left, events, found, items),
     )
 
 
-def make_dataset(
-    interactions: pd.DataFrame,
-    item_features: Features | None,
-    data: Data,
-    user_features: Features | None = None,
-) -> Dataset:
-    """Apply the minimal counts, and build the RecTools dataset.
+def counted(rows: Coded, data: Data) -> Coded:
+    """Return the rows of users, and then of items, that have the minimal counts."""
+    enough = frequent(rows.users, len(rows.user_ids), data.min_user_interactions)
+    rows = rows if enough is None else rows.take(enough)
+    enough = frequent(rows.items, len(rows.item_ids), data.min_item_interactions)
+    return rows if enough is None else rows.take(enough)
+
+
+def make_table(
+    rows: Coded, item_features: Features | None, data: Data, user_features: Features | None = None
+) -> Table:
+    """Apply the minimal counts, and add the features of the remaining items and users.
 
     Raises
     ------
     DataError
         If no interactions remain.
     """
-    remaining = with_minimal_counts(interactions, data)
-    features: dict[str, Any] = {}
-    if item_features is not None:
-        features |= item_features.of(remaining[Columns.Item].unique()).arguments("item")
-    if user_features is not None:
-        features |= user_features.of(remaining[Columns.User].unique()).arguments("user")
-    return Dataset.construct(
-        remaining[[*Columns.Interactions, *data.extra_columns]],
-        **features,
-        keep_extra_cols=bool(data.extra_columns),
-    )
-
-
-def with_minimal_counts(interactions: pd.DataFrame, data: Data) -> pd.DataFrame:
-    """Return the rows of users and items that have enough interactions.
-
-    Raises
-    ------
-    DataError
-        If no interactions remain.
-    """
-    remaining = enough_interactions(interactions, Columns.User, data.min_user_interactions)
-    remaining = enough_interactions(remaining, Columns.Item, data.min_item_interactions)
-    if remaining.empty:
+    remaining = counted(rows, data)
+    if not len(remaining):
         rule = (
-            f"must leave interactions to train on, but none of {len(interactions):,} are left with "
+            f"must leave interactions to train on, but none of {len(rows):,} are left with "
             f"min_user_interactions={data.min_user_interactions} and "
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
-    return remaining
+    remaining = appeared(remaining)
+    return Table(
+        remaining,
+        _built(user_features, remaining.user_ids),
+        _built(item_features, remaining.item_ids),
+    )
+
+
+def _built(features: Features | None, ids: NDArray[Any]) -> DenseFeatures | SparseFeatures | None:
+    return None if features is None else features.of(ids).built(IdMap(ids))
+
+
+def make_dataset(
+    interactions: Coded | pd.DataFrame,
+    item_features: Features | None,
+    data: Data,
+    user_features: Features | None = None,
+) -> Dataset:
+    """Apply the minimal counts, and build the RecTools dataset; see `make_table`."""
+    return make_table(Coded.of(interactions), item_features, data, user_features).dataset()
 
 
 def read_table(path: str | Sequence[str], key: str, dialect: Format | None = None) -> Read:
@@ -219,13 +239,13 @@ def read_table(path: str | Sequence[str], key: str, dialect: Format | None = Non
         raise DataError(place, [Problem(key, error.rule, error.hint)]) from error
 
 
-def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _interactions(data: Data, problems: list[Problem]) -> tuple[Coded | None, tuple[str, ...]]:
     given = data.interactions
     if isinstance(given, str) and given.startswith(IN_MEMORY):
         rule = f"must be given again from Python, since it was {given}"
         hint = "run(study) with the same object, or name a file with the same rows: --interactions FILE"
         problems.append(Problem("data.interactions", rule, hint))
-        return pd.DataFrame(), ()
+        return None, ()
     try:
         found = read_interactions(
             given.table if isinstance(given, InMemory) else given,
@@ -237,7 +257,7 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tu
         )
     except TableError as error:
         problems.append(Problem("data.interactions", error.rule, error.hint))
-        return pd.DataFrame(), ()
+        return None, ()
     problems.extend(
         Problem(
             f"data.{'' if trouble.where == 'extra_columns' else 'columns.'}{trouble.where}",
@@ -246,4 +266,4 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[pd.DataFrame, tu
         )
         for trouble in found.troubles
     )
-    return found.frame, tuple(found.warnings)
+    return found.coded, tuple(found.warnings)

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 from tuner.evaluation.evaluate import evaluate_fold, evaluate_folds, with_reference
 from tuner.evaluation.fitted import boundary, count_parameters, recommend, to_cpu
+from tuner.evaluation.metrics import build_metric, is_per_user, metric_problems
+from tuner.evaluation.per_user import values_by_user
 from tuner.evaluation.plan import Plan
 
 __all__ = [
     "Plan",
     "boundary",
+    "build_metric",
     "count_parameters",
     "evaluate_fold",
     "evaluate_folds",
+    "is_per_user",
+    "metric_problems",
     "recommend",
     "to_cpu",
+    "values_by_user",
     "with_reference",
 ]

@@ -53,7 +53,7 @@ def evaluate_folds(
     for fold, seed in list(zip(folds, seeds, strict=True))[begun:]:
         evaluate_fold(
             params,
-            fold,
+            fold.alone(),
             plan,
             seed,
             report,
@@ -175,7 +175,7 @@ def with_reference(
     if params is None:
         return list(folds)
     ready = []
-    for fold in folds:
+    for fold in (fold.alone() for fold in folds):
         model = build_model(params)
         precision = set_precision(model, plan.precision)
         if plan.fast:

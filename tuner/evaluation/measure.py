@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rectools.metrics
 import torch
 from numpy.typing import NDArray
-from rectools.metrics import calc_metrics
-from rectools.metrics.base import MetricAtK
 from rectools.models.base import ModelBase
 
-from tuner.config import Metric, Precision
+from tuner.config import Precision
 from tuner.data.folds import Fold
 from tuner.errors import TrialError
 from tuner.evaluation.fitted import count_parameters, recommend
+from tuner.evaluation.metrics import build_metric, calculate, is_per_user
 from tuner.evaluation.per_user import values_by_user
 from tuner.evaluation.plan import Plan
 from tuner.training.checkpoints import Checkpoint
@@ -31,9 +29,6 @@ from tuner.trials.records import Evaluation, Users
 __all__ = ["Measure", "Report"]
 
 Report = Callable[[Evaluation], None]
-
-#: RecTools takes reference recommendations by name, and appends the name to that of the metric.
-_REFERENCE = "reference"
 
 
 class Measure:
@@ -72,8 +67,8 @@ class Measure:
         self.report = report
         self.paths = paths
         self.precision = precision
-        self.metrics = {metric.label: _build(metric) for metric in plan.metrics}
-        self.per_user = any(metric.per_user for metric in plan.metrics if metric.label == plan.objective)
+        self.metrics = {metric.label: build_metric(metric, fold) for metric in plan.metrics}
+        self.per_user = any(is_per_user(metric) for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
         self.recommended: pd.DataFrame | None = None  # recommendations of the last evaluation
         self.epoch = 0
@@ -158,7 +153,9 @@ class Measure:
         self.recommended = recommended
         if self.per_user:
             by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
-            assert by_user is not None, "a metric that is `per_user` has a value for each test user"
+            if by_user is None:
+                msg = f"{self.plan.objective} must have a number for each test user, but has not"
+                raise TrialError(msg, hint="calc_per_user returns a series with the test users as its index")
             self.users[self.epoch] = by_user
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
@@ -187,16 +184,7 @@ class Measure:
 
     def _metrics(self, recommended: pd.DataFrame) -> dict[str, float]:
         """Return each metric by its label."""
-        values = calc_metrics(
-            self.metrics,
-            reco=recommended,
-            interactions=self.fold.test,
-            prev_interactions=self.fold.seen,
-            catalog=self.fold.catalog,
-            ref_reco={} if self.fold.reference is None else {_REFERENCE: self.fold.reference},
-        )
-        named = {label: label if label in values else f"{label}_{_REFERENCE}" for label in self.metrics}
-        metrics = {label: float(values[name]) for label, name in named.items()}
+        metrics = calculate(self.metrics, recommended, self.fold)
         for label, value in metrics.items():
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
@@ -230,8 +218,3 @@ class Measure:
             self.best, self.waited = value, 0
         else:
             self.waited += 1
-
-
-def _build(metric: Metric) -> MetricAtK:
-    made: MetricAtK = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
-    return made

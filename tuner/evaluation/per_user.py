@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rectools.metrics.base import MetricAtK
 
 from tuner.data.folds import Fold
+from tuner.errors import TrialError
 
-__all__ = ["values_by_user"]
+__all__ = ["called", "values_by_user"]
 
 
-def values_by_user(metric: MetricAtK, recommended: pd.DataFrame, fold: Fold) -> NDArray[np.float32] | None:
+def values_by_user(metric: object, recommended: pd.DataFrame, fold: Fold) -> NDArray[np.float32] | None:
     """Return a metric's value for each test user, shape (n_users,), in the order of the fold's users.
 
     Return None for a metric that is not a mean over users, such as one of the whole catalog.
     """
     measure: Any = getattr(metric, "calc_per_user", None)
-    if measure is None:
-        return None
-    given = {
+    if measure is None or "ref_reco" in inspect.signature(measure).parameters:
+        return None  # with a reference model, it has values for each such model
+    values: pd.Series[float] = called(measure, recommended, fold)
+    found = values.reindex(fold.users).to_numpy(dtype=np.float32)
+    return None if np.isnan(found).any() else found
+
+
+def called(measure: Callable[..., Any], recommended: pd.DataFrame, fold: Fold) -> Any:  # noqa: ANN401  # a user's method may return anything
+    """Call a method of a metric with the tables that it has as arguments, by RecTools' names for them.
+
+    Raises
+    ------
+    TrialError
+        If the method fails. The cause is chained.
+    """
+    given: dict[str, object] = {
         "reco": recommended,
         "interactions": fold.test,
         "prev_interactions": fold.seen,
         "catalog": fold.catalog,
+        "ref_reco": fold.reference,
     }
-    wanted = [name for name in inspect.signature(measure).parameters if name in given]
-    if len(wanted) < len(
-        inspect.signature(measure).parameters
-    ):  # the metric needs the reference model's recommendations
-        return None
-    values: pd.Series[float] = measure(**{name: given[name] for name in wanted})
-    found = values.reindex(fold.users).to_numpy(dtype=np.float32)
-    return None if np.isnan(found).any() else found
+    wanted = inspect.signature(measure).parameters
+    try:
+        return measure(**{name: value for name, value in given.items() if name in wanted})
+    except Exception as error:  # a user's metric may raise anything
+        name = getattr(measure, "__qualname__", repr(measure))
+        msg = f"{name} of a metric failed: {type(error).__name__}: {error}"
+        raise TrialError(msg) from error

@@ -190,7 +190,7 @@ def _run(
                 logger.warning("trial %d lost its worker and is fitted again", job.number)
                 waiting.append(job)
                 continue
-            ended = Ended(job, None, failure_of(cause, timeout=timeout), seconds)
+            ended = Ended(job, None, failure_of(cause, timeout=timeout, text=str(error)), seconds)
         if ended.failure is not None and ended.failure.kind == OUT_OF_MEMORY and not exclusive:
             crowded.append(job)
         else:

@@ -1,4 +1,4 @@
-"""Writes the log output and warnings of libraries to a file: one for the driver, one for each trial."""
+"""Writes what libraries log and print as warnings to a file: one for the driver, one for each trial."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["logs_to"]
+__all__ = ["logs_to", "native_stderr_to"]
+
+#: Number of the file that C++ code takes for stderr.
+_STDERR = 2
 
 
 class _Forgiving(io.FileIO):
@@ -71,6 +74,38 @@ def logs_to(path: Path) -> Iterator[TextIO]:
             root.handlers, root.level = before
             for logger, handlers, propagate in loud:
                 logger.handlers, logger.propagate = handlers, propagate
+
+
+@contextmanager
+def native_stderr_to(file: TextIO) -> Iterator[None]:
+    """Write to a file what C++ code writes to stderr. `sys.stderr` still leads to the console.
+
+    Ray's C++ code in this process reports lost connections in lines that say nothing to a user. If the
+    console itself is lost, because a terminal was closed, the lines of Python are discarded.
+    """
+    console = sys.stderr
+    with ExitStack() as stack:
+        saved = os.dup(_STDERR)
+        stack.callback(os.close, saved)
+        if _is_stderr(console):
+            raw = io.BufferedWriter(_Forgiving(saved, "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(
+                raw, encoding=console.encoding, errors=console.errors, line_buffering=True
+            )
+            stack.callback(setattr, sys, "stderr", console)
+            stack.callback(sys.stderr.flush)
+            console.flush()
+        os.dup2(file.fileno(), _STDERR)
+        stack.callback(os.dup2, saved, _STDERR)
+        yield
+
+
+def _is_stderr(stream: TextIO) -> bool:
+    """Return whether a stream writes to the process's stderr, not to a notebook or to a test."""
+    try:
+        return stream.fileno() == _STDERR
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _loud() -> list[logging.Logger]:

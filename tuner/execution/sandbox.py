@@ -12,6 +12,7 @@ from typing import TextIO
 
 import torch
 
+from tuner.artifacts.private import private_files
 from tuner.errors import TrialError
 from tuner.execution.logs import logs_to
 from tuner.training.memory import (
@@ -29,6 +30,7 @@ __all__ = ["attempt"]
 logger = logging.getLogger(__name__)
 
 
+@private_files()
 def attempt(
     work: Callable[[], None], job: Job, *, log: Path, threads: int, timeout: float | None
 ) -> Failure | None:

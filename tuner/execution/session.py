@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import Problem, SearchError, StudyError
+from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
 from tuner.execution.autoscaler import node_kinds
-from tuner.execution.user_modules import modules_of
-from tuner.execution.watchdog import RAY_DIED, watch_ray
+from tuner.execution.cluster_token import protect_cluster_token
+from tuner.execution.local_ray import private_ray
+from tuner.execution.reaper import marked_ray, reaper
+from tuner.execution.user_modules import modules_of, path_variables, see_user_folders
+from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
 if TYPE_CHECKING:
@@ -71,20 +72,28 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     ------
     RayStartError
         If Ray cannot be started, or there is none at the address.
+    UserError
+        If Ray cannot use the user's home or its folder for temporary files.
     StudyError
         If no node has room for one trial, and the autoscaler cannot add such a node.
     """
     import ray  # noqa: PLC0415  # ray
 
-    started = not ray.is_initialized()
-    if started:
-        _connect(_runtime_env(prepared), address)
-    try:
-        with watch_ray() if started and address is None else nullcontext():
-            yield _capacity(prepared.study, joined=not started or address is not None)
-    finally:
-        if started:
-            ray.shutdown()
+    if ray.is_initialized():
+        yield _capacity(prepared.study, joined=True)
+        return
+    with ExitStack() as stack:
+        if address is None:
+            where = stack.enter_context(private_ray())
+            stack.callback(ray.shutdown)
+            mark = stack.enter_context(reaper())
+            with marked_ray(mark), watch_start():
+                _connect(_runtime_env(prepared), {**where, "job_config": _job_config()})
+            stack.enter_context(watch_ray())
+        else:
+            stack.callback(ray.shutdown)
+            _connect(_runtime_env(prepared), {"address": address, "job_config": _job_config()})
+        yield _capacity(prepared.study, joined=address is not None)
 
 
 def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) -> Capacity:
@@ -95,32 +104,47 @@ def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) 
     RayStartError, StudyError
         See `ray_session`.
     """
-    _connect({"env_vars": ALLOCATOR, **(runtime_env or {})}, "auto")
+    _connect({"env_vars": ALLOCATOR, **(runtime_env or {})}, {"address": "auto"})
     return _capacity(study, joined=True)
 
 
-def _connect(runtime_env: Mapping[str, object], address: str | None) -> None:
+def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> None:
+    """Connect to the Ray at an address, or start one; `where` has these arguments of ``ray.init``."""
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET_RAY.items()})
     import ray  # noqa: PLC0415  # ray
 
     _quiet_loggers()
-    own: dict[str, Any] = (
-        {"address": "local", "include_dashboard": False} if address is None else {"address": address}
-    )
+    address = None if where["address"] == "local" else where["address"]
+    if address is not None:
+        protect_cluster_token()
     try:
         ray.init(
             configure_logging=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env=dict(runtime_env),
-            **own,
+            **where,
         )
     except Exception as error:  # Ray has no class for this error
         if address is not None:
             hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
+        refused = _refused_place(error)
+        if refused is not None:
+            rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
+            hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
+            raise UserError("Ray", [Problem("", rule, hint)]) from error
         hint = "is the machine overloaded, or out of memory? the same command tries again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
+
+
+def _refused_place(error: BaseException | None) -> OSError | None:
+    """Return the error of a file or folder that keeps Ray from starting, among the causes of an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in LASTING and error.filename is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _runtime_env(prepared: Prepared) -> dict[str, object]:
@@ -129,12 +153,21 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
     them. If the study names none, nothing is sent, which saves time.
     """
-    installed = (sys.prefix, sys.base_prefix)
-    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not path.startswith(installed)]
-    path = os.pathsep.join(dict.fromkeys(folders))
-    shipped = modules_of(prepared.space, [baseline.params for baseline in prepared.baselines])
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own})
+    shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
-    return {"env_vars": {**ALLOCATOR, "PYTHONPATH": path}, **sent}
+    hook = f"{see_user_folders.__module__}.{see_user_folders.__qualname__}"
+    return {"env_vars": {**ALLOCATOR, **path_variables()}, "worker_process_setup_hook": hook, **sent}
+
+
+def _job_config() -> Any:  # noqa: ANN401  # Ray's class, which is imported here
+    """Return a configuration with which Ray does not put the working folder first on a worker's path."""
+    from ray.job_config import JobConfig  # noqa: PLC0415  # ray
+
+    config: Any = JobConfig()
+    config._runtime_env_has_working_dir = lambda: True  # noqa: SLF001  # Ray has no public setting for it
+    return config
 
 
 def _quiet_loggers() -> None:

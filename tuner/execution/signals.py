@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do while Ray runs: end the work calmly, and at once if they come again."""
+"""What Ctrl-C, SIGTERM and SIGHUP do while Ray runs: end the work calmly, and at once if they come again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["ended_by_signals"]
 
 @contextmanager
 def ended_by_signals(ask_to_end: Callable[[], None] | None = None) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM in this context. Ray's own handler of SIGTERM would print a stack trace.
+    """Handle SIGINT, SIGTERM and SIGHUP in this context. Ray's handler of SIGTERM would print a stack trace.
+
+    SIGHUP comes when the terminal is closed. If it is ignored, as under `nohup`, it stays ignored.
 
     Parameters
     ----------
@@ -29,7 +31,10 @@ def ended_by_signals(ask_to_end: Callable[[], None] | None = None) -> Iterator[N
         asked = True
         ask_to_end()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -1,20 +1,94 @@
-"""Finds the user's own modules, so that they can be sent to workers on other hosts."""
+"""Makes the user's own modules importable in workers, also on other hosts.
+
+The user's folders come last on the path of a worker. Otherwise a module of the user's with the name of an
+installed one, such as ``queue.py``, would replace it, and the worker could not even start.
+"""
 
 from __future__ import annotations
 
+import os
 import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 from tuner.space import Choice, Space
 
-__all__ = ["modules_of", "named_modules", "own_modules"]
+__all__ = ["modules_of", "named_modules", "own_modules", "path_variables", "see_user_folders", "shadow_lines"]
 
 #: Modules that every host has: those of this project, installed or in a checkout.
 _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
+#: Names that many projects and some installed packages have at their top. No study imports them.
+_OFTEN_TWICE = frozenset({"conftest", "setup", "tests"})
+#: Environment variable that tells a worker the user's folders.
+_FOLDERS = "TUNER_USER_FOLDERS"
+#: Ray's folder on each machine for modules that were sent.
+_SENT = "py_modules_files"
+
+
+def path_variables() -> dict[str, str]:
+    """Return the environment variables that give workers on this machine the import paths of this process.
+
+    ``PYTHONPATH`` is that of the user, and leads to this project if it is not installed.
+    """
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    home = str(Path(__file__).parents[2])
+    first = dict.fromkeys([*given, *([] if _is_installed(home) else [home])])
+    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not _is_installed(path)]
+    named = {_FOLDERS: os.pathsep.join(dict.fromkeys(folders))}
+    return named | ({"PYTHONPATH": os.pathsep.join(first)} if first else {})
+
+
+def _is_installed(path: str) -> bool:
+    return path.startswith((sys.prefix, sys.base_prefix))
+
+
+def see_user_folders() -> None:
+    """Put the user's folders last on the path of this worker. Ray calls this when a worker starts.
+
+    The copies of modules that were sent come after them. Ray puts them first.
+    """
+    folders = os.environ.get(_FOLDERS, "").split(os.pathsep)
+    sent = [path for path in sys.path if _SENT in Path(path).parts]
+    first = [path for path in sys.path if path not in sent]
+    sys.path[:] = [*first, *(folder for folder in folders if folder and folder not in first), *sent]
+
+
+def shadow_lines(folders: Iterable[Path]) -> list[str]:
+    """Return a warning for each module in the user's folders that has the name of an installed one.
+
+    Parameters
+    ----------
+    folders
+        Folders of the user, from which modules are imported.
+    """
+    lines: list[str] = []
+    for folder in {folder.resolve(): None for folder in folders}:
+        with suppress(OSError):
+            inside = [*folder.glob("*.py"), *(package.parent for package in folder.glob("*/__init__.py"))]
+            owners = {path.name: _owner_of(path.stem, folder) for path in sorted(inside)}
+            lines += [
+                f"warning: {name} has the name of a module of {owner}, which is used in its place; rename it"
+                for name, owner in owners.items()
+                if owner is not None
+            ]
+    return lines
+
+
+def _owner_of(name: str, folder: Path) -> str | None:
+    """Return who brings another module of a name; None if nobody does."""
+    if name in _EVERYWHERE | _OFTEN_TWICE:
+        return None
+    if name in sys.stdlib_module_names:
+        return "Python"
+    for place in map(Path, _installed()):
+        package = place / name / "__init__.py"
+        if place.resolve() != folder and (package.exists() or (place / f"{name}.py").exists()):
+            return "an installed package"
+    return None
 
 
 def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:
@@ -25,7 +99,7 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
     space
         Space of the study.
     given
-        Params of the study's baselines.
+        Params of the study's baselines, and other values that name modules, such as its metrics.
     """
     return own_modules(_values(space, given))
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from subprocess import Popen
 from typing import Any
 
-__all__ = ["RAY_DIED", "watch_ray"]
+__all__ = ["RAY_DIED", "watch_ray", "watch_start"]
 
 #: Exit code that means: run the command again. It is EX_TEMPFAIL of BSD's sysexits.h.
 RAY_DIED = 75
 #: Seconds between two checks.
 _EVERY = 0.2
+#: Seconds between two checks while Ray starts, seconds in which it reports an error itself, and most seconds
+#: that a start may take.
+_EVERY_START, _GRACE, _LONGEST_START = 0.5, 1.0, 300.0
 #: Processes without which Ray cannot continue: Ray's names, and names for people.
 _VITAL = {"raylet": "raylet", "gcs_server": "control service"}
 
@@ -36,6 +40,58 @@ def watch_ray() -> Iterator[None]:
     finally:
         leaving.set()
         watcher.join()
+
+
+@contextmanager
+def watch_start(longest: float = _LONGEST_START) -> Iterator[None]:
+    """End this process with `RAY_DIED` if a process of the Ray that starts in this context dies, or it hangs.
+
+    Otherwise Ray's C++ code in this process would end it with the exit code 1, which means something else.
+    """
+    started = threading.Event()
+    arguments = (started, time.monotonic() + longest)
+    watcher = threading.Thread(target=_watch_start, args=arguments, name="watch-start", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        started.set()
+        watcher.join()
+
+
+def _watch_start(started: threading.Event, until: float) -> None:
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  # Ray brings it, without annotations
+
+    seen: dict[int, tuple[str, Any]] = {}
+    while not started.wait(_EVERY_START):
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if child.name() in _VITAL:
+                    seen.setdefault(child.pid, (_VITAL[child.name()], child))
+        dead = [(label, child) for label, child in seen.values() if not _is_alive(child)]
+        if not dead and time.monotonic() < until:
+            continue
+        if started.wait(_GRACE):  # Ray has reported it
+            return
+        label, child = dead[0] if dead else ("start", None)
+        what = f"its {label} (process {child.pid}) has died" if child else "it took too long"
+        _write(
+            f"Ray could not be started: {what}\n"
+            "  is the machine overloaded, or out of memory? the same command tries again\n"
+        )
+        for one in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                one.kill()
+        os._exit(RAY_DIED)
+
+
+def _is_alive(process: Any) -> bool:  # noqa: ANN401  # a process of psutil, which has no annotations
+    import psutil  # noqa: PLC0415  # Ray brings it
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _watch(leaving: threading.Event) -> None:
@@ -54,16 +110,21 @@ def _watch(leaving: threading.Event) -> None:
 
 def _say(who: str) -> None:
     show_cursor = "\033[?25h" if sys.stderr.isatty() else ""  # the live table hides it
-    sys.stderr.write(
+    _write(
         f"{show_cursor}\n{who} has died during the search, perhaps because memory was not enough\n"
         "  run the same command again to continue; all finished work is in the store\n"
     )
-    sys.stderr.flush()
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _kill(processes: Iterable[Popen[bytes]]) -> None:
     """Kill the remaining processes of Ray. Otherwise its agents and workers would continue for minutes."""
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  # Ray brings it, without annotations
+    import psutil  # noqa: PLC0415  # Ray brings it
 
     for process in (process for process in processes if process.poll() is None):
         with suppress(psutil.NoSuchProcess):

@@ -1,42 +1,71 @@
-"""Finds which trials differ on the same users, corrects for the number of comparisons, and groups trials."""
+"""Finds which trials differ on the same users: one comparison that was fixed beforehand, and all others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.holdout.intervals import half_width, n_varying, p_value, seeds_of
+from tuner.holdout.intervals import (
+    Seeds,
+    half_width,
+    is_bounded,
+    n_varying,
+    p_value,
+    resampled_means,
+    seeds_of,
+)
+from tuner.holdout.letters import letters
+from tuner.holdout.max_t import N_RESAMPLES, null_statistics, step_down
 from tuner.holdout.records import LEVEL, Comparison, Interval
 from tuner.trials.paired import standard_error
 
-__all__ = ["Comparisons", "compare_all", "groups"]
+__all__ = ["Comparisons", "compare_all"]
 
 Array = NDArray[np.float64]
+Pair = tuple[int, int]
+
+#: Share of studies in which a difference of `Comparison.detectable` is found.
+POWER = 0.8
 
 
 class Comparisons:
     """All pairs of trials, compared once."""
 
-    def __init__(self, found: Mapping[tuple[int, int], Comparison]) -> None:
+    def __init__(self, found: Mapping[Pair, Comparison]) -> None:
         self._found = found
 
     def of(self, number: int, other: int) -> Comparison:
         """Return the comparison of a trial with another one."""
         if (number, other) in self._found:
             return self._found[number, other]
-        seen = self._found[other, number]
-        turned = Interval(-seen.interval.high, -seen.interval.low)
-        return Comparison(other, -seen.difference, turned, seen.p_value, seen.n_users, seen.n_compared)
+        return self._found[other, number].turned(number)
+
+    def letters(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Return the letters of each trial: two trials share one if and only if no test parts them.
+
+        Parameters
+        ----------
+        numbers
+            Trial numbers. The first one has the first letter.
+        """
+        pairs = combinations(range(len(numbers)), 2)
+        parted = [
+            (one, other) for one, other in pairs if self.of(numbers[one], numbers[other]).distinguishable
+        ]
+        return dict(zip(numbers, letters(len(numbers), parted), strict=True))
 
 
-def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -> Comparisons:
+def compare_all(
+    numbers: Sequence[int], values: Sequence[NDArray[np.float32]], *, primary: Pair | None = None
+) -> Comparisons:
     """Compare each trial with each other one on the same users.
 
-    All pairs are one family and are corrected together. Only the holdout shows which rows are first, next to
-    each other or at the head of a group, so any pair may be the one that is read.
+    The primary comparison was fixed before the holdout was looked at, so it is not corrected. All other pairs
+    are one family and are corrected together, because any of them may be the one that is read.
 
     Parameters
     ----------
@@ -44,30 +73,65 @@ def compare_all(numbers: Sequence[int], values: Sequence[NDArray[np.float32]]) -
         Trial numbers.
     values
         Values of each trial, shape (n_seeds, n_users). All have the users in the same order.
+    primary
+        Numbers of the two trials of the primary comparison.
     """
     pairs = list(combinations(numbers, 2))
+    found: dict[Pair, Comparison] = {}
     if not pairs:
-        return Comparisons({})
-    seeds = seeds_of(values)
-    n_users = values[0].shape[1]
-    by_user = np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values])
-    errors = np.array([seeds.error(n_varying(fits)) for fits in values])
-    means, by_users, by_seeds = pairwise_differences(by_user, errors)
-    p = holm(p_value(means, by_users, by_seeds, n_users=n_users, df=seeds.df))
-    half = half_width(by_users, by_seeds, n_users=n_users, df=seeds.df, level=LEVEL)
-    return Comparisons(
-        {
-            (one, other): Comparison(
-                other=other,
-                difference=float(means[at]),
-                interval=Interval(float(means[at] - half[at]), float(means[at] + half[at])),
-                p_value=float(p[at]),
-                n_users=n_users,
-                n_compared=len(pairs),
-            )
-            for at, (one, other) in enumerate(pairs)
-        }
-    )
+        return Comparisons(found)
+    measured = _Differences(values)
+    first = [at for at, pair in enumerate(pairs) if primary is not None and set(pair) == set(primary)]
+    family = np.array([at for at in range(len(pairs)) if at not in first], dtype=np.int64)
+    for at in first:
+        found[pairs[at]] = measured.alone(at, pairs[at])
+    p, half = measured.corrected(family)
+    for at, p_corrected, width in zip(family, p, half, strict=True):
+        found[pairs[at]] = measured.comparison(
+            at, pairs[at], width=float(width), p=float(p_corrected), n_compared=len(family)
+        )
+    return Comparisons(found)
+
+
+class _Differences:
+    """Differences of all pairs of trials with their standard errors, and the tests of them."""
+
+    def __init__(self, values: Sequence[NDArray[np.float32]]) -> None:
+        self.seeds: Seeds = seeds_of(values)
+        self.n_fits = np.array([n_varying(fits) for fits in values])
+        self.by_user = np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values])
+        self.n_users = self.by_user.shape[1]
+        self.bounded = is_bounded(values)
+        by_seeds = np.array([self.seeds.error(int(n)) for n in self.n_fits])
+        self.means, self.by_users, self.by_seeds = pairwise_differences(self.by_user, by_seeds)
+
+    def comparison(self, at: int, pair: Pair, *, width: float, p: float, n_compared: int = 1) -> Comparison:
+        """Return the comparison of a pair from the half width of its interval."""
+        mean = float(self.means[at])
+        low, high = mean - width, mean + width
+        if self.bounded:
+            low, high = max(-1.0, low), min(1.0, high)
+        return Comparison(pair[1], mean, Interval(low, high), p, self.n_users, n_compared)
+
+    def alone(self, at: int, pair: Pair) -> Comparison:
+        """Return the comparison of a pair without a correction, and what it could have detected."""
+        by_users, by_seeds, n, df = self.by_users[[at]], self.by_seeds[[at]], self.n_users, self.seeds.df
+        width = float(half_width(by_users, by_seeds, n_users=n, df=df, level=LEVEL)[0])
+        beyond = float(half_width(by_users, by_seeds, n_users=n, df=df, level=2 * POWER - 1)[0])
+        p = float(p_value(self.means[[at]], by_users, by_seeds, n_users=n, df=df)[0])
+        return replace(self.comparison(at, pair, width=width, p=p), detectable=width + beyond)
+
+    def corrected(self, family: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the corrected p-values of some pairs, and the half widths of their intervals."""
+        if not len(family):
+            return np.empty(0), np.empty(0)
+        errors = np.hypot(self.by_users, self.by_seeds)
+        certain = np.where(self.means == 0, 0.0, np.inf)  # where there is no error at all
+        statistics = np.divide(np.abs(self.means), errors, out=certain, where=errors > 0)
+        resampled = resampled_means(self.by_user.T, N_RESAMPLES) - self.by_user.mean(axis=1)
+        null = null_statistics(resampled, self.n_fits, errors, self.seeds)
+        p, critical = step_down(statistics[family], null[:, family], LEVEL)
+        return p, critical * errors[family]
 
 
 def pairwise_differences(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:
@@ -92,46 +156,3 @@ def pairwise_differences(by_user: Array, errors: Array) -> tuple[Array, Array, A
         standard_error(differences),
         np.hypot(errors[..., one], errors[..., other]),
     )
-
-
-def holm(p: Array) -> Array:
-    """Correct the p-values of a family of tests.
-
-    If each test with a corrected p-value below a level counts as a difference, then at most that share of
-    studies has a test that is wrong.
-
-    Holm, A simple sequentially rejective multiple test procedure, 1979.
-
-    Parameters
-    ----------
-    p
-        p-values of the tests, shape (..., n_tests).
-    """
-    n_tests = p.shape[-1]
-    order = np.argsort(p, axis=-1)
-    stepwise = np.take_along_axis(p, order, -1) * np.arange(n_tests, 0, -1)
-    ascending = np.minimum(1.0, np.maximum.accumulate(stepwise, axis=-1))
-    corrected = np.empty_like(p)
-    np.put_along_axis(corrected, order, ascending, -1)
-    return corrected
-
-
-def groups(numbers: Sequence[int], comparisons: Comparisons) -> dict[int, int]:
-    """Return the group of each trial, from 1.
-
-    The holdout cannot distinguish the trials of a group from the first trial of the group.
-
-    Parameters
-    ----------
-    numbers
-        Trial numbers, best first.
-    comparisons
-        Comparisons of all these trials.
-    """
-    found: dict[int, int] = {}
-    group, first = 0, None
-    for number in numbers:
-        if first is None or comparisons.of(first, number).distinguishable:
-            group, first = group + 1, number
-        found[number] = group
-    return found

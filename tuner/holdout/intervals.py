@@ -20,7 +20,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, stdtr, stdtrit
 
-__all__ = ["Seeds", "bootstrap_bounds", "half_width", "n_varying", "p_value", "seeds_of"]
+__all__ = [
+    "Seeds",
+    "bootstrap_bounds",
+    "half_width",
+    "is_bounded",
+    "n_varying",
+    "p_value",
+    "resampled_means",
+    "resamples",
+    "seeds_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -36,15 +46,32 @@ class Seeds:
 
     Attributes
     ----------
-    variance
-        Variance of a fit's mean over users from seed to seed, without the part that the sample of users
-        causes.
+    between
+        Variance of the means over users of a trial's fits, mean over trials.
+    noise
+        The part of `between` that the sample of users causes.
     df
-        Degrees of freedom of this estimate; 0 if there is no estimate.
+        Degrees of freedom of `between`; 0 if there is no estimate.
     """
 
-    variance: float
+    between: float
+    noise: float
     df: int
+
+    @property
+    def variance(self) -> float:
+        """Variance of a fit's mean over users from seed to seed, without the part of the users."""
+        return max(0.0, self.between - self.noise)
+
+    def drawn(self, chi_squared: Array) -> Array:
+        """Return variances that agree with the fits, from chi-squared numbers with `df` degrees of freedom.
+
+        `between` times `df`, divided by the true variance of the means, has this distribution. If the
+        estimated variance is 0, so are all.
+        """
+        if self.variance == 0:
+            return np.zeros_like(chi_squared)
+        return np.maximum(0.0, self.between * self.df / chi_squared - self.noise)
 
     def error(self, n_seeds: int) -> float:
         """Return the standard error by seeds of a mean over `n_seeds` fits; 0 if `n_seeds` is 0."""
@@ -61,7 +88,8 @@ def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
     fits
         Values of each trial, shape (n_seeds, n_users).
     """
-    estimates: list[float] = []
+    between: list[float] = []
+    noise: list[float] = []
     weights: list[int] = []
     for values in fits:
         n_seeds, n_users = values.shape
@@ -70,11 +98,14 @@ def seeds_of(fits: Sequence[NDArray[np.float32]]) -> Seeds:
         means = values.mean(axis=1, dtype=np.float64)
         together = values - values.mean(axis=0, dtype=np.float64) - means[:, None] + means.mean()
         interaction = (together**2).sum() / ((n_seeds - 1) * (n_users - 1))
-        estimates.append(means.var(ddof=1) - interaction / n_users)
+        between.append(float(means.var(ddof=1)))
+        noise.append(float(interaction) / n_users)
         weights.append(n_seeds - 1)
     if not weights:
-        return Seeds(0.0, 0)
-    return Seeds(max(0.0, float(np.average(estimates, weights=weights))), sum(weights))
+        return Seeds(0.0, 0.0, 0)
+    return Seeds(
+        float(np.average(between, weights=weights)), float(np.average(noise, weights=weights)), sum(weights)
+    )
 
 
 def n_varying(values: NDArray[np.float32]) -> int:
@@ -87,6 +118,11 @@ def n_varying(values: NDArray[np.float32]) -> int:
     """
     same = len(values) > 1 and bool((values == values[0]).all())
     return 0 if same else len(values)
+
+
+def is_bounded(values: Sequence[NDArray[np.float32]]) -> bool:
+    """Return whether all values are within [0, 1], as those of NDCG, HitRate and MAP are."""
+    return all(bool((fits >= 0).all() and (fits <= 1).all()) for fits in values)
 
 
 def bootstrap_bounds(values: Array, level: float, *, seed: int = 0) -> tuple[Array, Array]:
@@ -109,17 +145,25 @@ def bootstrap_bounds(values: Array, level: float, *, seed: int = 0) -> tuple[Arr
     tuple
         Lower and upper bounds, each of shape (n,). They are percentiles (Efron 1979).
     """
-    means = np.concatenate([counts @ values for counts in _resamples(len(values), seed)]) / len(values)
-    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)], axis=0)
+    low, high = np.percentile(
+        resampled_means(values, N_RESAMPLES, seed=seed), [50 * (1 - level), 50 * (1 + level)], axis=0
+    )
     return low, high
 
 
-def _resamples(n_users: int, seed: int) -> Iterator[Array]:
+def resampled_means(values: Array, n: int, *, seed: int = 0) -> Array:
+    """Return the mean over users of each column in each of `n` resamples; see `bootstrap_bounds`."""
+    batches = [counts @ values for counts in resamples(len(values), n, seed)]
+    means: Array = np.concatenate(batches) / len(values)
+    return means
+
+
+def resamples(n_users: int, n: int, seed: int) -> Iterator[Array]:
     """Yield batches of resamples, shape (n_resamples, n_users): how often each user is in each of them."""
     rng = np.random.default_rng(seed)
-    rows = max(1, min(N_RESAMPLES, _AT_ONCE // n_users))
-    for begin in range(0, N_RESAMPLES, rows):
-        drawn = (rng.integers(n_users, size=n_users) for _ in range(min(rows, N_RESAMPLES - begin)))
+    rows = max(1, min(n, _AT_ONCE // n_users))
+    for begin in range(0, n, rows):
+        drawn = (rng.integers(n_users, size=n_users) for _ in range(min(rows, n - begin)))
         yield np.stack([np.bincount(one, minlength=n_users) for one in drawn]).astype(np.float64)
 
 

@@ -9,10 +9,10 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.holdout.comparisons import Comparisons, compare_all, groups
-from tuner.holdout.intervals import bootstrap_bounds, half_width, n_varying, seeds_of
+from tuner.holdout.comparisons import Comparisons, compare_all
+from tuner.holdout.intervals import bootstrap_bounds, half_width, is_bounded, n_varying, seeds_of
 from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
-from tuner.trials.objective import Direction, is_better, sort_key
+from tuner.trials.objective import Direction, is_better
 from tuner.trials.paired import standard_error
 
 __all__ = ["Fitted", "judge"]
@@ -55,39 +55,46 @@ def judge(
     by: str = "",
     before: tuple[str, ...] = (),
     facts: Mapping[str, object] | None = None,
+    winner: int | None = None,
+    note: str = "",
 ) -> Final:
-    """Judge trials by their fits on the holdout.
+    """Judge trials by their fits on the holdout. The holdout changes neither their order nor the winner.
 
-    Without per-user values of the objective, the rows are ordered, but they have no interval and no
-    comparison, and all are in group 1.
+    Without per-user values of the objective, the rows have no interval and no comparison, and all share one
+    letter.
 
     Parameters
     ----------
     fitted
-        The trials, in any order.
+        The trials in the order of the leaderboard.
     objective, direction
-        The metric that orders the rows, and its direction.
-    look, made, by, before, facts
+        The metric that is compared, and its direction.
+    look, made, by, before, facts, note
         See `Final`.
+    winner
+        Number of the winner; by default, and if it has no fit, the best searched trial by validation.
     """
     n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
         fitted = [replace(one, by_user={}) for one in fitted]
-    ordered = sorted(
-        fitted, key=lambda one: (sort_key(_means(one.by_seed)[objective], direction), one.number)
-    )
-    baseline = _best_baseline(fitted, direction)
-    rows = tuple(_rows(ordered, objective, baseline))
-    return Final(objective, direction, rows, look, n_users, baseline, made, by, before, dict(facts or {}))
+    baseline = _best([one for one in fitted if one.name is not None], direction)
+    if winner not in {one.number for one in fitted}:
+        winner, note = _best([one for one in fitted if one.name is None], direction), ""
+    rows = tuple(_rows(fitted, objective, winner=winner, baseline=baseline))
+    known = dict(facts or {})
+    return Final(objective, direction, rows, look, n_users, baseline, made, by, before, known, winner, note)
 
 
-def _rows(ordered: Sequence[Fitted], objective: str, baseline: int | None) -> Iterator[JudgedRow]:
-    """Yield the row of each trial; the best comes first."""
-    found = _compared(ordered, objective)
-    grouped = groups([one.number for one in ordered], found) if found else {}
-    bounds = _intervals(ordered)
-    following = [*(one.number for one in ordered[1:]), None]
-    for one, after in zip(ordered, following, strict=True):
+def _rows(
+    fitted: Sequence[Fitted], objective: str, *, winner: int | None, baseline: int | None
+) -> Iterator[JudgedRow]:
+    """Yield the row of each trial."""
+    numbers = [one.number for one in fitted]
+    primary = None if winner is None or baseline is None else (winner, baseline)
+    found = _compared(fitted, objective, primary)
+    letters = found.letters(numbers) if found else dict.fromkeys(numbers, "a")
+    bounds = _intervals(fitted)
+    for one in fitted:
         means = _means(one.by_seed)
         yield JudgedRow(
             number=one.number,
@@ -101,8 +108,8 @@ def _rows(ordered: Sequence[Fitted], objective: str, baseline: int | None) -> It
             validation=one.validation,
             optimism=one.validation - means[objective],
             against_baseline=_of(found, one.number, baseline),
-            against_next=_of(found, one.number, after),
-            group=grouped.get(one.number, 1),
+            against_winner=_of(found, one.number, winner),
+            letters=letters[one.number],
         )
 
 
@@ -121,26 +128,28 @@ def _means(by_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def _best_baseline(fitted: Sequence[Fitted], direction: Direction) -> int | None:
-    """Return the best baseline by validation. The holdout does not choose it, so the test is fair."""
+def _best(fitted: Sequence[Fitted], direction: Direction) -> int | None:
+    """Return the best trial by validation. The holdout does not choose it, so a test of it is fair."""
     best: Fitted | None = None
     for one in fitted:
-        if one.name is not None and (best is None or is_better(one.validation, best.validation, direction)):
+        if best is None or is_better(one.validation, best.validation, direction):
             best = one
     return None if best is None else best.number
 
 
-def _compared(ordered: Sequence[Fitted], objective: str) -> Comparisons | None:
-    if any(objective not in one.by_user for one in ordered):
+def _compared(
+    fitted: Sequence[Fitted], objective: str, primary: tuple[int, int] | None
+) -> Comparisons | None:
+    if any(objective not in one.by_user for one in fitted):
         return None
-    values = [one.by_user[objective] for one in ordered]
-    return compare_all([one.number for one in ordered], values)
+    values = [one.by_user[objective] for one in fitted]
+    return compare_all([one.number for one in fitted], values, primary=primary)
 
 
-def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
-    found: dict[int, dict[str, Interval]] = {one.number: {} for one in ordered}
-    for label in dict.fromkeys(label for one in ordered for label in one.by_user):
-        having = [one for one in ordered if label in one.by_user]
+def _intervals(fitted: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
+    found: dict[int, dict[str, Interval]] = {one.number: {} for one in fitted}
+    for label in dict.fromkeys(label for one in fitted for label in one.by_user):
+        having = [one for one in fitted if label in one.by_user]
         values = [one.by_user[label] for one in having]
         seeds = seeds_of(values)
         low, high = intervals(
@@ -148,6 +157,8 @@ def _intervals(ordered: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
             np.array([seeds.error(n_varying(fits)) for fits in values]),
             df=seeds.df,
         )
+        if is_bounded(values):
+            low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
         for at, one in enumerate(having):
             found[one.number][label] = Interval(float(low[at]), float(high[at]))
     return found

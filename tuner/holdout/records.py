@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tuner.trials.objective import Direction
+from tuner.holdout.earlier import updated
+from tuner.trials.objective import Direction, is_better
 
 __all__ = ["LEVEL", "Comparison", "Final", "Interval", "JudgedRow"]
 
@@ -27,6 +28,9 @@ class Interval:
 class Comparison:
     """Comparison of a row with another one on the same users.
 
+    The words follow the interval: the holdout shows a difference if and only if the interval does not contain
+    zero.
+
     Attributes
     ----------
     other
@@ -34,13 +38,16 @@ class Comparison:
     difference
         Mean over users and seeds of the row's objective minus the other row's.
     interval
-        Interval of the difference, for this comparison alone (not corrected).
+        Interval of the difference, corrected as the p-value is.
     p_value
-        Two-sided p-value, corrected for all comparisons of the judgement.
+        Two-sided p-value, corrected for all comparisons of the family.
     n_users
         Number of users that both rows were judged on.
     n_compared
-        Number of comparisons that the p-value is corrected for.
+        Number of comparisons of the family; 1 for the primary comparison, which is not corrected.
+    detectable
+        Of the primary comparison, the smallest true difference that a holdout like this one shows in 80 of
+        100 studies.
     """
 
     other: int
@@ -49,11 +56,21 @@ class Comparison:
     p_value: float
     n_users: int
     n_compared: int = 1
+    detectable: float | None = None
 
     @property
     def distinguishable(self) -> bool:
         """Whether the holdout shows a difference between the two rows."""
-        return self.p_value < 1 - LEVEL
+        return not self.interval.low <= 0 <= self.interval.high
+
+    def better(self, direction: Direction) -> bool | None:
+        """Whether the row is the better one; None if the holdout shows no difference."""
+        return is_better(self.difference, 0.0, direction) if self.distinguishable else None
+
+    def turned(self, other: int) -> Comparison:
+        """Return the same comparison from the other side: of the other row with row `other`."""
+        turned = Interval(-self.interval.high, -self.interval.low)
+        return replace(self, other=other, difference=-self.difference, interval=turned)
 
 
 @dataclass(frozen=True)
@@ -79,11 +96,13 @@ class JudgedRow:
     optimism
         The objective on validation minus the objective on the holdout.
     against_baseline
-        Comparison with the best baseline by validation; None for that baseline, or if there is no baseline.
-    against_next
-        Comparison with the next row; None for the last row.
-    group
-        Number of the group, from 1. The holdout cannot distinguish the rows of a group from its first row.
+        Comparison with the best baseline by validation; None for that baseline, or if there is none. That of
+        the winner is the primary comparison.
+    against_winner
+        Comparison with the winner; None for the winner, or if there is none.
+    letters
+        Letters of the row, such as ``ab``. Two rows share a letter if and only if no comparison shows a
+        difference between them.
     """
 
     number: int
@@ -97,8 +116,8 @@ class JudgedRow:
     validation: float
     optimism: float
     against_baseline: Comparison | None
-    against_next: Comparison | None
-    group: int
+    against_winner: Comparison | None
+    letters: str
 
 
 @dataclass(frozen=True)
@@ -108,9 +127,9 @@ class Final:
     Attributes
     ----------
     objective, direction
-        The metric that orders the rows, and its direction.
+        The metric that is compared, and its direction.
     rows
-        Judged trials, best first by the objective on the holdout.
+        Judged trials in the order of the leaderboard, best first by validation. The holdout changes no place.
     look
         Number of the holdout look, from 1.
     n_users
@@ -125,6 +144,10 @@ class Final:
         When and by whom the earlier looks were made, oldest first.
     facts
         Sizes and time borders of the train part and the holdout, for people.
+    winner
+        Number of the winner: the best searched trial by validation. None if no searched trial was judged.
+    note
+        Why the winner is not the first searched row, if it is not.
     """
 
     objective: str
@@ -137,6 +160,22 @@ class Final:
     by: str = ""
     before: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    winner: int | None = None
+    note: str = ""
+
+    @property
+    def winner_row(self) -> JudgedRow | None:
+        """The row of the winner."""
+        return None if self.winner is None else self.row(self.winner)
+
+    @property
+    def primary(self) -> Comparison | None:
+        """The comparison of the winner with the best baseline; None if one of them is missing."""
+        return self.winner_row.against_baseline if self.winner_row is not None else None
+
+    def place(self, number: int) -> int:
+        """Return the place of a row, from 1."""
+        return next(place for place, row in enumerate(self.rows, 1) if row.number == number)
 
     def row(self, number: int) -> JudgedRow | None:
         """Return the row of a trial, None if it was not judged."""
@@ -149,6 +188,8 @@ class Final:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Final:
         """Return the judgement of a dictionary that `to_plain` made."""
+        if "winner" not in plain:
+            plain = updated(plain)
         rows = tuple(_row(row) for row in plain["rows"])
         return cls(**{**plain, "rows": rows, "before": tuple(plain.get("before", ()))})
 
@@ -159,7 +200,7 @@ def _row(plain: Mapping[str, Any]) -> JudgedRow:
         "by_seed": tuple(plain["by_seed"]),
         "intervals": {label: Interval(**bounds) for label, bounds in plain["intervals"].items()},
         "against_baseline": _comparison(plain["against_baseline"]),
-        "against_next": _comparison(plain["against_next"]),
+        "against_winner": _comparison(plain["against_winner"]),
     }
     return JudgedRow(**{**plain, **read})
 

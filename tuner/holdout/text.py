@@ -6,9 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from tuner.formatting import aligned, number
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
-from tuner.trials.objective import sort_key
+from tuner.trials.objective import Direction
 
-__all__ = ["bounds", "final_lines", "look_lines", "render_final", "row_lines", "signed"]
+__all__ = [
+    "bounds",
+    "corrected_text",
+    "final_lines",
+    "look_lines",
+    "p_text",
+    "render_final",
+    "row_lines",
+    "signed",
+    "too_small",
+    "verdict",
+]
 
 
 def signed(value: float) -> str:
@@ -22,23 +33,20 @@ def bounds(interval: Interval | None) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return the difference, its interval and the number of users as text."""
+    """Return the difference, its interval, its p-value and the number of users as text."""
     interval = comparison.interval
     return (
         f"difference {signed(comparison.difference)}, "
         f"95 % {signed(interval.low)} to {signed(interval.high)}, "
-        f"{comparison.n_users:,} users{_corrected(comparison)}"
+        f"{comparison.n_users:,} users, p {p_text(comparison)}{corrected_text(comparison)}"
     )
 
 
-def _corrected(comparison: Comparison) -> str:
-    """Return the corrected p-value as text; an empty text if there is only one comparison.
-
-    With several comparisons the interval alone would mislead, because it is not corrected.
-    """
+def corrected_text(comparison: Comparison) -> str:
+    """Return for how many comparisons interval and p-value are corrected; an empty text for one alone."""
     if comparison.n_compared == 1:
         return ""
-    return f", p {p_text(comparison)} corrected for {comparison.n_compared} comparisons"
+    return f", both corrected for {comparison.n_compared} comparisons"
 
 
 def p_text(comparison: Comparison) -> str:
@@ -47,38 +55,82 @@ def p_text(comparison: Comparison) -> str:
     return f"< {least}" if comparison.p_value < least else f"{comparison.p_value:.3f}"
 
 
+def verdict(comparison: Comparison, direction: Direction) -> str:
+    """Return how a row compares with another one, in words that follow the interval."""
+    better = comparison.better(direction)
+    if better is None:
+        return "cannot be distinguished from"
+    return "is better than" if better else "is worse than"
+
+
 def final_lines(final: Final) -> list[str]:
     """Return the sentences about a final judgement. The first one is the answer."""
-    first = final.rows[0]
-    lines = [f"final: {_against_baseline(final)}"]
-    if first.against_next is not None:
-        apart = "differ" if first.against_next.distinguishable else "cannot be distinguished"
-        lines.append(f"final: 1st and 2nd {apart} ({comparison_text(first.against_next)})")
-        others = sum(row.group == 1 for row in final.rows[2:])
-        if others:
-            lines.append(f"final: the next {others} cannot be distinguished from the 1st either")
-    chosen = min(final.rows, key=lambda row: sort_key(row.validation, final.direction))
-    lines.append(
-        f"final: the best by validation is trial {chosen.number} {chosen.label}: validation "
-        f"{number(chosen.validation)}, holdout {number(chosen.metrics[final.objective])}, "
-        f"optimism {signed(chosen.optimism)}"
-    )
+    lines = [f"final: {primary_text(final)}"]
+    lines += [f"final: {line}" for line in (too_small(final), *_among_others(final)) if line]
+    winner = final.winner_row
+    if winner is not None:
+        lines.append(
+            f"final: of the winner, validation is {number(winner.validation)}, the holdout "
+            f"{number(winner.metrics[final.objective])}, optimism {signed(winner.optimism)}"
+        )
+    if final.note:
+        lines.append(f"final: {final.note}")
     return [*lines, *look_lines(final.look, final.before)]
 
 
-def _against_baseline(final: Final) -> str:
-    first = final.rows[0]
-    named = f"the best on the holdout is trial {first.number} {first.label}"
-    if final.baseline is None:
+def primary_text(final: Final) -> str:
+    """Return the primary comparison in words: the winner against the best baseline, both by validation."""
+    winner = final.winner_row
+    baseline = final.row(final.baseline) if final.baseline is not None else None
+    if winner is None:
+        best = f"; the best baseline by validation is {baseline.label}" if baseline is not None else ""
+        return f"no searched trial was judged{best}"
+    named = f"the winner by validation is trial {winner.number} {winner.label}"
+    if baseline is None:
         return f"{named}; there is no baseline to compare with"
-    baseline = final.row(final.baseline)
-    if baseline is None or baseline.number == first.number:
-        return f"{named}, the best baseline"
-    seen = first.against_baseline
-    if seen is None:
-        return named
-    verdict = "better than" if seen.distinguishable else "which cannot be distinguished from"
-    return f"{named}, {verdict} the best baseline {baseline.label} ({comparison_text(seen)})"
+    if final.primary is None:
+        what = f"{final.objective} has no per-user values"
+        if final.n_users == 1:
+            what = "the holdout has one user"
+        return f"{named}; it is not compared with the best baseline {baseline.label}, because {what}"
+    found = verdict(final.primary, final.direction)
+    return f"{named}; it {found} the best baseline {baseline.label} ({comparison_text(final.primary)})"
+
+
+def too_small(final: Final) -> str:
+    """Return what the holdout could have told, if it does not decide; an empty text if it does."""
+    primary, winner = final.primary, final.winner_row
+    if primary is None or winner is None or primary.distinguishable or primary.detectable is None:
+        return ""
+    baseline = final.row(primary.other)
+    assert baseline is not None, "the primary comparison is with a judged row"
+    expected = abs(winner.validation - baseline.validation)
+    told = f"a true difference of {number(primary.detectable)} in 80 of 100 studies"
+    if primary.detectable > expected:
+        return (
+            f"this holdout is too small to tell: it shows {told}, and the difference on validation was only "
+            f"{number(expected)}"
+        )
+    return f"a holdout like this one shows {told}"
+
+
+def _among_others(final: Final) -> Iterator[str]:
+    """Yield the sentences about the winner and the rows besides the best baseline."""
+    rows = [row for row in final.rows if row.against_winner and row.number != final.baseline]
+    found = {row.number: row.against_winner.better(final.direction) for row in rows if row.against_winner}
+    alike = [str(number) for number, better in found.items() if better is None]
+    better = [str(number) for number, is_better in found.items() if is_better]
+    if alike:
+        yield f"no test parts the winner from {_trials(alike)}"
+    if better:
+        yield (
+            f"the holdout shows {_trials(better)} to be better than the winner; the winner stays, because "
+            "the holdout chooses nothing"
+        )
+
+
+def _trials(numbers: Sequence[str]) -> str:
+    return f"trial{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
 
 
 def look_lines(look: int, before: Sequence[str]) -> list[str]:
@@ -99,15 +151,16 @@ def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
     epochs = f" for {row.epoch} epochs" if row.epoch else ""
     yield (
         f"holdout: {final.objective} {value!r}{within}; mean of {len(row.seeds)} fits{epochs} on everything "
-        f"before the holdout; place {final.rows.index(row) + 1} of {len(final.rows)}, group {row.group}"
+        f"before the holdout; place {final.place(row.number)} of {len(final.rows)} by validation"
+        f"{', the winner' * (row.number == final.winner)}{row.letters and f', letters {row.letters}'}"
     )
     yield f"  validation {row.validation!r}, optimism {signed(row.optimism)}"
     for label, mean in row.metrics.items():
         by_seed = "  ".join(repr(one[label]) for one in row.by_seed)
         within = f", 95 % {bounds(row.intervals[label])}" if label in row.intervals else ""
         yield f"  {label} {mean!r}{within}; by seed: {by_seed}"
-    for what, comparison in (("the best baseline", row.against_baseline), ("the next row", row.against_next)):
-        if comparison is not None:
+    for what, comparison in (("the best baseline", row.against_baseline), ("the winner", row.against_winner)):
+        if comparison is not None and not (what == "the winner" and row.number == final.baseline):
             other = final.row(comparison.other)
             name = f", trial {comparison.other} {other.label if other else ''}".rstrip()
             yield f"  against {what}{name}: {comparison_text(comparison)}"
@@ -117,10 +170,10 @@ def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
 def render_final(final: Final, *, width: int | None = None) -> str:
     """Return a final judgement as a table, with the sentences about it below."""
     others = [label for label in final.rows[0].metrics if label != final.objective]
-    header = ["place", "trial", "model", f"holdout {final.objective}", "95 %", "validation", "optimism"]
-    header += ["against baseline", "p", "group", *others]
+    header = ["place", "trial", "model", "", "validation", f"holdout {final.objective}", "95 %", "optimism"]
+    header += ["against the winner", "letters", *others]
     rows = [_cells(final, place, row, others) for place, row in enumerate(final.rows, 1)]
-    table = aligned(header, rows, text=("model", "95 %"))
+    table = aligned(header, rows, text=("model", "", "95 %", "against the winner", "letters"))
     lines = [
         line if width is None or len(line) <= width else line[: width - 1] + "…"
         for line in table.splitlines()
@@ -129,17 +182,22 @@ def render_final(final: Final, *, width: int | None = None) -> str:
 
 
 def _cells(final: Final, place: int, row: JudgedRow, others: Sequence[str]) -> list[str]:
-    against = row.against_baseline
+    against = row.against_winner
+    role = {final.winner: "winner", final.baseline: "best baseline"}.get(row.number, "")
     return [
         str(place),
         str(row.number),
         row.label,
+        role,
+        number(row.validation),
         number(row.metrics[final.objective]),
         bounds(row.intervals.get(final.objective)),
-        number(row.validation),
         signed(row.optimism),
-        "" if against is None else signed(against.difference),
-        "" if against is None else p_text(against),
-        str(row.group),
+        "" if against is None else f"{signed(against.difference)} ({_signed_bounds(against.interval)})",
+        row.letters,
         *(number(row.metrics.get(label)) for label in others),
     ]
+
+
+def _signed_bounds(interval: Interval) -> str:
+    return f"{signed(interval.low)} to {signed(interval.high)}"

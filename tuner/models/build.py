@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_utilities.core import rank_zero
 from rectools.models import model_from_params
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
@@ -25,6 +26,7 @@ __all__ = [
     "complete_params",
     "point_of",
     "reference_params",
+    "refit_params",
     "resolve_baselines",
     "trains_by_steps",
     "trial_params",
@@ -51,8 +53,23 @@ CLASSIC_BASELINES: dict[str, Flat] = {
 }
 
 
-#: How variables of SLURM and LSF begin, and those of LSF's launcher.
-_BATCH_JOB = ("SLURM_", "LSB_", "LSF_", "JSM_")
+#: How variables begin from which Lightning takes its processes: those of SLURM, of LSF with its launcher, of
+#: torchrun, and of MPI as PBS and others start it.
+_LAUNCHERS = ("SLURM_", "LSB_", "LSF_", "JSM_", "TORCHELASTIC_", "PET_", "OMPI_", "PMI_", "PMIX_", "ROLE_")
+#: Variables of torchrun, and of operators of Kubernetes.
+_RANKS = frozenset(
+    {
+        "GROUP_RANK",
+        "GROUP_WORLD_SIZE",
+        "LOCAL_RANK",
+        "LOCAL_WORLD_SIZE",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "NODE_RANK",
+        "RANK",
+        "WORLD_SIZE",
+    }
+)
 #: Modules of RecTools with models that use no GPU.
 _CLASSIC = tuple(
     f"rectools.models.{name}"
@@ -99,7 +116,7 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
     """
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in params.items()}
     try:
-        with _without_batch_job():
+        with _without_launcher():
             return model_from_params(plain)
     except Exception as error:  # a user's constructor may raise anything
         reason = " ".join(str(error).split())
@@ -108,13 +125,18 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
 
 
 @contextmanager
-def _without_batch_job() -> Iterator[None]:
-    """Hide the variables of a SLURM or LSF job from Lightning.
+def _without_launcher() -> Iterator[None]:
+    """Hide the variables of batch systems and launchers from Lightning.
 
     A trainer reads them when it is made. It takes the job's tasks for its own processes, and refuses to start
-    or waits for them. A fit here has one process: Ray shares out the job's machines.
+    or waits for them. A fit here has one process: Ray shares out the job's machines. Lightning has read the
+    rank when it was imported. Only the process of rank 0 writes logs and checkpoints.
     """
-    hidden = {name: value for name, value in os.environ.items() if name.startswith(_BATCH_JOB)}
+    rank_zero_only: Any = rank_zero.rank_zero_only
+    rank_zero_only.rank = 0
+    hidden = {
+        name: value for name, value in os.environ.items() if name.startswith(_LAUNCHERS) or name in _RANKS
+    }
     for name in hidden:
         del os.environ[name]
     try:
@@ -192,6 +214,20 @@ def trial_params(params: Mapping[str, Value], epochs: int) -> Flat:
     if cls is not None and issubclass(cls, TransformerModelBase):
         return {**params, "epochs": params.get("epochs", epochs)}
     return dict(params)
+
+
+def refit_params(params: Mapping[str, Value], epochs: int) -> Flat:
+    """Return the params of a trial's model, fitted for another number of epochs.
+
+    A schedule of the learning rate stays that of the trial: a Lightning module with the kwarg
+    `schedule_epochs` gets the trial's number of epochs there.
+    """
+    key = "lightning_module_kwargs.schedule_epochs"
+    kept: Flat = {}
+    cls = imported(str(params.get("lightning_module_type")))
+    if isinstance(cls, type) and "schedule_epochs" in accepted_kwargs(cls) and "epochs" in params:
+        kept = {key: params.get(key) or params["epochs"]}
+    return {**params, **kept, "epochs": epochs}
 
 
 def why_infeasible(params: Mapping[str, Value]) -> str | None:

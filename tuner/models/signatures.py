@@ -82,7 +82,7 @@ def imported(path: str) -> object:
     """Return the object at an import path, or None if it cannot be imported."""
     try:
         return import_object(path)
-    except Exception:  # noqa: BLE001  # a user's module may raise anything; `_type_problems` reports it
+    except (Exception, SystemExit):  # noqa: BLE001  # a user's module may raise anything; `_type_problems` reports it
         return None
 
 
@@ -202,7 +202,7 @@ def _class_problems(key: str, path: Value, bases: list[type]) -> Iterator[Proble
     else:
         try:
             found = import_object(path)
-        except Exception as error:  # noqa: BLE001  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
             rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
             yield Problem(key, rule, hint)
             return

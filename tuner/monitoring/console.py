@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tuner.formatting import duration, number
+from tuner.formatting import duration, number, visible
 from tuner.monitoring.live_table import LiveTable, RunningTrial
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
@@ -30,8 +31,16 @@ REFRESHES = 2
 
 
 def stderr_console() -> Console:
-    """Return the console for everything that is not a result."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """Return the console for everything that is not a result. It obeys no character of a message."""
+    return _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+class _Plain(Console):
+    """A console that shows control characters in text and does not send them to the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
 
 
 @dataclass
@@ -53,7 +62,7 @@ class _Counts:
     done: int = 0
     failed: int = 0
     stopped: int = 0
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of trials of the search
 
 
 class Progress:
@@ -196,7 +205,9 @@ class Progress:
             failed=counts.failed,
             others=self._others | ({"paused": n_paused} if n_paused else {}),
             running=[self._running_trial(trial) for trial in self._running.values()],
-            best=f"{best.name}: {self._objective} {number(best.value)}" if best is not None else None,
+            best=visible(f"{best.name}: {self._objective} {number(best.value)}")
+            if best is not None
+            else None,
             objective=self._objective,
             direction=self._direction,
             n_folds=self._n_folds,
@@ -220,7 +231,7 @@ class Progress:
             fold, epoch = fold + 1, 0
         return RunningTrial(
             trial.job.number,
-            trial.job.label,
+            visible(trial.job.label),
             fold,
             epoch,
             epochs,
@@ -243,6 +254,7 @@ class Progress:
         self._running.pop(job.number, None)
         if seconds is not None:
             self._counts.done += 1
+        if seconds is not None and not job.baseline:  # other models take other times
             self._counts.seconds.append(seconds)
 
     def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:
@@ -253,7 +265,7 @@ class Progress:
         write: Callable[..., None] = (
             self._live.console.print if self._live is not None else self._console.print
         )
-        write(Text(line, style=style or ""))
+        write(Text(visible(line), style=style or ""))
 
 
 def _name(job: Job) -> str:

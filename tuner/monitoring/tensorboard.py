@@ -12,14 +12,15 @@ The tags of a run, where N is the number of the fold from 1:
     foldN/epoch_seconds             time to train that epoch; fit_seconds: time since the fold began
     foldN/memory_gb                 peak memory of the process so far; gpu_memory_gb: of tensors on its GPU
     parameters                      number of trainable parameters
+    last/NDCG@10                    of a paused or stopped trial: its last value, of one fold, at its epoch
     stopped early/fold              the fold in which the trial was stopped, at the step of its epoch
 
 Some tags contain a space and some do not, to put them in a useful order. The HParams table sorts tags by
 character code and selects the first five, which are the results. The pages of curves sort digits first and
 unfold the first two groups, which are the folds.
 
-The page of custom scalars begins with the objective of all trials in all folds. Its layout is in a separate
-file beside the runs.
+The page of custom scalars begins with the objective of all trials in all folds. Each run has its layout;
+TensorBoard merges them. A file beside the runs would be a run of its own, called ``.``.
 
 No experiment summary is written. So TensorBoard makes the columns of the HParams table from the runs: the
 params of all trials, those that differ first, and all scalars. An experiment summary could select and order
@@ -80,9 +81,10 @@ class TensorBoardWriter:
         self._folder = folder
         self._objective = objective
         self._direction = direction
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, _EventFile] = {}
+        self._last: dict[int, Evaluation] = {}  # of running trials
         self._given_up = False
-        self._laid_out = False
+        self._cleaned = False
 
     def started(self, job: Job, *, again: bool) -> None:  # noqa: ARG002  # an existing folder shows it more reliably
         """Begin the run of a trial, which replaces the run of an earlier attempt, and write its hparams."""
@@ -92,8 +94,9 @@ class TensorBoardWriter:
         if self._given_up:
             return
         with self._writing():
-            self._lay_out()
+            self._clean()
             self._runs[job.number] = _Run(self._folder / _run_name(job))
+            self._runs[job.number].write(_layout(self._objective), 0)
         # Without a `trial_id` the row has the name of the run, which includes the study's folder if
         # TensorBoard shows several studies. With one, trials with the same number in two studies would share
         # a row.
@@ -114,6 +117,7 @@ class TensorBoardWriter:
         fold = f"fold{evaluation.fold + 1}"
         scalars = {f"{fold}/{name}": value for name, value in values.items() if value is not None}
         self._write(job, _scalars(scalars), step=evaluation.epoch)
+        self._last[job.number] = evaluation
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # the run has its own times
         """Write the results and end the run."""
@@ -136,13 +140,21 @@ class TensorBoardWriter:
         """
         from tensorboard.plugins.text.summary_v2 import text_pb
 
+        self._write_last(job)
         self._write(job, text_pb("paused", f"after {pause.where}: not among the best so far"))
         self._end(job.number)
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:  # noqa: ARG002  # the run has its own times
-        """Mark the run as stopped early, write where and why as text, and end it. Its curves stay."""
+        """Mark the run as stopped early, write where and why as text, and end it. Its curves stay.
+
+        The run of a paused trial was closed when it was paused, with its last value. It continues here.
+        """
         from tensorboard.plugins.text.summary_v2 import text_pb
 
+        if job.number not in self._runs and not self._given_up:
+            with self._writing():
+                self._runs[job.number] = _EventFile(self._folder / _run_name(job))
+        self._write_last(job)
         self._write(job, _scalars({"stopped early/fold": stop.fold + 1}), step=stop.epoch)
         self._write(job, text_pb("stopped early", f"by {stop.rule} after {stop.where}: {stop.why}"))
         self._write(job, _session_end("STATUS_SUCCESS"))
@@ -161,16 +173,19 @@ class TensorBoardWriter:
         for number in list(self._runs):
             self._end(number)
 
-    def _lay_out(self) -> None:
-        """Write the layout of the custom scalars, once, in place of the layout of an earlier run."""
-        if not self._laid_out:
-            self._laid_out = True
-            self._folder.mkdir(parents=True, exist_ok=True)
+    def _clean(self) -> None:
+        """Remove, once, the layout that an older version wrote beside the runs."""
+        if not self._cleaned:
+            self._cleaned = True
             for earlier in self._folder.glob("events.out.tfevents.*"):
                 earlier.unlink()
-            events = _EventFile(self._folder)
-            events.write(_layout(self._objective), 0)
-            events.close()
+
+    def _write_last(self, job: Job) -> None:
+        """Write the last value of a trial that ends without a result."""
+        last = self._last.get(job.number)
+        if last is not None and self._objective in last.metrics:
+            scalars = _scalars({f"last/{self._objective}": last.metrics[self._objective]})
+            self._write(job, scalars, step=last.epoch)
 
     def _write(self, job: Job, summary: SummaryProto, step: int = 0) -> None:
         with self._writing():
@@ -178,6 +193,7 @@ class TensorBoardWriter:
                 self._runs[job.number].write(summary, step)
 
     def _end(self, number: int) -> None:
+        self._last.pop(number, None)
         with self._writing():
             if number in self._runs:
                 self._runs.pop(number).close()
@@ -208,6 +224,7 @@ class _EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+        folder.mkdir(parents=True, exist_ok=True)
         self._event = Event
         self._records = RecordWriter((folder / name).open("xb"))
         self._add(file_version="brain.Event:2")

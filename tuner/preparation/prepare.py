@@ -14,7 +14,7 @@ from tuner.data.items import with_items
 from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
-from tuner.evaluation import Plan, with_reference
+from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
 from tuner.models.signatures import options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
@@ -81,14 +81,15 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         The message has all problems of the first check that fails.
     """
     source = load_source(study.data)
+    _check_metrics(study, source)
     say(f"data: {source.describe(study.data.duplicates)}")
     for note in source.notes:
         say(note)
-    for warning in (*source.warnings, *holdout_warnings(source.interactions, study.folds)):
+    for warning in (*source.warnings, *holdout_warnings(source.coded, study.folds)):
         say(f"warning: {warning}")
     space = study_space(study)
     # A wrong setting is found before a trial runs.
-    check_finite(make_sampler(study.search.sampler, study.search.seed), space)
+    check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
     baselines = resolve_baselines(study, space)
     _check_columns_asked_for(study, space, baselines)
     folds = with_items(search_folds(source, study.data, study.folds), source.items)
@@ -123,11 +124,12 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
         See `prepare`. It is also raised if the study has no holdout.
     """
     source = load_source(study.data)
+    _check_metrics(study, source)
     space = study_space(study)
     baselines = resolve_baselines(study, space)
     (fold,) = with_items([holdout_fold(source, study.data, study.folds)], source.items)
     say(f"holdout: {fold_line(fold)}")
-    for warning in holdout_warnings(source.interactions, study.folds):
+    for warning in holdout_warnings(source.coded, study.folds):
         say(f"warning: {warning}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
@@ -157,6 +159,12 @@ def _check_columns_asked_for(study: Study, space: Space, baselines: Sequence[Nam
 def _former(source: Source) -> dict[str, object]:
     """Return values of facts by which earlier versions knew the same study."""
     return {} if source.former_fingerprint is None else {"data": source.former_fingerprint}
+
+
+def _check_metrics(study: Study, source: Source) -> None:
+    problems = list(metric_problems(study.metrics.all, item_features=source.item_features is not None))
+    if problems:
+        raise StudyError(study.study, problems)
 
 
 def study_space(study: Study) -> Space:
@@ -229,6 +237,7 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "folds": study.folds.model_dump(mode="json", exclude=unused),
         "objective": study.metrics.objective.label,
         "objective options": dict(study.metrics.objective.options),
+        **({"objective class": study.metrics.objective.name} if study.metrics.objective.is_own else {}),
         "direction": study.metrics.direction,
         "epochs": study.training.epochs,
         "precision": study.training.precision,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import Problem, StoreError
-from tuner.formatting import aligned, duration, number
-from tuner.reporting.leaderboard import Leaderboard, rank
+from tuner.formatting import aligned, duration, number, visible
+from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.reporting.paired import compare_on_users
+from tuner.reporting.study_differences import MEASURE, differences, plain_text
 from tuner.store import read_records
-from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Usage
 from tuner.trials.paired import Paired
@@ -22,9 +21,6 @@ from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
 __all__ = ["Compared", "Shared", "compare", "draw_comparison"]
-
-#: Facts that must be equal, because otherwise values of two studies are not comparable.
-MEASURE = ("data", "data settings", "folds", "objective", "objective options", "direction")
 
 
 @dataclass(frozen=True)
@@ -99,34 +95,13 @@ def compare(folders: Sequence[Path]) -> list[Compared]:
     return studies
 
 
-def other_facts(studies: Sequence[Compared]) -> Iterator[str]:
-    """Yield a line for each other fact that differs. For spaces it has only the names of params."""
-    facts = [study.stored.facts for study in studies]
-    keys = [key for key in dict.fromkeys(key for one in facts for key in one) if key not in MEASURE]
-    differ = [key for key in keys if len({_plain(one.get(key)) for one in facts}) > 1]
-    for key in differ:
-        if not key.startswith(SPACE_FACT):
-            yield f"{key}: " + ", ".join(_short(one.get(key)) for one in facts)
-    names = [key.removeprefix(SPACE_FACT) for key in differ if key.startswith(SPACE_FACT)]
-    if names:
-        yield "space: " + ", ".join(names)
-
-
-def _plain(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _short(value: object) -> str:
-    return "none" if value is None else _plain(value)
-
-
 def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
     """Return complete trials whose params occur in all studies, in the order of the first leaderboard."""
     by_params = [
-        {_plain(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
+        {plain_text(dict(row.record.params)): row.record for row in reversed(study.board.rows) if row.metrics}
         for study in studies
     ]
-    keys = [_plain(dict(row.record.params)) for row in studies[0].board.rows if row.metrics]
+    keys = [plain_text(dict(row.record.params)) for row in studies[0].board.rows if row.metrics]
     return [
         Shared(by_params[0][key].label, tuple(one[key] for one in by_params))
         for key in dict.fromkeys(keys)
@@ -137,15 +112,15 @@ def shared_trials(studies: Sequence[Compared]) -> list[Shared]:
 def draw_comparison(studies: Sequence[Compared]) -> str:
     """Return the comparison of studies as text."""
     board = studies[0].board
-    differs = list(other_facts(studies))
+    differs = list(differences([(study.folder, study.stored) for study in studies]))
     parts = [
         f"{len(studies)} studies on the same data and folds, by {board.objective} ({board.direction})",
         _spent(studies),
         *(["they differ in\n" + "\n".join(f"  {line}" for line in differs)] if differs else []),
-        _best(studies),
+        *_bests(studies),
         *_side_by_side(studies),
     ]
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))
 
 
 #: Statuses with a column of their own.
@@ -164,31 +139,30 @@ def _spent(studies: Sequence[Compared]) -> str:
     return aligned(header, rows, text=("study",))
 
 
-def _best(studies: Sequence[Compared]) -> str:
-    header = ["best of", "trial", "model", "mean", "std", "minus the first, by user"]
+def _bests(studies: Sequence[Compared]) -> Iterator[str]:
+    """Yield tables of the best trials: of all, and of the search if a baseline is best in some study."""
+    yield _best("best of", studies, [study.board.best for study in studies])
+    searched = [study.board.best_searched for study in studies]
+    if any(row is not study.board.best for row, study in zip(searched, studies, strict=True)):
+        yield _best("best of the search of", studies, searched)
+
+
+def _best(title: str, studies: Sequence[Compared], best: Sequence[Row | None]) -> str:
+    header = [title, "trial", "model", "mean", "std", "minus the first, by user"]
     rows: list[list[str]] = []
-    first = studies[0]
-    for study in studies:
-        row = study.board.best
+    first = best[0]
+    for study, row in zip(studies, best, strict=True):
         if row is None or row.record.summary is None:
             rows.append([study.name, "", "no complete trial", "", "", ""])
             continue
         summary = row.record.summary
         difference = ""
-        if study is not first and first.board.best is not None:
-            paired = compare_on_users(study.folder, row.record, first.board.best.record, first.folder)
+        if row is not first and first is not None:
+            paired = compare_on_users(study.folder, row.record, first.record, studies[0].folder)
             difference = _difference_text(paired, study.board.direction)
-        rows.append(
-            [
-                study.name,
-                str(row.record.number),
-                row.record.label,
-                number(summary.mean),
-                number(summary.std),
-                difference,
-            ]
-        )
-    return aligned(header, rows, text=("best of", "model"))
+        shown = [str(row.record.number), row.record.label, number(summary.mean), number(summary.std)]
+        rows.append([study.name, *shown, difference])
+    return aligned(header, rows, text=(title, "model"))
 
 
 def _difference_text(paired: Paired | None, direction: Direction) -> str:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuner.formatting import aligned, count, cut, duration, markdown_table, number
+from tuner.formatting import aligned, count, cut, duration, markdown_table, number, visible
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
+from tuner.reporting.columns import DISTINGUISHES, chosen, fitting
 from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
+from tuner.reporting.reached import Reached
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import QUANTITIES, quantities
 from tuner.trials.outcomes import PAUSED
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["render"]
+
+#: How text begins that a spreadsheet takes for a formula.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _plain(board: Leaderboard) -> list[dict[str, Any]]:
@@ -56,6 +61,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
+            **_plain_reached(row.reached),
             "log": record.log,
             "host": record.attempts[-1].host if record.attempts else None,
             "attempts": len(record.attempts) or None,
@@ -65,17 +71,30 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
     return rows
 
 
+def _plain_reached(reached: Reached | None) -> dict[str, Any]:
+    """Return how far a trial without a result came."""
+    if reached is None:
+        return dict.fromkeys(("reached_fold", "reached_epoch", "last_value", "place", "place_of"))
+    return {
+        "reached_fold": reached.fold + 1,
+        "reached_epoch": reached.epoch,
+        "last_value": reached.value,
+        "place": reached.place,
+        "place_of": reached.n_trials,
+    }
+
+
 def _plain_judged(objective: str, judged: JudgedRow | None) -> dict[str, Any]:
     """Return the holdout values of a row."""
     if judged is None:
-        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "group"))
+        return dict.fromkeys(("holdout_mean", "holdout_low", "holdout_high", "optimism", "letters"))
     interval = judged.intervals.get(objective)
     return {
         "holdout_mean": judged.metrics[objective],
         "holdout_low": interval.low if interval else None,
         "holdout_high": interval.high if interval else None,
         "optimism": judged.optimism,
-        "group": judged.group,
+        "letters": judged.letters,
     }
 
 
@@ -91,12 +110,19 @@ def _csv(board: Leaderboard) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row["params"]))
     out = io.StringIO()
     columns = [key for key in (rows[0] if rows else {}) if key not in {"params", "differs"}] + keys
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, columns))
     for row in rows:
-        flat = {key: value for key, value in row.items() if key not in {"params", "differs"}}
-        writer.writerow(flat | {key: _exact(value) for key, value in row["params"].items()})
+        flat = row | {key: _exact(value) for key, value in row["params"].items()}
+        writer.writerow([_inert(flat.get(column)) for column in columns])
     return out.getvalue().rstrip("\n")
+
+
+def _inert(value: object) -> object:
+    """Return a value that a spreadsheet shows and does not run as a formula."""
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(_FORMULAS) else visible(value)
 
 
 def _n_folds(board: Leaderboard) -> int:
@@ -121,9 +147,9 @@ def cells(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     others = [label for label in board.metrics if label != board.objective]
     folds = [f"fold {fold + 1}" for fold in range(n_folds)] if n_folds > 1 else []
     front = ["front"] if board.further else []
-    judged = ["holdout", "95 %", "optimism", "group"] if board.final else []
-    header = ["rank", *front, "trial", "model", f"{board.objective} mean", "std", *folds, *judged, *others]
-    header += ["epoch", "params", "fit", *_unlisted(board), "status", "host", "what distinguishes it"]
+    judged = ["holdout", "95 %", "optimism", "letters"] if board.final else []
+    header = ["rank", *front, "trial", "model", "state", f"{board.objective} mean", "std", "reached"]
+    header += [*folds, *judged, *others, "epoch", "params", "fit", *_unlisted(board), "host", DISTINGUISHES]
     hosts = {row.record.attempts[-1].host for row in board.rows if row.record.attempts} - {""}
     return header, [_cells(board, row, others, len(folds), several=len(hosts) > 1) for row in board.rows]
 
@@ -132,8 +158,8 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     record, summary = row.record, row.record.summary
     model = short_name(record.params.get("cls", "")).removesuffix("Model")
     values = [str(row.rank or ""), *([str(row.front or "")] if board.further else []), str(record.number)]
-    values += [f"{record.name} ({model})" if record.name else model]
-    values += [number(summary.mean), number(summary.std)] if summary else ["", ""]
+    values += [f"{record.name} ({model})" if record.name else model, _state(row)]
+    values += _value_cells(row)
     values += [number(summary.folds[fold][board.objective]) if summary else "" for fold in range(n_folds)]
     values += _judged_cells(board, row)
     values += [number(row.metrics.get(label)) for label in others]
@@ -146,16 +172,34 @@ def _cells(board: Leaderboard, row: Row, others: Sequence[str], n_folds: int, *,
     values += [number(quantities(summary)[name]) if summary else "" for name in _unlisted(board)]
     failure = record.failure
     note = f"{failure.cause} ({record.log})" if failure else what_distinguishes(row)
-    status = f"{row.status} by {record.stop.rule}, {record.stop.where}" if record.stop else str(row.status)
-    status += f", {record.pause.where}" if record.pause else ""
-    if summary and summary.precision != "float32":
-        status += f", {summary.precision}"
-    if summary and summary.unpadded:
-        status += ", unpadded"
-    if row.breaks:
-        status += f", violates {' and '.join(map(str, row.breaks))}"
     host = record.attempts[-1].host if several and record.attempts else ""
-    return [*values, status + _attempts(record), host, note]
+    return [*values, host, note]
+
+
+def _state(row: Row) -> str:
+    """Return the status with what else is to be known of a row's values."""
+    record, summary = row.record, row.record.summary
+    state = f"{row.status} by {record.stop.rule}" if record.stop else str(row.status)
+    if summary and summary.precision != "float32":
+        state += f", {summary.precision}"
+    if summary and summary.unpadded:
+        state += ", unpadded"
+    if row.breaks:
+        state += f", violates {' and '.join(map(str, row.breaks))}"
+    return state + _attempts(record)
+
+
+def _value_cells(row: Row) -> list[str]:
+    """Return mean, deviation and how far the trial came.
+
+    The last value of a trial without a result is in parentheses, because it is the value of one fold.
+    """
+    summary, reached = row.record.summary, row.reached
+    if summary is not None:
+        return [number(summary.mean), number(summary.std), ""]
+    if reached is None:
+        return ["", "", ""]
+    return [f"({number(reached.value)})", "", f"{reached.where}: {reached.among}"]
 
 
 def _attempts(record: TrialRecord) -> str:
@@ -178,33 +222,51 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
         number(judged.metrics[board.objective]),
         bounds(judged.intervals.get(board.objective)),
         signed(judged.optimism),
-        str(judged.group),
+        judged.letters,
     ]
 
 
-def _markdown(board: Leaderboard) -> str:
-    header, rows = cells(board)
+def _markdown(board: Leaderboard, columns: Sequence[str] | None) -> str:
+    header, rows = _shown(board, columns, None)
     sentences = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
     return "\n".join([markdown_table(header, rows), *sentences])
 
 
-def _table(board: Leaderboard) -> str:
+def _shown(
+    board: Leaderboard, columns: Sequence[str] | None, width: int | None
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the cells of the columns that were named, or that fit a width."""
     header, rows = cells(board)
-    table = aligned(header, rows, text=("model", "95 %", "status", "host"))
+    if columns:
+        (header,), rows = chosen(board, header, rows, columns)
+    elif width is not None and rows:
+        header, rows = fitting(header, rows, width, f"{board.objective} mean")
+    return header, rows
+
+
+def _table(board: Leaderboard, columns: Sequence[str] | None, width: int | None, *, grey: bool) -> str:
+    header, rows = _shown(board, columns, width)
+    table = cut(aligned(header, rows, text=("model", "95 %", "letters", "state", "reached", "host")), width)
+    if grey:
+        first, *lines = table.splitlines()
+        pairs = zip(lines, board.rows, strict=False)  # an empty study has a header only
+        lines = [_GREY.format(line) if row.rank is None else line for line, row in pairs]
+        table = "\n".join([first, *lines])
     return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
 
 
-#: Format -> function that writes a leaderboard in it.
-FORMATS: dict[str, Callable[[Leaderboard], str]] = {
-    "table": _table,
-    "csv": _csv,
-    "json": _json,
-    "md": _markdown,
-}
+#: A line of a terminal in grey.
+_GREY = "\x1b[2m{}\x1b[0m"
 
 
 def render(
-    board: Leaderboard, fmt: str = "table", *, top: int | None = None, width: int | None = None
+    board: Leaderboard,
+    fmt: str = "table",
+    *,
+    top: int | None = None,
+    width: int | None = None,
+    columns: Sequence[str] | None = None,
+    grey: bool = False,
 ) -> str:
     """Return the leaderboard as text.
 
@@ -213,16 +275,27 @@ def render(
     board
         The leaderboard to show.
     fmt
-        One of `FORMATS`.
+        ``table``, ``csv``, ``json`` or ``md``.
     top
         Number of rows to show; None shows all rows.
     width
-        Width of a terminal in characters; longer lines of the table are cut.
+        Width of a terminal in characters. The table is without the columns for which there is no room, and
+        longer lines are cut.
+    columns
+        Columns of the table and of Markdown; see `tuner.reporting.columns.chosen`. None takes all.
+    grey
+        Whether the terminal shows rows without a rank in grey.
+
+    Raises
+    ------
+    StoreError
+        If there is no such column.
     """
     shown = replace(board, rows=board.rows[:top])
-    text = FORMATS[fmt](shown)
-    if fmt != "table" or width is None:
-        return text
-    lines = text.splitlines()
-    header_and_rows = 1 + len(shown.rows)  # the sentences below the table are not cut
-    return "\n".join([cut("\n".join(lines[:header_and_rows]), width), *lines[header_and_rows:]])
+    if fmt == "csv":
+        return _csv(shown)
+    if fmt == "json":
+        return _json(shown)
+    if fmt == "md":
+        return _markdown(shown, columns)
+    return _table(shown, columns, width, grey=grey)

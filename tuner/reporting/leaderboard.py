@@ -15,9 +15,11 @@ from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.formatting import short
 from tuner.holdout import Final, JudgedRow
 from tuner.holdout.read import final_of
+from tuner.reporting.reached import Reached, reached_by
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
+from tuner.trials.families import SEARCHED, families_of
 from tuner.trials.objective import Direction, sort_key
 from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
@@ -56,6 +58,8 @@ class Row:
         constraints.
     judged
         Row of the final judgement, None if the trial was not judged.
+    reached
+        How far a trial without a result came; None if it has a result, or no evaluation.
     """
 
     rank: int | None
@@ -65,6 +69,7 @@ class Row:
     breaks: tuple[Constraint, ...] = ()
     front: int | None = None
     judged: JudgedRow | None = None
+    reached: Reached | None = None
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -107,6 +112,35 @@ class Leaderboard:
         return first if first is not None and first.rank == 1 and not first.breaks else None
 
     @property
+    def best_searched(self) -> Row | None:
+        """The best row of the search, which is no baseline; None if no such row satisfies all constraints."""
+        return self.best_of(SEARCHED)
+
+    @property
+    def best_baseline(self) -> Row | None:
+        """The best baseline, None if no baseline is complete."""
+        return next((row for row in self.rows if row.rank is not None and row.record.name is not None), None)
+
+    def best_of(self, family: str) -> Row | None:
+        """Return the best row of a family, None if none satisfies all constraints.
+
+        Parameters
+        ----------
+        family
+            One of `families`, in any case. ``SASRec`` stands for ``SASRecModel``.
+        """
+        asked = family.lower()
+        rows = (row for row in self.rows if row.rank is not None and not row.breaks)
+        names = {asked, f"{asked}model"}
+        return next((row for row in rows if names & {one.lower() for one in families_of(row.record)}), None)
+
+    @property
+    def families(self) -> list[str]:
+        """The families of the complete trials; see `tuner.trials.families.families_of`."""
+        found = [name for row in self.rows if row.rank is not None for name in families_of(row.record)]
+        return list(dict.fromkeys(found))
+
+    @property
     def run_by(self) -> str | None:
         """A line for each driver that runs the study, with its trials; None if no driver does."""
         return "\n".join(self._runs(driver) for driver in self.drivers) or None
@@ -141,7 +175,7 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     sort
         Another metric to rank by, in the direction of the objective.
     curves
-        Whether to read the evaluations of the trials. No format shows them.
+        Whether to read the evaluations of the trials completely. Formats show only the objective of the last.
 
     Raises
     ------
@@ -180,11 +214,22 @@ def rank(
         key=lambda record: (_ORDER.index(record.status), record.number),
     )
     rows.extend(_row(record, None, varying, living=living) for record in rest)
+    reached = _reached(stored, {record.number for record in rest})
+    rows = [replace(row, reached=reached.get(row.record.number)) for row in rows] if reached else rows
     final = final_of(stored)
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
     objective, further = str(stored.facts["objective"]), further_objectives(stored.facts)
     return Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
+
+
+def _reached(stored: StoredStudy, numbers: set[int]) -> dict[int, Reached]:
+    """Return how far trials without a result came."""
+    if not numbers:
+        return {}
+    searched = {record.number for record in stored.records if record.name is None}
+    without = {record.number for record in stored.records if record.number in numbers and not record.summary}
+    return reached_by(without, stored.curves, searched, stored.direction)
 
 
 def _check_metric(stored: StoredStudy, sort: str | None) -> None:
@@ -262,6 +307,16 @@ def short_key(key: str) -> str:
     return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
 
 
+def short_module(value: object) -> str:
+    """Return the name of a module without the end that all modules of its kind have."""
+    name = short(value)
+    return next((head for end in _ENDS if (head := name.removesuffix(end)) not in {name, ""}), name)
+
+
+#: Ends of the names of modules, the longer one first.
+_ENDS = ("TransformerLayers", "Layers", "Constructor")
+
+
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
@@ -287,7 +342,7 @@ def _row(
 
 def what_distinguishes(row: Row) -> str:
     """Return the trial's values of the params that vary between trials, as a short text."""
-    modules = [short(value) for key, value in row.differs.items() if key.endswith("_type")]
+    modules = [short_module(value) for key, value in row.differs.items() if key.endswith("_type")]
     others = [
         f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")
     ]

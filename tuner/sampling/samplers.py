@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
+from tuner.sampling.model import ModelSampler
 from tuner.space import Space
 from tuner.trials.schema import PAUSE_KEY
 
@@ -231,6 +232,7 @@ def _is_reported(trial: FrozenTrial) -> bool:
 #: Samplers by name: the class, and the options that this project sets.
 NAMED: dict[str, tuple[type[BaseSampler], Mapping[str, Any]]] = {
     "tpe": (BoundedTPESampler, {"multivariate": True, "group": True, "constant_liar": True}),
+    "model": (ModelSampler, {}),
     "random": (RandomSampler, {}),
     "gp": (GPSampler, {}),
     "cmaes": (CmaEsSampler, {}),
@@ -242,7 +244,7 @@ NAMED: dict[str, tuple[type[BaseSampler], Mapping[str, Any]]] = {
 _NEEDS = {"cmaes": "cmaes"}
 
 
-def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
+def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> BaseSampler:
     """Return a sampler.
 
     Parameters
@@ -251,6 +253,8 @@ def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
         The study's section `search.sampler`.
     seed
         Seed, unless the section's options have one.
+    space
+        Space of the points. Only the sampler `model` needs it.
 
     Raises
     ------
@@ -258,18 +262,20 @@ def make_sampler(wanted: Sampler, seed: int) -> BaseSampler:
         If there is no such sampler, or it does not accept the options.
     """
     cls, preset = _find(wanted.use)
-    accepted = inspect.signature(cls).parameters
+    accepted = {name: p for name, p in inspect.signature(cls).parameters.items() if name != "space"}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     for option in wanted.options:
         if option not in accepted and not takes_any:
             rule = f"must be an option of {cls.__name__}, but is not"
             raise _wrong(rule, did_you_mean(option, list(accepted)), key=f"search.sampler.options.{option}")
-    seeded = {"seed": seed} if "seed" in accepted else {}
+    seeded: dict[str, Any] = {"seed": seed} if "seed" in accepted else {}
+    if cls is ModelSampler:
+        seeded["space"] = space
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return cls(**{**seeded, **preset, **wanted.options})
-    except Exception as error:  # a user's sampler may raise anything
+    except (Exception, SystemExit) as error:  # a user's sampler may raise anything
         raise _wrong(f"{cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
 
 
@@ -311,7 +317,7 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     module, _, attribute = name.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's module may raise anything when it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything when it is imported
         raise _wrong(f"must be importable, but {name!r} is not ({type(error).__name__}: {error})") from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
         rule = f"must be a subclass of Optuna's BaseSampler, but {name!r} is not"

@@ -92,7 +92,8 @@ def begin_attempt(
     """
     baseline = asked.name is not None
     label = asked.name or str(asked.params["cls"]).rsplit(".", 1)[-1]
-    job = Job(asked.number, asked.params, asked.seeds, label, () if baseline else pauses_at)
+    pauses = () if baseline else pauses_at
+    job = Job(asked.number, asked.params, asked.seeds, label, pauses, baseline=baseline)
     resumed = status is TrialStatus.PAUSED and asked.pause is not None
     earlier = asked.pause.seconds if resumed and asked.pause is not None else 0.0
     trial = Trial(

@@ -193,6 +193,11 @@ class Coordinator:
             return NoTrial.WAIT if self._given is not None else self._begin(attempt_id, given)
 
     @property
+    def _n_running(self) -> int:
+        """Number of searched trials that run here."""
+        return sum(_runs(one) and not one.trial.baseline for one in self._attempts.values())
+
+    @property
     def _running_shares(self) -> list[Share]:
         return [one.share for one in self._attempts.values()]
 
@@ -206,7 +211,7 @@ class Coordinator:
     def _choose(self) -> _Given | None:
         """Let the queue decide and the store give the trial; None if there is none."""
         end = self._budget.no_more(self._queue.n_searched)
-        decision = self._queue.next(end)
+        decision = self._queue.next(end, n_running=self._n_running)
         if decision is None:
             return None
         asked = self._ask(decision)
@@ -304,7 +309,9 @@ class Coordinator:
             is_reachable=lambda: place is None or self._fleet.answers(place),
         )
         estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
-        self._handle(attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout), seconds, estimate))
+        self._handle(
+            attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout, text=text), seconds, estimate)
+        )
         self._losses[attempt.job.number] = attempt.trial.losses
 
     def released(self, attempt_id: str) -> None:

@@ -7,9 +7,14 @@ trials run first, and the paused trial is resumed as soon as it is among the bes
 begin, the best paused trials are resumed, up to a wider share. Only the remaining ones are stopped. So `keep`
 decides what runs first, and `resume` decides what is discarded.
 
-After each fold, the race compares a trial with the incumbent, which is the best complete trial so far. Both
-were evaluated on the same users of the same folds, so their per-user values can be compared in pairs. A
-comparison of thousands of pairs has more power than one of a few folds.
+After each fold, the race compares a trial with the incumbent, which is the best complete trial of the search
+so far. Both were evaluated on the same users of the same folds, so their per-user values can be compared in
+pairs. A comparison of thousands of pairs has more power than one of a few folds.
+
+Both rules compare searched trials with searched trials. Baselines never take part: a search whose trials are
+all worse than EASE still has to say which of them is best. No rule stops a trial before `complete` searched
+trials are complete. Until then the race has no effect, halving pauses trials instead of stopping them, and
+the best paused ones are resumed.
 
 The rules are pure functions in `tuner.search.halving` and `tuner.search.race`. `EarlyStopping` holds the
 values that they compare. A search, or a replay of recorded curves, reports to it in the order of events.
@@ -22,6 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tuner.config import Halving, Race
+from tuner.search.completed import Completed
 from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
 from tuner.search.race import race
 from tuner.trials.objective import Direction, best_value, is_better
@@ -71,6 +77,8 @@ class EarlyStopping:
         Number of folds of a trial. After the last one there is no compute to save.
     direction
         Direction of the objective.
+    complete
+        Number of searched trials that complete, whatever the rules say.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class EarlyStopping:
         epochs: int,
         n_folds: int,
         direction: Direction,
+        complete: int = 0,
     ) -> None:
         self._halving = halving
         self._race = race_rule
@@ -91,6 +100,7 @@ class EarlyStopping:
         self._n_folds = n_folds
         self._direction = direction
         self._results: dict[int, _Results] = {}
+        self._completed = Completed(complete)
         self._incumbent: tuple[int, float, int] | None = None  # number, objective, epoch of the objective
 
     @property
@@ -127,9 +137,11 @@ class EarlyStopping:
             return None
         return self._pause_or_stop(number, rung, fold, epoch)
 
-    def _pause_or_stop(self, number: int, rung: Rung, fold: int, epoch: int) -> Stop | Pause:
+    def _pause_or_stop(self, number: int, rung: Rung, fold: int, epoch: int) -> Stop | Pause | None:
         if self._may_pause:
             return Pause(fold, epoch, rung.epoch)
+        if self._completed.lacking:
+            return None
         return Stop("halving", fold, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
 
     @property
@@ -194,7 +206,7 @@ class EarlyStopping:
         """Choose the paused trial that continues when no new one may begin, and unmark it; None if none does.
 
         It is the one with the best place relative to the number of trials at its rung, within the share
-        `resume`.
+        `resume`, and at least among the best `complete`.
         """
         best: tuple[float, int, int] | None = None
         for rung in self._rungs.values():
@@ -205,6 +217,25 @@ class EarlyStopping:
             return None
         self._rungs[-best[1]].resume(best[2])
         return best[2]
+
+    def resume_lacking(self, n_running: int) -> int | None:
+        """Choose a paused trial if too few are complete, and unmark it; None if enough are, or will be.
+
+        It is the best one at the latest rung.
+
+        Parameters
+        ----------
+        n_running
+            Number of searched trials that run. Each of them may complete.
+        """
+        if self._completed.lacking <= n_running:
+            return None
+        for rung in reversed(self._rungs.values()):
+            best = rung.best_paused
+            if best is not None:
+                rung.resume(best)
+                return best
+        return None
 
     def stop_paused(self) -> list[tuple[int, Stop]]:
         """Unmark all paused trials, because the search ends; return each with the evidence against it."""
@@ -218,7 +249,7 @@ class EarlyStopping:
 
     def _n_resumed(self, rung: Rung) -> int:
         resume = 0.0 if self._halving is None or self._halving.resume is None else self._halving.resume
-        return n_kept(resume, len(rung))
+        return max(n_kept(resume, len(rung)), self._completed.least)
 
     def fold_ended(self, number: int, users: Users) -> Stop | Pause | None:
         """Record the per-user values of a fold; return whether to pause or stop the trial after it."""
@@ -243,7 +274,7 @@ class EarlyStopping:
 
     def _lost_race(self, number: int, users: Users) -> Stop | None:
         """Compare a trial with the incumbent, over all folds so far."""
-        if self._race is None or self._incumbent is None:
+        if self._race is None or self._incumbent is None or self._completed.lacking:
             return None
         results = self._results[number]
         best, _, best_epoch = self._incumbent
@@ -258,8 +289,11 @@ class EarlyStopping:
             return None
         return Stop("race", users.fold, max(users.epochs), evidence | {"incumbent": best})
 
-    def completed(self, number: int, *, value: float, epoch: int) -> None:
-        """Record a complete trial. It is the incumbent if it is the best one so far."""
+    def completed(self, number: int, *, value: float, epoch: int, feasible: bool = True) -> None:
+        """Record a complete trial. It is the incumbent if it is feasible, and the best one so far."""
+        self._completed.add(number, feasible=feasible)
+        if not feasible:
+            return
         if self._incumbent is None or is_better(value, self._incumbent[1], self._direction):
             self._incumbent = (number, value, epoch)
 

@@ -173,9 +173,11 @@ class EffectRunner:
         return _decided(attempt, self._early_stopping.fold_ended(attempt.job.number, effect.users))
 
     @_run.register
-    def _remember_best(self, effect: do.RememberBest, attempt: RunningAttempt) -> None:
+    def _remember_complete(self, effect: do.RememberComplete, attempt: RunningAttempt) -> None:
         summary = effect.summary
-        self._early_stopping.completed(attempt.job.number, value=summary.mean, epoch=summary.epoch)
+        self._early_stopping.completed(
+            attempt.job.number, value=summary.mean, epoch=summary.epoch, feasible=effect.feasible
+        )
 
     @_run.register
     def _remember_large(self, _effect: do.RememberLarge, attempt: RunningAttempt) -> None:

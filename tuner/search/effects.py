@@ -24,7 +24,7 @@ __all__ = [
     "NotifyPaused",
     "NotifyStarted",
     "NotifyStopped",
-    "RememberBest",
+    "RememberComplete",
     "RememberLarge",
     "Requeue",
     "StopWorker",
@@ -133,10 +133,19 @@ class JudgeFold(Effect):
 
 
 @dataclass(frozen=True)
-class RememberBest(Effect):
-    """Let early stopping compare later trials with this complete one, if it is the best."""
+class RememberComplete(Effect):
+    """Let early stopping count a complete trial, and compare later trials with it if it is the best.
+
+    Attributes
+    ----------
+    summary
+        Result of the trial.
+    feasible
+        Whether it satisfies all constraints.
+    """
 
     summary: Summary
+    feasible: bool
 
 
 @dataclass(frozen=True)

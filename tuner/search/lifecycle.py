@@ -64,7 +64,7 @@ class Trial:
     goal
         What makes it good.
     baseline
-        Whether it is a baseline, which is never paused and never stopped early.
+        Whether it is a baseline. Early stopping neither judges it nor compares other trials with it.
     exclusive
         Whether it has the machine to itself.
     earlier
@@ -128,11 +128,16 @@ def _placed(trial: Trial, event: on.Placed) -> Step:
 def _evaluated(trial: Trial, event: on.Evaluated) -> Step:
     one = event.evaluation
     trial = replace(trial, evaluations=(*trial.evaluations, one))
-    return trial, [do.WriteEvaluation(one), do.NotifyEvaluated(one), do.Judge(one)]
+    return trial, [do.WriteEvaluation(one), do.NotifyEvaluated(one), *_searched(trial, do.Judge(one))]
 
 
 def _fold_measured(trial: Trial, event: on.FoldMeasured) -> Step:
-    return trial, [do.KeepUsers(event.users), do.JudgeFold(event.users)]
+    return trial, [do.KeepUsers(event.users), *_searched(trial, do.JudgeFold(event.users))]
+
+
+def _searched(trial: Trial, effect: Effect) -> list[Effect]:
+    """Return an effect on early stopping. A baseline has none."""
+    return [] if trial.baseline else [effect]
 
 
 def _complete(trial: Trial, event: on.Measured) -> Step:
@@ -146,7 +151,7 @@ def _complete(trial: Trial, event: on.Measured) -> Step:
         do.Charge(),
         do.DropCheckpoint(),
         do.WriteComplete(summary, seconds),
-        *([do.RememberBest(summary)] if feasible else []),
+        *_searched(trial, do.RememberComplete(summary, feasible)),
         do.CountEnded(summary.mean if feasible else None),
         do.NotifyFinished(summary, seconds),
         do.StopWorker(),
@@ -247,7 +252,7 @@ def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
         trial, found = _out_of_memory(trial, on.OutOfMemory(event.failure, event.seconds, event.estimate))
         return trial, [do.WriteAttempt(Cause.WORKER.value), *found]
     by_machine = cause is Cause.MACHINE
-    why = cause if by_machine else Cause.WORKER
+    why = cause if cause in {Cause.MACHINE, Cause.IMPORT} else Cause.WORKER
     lost = do.WriteAttempt(why.value, by_machine=by_machine)
     if not may_retry(cause, trial.losses):
         return _fail(trial, event.failure, event.seconds, lost)

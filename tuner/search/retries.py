@@ -7,6 +7,7 @@ share these rules and texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -33,6 +34,9 @@ _LOST_MACHINE = (
     "missing too many heartbeats",
     "health check",
 )
+#: The error in Ray's text about a worker that cannot import its modules. Paths in the stack above it contain
+#: words of `_LOST_MACHINE`.
+_CANNOT_IMPORT = re.compile(r"^.*\b(?:ModuleNotFoundError|ImportError): .*$", re.MULTILINE)
 #: Ray's text about a worker that it cannot reach for a reason that it does not know yet.
 _UNKNOWN = "is unavailable"
 
@@ -44,6 +48,7 @@ class Cause(Enum):
     MACHINE = "its machine was lost"
     MEMORY = "its worker was killed for want of memory"
     TIMEOUT = "it took longer than training.timeout"
+    IMPORT = "its worker could not import its modules"
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ def why_lost(text: str, *, no_memory: bool, late: bool, is_reachable: Callable[[
         Function that returns whether the machine still answers. It is called if the text leaves that open.
     """
     no_memory = no_memory or _KILLED_BY_RAY in text
+    if not no_memory and _CANNOT_IMPORT.search(text):
+        return Cause.IMPORT
     if not no_memory:
         if any(known in text for known in _LOST_MACHINE):
             return Cause.MACHINE
@@ -105,10 +112,10 @@ def may_retry(cause: Cause, losses: Losses) -> bool:
     """
     if cause is Cause.MACHINE:
         return losses.machines < MAX_LOST_MACHINES
-    return cause is Cause.WORKER and losses.workers < MAX_DEATHS
+    return cause in {Cause.WORKER, Cause.IMPORT} and losses.workers < MAX_DEATHS
 
 
-def failure_of(cause: Cause, *, timeout: float | None = None) -> Failure:
+def failure_of(cause: Cause, *, timeout: float | None = None, text: str = "") -> Failure:
     """Return the failure of a trial that does not run again after a loss.
 
     Parameters
@@ -117,12 +124,19 @@ def failure_of(cause: Cause, *, timeout: float | None = None) -> Failure:
         Cause of the last loss.
     timeout
         The limit of `Cause.TIMEOUT`, in seconds.
+    text
+        Ray's error text.
     """
     if cause is Cause.TIMEOUT and timeout is not None:
         limit = duration(timeout)
         return Failure(f"took longer than training.timeout, {limit}; its log ends with where it was", TIMEOUT)
     if cause is Cause.MEMORY:
         return Failure(cause.value, OUT_OF_MEMORY)
+    if cause is Cause.IMPORT:
+        lines = _CANNOT_IMPORT.findall(text) or [cause.value]
+        return Failure(
+            f"its worker died {MAX_DEATHS} times, since it cannot import: {lines[-1].strip()}", "Import"
+        )
     if cause is Cause.MACHINE:
         return Failure(f"its machines were lost {MAX_LOST_MACHINES} times", "MachineLost")
     return Failure(f"its worker died {MAX_DEATHS} times; out of memory is the usual reason", "WorkerDied")

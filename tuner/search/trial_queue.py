@@ -37,7 +37,8 @@ class TrialQueue:
     """Decides which trial begins next.
 
     Order: interrupted trials, promotable paused trials, queued or new ones, the remaining paused ones as far
-    as early stopping resumes them.
+    as early stopping resumes them. At the end of a search, early stopping also resumes trials until enough
+    are complete, unless the search has reached its target.
 
     Parameters
     ----------
@@ -62,13 +63,15 @@ class TrialQueue:
         """Numbers of the trials that wait for the machine, or are paused here."""
         return {*self._exclusive, *self._early_stopping.paused}
 
-    def next(self, end: End | None) -> NextTrial | None:
+    def next(self, end: End | None, *, n_running: int = 0) -> NextTrial | None:
         """Decide; None if only a running trial can bring another one.
 
         Parameters
         ----------
         end
             Why no trials are sampled any more, None while they are.
+        n_running
+            Number of searched trials that run.
         """
         if self._exclusive:
             return NextTrial(TrialStatus.INTERRUPTED, self._exclusive.pop(0), exclusive=True)
@@ -80,6 +83,8 @@ class TrialQueue:
             return NextTrial(TrialStatus.QUEUED)
         if number is None and may_resume:
             number = self._early_stopping.resume_best()
+        if number is None and (end is None or end.budget != "search.target"):
+            number = self._early_stopping.resume_lacking(n_running)
         return None if number is None else NextTrial(TrialStatus.PAUSED, number)
 
     def given(self, *, queued: bool) -> None:

@@ -67,7 +67,7 @@ def estimate_size(space: Space, *, draws: int = 2000, seed: int = 60) -> float:
 def _size(domain: Domain) -> int:
     if isinstance(domain, Float):
         return FLOAT_STEPS if domain.step is None else int((domain.high - domain.low) / domain.step + 1.5)
-    return 1 if isinstance(domain, Fixed) else len(domain.values())
+    return 1 if isinstance(domain, Fixed) else domain.n_values
 
 
 def _pick(domain: Domain, generator: random.Random) -> Value:
@@ -76,7 +76,9 @@ def _pick(domain: Domain, generator: random.Random) -> Value:
             return domain.low + domain.step * generator.randrange(_size(domain))
         low, high = domain.low, domain.high
         return low * (high / low) ** generator.random() if domain.log else generator.uniform(low, high)
-    return domain.only() if isinstance(domain, Fixed) else generator.choice(domain.values())
+    if isinstance(domain, Int):
+        return domain.low + domain.step * generator.randrange(domain.n_values)
+    return domain.only() if isinstance(domain, Fixed) else generator.choice(domain.options)
 
 
 def _branch(domains: dict[str, Domain], indent: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from optuna.distributions import CategoricalChoiceType
 
 __all__ = ["Choice", "Domain", "Fixed", "Source", "Subset", "as_domain"]
+
+
+#: Most options that a message names.
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -105,19 +110,21 @@ class Choice:
         if not values:
             msg = "a choice needs at least one option, but got none"
             raise ValueError(msg)
-        for place, value in enumerate(values):
-            if any(same(value, other) for other in values[:place]):
+        once = set()
+        for value in values:
+            if (isinstance(value, bool), value) in once:  # as `same` compares them, but fast for many options
                 msg = f"the options of a choice must differ, but {value!r} appears twice"
                 raise ValueError(msg)
+            once.add((isinstance(value, bool), value))
         params = {
             value: {key: as_domain(domain) for key, domain in branch.items()}
             for value, branch in branches.items()
             if branch
         }
         object.__setattr__(self, "options", values)
-        texts = [self.category(value) for value in values if isinstance(value, tuple)]
-        for text in texts:
-            if sum(same(self.category(value), text) for value in values) > 1:
+        n_texts = Counter(self.category(value) for value in values if isinstance(value, (str, tuple)))
+        for text, n_same in n_texts.items():
+            if n_same > 1:
                 msg = f"the options of a choice must differ as text, but two of them are {text!r}"
                 raise ValueError(msg)
         object.__setattr__(self, "params", params)
@@ -130,6 +137,11 @@ class Choice:
     def values(self) -> tuple[Value, ...]:
         """Return all options."""
         return self.options
+
+    @property
+    def n_values(self) -> int:
+        """Number of options."""
+        return len(self.options)
 
     def distribution(self) -> BaseDistribution | None:
         """Return the Optuna distribution, or None if there is only one value."""
@@ -164,7 +176,9 @@ class Choice:
 
     def describe(self) -> str:
         """Return the domain as text for messages, to follow "must"."""
-        return "be one of " + ", ".join(repr(option) for option in self.options)
+        more = len(self.options) - _MOST_SHOWN
+        shown = ", ".join(repr(option) for option in self.options[:_MOST_SHOWN])
+        return f"be one of {shown}" + (f", and {more:,} more" if more > 0 else "")
 
     def only(self) -> Value:
         """Return the first option, for a choice with only one."""

@@ -53,7 +53,7 @@ class Parameter:
         domain = self.domain
         if isinstance(domain, Int) and domain.reference is not None:
             return False
-        if isinstance(domain, (Int, Choice)) and domain.relations and len(domain.values()) > 1:
+        if isinstance(domain, (Int, Choice)) and domain.relations and domain.n_values > 1:
             return False
         return domain.distribution() is None
 

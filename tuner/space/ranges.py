@@ -14,6 +14,7 @@ from tuner.space.values import Value, plain_when
 
 __all__ = ["Float", "Int"]
 
+_MOST_STEPS = 1e9  # of a float; Optuna counts them with decimal numbers, which have 28 digits
 _STEP_TOLERANCE = 1e-8  # Optuna uses it to check whether a float is on the grid
 
 
@@ -35,6 +36,9 @@ def _check_number(name: str, value: object) -> None:
 def _check_reach(low: float, high: float, step: float) -> None:
     if low < high < low + step:
         msg = f"step <= high - low must hold, but got low={low}, high={high}, step={step}"
+        raise ValueError(msg)
+    if isinstance(step, float) and (high - low) / step > _MOST_STEPS:
+        msg = f"there must be at most {_MOST_STEPS:g} steps, but got low={low}, high={high}, step={step}"
         raise ValueError(msg)
 
 
@@ -101,6 +105,11 @@ class Int:
     def values(self) -> tuple[int, ...]:
         """Return all values."""
         return tuple(range(self.low, self._high() + 1, self.step))
+
+    @property
+    def n_values(self) -> int:
+        """Number of values. They may be too many to list."""
+        return (self._high() - self.low) // self.step + 1
 
     @property
     def reference(self) -> str | None:
@@ -178,6 +187,9 @@ class Float:
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.high < self.low:
             msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
+            raise ValueError(msg)
+        if not math.isfinite(self.high - self.low):
+            msg = f"high - low must be finite, but got low={self.low}, high={self.high}"
             raise ValueError(msg)
         if self.log and (self.low <= 0 or self.step is not None):
             msg = f"log needs low > 0 and no step, but got low={self.low}, step={self.step}"

@@ -215,6 +215,11 @@ class Space:
         floats = (found for found in domains if isinstance(found, FloatDistribution))
         return all(found.step is not None or found.single() for found in floats)
 
+    @property
+    def has_one_point(self) -> bool:
+        """Whether all trials have the same params."""
+        return all(parameter.constant for parameter in self.parameters)
+
     def walk(self, source: Source) -> Flat:
         """Return flat params. `source` returns the value of each dimension, given its name and domain."""
         flat: Flat = {}

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import combinations, product
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice, product
 from math import prod
 
 from tuner.errors import Problem, did_you_mean
 from tuner.space.domains import Choice, Domain
 from tuner.space.parameters import Condition, Parameter
 from tuner.space.ranges import Int
-from tuner.space.values import Value, same
+from tuner.space.values import Value
 
 __all__ = ["can_be", "structure_problems"]
 
 _MOST_COMBINATIONS = 1_000_000  # combinations of related values that are checked when a space is built
+_MOST_PROBLEMS = 100  # problems of a space that are looked for
+_MOST_VALUES = 10  # values of a condition that are named
+
+
+@dataclass
+class _Checked:
+    """How much has been checked: a check of all params together takes a second at most."""
+
+    combinations: int = 0
 
 
 def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
     """Yield the problems of a space's params: their order, conditions, bounds and relations."""
+    yield from islice(_problems(parameters), _MOST_PROBLEMS)
+
+
+def _problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
     if not any(parameter.key == "cls" for parameter in parameters):
         yield Problem("cls", "must say which model to build, but is missing")
     before: dict[str, list[Parameter]] = {}
     names: set[str] = set()
     needs: dict[str, set[str]] = {}
+    checked = _Checked()
     for parameter in parameters:
         needs.setdefault(parameter.key, set()).update(_needs(parameter))
     for parameter in parameters:
@@ -54,7 +69,7 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
         if isinstance(parameter.domain, Int) and parameter.domain.reference is not None:
             yield from _reference_problems(parameter, parameter.domain.reference, before)
         if isinstance(parameter.domain, (Int, Choice)):
-            yield from _relation_problems(parameter, parameter.domain, before)
+            yield from _relation_problems(parameter, parameter.domain, before, checked)
         before.setdefault(parameter.key, []).append(parameter)
 
 
@@ -86,7 +101,7 @@ def _order_hint(key: str, missing: str, needs: Mapping[str, set[str]], before: l
 def _can_hold(conditions: tuple[Condition, ...]) -> bool:
     """Whether all conditions can hold together: no two require different values of one param."""
     return all(
-        one.key != other.key or any(same(a, b) for a in one.values for b in other.values)
+        one.key != other.key or not _keys(one.values).isdisjoint(_keys(other.values))
         for one, other in combinations(conditions, 2)
     )
 
@@ -94,7 +109,7 @@ def _can_hold(conditions: tuple[Condition, ...]) -> bool:
 def _exclusive(one: Parameter, other: Parameter) -> bool:
     """Whether no trial can have both params, because they require different values of one param."""
     return any(
-        mine.key == theirs.key and not any(same(a, b) for a in mine.values for b in theirs.values)
+        mine.key == theirs.key and _keys(mine.values).isdisjoint(_keys(theirs.values))
         for mine in one.conditions
         for theirs in other.conditions
     )
@@ -103,14 +118,14 @@ def _exclusive(one: Parameter, other: Parameter) -> bool:
 def _condition_problems(
     parameter: Parameter, condition: Condition, before: Mapping[str, list[Parameter]]
 ) -> Iterator[Problem]:
-    sources = before.get(condition.key, [])
-    for value in condition.values if sources else ():
-        if not can_be(value, [source.domain for source in sources]):
-            yield Problem(
-                parameter.key,
-                f"`when` must name values that {condition.key} can take, but got {value!r}",
-                f"{condition.key} must " + " or ".join(source.domain.describe() for source in sources),
-            )
+    sources = [source.domain for source in before.get(condition.key, [])]
+    wrong = _impossible(condition.values, sources) if sources else []
+    for value in wrong[:_MOST_VALUES]:
+        yield Problem(
+            parameter.key,
+            f"`when` must name values that {condition.key} can take, but got {value!r}",
+            f"{condition.key} must " + " or ".join(source.describe() for source in sources),
+        )
 
 
 def _reference_problems(
@@ -137,7 +152,7 @@ def _reference_problems(
 
 
 def _relation_problems(
-    parameter: Parameter, domain: Int | Choice, before: Mapping[str, list[Parameter]]
+    parameter: Parameter, domain: Int | Choice, before: Mapping[str, list[Parameter]], checked: _Checked
 ) -> Iterator[Problem]:
     """Check the relations of a param.
 
@@ -145,27 +160,28 @@ def _relation_problems(
     least one value of this param must remain.
     """
     keys = dict.fromkeys(key for relation in domain.relations for key in relation.keys)
-    choices: list[list[int]] = []
+    domains: list[list[Domain]] = []
     for key in keys:
         sources = before.get(key, [])
-        values = [_integers(source.domain) for source in sources]
         if not sources:  # `structure_problems` has reported it
             continue
         if not any(set(source.conditions) <= set(parameter.conditions) for source in sources):
             rule = f"its relation's {key!r} must exist in every trial that has it, but has other conditions"
             yield Problem(parameter.key, rule)
-        elif any(value is None for value in values):
+        elif not all(_is_integer(source.domain) for source in sources):
             rule = f"its relation's {key!r} must have integer values and bounds that are numbers"
             others = " or ".join(source.domain.describe() for source in sources)
             yield Problem(parameter.key, rule, f"here {key} must {others}")
         else:
-            choices.append(sorted({value for several in values for value in several or ()}))
-    if not keys or len(choices) < len(keys):
+            domains.append([source.domain for source in sources])
+    if not keys or len(domains) < len(keys):
         return
-    if prod(map(len, choices)) * len(domain.values()) > _MOST_COMBINATIONS:
-        rule = f"a relation must have at most {_MOST_COMBINATIONS:,} combinations of values, but has more"
+    checked.combinations += prod(sum(map(_n_values, several)) for several in domains) * domain.n_values
+    if checked.combinations > _MOST_COMBINATIONS:
+        rule = f"relations must have at most {_MOST_COMBINATIONS:,} combinations of values, but have more"
         yield Problem(parameter.key, rule)
         return
+    choices = [sorted({value for one in several for value in _integers(one)}) for several in domains]
     for combination in product(*choices):
         flat = dict(zip(keys, combination, strict=True))
         if not any(all(r.allows(int(str(v)), flat) for r in domain.relations) for v in domain.values()):
@@ -175,13 +191,21 @@ def _relation_problems(
             return
 
 
-def _integers(domain: Domain) -> list[int] | None:
-    """Return all values of a domain; None if one is not an integer, or the bound is another param."""
+def _integers(domain: Domain) -> list[int]:
+    """Return all values of a domain that has only integers."""
+    values = domain.values() if isinstance(domain, (Int, Choice)) else (domain.only(),)
+    return [value for value in values if isinstance(value, int)]
+
+
+def _is_integer(domain: Domain) -> bool:
+    """Whether all values of a domain are integers, and its bounds are numbers."""
     if isinstance(domain, Int):
-        return None if domain.reference is not None else list(domain.values())
-    values = domain.options if isinstance(domain, Choice) else (domain.only(),)
-    integers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    return integers if len(integers) == len(values) else None
+        return domain.reference is None
+    return _lowest(domain) is not None
+
+
+def _n_values(domain: Domain) -> int:
+    return domain.n_values if isinstance(domain, (Int, Choice)) else 1
 
 
 def _lowest(domain: Domain) -> int | None:
@@ -193,9 +217,24 @@ def _lowest(domain: Domain) -> int | None:
     return min(integers) if len(integers) == len(values) else None
 
 
+def _keys(values: Iterable[Value]) -> frozenset[tuple[bool, Value]]:
+    """Return values as a set in which equal values are the `same`."""
+    return frozenset((isinstance(value, bool), value) for value in values)
+
+
 def can_be(value: Value, sources: list[Domain]) -> bool:
     """Whether a key can have this value, given all domains that it has in the space."""
-    return any(
-        (isinstance(source, Int) and source.reference is not None) or source.contains(value)
-        for source in sources
-    )
+    return not _impossible([value], sources) if sources else False
+
+
+def _impossible(values: Sequence[Value], sources: Sequence[Domain]) -> list[Value]:
+    """Return the values that a key cannot have; each source is asked once for all, as both may be many."""
+    for source in sources:
+        if isinstance(source, Int) and source.reference is not None:
+            return []
+        if isinstance(source, Choice):
+            options = _keys(source.options)
+            values = [value for value in values if (isinstance(value, bool), value) not in options]
+        else:
+            values = [value for value in values if not source.contains(value)]
+    return list(values)

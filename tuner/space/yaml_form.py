@@ -230,7 +230,8 @@ def _listed(value: object) -> object:
 def find_module(path: str) -> str | None:
     """Return the module part of ``package.module:attribute``, or None if there is no such module.
 
-    This imports the parent packages, but not the module.
+    This imports the parent packages, but not the module. If a parent package raises an error of its own, the
+    module counts as found, and its import reports the error.
     """
     module = path.partition(":")[0]
     see_modules(Path.cwd())
@@ -238,6 +239,8 @@ def find_module(path: str) -> str | None:
         return module if importlib.util.find_spec(module) is not None else None
     except (ImportError, ValueError):
         return None
+    except (Exception, SystemExit):  # noqa: BLE001  # a user's package may raise anything
+        return module
 
 
 def load_space(path: str) -> Space:
@@ -262,7 +265,7 @@ def load_space(path: str) -> Space:
         module = importlib.import_module(module_name)
     except SpaceError as error:
         raise SpaceError(module_name, error.problems) from error
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
         raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
     repeated = list(_repeated_keys(module))
@@ -277,7 +280,7 @@ def load_space(path: str) -> Space:
     raise SpaceError("space", [Problem("space.use", rule, hint)])
 
 
-def _line_that_raised(error: Exception) -> str | None:
+def _line_that_raised(error: BaseException) -> str | None:
     """Return the innermost line of the user's code in a traceback, or None if there is none."""
     if isinstance(error, SyntaxError):
         return None  # the text of the error says the line

@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import os
+import re
 from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.artifacts.layout import JOURNAL, journal_lock
 from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
-from tuner.trials.schema import evaluation_prefix
+from tuner.trials.schema import FACTS, evaluation_prefix
 
 __all__ = ["JournalStudy", "batched_writes", "open_journal", "read_journal"]
 
@@ -43,6 +44,8 @@ _SKIPPED = tuple(b'{"op_code":%d,' % operation for operation in (3, 7, 9, 10))
 _PARAM_LINE = b'{"op_code":%d,' % _TRIAL_PARAM
 #: Text that occurs in lines with an evaluation, and in no other line.
 _EVALUATION = f'"user_attr":{{"{evaluation_prefix()}'.encode()
+#: Trial id, fold and epoch in such a line.
+_POINT = rb'"trial_id":(\d+),' + re.escape(_EVALUATION) + rb"(\d+):(\d+)"
 
 
 class _Backend(JournalFileBackend):
@@ -183,12 +186,15 @@ class JournalStudy:
     trials
         Trials by number, with times, states and user attributes. They have no intermediate values, because
         the user attributes contain them, and Optuna's params and distributions only if `points` is set.
+    curves
+        If the evaluations were not read: the objective by (fold, epoch) of each trial, by trial number.
     """
 
     name: str
     directions: Sequence[int]
     attributes: dict[str, Any] = field(default_factory=dict)
     trials: list[FrozenTrial] = field(default_factory=list)
+    curves: dict[int, dict[tuple[int, int], float]] = field(default_factory=dict)
 
 
 def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> list[JournalStudy]:
@@ -199,7 +205,7 @@ def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> li
     path
         The journal.
     curves
-        Whether to read the evaluations, which are most of the text.
+        Whether to read the evaluations, which are most of the text. Without them, only the objective is read.
     points
         Whether to read Optuna's params and distributions.
 
@@ -212,7 +218,10 @@ def read_journal(path: Path, *, curves: bool = True, points: bool = False) -> li
     line = 0
     try:
         for line, log in _logs(path, curves=curves, points=points):  # noqa: B007  # the error handler needs it
-            replay.apply(log)
+            if isinstance(log, bytes):
+                replay.apply_evaluation(log)
+            else:
+                replay.apply(log)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, line, error) from error
     return list(replay.studies.values())
@@ -226,6 +235,8 @@ class _Replay:
         self._points = points
         self._n_studies = 0
         self._trials: list[FrozenTrial] = []  # of all studies, by the trial ids of the journal
+        self._curves: list[dict[tuple[int, int], float]] = []  # in the same order
+        self._objective: re.Pattern[bytes] | None = None
 
     def apply(self, log: Mapping[str, Any]) -> None:
         """Apply one more record."""
@@ -240,10 +251,25 @@ class _Replay:
             pass
         elif operation == _STUDY_ATTR:
             study.attributes.update(log["user_attr"])
+            self._find_objective(study)
         elif operation == _CREATE_TRIAL:
             trial = _new_trial(log, number=len(study.trials), trial_id=len(self._trials), points=self._points)
             self._trials.append(trial)
             study.trials.append(trial)
+            self._curves.append(study.curves.setdefault(trial.number, {}))
+
+    def _find_objective(self, study: JournalStudy) -> None:
+        """Prepare to read the objective from the text of an evaluation."""
+        objective = study.attributes.get(FACTS, {}).get("objective")
+        if objective is not None:
+            label = re.escape(json.dumps(objective).encode())
+            self._objective = re.compile(_POINT + rb".*?" + label + rb": ?([^,}]+)")
+
+    def apply_evaluation(self, line: bytes) -> None:
+        """Apply the line of an evaluation without parsing its JSON, which would take most of the time."""
+        found = self._objective.search(line) if self._objective is not None else None
+        if found is not None and (trial_id := int(found[1])) < len(self._curves):
+            self._curves[trial_id][int(found[2]), int(found[3])] = float(found[4])
 
     def _create_study(self, log: Mapping[str, Any]) -> None:
         if log["study_name"] not in {study.name for study in self.studies.values()}:
@@ -264,13 +290,19 @@ class _Replay:
             _set_state(trial, log)
 
 
-def _logs(path: Path, *, curves: bool, points: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the needed records with their line numbers. An incomplete last line is left out."""
+def _logs(path: Path, *, curves: bool, points: bool) -> Iterator[tuple[int, dict[str, Any] | bytes]]:
+    """Yield the needed records with their line numbers. An incomplete last line is left out.
+
+    Without `curves`, the lines of evaluations are yielded as they are.
+    """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.startswith(_SKIPPED) or not line.endswith(b"\n"):
                 continue
-            if (not curves and _EVALUATION in line) or (not points and line.startswith(_PARAM_LINE)):
+            if not points and line.startswith(_PARAM_LINE):
+                continue
+            if not curves and _EVALUATION in line:
+                yield number, line
                 continue
             try:
                 log = json.loads(line)

@@ -40,24 +40,31 @@ class KnownPoints:
         self._seen: set[int] = set()
 
     def learn(self, trials: Iterable[FrozenTrial]) -> None:
-        """Add the points of the trials that are new here."""
+        """Add the points of the trials that are new here.
+
+        The only point of a space with one point is empty, as are those of baselines outside the space, which
+        Optuna marks as enqueued. Such points are known by their params.
+        """
         for trial in trials:
-            if trial.number not in self._seen and trial.params:
+            sampled = bool(trial.params) or "fixed_params" not in trial.system_attrs
+            if trial.number not in self._seen and sampled:
                 self._seen.add(trial.number)
                 if is_trial(trial):
-                    self.add(trial)
+                    self.add(trial, trial.user_attrs.get(PARAMS, {}))
 
-    def add(self, trial: Trial | FrozenTrial) -> None:
-        """Add the point of a trial."""
-        self._numbers[_key(trial)] = trial.number
+    def add(self, trial: Trial | FrozenTrial, params: Mapping[str, object]) -> None:
+        """Add the point of a trial with these params."""
+        self._numbers[_key(trial, params)] = trial.number
 
-    def number_of(self, trial: Trial) -> int | None:
+    def number_of(self, trial: Trial, params: Mapping[str, object]) -> int | None:
         """Return the number of the earlier trial with the same point, None if the point is new."""
-        return self._numbers.get(_key(trial))
+        return self._numbers.get(_key(trial, params))
 
     @staticmethod
     def all_tried(space: Space, n_repeated: int) -> bool:
         """Return whether a space counts as tried after so many known points in a row."""
+        if space.has_one_point:
+            return n_repeated > 0
         return n_repeated > MOST_REPEATED + (0 if space.is_finite else MOST_DRAWN)
 
     @contextmanager
@@ -85,6 +92,6 @@ class KnownPoints:
             self._study.tell(trial, state=TrialState.FAIL)
 
 
-def _key(trial: Trial | FrozenTrial) -> str:
-    """Return the point of a trial as text, to look it up."""
-    return json.dumps(trial.params, sort_keys=True)
+def _key(trial: Trial | FrozenTrial, params: Mapping[str, object]) -> str:
+    """Return the point of a trial as text, to look it up; its params if the point is empty."""
+    return json.dumps(trial.params or params, sort_keys=True)

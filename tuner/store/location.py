@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
-from tuner.errors import Problem, SearchError, StoreError
+from tuner.artifacts.private import private_files
+from tuner.errors import LASTING, Problem, SearchError, StoreError
 from tuner.store.database import filled_url, report_lost_database
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.store.locking.files import hold_lock
@@ -66,6 +67,8 @@ def hold_study(
 ) -> Iterator[Hold]:
     """Hold the lock of a study for this process: of its folder, and of its database if it is in one.
 
+    Files that this process makes meanwhile can be read by their owner only.
+
     Parameters
     ----------
     folder, name
@@ -83,10 +86,10 @@ def hold_study(
     """
     assert storage is not None or not shared, "the checks of a study refuse to share a journal"
     if storage is None:
-        with hold_by_files(folder, LOCK, source=str(folder)) as hold:
+        with private_files(), hold_by_files(folder, LOCK, source=str(folder)) as hold:
             yield hold
         return
-    with ExitStack() as stack:
+    with private_files(), ExitStack() as stack:
         lock_file = _lock_file(storage, folder, name)
         if lock_file is None:
             locks = hold_by_advisory_locks(storage, folder, name, shared=shared, goes_on=GOES_ON)
@@ -118,6 +121,8 @@ def report_lost_store(folder: Path, storage: str | None = None) -> Iterator[None
     ------
     SearchError
         If the study can no longer be written. The message names the file or the database, and the cause.
+    StoreError
+        If the study can never be written there: the place is read-only, has too long a name, or is no folder.
     """
     with ExitStack() as stack:
         if storage is not None:
@@ -128,6 +133,10 @@ def report_lost_store(folder: Path, storage: str | None = None) -> Iterator[None
             path = Path(error.filename) if isinstance(error.filename, str) else None
             if path is None or not (path.is_relative_to(folder) or folder.is_relative_to(path)):
                 raise
+            if error.errno in LASTING:
+                rule = f"must be a place that can be written, but got the error: {error.strerror}"
+                hint = "name another place with --output, or let this user write there"
+                raise StoreError(str(path), [Problem("", rule, hint)]) from error
             hint = f"free disk space there, or correct the cause; {GOES_ON}"
             raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 

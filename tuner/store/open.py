@@ -12,7 +12,7 @@ import optuna
 from tuner.config import Sampler
 from tuner.errors import Problem, StoreError
 from tuner.sampling.samplers import make_sampler
-from tuner.space import Value
+from tuner.space import Space, Value
 from tuner.store.database import open_database
 from tuner.store.journal import open_journal
 from tuner.store.location import check_place
@@ -38,6 +38,7 @@ def open_store(
     sampler: Sampler,
     seed: int,
     facts: Mapping[str, object],
+    space: Space | None = None,
     storage: str | None = None,
     grow: Grow | None = None,
     hold: Hold | None = None,
@@ -56,6 +57,8 @@ def open_store(
     facts, former
         Facts that must not change between runs of one study, such as the fingerprint of its data; and what
         earlier versions wrote for them, see `tuner.trials.stored.as_now`.
+    space
+        The space that the sampler searches.
     storage
         URL of a database, None for a journal in the folder.
     grow
@@ -78,7 +81,7 @@ def open_store(
         study.set_user_attr(VERSIONS, versions())
     else:
         study = _with_its_facts(study, facts, folder, grow, hold, former=former or {})
-    study.sampler = make_sampler(sampler, _sampler_seed(study, seed, hold))
+    study.sampler = make_sampler(sampler, _sampler_seed(study, seed, hold), space)
     return StudyStore(study, seed, hold)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     folder
         Folder of the study.
     curves
-        Whether to read the evaluations of the trials. A long study is read faster without them.
+        Whether to read the evaluations of the trials. A long study is read faster without them. Then only
+        `StoredStudy.curves` has the objective of each evaluation.
 
     Raises
     ------
@@ -103,7 +105,8 @@ def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
         raise StoreError(str(folder), [Problem("", "must have a study, but its journal is empty")])
     study = studies[0]
     records = [record_of(trial) for trial in study.trials]
-    return _stored(study.name, study.directions[0], study.attributes, records)
+    stored = _stored(study.name, study.directions[0], study.attributes, records)
+    return stored if curves else replace(stored, thin_curves=study.curves)
 
 
 #: Attributes for which `StoredStudy` has a field of its own.

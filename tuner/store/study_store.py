@@ -200,7 +200,7 @@ class StudyStore:
                 trial = self.study.ask()
                 params = None if PARAMS in trial.user_attrs else finish(self._suggest(space, trial))
             if params is not None:  # not queued: the sampler suggested the point
-                known = self._known.number_of(trial)
+                known = self._known.number_of(trial, params)
                 if known is not None:
                     self._known.repeat(trial, params, known)
                     n_repeated += 1
@@ -212,6 +212,7 @@ class StudyStore:
                     self._refuse(trial, params, reason)
                     n_refused += 1
                     continue
+                self._known.add(trial, params)
             return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
         raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
@@ -220,7 +221,7 @@ class StudyStore:
         trial.set_user_attr(PARAMS, dict(params))
         trial.set_user_attr(FAILURE, asdict(Failure(reason, INFEASIBLE)))
         self.study.tell(trial, state=TrialState.FAIL)
-        self._known.add(trial)
+        self._known.add(trial, params)
 
     @_batched
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
@@ -249,7 +250,7 @@ class StudyStore:
             params = finish(params)
             trial.set_user_attr(PARAMS, params)
         if trial.params:
-            self._known.add(trial)
+            self._known.add(trial, params)
         seeds = attributes.get(SEEDS)
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]

@@ -34,6 +34,8 @@ class Job:
         Short text for people: the name of the baseline or of the model class.
     pauses_at
         Epochs of the first fold at which the trial may be paused. The worker saves a checkpoint at each.
+    baseline
+        Whether the trial is a baseline.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Job:
     seeds: tuple[int, ...]
     label: str
     pauses_at: tuple[int, ...] = ()
+    baseline: bool = False
 
 
 @dataclass(frozen=True)

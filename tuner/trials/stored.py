@@ -114,6 +114,9 @@ class StoredStudy:
         The description of data and folds that `tuner.preparation.prepare` wrote; empty without one.
     attributes
         Other attributes of the study in the store, such as its final judgement.
+    thin_curves
+        If the records were read without evaluations: the objective of each trial by (fold, epoch), by trial
+        number.
     """
 
     name: str
@@ -123,6 +126,20 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
     description: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    thin_curves: Mapping[int, Mapping[tuple[int, int], float]] | None = None
+
+    @property
+    def curves(self) -> Mapping[int, Mapping[tuple[int, int], float]]:
+        """The objective of each trial by (fold, epoch), by trial number."""
+        if self.thin_curves is not None:
+            return self.thin_curves
+        objective = str(self.facts["objective"])
+        return {
+            record.number: {
+                (e.fold, e.epoch): e.metrics[objective] for e in record.evaluations if objective in e.metrics
+            }
+            for record in self.records
+        }
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

@@ -12,12 +12,11 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import stdev
 
 import numpy as np
-import rectools.metrics
 import torch
 from pytorch_lightning import seed_everything
 from rectools import Columns
@@ -27,7 +26,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from tuner.config import Study
 from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError
-from tuner.evaluation import Plan, boundary, recommend
+from tuner.evaluation import Plan, boundary, build_metric, is_per_user, recommend, values_by_user
 from tuner.formatting import size
 from tuner.models.build import build_model, trial_params
 from tuner.models.feasibility import infeasible
@@ -108,13 +107,14 @@ def detectable_difference(fold: Fold, plan: Plan) -> float | None:
     sd / sqrt(n)``. None if the objective is not a mean over users.
     """
     metric = next(metric for metric in plan.metrics if metric.label == plan.objective)
-    measure = getattr(rectools.metrics, metric.name)(k=metric.k, **metric.options)
-    if not metric.per_user:
+    if not is_per_user(metric):
         return None
     model = PopularModel().fit(fold.train)
     recommended = recommend(model, fold, metric.k, filter_viewed=plan.filter_viewed)
-    values = measure.calc_per_user(recommended, fold.test).to_numpy()
-    return 2.8 * stdev(values) / float(np.sqrt(len(values))) if len(values) > 1 else None
+    values = values_by_user(build_metric(metric, fold), recommended, fold)
+    if values is None or len(values) < 2:  # noqa: PLR2004  # a spread needs two
+        return None
+    return 2.8 * float(stdev(values.tolist())) / float(np.sqrt(len(values)))
 
 
 def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:
@@ -153,14 +153,12 @@ def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tu
 
 def slice_fold(fold: Fold, n_users: int = SLICE_USERS) -> Fold:
     """Return a small fold: `n_users` of the test users, and the train interactions of as many users."""
-    users = fold.users[:n_users]
-    internal = fold.train.user_id_map.convert_to_internal(users, strict=False)
+    few = fold.of_users(fold.users[:n_users])
+    internal = fold.train.user_id_map.convert_to_internal(few.users, strict=False)
     frame = fold.train.interactions.df
     rest = [user for user in frame[Columns.User].unique() if user not in set(internal)]
     in_slice = frame[Columns.User].isin([*internal, *rest[: max(0, n_users - len(internal))]])
-    train = fold.train.filter_interactions(np.flatnonzero(in_slice.to_numpy()))
-    test = fold.test[fold.test[Columns.User].isin(users)]
-    return replace(fold, train=train, test=test, users=users)
+    return few.trained_on(np.flatnonzero(in_slice.to_numpy()))
 
 
 def _options(space: Space, flat: Mapping[str, Value]) -> set[tuple[str, str]]:

@@ -151,7 +151,7 @@ def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
     fitted = _fit_in_parts(params, fold, plan) if _is_long(params, fold) else _fit(params, fold, plan)
     with boundary("recommend"):
         began = time.perf_counter()
-        few = replace(fold, users=fold.users[:USERS])
+        few = fold.of_users(fold.users[:USERS])
         recommend(fitted.model, few, plan.k, filter_viewed=plan.filter_viewed)
         seconds = time.perf_counter() - began
     return Estimate(

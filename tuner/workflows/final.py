@@ -11,7 +11,7 @@ import numpy as np
 from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
-from tuner.execution.logs import logs_to
+from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
@@ -20,6 +20,8 @@ from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.preference import Preferred, preferred
+from tuner.reporting.trial_details import BEST, find_row
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
@@ -67,7 +69,8 @@ def run_final(
     with (
         report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
-        logs_to(layout.driver_log(folder)),
+        logs_to(layout.driver_log(folder)) as log,
+        native_stderr_to(log),
     ):
         return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
 
@@ -88,14 +91,15 @@ def judge_study(
     prepared = prepare_final(study, console.print)
     store = open_prepared(prepared, folder)
     board = load_leaderboard(folder)
-    chosen = choose(board, asked, study.search.seed)
+    winner = preferred(board, folder, study.metrics.prefer)
+    chosen = choose(board, asked, study.search.seed, winner)
     records = {row.record.number: row.record for row in board.rows}
     looks = HoldoutLooks(store.study, folder)
     look = looks.begin(chosen)
     for line in [*_unfinished_lines(board), *look_lines(look.number, look.before)]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
-    final = _judge(prepared, look, records, fits)
+    final = _judge(prepared, look, board, fits, winner)
     looks.write_final(final)
     return final
 
@@ -105,32 +109,39 @@ def _unfinished_lines(board: Leaderboard) -> list[str]:
     return [f"final: {unfinished} trials have not ended and are left out"] if unfinished else []
 
 
-def choose(board: Leaderboard, asked: FinalJudgement, seed: int) -> list[Chosen]:
-    """Return the trials to judge: the best ones by validation, and all complete baselines.
+def choose(
+    board: Leaderboard, asked: FinalJudgement, seed: int, winner: Preferred | None = None
+) -> list[Chosen]:
+    """Return the trials to judge: the best by validation, winner, the families asked for, all baselines.
 
     Parameters
     ----------
     board
         Leaderboard by validation.
     asked
-        How many trials, and how many seeds for each.
+        How many trials, how many seeds for each, and the families of which the best trial is judged.
     seed
         Seed of the study.
+    winner
+        The searched trial that the study takes.
 
     Raises
     ------
     StoreError
-        If no trial is complete.
+        If no trial is complete, or none of a family.
     """
     complete = [row for row in board.rows if row.record.summary is not None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
+    best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
+    best += [winner.row.record] if winner is not None else []
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
         hint = "`tuner run` continues the search"
         raise StoreError(
             board.study, [Problem("", "must have a complete trial to judge, but has none", hint)]
         )
-    return [_chosen(record, asked.seeds, seed) for record in [*best, *baselines]]
+    judged = {record.number: record for record in [*best, *baselines]}
+    return [_chosen(record, asked.seeds, seed) for record in judged.values()]
 
 
 def _chosen(record: TrialRecord, n_seeds: int, seed: int) -> Chosen:
@@ -214,22 +225,25 @@ def _made(
 
 
 def _job(chosen: Chosen, seed: int, record: TrialRecord) -> Job:
-    params = dict(record.params)
-    if chosen.epoch:
-        params["epochs"] = chosen.epoch
+    from tuner.models.build import refit_params  # noqa: PLC0415  # torch
+
+    params = refit_params(record.params, chosen.epoch) if chosen.epoch else dict(record.params)
     return Job(record.number, params, (seed,), record.label)
 
 
 def _judge(
     prepared: Prepared,
     look: HoldoutLook,
-    records: Mapping[int, TrialRecord],
+    board: Leaderboard,
     fits: Mapping[tuple[int, int], Fit],
+    winner: Preferred | None,
 ) -> Final:
     from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
 
+    records = {row.record.number: row.record for row in board.rows}
+    places = {number: place for place, number in enumerate(records)}
     fitted = []
-    for one in look.chosen:
+    for one in sorted(look.chosen, key=lambda one: places[one.number]):
         made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
         if not made:
             continue
@@ -260,4 +274,6 @@ def _judge(
         by=look.by,
         before=look.before,
         facts=prepared.folds[0].facts,
+        winner=winner.row.record.number if winner else None,
+        note=winner.note if winner else "",
     )

@@ -12,6 +12,7 @@ from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
+from tuner.execution.user_modules import shadow_lines
 from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, open_store
 from tuner.store.space_migration import Growth
@@ -105,6 +106,8 @@ def open_study(
 ) -> OpenedStudy:
     """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
     artifacts = usable_artifacts(study)
+    for line in shadow_lines([Path.cwd()]):
+        console.print(line)
     from tuner.preparation.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
     prepared = prepare(study, console.print)
@@ -145,6 +148,7 @@ def open_prepared(
         sampler=study.search.sampler,
         seed=study.search.seed,
         facts=prepared.facts,
+        space=prepared.space,
         storage=study.storage,
         grow=grow,
         hold=hold,

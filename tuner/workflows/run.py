@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.config import Study
-from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
-from tuner.execution.logs import logs_to
+from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
+from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.store import hold_study, report_lost_store
+from tuner.trials.status import TrialStatus
 from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
 from tuner.workflows.search import Outcome, search
 
@@ -59,7 +60,8 @@ def run(
     UserError
         If the study, the data or the space cannot be used. This is found before Ray starts.
     SearchError
-        If the first trials all fail with the same cause, or the store can no longer be written.
+        If the first trials all fail with the same cause, no trial is complete in the end, or the store can no
+        longer be written.
     InterruptedSearchError
         On Ctrl-C.
     RayStartError
@@ -100,7 +102,8 @@ def _locked(study: Study, folder: Path) -> Iterator[Hold]:
     with (
         report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage, shared=study.share) as hold,
-        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)),
+        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
+        native_stderr_to(log),
     ):
         yield hold
 
@@ -127,8 +130,24 @@ def _search(opened: OpenedStudy) -> None:
     else:
         opened.console.print(f"nothing left to do: {end}")
         outcome = Outcome(end.budget, str(end))
+    _refuse_without_result(opened)
     if opened.events is not None:
         opened.events.ended(outcome.reason, outcome.text)
+
+
+def _refuse_without_result(opened: OpenedStudy) -> None:
+    """Raise an error if no trial of the study is complete: a loop must not take such a run for a success."""
+    records = opened.store.records()
+    if any(record.summary is not None for record in records):
+        return
+    failed = [record for record in records if record.status == TrialStatus.FAILED]
+    failures = [record.failure.cause for record in failed if record.failure is not None]
+    if failures:
+        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
+        hint = f"the last failure: {failures[-1]}; {cure}"
+    else:
+        hint = "run the same command again, with a larger budget or a smaller model"
+    raise SearchError("the search has ended without a complete trial", hint=hint)
 
 
 def _facts(opened: OpenedStudy) -> dict[str, object]:

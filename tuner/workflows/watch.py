@@ -193,4 +193,5 @@ def _study(folder: Path) -> Study | None:
 
 
 def _job(record: TrialRecord) -> Job:
-    return Job(record.number, dict(record.params), record.seeds, record.label)
+    baseline = record.name is not None
+    return Job(record.number, dict(record.params), record.seeds, record.label, baseline=baseline)

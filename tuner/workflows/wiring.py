@@ -111,6 +111,7 @@ def make_early_stopping(opened: OpenedStudy) -> EarlyStopping:
         epochs=study.training.epochs,
         n_folds=len(opened.prepared.folds),
         direction=study.metrics.direction,
+        complete=study.stopping.complete,
     )
     for record in opened.store.records():
         _remember(early_stopping, opened, None, record)
@@ -164,8 +165,12 @@ def _remember(
     study = opened.study
     if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)
+    if record.name is not None:  # a baseline takes no part in early stopping
+        return
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]
     early_stopping.remember(record.number, curve, read_users(opened.folder, record.number))
-    if record.summary is not None and not broken(study.search.constraints, record.summary):
-        early_stopping.completed(record.number, value=record.summary.mean, epoch=record.summary.epoch)
+    summary = record.summary
+    if summary is not None:
+        feasible = not broken(study.search.constraints, summary)
+        early_stopping.completed(record.number, value=summary.mean, epoch=summary.epoch, feasible=feasible)

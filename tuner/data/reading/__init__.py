@@ -4,29 +4,41 @@ An export holds a copy of this package, so that its `recommend.py` reads newer i
 So these modules import nothing else of rectools-tuner, and each other by relative names.
 """
 
-from .features import feature_arguments
+from .coded import Coded, by_appearance, counts_of, numbered, present
+from .features import flat_to_wide
 from .files import Format, Read, read_columns, text_lines
 from .ids import is_missing, like_known
 from .interactions import Interactions, guessed, ids_of, read_interactions
 from .memory import read_object
-from .policy import deduplicated, enough_interactions
+from .policy import deduplicated, enough_interactions, frequent, kept
+from .repeats import event_hashes, repeated, row_hashes
 from .troubles import TableError, Trouble
 
 __all__ = [
+    "Coded",
     "Format",
     "Interactions",
     "Read",
     "TableError",
     "Trouble",
+    "by_appearance",
+    "counts_of",
     "deduplicated",
     "enough_interactions",
-    "feature_arguments",
+    "event_hashes",
+    "flat_to_wide",
+    "frequent",
     "guessed",
     "ids_of",
     "is_missing",
+    "kept",
     "like_known",
+    "numbered",
+    "present",
     "read_columns",
     "read_interactions",
     "read_object",
+    "repeated",
+    "row_hashes",
     "text_lines",
 ]

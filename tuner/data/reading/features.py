@@ -1,33 +1,19 @@
-"""Gives features of items or users to RecTools, in a search and in an export alike."""
+"""Tables of features, as a search and an export give them to RecTools."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pandas as pd
 
-__all__ = ["feature_arguments"]
+__all__ = ["flat_to_wide"]
 
 
-def feature_arguments(
-    table: pd.DataFrame, entity: str, categorical: Sequence[str], *, dense: bool
-) -> dict[str, Any]:
-    """Return the arguments of `Dataset.construct` that give features to items or users.
+def flat_to_wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Return numeric features with a row for each id and a column for each feature, for `DenseFeatures`.
 
     Parameters
     ----------
     table
-        Columns id, feature and value, and perhaps weight.
-    entity
-        ``item`` or ``user``.
-    categorical
-        Features that are categories.
-    dense
-        Whether RecTools gets them as `DenseFeatures`.
+        Columns id, feature and value. Each id has each feature once.
     """
-    if not dense:
-        return {f"{entity}_features_df": table, f"cat_{entity}_features": list(categorical)}
     wide = table.pivot_table(index="id", columns="feature", values="value", sort=False)
-    names = list(table["feature"].unique())
-    return {f"{entity}_features_df": wide[names].reset_index(), f"make_dense_{entity}_features": True}
+    return wide[list(table["feature"].unique())].reset_index()

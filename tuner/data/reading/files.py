@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import fsspec
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from .delimited import HEAD, Dialect, read_delimited
 from .troubles import TableError, first_line
@@ -227,7 +229,11 @@ def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Collection[str]) -> Read:
     try:
         kind, ending, compression = _kind(path)
-        reads = {"parquet": read_parquet, "feather": read_feather, "json": read_json_lines}
+        reads = {
+            "parquet": partial(read_parquet, packed=packed),
+            "feather": read_feather,
+            "json": read_json_lines,
+        }
         if kind in reads:
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
@@ -332,7 +338,11 @@ def _told(begins: dict[bytes, str], head: bytes) -> str | None:
 
 def opened(path: str, compression: str | None) -> pa.NativeFile:
     """Return the bytes of a file, decompressed, as pyarrow reads them."""
-    raw = pa.PythonFile(fsspec.open(path, "rb").open(), mode="r")
+    file = fsspec.open(path, "rb")
+    if isinstance(file.fs, LocalFileSystem):
+        raw: pa.NativeFile = pa.OSFile(file.path)
+    else:
+        raw = pa.PythonFile(file.open(), mode="r")
     if compression is None:
         return raw
     return pa.BufferReader(pa.CompressedInputStream(raw, compression).read())

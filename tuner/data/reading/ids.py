@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .coded import Codes, Ids, present
 from .troubles import Mask, type_name
 
-__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_ids"]
-
-Ids = NDArray[Any]
+__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_codes"]
 
 #: An integer as Python writes it.
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 #: Integers up to which a float64 holds each of them.
 _EXACT = 2**53
+#: Integers within such a range are numbered by a table of all of them.
+_DENSE = 2**22
 
 
 class WrongIdsError(ValueError):
@@ -36,24 +37,35 @@ class WrongIdsError(ValueError):
 
 def is_missing(column: pa.ChunkedArray) -> Mask:
     """Mark the rows without an id: null, or empty text."""
-    missing: Mask = (
-        pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
-        if len(column)
-        else np.zeros(0, bool)
-    )
-    plain = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(plain) or pa.types.is_large_string(plain):
-        empty = pc.equal(pc.binary_length(_decoded(column)), 0)
+    if pa.types.is_dictionary(column.type):
+        marks = [_missing_in_dictionary(chunk) for chunk in column.chunks]
+        return np.concatenate([np.zeros(0, bool), *marks])
+    return _missing_in(column) if len(column) else np.zeros(0, bool)
+
+
+def _missing_in(column: pa.ChunkedArray | pa.Array) -> Mask:
+    missing: Mask = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        empty = pc.equal(pc.binary_length(column), 0)
         missing = missing | pc.fill_null(empty, False).to_numpy(zero_copy_only=False)
     return missing
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+def _missing_in_dictionary(chunk: pa.DictionaryArray) -> Mask:
+    """Look at each value once instead of once a row."""
+    missing = (
+        chunk.indices.is_null().to_numpy(zero_copy_only=False)
+        if chunk.null_count
+        else np.zeros(len(chunk), dtype=bool)
+    )
+    values = _missing_in(chunk.dictionary) if len(chunk.dictionary) else np.zeros(0, bool)
+    if values.any():
+        missing = missing | values[chunk.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+    return missing
 
 
-def to_ids(column: pa.ChunkedArray, *, written: bool, text: bool) -> Ids:
-    """Return ids as numpy has them: int64, or text as objects.
+def to_codes(column: pa.ChunkedArray, *, written: bool, text: bool) -> tuple[Codes, Ids]:
+    """Return the number of each row's id, and the ids as numpy has them: int64, or text as objects.
 
     Parameters
     ----------
@@ -73,8 +85,7 @@ def to_ids(column: pa.ChunkedArray, *, written: bool, text: bool) -> Ids:
     codes, values = _spelled(column)
     written = written or not pa.types.is_string(_plain(column.type))
     numbers = numbers_in(values) if written and not text else None
-    known: Ids = values.to_numpy(zero_copy_only=False) if numbers is None else numbers
-    return known.take(codes)
+    return codes, values.to_numpy(zero_copy_only=False) if numbers is None else numbers
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -84,7 +95,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def _spelled(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
     """Return the different values as text, and for each row the number of its value."""
     if pa.types.is_run_end_encoded(column.type):
         column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks])
@@ -98,20 +109,40 @@ def _spelled(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
         column = column.cast(pa.string())
     if pa.types.is_float16(column.type):  # which pyarrow does not encode
         column = column.cast(pa.float32())
+    if pa.types.is_integer(column.type):
+        low, high = pc.min_max(column).values()
+        if high.as_py() - low.as_py() < _DENSE:
+            return _of_integers(column, low.as_py(), high.as_py())
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     chunks = [chunk for chunk in column.chunks if len(chunk)]
     codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
+    codes = codes.astype(np.int32, copy=False)
     values = chunks[0].dictionary
-    used = np.unique(codes)
-    if len(used) < len(values):  # a category that no row has decides nothing
-        values = values.take(pa.array(used))
-        codes = np.searchsorted(used, codes)
+    used = present(codes, len(values))
+    if not used.all():  # a category that no row has decides nothing
+        values = values.filter(pa.array(used))
+        codes = (np.cumsum(used, dtype=np.int32) - 1)[codes]
     return codes, _texts(values, plain)
 
 
-def _of_extension(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+def _of_integers(column: pa.ChunkedArray, low: int, high: int) -> tuple[Codes, pa.Array]:
+    """Number integers that lie close together by a table of all of them, which is faster than a hash table."""
+    codes = np.empty(len(column), dtype=np.int32)
+    start = 0
+    for chunk in column.chunks:
+        numbers = chunk.to_numpy(zero_copy_only=False)
+        np.subtract(numbers, numbers.dtype.type(low), out=codes[start : start + len(chunk)], casting="unsafe")
+        start += len(chunk)
+    used = present(codes, high - low + 1)
+    if not used.all():
+        codes = (np.cumsum(used, dtype=np.int32) - 1)[codes]
+    values = np.array([low], dtype=object) + np.flatnonzero(used)
+    return codes, pa.array(values, column.type).cast(pa.string())
+
+
+def _of_extension(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
     """Spell UUIDs as people write them, and others by what stores them."""
     uuid = getattr(column.type, "extension_name", "") == "arrow.uuid"
     storage = pa.chunked_array([chunk.storage for chunk in column.chunks])
@@ -119,7 +150,7 @@ def _of_extension(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]
         return _spelled(storage)
     encoded = storage.combine_chunks().dictionary_encode()
     texts = [_uuid(value) for value in encoded.dictionary.to_pylist()]
-    return encoded.indices.to_numpy(zero_copy_only=False), pa.array(texts)
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), pa.array(texts)
 
 
 def _uuid(value: bytes) -> str:

@@ -13,19 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .coded import WEIGHT, Coded, Codes, Ids
 from .files import Format, Read, read_columns
-from .ids import WrongIdsError, is_missing, numbers_in, to_ids
+from .ids import WrongIdsError, is_missing, numbers_in, to_codes
 from .memory import read_object
-from .policy import ITEM, TIME, USER
 from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
-WEIGHT = "weight"
 #: Where troubles with further columns are.
 EXTRA = "extra_columns"
-_NAMES = {"user": USER, "item": ITEM, "datetime": TIME, "weight": WEIGHT}
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,22 @@ class Interactions:
 
     Attributes
     ----------
-    frame
-        Columns user_id, item_id, datetime, weight and the further ones, in the order of the file; of use
-        without troubles only.
+    coded
+        The rows in the order of the file; None if there are troubles.
     troubles
         What is wrong.
     warnings
         What may be wrong.
     """
 
-    frame: pd.DataFrame
+    coded: Coded | None
     troubles: list[Trouble] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Columns user_id, item_id, datetime, weight and further ones; empty if there are troubles."""
+        return pd.DataFrame() if self.coded is None else self.coded.frame()
 
 
 def read_interactions(
@@ -107,24 +109,24 @@ def interactions_of(
             f"must have the columns {', '.join(roles.values())}, but has {read.names[0]!r}", read.hint
         )
     troubles: list[Trouble] = []
-    frame: dict[str, NDArray[Any]] = {}
+    codes: dict[str, tuple[Codes, Ids]] = {}
+    times, weights = np.zeros(0, "datetime64[ns]"), None
     for role, name in roles.items():
         if name not in read.columns:
             rule = f"must be a column of the file, but {name!r} is not"
             troubles.append(Trouble(role, rule, _nearest(name, read.names)))
         elif role == "datetime":
-            frame[TIME] = _times(read, name, datetime, decimal, troubles)
+            times = _times(read, name, datetime, decimal, troubles)
         elif role == "weight":
-            frame[WEIGHT] = _weights(read, name, decimal, troubles)
+            weights = _weights(read, name, decimal, troubles)
         else:
-            frame[_NAMES[role]] = ids_of(read, name, role, text=ids == "text", troubles=troubles)
-    frame.setdefault(WEIGHT, np.ones(read.n_rows))
-    for name in extra:
-        frame[name] = _values(read, name, decimal, troubles)
+            codes[role] = _codes_of(read, name, role, text=ids == "text", troubles=troubles)
+    extras = {name: _values(read, name, decimal, troubles) for name in extra}
     if troubles:
-        return Interactions(pd.DataFrame(), troubles)
-    warnings = _doubtful_times(read, roles["datetime"], frame[TIME])
-    return Interactions(pd.DataFrame(frame, copy=False), troubles, warnings)
+        return Interactions(None, troubles)
+    (users, user_ids), (items, item_ids) = codes["user"], codes["item"]
+    warnings = _doubtful_times(read, roles["datetime"], times)
+    return Interactions(Coded(users, items, user_ids, item_ids, times, weights, extras), troubles, warnings)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
@@ -133,8 +135,14 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     return f"did you mean {folded[near[0]]!r}?" if near else "valid: " + ", ".join(sorted(names))
 
 
-def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> NDArray[Any]:
+def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> Ids:
     """Return the ids of a column; add to `troubles` what is wrong with it."""
+    codes, known = _codes_of(read, name, where, text=text, troubles=troubles)
+    return known.take(codes)
+
+
+def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> tuple[Codes, Ids]:
+    nothing = np.zeros(0, dtype=np.int32), np.zeros(0)
     column = read.columns[name]
     try:
         if not pa.types.is_nested(column.type):
@@ -142,8 +150,8 @@ def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trou
             if missing.any():
                 rule = f"ids must not be missing, but {name!r} is in {example(read.columns, missing)}"
                 troubles.append(Trouble(where, rule, "leave such rows out"))
-                return np.zeros(0)
-        return to_ids(column, written=read.written, text=text)
+                return nothing
+        return to_codes(column, written=read.written, text=text)
     except WrongIdsError as error:
         troubles.append(Trouble(where, f"{error} in {name!r}", error.cure))
     except pa.ArrowException as error:  # of a type that pyarrow cannot convert
@@ -151,7 +159,7 @@ def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trou
             f"ids must be text or integers, but {name!r} holds {type_name(column.type)}: {first_line(error)}"
         )
         troubles.append(Trouble(where, rule, "write ids as text, or as integers"))
-    return np.zeros(0)
+    return nothing
 
 
 def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
@@ -180,8 +188,11 @@ def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> lis
     return [f"{text}: drop such rows, they move the folds and the holdout"]
 
 
-def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
+def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[np.float64] | None:
     numbers = numbers_of(read.columns[name], decimal)
+    least, most = numbers.min(), numbers.max()  # nan if one is
+    if least > 0 and np.isfinite(most):
+        return None if least == most == 1 else numbers
     endless = ~np.isfinite(numbers)
     if endless.any():
         rule = f"weights must be finite numbers, but {name!r} is not in {example(read.columns, endless)}"
@@ -190,7 +201,7 @@ def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> ND
         rule = f"weights must be above 0, but {name!r} is not in {example(read.columns, numbers <= 0)}"
         hint = "drop such rows if they are no interactions, or leave `data.columns.weight` out"
         troubles.append(Trouble("weight", rule, hint))
-    return numbers
+    return None
 
 
 def _values(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +17,26 @@ __all__ = ["read_feather", "read_json_lines", "read_parquet"]
 Columns = dict[str, pa.ChunkedArray]
 
 
-def read_parquet(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
-    """Read columns of a Parquet file, and the names of all."""
+def read_parquet(
+    stream: pa.NativeFile, wanted: Sequence[str] | None, packed: Collection[str] = ()
+) -> tuple[Columns, tuple[str, ...]]:
+    """Read columns of a Parquet file, and the names of all.
+
+    Parameters
+    ----------
+    stream
+        The file.
+    wanted
+        Names of columns; None for all.
+    packed
+        Columns whose values repeat: of text, each value is then held once.
+    """
     schema = parquet.read_schema(stream)
     names = tuple(schema.names)
     asked = _asked(names, wanted)
     stream.seek(0)
-    file = parquet.ParquetFile(stream)
+    texts = [name for name in asked if name in packed and _is_text(schema.field(name).type)]
+    file = parquet.ParquetFile(stream, read_dictionary=texts)
     table = file.read(columns=[name for name in asked if not pa.types.is_nested(schema.field(name).type)])
     nested = [name for name in asked if pa.types.is_nested(schema.field(name).type)]
     columns = {name: table.column(name) for name in asked if name not in nested}
@@ -32,6 +45,10 @@ def read_parquet(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[C
     for name in nested:  # they are refused by their type, so they are not read
         columns[name] = pa.chunked_array([pa.nulls(n_rows, schema.field(name).type)])
     return {name: columns[name] for name in asked}, names
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def read_feather(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:

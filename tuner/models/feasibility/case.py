@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, cast
 
 from rectools.models.base import ModelBase
@@ -54,8 +55,18 @@ class Case:
         return self.fields[f"{owner}_kwargs"].get(name) if name else self.fields.get(key)
 
     def inherits(self, owner: str, base: type, *names: str) -> bool:
-        """Whether the class of the param ``{owner}_type`` has the same functions `names` as `base`."""
+        """Whether the class of the param ``{owner}_type`` has the same functions `names` as `base`.
+
+        A class may override a method and do the same as before for RecTools' own losses. It declares this by
+        ``extends``, a set of names, next to the methods in its body.
+        """
         return inherits(self.fields[f"{owner}_type"], base, names)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses of the Lightning module: RecTools' own, or those that its class names as ``losses``."""
+        named: tuple[str, ...] = getattr(self["lightning_module_type"], "losses", LOSSES)
+        return named
 
     @property
     def shifts(self) -> bool:
@@ -91,7 +102,20 @@ LOSS_PARTS = ("requires_negatives", "get_loss_calculator", "_calc_custom_loss")
 @lru_cache(maxsize=256)
 def inherits(cls: object, base: type, names: tuple[str, ...]) -> bool:
     """Whether a class has the same functions as `base` under these names."""
-    return isinstance(cls, type) and all(getattr(cls, name, None) is getattr(base, name) for name in names)
+    return isinstance(cls, type) and all(
+        getattr(cls, name, None) is getattr(base, name) or _extends(cls, name) for name in names
+    )
+
+
+def _extends(cls: type, name: str) -> bool:
+    """Whether each class that overrides a method of RecTools declares that it extends the method."""
+    defining = (one for one in cls.__mro__ if name in vars(one))
+    own = [vars(one) for one in takewhile(lambda one: not _is_rectools(one), defining)]
+    return bool(own) and all(name in body.get("extends", ()) for body in own)
+
+
+def _is_rectools(cls: type) -> bool:
+    return cls.__module__.startswith("rectools.")
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +135,7 @@ def imported(path: str) -> object:
     """Return the object at an import path, or None if it cannot be imported."""
     try:
         return import_object(path)
-    except Exception:  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` reports it
+    except (Exception, SystemExit):  # noqa: BLE001  # a user's module may raise anything; `tuner.models.signatures` reports it
         return None
 
 

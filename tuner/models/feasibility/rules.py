@@ -24,9 +24,10 @@ __all__ = ["RULES", "none_beside_kwargs"]
 def _loss(case: Case) -> Iterator[Problem]:
     parts = ("__init__", "training_step", *LOSS_PARTS)
     own_losses = case.inherits("lightning_module", TransformerLightningModule, *parts)
-    if own_losses and isinstance(case["loss"], str) and case["loss"] not in LOSSES:
-        rule = f"`loss` must be one of {', '.join(LOSSES)}, but got {case['loss']!r}"
-        yield Problem("loss", rule, did_you_mean(case["loss"], LOSSES))
+    losses = case.losses
+    if own_losses and isinstance(case["loss"], str) and case["loss"] not in losses:
+        rule = f"`loss` must be one of {', '.join(losses)}, but got {case['loss']!r}"
+        yield Problem("loss", rule, did_you_mean(case["loss"], losses))
 
 
 def _negatives(case: Case) -> Iterator[Problem]:

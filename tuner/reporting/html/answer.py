@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
+from tuner.holdout.text import corrected_text, p_text, too_small, verdict
+from tuner.reporting.best import best_of_classes
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.reporting.paired import compare_on_users
-from tuner.trials.objective import is_better
+from tuner.trials.families import TRANSFORMER, families_of
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Answer", "Tile", "answer"]
@@ -44,7 +46,7 @@ class Answer:
     judged
         Whether the answer is from the holdout.
     title
-        Name of the best model; empty if there is none yet.
+        Name of the best model; empty if there is none.
     verdict
         The answer in one sentence.
     tiles
@@ -73,22 +75,34 @@ def answer(report: ReportData) -> Answer:
     best = report.best
     if best is None:
         verdict = (
-            "No trial is complete yet." if not report.done else "No complete trial satisfies all constraints."
+            f"No trial is complete{report.yet}."
+            if not report.done
+            else "No complete trial satisfies all constraints."
         )
         return Answer(False, "", verdict, _effort(report))
     return _with_choices(report, _validated(report, best))
 
 
 def _with_choices(report: ReportData, found: Answer) -> Answer:
+    found = replace(found, notes=[*_families(report), *found.notes])
     rows = [row for row in report.board.rows if row.record.number == found.number and row.record.name is None]
     return replace(found, chosen=what_distinguishes(rows[0])) if rows else found
+
+
+def _families(report: ReportData) -> list[str]:
+    """Return a note with the best trial of each class of models, if the search has several."""
+    best = best_of_classes(report.board)
+    if len(best) < 2:  # noqa: PLR2004  # a single class has no others beside it
+        return []
+    named = [f"{label_of(row.record)} {number(report.value(row))}" for row in best.values()]
+    return [f"The best of each class of models by validation: {', '.join(named)}."]
 
 
 # --- on the holdout ------------------------------------------------------------------------------
 
 
 def _judged(report: ReportData, final: Final) -> Answer:
-    first = final.rows[0]
+    first = final.winner_row or final.rows[0]
     label = final.objective
     interval = first.intervals.get(label)
     seeds = f"{len(first.seeds)} seed{'s' if len(first.seeds) != 1 else ''}"
@@ -122,38 +136,47 @@ def _judged_against(final: Final, first: JudgedRow) -> Tile:
     compared = first.against_baseline
     other = None if compared is None else final.row(compared.other)
     if compared is None or other is None:
-        note = (
-            "it is the best baseline itself" if first.number == final.baseline else "no baseline was judged"
-        )
+        note = "it is the best baseline" if first.number == final.baseline else "there is no comparison"
         return Tile("Against the best baseline", "none", note)
-    share = _share(compared.difference, other.metrics[final.objective])
-    tone = "" if not compared.distinguishable else "good" if _ahead(final, compared.difference) else "bad"
+    better = compared.better(final.direction)
     return Tile(
         f"Against {other.label}, the best baseline",
-        f"{compared.difference:+.4f}{share}",
-        f"95 % interval {compared.interval.low:+.4f} to {compared.interval.high:+.4f}; "
-        f"p = {_p(compared.p_value)} after correction for {compared.n_compared} comparisons",
-        tone,
+        f"{compared.difference:+.4f}{_share(compared.difference, other.metrics[final.objective])}",
+        f"95 % interval {compared.interval.low:+.4f} to {compared.interval.high:+.4f}, p {p_text(compared)}"
+        f"{corrected_text(compared)}",
+        {None: "", True: "good", False: "bad"}[better],
     )
 
 
 def _judged_verdict(report: ReportData, final: Final, first: JudgedRow) -> str:
+    """Return the primary comparison in words; see `tuner.holdout.text.primary_text`."""
     title = _title(report, first.number, first.label)
     compared = first.against_baseline
     if first.name is not None:
-        return f"The baseline {title} is best on the holdout: the search found nothing better."
+        return f"No searched trial was judged. The best baseline by validation is {title}."
     if compared is None:
-        return f"{title} is best on the holdout; there is no baseline to compare it with."
+        return f"{title} is the winner by validation. The holdout does not compare it with a baseline."
     other = final.row(compared.other)
     name = other.label if other is not None else f"trial {compared.other}"
-    if compared.distinguishable:
-        return f"{title} beats the best baseline, {name}, on the holdout, which the search never read."
-    return f"{title} is first on the holdout, but cannot be distinguished from the best baseline, {name}."
+    words = verdict(compared, final.direction)
+    found = f"{title}, the winner by validation, {words} the best baseline, {name}"
+    if compared.better(final.direction) is False:
+        return f"{found}, on the holdout: the search found nothing better."
+    return f"{found}, on the holdout, which the search never read."
 
 
 def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[str, ...]:
-    alike = [_title(report, r.number, r.label) for r in final.rows[1:] if r.group == first.group]
-    notes = [f"The holdout cannot distinguish these from the first: {', '.join(alike)}."] if alike else []
+    others = {
+        row.number: row.against_winner.better(final.direction)
+        for row in final.rows
+        if row.against_winner and row.number != final.baseline
+    }
+    titles = {row.number: _title(report, row.number, row.label) for row in final.rows}
+    alike = ", ".join(titles[number] for number, better in others.items() if better is None)
+    ahead = ", ".join(titles[number] for number, better in others.items() if better)
+    notes = [f"{line[0].upper()}{line[1:]}." for line in (too_small(final), final.note) if line]
+    notes += [f"The holdout cannot distinguish these from {titles[first.number]}: {alike}."] if alike else []
+    notes += [f"Better on the holdout, which chooses nothing: {ahead}."] if ahead else []
     if final.look > 1:
         before = f" ({'; '.join(final.before)})" if final.before else ""
         notes.append(
@@ -235,7 +258,8 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
     name = label_of(baseline.record)
     searched = report.best_searched
     if searched is None:
-        return f"The baseline {name} is first; no searched trial is complete yet.", []
+        verdict = f"The baseline {name} is first; no trial of the search is complete{report.yet}."
+        return verdict, []
     difference = report.value(searched) - report.value(baseline)
     tile = Tile(
         "The best searched trial",
@@ -243,7 +267,13 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
         f"{label_of(searched.record)}: {difference:+.4f} against {name}",
         "bad",
     )
-    return f"No trial beats the baseline {name} yet.", [tile]
+    kind = "transformer" if TRANSFORMER in families_of(searched.record) else "trial of the search"
+    ahead = f"{abs(difference):.4f}{_share(-abs(difference), report.value(baseline)).replace('-', '')}"
+    verdict = (
+        f"No trial of the search beats the baseline {name}{report.yet}. The best {kind}, "
+        f"{label_of(searched.record)}, has {number(report.value(searched))}: {name} is ahead by {ahead}."
+    )
+    return verdict, [tile]
 
 
 def _effort(report: ReportData) -> tuple[Tile, ...]:
@@ -271,12 +301,3 @@ def _interval(interval: Interval) -> str:
 
 def _share(difference: float, of: float) -> str:
     return f" ({difference / abs(of):+.1%})" if of else ""
-
-
-def _ahead(final: Final, difference: float) -> bool:
-    return is_better(difference, 0.0, final.direction)
-
-
-def _p(value: float) -> str:
-    least = 0.001
-    return f"{value:.3f}" if value >= least else "below 0.001"

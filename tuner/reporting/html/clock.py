@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuner.trials.outcomes import Attempt
+from tuner.trials.outcomes import PAUSED, Attempt
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["Clock", "Stay", "clock_of", "stays"]
@@ -60,10 +60,18 @@ class Stay:
     last: bool = True
 
 
-def stays(records: Iterable[TrialRecord], now: datetime) -> list[Stay]:
+def stays(records: Iterable[TrialRecord], now: datetime, *, running: bool = True) -> list[Stay]:
     """Return when each trial ran, ordered by begin.
 
-    Trials with recorded attempts give one for each attempt.
+    Trials with recorded attempts give one for each attempt. A pause is no part of it: a paused trial takes no
+    worker.
+
+    Parameters
+    ----------
+    records, now
+        Trials, and the time at which they were read.
+    running
+        Whether a driver runs the study.
     """
     found: list[Stay] = []
     for record in records:
@@ -76,8 +84,10 @@ def stays(records: Iterable[TrialRecord], now: datetime) -> list[Stay]:
                 begin = max(begin, end - record.seconds - 1)
             found.append(Stay(record, begin, max(end, begin)))
             continue
-        final = record.attempts[-1]
-        found.extend(_stay(record, attempt, end, last=attempt is final) for attempt in record.attempts)
+        for attempt in record.attempts:
+            last = attempt is record.attempts[-1]
+            ended = _has_ended(record, attempt, last=last, running=running)
+            found.append(_stay(record, attempt, end, last=last, ended=ended))
     return sorted(found, key=lambda stay: (stay.begin, stay.record.number))
 
 
@@ -92,6 +102,11 @@ def clock_of(trial_stays: Iterable[Stay]) -> Clock:
     return Clock(runs)
 
 
-def _stay(record: TrialRecord, attempt: Attempt, end: float, *, last: bool) -> Stay:
-    ran = end if last else attempt.began + attempt.seconds
+def _stay(record: TrialRecord, attempt: Attempt, end: float, *, last: bool, ended: bool) -> Stay:
+    ran = attempt.began + attempt.seconds if ended else end
     return Stay(record, attempt.began, max(min(ran, end), attempt.began), attempt.worker, last)
+
+
+def _has_ended(record: TrialRecord, attempt: Attempt, *, last: bool, running: bool) -> bool:
+    """Whether an attempt ended before the end of its trial: at a pause, or with its worker or driver."""
+    return not last or attempt.lost == PAUSED or not (record.status.has_ended or running)

@@ -106,13 +106,12 @@ def reproduction(report: ReportData) -> list[str]:
         for name, version in report.stored.versions.items()
         if name not in {"python", "processor"}
     )
-    commands = [f"pip install {pins}"] if pins else []
-    commands += [
+    return [
+        f"pip install path/to/rectools-tuner {pins}".rstrip(),
         f"tuner run {report.folder_shown}/{layout.STUDY_FILE}",
         f"tuner show {report.folder_shown} best",
         f"tuner report {report.folder_shown}",
     ]
-    return commands
 
 
 def failures(report: ReportData) -> list[Failures]:

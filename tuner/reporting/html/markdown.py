@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from tuner.formatting import visible
 from tuner.reporting.html.answer import answer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction
 from tuner.reporting.html.figures.cost import shares
@@ -28,7 +29,7 @@ _JOINER = "\u2060"
 def markdown(report: ReportData) -> str:
     """Return the answer, the first rows, important params, the cost, and the commands to run it again."""
     found = answer(report)
-    lines = [f"## {_plain(report.stored.name)}: {_plain(found.title or 'no result yet')}", ""]
+    lines = [f"## {_plain(report.stored.name)}: {_plain(found.title or f'no result{report.yet}')}", ""]
     lines += [f"**{_plain(found.verdict)}**", ""]
     if found.chosen:
         lines += [_code(found.chosen), ""]
@@ -51,18 +52,20 @@ def markdown(report: ReportData) -> str:
 
 def _rows(report: ReportData) -> list[str]:
     board = table(report)
-    header = ["rank", "model", *board.header, "what distinguishes it"]
+    header = ["rank", "model", *(column.name for column in board.columns)]
+    text = {"model", *(column.name for column in board.columns if not column.numeric)}
     lines = []
     for line in board.lines[:TOP]:
         rank = "" if line.rank is None else str(line.rank)
-        lines.append([rank, line.label, *(cell.text for cell in line.cells), line.differs])
+        cells = [
+            f"({cell.text})" if cell.soft and cell.text[:1].isdigit() else cell.text for cell in line.cells
+        ]
+        lines.append([rank, line.label, *cells])
     used = [index for index in range(len(header)) if any(line[index] for line in lines)]
     if not lines:
         return []
     shown = [[line[index] for index in used] for line in [header, *lines]]
-    rule = [
-        "---" if header[index] in {"model", "status", "what distinguishes it"} else "---:" for index in used
-    ]
+    rule = ["---" if header[index] in text else "---:" for index in used]
     more = len(board.lines) - len(lines)
     return [
         *(_row(map(_plain, shown[0])), _row(rule)),
@@ -98,16 +101,16 @@ def _facts(report: ReportData) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return text escaped so that Markdown, and HTML within it, show it as it is."""
-    escaped = _SPECIAL.sub(lambda match: f"\\{match[0]}", " ".join(text.split()))
+    escaped = _SPECIAL.sub(lambda match: f"\\{match[0]}", visible(" ".join(text.split())))
     return _REFERENCE.sub(lambda match: match[0] + _JOINER, escaped)
 
 
 def _code(text: str) -> str:
-    return f"<code>{escape(' '.join(text.split()))}</code>"
+    return f"<code>{escape(visible(' '.join(text.split())))}</code>"
 
 
 def _block(lines: list[str]) -> list[str]:
     """Return a block of code whose fence is longer than any fence in it."""
-    text = "\n".join(lines)
+    text = visible("\n".join(lines))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return [fence, text, fence]

@@ -10,15 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna.trial import FrozenTrial
 
-from tuner.artifacts import layout
 from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
 from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
+from tuner.reporting.study_differences import study_file
 from tuner.space.class_names import short_name
 from tuner.store import read_points, read_records, study_holder
 from tuner.trials.objective import Direction, best_value, is_better
@@ -84,6 +83,11 @@ class ReportData:
         return [row for row in self.board.rows if row.rank is not None]
 
     @property
+    def yet(self) -> str:
+        """The word `` yet`` while a driver runs the study; else nothing, because nothing will change."""
+        return " yet" if self.running else ""
+
+    @property
     def best(self) -> Row | None:
         """The best row that satisfies all constraints, either a trial or a baseline."""
         return self.board.best
@@ -91,17 +95,17 @@ class ReportData:
     @property
     def best_searched(self) -> Row | None:
         """The best row of the search (no baseline) that satisfies all constraints."""
-        return next((row for row in self.done if row.record.name is None and not row.breaks), None)
+        return self.board.best_searched
 
     @property
     def best_baseline(self) -> Row | None:
         """The best baseline."""
-        return next((row for row in self.done if row.record.name is not None), None)
+        return self.board.best_baseline
 
     @cached_property
     def stays(self) -> Sequence[Stay]:
         """When and where each trial ran."""
-        return stays(self.records, self.made)
+        return stays(self.records, self.made, running=self.running)
 
     @cached_property
     def clock(self) -> Clock:
@@ -138,7 +142,7 @@ def gather(folder: Path) -> ReportData:
         folder=folder,
         stored=stored,
         board=rank(stored, running=running),
-        study=_study_file(folder),
+        study=study_file(folder),
         points=read_points(folder),
         final=final_of(stored),
         running=running,
@@ -168,12 +172,3 @@ def so_far(record: TrialRecord, objective: str, direction: Direction) -> float |
     """
     values = [e.metrics[objective] for e in record.evaluations if e.fold == 0 and objective in e.metrics]
     return best_value(values, direction) if values else None
-
-
-def _study_file(folder: Path) -> Mapping[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        plain = yaml.load((folder / layout.STUDY_FILE).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506  # both loaders are safe
-    except (OSError, ValueError, yaml.YAMLError):  # the report needs only the store; the file adds details
-        return {}
-    return plain if isinstance(plain, dict) else {}

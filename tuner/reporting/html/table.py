@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuner.formatting import count, duration, number
+from tuner.reporting.columns import DISTINGUISHES
 from tuner.reporting.html.report_data import ReportData, label_of, name_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
 from tuner.trials.constraints import QUANTITIES, quantities
 
-__all__ = ["Cell", "Line", "Table", "table"]
+__all__ = ["Cell", "Column", "Line", "Table", "table"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and the number that it is sorted by, if it has one."""
+    """One cell.
+
+    Attributes
+    ----------
+    text
+        What it shows.
+    value
+        The number that it is sorted by, if it has one.
+    soft
+        Whether it is grey: the last value of a trial without a result.
+    """
 
     text: str
     value: float | None = None
+    soft: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its header, and whether its cells are numbers."""
+
+    name: str
+    numeric: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,8 +53,6 @@ class Line:
         Name of the trial without and with its number, and its rank (None if it has no result).
     cells
         Cells of the columns after the label.
-    differs
-        Params that distinguish the trial, in one line.
     facts, params
         Pairs (name, text) that are shown when the row is unfolded.
     note
@@ -47,7 +65,6 @@ class Line:
     label: str
     rank: int | None
     cells: Sequence[Cell]
-    differs: str
     facts: Sequence[tuple[str, str]]
     params: Sequence[tuple[str, str]]
     note: str = ""
@@ -55,59 +72,130 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """The leaderboard: headers of the columns after the label, and lines."""
+    """The leaderboard: columns after the label, and lines."""
 
-    header: Sequence[str]
+    columns: Sequence[Column]
     lines: Sequence[Line]
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds that lines have."""
+        return {line.kind for line in self.lines}
+
+
+#: The columns with the function that makes their cells.
+_Columns = Sequence[tuple[Column, Callable[[Row], Cell]]]
 
 
 def table(report: ReportData) -> Table:
-    """Return all rows of the leaderboard, best first."""
-    board = report.board
-    n_folds = max((len(row.record.summary.folds) for row in board.rows if row.record.summary), default=0)
+    """Return all rows of the leaderboard, best first.
+
+    The state and what distinguishes a row come before the metrics, so that a small screen shows them.
+    """
+    columns = [*_first(report), *_folds(report), *_metrics(report), *_effort()]
+    return Table([column for column, _ in columns], [_line(row, columns) for row in report.board.rows])
+
+
+def _first(report: ReportData) -> _Columns:
+    """Return the columns that say what a row is and how good it is."""
+    objective, final = report.objective, report.final
+
+    def judged(row: Row) -> Cell:
+        found = None if final is None else final.row(row.record.number)
+        return _number(found.metrics.get(objective) if found else None)
+
+    def value(row: Row) -> Cell:
+        if row.record.summary is None and row.reached is not None:
+            return Cell(number(row.reached.value), soft=True)
+        return _number(row.metrics.get(objective))
+
+    def reached(row: Row) -> Cell:
+        come = row.reached
+        return Cell("") if come is None else Cell(f"{come.where}: {come.among}", soft=True)
+
+    return [
+        (Column("state", numeric=False), lambda row: Cell(_state(row))),
+        *(
+            [(Column("front"), lambda row: Cell(str(row.front or ""), row.front))]
+            if report.board.further
+            else []
+        ),
+        *([(Column(f"{objective} holdout"), judged)] if final is not None else []),
+        (Column(objective), value),
+        *([(Column("reached", numeric=False), reached)] if any(r.reached for r in report.board.rows) else []),
+        (Column(DISTINGUISHES, numeric=False), lambda row: Cell(what_distinguishes(row))),
+    ]
+
+
+def _folds(report: ReportData) -> _Columns:
+    """Return the deviation over folds, and the objective of each fold if there are several."""
+    objective = report.objective
+    n_folds = max((len(row.record.summary.folds) for row in report.done if row.record.summary), default=0)
+
+    def of_fold(fold: int) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            folds = row.record.summary.folds if row.record.summary else ()
+            return _number(folds[fold].get(objective) if fold < len(folds) else None)
+
+        return cell
+
+    def deviation(row: Row) -> Cell:
+        return _number(row.record.summary.std if row.record.summary else None)
+
     folds = range(n_folds) if n_folds > 1 else range(0)
+    return [
+        *([(Column("± std"), deviation)] if n_folds > 1 else []),
+        *((Column(f"fold {fold + 1}"), of_fold(fold)) for fold in folds),
+    ]
+
+
+def _metrics(report: ReportData) -> _Columns:
+    """Return the other metrics, and the objectives that are no metrics."""
+    board = report.board
+
+    def metric(label: str) -> Callable[[Row], Cell]:
+        return lambda row: _number(row.metrics.get(label))
+
+    def quantity(name: str) -> Callable[[Row], Cell]:
+        return lambda row: _number(quantities(row.record.summary)[name] if row.record.summary else None)
+
     others = [label for label in board.metrics if label != board.objective]
     unlisted = [name for name in board.further if name in QUANTITIES]
-    judged = [f"{board.objective} holdout"] if report.final is not None else []
-    front = ["front"] if board.further else []
-    header = [*front, *judged, board.objective, "± std", *(f"fold {fold + 1}" for fold in folds), *others]
-    header += [*unlisted, "epoch", "parameters", "fit", "status"]
-    lines = [_line(report, row, len(folds), others, unlisted) for row in board.rows]
-    return Table(header, lines)
+    return [
+        *((Column(label), metric(label)) for label in others),
+        *((Column(name), quantity(name)) for name in unlisted),
+    ]
 
 
-def _line(report: ReportData, row: Row, n_folds: int, others: Sequence[str], unlisted: Sequence[str]) -> Line:
-    record, summary, objective = row.record, row.record.summary, report.objective
-    judged = None if report.final is None else report.final.row(record.number)
-    cells = [Cell(str(row.front or ""), row.front)] if report.board.further else []
-    if report.final is not None:
-        cells.append(_number(judged.metrics.get(objective) if judged else None))
-    if summary is None:
-        cells += [Cell("")] * (2 + n_folds + len(others) + len(unlisted) + 3)
-    else:
-        taken = quantities(summary)
-        cells += [_number(row.metrics.get(objective)), _number(summary.std)]
-        cells += [
-            _number(summary.folds[fold].get(objective) if fold < len(summary.folds) else None)
-            for fold in range(n_folds)
-        ]
-        cells += [_number(row.metrics.get(label)) for label in others]
-        cells += [_number(taken[name]) for name in unlisted]
-        epoch = f"{summary.epoch}/{summary.epochs_run}" if summary.epochs_run else ""
-        cells += [
-            Cell(epoch, summary.epoch),
-            Cell(count(summary.n_parameters), summary.n_parameters),
-            Cell(duration(summary.fit_seconds), summary.fit_seconds),
-        ]
-    cells.append(Cell(_status(row)))
+def _effort() -> _Columns:
+    """Return the columns of epochs, size and time."""
+
+    def epoch(row: Row) -> Cell:
+        summary = row.record.summary
+        if summary is None or not summary.epochs_run:
+            return Cell("", summary.epoch if summary else None)
+        return Cell(f"{summary.epoch}/{summary.epochs_run}", summary.epoch)
+
+    def parameters(row: Row) -> Cell:
+        n = row.record.summary.n_parameters if row.record.summary else None
+        return Cell(count(n), n)
+
+    def fit(row: Row) -> Cell:
+        seconds = row.record.summary.fit_seconds if row.record.summary else None
+        return Cell(duration(seconds), seconds)
+
+    return [(Column("epoch"), epoch), (Column("parameters"), parameters), (Column("fit"), fit)]
+
+
+def _line(row: Row, columns: _Columns) -> Line:
+    record = row.record
     return Line(
         number=record.number,
-        kind="baseline" if record.name else record.status.value,
+        kind="baseline" if record.name else row.status.value,
         name=record.name or name_of(record),
         label=label_of(record),
         rank=row.rank,
-        cells=cells,
-        differs=what_distinguishes(row),
+        cells=[cell(row) for _, cell in columns],
         facts=_facts(row),
         params=[(key, _value(value)) for key, value in record.params.items()],
         note=_note(row),
@@ -118,8 +206,9 @@ def _number(value: float | None) -> Cell:
     return Cell(number(value), value)
 
 
-def _status(row: Row) -> str:
-    return f"{row.status}, violates {' and '.join(map(str, row.breaks))}" if row.breaks else row.status.value
+def _state(row: Row) -> str:
+    state = f"{row.status} by {row.record.stop.rule}" if row.record.stop else row.status.value
+    return f"{state}, violates {' and '.join(map(str, row.breaks))}" if row.breaks else state
 
 
 def _note(row: Row) -> str:

@@ -28,7 +28,7 @@ class JournalLock(BaseJournalFileLock):
 
     def acquire(self) -> bool:
         """Wait for the lock and acquire it."""
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return True
 

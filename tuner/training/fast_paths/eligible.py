@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import getattr_static
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "allows_fused_adam",
     "allows_target_only_step",
     "allows_whole_steps",
+    "scored_as",
     "scores_last_only",
     "sends_batches_plainly",
 ]
@@ -39,28 +41,57 @@ def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs
         isinstance(module, TransformerLightningModule)
         and trainer.precision in {"32-true", "64-true", "bf16-mixed"}
         and _is_own(module, TransformerLightningModule, "training_step")
-        and (scores_last_only(module) or _is_own(module, TransformerLightningModule, "get_batch_logits"))
+        and (_scored_positions(module) or _is_own(module, TransformerLightningModule, "get_batch_logits"))
         and _calculates_loss(module)
         and isinstance(module.torch_model, TransformerTorchBackbone)
         and _is_called_as(module.torch_model, TransformerTorchBackbone, "forward")
-        and isinstance(module.torch_model.similarity_module, DistanceSimilarityModule)
-        and _is_called_as(module.torch_model.similarity_module, DistanceSimilarityModule, *_SIMILARITY)
+        and scored_as(module.torch_model.similarity_module) is not None
     )
 
 
-def scores_last_only(module: LightningModule) -> bool:
-    """Whether the module's class declares that it scores only the last position.
+def scored_as(similarity: torch.nn.Module) -> str | None:
+    """Return how a similarity scores: ``distance``, ``towers`` or ``pairs``; None if that is not known.
+
+    RecTools' own scores by a distance. A class declares how its `forward` scores by ``scored_as`` next to it,
+    in its body. ``"towers"`` means by RecTools' distance, after `session_tower_forward` and
+    `item_tower_forward`. ``"pairs"`` means each pair of a session and an item by itself, so that the scores
+    of some positions do not depend on the others.
+    """
+    if not isinstance(similarity, DistanceSimilarityModule):
+        return None
+    if _is_called_as(similarity, DistanceSimilarityModule, *_SIMILARITY):
+        return "distance"
+    found = _declaring(similarity, "forward").get("scored_as")
+    names = () if found == "pairs" else _SIMILARITY[1:]
+    is_called = _is_called_as(similarity, DistanceSimilarityModule, *names)
+    return found if found in {"towers", "pairs"} and is_called else None
+
+
+def scores_last_only(module: LightningModule, batch: Mapping[str, torch.Tensor]) -> bool:
+    """Whether all targets of a session in the batch belong to its last position.
 
     A class may override `get_batch_logits` to score the last position, in the same way as RecTools scores all
-    positions. It declares this by ``scored_positions = "last"`` in its body. Subclasses do not inherit the
-    declaration, because they may override any method.
+    positions. It declares this by ``scored_positions`` next to the method, in its body. ``"last"`` means
+    always, and ``"by width"`` means if a session has fewer columns of targets than positions. A class that
+    overrides the method again must declare it again.
     """
-    own = vars(type(module))
-    return (
-        own.get("scored_positions") == "last"
-        and "get_batch_logits" in own
-        and "get_batch_logits" not in vars(module)
-    )
+    positions = _scored_positions(module)
+    if positions == "by width":
+        return batch["y"].shape[1] < batch["x"].shape[1]
+    return positions == "last"
+
+
+def _scored_positions(module: LightningModule) -> str | None:
+    own = _declaring(module, "get_batch_logits")
+    found = own.get("scored_positions")
+    return found if found in {"last", "by width"} else None
+
+
+def _declaring(instance: object, name: str) -> Mapping[str, Any]:
+    """Return the body of the class that defines a method; empty if the instance has one of its own."""
+    if name in vars(instance):
+        return {}
+    return next((vars(cls) for cls in type(instance).__mro__ if name in vars(cls)), {})
 
 
 def sends_batches_plainly(module: LightningModule) -> bool:
@@ -70,13 +101,21 @@ def sends_batches_plainly(module: LightningModule) -> bool:
 
 
 def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
-    """Whether the optimizer is RecTools' own and still unused, and torch has a fused version of it."""
+    """Whether the optimizer is Adam or AdamW and still unused, and torch has a fused version of it.
+
+    It must be made by RecTools, or by a class that declares ``configures_torch_optimizers = True`` in its
+    body: its `configure_optimizers` only makes an optimizer of torch, and a schedule of its learning rate.
+    """
     return (
         isinstance(module, TransformerLightningModule)
-        and _is_own(module, TransformerLightningModule, "configure_optimizers")
+        and (
+            _is_own(module, TransformerLightningModule, "configure_optimizers")
+            or _declaring(module, "configure_optimizers").get("configures_torch_optimizers") is True
+        )
         and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # these do not round its numbers
         and all(
-            type(optimizer) is torch.optim.Adam and not optimizer.state for optimizer in trainer.optimizers
+            type(optimizer) in {torch.optim.Adam, torch.optim.AdamW} and not optimizer.state
+            for optimizer in trainer.optimizers
         )
         and _has_fused_adam(module)
     )

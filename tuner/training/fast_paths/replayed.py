@@ -23,7 +23,7 @@ from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampl
 
 from tuner.training.fast_paths.eligible import scores_last_only
 from tuner.training.fast_paths.encoder import encode_unpadded, seen_positions
-from tuner.training.fast_paths.step import Batch, logged, loss_at_targets, step_loss
+from tuner.training.fast_paths.step import Batch, last_positions, logged, loss_at_targets, step_loss
 from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
 __all__ = ["ReplayedSteps"]
@@ -123,11 +123,18 @@ class ReplayedSteps:
             self._done.popleft().synchronize()
 
     def _filled(self, batch: Batch) -> Batch | None:
-        """Return a batch in fixed shapes, with its targets; None if it has no target, or one at padding."""
+        """Return a batch in fixed shapes, with its targets.
+
+        Return None if it has no target, or one at padding. Return None too if only real tokens are encoded
+        and several targets read the same one: its gradient would count several times.
+        """
         x, y = batch["x"], batch["y"].flatten()
         targets = y.nonzero().squeeze(1)
-        read = (targets + 1) * x.shape[1] - 1 if scores_last_only(self._module) else targets
+        last = scores_last_only(self._module, batch)
+        read = last_positions(targets, x, batch["y"]) if last else targets
         if not len(targets) or len(y) % len(x) or not x.flatten()[read].all():
+            return None
+        if last and self._unpadded and batch["y"].shape[1] > 1:
             return None
         n = self._targets.at_least(len(targets))
         nowhere = x.numel() if self._unpadded else 0

@@ -15,7 +15,7 @@ from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
 from rectools.models.rank import Distance
 from torch.nn.functional import cross_entropy
 
-from tuner.training.fast_paths.eligible import scores_last_only
+from tuner.training.fast_paths.eligible import scored_as, scores_last_only
 from tuner.training.fast_paths.encoder import (
     encode_at,
     encode_unpadded,
@@ -29,6 +29,7 @@ from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 __all__ = [
     "Batch",
     "TargetsAhead",
+    "last_positions",
     "logged",
     "loss_at_targets",
     "step_loss",
@@ -125,8 +126,8 @@ def step_loss(module: TransformerLightningModule, batch: Batch, *, unpadded: boo
     hidden = _encoded_at_targets(module, batch, table, targets, unpadded=unpadded)
     if hidden is None:
         sessions = encode_sessions(module.torch_model, batch, table)
-        if scores_last_only(module):
-            sessions = sessions[:, -1:]
+        if scores_last_only(module, batch):
+            sessions = sessions[:, -1:].expand(-1, y.shape[1], -1)
         if sessions.shape[:2] != y.shape or not len(targets):
             # The same as RecTools: it broadcasts targets of another shape, and returns nan without targets.
             return _loss_at_all_positions(module, batch, sessions, table)
@@ -180,13 +181,20 @@ def _scored(  # noqa: PLR0917  # as above
     products: torch.dtype | None,
 ) -> torch.Tensor:
     similarity = module.torch_model.similarity_module
+    candidates = None if negatives is None else torch.cat([y[:, None], negatives], dim=1)
+    kind = scored_as(similarity)
+    if kind == "pairs":
+        rows = None if candidates is None else candidates[None]
+        logits = similarity(hidden[None], table, rows) / module.logits_t
+        return _calculated(module, logits, y[None], w[None])
+    if kind == "towers":
+        hidden, table = similarity.session_tower_forward(hidden), similarity.item_tower_forward(table)
     if _is_cosine(similarity):
         hidden, table = _normalised(similarity, hidden), _normalised(similarity, table)
-    if negatives is None:
+    if candidates is None:
         return linear_cross_entropy(
             hidden, table, y, weights=w, temperature=module.logits_t, products=products
         )
-    candidates = torch.cat([y[:, None], negatives], dim=1)
     logits = candidate_scores(hidden, table, candidates, products) / module.logits_t
     if module.loss == "sampled_softmax" and logits.is_cuda:
         return _sampled_softmax(logits, y, w)
@@ -209,14 +217,25 @@ def _encoded_at_targets(
 ) -> torch.Tensor | None:
     """Return the sessions at the targets, shape (n_targets, n_factors); None if all must be encoded."""
     x, y = batch["x"], batch["y"]
-    length = 1 if scores_last_only(module) else x.shape[1]
+    last = scores_last_only(module, batch)
     allowed = encodes_unpadded if unpadded else encodes_at_targets
-    if y.shape != (len(x), length) or not len(targets) or not allowed(module.torch_model):
+    if len(y) != len(x) or not (last or y.shape == x.shape) or not len(targets):
         return None
-    read = targets if length > 1 else (targets + 1) * x.shape[1] - 1
+    if not allowed(module.torch_model):
+        return None
+    read = last_positions(targets, x, y) if last else targets
     if not x.flatten()[read].all():  # a target at padding
         return None
-    return (encode_unpadded if unpadded else encode_at)(module.torch_model, x, table, read)
+    encode = encode_unpadded if unpadded else encode_at
+    if not last or y.shape[1] == 1:
+        return encode(module.torch_model, x, table, read)
+    read, of_target = torch.unique_consecutive(read, return_inverse=True)
+    return encode(module.torch_model, x, table, read).index_select(0, of_target)
+
+
+def last_positions(targets: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return the flat position in `x` of the last item of each target's session, shape (n_targets,)."""
+    return (targets // y.shape[1] + 1) * x.shape[1] - 1
 
 
 def _loss_at_all_positions(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tuner.formatting import duration, markdown_table, number, size
 from tuner.holdout import Comparison, Final
+from tuner.holdout.text import corrected_text, p_text
 from tuner.reporting.leaderboard import Row
 from tuner.trials.outcomes import Usage
 from tuner.trials.package_versions import installed_versions
@@ -164,7 +165,7 @@ def _holdout(final: Final, row: Row) -> str:
         f"- {final.objective} on the folds of the search was {number(judged.validation)}, so the optimism "
         f"(validation minus holdout) is {judged.optimism:+.4f}.",
     ]
-    others = {"the best baseline": judged.against_baseline, "the next best": judged.against_next}
+    others = {"the best baseline": judged.against_baseline, "the winner": judged.against_winner}
     lines += [f"- {_against(name, one)}" for name, one in others.items() if one is not None]
     return "\n".join(lines)
 
@@ -172,7 +173,7 @@ def _holdout(final: Final, row: Row) -> str:
 def _against(name: str, one: Comparison) -> str:
     bounds = f"{one.interval.low:+.4f} to {one.interval.high:+.4f}"
     note = "" if one.distinguishable else "; the holdout cannot distinguish them"
-    p = f"p = {one.p_value:.3g}, corrected for {one.n_compared} comparisons"
+    p = f"p {p_text(one)}{corrected_text(one)}"
     return f"Against {name}, trial {one.other}: {one.difference:+.4f} ({bounds}), {p}{note}."
 
 

@@ -15,7 +15,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.evaluation import boundary, to_cpu
 from tuner.formatting import duration
-from tuner.models.build import build_model
+from tuner.models.build import build_model, refit_params
 from tuner.space import Value
 from tuner.training.fast_paths import accelerate
 from tuner.training.precision import products_in, set_precision
@@ -79,7 +79,7 @@ def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, s
         If RecTools or a user's class fails.
     """
     assert record.summary is not None, "only a complete trial has an epoch"
-    params = {**record.params, "epochs": epoch} if "epochs" in record.params else dict(record.params)
+    params = refit_params(record.params, epoch) if "epochs" in record.params else dict(record.params)
     model = build_model(params)
     precision = set_precision(model, record.summary.precision)  # type: ignore[arg-type]  # one of them, as recorded
     summary = record.summary

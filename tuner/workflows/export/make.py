@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ from tuner.errors import Problem, StoreError
 from tuner.holdout.read import final_of
 from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
+from tuner.reporting.preference import preferred
 from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
-from tuner.workflows.export import serving
+from tuner.workflows.export import checksums, loading, serving
 from tuner.workflows.export.card import Data, card
 from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
@@ -83,8 +86,9 @@ def export(
     study
         The study as it was run, with the place of its data.
     folder, which
-        Folder with the results, and the trial in it: a number, a baseline's name, or ``best``, the first row
-        of the final judgement, or of the leaderboard if there is no final judgement.
+        Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
+        models, or ``best``, the first row of the leaderboard. If that is a searched trial, `metrics.prefer`
+        of the study may take another one.
     target
         Folder to write. It is written atomically.
     say
@@ -105,12 +109,13 @@ def export(
     """
     check_target(target, force=force)
     stored = read_records(folder, curves=False)
-    row = _complete_row(stored, which)
+    row = _complete_row(stored, which, folder, study.metrics.prefer, say)
     source, same = _load(study, stored, say, other_data=other_data)
     dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
-        write_model(made, fitted, dataset, source, study)
+        what = f"trial {row.record.number} {row.record.label}"
+        write_model(made, fitted, dataset, source, study, what=what)
         _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
     return Made(target, row, fitted, folder_size(target))
 
@@ -118,7 +123,7 @@ def export(
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
     """Return the data of the fit: all of them, or those before the holdout."""
     if whole:
-        return make_dataset(source.interactions, source.item_features, study.data, source.user_features)
+        return make_dataset(source.coded, source.item_features, study.data, source.user_features)
     return development_dataset(source, study.data, study.folds)
 
 
@@ -156,12 +161,17 @@ def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, dat
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _complete_row(stored: StoredStudy, which: str) -> Row:
-    """Return a trial's row. After a final judgement, ``best`` is the best trial on the holdout."""
-    final = final_of(stored)
-    if which == "best" and final is not None and final.rows:
-        which = str(final.rows[0].number)
-    row = find_row(rank(stored, running=False), which)
+def _complete_row(
+    stored: StoredStudy, which: str, folder: Path, prefer: Sequence[str], say: Callable[[str], None]
+) -> Row:
+    """Return a trial's row. ``best`` is the best one by validation: the holdout chooses nothing."""
+    board = rank(stored, running=False)
+    row = find_row(board, which)
+    if which == "best" and row.record.name is None:  # `prefer` chooses among searched trials
+        chosen = preferred(board, folder, prefer)
+        if chosen is not None and chosen.note:
+            say(chosen.note)
+            row = chosen.row
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
         hint = "`tuner leaderboard` lists complete trials first"
@@ -193,8 +203,10 @@ def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
 
-def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study) -> None:
-    """Write all files of an export except its card."""
+def write_model(
+    folder: Path, fitted: Fitted, dataset: Dataset, source: Source, study: Study, *, what: str = "a model"
+) -> None:
+    """Write all files of an export except its card; `what` says what the model is."""
     fitted.model.save(folder / serving.MODEL)
     params = fitted.model.get_params(simple_types=True)
     (folder / "params.json").write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
@@ -204,17 +216,25 @@ def write_model(folder: Path, fitted: Fitted, dataset: Dataset, source: Source, 
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
+    for name in ("checksums.py", "loading.py", "newer.py"):
+        shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
     facts |= {
-        "format": 1,
+        "format": 2,
+        "made": {"what": what, "host": socket.gethostname(), "time": _now()},
         "study": study.study,
         "filter_viewed": study.folds.filter_viewed,
         "new_users": trained or str(fitted.params.get("cls")) in _FROM_HISTORY,
     }
     (folder / serving.FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     _write_sample(folder, serving.Exported(fitted.model, dataset, facts, items=source.items))
+    checksums.write_checksums(folder)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _copy_code(folder: Path, code: Code) -> None:
@@ -239,11 +259,11 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
     ):
         if features is not None:
             known = features.of(interactions[column].unique())
-            _write_table(known.table, folder / serving.FEATURES[entity])
+            _write_table(known.table, folder / loading.FEATURES[entity])
             categorical[entity] = features.categorical
             dense += [entity] if features.dense else []
     if source.items is not None:
-        _write_table(pd.DataFrame({Columns.Item: source.items}), folder / serving.ITEMS)
+        _write_table(pd.DataFrame({Columns.Item: source.items}), folder / loading.ITEMS)
     return {
         "columns": data.columns.model_dump(),
         "datetime": data.datetime,

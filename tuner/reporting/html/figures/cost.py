@@ -26,6 +26,8 @@ KINDS = {
 }
 _KINDS = {TrialStatus.STOPPED: "stopped early", TrialStatus.FAILED: "failed"}
 _BAR = 24
+#: Seconds by which two trials of one worker may overlap.
+_MOMENT = 1.0
 
 
 def _on(colour: str) -> str:
@@ -138,9 +140,13 @@ def _kind_at(stay: Stay) -> str:
 
 
 def _at_once(trial_stays: Sequence[Stay]) -> int:
-    """Return the largest number of trials that ran at once."""
-    steps = sorted((at, change) for stay in trial_stays for at, change in ((stay.begin, 1), (stay.end, -1)))
-    return max(accumulate(change for _, change in steps))
+    """Return the largest number of trials that ran at once.
+
+    A worker's next trial may begin a moment before the driver has written the end of the last one.
+    """
+    spans = [(stay.begin, max(stay.begin, stay.end - _MOMENT)) for stay in trial_stays]
+    steps = sorted((at, change) for begin, end in spans for at, change in ((begin, -1), (end, 1)))
+    return max(accumulate(-change for _, change in steps))
 
 
 def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:
@@ -148,7 +154,7 @@ def _lanes(trial_stays: Sequence[Stay]) -> dict[str, list[list[Stay]]]:
     hosts: dict[str, list[list[Stay]]] = {}
     for stay in trial_stays:
         lanes = hosts.setdefault((stay.worker or "").partition(",")[0], [])
-        lane = next((lane for lane in lanes if lane[-1].end <= stay.begin + 1), None)
+        lane = next((lane for lane in lanes if lane[-1].end <= stay.begin + _MOMENT), None)
         if lane is None:
             lanes.append([stay])
         else:

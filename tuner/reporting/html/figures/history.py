@@ -102,7 +102,7 @@ def _legend(points: Sequence[_Point]) -> tuple[tuple[str, str, str], ...]:
 def _gain(report: ReportData) -> str:
     best = report.best_searched
     if best is None:
-        return "No trial is complete yet."
+        return f"No trial of the search is complete{report.yet}."
     place = sum(record.name is None and record.number <= best.record.number for record in report.records)
     total = sum(record.name is None for record in report.records)
     return f"The best trial was number {place} of {total}."

@@ -1,4 +1,4 @@
-"""Figure of the final judgement: holdout values with their intervals, and the groups of rows."""
+"""Figure of the final judgement: holdout values with their intervals, and the letters of rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def judged(report: ReportData) -> Figure | None:
         "holdout",
         f"{final.objective} on the holdout",
         f"95 % intervals over {final.n_users:,} users and {n_seeds} seed{'s' if n_seeds != 1 else ''}. The "
-        "holdout cannot distinguish rows with the same letter from the first of them.",
+        "holdout cannot distinguish rows that share a letter. The order is that of validation.",
         lambda width: _draw(report, final, width),
         legend=(
             ("dot", "c0", "holdout"),
@@ -37,7 +37,8 @@ def _draw(report: ReportData, final: Final, width: int) -> str:
     narrow = width < 520  # noqa: PLR2004  # width of a phone
     records = {record.number: record for record in report.records}
     names = [label_of(records[row.number]) if row.number in records else row.label for row in final.rows]
-    left = min(width * 0.42, max(map(text_width, names)) + 36)
+    room = 12 + max(text_width(row.letters) for row in final.rows)
+    left = min(width * 0.42, max(map(text_width, names)) + 12 + room)
     frame = Frame(left, 8, width - (16 if narrow else 64), 8 + _ROW * len(final.rows))
     values = [row.validation for row in final.rows]
     for row in final.rows:
@@ -47,16 +48,17 @@ def _draw(report: ReportData, final: Final, width: int) -> str:
     canvas = Canvas(width, frame.bottom + 44, f"{final.objective} on the holdout with intervals")
     canvas.value_axis(frame, ticks_of(x, 4 if narrow else 7), final.objective)
     for index, (row, name) in enumerate(zip(final.rows, names, strict=True)):
+        is_winner = row.number == final.winner
         y = frame.top + _ROW * (index + 0.5)
         value, interval = row.metrics[final.objective], row.intervals.get(final.objective)
         colour = "c0" if row.name is None else "base"
-        canvas.text((0, y + 4), chr(64 + min(row.group, 26)), bold=True)
+        canvas.text((0, y + 4), row.letters, bold=True)
         canvas.text(
             (left - 12, y + 4),
-            clipped(name, left - 34),
+            clipped(name, left - 12 - room),
             anchor="end",
-            colour="muted" if index else "ink",
-            bold=not index,
+            colour="ink" if is_winner else "muted",
+            bold=is_winner,
         )
         if interval is not None:
             canvas.line((x(interval.low), y), (x(interval.high), y), colour=colour, width=2.5)
@@ -65,5 +67,5 @@ def _draw(report: ReportData, final: Final, width: int) -> str:
             "dot" if row.name is None else "diamond", (x(value), y), colour=colour, size=5, trial=row.number
         )
         if not narrow:
-            canvas.text((width, y + 4), number(value), anchor="end", colour="ink", bold=not index)
+            canvas.text((width, y + 4), number(value), anchor="end", colour="ink", bold=is_winner)
     return canvas.render()

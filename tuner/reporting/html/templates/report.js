@@ -181,9 +181,30 @@
         if (Number(point.number) === data.best)
           box.append(element("circle", { cx: at[0], cy: at[1], r: 8, fill: "none", stroke: "var(--best)", "stroke-width": 2 }));
       }
+      room.replaceChildren(box);
+      names(box, points, x, y, [left, right, top, bottom]);
+      return;
     }
     room.replaceChildren(box);
   };
+  /* The best and the baselines get their names first; a name that would cover another is left out. */
+  const names = (box, points, x, y, [left, right, top, bottom]) => {
+    const first = (point) => Number(point.number) === data.best ? 0 : point.trial.s === "baseline" ? 1 : 2;
+    const taken = [];
+    for (const point of [...points].sort((a, b) => first(a) - first(b))) {
+      const [at, level] = [x.place(point.x), y.place(point.y)];
+      const word = element("text", { x: at + 9, y: level + 4, fill: "var(--ink)", "font-size": 11, "pointer-events": "none" }, clip(point.trial.l));
+      box.append(word);
+      const wide = word.getComputedTextLength();
+      const start = at + 9 + wide <= right + 10 ? at + 9 : at - 9 - wide;
+      const fits = start >= left && level >= top - 6 && level <= bottom + 6
+        && taken.every(([l, r, v]) => Math.abs(level - v) > 13 || start > r + 3 || start + wide < l - 3);
+      if (!fits) { word.remove(); continue; }
+      word.setAttribute("x", start);
+      taken.push([start, start + wide, level]);
+    }
+  };
+  const clip = (words) => (words.length > 26 ? words.slice(0, 25) + "…" : words);
   fill($("x-metric"), data.metrics, data.metrics.indexOf(data.sides[0]));
   fill($("y-metric"), data.metrics, data.metrics.indexOf(data.sides[1]));
   fill($("fold"), ["mean", ...Array.from({ length: data.folds }, (_, fold) => `fold ${fold + 1}`)], 0);

@@ -1,0 +1,221 @@
+"""Tells for each row which fold tests it, for all folds at once, and applies the filters of RecTools' splitters.
+
+RecTools' splitters look at every row again for each fold. By time and by the last interactions of a user, a
+row is tested in one fold at most and trained on in all later ones. So one number a row says everything:
+rows are ordered and counted once, however many folds there are. Folds are equal to RecTools' own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rectools import Columns
+from rectools.dataset import Interactions
+from rectools.model_selection import TimeRangeSplitter
+from scipy import sparse
+
+from tuner.config import Folds
+from tuner.data.reading import Coded, present
+
+__all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
+
+Parts = NDArray[np.int32]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+#: Part of the rows that are older than all folds.
+BEFORE = -1
+_FLAGS = 1 << 24
+_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold of a split.
+
+    Attributes
+    ----------
+    test
+        Numbers of the test rows that the filters leave, in their order.
+    facts
+        Numbers of rows, users and items.
+    unfiltered, cold_users, cold_items
+        Numbers of test rows before the filters, of those whose user, and of those whose item has no train
+        interactions.
+    """
+
+    test: Rows
+    facts: dict[str, object]
+    unfiltered: int
+    cold_users: int
+    cold_items: int
+
+
+def time_parts(times: NDArray[np.datetime64], splitter: TimeRangeSplitter) -> tuple[Parts, list[Any]]:
+    """Return the part of each row by time, and the borders of each fold."""
+    last = {Columns.User: 0, Columns.Item: 0, Columns.Weight: 1.0, Columns.Datetime: times.max()}
+    borders = splitter.get_test_fold_borders(Interactions(pd.DataFrame([last])))
+    starts = np.array([start.to_datetime64() for start, _ in borders], dtype=times.dtype)
+    parts = np.full(len(times), BEFORE, dtype=np.int32)
+    late = np.flatnonzero(times >= starts[0])
+    parts[late] = np.searchsorted(starts, times[late], side="right") - 1
+    return parts, borders
+
+
+def last_parts(rows: Coded, size: int, n_splits: int) -> Parts:
+    """Return the part of each row by its place among the newest of its user.
+
+    Of rows at one time, the last of the table counts as the newest.
+    """
+    order, starts = by_user_and_time(rows)
+    ends = np.repeat(starts[1:], np.diff(starts))
+    behind = ends - 1 - np.arange(len(order))  # newer rows of the same user
+    parts = np.empty(len(order), dtype=np.int32)
+    parts[order] = np.maximum(n_splits - 1 - behind // size, BEFORE)
+    return parts
+
+
+def by_user_and_time(rows: Coded) -> tuple[Rows, Rows]:
+    """Return the numbers of the rows by user and then by time, and where each user begins.
+
+    Rows of a user at one time stay in the order of the table.
+    """
+    n_rows, times = len(rows), rows.times
+    in_time = None if (times[1:] >= times[:-1]).all() else np.argsort(times, kind="stable")
+    users = rows.users if in_time is None else rows.users[in_time]
+    shape = (len(rows.user_ids), n_rows)
+    grouped = sparse.coo_matrix((np.ones(n_rows, dtype=np.int8), (users, np.arange(n_rows))), shape).tocsr()
+    order = grouped.indices if in_time is None else in_time[grouped.indices]
+    return order.astype(np.int64, copy=False), grouped.indptr.astype(np.int64, copy=False)
+
+
+def split_by_parts(rows: Coded, parts: Parts, folds: Folds) -> list[Split]:
+    """Return all folds of a split, oldest first.
+
+    Parameters
+    ----------
+    rows
+        The interactions.
+    parts
+        The fold that tests each row, or `BEFORE`; shape (n_rows,).
+    folds
+        The number of folds, and the filters.
+    """
+    n_splits = folds.n_folds
+    tested = np.flatnonzero(parts >= 0)
+    tested = tested[np.argsort(parts[tested].astype(_small(n_splits)), kind="stable")]
+    part = parts[tested]
+    borders = np.searchsorted(part, np.arange(n_splits + 1))
+    older = parts < 0
+    users = _first_parts(rows.users, len(rows.user_ids), tested, part, older)
+    items = _first_parts(rows.items, len(rows.item_ids), tested, part, older)
+    cold_user, cold_item = users[rows.users[tested]] >= part, items[rows.items[tested]] >= part
+    keep = np.ones(len(tested), dtype=bool)
+    if folds.filter_cold_users:
+        keep &= ~cold_user
+    if folds.filter_cold_items:
+        keep &= ~cold_item
+    if folds.filter_viewed:
+        keep &= ~_viewed(rows, tested, part, older)
+    n_older, sorted_users, sorted_items = int(older.sum()), np.sort(users), np.sort(items)
+    made = []
+    for number in range(n_splits):
+        mine = slice(borders[number], borders[number + 1])
+        test = tested[mine][keep[mine]]
+        facts: dict[str, object] = {
+            "train": n_older + int(borders[number]),
+            "train_users": int(np.searchsorted(sorted_users, number)),
+            "train_items": int(np.searchsorted(sorted_items, number)),
+            "test": len(test),
+            "test_users": len(np.unique(rows.users[test])),
+            "test_items": len(np.unique(rows.items[test])),
+        }
+        made.append(
+            Split(
+                test,
+                facts,
+                unfiltered=int(borders[number + 1] - borders[number]),
+                cold_users=int(cold_user[mine].sum()),
+                cold_items=int(cold_item[mine].sum()),
+            )
+        )
+    return made
+
+
+def _small(n_splits: int) -> type[np.signedinteger[Any]]:
+    """Return the smallest type of a part: numpy orders 16 bits in one pass."""
+    return np.int16 if n_splits < np.iinfo(np.int16).max else np.int32
+
+
+def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts, older: Mask) -> Parts:
+    """Return the part of the oldest row of each id, shape (n_ids,); the largest number without rows."""
+    first = np.full(n_ids, np.iinfo(np.int32).max, dtype=np.int32)
+    first[codes[tested][::-1]] = part[::-1]  # by part, so the oldest is written last
+    for start in range(0, len(codes), _AT_ONCE):
+        mine = slice(start, start + _AT_ONCE)
+        first[codes[mine][older[mine]]] = BEFORE
+    return first
+
+
+def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
+    """Mark the test rows whose user had the same item in an earlier part."""
+    pairs = _pairs(rows, tested)
+    if not len(pairs):
+        return np.zeros(0, dtype=bool)
+    order = np.argsort(pairs)
+    begins = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    first = np.minimum.reduceat(part[order], begins)
+    first[_among(pairs[order[begins]], np.sort(_older_pairs(rows, pairs, older)))] = BEFORE
+    viewed = np.empty(len(pairs), dtype=bool)
+    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < part[order]
+    return viewed
+
+
+def _among(pairs: Rows, known: Rows) -> Mask:
+    """Mark the pairs that are among known ones; both are in order."""
+    if not len(known):
+        return np.zeros(len(pairs), dtype=bool)
+    near = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
+    found: Mask = known[near] == pairs
+    return found
+
+
+def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
+    """Return those pairs of the rows before all folds that test rows may have too.
+
+    A table of flags by the lowest bits of a pair leaves out nearly all others.
+    """
+    flags = np.zeros(_FLAGS, dtype=bool)
+    flags[pairs & (_FLAGS - 1)] = True
+    found = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(rows), _AT_ONCE):
+        mine = slice(start, start + _AT_ONCE)
+        near = _pairs(rows, mine)
+        found.append(near[flags[near & (_FLAGS - 1)] & older[mine]])
+    return np.concatenate(found)
+
+
+def _pairs(rows: Coded, which: Rows | slice) -> Rows:
+    """Return user and item of rows as one number each."""
+    return rows.users[which].astype(np.int64) * len(rows.item_ids) + rows.items[which]
+
+
+def left_by_filters(rows: Coded, train: Coded, folds: Folds) -> Mask:
+    """Mark the rows that the filters leave, for one fold whose train rows are another table.
+
+    The tables have the same numbers of ids.
+    """
+    keep = np.ones(len(rows), dtype=bool)
+    if folds.filter_cold_users:
+        keep &= present(train.users, len(train.user_ids))[rows.users]
+    if folds.filter_cold_items:
+        keep &= present(train.items, len(train.item_ids))[rows.items]
+    if folds.filter_viewed:
+        pairs = _pairs(rows, slice(None))
+        older = _older_pairs(train, pairs, np.ones(len(train), dtype=bool))
+        keep &= ~np.isin(pairs, older)
+    return keep

@@ -1,0 +1,177 @@
+"""Makes the metrics of a study, RecTools' and the user's own, and calculates them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rectools.metrics
+from rectools.dataset.features import SparseFeatures
+from rectools.metrics import (
+    DebiasConfig,
+    IntraListDiversity,
+    SparsePairwiseHammingDistanceCalculator,
+    calc_metrics,
+)
+from rectools.utils.misc import import_object
+
+from tuner.config import Metric
+from tuner.config.metrics import DEBIAS_OPTIONS, DEBIASED
+from tuner.data.folds import Fold
+from tuner.errors import Problem, TrialError
+from tuner.evaluation.per_user import called, values_by_user
+
+__all__ = ["Measured", "build_metric", "calculate", "is_per_user", "metric_problems"]
+
+#: An object of a metric's class: one of RecTools', or the user's own with `calc` or `calc_per_user`.
+Measured = Any
+
+#: RecTools takes reference recommendations by name, and appends the name to that of the metric.
+_REFERENCE = "reference"
+#: State of the generator that debiases interactions, unless a study gives one. RecTools has no default.
+_RANDOM_STATE = 0
+
+
+def build_metric(metric: Metric, fold: Fold) -> Measured:
+    """Return an object of a metric's class.
+
+    Parameters
+    ----------
+    metric
+        The metric of a study.
+    fold
+        The fold on which it measures. `IntraListDiversity` takes its item features.
+
+    Raises
+    ------
+    TrialError
+        If the user's class cannot be made, or the data have no item features.
+    """
+    if metric.is_own:
+        return _build_own(metric)
+    if metric.needs_item_features:
+        return IntraListDiversity(metric.k, distance_calculator=_distances(metric, fold))
+    options = dict(metric.options)
+    name = metric.name.removeprefix(DEBIASED)
+    if name != metric.name:
+        debias: dict[str, Any] = {"random_state": _RANDOM_STATE}
+        debias |= {key: options.pop(key) for key in DEBIAS_OPTIONS if key in options}
+        options["debias_config"] = DebiasConfig(**debias)
+    return getattr(rectools.metrics, name)(k=metric.k, **options)
+
+
+def _build_own(metric: Metric) -> Measured:
+    try:
+        return import_object(metric.name)(k=metric.k, **metric.options)
+    except Exception as error:  # a user's module may raise anything
+        msg = f"the metric {metric.name} cannot be made: {type(error).__name__}: {error}"
+        raise TrialError(msg) from error
+
+
+def _distances(metric: Metric, fold: Fold) -> SparsePairwiseHammingDistanceCalculator:
+    features = fold.train.item_features
+    if not isinstance(features, SparseFeatures):
+        msg = f"{metric.label} needs categorical item features, but the data have none"
+        raise TrialError(msg)
+    return SparsePairwiseHammingDistanceCalculator(features, fold.train.item_id_map)
+
+
+def is_per_user(metric: Metric) -> bool:
+    """Whether a metric is a mean over the test users, so that it can be compared by user.
+
+    A class of the user is one if it has `calc_per_user`.
+    """
+    return hasattr(import_object(metric.name), "calc_per_user") if metric.is_own else metric.per_user
+
+
+def metric_problems(metrics: Sequence[Metric], *, item_features: bool) -> Iterator[Problem]:
+    """Yield what is wrong with the metrics of a study, apart from spelling.
+
+    Parameters
+    ----------
+    metrics
+        All metrics of the study.
+    item_features
+        Whether the data have categorical item features.
+    """
+    for metric in metrics:
+        if metric.needs_item_features and not item_features:
+            rule = f"{metric.label} needs categorical item features, but the data have none"
+            yield Problem("metrics", rule, "give data.item_features, or leave the metric out")
+        elif metric.is_own:
+            yield from _own_problems(metric)
+
+
+def _own_problems(metric: Metric) -> Iterator[Problem]:
+    hint = "put the class at the top level of a file next to the study file, and name it as file.Class@K"
+    try:
+        cls = import_object(metric.name)
+    except Exception as error:  # noqa: BLE001  # a user's module may raise anything
+        rule = f"must be importable, but {metric.name!r} is not ({type(error).__name__}: {error})"
+        yield Problem("metrics", rule, hint)
+        return
+    if not isinstance(cls, type):
+        yield Problem("metrics", f"must be a class, but {metric.name!r} is {cls!r}", hint)
+    elif not (hasattr(cls, "calc") or hasattr(cls, "calc_per_user")):
+        rule = f"must have the method calc or calc_per_user, but {metric.name!r} has neither"
+        yield Problem(
+            "metrics", rule, "calc returns a number, calc_per_user a series with users as its index"
+        )
+    else:
+        try:
+            inspect.signature(cls).bind(k=metric.k, **metric.options)
+        except TypeError as error:
+            rule = f"{metric.name!r} must accept k and its options, but got {error}"
+            yield Problem("metrics", rule, "the study gives each option by its name")
+
+
+def calculate(metrics: Mapping[str, Measured], recommended: pd.DataFrame, fold: Fold) -> dict[str, float]:
+    """Return each metric on a fold, by its label.
+
+    Parameters
+    ----------
+    metrics
+        Objects of `build_metric`, by label.
+    recommended
+        Recommendations to the test users, with external ids.
+    fold
+        The fold.
+
+    Raises
+    ------
+    TrialError
+        If a metric of the user fails.
+    """
+    of_rectools = {label: metric for label, metric in metrics.items() if _is_rectools(metric)}
+    values = calc_metrics(
+        of_rectools,
+        reco=recommended,
+        interactions=fold.test,
+        prev_interactions=fold.seen,
+        catalog=fold.catalog,
+        ref_reco={} if fold.reference is None else {_REFERENCE: fold.reference},
+    )
+    found = {}
+    for label, metric in metrics.items():
+        if label in of_rectools:
+            found[label] = float(values[label if label in values else f"{label}_{_REFERENCE}"])
+        else:
+            found[label] = _own_value(label, metric, recommended, fold)
+    return found
+
+
+def _is_rectools(metric: Measured) -> bool:
+    return type(metric).__module__.startswith("rectools.")
+
+
+def _own_value(label: str, metric: Measured, recommended: pd.DataFrame, fold: Fold) -> float:
+    if hasattr(metric, "calc"):
+        return float(called(metric.calc, recommended, fold))
+    by_user = values_by_user(metric, recommended, fold)
+    if by_user is None:
+        msg = f"calc_per_user of {label} must return a number for each test user, but does not"
+        raise TrialError(msg)
+    return float(by_user.mean(dtype=np.float64))

@@ -1,0 +1,130 @@
+"""Chooses the columns of a leaderboard: those that a person names, or those that fit a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.formatting import cut, short
+from tuner.reporting.leaderboard import Leaderboard, short_key
+
+__all__ = ["DISTINGUISHES", "chosen", "fitting"]
+
+Rows = list[list[str]]
+
+#: Header of the last column.
+DISTINGUISHES = "what distinguishes it"
+#: Columns that stay however narrow the terminal is, besides the mean of the objective.
+_KEPT = ("rank", "front", "trial", "model", "state", "holdout", DISTINGUISHES)
+#: Columns that a narrow terminal drops after the metrics, the first one first.
+_DROPPED = ("host", "fit", "params", "optimism", "epoch", "95 %", "fold", "std", "letters", "reached")
+#: Least width of the last column, and the least share of the terminal that it gets.
+_LEAST, _SHARE = 20, 5
+#: Characters between columns, and most characters of a model's name.
+_GAP, _MODEL = 2, 18
+
+
+def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequence[str]) -> tuple[Rows, Rows]:
+    """Return a table with the columns that a person named, in this order: [header], rows.
+
+    Parameters
+    ----------
+    board
+        The leaderboard.
+    header, rows
+        All columns.
+    names
+        Headers, in any case, and params. ``NDCG@10`` stands for ``NDCG@10 mean``, and ``differs`` for the
+        last column.
+
+    Raises
+    ------
+    StoreError
+        If there is no such column or param.
+    """
+    known = {name.lower(): index for index, name in enumerate(header)}
+    known |= {
+        board.objective.lower(): list(header).index(f"{board.objective} mean"),
+        "status": known["state"],
+        "differs": len(header) - 1,
+    }
+    params = _params(board)
+    columns = []
+    for name in names:
+        if name.lower() in known:
+            index = known[name.lower()]
+            columns.append([header[index], *(row[index] for row in rows)])
+        elif name in params:
+            columns.append([name, *(_param(row.record.params, params[name]) for row in board.rows)])
+        else:
+            rule = f"must be columns or params, but got {name!r}"
+            hint = did_you_mean(name, [*header, *params])
+            raise StoreError(board.study, [Problem("--columns", rule, hint)])
+    first, *rest = (list(line) for line in zip(*columns, strict=True))
+    return [first], rest
+
+
+def _params(board: Leaderboard) -> dict[str, str]:
+    """Return the key of each param, by its key and by its short key."""
+    keys = dict.fromkeys(key for row in board.rows for key in row.record.params)
+    return {short_key(key): key for key in keys} | {key: key for key in keys}
+
+
+def _param(params: object, key: str) -> str:
+    assert isinstance(params, dict), "params are flat"
+    return short(params[key]) if key in params else ""
+
+
+def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[str], Rows]:
+    """Return a table without the columns that a terminal has no room for.
+
+    Metrics are dropped first. The columns that identify a trial, its state, its objective and what
+    distinguishes it always stay. If they have no room either, names and states are shortened.
+
+    Parameters
+    ----------
+    header, rows
+        All columns.
+    width
+        Width of the terminal, in characters.
+    objective
+        Header of the objective's mean.
+    """
+    rows = [
+        [cut(cell, _MODEL) if name == "model" else cell for name, cell in zip(header, row, strict=True)]
+        for row in rows
+    ]
+    shown, fits = _shown(header, rows, width, objective)
+    if not fits:
+        rows = [[_compact(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
+        shown, _ = _shown(header, rows, width, objective)
+    return [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
+
+
+def _shown(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[int], bool]:
+    """Return the columns for which there is room, and whether no column without a metric was dropped."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    shown = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(range(len(header)))
+    least = min(widths[-1], max(_LEAST, width // _SHARE))
+    droppable = [i for i in shown if header[i] not in _KEPT and header[i] != objective]
+    for index in sorted(droppable, key=lambda i: (_when_dropped(header[i]), -i)):
+        if sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width:
+            return shown, True
+        if header[index] == "reached":
+            return [i for i in shown if i != index], False
+        shown.remove(index)
+    return shown, sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width
+
+
+def _compact(name: str, cell: str) -> str:
+    """Return a shorter form of a cell."""
+    if name == "state":
+        return cell.replace(" by halving", "").replace(" by race", "")
+    if name == "reached":
+        return cell.replace("fold ", "").replace(", epoch ", ":")
+    return cell
+
+
+def _when_dropped(name: str) -> int:
+    kind = "fold" if name.startswith("fold ") else name
+    return _DROPPED.index(kind) if kind in _DROPPED else -1

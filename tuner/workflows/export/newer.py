@@ -1,0 +1,89 @@
+"""Newer interactions for an exported model, read as the search read its own, with the ids of the fit.
+
+Each export contains this file, so it imports nothing of rectools-tuner.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pandas as pd
+    from rectools.dataset import Dataset
+
+__all__ = ["NewerError", "with_newer"]
+
+
+class NewerError(Exception):
+    """The interactions cannot be used. The message says why."""
+
+
+def with_newer(
+    fitted_on: Dataset, facts: dict[str, Any], path: str, reading: ModuleType
+) -> tuple[Dataset, dict[str, Any], int]:
+    """Return a dataset of newer interactions, the settings, and how many interactions are left out.
+
+    Parameters
+    ----------
+    fitted_on
+        Dataset of the fit. Its items and users keep their internal ids.
+    facts
+        Settings of the export.
+    path
+        File of the newer interactions.
+    reading
+        The package that reads interactions.
+
+    Raises
+    ------
+    NewerError
+        If the interactions cannot be used.
+    """
+    from rectools.dataset import Dataset, Interactions  # noqa: PLC0415  # a light start, as in `recommend.py`
+
+    items, users = fitted_on.item_id_map, fitted_on.user_id_map
+    newer = _read(path, facts, reading)
+    newer = newer.assign(
+        user_id=reading.like_known(newer["user_id"], users.external_ids),
+        item_id=reading.like_known(newer["item_id"], items.external_ids),
+    )
+    usable = newer["item_id"].isin(items.external_ids)
+    if facts["new_users"]:
+        new = newer[~newer["user_id"].isin(users.external_ids)]
+        enough = reading.enough_interactions(new, "user_id", facts.get("min_user_interactions", 1))
+        users = users.add_ids(enough.loc[usable.loc[enough.index], "user_id"].unique())
+    rows = newer[usable & newer["user_id"].isin(users.external_ids)]
+    if rows.empty:
+        raise NewerError("the interactions must have items and users that the model knows, but have none")
+    internal = Interactions.from_raw(rows, users, items, keep_extra_cols=True)
+    # Users beyond those of the fit have no features; models that know them only by their history use none.
+    of_users = fitted_on.user_features if users.size == fitted_on.user_id_map.size else None
+    dataset = Dataset(users, items, internal, of_users, fitted_on.item_features)
+    return dataset, facts, int((~usable).sum())
+
+
+def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> pd.DataFrame:
+    """Read newer interactions as the study's were read, with its policy for duplicates."""
+    dialect = reading.Format(**facts.get("text", {}))
+    try:
+        found = reading.read_interactions(
+            path,
+            facts["columns"],
+            datetime=facts["datetime"],
+            ids=facts.get("ids", "auto"),
+            dialect=dialect,
+            extra=facts.get("extra_columns", ()),
+        )
+    except reading.TableError as error:
+        msg = f"--interactions {error.rule}: {path}"
+        raise NewerError(msg) from error
+    if found.troubles:
+        lines = [
+            f"{one.where}: {one.rule}" + (f" ({one.hint})" if one.hint else "") for one in found.troubles
+        ]
+        msg = f"{path} must be interactions as those of the search, but " + "; ".join(lines)
+        raise NewerError(msg)
+    kept: pd.DataFrame = reading.deduplicated(found.frame, facts.get("duplicates", "keep"))
+    return kept
