@@ -163,7 +163,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel) or value in ((), {}):
+    if isinstance(value, BaseModel) or value in ((), {}, ""):
         return ""
     words = {None: "", True: "`true`", False: "`false`"}
     return words[value] if value is None or isinstance(value, bool) else f"`{value}`"

@@ -114,11 +114,12 @@ def item_features(interactions: pd.DataFrame) -> pd.DataFrame:
 def folds(interactions: pd.DataFrame, item_features: pd.DataFrame):
     """Leave-last-two-out folds of that shop, the newest held out; with features."""
     from tuner.config import Data, Folds
+    from tuner.data.features import Features
     from tuner.data.folds import development_dataset, make_folds
     from tuner.data.source import Source
 
     section = Folds(split="last_n", size=2, n_folds=2, holdout=1)
-    source = Source(interactions, item_features, "", 0, 0)
+    source = Source(interactions, Features(item_features), "", 0, 0)
     return make_folds(development_dataset(source, Data(interactions="shop.csv"), section), section)
 
 

@@ -15,6 +15,7 @@ from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
 from tuner.config import Data, Folds
+from tuner.data.features import Features
 from tuner.data.folds import (
     Fold,
     before_holdout,
@@ -57,7 +58,12 @@ def section(request: pytest.FixtureRequest) -> Folds:
 def folds_of(
     shop: pd.DataFrame, section: Folds, data: Data = DATA, features: pd.DataFrame | None = None
 ) -> list[Fold]:
-    return make_folds(development_dataset(Source(shop, features, "", 0, 0), data, section), section)
+    return make_folds(
+        development_dataset(
+            Source(shop, None if features is None else Features(features), "", 0, 0), data, section
+        ),
+        section,
+    )
 
 
 def held_out(shop: pd.DataFrame, section: Folds) -> np.ndarray:
@@ -485,6 +491,32 @@ def test_a_holdout_of_few_users_is_told(shop: pd.DataFrame) -> None:
     late.loc[5, "datetime"] = pd.Timestamp("2203-01-01")
     (warning,) = holdout_warnings(late, section)
     assert "the holdout (2202-12-26 to 2203-01-01) has 1 of 856 interactions, and 1 of 60 users" in warning
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        (
+            {"split": "last_n", "size": 1},
+            "the holdout (the newest interaction of each user) leaves interactions to train on for 1 of 300 "
+            "users: a judgement on it says little. Take a smaller `folds.size`, or a `time_range` split",
+        ),
+        (
+            {"split": "random", "size": 0.004},
+            "the holdout (1 of 301 interactions) has about 1 of 300 users: a judgement on it says little. "
+            "Take a larger `folds.size`",
+        ),
+    ],
+)
+def test_a_holdout_of_few_users_is_told_with_other_splits(
+    section: dict[str, Any], text: str, shop: pd.DataFrame
+) -> None:
+    """Of 300 users, all have one interaction, but for the last of them, who has two."""
+    frame = pd.DataFrame({"user_id": [*range(300), 299], "item_id": range(301), "weight": 1.0})
+    frame["datetime"] = pd.date_range("2024-01-01", periods=len(frame), freq="h")
+    assert list(holdout_warnings(frame, Folds(**section))) == [text]
+    usual = {"last_n": 1, "random": 0.2}[section["split"]]
+    assert list(holdout_warnings(shop, Folds(**{**section, "size": usual}))) == []
 
 
 def test_a_fold_travels_without_what_can_be_derived(shop: pd.DataFrame) -> None:

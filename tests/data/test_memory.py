@@ -15,7 +15,8 @@ from rectools.dataset import Dataset
 from tuner.config import Data, Study
 from tuner.config.snapshot import snapshot
 from tuner.data.source import load_source
-from tuner.errors import DataError
+from tuner.errors import DataError, StudyError
+from tuner.preparation.prepare import prepare
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -91,3 +92,55 @@ def test_an_empty_table_and_a_missing_column_are_told(interactions: pd.DataFrame
         load_source(Data(interactions=interactions[:0]))
     with pytest.raises(DataError, match="must be a column of the file, but 'item_id' is not"):
         load_source(Data(interactions=interactions.drop(columns="item_id")))
+
+
+def test_a_dataset_with_features_and_a_file_of_them_are_refused(interactions: pd.DataFrame) -> None:
+    features = pd.DataFrame({"id": interactions["user_id"].unique(), "feature": "sex", "value": "f"})
+    given = Dataset.construct(interactions, user_features_df=features, cat_user_features=["sex"])
+    with pytest.raises(DataError, match="must be left out for a Dataset with features of users"):
+        load_source(Data(interactions=given, user_features="u.csv"))
+    with pytest.raises(DataError, match="must be numbers in the Dataset, but 'sex' is a category"):
+        load_source(Data(interactions=given, numeric_user_features=("sex",)))
+
+
+def test_features_may_be_a_table_in_memory_that_is_asked_for_again(
+    interactions: pd.DataFrame, item_features: pd.DataFrame
+) -> None:
+    study = study_of(interactions)
+    data = study.data.model_dump() | {"interactions": interactions, "item_features": item_features}
+    with_features = study.model_copy(update={"data": Data.model_validate(data)})
+    source = load_source(with_features.data)
+    assert source.item_features is not None
+    pd.testing.assert_frame_equal(source.item_features.table, item_features, check_dtype=False)
+    said = yaml.safe_load(snapshot(with_features))["data"]["item_features"]
+    assert said == "in memory: pandas DataFrame"
+    with pytest.raises(DataError, match="must be given again from Python") as raised:
+        load_source(Data(interactions=interactions, item_features=said))
+    assert "--set data.item_features=FILE" in str(raised.value)
+
+
+@pytest.mark.parametrize("where", ["space", "baselines"])
+def test_a_column_that_a_preparator_asks_for_must_be_kept(where: str, interactions: pd.DataFrame) -> None:
+    """RecTools would train without it, and fail when it recommends."""
+    asked = {"data_preparator_kwargs.extra_cols": ["page"]}
+    model = {"cls": "SASRecModel", "n_factors": 8, "n_heads": 1}
+    plain = {
+        "study": "columns",
+        "data": {"interactions": interactions.assign(page=1)},
+        "folds": {"split": "last_n", "size": 1},
+        "metrics": {"objective": "NDCG@5", "direction": "maximize"},
+        "space": {
+            "set": {
+                **model,
+                **({"data_preparator_kwargs.extra_cols": [["page"]]} if where == "space" else {}),
+            }
+        },
+        "baselines": [{"name": "own", "params": {**model, **asked}}] if where == "baselines" else [],
+    }
+    with pytest.raises(StudyError) as raised:
+        prepare(Study.model_validate(plain), lambda line: None)
+    (problem,) = raised.value.problems
+    assert problem.rule == "must be columns of data.extra_columns, but 'page' is not"
+    assert problem.hint == "set `data.extra_columns: [page]`"
+    plain["data"] = {**plain["data"], "extra_columns": ["page"]}
+    assert len(prepare(Study.model_validate(plain), lambda line: None).folds) == 1

@@ -30,6 +30,7 @@ from rectools.models import PopularModel, model_from_params
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from tuner.config import Data, Folds, Metric
+from tuner.data.features import Features
 from tuner.data.folds import development_dataset, make_folds
 from tuner.data.source import Source
 from tuner.evaluation import Plan, evaluate_fold, with_reference
@@ -170,7 +171,7 @@ Prepare = Callable[[Case], Prepared]
 
 def prepare_on(interactions: pd.DataFrame, features: pd.DataFrame | None, case: Case) -> Prepared:
     section = Folds(**case.folds, filter_viewed=case.filter_viewed)
-    source = Source(interactions, features if case.features else None, "", 0, 0)
+    source = Source(interactions, Features(features) if case.features else None, "", 0, 0)
     dataset = development_dataset(source, Data(interactions="shop.csv"), section)
     plan = Plan(
         metrics=tuple(Metric.parse(metric) for metric in METRICS),

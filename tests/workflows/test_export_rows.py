@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from tuner.cli import main
 from tuner.config import Data, Folds, Study
 from tuner.data.folds import development_dataset, holdout_fold
 from tuner.data.source import load_source, make_dataset
+from tuner.models.build import build_model
 from tuner.workflows.export import serving
 from tuner.workflows.export.fit import Fitted
 from tuner.workflows.export.make import write_model
@@ -262,3 +264,84 @@ def test_folds_and_data_of_these_tests_are_of_use(interactions, tmp_path):
     assert source.dropped > 100
     assert source.duplicates > 100
     assert Folds(**SPLITS["random"]).holdout == 1
+
+
+# ####  --------------  Features, further columns, items to recommend  --------------  #### #
+
+SASREC = {
+    "cls": "SASRecModel",
+    "epochs": 1,
+    "n_factors": 8,
+    "n_blocks": 1,
+    "n_heads": 1,
+    "session_max_len": 8,
+    "recommend_torch_device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def with_features(interactions, item_features, tmp_path_factory):
+    """Export a model of a study that uses all that a Dataset can hold; return what it was fitted on."""
+    folder = tmp_path_factory.mktemp("features")
+    users = interactions["user_id"].unique()
+    ages = pd.DataFrame({"id": users, "feature": "age", "value": np.arange(len(users))})
+    sexes = ages.assign(feature="sex", value=np.where(users % 2, "f", "m"))
+    pd.concat([ages, sexes]).to_csv(folder / "users.csv", index=False)
+    item_features.to_csv(folder / "items.csv", index=False)
+    interactions.assign(page=interactions.index % 7).to_csv(folder / "i.csv", index=False)
+    settings = {
+        "item_features": str(folder / "items.csv"),
+        "user_features": str(folder / "users.csv"),
+        "numeric_user_features": ["age"],
+        "scaling": "standard",
+        "extra_columns": ["page"],
+        "items_to_recommend": {"genre": ["genre1", "genre2"]},
+    }
+    study = study_of(str(folder / "i.csv"), "keep", "last_n", **settings)
+    source = load_source(study.data)
+    dataset = make_dataset(source.interactions, source.item_features, study.data, source.user_features)
+    model = build_model(SASREC).fit(dataset)
+    (folder / "model").mkdir()
+    fitted = Fitted(model, SASREC, 1, 1, 1, (), "float32", 0.0)
+    write_model(folder / "model", fitted, dataset, source, study)
+    return folder, study, source, dataset
+
+
+def same_data(one, other):
+    """Tell whether two Datasets hold the same rows and features."""
+    assert_frame_equal(
+        one.get_raw_interactions().reset_index(drop=True), other.get_raw_interactions().reset_index(drop=True)
+    )
+    for name in ("item_features", "user_features"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert [str(part) for part in mine.names] == [str(part) for part in theirs.names]
+        assert (mine.get_sparse() != theirs.get_sparse()).nnz == 0
+    return True
+
+
+def test_final_and_export_have_the_features_and_columns_of_the_search(with_features):
+    folder, study, source, dataset = with_features
+    judged = holdout_fold(source, study.data, study.folds)
+    assert same_data(judged.train, development_dataset(source, study.data, study.folds))
+    assert same_data(serving.load(folder / "model").dataset, dataset)
+    newer = serving.load(folder / "model", study.data.interactions)
+    assert same_data(newer.dataset, dataset)
+    assert "page" in dataset.interactions.df
+    facts = json.loads((folder / "model" / "export.json").read_text(encoding="utf-8"))
+    assert facts["notes"][0].startswith(
+        "numeric features of users: age (0 to 59) by standard: (value - 29.5)"
+    )
+
+
+def test_only_the_items_of_the_study_are_recommended_inside_a_batch_job_too(with_features, monkeypatch):
+    """Lightning would take the tasks of `sbatch -n 4` for its own processes."""
+    folder, _, source, dataset = with_features
+    for name, value in {"JOB_ID": "1", "NTASKS": "4", "JOB_NAME": "x", "PROCID": "0", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    exported = serving.load(folder / "model")
+    found = serving.recommend(exported, dataset.user_id_map.external_ids[:5], k=5)
+    assert len(found) == 25
+    assert set(found["item_id"]) <= set(source.items)
+    assert len(set(source.items)) < dataset.item_id_map.size / 2
+    assert not serving.differences(exported, folder / "model")
+    assert os.environ["SLURM_NTASKS"] == "4"

@@ -13,6 +13,7 @@ from tuner.cli import main
 from tuner.config import Study
 from tuner.errors import DataError
 from tuner.workflows.init.columns import guess_columns, time_formats
+from tuner.workflows.init.dialect import guess_dialect
 from tuner.workflows.init.folds import propose_folds
 from tuner.workflows.init.inspect import inspect_file
 from tuner.workflows.init.write import study_text
@@ -207,3 +208,50 @@ def test_sessions_in_one_row_are_told(tmp_path, capsys):
     frame.to_parquet(tmp_path / "x.parquet")
     assert main(["init", str(tmp_path / "x.parquet"), "-o", str(tmp_path / "s.yaml")]) == 2
     assert "one interaction a row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "sure.csv",
+            "user,item,time\n"
+            + "".join(f"u{n % 9},i{n % 7},{1_700_000_000 + n * 3600}\n" for n in range(60)),
+            [
+                "encoding utf-8: sure, all letters are ASCII in the first",
+                "delimiter ',': sure, it divides each of the first 50 lines into 3 fields",
+                "a header: sure, the first row holds no number and no date, and others do",
+                "time unix_s: sure, the times are then 2023-11-14 to 2023-11-17",
+            ],
+        ),
+        (
+            "bare.csv",
+            "".join(f"u{n % 9},i{n % 7},2024-01-0{1 + n % 9}\n" for n in range(60)),
+            ["no header: sure, the first row holds '2024-01-01', as the other rows do"],
+        ),
+        (
+            "months.csv",
+            "user,item,time\n"
+            + "".join(f"u{n % 9},i{n % 7},0{1 + n % 9}/0{1 + n % 8}/2024\n" for n in range(60)),
+            ['time "%m/%d/%Y": not sure, the times are then', '; it could be "%d/%m/%Y"'],
+        ),
+    ],
+)
+def test_it_says_how_sure_it_is(name, text, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text, encoding="utf-8")
+    assert main(["init", name]) == 0
+    err = capsys.readouterr().err
+    for line in said:
+        assert line in err
+    assert "sure, the times are then" in Path("study.yaml").read_text("utf-8")
+
+
+def test_it_says_what_speaks_against(tmp_path):
+    rows = "".join(f"Zo\u00eb{n % 9};a|b{n % 7};x|c\n" for n in range(60))
+    (tmp_path / "i.txt").write_bytes(("user;item|x;time|y\n" + rows).encode("latin-1"))
+    encoding, delimiter, header = map(str, guess_dialect(str(tmp_path / "i.txt")).findings)
+    assert encoding.startswith("encoding latin-1: not sure, the text is not UTF-8; it is read as latin-1")
+    divides = "it divides each of the first 50 lines into 3 fields"
+    assert delimiter == f"delimiter ';': not sure, {divides}; it could be '|'"
+    assert header.startswith("a header: not sure, the first row is taken for a header")

@@ -36,7 +36,7 @@ def _init(arguments: argparse.Namespace) -> None:
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
     from tuner.formatting import visible
     from tuner.workflows.init.inspect import inspect_file
-    from tuner.workflows.init.write import doubts, study_text
+    from tuner.workflows.init.write import doubts, findings, study_text
 
     found = inspect_file(arguments.data)
     try:
@@ -44,6 +44,8 @@ def _init(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
     print(visible(f"{target}: a study for {found.source.describe('keep')}"))
+    for finding in findings(found):
+        print(f"  found: {visible(finding)}", file=sys.stderr)
     for doubt in doubts(found):
         print(f"  to check: {visible(doubt)}", file=sys.stderr)
     print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)

@@ -36,8 +36,7 @@ def check_data(study: Study) -> None:
     """
     data = study.data
     given = [("data.interactions", path) for path in data.paths]
-    if data.item_features is not None:
-        given.append(("data.item_features", data.item_features))
+    given += [(f"data.{key}", path) for key, path in data.side_files.items()]
     hint = (
         "use a URL such as s3://..., a path on the head, or a local file of up to 100 MB, which is sent along"
     )

@@ -75,6 +75,7 @@ def pack_checked(path: Path, study: Study) -> Parcel:
     UserError
         If the space, the baselines or the sampler cannot be used, or the files are too large.
     """
+    from tuner.data.own_splitter import splitter_class  # noqa: PLC0415  # rectools
     from tuner.evaluation import metric_problems  # noqa: PLC0415  # torch
     from tuner.execution.user_modules import modules_of, named_modules  # noqa: PLC0415  # with the space
     from tuner.models.build import resolve_baselines  # noqa: PLC0415  # torch
@@ -90,6 +91,9 @@ def pack_checked(path: Path, study: Study) -> Parcel:
         *(baseline.params for baseline in resolve_baselines(study, space)),
         {"metrics": study.metrics.own},
     ]
+    if study.folds.splitter is not None:
+        splitter_class(study.folds.splitter.use)  # its module is sent if it can be imported
+        given.append({"splitter": study.folds.splitter.use})
     return replace(pack(path, study, modules_of(space, given)), modules=tuple(named_modules(space, given)))
 
 

@@ -122,9 +122,8 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     files.update(_outside(root, map(Path, modules)))
     overrides: list[str] = []
     problems: list[Problem] = []
-    for key in ("interactions", "item_features"):
-        features = (study.data.item_features,) if study.data.item_features is not None else ()
-        given = study.data.paths if key == "interactions" else features
+    side_files = {key: (place,) for key, place in study.data.side_files.items()}
+    for key, given in {"interactions": study.data.paths, **side_files}.items():
         places = [place for one in given for place in _matches(one)]
         sent = [_send(f"data.{key}", place, root, files, problems) for place in places]
         if any(sent):

@@ -1,6 +1,7 @@
 """The study file: what it may say, and how it is read."""
 
-from tuner.config.data import Data, Folds, Format
+from tuner.config.data import Data, Format
+from tuner.config.folds import Folds
 from tuner.config.load import load_study, study_from_mapping
 from tuner.config.metrics import Metric, Metrics
 from tuner.config.search import Baseline, Plateau, Sampler, Search, SpaceSection

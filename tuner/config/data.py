@@ -1,11 +1,11 @@
-"""The sections `data` and `folds`: the interactions, and how they are split."""
+"""The section `data`: where the interactions and features are, and how they are read."""
 
 from __future__ import annotations
 
 import codecs
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
@@ -13,7 +13,7 @@ from typing_extensions import Self
 from tuner.config.section import Section
 from tuner.config.urls import refuse_credentials
 
-__all__ = ["IN_MEMORY", "Columns", "Data", "Folds", "Format", "InMemory"]
+__all__ = ["IN_MEMORY", "Columns", "Data", "Format", "InMemory", "spelled"]
 
 #: A name, or the number of a column in a file without a header.
 ColumnName = Annotated[str, BeforeValidator(lambda plain: str(plain) if type(plain) is int else plain)]
@@ -37,6 +37,13 @@ class InMemory:
 
     def __str__(self) -> str:
         return f"{IN_MEMORY}: {type(self.table).__module__.partition('.')[0]} {type(self.table).__name__}"
+
+
+def spelled(value: object) -> str:
+    """Return a value as a person types it: ``true``, and ``3`` for a whole number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 class Columns(Section):
@@ -117,6 +124,9 @@ class Data(Section):
         How text is written. It is read as CSV by default.
     columns
         Names of the columns in that file.
+    extra_columns
+        Further columns of the interactions that a data preparator asks for (`extra_cols`). They keep their
+        names.
     ids
         ``auto``: ids are text, and integers where every id of the column is written as one. ``text``: ids are
         text in any case.
@@ -124,9 +134,21 @@ class Data(Section):
         Format of the time: ``iso`` (dates, or text that starts with a date), ``unix_s``, ``unix_ms``,
         ``unix_us``, ``unix_ns``, or a format of Python's `strptime` such as ``"%d.%m.%Y %H:%M"``.
     item_features
-        Path or URL of a table with the columns id, feature and value (RecTools' flat format).
+        Path or URL of a table with the columns id, feature and value (RecTools' flat format). From Python
+        also a table in memory.
     numeric_features
-        Features whose value is used as a number. All other features are categories.
+        Features of items whose value is used as a number. All other features are categories.
+    user_features
+        Features of users, in the same form.
+    numeric_user_features
+        Features of users whose value is used as a number.
+    scaling
+        How numeric features are scaled, each by all of its values: ``none`` uses them as written,
+        ``standard`` makes their mean 0 and their standard deviation 1, ``min_max`` makes them 0 to 1.
+    items_to_recommend
+        The only items that may be recommended, in evaluations, in the final judgement and by an export: the
+        path of a file with their ids, or features of the items, as ``{in_stock: yes, genre: [drama, war]}``.
+        Each named feature must have one of its values.
     min_user_interactions
         Drop users with fewer interactions. This filter runs once, before the filter of items. Interactions
         of the holdout are not counted.
@@ -142,10 +164,15 @@ class Data(Section):
     interactions: str | tuple[str, ...] | Annotated[InMemory, PlainSerializer(str)]
     format: Format = Format()
     columns: Columns = Columns()
+    extra_columns: tuple[ColumnName, ...] = Field(default=(), strict=False)
     ids: Literal["auto", "text"] = "auto"
     datetime: str = "iso"
-    item_features: str | None = None
+    item_features: str | Annotated[InMemory, PlainSerializer(str)] | None = None
     numeric_features: tuple[str, ...] = Field(default=(), strict=False)
+    user_features: str | Annotated[InMemory, PlainSerializer(str)] | None = None
+    numeric_user_features: tuple[str, ...] = Field(default=(), strict=False)
+    scaling: Literal["none", "standard", "min_max"] = "none"
+    items_to_recommend: str | dict[str, tuple[str, ...]] | None = None
     min_user_interactions: int = Field(default=1, ge=1)
     min_item_interactions: int = Field(default=1, ge=1)
     duplicates: Literal["keep", "drop_exact", "keep_first", "keep_last"] = "keep"
@@ -157,17 +184,63 @@ class Data(Section):
             return refuse_credentials(places)
         if isinstance(places, (list, tuple)) and places and all(isinstance(place, str) for place in places):
             return tuple(refuse_credentials(place) for place in places)
-        if isinstance(places, InMemory):
-            return places
-        if type(places).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}:
-            return InMemory(places)
+        if (table := _in_memory(places)) is not None:
+            return table
         msg = f"must be text, or a list of texts, but got {places!r}"
         raise ValueError(msg)
 
-    @field_validator("item_features")
+    @field_validator("item_features", "user_features", mode="plain")
     @classmethod
-    def _check_item_features(cls, place: str | None) -> str | None:
-        return None if place is None else refuse_credentials(place)
+    def _check_features(cls, place: object) -> object:
+        if isinstance(place, str):
+            return refuse_credentials(place)
+        if place is None or (place := _in_memory(place)) is not None:
+            return place
+        msg = "must be text, the path of a table"
+        raise ValueError(msg)
+
+    @field_validator("extra_columns", mode="after")
+    @classmethod
+    def _check_extra(cls, extra: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        columns: Columns = info.data.get("columns", Columns())
+        roles = {name: role for role, name in columns.model_dump().items() if name is not None}
+        for name in extra:
+            if name in roles or extra.count(name) > 1:
+                other = roles.get(name, "named twice")
+                msg = f"each column must have one role, but {name!r} is also {other}"
+                raise ValueError(msg)
+            if name in _RECTOOLS:
+                msg = f"must not have a name that RecTools gives to another column, but got {name!r}"
+                raise ValueError(msg)
+        return extra
+
+    @field_validator("scaling", mode="after")
+    @classmethod
+    def _check_scaling(cls, scaling: str, info: ValidationInfo) -> str:
+        in_memory = isinstance(info.data.get("interactions"), InMemory)  # a Dataset brings its own
+        numeric = info.data.get("numeric_features", ()) + info.data.get("numeric_user_features", ())
+        if scaling != "none" and not numeric and not in_memory:
+            keys = "numeric_features or numeric_user_features"
+            msg = f"needs numeric features, but got {scaling!r} without any: name them in {keys}"
+            raise ValueError(msg)
+        return scaling
+
+    @field_validator("items_to_recommend", mode="plain")
+    @classmethod
+    def _check_items(cls, plain: object, info: ValidationInfo) -> object:
+        if plain is None or isinstance(plain, str):
+            return None if plain is None else refuse_credentials(plain)
+        if not isinstance(plain, Mapping) or not plain or not all(map(_is_wanted, plain.values())):
+            msg = (
+                "must be the path of a file with ids, or features with the values to recommend, as "
+                f"{{genre: [drama, war]}}, but got {plain!r}"
+            )
+            raise ValueError(msg)
+        in_memory = isinstance(info.data.get("interactions"), InMemory)
+        if info.data.get("item_features") is None and not in_memory:
+            msg = f"must be the path of a file where the study has no item_features, but got {plain!r}"
+            raise ValueError(msg)
+        return {str(name): tuple(map(spelled, _listed(values))) for name, values in plain.items()}
 
     @field_validator("datetime", mode="after")
     @classmethod
@@ -177,6 +250,13 @@ class Data(Section):
             msg = f'must be one of {", ".join(known)}, or a format such as "%d.%m.%Y", but got {kind!r}'
             raise ValueError(msg)
         return kind
+
+    @property
+    def side_files(self) -> dict[str, str]:
+        """Path or URL of each file besides the interactions, by its key."""
+        keys = ("item_features", "user_features", "items_to_recommend")
+        places = {key: getattr(self, key) for key in keys}
+        return {key: place for key, place in places.items() if isinstance(place, str)}
 
     @property
     def place(self) -> str:
@@ -191,59 +271,23 @@ class Data(Section):
         return (self.interactions,) if isinstance(self.interactions, str) else self.interactions
 
 
-class Folds(Section):
-    """How the interactions are split into folds. The oldest fold is the first.
+#: Names that RecTools gives to the columns of interactions.
+_RECTOOLS = frozenset({"user_id", "item_id", "weight", "datetime", "unix_ts"})
 
-    Attributes
-    ----------
-    split
-        What the test part of a fold is. ``time_range``: a window of length `size` (such as 14D or 12H); the
-        windows are at the end of the data. ``last_n``: the last `size` interactions of each user.
-        ``random``: a share `size` of all interactions.
-    n_folds
-        Number of folds that the search uses.
-    size
-        Size of one fold's test part, in the unit of `split`.
-    holdout
-        Number of further folds, the newest. The search never sees them.
-    filter_viewed
-        Recommend only items that are new to the user. Drop pairs from test that are also in train.
-    filter_cold_users
-        Drop users from test that have no interactions in train.
-    filter_cold_items
-        Drop items from test that have no interactions in train.
-    seed
-        Seed of the ``random`` split.
-    """
 
-    split: Literal["time_range", "last_n", "random"]
-    n_folds: int = Field(default=1, ge=1)
-    holdout: int = Field(default=1, ge=0)
-    size: str | int | float
-    filter_viewed: bool = True
-    filter_cold_users: bool = True
-    filter_cold_items: bool = True
-    seed: int = Field(default=60, ge=0, lt=2**32)
+def _in_memory(table: object) -> InMemory | None:
+    """Return a table in memory as such; None for anything else."""
+    if isinstance(table, InMemory):
+        return table
+    known = type(table).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}
+    return InMemory(table) if known else None
 
-    @field_validator("size", mode="plain")
-    @classmethod
-    def _check_size(cls, size: object, info: ValidationInfo) -> object:
-        split = info.data.get("split")
-        number = isinstance(size, (int, float)) and not isinstance(size, bool)
-        if split is None and not number and not isinstance(size, str):
-            msg = f"must be text or a number, but got {size!r}"
-            raise ValueError(msg)
-        if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d{0,8}[DH]", size)):
-            msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}"
-            raise ValueError(msg)
-        if split == "last_n" and not (number and isinstance(size, int) and size >= 1):
-            msg = f"must be an integer of at least 1 for a last_n split, but got {size!r}"
-            raise ValueError(msg)
-        if split == "random":
-            total = info.data.get("n_folds", 1) + info.data.get("holdout", 0)
-            if not (number and 0 < float(size) * total < 1):  # type: ignore[arg-type]  # a number, as just checked
-                msg = (
-                    f"must be a share for a random split, with 0 < size x {total} folds < 1, but got {size!r}"
-                )
-                raise ValueError(msg)
-        return size
+
+def _listed(values: object) -> list[Any]:
+    return list(values) if isinstance(values, (list, tuple)) else [values]
+
+
+def _is_wanted(values: object) -> bool:
+    """Tell whether these can be values of a feature."""
+    found = _listed(values)
+    return bool(found) and all(isinstance(value, (str, int, float)) for value in found)

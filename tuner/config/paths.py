@@ -11,6 +11,11 @@ from typing import Any
 
 __all__ = ["located"]
 
+#: Keys by section whose relative paths are found from the study file's folder too.
+_PLACES = (
+    ("data", ("interactions", "item_features", "user_features", "items_to_recommend")),
+    ("search", ("warm_start",)),
+)
 #: Most names in folders that are looked at to find out whether a glob leads to a file.
 _MOST_NAMES = 10_000
 
@@ -27,7 +32,7 @@ def located(plain: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     """
     found = dict(plain)
     left = iter(range(_MOST_NAMES))
-    for name, keys in (("data", ("interactions", "item_features")), ("search", ("warm_start",))):
+    for name, keys in _PLACES:
         section = found.get(name)
         if folder is not None and isinstance(section, dict):
             paths = {key: _found(section[key], folder, left) for key in keys if key in section}

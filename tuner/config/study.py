@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Field, InstanceOf, Tag, ValidationInfo, field_validator
 
-from tuner.config.data import Data, Folds
+from tuner.config.data import Data
+from tuner.config.folds import Folds
 from tuner.config.metrics import Metrics
 from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch

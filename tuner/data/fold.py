@@ -65,6 +65,8 @@ class Fold:
         Numbers of rows, users and items, and the period, for people.
     reference
         Recommendations of the reference model; None if no metric needs them.
+    items
+        External ids of the items that may be recommended; None for all.
     """
 
     index: int
@@ -74,6 +76,7 @@ class Fold:
     labels: NDArray[np.int64]
     facts: dict[str, object]
     reference: pd.DataFrame | None = None
+    items: AnyIds | None = None
 
     @cached_property
     def train(self) -> Dataset:

@@ -8,6 +8,7 @@ occurs only in the holdout is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, Ti
 
 from tuner.config import Data, Folds
 from tuner.data.fold import Fold, TrainRows
+from tuner.data.own_splitter import own_splits, own_splitter, rows_before_holdout, tested_last
 from tuner.data.plausible import refuse_short_data
 from tuner.data.reading import Coded, kept, present
 from tuner.data.source import Source, counted, make_table
@@ -36,7 +38,11 @@ __all__ = [
     "holdout_fold",
     "make_folds",
     "make_splitter",
+    "search_folds",
 ]
+
+#: Name of a column that numbers rows for a while.
+_ROW = "__row__"
 
 
 def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | float | None = None) -> Splitter:
@@ -49,6 +55,8 @@ def make_splitter(folds: Folds, *, n_splits: int | None = None, size: str | floa
     n_splits, size
         Number of splits and size of one, instead of the values in `folds`.
     """
+    if folds.splitter is not None:
+        return own_splitter(folds)
     n_splits = folds.n_folds if n_splits is None else n_splits
     size = folds.size if size is None else size
     filters = {
@@ -67,6 +75,8 @@ def _before_holdout(rows: Coded, folds: Folds) -> Mask:
     """Mark the interactions that the search may use: all but the newest `holdout` folds."""
     if folds.holdout == 0:
         return np.ones(len(rows), dtype=bool)
+    if folds.splitter is not None:
+        return rows_before_holdout(own_splits(rows, folds), len(rows), folds)
     if folds.split == "random":
         size = float(folds.size) * folds.holdout
         _check_random(folds.model_copy(update={"n_folds": 1}), len(rows), size)
@@ -100,12 +110,51 @@ def development(source: Source, data: Data, folds: Folds) -> Table:
         If holdout and folds leave nothing to train on.
     """
     refuse_short_data(source.coded if source.raw is None else source.raw, data, folds)
-    return make_table(_both_sides(source, data, folds)[0], source.item_features, data)
+    return make_table(_both_sides(source, data, folds)[0], source.item_features, data, source.user_features)
 
 
 def development_dataset(source: Source, data: Data, folds: Folds) -> Dataset:
     """Return everything before the holdout as a RecTools dataset; see `development`."""
     return development(source, data, folds).dataset()
+
+
+def search_folds(source: Source, data: Data, folds: Folds) -> list[Fold]:
+    """Return the folds of the search: everything before the holdout, split.
+
+    Raises
+    ------
+    DataError
+        If holdout and folds leave nothing to train on, or a fold is empty.
+    """
+    table = development(source, data, folds)
+    if folds.splitter is None:
+        return make_folds(table, folds)
+    # The splitter has seen all rows, also those that policies then drop: find the rows of the table.
+    rows = source.coded if source.raw is None else Coded.of(source.raw)
+    splits = own_splits(rows, folds)
+    numbered_rows = replace(rows, extras={_ROW: np.arange(len(rows))})
+    before = numbered_rows.take(rows_before_holdout(splits, len(rows), folds))
+    left = counted(before if source.raw is None else _deduplicated(before, data.duplicates), data)
+    places = np.full(len(rows), -1)
+    places[left.extras[_ROW]] = np.arange(len(left))
+    splitter, whole = own_splitter(folds), internal(table.rows)
+    made: list[Fold] = []
+    for index, (train, test, info) in enumerate(splits[: folds.n_folds]):
+        train_rows, test_rows = (places[part][places[part] >= 0] for part in (train, test))
+        trained, tested, facts = splitter.filter(
+            whole, True, train_rows, test_rows, info
+        )  # RecTools' signature
+        if not len(trained) or not len(tested):
+            rule = (
+                f"must have train and test interactions, but the filters leave none of {len(test):,} to test"
+            )
+            hint = "yield larger folds, or keep cold users and items (filter_cold_users: false)"
+            raise DataError("folds", [Problem(f"folds, fold {index + 1}", rule, hint)])
+        rows_of_fold = TrainRows(trained.astype(np.int32))
+        made.append(
+            Fold(index, table, rows_of_fold, table.rows.take(tested), tested, dict(_plain_facts(facts)))
+        )
+    return made
 
 
 def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[Coded, Coded, Rows]:
@@ -115,9 +164,10 @@ def _both_sides(source: Source, data: Data, folds: Folds) -> tuple[Coded, Coded,
     """
     rows = source.coded if source.raw is None else Coded.of(source.raw)
     mask = _before_holdout(rows, folds)
+    held = ~mask if folds.splitter is None else tested_last(own_splits(rows, folds), len(rows), folds)
     if source.raw is None:
-        return _taken(rows, mask), rows.take(~mask), np.flatnonzero(~mask)
-    before, after = (_deduplicated(rows.take(side), data.duplicates) for side in (mask, ~mask))
+        return _taken(rows, mask), rows.take(held), np.flatnonzero(held)
+    before, after = (_deduplicated(rows.take(side), data.duplicates) for side in (mask, held))
     return before, after, np.arange(len(after))
 
 
@@ -147,7 +197,7 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
     before, after, labels = _both_sides(source, data, folds)
-    table = make_table(before, source.item_features, data)
+    table = make_table(before, source.item_features, data, source.user_features)
     trained = counted(before, data)  # the table's items have other numbers if there are features
     test = np.flatnonzero(left_by_filters(after, trained, folds))
     if len(test) == 0:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tuner.config import Data, Folds
 from tuner.data.reading import Coded, counts_of, present
@@ -20,6 +21,9 @@ _NANOSECONDS = {"D": 86_400 * 10**9, "H": 3_600 * 10**9}
 
 def holdout_text(folds: Folds) -> str:
     """Return the size of the holdout as text. It is recorded in the store, so its words must not change."""
+    if folds.splitter is not None:
+        last = f"{folds.holdout} folds" if folds.holdout > 1 else "fold"
+        return f"the last {last} of {folds.splitter.use}"
     if folds.split == "time_range":
         size = str(folds.size)
         unit = "days" if size.endswith("D") else "hours"
@@ -39,7 +43,7 @@ def refuse_short_data(interactions: Coded | pd.DataFrame, data: Data, folds: Fol
         Saying whether the holdout or the folds take all, and what to do.
     """
     rows = Coded.of(interactions)
-    if not len(rows) or folds.split == "random":
+    if not len(rows) or folds.split == "random" or folds.splitter is not None:
         return
     if _takes_all(rows, folds, folds.holdout):
         rule = (
@@ -109,15 +113,32 @@ def _days(rows: Coded) -> str:
 def holdout_warnings(interactions: Coded | pd.DataFrame, folds: Folds) -> Iterator[str]:
     """Yield what makes a holdout of little use: it has few users."""
     rows = Coded.of(interactions)
-    if folds.split != "time_range" or folds.holdout == 0 or _takes_all(rows, folds, folds.holdout):
+    if folds.holdout == 0 or folds.splitter is not None or not len(rows):
         return
-    start = pd.Timestamp(_start(rows, folds, folds.holdout))
-    held = np.flatnonzero(rows.times >= start.to_datetime64())
-    n_users = int(present(rows.users[held], len(rows.user_ids)).sum())
-    n_all = int(present(rows.users, len(rows.user_ids)).sum())
-    if n_users == 1 or n_users < _FEW * n_all:
-        yield (
-            f"the holdout ({start:%Y-%m-%d} to {_newest(rows):%Y-%m-%d}) has {len(held):,} of "
-            f"{len(rows):,} interactions, and {n_users:,} of {n_all:,} users: a judgement on it says "
-            "little. Take a larger `folds.size`, or drop rows with wrong times"
-        )
+    if folds.split != "random" and _takes_all(rows, folds, folds.holdout):
+        return
+    counts = counts_of(rows.users, len(rows.user_ids))
+    counts = counts[counts > 0]
+    text, n_users, cure = _holdout_users(rows, counts, folds)
+    if n_users == 1 or n_users < _FEW * len(counts):
+        yield f"{text} {n_users:,} of {len(counts):,} users: a judgement on it says little. {cure}"
+
+
+def _holdout_users(rows: Coded, counts: NDArray[np.int64], folds: Folds) -> tuple[str, int, str]:
+    """Return what a holdout is, the number of its users, and how to have more of them."""
+    if folds.split == "time_range":
+        start = pd.Timestamp(_start(rows, folds, folds.holdout))
+        held = np.flatnonzero(rows.times >= start.to_datetime64())
+        dates = f"{start:%Y-%m-%d} to {_newest(rows):%Y-%m-%d}"
+        text = f"the holdout ({dates}) has {len(held):,} of {len(rows):,} interactions, and"
+        cure = "Take a larger `folds.size`, or drop rows with wrong times"
+        return text, int(present(rows.users[held], len(rows.user_ids)).sum()), cure
+    if folds.split == "last_n":
+        size = int(folds.size) * folds.holdout
+        text = f"the holdout ({holdout_text(folds)}) leaves interactions to train on for"
+        cure = "Take a smaller `folds.size`, or a `time_range` split"
+        return text, int((counts > size).sum()), cure
+    share = float(folds.size) * folds.holdout
+    expected = round(float((1 - (1 - share) ** counts).sum()))
+    text = f"the holdout ({round(share * len(rows)):,} of {len(rows):,} interactions) has about"
+    return text, expected, "Take a larger `folds.size`"

@@ -6,48 +6,41 @@ row.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rectools.dataset import Dataset, IdMap
-from rectools.dataset.features import SparseFeatures
+from rectools.dataset.features import DenseFeatures, SparseFeatures
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
+from tuner.data.feature_tables import load_features, matched
+from tuner.data.features import Features, scale_lines, scaled
+from tuner.data.fingerprint import fingerprint_of, former_fingerprint
+from tuner.data.items import items_line, load_items
 from tuner.data.reading import (
     Coded,
     Format,
     Read,
     TableError,
-    Trouble,
     at_once,
     deduplicated,
     event_hashes,
     frequent,
-    guessed,
-    ids_of,
-    is_missing,
     kept,
-    like_known,
     present,
     read_columns,
     read_interactions,
     repeated,
-    row_hashes,
 )
-from tuner.data.reading.troubles import example
-from tuner.data.table import Table, items_by_appearance
-from tuner.errors import DataError, Problem, did_you_mean
+from tuner.data.table import Table, appeared
+from tuner.errors import DataError, Problem
 
 __all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
-
-_FEATURE_COLUMNS = ("id", "feature", "value")
 
 
 @dataclass(frozen=True)
@@ -59,9 +52,9 @@ class Source:
     given
         The rows in the order of the file.
     item_features
-        Columns id, feature and value; None if the study names no file.
+        Features of items; None if the study has none.
     fingerprint
-        Hash of the content of both tables.
+        Hash of the content of all tables.
     duplicates
         Number of rows that repeat the user, item and datetime of an earlier row, before the policy.
     dropped
@@ -72,15 +65,27 @@ class Source:
         holdout.
     warnings
         Lines about rows that are hardly meant so: their number, the first of them, and a cure.
+    user_features
+        Features of users; None if the study has none.
+    items
+        Ids of the items that may be recommended; None for all.
+    notes
+        Lines about the features and the items to recommend.
+    former_fingerprint
+        Fingerprint by which earlier versions knew the same data; None if it is the same one.
     """
 
     given: Coded | pd.DataFrame
-    item_features: pd.DataFrame | None
+    item_features: Features | None
     fingerprint: str
     duplicates: int
     dropped: int
     raw: Coded | pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
+    user_features: Features | None = None
+    items: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+    former_fingerprint: str | None = None
 
     @cached_property
     def coded(self) -> Coded:
@@ -104,6 +109,7 @@ class Source:
             "end": f"{last:%Y-%m-%d}",
             "duplicates": self.duplicates,
             "dropped": self.dropped,
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def describe(self, policy: str) -> str:
@@ -130,41 +136,40 @@ def load_source(data: Data) -> Source:
     """
     problems: list[Problem] = []
     rows, warnings = _interactions(data, problems)
-    features = None
-    if data.item_features is not None:
-        try:
-            features = _read_features(data.item_features, data.numeric_features, problems)
-        except DataError as error:
-            problems.extend(error.problems)
+    found = load_features(data, problems)
     if problems or rows is None:
         raise DataError(data.place, problems)
-    fingerprinted = features
-    if features is not None:
-        features = _features_of_items(features, rows, data)
+    features = {
+        entity: None if one is None else matched(one, entity, rows, problems) for entity, one in found.items()
+    }
+    items = load_items(data, rows, features["item"], problems)
+    if problems:
+        raise DataError(data.place, problems)
+    used = {entity: None if one is None else scaled(one, data.scaling) for entity, one in features.items()}
     events = event_hashes(rows)
-    again, whole = at_once(lambda: repeated(rows, events), lambda: _fingerprint(rows, events, fingerprinted))
-    remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
-    if remaining is None or remaining.all():
-        return Source(rows, features, whole, int(again.sum()), 0, None, warnings)
-    left = rows.take(remaining)
-    fingerprint = _fingerprint(left, events[remaining], fingerprinted)
-    one_of_each = data.duplicates in {"keep_first", "keep_last"}
-    dropped = len(rows) - len(left)
-    return Source(
-        left, features, fingerprint, int(again.sum()), dropped, rows if one_of_each else None, warnings
+    again, whole = at_once(
+        lambda: repeated(rows, events), lambda: fingerprint_of(rows, events, features, items)
     )
-
-
-def _features_of_items(features: pd.DataFrame, rows: Coded, data: Data) -> pd.DataFrame:
-    """Return features with the ids of the interactions, of which at least one must match."""
-    features = features.assign(id=like_known(features["id"], rows.item_ids))
-    if not features["id"].isin(rows.item_ids).any():
-        rule = (
-            "must describe items of the interactions, but no id matches: ids here are like "
-            f"{features['id'].iloc[0]!r}, those of the interactions like {rows.item_ids[rows.items[0]]!r}"
-        )
-        raise DataError(data.place, [Problem("data.item_features", rule)])
-    return features
+    remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
+    left, raw = rows, None
+    fingerprint = whole
+    if remaining is not None and not remaining.all():
+        left, events = rows.take(remaining), events[remaining]
+        raw = rows if data.duplicates in {"keep_first", "keep_last"} else None
+        fingerprint = fingerprint_of(left, events, features, items)
+    return Source(
+        left,
+        used["item"],
+        fingerprint,
+        int(again.sum()),
+        len(rows) - len(left),
+        raw,
+        warnings,
+        user_features=used["user"],
+        items=items,
+        notes=(*scale_lines(used), *([] if items is None else [items_line(items, rows)])),
+        former_fingerprint=former_fingerprint(left, events, found, items),
+    )
 
 
 def counted(rows: Coded, data: Data) -> Coded:
@@ -175,8 +180,10 @@ def counted(rows: Coded, data: Data) -> Coded:
     return rows if enough is None else rows.take(enough)
 
 
-def make_table(rows: Coded, item_features: pd.DataFrame | None, data: Data) -> Table:
-    """Apply the minimal counts, and add the features of the remaining items.
+def make_table(
+    rows: Coded, item_features: Features | None, data: Data, user_features: Features | None = None
+) -> Table:
+    """Apply the minimal counts, and add the features of the remaining items and users.
 
     Raises
     ------
@@ -191,22 +198,28 @@ def make_table(rows: Coded, item_features: pd.DataFrame | None, data: Data) -> T
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
-    if item_features is None:
+    if item_features is None and user_features is None:
         return Table(remaining)
-    remaining = items_by_appearance(remaining)
-    numeric = set(data.numeric_features)
-    categorical = [name for name in item_features["feature"].unique() if name not in numeric]
-    known = item_features[item_features["id"].isin(remaining.item_ids)]
-    items = IdMap(remaining.item_ids).add_ids(known["id"].to_numpy())
-    features = SparseFeatures.from_flatten(known, items, categorical)
-    return Table(replace(remaining, item_ids=items.external_ids), item_features=features)
+    remaining = appeared(remaining)
+    return Table(
+        remaining,
+        _built(user_features, remaining.user_ids),
+        _built(item_features, remaining.item_ids),
+    )
+
+
+def _built(features: Features | None, ids: NDArray[Any]) -> DenseFeatures | SparseFeatures | None:
+    return None if features is None else features.of(ids).built(IdMap(ids))
 
 
 def make_dataset(
-    interactions: Coded | pd.DataFrame, item_features: pd.DataFrame | None, data: Data
+    interactions: Coded | pd.DataFrame,
+    item_features: Features | None,
+    data: Data,
+    user_features: Features | None = None,
 ) -> Dataset:
     """Apply the minimal counts, and build the RecTools dataset; see `make_table`."""
-    return make_table(Coded.of(interactions), item_features, data).dataset()
+    return make_table(Coded.of(interactions), item_features, data, user_features).dataset()
 
 
 def read_table(path: str | Sequence[str], key: str, dialect: Format | None = None) -> Read:
@@ -247,66 +260,17 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[Coded | None, tu
             datetime=data.datetime,
             ids=data.ids,
             dialect=Format(**data.format.model_dump()),
+            extra=data.extra_columns,
         )
     except TableError as error:
         problems.append(Problem("data.interactions", error.rule, error.hint))
         return None, ()
     problems.extend(
-        Problem(f"data.columns.{trouble.where}", trouble.rule, trouble.hint) for trouble in found.troubles
+        Problem(
+            f"data.{'' if trouble.where == 'extra_columns' else 'columns.'}{trouble.where}",
+            trouble.rule,
+            trouble.hint,
+        )
+        for trouble in found.troubles
     )
     return found.coded, tuple(found.warnings)
-
-
-def _read_features(path: str, numeric: tuple[str, ...], problems: list[Problem]) -> pd.DataFrame:
-    """Return item features: ids as in the interactions' file, names as text, values as they look."""
-    read = read_table(path, "data.item_features")
-    missing = [name for name in _FEATURE_COLUMNS if name not in read.columns]
-    if missing:
-        rule = f"must have the columns {', '.join(_FEATURE_COLUMNS)}, but {', '.join(missing)} is missing"
-        hint = f"it has: {', '.join(read.names)}"
-        raise DataError(path, [Problem("data.item_features", rule, hint)])
-    troubles: list[Trouble] = []
-    ids = ids_of(read, "id", "data.item_features", text=False, troubles=troubles)
-    for name, what in (("feature", "names"), ("value", "values")):
-        unknown = is_missing(read.columns[name])
-        if unknown.any():
-            rule = f"{what} must not be missing, but are in {example(read.columns, unknown)}"
-            troubles.append(Trouble("data.item_features", rule, "leave such rows out"))
-    if troubles:
-        raise DataError(path, [Problem(one.where, one.rule, one.hint) for one in troubles])
-    frame = pd.DataFrame(
-        {
-            "id": ids,
-            "feature": guessed(read.columns["feature"], written=False).to_numpy(),
-            "value": guessed(read.columns["value"], written=read.written).to_numpy(),
-        }
-    )
-    _check_numeric(frame, read, numeric, problems)
-    return frame
-
-
-def _check_numeric(
-    features: pd.DataFrame, read: Read, numeric: tuple[str, ...], problems: list[Problem]
-) -> None:
-    where = "data.numeric_features"
-    for feature in numeric:
-        rows = (features["feature"] == feature).to_numpy()
-        numbers: pd.Series[Any] = pd.to_numeric(features["value"], errors="coerce")
-        bad = rows & numbers.isna().to_numpy()
-        if not rows.any():
-            rule = f"must be features of the file, but {feature!r} is not"
-            names = [str(name) for name in features["feature"].unique()]
-            problems.append(Problem(where, rule, did_you_mean(feature, names)))
-        elif bad.any():
-            rule = f"must have numbers as values, but {feature!r} has none in {example(read.columns, bad)}"
-            problems.append(Problem(where, rule))
-
-
-def _fingerprint(rows: Coded, events: NDArray[np.uint64], features: pd.DataFrame | None) -> str:
-    digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
-    for hashes in row_hashes(rows, events):
-        digest.update(hashes.data)
-    if features is not None:
-        digest.update(",".join(features.columns).encode())
-        digest.update(pd.util.hash_pandas_object(features, index=False).to_numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rectools.dataset.features import DenseFeatures, SparseFeatures
 
 from tuner.data.reading import Coded, Codes, at_once, by_appearance, numbered
 
-__all__ = ["Table", "internal", "items_by_appearance", "with_ids"]
+__all__ = ["Table", "appeared", "internal", "with_ids"]
 
 AnyIds = NDArray[Any]
 Rows = NDArray[Any]
@@ -53,6 +53,7 @@ class Table:
             dataset.item_id_map.external_ids,
             frame[Columns.Datetime].to_numpy(),
             None if (weights == 1).all() else weights,
+            {name: frame[name].to_numpy() for name in frame.columns if name not in Columns.Interactions},
         )
         return cls(rows, dataset.user_features, dataset.item_features)
 
@@ -102,6 +103,7 @@ def _interactions(users: NDArray[np.int64], items: NDArray[np.int64], rows: Code
         Columns.Item: items,
         Columns.Weight: rows.all_weights(),
         Columns.Datetime: rows.times,
+        **rows.extras,
     }
     made = Interactions.__new__(Interactions)
     object.__setattr__(made, "df", pd.DataFrame(columns, copy=False))
@@ -123,15 +125,24 @@ def with_ids(rows: Coded, index: NDArray[np.int64] | None = None) -> pd.DataFram
         Columns.Item: rows.item_ids.take(rows.items),
         Columns.Weight: rows.all_weights(),
         Columns.Datetime: rows.times,
+        **rows.extras,
     }
     return pd.DataFrame(columns, index=None if index is None else pd.Index(index), copy=False)
 
 
-def items_by_appearance(rows: Coded) -> Coded:
-    """Return rows whose items are numbered in the order in which they appear; others are left out."""
-    order = by_appearance(rows.items, len(rows.item_ids))
-    items = numbered(order, len(rows.item_ids), np.int32)[rows.items]
-    return replace(rows, items=items, item_ids=rows.item_ids.take(order))
+def appeared(rows: Coded) -> Coded:
+    """Return rows whose ids are those that they have, in the order in which they appear."""
+    users = by_appearance(rows.users, len(rows.user_ids))
+    items = by_appearance(rows.items, len(rows.item_ids))
+    return Coded(
+        numbered(users, len(rows.user_ids), np.int32)[rows.users],
+        numbered(items, len(rows.item_ids), np.int32)[rows.items],
+        rows.user_ids.take(users),
+        rows.item_ids.take(items),
+        rows.times,
+        rows.weights,
+        rows.extras,
+    )
 
 
 def _features(

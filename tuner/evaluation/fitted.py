@@ -34,6 +34,7 @@ def recommend(model: ModelBase[Any], fold: Fold, k: int, *, filter_viewed: bool)
             dataset=fold.train,
             k=k,
             filter_viewed=filter_viewed,
+            items_to_recommend=fold.items,
             on_unsupported_targets="ignore",
             context=context,
         )

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tuner.config import SpaceSection, Study
-from tuner.data.folds import Fold, development, holdout_fold, make_folds
+from tuner.data.folds import Fold, holdout_fold, search_folds
+from tuner.data.items import with_items
 from tuner.data.plausible import holdout_text, holdout_warnings
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
-from tuner.models.signatures import space_problems
+from tuner.models.signatures import options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
@@ -48,6 +49,8 @@ class Prepared:
     description
         Description of the data and the folds, for people: ``data`` (counts and dates), ``folds`` (sizes and
         time borders of each) and ``holdout`` (text).
+    former
+        Values of facts by which earlier versions knew the same study.
     """
 
     study: Study
@@ -58,6 +61,7 @@ class Prepared:
     facts: Mapping[str, object]
     earlier: Sequence[Earlier]
     description: Mapping[str, object] = field(default_factory=dict)
+    former: Mapping[str, object] = field(default_factory=dict)
 
 
 def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
@@ -79,13 +83,16 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     source = load_source(study.data)
     _check_metrics(study, source)
     say(f"data: {source.describe(study.data.duplicates)}")
+    for note in source.notes:
+        say(note)
     for warning in (*source.warnings, *holdout_warnings(source.coded, study.folds)):
         say(f"warning: {warning}")
     space = study_space(study)
     # A wrong setting is found before a trial runs.
     check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
     baselines = resolve_baselines(study, space)
-    folds = make_folds(development(source, study.data, study.folds), study.folds)
+    _check_columns_asked_for(study, space, baselines)
+    folds = with_items(search_folds(source, study.data, study.folds), source.items)
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
@@ -93,13 +100,14 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     plan = Plan.of(study)
     folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
     facts = _facts(study, source, space)
-    earlier = read_earlier(study, space, facts)
+    former = _former(source)
+    earlier = read_earlier(study, space, facts, former)
     description = {
         "data": source.facts(),
         "folds": [fold.facts for fold in folds],
         "holdout": holdout_text(study.folds) if study.folds.holdout else None,
     }
-    return Prepared(study, space, baselines, folds, plan, facts, earlier, description)
+    return Prepared(study, space, baselines, folds, plan, facts, earlier, description, former)
 
 
 def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
@@ -119,13 +127,38 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     _check_metrics(study, source)
     space = study_space(study)
     baselines = resolve_baselines(study, space)
-    fold = holdout_fold(source, study.data, study.folds)
+    (fold,) = with_items([holdout_fold(source, study.data, study.folds)], source.items)
     say(f"holdout: {fold_line(fold)}")
     for warning in holdout_warnings(source.coded, study.folds):
         say(f"warning: {warning}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
-    return Prepared(study, space, baselines, folds, plan, _facts(study, source, space), ())
+    return Prepared(
+        study, space, baselines, folds, plan, _facts(study, source, space), (), former=_former(source)
+    )
+
+
+def _check_columns_asked_for(study: Study, space: Space, baselines: Sequence[NamedParams]) -> None:
+    """Refuse data preparators that ask for columns of interactions that the study does not keep.
+
+    RecTools would train without such a column, and fail when it recommends.
+    """
+    key, problems = "data_preparator_kwargs.extra_cols", []
+    asked = [(f"space, {key}", value) for value in options(space, key)]
+    asked += [(f"baseline {one.name}, {key}", one.params[key]) for one in baselines if key in one.params]
+    for where, columns in asked:
+        for name in columns if isinstance(columns, tuple) else ():
+            if name not in study.data.extra_columns:
+                rule = f"must be columns of data.extra_columns, but {name!r} is not"
+                kept = ", ".join([*study.data.extra_columns, str(name)])
+                problems.append(Problem(where, rule, f"set `data.extra_columns: [{kept}]`"))
+    if problems:
+        raise StudyError(study.study, list(dict.fromkeys(problems)))
+
+
+def _former(source: Source) -> dict[str, object]:
+    """Return values of facts by which earlier versions knew the same study."""
+    return {} if source.former_fingerprint is None else {"data": source.former_fingerprint}
 
 
 def _check_metrics(study: Study, source: Source) -> None:
@@ -193,10 +226,15 @@ def fold_line(fold: Fold) -> str:
 def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
     constraints, further = study.search.constraints, study.metrics.further_objectives
     settings = {"min_user_interactions", "min_item_interactions", "duplicates", "numeric_features"}
+    # What a study does not use is left out, so that studies of earlier versions have the same facts.
+    data = study.data
+    settings |= {"numeric_user_features"} if data.numeric_user_features else set()
+    settings |= {"scaling"} if data.scaling != "none" else set()
+    unused = {"splitter"} if study.folds.splitter is None else {"split", "size", "seed"}
     return {
         "data": source.fingerprint,
-        "data settings": study.data.model_dump(mode="json", include=settings),
-        "folds": study.folds.model_dump(mode="json"),
+        "data settings": data.model_dump(mode="json", include=settings),
+        "folds": study.folds.model_dump(mode="json", exclude=unused),
         "objective": study.metrics.objective.label,
         "objective options": dict(study.metrics.objective.options),
         **({"objective class": study.metrics.objective.name} if study.metrics.objective.is_own else {}),

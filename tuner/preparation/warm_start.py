@@ -27,7 +27,7 @@ from tuner.trials.objective import sort_key
 from tuner.trials.records import Summary
 from tuner.trials.schema import HINT, PARAMS, WARM
 from tuner.trials.status import TrialStatus
-from tuner.trials.stored import StoredStudy
+from tuner.trials.stored import StoredStudy, as_now
 
 __all__ = ["Earlier", "EarlierTrial", "read_earlier", "warm_start"]
 
@@ -76,7 +76,9 @@ class Earlier:
     n_outside: int
 
 
-def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> list[Earlier]:
+def read_earlier(
+    study: Study, space: Space, facts: Mapping[str, object], former: Mapping[str, object] | None = None
+) -> list[Earlier]:
     """Read the earlier studies that a study names.
 
     Parameters
@@ -85,6 +87,8 @@ def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> lis
         The study and its space.
     facts
         Facts about how the study measures; see `open_store`.
+    former
+        Values that earlier versions wrote for the same facts.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> lis
             problems.extend(Problem(where, f"{path} {p.rule}", p.hint) for p in error.problems)
             continue
         if stored.direction == study.metrics.direction:
-            found.append(_earlier(Path(path).resolve(), stored, study, space, facts))
+            found.append(_earlier(Path(path).resolve(), stored, study, space, facts, former=former or {}))
         else:
             rule = f"must {study.metrics.direction} its objective as this study does, but {path} does not"
             problems.append(Problem(where, rule, "values in the other direction cannot be used"))
@@ -111,7 +115,13 @@ def read_earlier(study: Study, space: Space, facts: Mapping[str, object]) -> lis
 
 
 def _earlier(
-    folder: Path, stored: StoredStudy, study: Study, space: Space, facts: Mapping[str, object]
+    folder: Path,
+    stored: StoredStudy,
+    study: Study,
+    space: Space,
+    facts: Mapping[str, object],
+    *,
+    former: Mapping[str, object],
 ) -> Earlier:
     epochs = int(stored.facts.get("epochs", study.training.epochs))
     complete = [
@@ -128,10 +138,11 @@ def _earlier(
         if point is not None:
             trials.append(EarlierTrial(record.number, point, summary))
     plain = json.loads(json.dumps(facts))
+    known = as_now(stored.facts, plain, former)
     differs = [
         key
-        for key in {**plain, **stored.facts}
-        if not key.startswith(SPACE_FACT) and key != "seed" and plain.get(key) != stored.facts.get(key)
+        for key in {**plain, **known}
+        if not key.startswith(SPACE_FACT) and key != "seed" and plain.get(key) != known.get(key)
     ]
     return Earlier(folder, tuple(differs), tuple(trials), len(complete) - len(trials))
 

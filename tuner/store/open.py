@@ -23,7 +23,7 @@ from tuner.trials.objective import Direction
 from tuner.trials.package_versions import versions
 from tuner.trials.schema import DRIVER, FACTS, VERSIONS
 from tuner.trials.seeds import fold_seed
-from tuner.trials.stored import further_objectives
+from tuner.trials.stored import as_now, further_objectives
 
 __all__ = ["open_store"]
 
@@ -42,6 +42,7 @@ def open_store(
     storage: str | None = None,
     grow: Grow | None = None,
     hold: Hold | None = None,
+    former: Mapping[str, object] | None = None,
 ) -> StudyStore:
     """Open the store of a study. If there is none, it is created.
 
@@ -52,20 +53,19 @@ def open_store(
     name, direction
         Name and direction of the Optuna study.
     sampler, seed
-        The sampler and the seed of the study. A continued study gets another seed, otherwise its sampler
-        would repeat its suggestions.
-    facts
-        Facts that must not change between runs of one study, such as the fingerprint of its data. The store
-        reads ``further objectives`` and ``constraints`` from them.
+        The sampler and the seed. A continued study gets another seed, to suggest other points.
+    facts, former
+        Facts that must not change between runs of one study, such as the fingerprint of its data; and what
+        earlier versions wrote for them, see `tuner.trials.stored.as_now`.
     space
-        The space that the sampler searches; see `tuner.sampling.samplers.make_sampler`.
+        The space that the sampler searches.
     storage
         URL of a database, None for a journal in the folder.
     grow
-        Function that moves a study to another space. None refuses a changed space.
+        Moves a study to another space; None refuses a changed space.
     hold
-        The lock of the study that this process holds, None if no other process can write the study. If
-        several drivers share the study, call this function within `Hold.turn`.
+        The lock of the study, None if no other process can write it. If several drivers share the study,
+        call this function within `Hold.turn`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def open_store(
         study.set_user_attr(FACTS, dict(facts))
         study.set_user_attr(VERSIONS, versions())
     else:
-        study = _with_its_facts(study, facts, folder, grow, hold)
+        study = _with_its_facts(study, facts, folder, grow, hold, former=former or {})
     study.sampler = make_sampler(sampler, _sampler_seed(study, seed, hold), space)
     return StudyStore(study, seed, hold)
 
@@ -101,11 +101,17 @@ def _sampler_seed(study: optuna.Study, seed: int, hold: Hold | None) -> int:
 
 
 def _with_its_facts(
-    study: optuna.Study, facts: Mapping[str, object], folder: Path, grow: Grow | None, hold: Hold | None
+    study: optuna.Study,
+    facts: Mapping[str, object],
+    folder: Path,
+    grow: Grow | None,
+    hold: Hold | None,
+    *,
+    former: Mapping[str, object],
 ) -> optuna.Study:
     """Return a study that is continued, or the one that `grow` puts in its place; refuse other facts."""
-    known = study.user_attrs[FACTS]
     plain = json.loads(json.dumps(facts))
+    known = as_now(study.user_attrs[FACTS], plain, former)
     differ = [key for key in {**known, **plain} if known.get(key) != plain.get(key)]
     refused = [key for key in differ if grow is None or not key.startswith(SPACE_FACT)]
     _refuse(folder, refused, known, plain)

@@ -14,7 +14,22 @@ from tuner.trials.records import Evaluation, Summary
 from tuner.trials.requests import Exclusion
 from tuner.trials.status import TrialStatus
 
-__all__ = ["StoredStudy", "TrialRecord", "further_objectives"]
+__all__ = ["StoredStudy", "TrialRecord", "as_now", "further_objectives"]
+
+
+def as_now(
+    stored: Mapping[str, Any], facts: Mapping[str, object], former: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return stored facts, with those of earlier versions as this version writes them.
+
+    Parameters
+    ----------
+    stored, facts
+        Facts in the store, and the facts of the study now.
+    former
+        Values that earlier versions wrote for the same study, by the key of the fact.
+    """
+    return {**stored, **{key: facts[key] for key, value in former.items() if stored.get(key) == value}}
 
 
 @dataclass(frozen=True)

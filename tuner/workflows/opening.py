@@ -155,6 +155,7 @@ def open_prepared(
         storage=study.storage,
         grow=grow,
         hold=hold,
+        former=prepared.former,
     )
 
 

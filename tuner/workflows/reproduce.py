@@ -30,7 +30,7 @@ from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT
 from tuner.trials.package_versions import versions
 from tuner.trials.records import Evaluation, is_unpadded
 from tuner.trials.status import TrialStatus
-from tuner.trials.stored import StoredStudy, TrialRecord
+from tuner.trials.stored import StoredStudy, TrialRecord, as_now
 
 __all__ = ["Difference", "Reproduced", "reproduce"]
 
@@ -169,10 +169,11 @@ def _refuse_empty(stored: StoredStudy, records: Sequence[TrialRecord]) -> None:
 
 def _refuse_others(stored: StoredStudy, prepared: Prepared) -> None:
     """Refuse data, folds or an objective that differ from those of the search."""
+    known = as_now(stored.facts, prepared.facts, prepared.former)
     problems = [
-        Problem(key, f"must be as in the search, {stored.facts[key]!r}, but is {now!r}")
+        Problem(key, f"must be as in the search, {known[key]!r}, but is {now!r}")
         for key, now in prepared.facts.items()
-        if not key.startswith(SPACE_FACT) and key in stored.facts and stored.facts[key] != now
+        if not key.startswith(SPACE_FACT) and key in known and known[key] != now
     ]
     if problems:
         raise StoreError(stored.name, problems)

@@ -5,9 +5,11 @@ So these modules import nothing else of rectools-tuner, and each other by relati
 """
 
 from .coded import Coded, Codes, by_appearance, counts_of, numbered, present
-from .files import Format, Read, read_columns
+from .features import flat_to_wide
+from .files import Format, Read, read_columns, text_lines
 from .ids import is_missing, like_known
 from .interactions import Interactions, guessed, ids_of, read_interactions
+from .memory import read_object
 from .policy import deduplicated, enough_interactions, frequent, kept
 from .repeats import event_hashes, repeated, row_hashes
 from .threads import at_once
@@ -27,6 +29,7 @@ __all__ = [
     "deduplicated",
     "enough_interactions",
     "event_hashes",
+    "flat_to_wide",
     "frequent",
     "guessed",
     "ids_of",
@@ -37,6 +40,8 @@ __all__ = [
     "present",
     "read_columns",
     "read_interactions",
+    "read_object",
     "repeated",
     "row_hashes",
+    "text_lines",
 ]

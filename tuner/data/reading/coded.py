@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ class Coded:
         In UTC, in nanoseconds, shape (n_rows,).
     weights
         Shape (n_rows,); None if all are 1.
+    extras
+        Further columns by name, each of shape (n_rows,).
     """
 
     users: Codes
@@ -56,6 +59,7 @@ class Coded:
     item_ids: Ids
     times: NDArray[np.datetime64]
     weights: NDArray[np.float64] | None = None
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -76,6 +80,11 @@ class Coded:
             item_ids,
             times,
             None if (weights == 1).all() else weights,
+            {
+                name: table[name].to_numpy()
+                for name in table.columns
+                if name not in {USER, ITEM, TIME, WEIGHT}
+            },
         )
 
     def take(self, rows: Rows | slice) -> Coded:
@@ -86,6 +95,7 @@ class Coded:
             items=self.items[rows],
             times=self.times[rows],
             weights=None if self.weights is None else self.weights[rows],
+            extras={name: values[rows] for name, values in self.extras.items()},
         )
 
     def all_weights(self) -> NDArray[np.float64]:
@@ -99,6 +109,7 @@ class Coded:
             ITEM: self.item_ids.take(self.items),
             TIME: self.times,
             WEIGHT: self.all_weights(),
+            **self.extras,
         }
         return pd.DataFrame(columns, copy=False)
 

@@ -16,7 +16,7 @@ from .delimited import HEAD, Dialect, read_delimited
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
 
-__all__ = ["Format", "Read", "read_columns", "text_head"]
+__all__ = ["Format", "Read", "read_columns", "text_head", "text_lines"]
 
 Format = Dialect
 
@@ -288,6 +288,30 @@ def text_head(place: str) -> tuple[str, bytes] | None:
         raise
     except BROKEN as error:
         raise TableError(f"must be readable as a table, but {first_line(error)}") from error
+
+
+def text_lines(place: str) -> pa.ChunkedArray:
+    """Return the lines of a file of UTF-8 text that are not empty.
+
+    Raises
+    ------
+    TableError
+        If it cannot be read, or has no lines.
+    """
+    path, _ = _files(place)[0]
+    try:
+        with opened(path, _kind(path)[2]) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise _not_there() from error
+    except TableError:
+        raise
+    except BROKEN as error:
+        raise TableError(f"must be readable as text in UTF-8, but {first_line(error)}") from error
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
+    if not lines:
+        raise TableError("must have lines, but has none")
+    return pa.chunked_array([pa.array(lines, pa.string())])
 
 
 def _not_there() -> TableError:

@@ -24,6 +24,8 @@ from .troubles import TableError, Trouble, example, first_line, type_name
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
 _NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
+#: Where troubles with further columns are.
+EXTRA = "extra_columns"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Interactions:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Columns user_id, item_id, datetime and weight; empty if there are troubles."""
+        """Columns user_id, item_id, datetime, weight and further ones; empty if there are troubles."""
         return pd.DataFrame() if self.coded is None else self.coded.frame()
 
 
@@ -57,6 +59,7 @@ def read_interactions(
     datetime: str = "iso",
     ids: str = "auto",
     dialect: Format | None = None,
+    extra: Sequence[str] = (),
 ) -> Interactions:
     """Read interactions.
 
@@ -72,6 +75,8 @@ def read_interactions(
         ``auto``, or ``text`` for ids that are text in any case.
     dialect
         How text is written.
+    extra
+        Names of further columns to keep.
 
     Raises
     ------
@@ -81,21 +86,27 @@ def read_interactions(
     roles = {role: name for role, name in columns.items() if name is not None}
     dialect = dialect or Format()
     packed = {name for role, name in roles.items() if role in {"user", "item"}}
-    wanted = list(roles.values())
+    wanted = [*roles.values(), *extra]
     if isinstance(places, (str, tuple, list)):
         read = read_columns(places, wanted, dialect, packed)
     else:
         if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
             roles.setdefault("weight", WEIGHT)
-        read = read_object(places, list(roles.values()))
-    found = interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal)
+        read = read_object(places, [*roles.values(), *extra])
+    found = interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal, extra=extra)
     del read
     pa.default_memory_pool().release_unused()
     return found
 
 
 def interactions_of(
-    read: Read, roles: Mapping[str, str], *, datetime: str, ids: str, decimal: str
+    read: Read,
+    roles: Mapping[str, str],
+    *,
+    datetime: str,
+    ids: str,
+    decimal: str,
+    extra: Sequence[str] = (),
 ) -> Interactions:
     """Return the interactions of a table that has been read; see `read_interactions`."""
     if read.hint is not None:
@@ -125,10 +136,11 @@ def interactions_of(
         lambda: codes("user"), lambda: (codes("item"), others())
     )
     troubles = [trouble for role in roles for trouble in told[role]]
+    extras = {name: _values(read, name, decimal, troubles) for name in extra}
     if troubles:
         return Interactions(None, troubles)
     warnings = _doubtful_times(read, roles["datetime"], times)
-    return Interactions(Coded(users, items, user_ids, item_ids, times, weights), troubles, warnings)
+    return Interactions(Coded(users, items, user_ids, item_ids, times, weights, extras), troubles, warnings)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
@@ -205,6 +217,25 @@ def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> ND
     return None
 
 
+def _values(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
+    """Return the values of a further column: numbers where every one is a number, else as they are."""
+    if name not in read.columns:
+        rule = f"must be columns of the file, but {name!r} is not"
+        troubles.append(Trouble(EXTRA, rule, _nearest(name, read.names)))
+        return np.zeros(0)
+    column = read.columns[name]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType):
+        rule = f"must hold numbers, text or times, but {name!r} holds {type_name(kind)}"
+        troubles.append(Trouble(EXTRA, rule, "write one value a row, or leave the column out"))
+        return np.zeros(0)
+    return guessed(column, written=read.written, decimal=decimal).to_numpy()
+
+
 def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float64]:
     """Return the values of a column as numbers; what is none becomes nan."""
     kind = column.type
@@ -230,7 +261,7 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
     return found
 
 
-def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
+def guessed(column: pa.ChunkedArray, *, written: bool, decimal: str = ".") -> pd.Series[Any]:
     """Return a column for people, or as values of features: text becomes numbers where every value is one."""
     series: pd.Series[Any] = column.to_pandas()
     if not written or series.dtype != object or not len(series):
@@ -239,5 +270,5 @@ def guessed(column: pa.ChunkedArray, *, written: bool) -> pd.Series[Any]:
     if numbers is not None:
         return pd.Series(numbers)
     filled = series.replace("", None)
-    floats = pd.Series(numbers_of(column))
+    floats = pd.Series(numbers_of(column, decimal))
     return floats if floats.notna().any() and floats.notna().equals(filled.notna()) else filled

@@ -22,9 +22,6 @@ def read_object(table: Any, wanted: Sequence[str]) -> Read:  # noqa: ANN401  # t
         If it is no table, or a column holds values of several types.
     """
     if hasattr(table, "get_raw_interactions"):
-        if table.item_features is not None or table.user_features is not None:
-            rule = "must be a Dataset without features, but has some"
-            raise TableError(rule, "name them as a file: `data.item_features`")
         table = table.get_raw_interactions()
     names = tuple(str(name) for name in getattr(table, "columns", ()))
     if isinstance(table, (pa.Table, pa.RecordBatch)):

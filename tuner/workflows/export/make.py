@@ -18,7 +18,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Study
 from tuner.data import reading
-from tuner.data.folds import development, development_dataset, make_folds
+from tuner.data.folds import development_dataset, search_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
@@ -30,7 +30,7 @@ from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
-from tuner.workflows.export import checksums, serving
+from tuner.workflows.export import checksums, loading, serving
 from tuner.workflows.export.card import Data, card
 from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
@@ -123,7 +123,7 @@ def export(
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
     """Return the data of the fit: all of them, or those before the holdout."""
     if whole:
-        return make_dataset(source.coded, source.item_features, study.data)
+        return make_dataset(source.coded, source.item_features, study.data, source.user_features)
     return development_dataset(source, study.data, study.folds)
 
 
@@ -182,7 +182,7 @@ def _complete_row(
 def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data: bool) -> bool:
     """Return whether the data are the data of the search; refuse other data without `other_data`."""
     searched = stored.facts.get("data")
-    if source.fingerprint == searched:
+    if searched in {source.fingerprint, source.former_fingerprint}:
         return True
     if not other_data:
         rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
@@ -198,7 +198,7 @@ def _used(study: Study, *, whole: bool) -> str:
 
 
 def _fold_lines(study: Study, source: Source) -> tuple[str, ...]:
-    folds = make_folds(development(source, study.data, study.folds), study.folds)
+    folds = search_folds(source, study.data, study.folds)
     lines = [f"fold {fold.index + 1}: {fold_line(fold)}" for fold in folds]
     return (*lines, f"holdout: {holdout_text(study.folds)}" if study.folds.holdout else "no holdout")
 
@@ -216,7 +216,7 @@ def write_model(
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
-    for name in ("checksums.py", "newer.py"):
+    for name in ("checksums.py", "loading.py", "newer.py"):
         shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
@@ -229,7 +229,7 @@ def write_model(
         "new_users": trained or str(fitted.params.get("cls")) in _FROM_HISTORY,
     }
     (folder / serving.FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    _write_sample(folder, serving.Exported(fitted.model, dataset, facts))
+    _write_sample(folder, serving.Exported(fitted.model, dataset, facts, items=source.items))
     checksums.write_checksums(folder)
 
 
@@ -251,12 +251,19 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
     """Write the interactions that the model recommends from, and item features; return how to read them."""
     interactions = dataset.get_raw_interactions()
     _write_table(interactions, folder / serving.INTERACTIONS)
-    data, features = study.data, source.item_features
-    names: list[str] = []
-    if features is not None:
-        known = features[features["id"].isin(interactions[Columns.Item].unique())]
-        _write_table(known, folder / serving.FEATURES)
-        names = [str(name) for name in features["feature"].unique() if name not in data.numeric_features]
+    data, dense = study.data, []
+    categorical: dict[str, list[str]] = {}
+    for entity, column, features in (
+        ("item", Columns.Item, source.item_features),
+        ("user", Columns.User, source.user_features),
+    ):
+        if features is not None:
+            known = features.of(interactions[column].unique())
+            _write_table(known.table, folder / loading.FEATURES[entity])
+            categorical[entity] = features.categorical
+            dense += [entity] if features.dense else []
+    if source.items is not None:
+        _write_table(pd.DataFrame({Columns.Item: source.items}), folder / loading.ITEMS)
     return {
         "columns": data.columns.model_dump(),
         "datetime": data.datetime,
@@ -264,7 +271,11 @@ def _write_data(folder: Path, dataset: Dataset, source: Source, study: Study) ->
         "text": data.format.model_dump(),
         "duplicates": data.duplicates,
         "min_user_interactions": data.min_user_interactions,
-        "categorical_features": names,
+        "extra_columns": list(data.extra_columns),
+        "categorical_features": categorical.get("item", []),
+        "categorical_user_features": categorical.get("user", []),
+        "dense_features": dense,
+        "notes": list(source.notes),
     }
 
 

@@ -57,8 +57,10 @@ def with_newer(
     rows = newer[usable & newer["user_id"].isin(users.external_ids)]
     if rows.empty:
         raise NewerError("the interactions must have items and users that the model knows, but have none")
-    internal = Interactions.from_raw(rows, users, items)
-    dataset = Dataset(users, items, internal, item_features=fitted_on.item_features)
+    internal = Interactions.from_raw(rows, users, items, keep_extra_cols=True)
+    # Users beyond those of the fit have no features; models that know them only by their history use none.
+    of_users = fitted_on.user_features if users.size == fitted_on.user_id_map.size else None
+    dataset = Dataset(users, items, internal, of_users, fitted_on.item_features)
     return dataset, facts, int((~usable).sum())
 
 
@@ -67,7 +69,12 @@ def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> pd.DataFrame
     dialect = reading.Format(**facts.get("text", {}))
     try:
         found = reading.read_interactions(
-            path, facts["columns"], datetime=facts["datetime"], ids=facts.get("ids", "auto"), dialect=dialect
+            path,
+            facts["columns"],
+            datetime=facts["datetime"],
+            ids=facts.get("ids", "auto"),
+            dialect=dialect,
+            extra=facts.get("extra_columns", ()),
         )
     except reading.TableError as error:
         msg = f"--interactions {error.rule}: {path}"

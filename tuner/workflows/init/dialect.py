@@ -6,19 +6,46 @@ import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tuner.data.reading import Format, TableError
 from tuner.data.reading.delimited import DELIMITERS, rows_of
 from tuner.data.reading.files import text_head
 from tuner.errors import DataError, Problem
 
-__all__ = ["GuessedDialect", "guess_dialect"]
+__all__ = ["Finding", "GuessedDialect", "guess_dialect"]
+
+Value = TypeVar("Value")
 
 #: Rows that are looked at.
 _ROWS = 50
+#: Digits behind a comma that may as well divide thousands.
+_THOUSANDS = 3
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found out about a file.
+
+    Attributes
+    ----------
+    what
+        What it is, as ``delimiter ';'``.
+    why
+        What speaks for it, and against it if it is not sure.
+    sure
+        Whether nothing else can be meant.
+    """
+
+    what: str
+    why: str
+    sure: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.what}: {'sure' if self.sure else 'not sure'}, {self.why}"
 
 
 @dataclass(frozen=True)
@@ -31,13 +58,13 @@ class GuessedDialect:
         For the reader.
     settings
         What a study has to say, in `data.format`.
-    doubts
-        Lines about what is not sure.
+    findings
+        What was found, and how sure it is.
     """
 
     dialect: Format
     settings: dict[str, object]
-    doubts: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def guess_dialect(place: str) -> GuessedDialect:
@@ -55,40 +82,50 @@ def guess_dialect(place: str) -> GuessedDialect:
     if found is None:
         return GuessedDialect(Format(), {})
     ending, raw = found
-    encoding, doubts = _encoding(raw)
-    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(raw).lstrip("\ufeff")
+    encoding = _encoding(raw)
+    text = codecs.getincrementaldecoder(encoding.value)(errors="replace").decode(raw).lstrip("\ufeff")
     lines = [line for line in text.splitlines() if line.strip()][: _ROWS + 1]
     usual = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".inter": "\t"}.get(ending)
-    delimiter, more = _delimiter(lines[:_ROWS], usual)
-    rows = list(rows_of("\n".join(lines[:_ROWS]), delimiter))
-    header, unsure = _has_header(rows)
-    decimal = (
-        "," if delimiter != "," and any(_DECIMAL_COMMA.fullmatch(v) for row in rows for v in row) else "."
-    )
+    delimiter = _delimiter(lines[:_ROWS], usual)
+    rows = list(rows_of("\n".join(lines[:_ROWS]), delimiter.value))
+    header = _has_header(rows)
+    decimal = _decimal(rows, delimiter.value)
     settings: dict[str, object] = {}
-    if delimiter != usual:
-        settings["delimiter"] = delimiter
-    if not header:
+    if delimiter.value != usual:
+        settings["delimiter"] = delimiter.value
+    if not header.value:
         settings["header"] = False
-    if encoding != "utf-8":
-        settings["encoding"] = encoding
-    if decimal != ".":
-        settings["decimal"] = decimal
-    return GuessedDialect(Format(delimiter, header, encoding, decimal), settings, (*doubts, *more, *unsure))
+    if encoding.value != "utf-8":
+        settings["encoding"] = encoding.value
+    if decimal.value != ".":
+        settings["decimal"] = decimal.value
+    dialect = Format(delimiter.value, header.value, encoding.value, decimal.value)
+    found_out = (encoding.finding, delimiter.finding, header.finding, decimal.finding)
+    return GuessedDialect(dialect, settings, tuple(finding for finding in found_out if finding is not None))
 
 
-def _encoding(raw: bytes) -> tuple[str, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Guess(Generic[Value]):
+    """A value, and why it was taken; None where there was nothing to decide."""
+
+    value: Value
+    finding: Finding | None
+
+
+def _encoding(raw: bytes) -> _Guess[str]:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", ()
+        return _Guess("utf-16", Finding("encoding utf-16", "the file begins with its mark"))
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(raw)
+        text = codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError:
         encoding = "cp1252" if re.search(rb"[\x80-\x9f]", raw) else "latin-1"
-        return encoding, (f"the text is not UTF-8; it is read as {encoding}: check letters with accents",)
-    return "utf-8", ()
+        why = f"the text is not UTF-8; it is read as {encoding}: check letters with accents"
+        return _Guess(encoding, Finding(f"encoding {encoding}", why, sure=False))
+    why = "all letters are ASCII" if text.isascii() else "the bytes of other letters are valid"
+    return _Guess("utf-8", Finding("encoding utf-8", f"{why} in the first {len(raw):,} bytes"))
 
 
-def _delimiter(lines: Sequence[str], usual: str | None) -> tuple[str, tuple[str, ...]]:
+def _delimiter(lines: Sequence[str], usual: str | None) -> _Guess[str]:
     """Return what divides each line into the same number of fields; that of the ending before others."""
     fitting = []
     for delimiter in dict.fromkeys(one for one in (usual, *DELIMITERS) if one is not None):
@@ -96,20 +133,40 @@ def _delimiter(lines: Sequence[str], usual: str | None) -> tuple[str, tuple[str,
         if len(counts) == 1 and counts != {1}:
             fitting.append((delimiter, counts.pop()))
     if not fitting:
-        return usual or ",", ()
-    best = fitting[0][0] if fitting[0][0] == usual else max(fitting, key=lambda found: found[1])[0]
+        best = usual or ","
+        why = f"none divides the first {len(lines)} lines into as many fields each"
+        return _Guess(best, Finding(f"delimiter {best!r}", why, sure=False))
+    best, n_fields = (
+        fitting[0] if fitting[0][0] == usual else max(fitting, key=lambda candidate: candidate[1])
+    )
     others = [repr(delimiter) for delimiter, _ in fitting if delimiter != best]
-    doubt = f"the delimiter is {best!r}; it could be {' or '.join(others)}"
-    return best, ((doubt,) if others else ())
+    why = f"it divides each of the first {len(lines)} lines into {n_fields} fields"
+    if others:
+        why += f"; it could be {' or '.join(others)}"
+    return _Guess(best, Finding(f"delimiter {best!r}", why, sure=not others))
 
 
-def _has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, tuple[str, ...]]:
+def _has_header(rows: Sequence[Sequence[str]]) -> _Guess[bool]:
     """Tell whether the first row names the columns: it holds no number and no date, as others do."""
+    known, unknown = "a header", "no header"
     if len(rows) < 2:  # noqa: PLR2004  # a header and a row
-        return True, ()
+        return _Guess(True, Finding(known, "there is one row only", sure=False))
     first, *others = rows
-    if any(_NUMBER.fullmatch(value) or _DATE.fullmatch(value) for value in first):
-        return False, ()
+    valued = next((value for value in first if _NUMBER.fullmatch(value) or _DATE.fullmatch(value)), None)
+    if valued is not None:
+        return _Guess(False, Finding(unknown, f"the first row holds {valued!r}, as the other rows do"))
     if any(_NUMBER.fullmatch(value) or _DATE.fullmatch(value) for row in others for value in row):
-        return True, ()
-    return True, ("the first row is taken for a header; if it is not, set `data.format: {header: false}`",)
+        return _Guess(True, Finding(known, "the first row holds no number and no date, and others do"))
+    why = "the first row is taken for a header; if it is not, set `data.format: {header: false}`"
+    return _Guess(True, Finding(known, why, sure=False))
+
+
+def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> _Guess[str]:
+    values = [value for row in rows for value in row if _DECIMAL_COMMA.fullmatch(value)]
+    if delimiter == "," or not values:
+        return _Guess(".", None)
+    thousands = all(len(value.partition(",")[2]) == _THOUSANDS for value in values)
+    why = f"numbers are written as {values[0]!r}"
+    if thousands:
+        why += "; it could be between thousands"
+    return _Guess(",", Finding("decimal ','", why, sure=not thousands))

@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 
+from rectools import Columns
+
 from tuner.workflows.init.columns import Guess
+from tuner.workflows.init.dialect import Finding
 from tuner.workflows.init.folds import HOLDOUT, N_FOLDS
 from tuner.workflows.init.inspect import FEW_REPEATS, Inspection
 
-__all__ = ["doubts", "study_text"]
+__all__ = ["doubts", "findings", "study_text"]
 
 #: EASE inverts a matrix of items by items. With more items than this it needs over 7 GB.
 MOST_ITEMS_OF_EASE = 30_000
@@ -19,11 +22,19 @@ _FACTORS = ((100_000, "[32, 64]"), (2_000_000, "[64, 128]"))
 _LENGTHS = (25, 50, 100, 200)
 
 
+def findings(found: Inspection) -> Iterator[Finding]:
+    """Yield how the file is written, and how sure that is."""
+    yield from found.written.findings
+    kind, *others = found.guesses.kinds
+    times = found.source.interactions[Columns.Datetime]
+    why = f"the times are then {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+    if others:
+        why += f"; it could be {' or '.join(map(_format, others))}"
+    yield Finding(f"time {_format(kind)}", why, sure=not others)
+
+
 def doubts(found: Inspection) -> Iterator[str]:
     """Yield the points that the file leaves open and that the user should check."""
-    yield from found.written.doubts
-    if found.guesses.kinds[1:]:
-        yield f"the time could also be written as {' or '.join(map(_format, found.guesses.kinds[1:]))}"
     guesses = found.guesses
     for role, guess in (("user", guesses.user), ("item", guesses.item), ("datetime", guesses.datetime)):
         if guess.others:
@@ -64,13 +75,15 @@ def _data(found: Inspection) -> Iterator[str]:
     yield f"  interactions: {_text(found.path)}"
     if found.written.settings:
         settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in found.written.settings.items())
+        yield from (f"  # {_comment(str(finding))}" for finding in found.written.findings)
         yield f"  format: {{{settings}}}"
     yield "  columns:"
     for role, guess in (("user", guesses.user), ("item", guesses.item), ("datetime", guesses.datetime)):
         yield f"    {role}: {_text(guess.column)}{_how(guess)}"
     if guesses.weight is not None:
         yield f"    # weight: {_text(guesses.weight.column)}    # without it, each interaction weighs 1"
-    yield f"  datetime: {_format(guesses.kind)}"
+    *_, time = findings(found)
+    yield f"  datetime: {_format(guesses.kind)}    # {_comment(str(time).partition(': ')[2])}"
     if found.source.duplicates:
         yield f"  # {found.source.duplicates:,} rows have the same user, item and time as another row."
         yield "  # They may be errors (drop_exact) or real (keep)."

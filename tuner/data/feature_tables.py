@@ -1,0 +1,160 @@
+"""Reads tables of features, and checks them against the study and the interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rectools.dataset import Dataset
+
+from tuner.config import Data
+from tuner.config.data import IN_MEMORY, InMemory
+from tuner.data.features import Entity, Features, features_in
+from tuner.data.reading import (
+    Coded,
+    Read,
+    TableError,
+    Trouble,
+    guessed,
+    ids_of,
+    is_missing,
+    like_known,
+    read_columns,
+    read_object,
+)
+from tuner.data.reading.troubles import example
+from tuner.errors import Problem, did_you_mean
+
+__all__ = ["ENTITIES", "load_features", "matched", "read_side_table"]
+
+ENTITIES: tuple[Entity, ...] = ("item", "user")
+_COLUMNS = ("id", "feature", "value")
+
+Found = dict[Entity, Features | None]
+
+
+def load_features(data: Data, problems: list[Problem]) -> Found:
+    """Read the features of items and users that a study names or that its Dataset brings.
+
+    What is wrong is added to `problems`.
+    """
+    found: Found = {}
+    for entity in ENTITIES:
+        key, given = f"{entity}_features", data.interactions
+        table = given.table if isinstance(given, InMemory) else None
+        own = features_in(table, entity) if isinstance(table, Dataset) else None
+        place = getattr(data, key)
+        if place is None:
+            found[entity] = own
+        elif own is not None:
+            rule = f"must be left out for a Dataset with features of {entity}s, but got {place}"
+            problems.append(Problem(f"data.{key}", rule, "build the Dataset without them, or leave this out"))
+        else:
+            found[entity] = _read(place, entity, data, problems)
+        if not problems:
+            problems.extend(_unknown_numbers(found[entity], entity, data))
+    return found
+
+
+def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) -> Read:
+    """Read columns of a table that stands beside the interactions.
+
+    Raises
+    ------
+    TableError
+        If it cannot be read.
+    """
+    if isinstance(place, InMemory):
+        return read_object(place.table, wanted)
+    if place.startswith(IN_MEMORY):
+        hint = f"run(study) with the same object, or name a file with the same rows: --set {key}=FILE"
+        raise TableError(f"must be given again from Python, since it was {place}", hint)
+    return read_columns(place, wanted)
+
+
+def _numeric(entity: Entity) -> str:
+    """Return the key of the study that names numeric features."""
+    return "numeric_features" if entity == "item" else "numeric_user_features"
+
+
+def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Problem]) -> Features | None:
+    """Return features: ids as in the interactions' file, names as text, values as they look."""
+    key = f"data.{entity}_features"
+    try:
+        read = read_side_table(place, key, _COLUMNS)
+    except TableError as error:
+        problems.append(Problem(key, error.rule, error.hint))
+        return None
+    missing = [name for name in _COLUMNS if name not in read.columns]
+    if missing:
+        rule = f"must have the columns {', '.join(_COLUMNS)}, but {', '.join(missing)} is missing"
+        problems.append(Problem(key, rule, read.hint or f"it has: {', '.join(read.names)}"))
+        return None
+    troubles: list[Trouble] = []
+    ids = ids_of(read, "id", key, text=False, troubles=troubles)
+    for name, what in (("feature", "names"), ("value", "values")):
+        unknown = is_missing(read.columns[name])
+        if unknown.any():
+            rule = f"{what} must not be missing, but are in {example(read.columns, unknown)}"
+            troubles.append(Trouble(key, rule, "leave such rows out"))
+    if troubles:
+        problems.extend(Problem(one.where, one.rule, one.hint) for one in troubles)
+        return None
+    table = pd.DataFrame(
+        {
+            "id": ids,
+            "feature": guessed(read.columns["feature"], written=False).to_numpy(),
+            "value": guessed(read.columns["value"], written=read.written).to_numpy(),
+        }
+    )
+    names = set(table["feature"].unique())
+    numeric: tuple[str, ...] = getattr(data, _numeric(entity))
+    features = Features(table, tuple(name for name in numeric if name in names))
+    problems.extend(_numeric_problems(features, entity, read, data.scaling))
+    return features
+
+
+def _numeric_problems(features: Features, entity: Entity, read: Read, scaling: str) -> Iterator[Problem]:
+    table = features.table
+    for feature in features.numeric:
+        rows = (table["feature"] == feature).to_numpy()
+        numbers: pd.Series[Any] = pd.to_numeric(table["value"], errors="coerce")
+        bad = rows & ~np.isfinite(numbers.to_numpy(dtype=np.float64))
+        again = rows & table.duplicated(["id", "feature"]).to_numpy()
+        if bad.any():
+            rule = f"must have numbers as values, but {feature!r} has none in {example(read.columns, bad)}"
+            hint = f"mend the values in data.{entity}_features, or leave the name out"
+            yield Problem(f"data.{_numeric(entity)}", rule, hint)
+        elif again.any() and scaling != "none":
+            rule = f"must be scaled once for each id, but {feature!r} stands again in "
+            yield Problem("data.scaling", rule + example(read.columns, again), "keep one row for each id")
+
+
+def _unknown_numbers(features: Features | None, entity: Entity, data: Data) -> Iterator[Problem]:
+    """Tell of names that a study takes for numeric features, and that are none."""
+    if features is None:
+        return
+    names = [str(name) for name in features.table["feature"].unique()]
+    for feature in getattr(data, _numeric(entity)):
+        if feature not in names:
+            rule = f"must be features of the file, but {feature!r} is not"
+            yield Problem(f"data.{_numeric(entity)}", rule, did_you_mean(feature, names))
+        elif feature not in features.numeric:
+            rule = f"must be numbers in the Dataset, but {feature!r} is a category"
+            hint = f"leave it out of cat_{entity}_features there"
+            yield Problem(f"data.{_numeric(entity)}", rule, hint)
+
+
+def matched(features: Features, entity: Entity, rows: Coded, problems: list[Problem]) -> Features:
+    """Return features whose ids have the types of those in the interactions; tell if none is there."""
+    known, first = (rows.item_ids, rows.items[0]) if entity == "item" else (rows.user_ids, rows.users[0])
+    ids = like_known(features.table["id"], known)
+    if not ids.isin(known).any():
+        rule = (
+            f"must describe {entity}s of the interactions, but no id matches: ids here are like "
+            f"{features.table['id'].iloc[0]!r}, those of the interactions like {known[first]!r}"
+        )
+        problems.append(Problem(f"data.{entity}_features", rule))
+    return Features(features.table.assign(id=ids), features.numeric, features.dense)
