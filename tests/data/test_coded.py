@@ -12,6 +12,7 @@ from pandas.testing import assert_frame_equal
 from rectools.dataset import Dataset
 
 from tuner.config import Data, Folds
+from tuner.data.features import Features
 from tuner.data.folds import make_folds, make_splitter
 from tuner.data.reading import (
     Coded,
@@ -103,7 +104,7 @@ def test_a_part_of_a_table_is_that_of_a_dataset(how: str) -> None:
     features = pd.DataFrame(
         {"id": items, "feature": "kind", "value": [f"v{n % 3}" for n in range(len(items))]}
     )
-    table = make_table(Coded.of(frame), features, DATA)
+    table = make_table(Coded.of(frame), Features(features), DATA)
     rng = np.random.default_rng(6)
     rows = rng.permutation(len(frame))[:150]
     mask = np.zeros(len(frame), dtype=bool)
