@@ -27,7 +27,6 @@ from tuner.data.reading import (
     TableError,
     Trouble,
     at_once,
-    deduplicated,
     event_hashes,
     frequent,
     guessed,
@@ -45,7 +44,7 @@ from tuner.data.reading.troubles import example
 from tuner.data.table import Table, items_by_appearance
 from tuner.errors import DataError, Problem, did_you_mean
 
-__all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
+__all__ = ["Source", "counted", "load_source", "make_dataset", "make_table", "read_table"]
 
 _FEATURE_COLUMNS = ("id", "feature", "value")
 
