@@ -25,7 +25,8 @@ from tuner.data.folds import (
     make_splitter,
 )
 from tuner.data.plausible import holdout_warnings
-from tuner.data.source import Source, deduplicated
+from tuner.data.reading import deduplicated
+from tuner.data.source import Source
 from tuner.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")

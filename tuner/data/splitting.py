@@ -123,29 +123,29 @@ def split_by_parts(rows: Coded, parts: Parts, folds: Folds) -> list[Split]:
         keep &= ~cold_item
     if folds.filter_viewed:
         keep &= ~_viewed(rows, tested, part, older)
-    n_older, sorted_users, sorted_items = int(older.sum()), np.sort(users), np.sort(items)
+    n_older, users, items = int(older.sum()), np.sort(users), np.sort(items)
     made = []
     for number in range(n_splits):
         mine = slice(borders[number], borders[number + 1])
         test = tested[mine][keep[mine]]
         facts: dict[str, object] = {
             "train": n_older + int(borders[number]),
-            "train_users": int(np.searchsorted(sorted_users, number)),
-            "train_items": int(np.searchsorted(sorted_items, number)),
-            "test": len(test),
-            "test_users": len(np.unique(rows.users[test])),
-            "test_items": len(np.unique(rows.items[test])),
+            "train_users": int(np.searchsorted(users, number)),
+            "train_items": int(np.searchsorted(items, number)),
+            **_test_facts(rows, test),
         }
-        made.append(
-            Split(
-                test,
-                facts,
-                unfiltered=int(borders[number + 1] - borders[number]),
-                cold_users=int(cold_user[mine].sum()),
-                cold_items=int(cold_item[mine].sum()),
-            )
-        )
+        n_rows = int(borders[number + 1] - borders[number])
+        made.append(Split(test, facts, n_rows, int(cold_user[mine].sum()), int(cold_item[mine].sum())))
     return made
+
+
+def _test_facts(rows: Coded, test: Rows) -> dict[str, object]:
+    """Return the numbers of test rows, and of their users and items."""
+    return {
+        "test": len(test),
+        "test_users": len(np.unique(rows.users[test])),
+        "test_items": len(np.unique(rows.items[test])),
+    }
 
 
 def _small(n_splits: int) -> type[np.signedinteger[Any]]:
