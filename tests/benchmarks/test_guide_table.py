@@ -62,4 +62,4 @@ def test_the_command_prints_the_rows_of_a_real_study(finished_shop: Path) -> Non
     assert names == ["row", "---", *(f"`{name}`" for name in GUIDE), "`ease`"]
     facts = re.search(r"Study `shop`: (\d+) complete trials and (\d+) stopped early", done.stdout)
     assert facts is not None
-    assert int(facts[1]) + int(facts[2]) == 6
+    assert int(facts[1]) + int(facts[2]) == 7

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.formatting import cut, short
 from tuner.reporting.leaderboard import Leaderboard, short_key
+from tuner.space import Value
 
 __all__ = ["DISTINGUISHES", "chosen", "fitting"]
 
@@ -70,8 +71,7 @@ def _params(board: Leaderboard) -> dict[str, str]:
     return {short_key(key): key for key in keys} | {key: key for key in keys}
 
 
-def _param(params: object, key: str) -> str:
-    assert isinstance(params, dict), "params are flat"
+def _param(params: Mapping[str, Value], key: str) -> str:
     return short(params[key]) if key in params else ""
 
 
@@ -102,7 +102,7 @@ def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tu
 
 
 def _shown(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[int], bool]:
-    """Return the columns for which there is room, and whether no column without a metric was dropped."""
+    """Return the columns that fit, and whether `reached` and all columns that always stay fit."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     shown = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(range(len(header)))
     least = min(widths[-1], max(_LEAST, width // _SHARE))

@@ -16,13 +16,15 @@ from tuner.trials.stored import TrialRecord
 
 __all__ = ["compute", "shares", "timeline"]
 
+#: Kind of a trial that has not ended. In the timeline also of an attempt before the last one.
+_UNFINISHED = "not finished"
 #: Kinds of trials and their colours, in the order of the bars.
 KINDS = {
     "complete": "c0",
     "baseline": "base",
     "stopped early": "c7",
     "failed": "bad",
-    "not finished": "faint",
+    _UNFINISHED: "faint",
 }
 _KINDS = {TrialStatus.STOPPED: "stopped early", TrialStatus.FAILED: "failed"}
 _BAR = 24
@@ -39,7 +41,7 @@ def kind_of(record: TrialRecord) -> str:
     """Return the kind of a trial that has started."""
     if record.status == TrialStatus.COMPLETE:
         return "complete" if record.name is None else "baseline"
-    return _KINDS.get(record.status, "not finished")
+    return _KINDS.get(record.status, _UNFINISHED)
 
 
 def shares(report: ReportData) -> dict[str, Counter[str]]:
@@ -128,7 +130,7 @@ def timeline(report: ReportData) -> Figure | None:
         caption,
         lambda width: _draw_timeline(report, lanes, width),
         legend=tuple(
-            ("square", colour, kind)
+            ("square", colour, "continued later or unfinished" if kind == _UNFINISHED else kind)
             for kind, colour in KINDS.items()
             if any(_kind_at(stay) == kind for stay in trial_stays)
         ),
@@ -136,7 +138,7 @@ def timeline(report: ReportData) -> Figure | None:
 
 
 def _kind_at(stay: Stay) -> str:
-    return kind_of(stay.record) if stay.last else "not finished"
+    return kind_of(stay.record) if stay.last else _UNFINISHED
 
 
 def _at_once(trial_stays: Sequence[Stay]) -> int:

@@ -187,21 +187,24 @@
     }
     room.replaceChildren(box);
   };
-  /* The best and the baselines get their names first; a name that would cover another is left out. */
+  /* The best and the baselines get their names first. Other names are left out where they would cover
+     another name or a point. */
   const names = (box, points, x, y, [left, right, top, bottom]) => {
     const first = (point) => Number(point.number) === data.best ? 0 : point.trial.s === "baseline" ? 1 : 2;
-    const taken = [];
+    const taken = [], dots = points.map((point) => [x.place(point.x), y.place(point.y)]);
     for (const point of [...points].sort((a, b) => first(a) - first(b))) {
       const [at, level] = [x.place(point.x), y.place(point.y)];
       const word = element("text", { x: at + 9, y: level + 4, fill: "var(--ink)", "font-size": 11, "pointer-events": "none" }, clip(point.trial.l));
       box.append(word);
       const wide = word.getComputedTextLength();
-      const start = at + 9 + wide <= right + 10 ? at + 9 : at - 9 - wide;
-      const fits = start >= left && level >= top - 6 && level <= bottom + 6
-        && taken.every(([l, r, v]) => Math.abs(level - v) > 13 || start > r + 3 || start + wide < l - 3);
-      if (!fits) { word.remove(); continue; }
-      word.setAttribute("x", start);
-      taken.push([start, start + wide, level]);
+      const free = ([start, height]) => start >= left && start + wide <= right + 10 && height >= top - 6 && height <= bottom + 6
+        && taken.every(([l, r, v]) => Math.abs(height - v) > 12 || start > r + 3 || start + wide < l - 3)
+        && (first(point) < 2 || dots.every(([a, b]) => (a === at && b === level) || Math.abs(height - b) > 9 || a < start - 5 || a > start + wide + 5));
+      const place = [[at + 9, level], [at - 9 - wide, level], [at - wide / 2, level - 12], [at - wide / 2, level + 13]].find(free);
+      if (!place) { word.remove(); continue; }
+      word.setAttribute("x", place[0]);
+      word.setAttribute("y", place[1] + 4);
+      taken.push([place[0], place[0] + wide, place[1]]);
     }
   };
   const clip = (words) => (words.length > 26 ? words.slice(0, 25) + "…" : words);
