@@ -31,6 +31,8 @@ CALM = [
     r"the search ends: \d+ trials are done .*",
     r"\d\d:\d\d:\d\d +\d+/\d+  trial \d+ \w+: NDCG@10 [\d.e-]+ ± [\d.e-]+.*",
     r"best: trial \d+ \w+, NDCG@10 [\d.]+",
+    r"best of the search: trial \d+ \w+, NDCG@10 [\d.]+, [+-][\d.]+ against \w+",
+    r"best \w+: trial \d+ \w+, NDCG@10 [\d.]+",
     r"results: .*",
     r"  (tuner leaderboard|tuner show|tensorboard --logdir) .*",
     r"",
