@@ -39,7 +39,7 @@ from tuner.data.reading import (
 from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem
 
-__all__ = ["Source", "counted", "deduplicated", "load_source", "make_dataset", "make_table", "read_table"]
+__all__ = ["Source", "counted", "load_source", "make_dataset", "make_table", "read_table"]
 
 
 @dataclass(frozen=True)
