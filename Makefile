@@ -1,4 +1,4 @@
-# Needs only make and a Python 3.10, 3.11 or 3.12 with its venv module.
+# Needs only make and a Python 3.10 to 3.13 with its venv module.
 #     make quickstart                          a first search, from nothing
 #     make quick                               the quick tests
 #     make test ARGS='-k space'                some of the tests
@@ -15,7 +15,7 @@ DATA ?= ../shared/data
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 # A PYTHON that was named is used or refused; the default is a first choice among others.
-CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.11 python3.10,$(PYTHON))
+CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.11 python3.13 python3.10,$(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,13 +68,13 @@ clean:  ## remove the environment, caches and builds; studies stay
 # Python 3.11 brings resolves four times slower.
 $(VENV)/.created:
 	@for python in $(CANDIDATES); do \
-	    if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+	    if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	        echo "making $(VENV) with $$("$$python" --version)"; \
 	        "$$python" -m venv $(VENV) && $(PIP_INSTALL) --upgrade pip && touch $@; \
 	        exit; \
 	    fi; \
 	done; \
-	echo "needs a Python from 3.10 to 3.12, but found none as: $(CANDIDATES)" >&2; \
+	echo "needs a Python from 3.10 to 3.13, but found none as: $(CANDIDATES)" >&2; \
 	echo "name one: make venv PYTHON=/path/to/python3.11" >&2; \
 	exit 1
 

@@ -30,9 +30,9 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
-    "verdicts": ("one_seed", "three_seeds"),
+    "verdicts": ("one_seed", "three_seeds", "little_noise"),
     "scaling": ("trials_per_s", "efficiency"),
-    "scale": ("x1", "x4", "x16"),
+    "scale": ("x1", "x4", "x16", "x52"),
     "estimates": ("seconds", "memory", "steps"),
     "search_quality": ("p10", "p25", "median", "p75", "p90", "missed", "regret"),
 }
@@ -49,6 +49,9 @@ TARGETS = {
     | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX},
     "study": {"e_over_a": (3.0, float("inf")), "e_over_b": (4.0, float("inf"))},
     "overhead": {"overhead_1s": (0.0, 1.10), "overhead_5s": (0.0, 1.05)},
+    "scale": {f"ratio/x{copies}": (4.0, float("inf")) for copies in (1, 4, 16, 52)}
+    | {f"memory_ratio/x{copies}": (0.0, 0.5) for copies in (1, 4, 16, 52)}
+    | {"last_n_160_s": (0.0, 1.0), "item_bytes": (0.0, 4.0)},
     "scale_store": {
         "trials_per_s": (10.0, float("inf")),
         "slowdown": (0.0, 1.5),
@@ -67,7 +70,7 @@ TARGETS = {
     "beauty_study": {"primary_low": (1e-6, float("inf"))},
     "verdicts": {
         f"{figure}/{kind}": wanted
-        for kind in ("one_seed", "three_seeds")
+        for kind in ("one_seed", "three_seeds", "little_noise")
         for figure, wanted in (
             ("family_error", (0.0, 0.05)),
             ("coverage", (0.93, 0.97)),

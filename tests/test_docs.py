@@ -82,7 +82,11 @@ ELSEWHERE = {
         ),
     ),
     "ray down": ("needs a cluster", None),
-    "tuner stop": ("needs a cluster", "tests/hosts/test_study.py::test_stop_keeps_what_is_finished"),
+    "tuner stop studies/shop --trial": (
+        "needs a trial that runs",
+        "tests/integration/test_steering.py::test_another_process_adds_stops_and_excludes",
+    ),
+    "tuner stop shop": ("needs a cluster", "tests/hosts/test_study.py::test_stop_keeps_what_is_finished"),
     "tuner run shop.yaml --address": ("needs a cluster", None),
     "ray dashboard": ("an SSH tunnel", None),
     "sbatch examples/slurm.sh": (

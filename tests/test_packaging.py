@@ -23,7 +23,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PYTHONS = ["3.10", "3.11", "3.12"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 #: Files on GitHub, and the schema that each has to fit.
@@ -33,9 +33,16 @@ SCHEMAS = {
     GITHUB / "ISSUE_TEMPLATE" / "config.yml": "vendor.github-issue-config",
 }
 
-# RecTools 0.19 needs numpy 1 and Lightning up to 2.5.2 below Python 3.13; pyarrow 26 installs beside
-# numpy 1 but then fails to import, and takes `ray.tune` with it.
-CONFLICTS = [("numpy", "2.0.0"), ("pyarrow", "26.0.0"), ("pytorch-lightning", "2.6.0")]
+
+def conflicts(python):
+    """Return the versions that break RecTools or Ray on this Python, by the name of the package.
+
+    RecTools 0.19 needs Lightning up to 2.5.2. Below Python 3.13 it needs numpy 1; pyarrow 26 installs beside
+    numpy 1 but then fails to import, and takes `ray.tune` with it. From Python 3.13 on it needs numpy 2.
+    """
+    old = Version(python) < Version("3.13")
+    numpy = {"numpy": "2.0.0", "pyarrow": "26.0.0"} if old else {"numpy": "1.26.4"}
+    return {**numpy, "pytorch-lightning": "2.6.0"}
 
 
 def dependencies(python, extras=()):
@@ -67,18 +74,24 @@ def pins(python):
     return found
 
 
-@pytest.mark.parametrize(("name", "version"), CONFLICTS)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_versions_that_break_rectools_or_ray_are_excluded(python, name, version):
-    assert not dependencies(python)[name].specifier.contains(version, prereleases=True)
+def test_versions_that_break_rectools_or_ray_are_excluded(python):
+    for name, version in conflicts(python).items():
+        assert not dependencies(python)[name].specifier.contains(version, prereleases=True), name
 
 
-@pytest.mark.parametrize("version", ["3.10.0", "3.11.7", "3.12.9"])
+def test_from_python_3_13_on_current_numpy_and_pyarrow_are_allowed():
+    allowed = dependencies("3.13")
+    assert allowed["numpy"].specifier.contains("2.4.0")
+    assert allowed["pyarrow"].specifier.contains("26.0.0")
+
+
+@pytest.mark.parametrize("version", ["3.10.0", "3.11.7", "3.12.9", "3.13.0"])
 def test_supported_pythons_are_allowed(version):
     assert SpecifierSet(PROJECT["requires-python"]).contains(version)
 
 
-@pytest.mark.parametrize("version", ["3.9.18", "3.13.0"])
+@pytest.mark.parametrize("version", ["3.9.18", "3.14.0"])
 def test_other_pythons_are_refused(version):
     assert not SpecifierSet(PROJECT["requires-python"]).contains(version)
 
@@ -209,10 +222,43 @@ def test_an_install_without_constraints_avoids_the_conflicts(tmp_path):
 
     resolved = resolve(tmp_path, ".", f"torch=={torch}")
 
-    for name, version in CONFLICTS:
-        assert resolved[name] < Version(version)
+    for name in conflicts(python):
+        assert dependencies(python)[name].specifier.contains(resolved[name]), name
     for name, requirement in dependencies(python).items():
         assert requirement.specifier.contains(resolved[name]), f"{requirement}: {resolved[name]}"
+
+
+#: pip with the markers of the Python that is named first; `--python-version` changes only the wheels.
+FOREIGN_PIP = """
+import sys
+from pip._vendor.packaging import markers
+own, python = markers.default_environment, sys.argv.pop(1)
+named = {"python_version": python, "python_full_version": f"{python}.9"}
+markers.default_environment = lambda: {**own(), **named}
+from pip._internal.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("python", PYTHONS)
+def test_each_supported_python_finds_wheels_that_fit(tmp_path, python):
+    """As pip on that Python resolves the pins, from wheels alone. It asks a registry, so it runs at night."""
+    report = tmp_path / "report.json"
+    options = ["--dry-run", "--ignore-installed", "--report", str(report), "--only-binary=:all:"]
+    options += ["--python-version", python, "--target", str(tmp_path / "there"), "-c", "constraints.txt"]
+    wanted = [
+        f"{name}[{','.join(item.extras)}]{item.specifier}" for name, item in dependencies(python).items()
+    ]
+    command = [sys.executable, "-c", FOREIGN_PIP, python, "install", "-q", *options, *wanted]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr
+    items = [item["metadata"] for item in json.loads(report.read_text(encoding="utf-8"))["install"]]
+    resolved = {canonicalize_name(item["name"]): Version(item["version"]) for item in items}
+    for name, requirement in dependencies(python).items():
+        assert requirement.specifier.contains(resolved[name]), f"{requirement} on Python {python}"
 
 
 @pytest.mark.slow

@@ -22,7 +22,11 @@ PUBLIC = [
     "Study",
     "Subset",
     "SumAtMost",
+    "add_trial",
+    "exclude_trial",
+    "list_studies",
     "run",
+    "stop_trial",
 ]
 MODULES = sorted(
     module.name

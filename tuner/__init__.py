@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tuner.config import Study as Study
     from tuner.reporting.leaderboard import Leaderboard as Leaderboard
+    from tuner.reporting.studies import list_studies as list_studies
     from tuner.space import AtMost as AtMost
     from tuner.space import Choice as Choice
     from tuner.space import Divides as Divides
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from tuner.space import Subset as Subset
     from tuner.space import SumAtMost as SumAtMost
     from tuner.workflows.run import run as run
+    from tuner.workflows.steering import add_trial as add_trial
+    from tuner.workflows.steering import exclude_trial as exclude_trial
+    from tuner.workflows.steering import stop_trial as stop_trial
 
 _HOMES = {
     "AtMost": "tuner.space",
@@ -37,7 +41,11 @@ _HOMES = {
     "Study": "tuner.config",
     "Subset": "tuner.space",
     "SumAtMost": "tuner.space",
+    "add_trial": "tuner.workflows.steering",
+    "exclude_trial": "tuner.workflows.steering",
+    "list_studies": "tuner.reporting.studies",
     "run": "tuner.workflows.run",
+    "stop_trial": "tuner.workflows.steering",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # a list of str, as it must be

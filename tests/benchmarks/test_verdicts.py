@@ -25,7 +25,7 @@ def test_the_family_errs_rarely_and_max_t_finds_more_than_holm(n_seeds: int, see
 
 def test_a_simulated_study_is_judged_as_the_product_judges_it() -> None:
     rng = np.random.default_rng(1)
-    values = verdicts._values(rng, 300, 3, 1.0)
+    values = verdicts._values(rng, verdicts._recorded(1.0), 300, 3, 1.0)
     values[3] += 0.04
     judged = verdicts._judge(values)
     found = compare_all(range(15), list(values.astype(np.float32)), primary=verdicts.PRIMARY)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from tuner.holdout import LEVEL, Comparison, Final, Interval
 from tuner.holdout.comparisons import compare_all
 from tuner.holdout.intervals import Seeds, bootstrap_bounds, half_width, p_value, seeds_of
-from tuner.holdout.judge import Fitted, intervals, judge
+from tuner.holdout.judge import Fitted, judge
 from tuner.holdout.letters import letters, letters_of_rows
 from tuner.holdout.max_t import step_down
+from tuner.holdout.means import intervals
 from tuner.holdout.text import final_lines
 
 Values = NDArray[np.float64]

@@ -143,8 +143,9 @@ def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Smal
         time.sleep(0.1)
 
 
-def test_a_ray_that_does_not_come_up_is_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", "/dev/null")
+def test_a_folder_that_ray_cannot_use_is_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray that dies or hangs while it starts: tests/execution/test_watch_start.py."""
+    monkeypatch.setenv("RAY_TMPDIR", "/proc")
     stderr = ended_with(2, small.start("run", "study.yaml"))
-    assert "must be able to use /dev/null/" in stderr
-    assert "but got the error: Not a directory" in stderr
+    assert "\n/proc/tuner-ray-" in stderr
+    assert ": must be usable, but got the error: " in stderr

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rectools.models import EASEModel, SASRecModel
 
 from search_spaces.guide import space as guide
@@ -524,9 +525,10 @@ def test_the_tasks_of_a_job_are_not_the_processes_of_a_fit(monkeypatch, folds, o
     """Inside `sbatch -n 4` and its like, Lightning would take the job's variables for its own."""
     for name, value in LAUNCHED[launcher].items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it from RANK when it is imported
     params = {"cls": "SASRecModel", "epochs": 1, "n_factors": 8, "n_blocks": 1, "n_heads": 1}
     model = build_model({**params, "session_max_len": 8})
     model.fit(folds[0].train)
     assert model.fit_trainer.world_size == 1
-    assert (model.fit_trainer.global_rank, model.fit_trainer.local_rank) == (0, 0)
+    assert (model.fit_trainer.global_rank, model.fit_trainer.local_rank, rank_zero_only.rank) == (0, 0, 0)
     assert {name: os.environ[name] for name in LAUNCHED[launcher]} == LAUNCHED[launcher]

@@ -106,6 +106,17 @@ def progress_on(console: Console) -> Progress:
     )
 
 
+def test_the_time_left_is_estimated_from_trials_of_the_search() -> None:
+    progress = progress_on(Console(file=io.StringIO()))
+    done = [Evaluation(fold, 0, {NDCG: 0.5}) for fold in range(2)]
+    for number, baseline in enumerate([True, False]):
+        progress.started(Job(number, {}, (1, 2), "any", baseline=baseline), again=False)
+    progress.finished(Job(0, {}, (1, 2), "ease", baseline=True), summarise(done, NDCG, "maximize"), 900.0)
+    assert progress.live_table().left is None
+    progress.finished(Job(1, {}, (1, 2), "SASRec"), summarise(done, NDCG, "maximize"), 10.0)
+    assert progress.live_table().left == pytest.approx(98 * 10.0 / 100)
+
+
 def test_progress_says_a_line_for_each_end_and_shows_the_rest() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=False, soft_wrap=True)
     progress = progress_on(console)

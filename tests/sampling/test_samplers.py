@@ -61,6 +61,9 @@ def test_every_point_of_an_endless_space_cannot_be_tried(name: str) -> None:
     assert "but is a range of real numbers, 1 to 1000" in first.rule
     assert first.hint is not None
     check_finite(make_sampler(Sampler(use="tpe"), 1), endless)
+    check_finite(sampler, Space({"cls": "SASRecModel", "n_blocks": Int(1, 3), "n_heads": Int(1, "n_blocks")}))
+    with pytest.raises(StudyError, match="but is a range of more than 100,000 numbers, 1 to 1e"):
+        check_finite(sampler, Space({**space, "g": Int(1, 10**9)}))
 
 
 def test_options_reach_the_sampler() -> None:

@@ -36,6 +36,8 @@ from tuner.store.locking.drivers import Hold, hold_by_files
 from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Users
+from tuner.trials.requests import Request, RequestKind
+from tuner.trials.schema import excluded_key, pending_requests, request_key
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
@@ -45,6 +47,7 @@ GOAL = Goal("NDCG@10", "maximize")
 # ####  --------------  Each pair  --------------  #### #
 
 STOP = Stop("race", 0, 1, {})
+ASKED = Stop("request", 0, 1, {})
 EVALUATED = Evaluation(0, 1, {"NDCG@10": 0.5})
 EVENTS: list[on.Event] = [
     on.Started(),
@@ -53,6 +56,7 @@ EVENTS: list[on.Event] = [
     on.FoldMeasured(Users(0, (1,), np.zeros((1, 2), dtype=np.float32))),
     on.PauseDecided(Pause(0, 1, 1)),
     on.StopDecided(STOP, 1.0),
+    on.StopAsked(ASKED, 1.0),
     on.Measured(1.0),
     on.Failed(Failure("no", "ValueError"), 1.0),
     on.OutOfMemory(Failure("no memory", OUT_OF_MEMORY), 1.0),
@@ -75,6 +79,7 @@ AFTER: dict[tuple[TrialStatus, type[on.Event]], TrialStatus] = {
     (S.RUNNING, on.FoldMeasured): S.RUNNING,
     (S.RUNNING, on.PauseDecided): S.PAUSED,
     (S.RUNNING, on.StopDecided): S.STOPPED,
+    **{(status, on.StopAsked): S.STOPPED for status in (S.QUEUED, S.RUNNING, S.PAUSED, S.INTERRUPTED)},
     (S.RUNNING, on.Measured): S.COMPLETE,
     (S.RUNNING, on.Failed): S.FAILED,
     (S.RUNNING, on.OutOfMemory): S.INTERRUPTED,
@@ -141,6 +146,15 @@ def test_a_baseline_takes_no_part_in_early_stopping() -> None:
             assert not [one for one in handle(trial, event)[1] if isinstance(one, judged)]
     assert handle(trial, on.PauseDecided(Pause(0, 1, 1))) == (trial, [])
     assert handle(trial, on.StopDecided(STOP, 1.0)) == (trial, [])
+
+
+@pytest.mark.parametrize("status", [S.QUEUED, S.RUNNING, S.PAUSED, S.INTERRUPTED])
+def test_a_person_may_stop_a_baseline_too_and_only_a_running_trial_is_charged(status: TrialStatus) -> None:
+    trial, effects = handle(Trial(status, GOAL, baseline=True, earlier=3.0), on.StopAsked(ASKED, 5.0))
+    runs = status is S.RUNNING
+    assert trial.status is S.STOPPED
+    assert do.WriteStop(ASKED, 5.0 if runs else 3.0) in effects
+    assert (do.Charge() in effects, do.StopWorker() in effects) == (runs, runs)
 
 
 # ####  --------------  Whole studies  --------------  #### #
@@ -251,7 +265,7 @@ class Lives(RuleBasedStateMachine):
         self._points: dict[int, tuple[dict[str, Any], tuple[int, ...]]] = {}
         self._ended: dict[int, object] = {}
         self._reported: Counter[int] = Counter()
-        self._n = 0
+        self._n = self._added = 0
 
     @initialize(shared=st.booleans(), halving=st.sampled_from(HALVINGS[:3]))
     def open(self, shared: bool, halving: Halving | None) -> None:
@@ -342,6 +356,31 @@ class Lives(RuleBasedStateMachine):
         report = {FAILED: Failure("it failed", kind), DONE: 1.0}
         attempt.ends = attempt.driver.coordinator.report(attempt_id, report) or attempt.ends
 
+    @rule(number=st.integers(0, TRIALS + 2))
+    def ask_to_stop(self, number: int) -> None:
+        self._ask(Request(RequestKind.STOP, trial=number))
+
+    @precondition(lambda self: self._added < 2)
+    @rule(lr=st.floats(0.0, 1.0))
+    def ask_to_add(self, lr: float) -> None:
+        self._added += 1
+        self._ask(Request(RequestKind.ADD, {"cls": "rectools.models.SASRecModel", "lr": lr}))
+
+    def _ask(self, request: Request) -> None:
+        """Write a request as another process does; the drivers look again at once."""
+        self._study.set_user_attr(request_key(request.id), request.to_plain())
+        self._look()
+
+    def _look(self) -> None:
+        for driver in self._drivers:
+            driver.coordinator._steering._looked.clear()
+
+    @rule(number=st.integers(0, TRIALS + 2))
+    def exclude(self, number: int) -> None:
+        if number < len(self._study.get_trials(deepcopy=False)):
+            self._study.set_user_attr(excluded_key(number), {"why": "a test", "by": "", "at": ""})
+            self._look()
+
     @precondition(lambda self: self._gone)
     @rule(data=st.data())
     def report_late(self, data: st.DataObject) -> None:
@@ -414,6 +453,7 @@ class Lives(RuleBasedStateMachine):
 
     def _run_to_the_end(self) -> None:
         for _ in range(200):
+            self._look()
             finished = [self._begin(driver) for driver in list(self._drivers)]
             for attempt_id, attempt in list(self._attempts.items()):
                 for _ in range(REPORTS):
@@ -431,8 +471,17 @@ class Lives(RuleBasedStateMachine):
     def _check_end(self) -> None:
         self.ended_trials_never_change()
         records = self._drivers[0].store.records()
-        assert sum(record.name is None for record in records) == TRIALS, "exactly the budget"
-        assert len(records) == TRIALS + 1
+        added = [record.request for record in records if record.request is not None]
+        sampled = [record for record in records if record.name is None and record.request is None]
+        assert len(sampled) == TRIALS, "exactly the budget"
+        assert len(records) == TRIALS + 1 + len(added)
+        assert len(set(added)) == len(added), "a request is carried out at most once"
+        attributes = self._study.user_attrs
+        assert pending_requests(attributes) == [], "every request is answered"
+        answers = [value["text"] for key, value in attributes.items() if key.startswith("answer:")]
+        queued = [text for text in answers if text.startswith("queued")]
+        assert len(queued) == len(added), "no configuration is lost"
+        assert sum(text.startswith("refused: trial") for text in answers) == self._added - len(added)
         assert all(record.status.has_ended for record in records), "nothing runs at the end"
         assert self._all_reported() == Counter(record.number for record in records), "reported exactly once"
         assert all(len(record.seeds) == FOLDS for record in records)

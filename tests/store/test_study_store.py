@@ -595,4 +595,5 @@ def test_a_space_of_one_point_ends_after_one_trial_also_in_a_later_run(tmp_path:
 def test_a_space_without_end_is_never_exhausted(tmp_path: Path) -> None:
     assert FEW.is_finite
     assert not SPACE.is_finite
+    assert Space({"cls": "SASRecModel", "n_blocks": Int(1, 3), "n_heads": Int(1, "n_blocks")}).is_finite
     assert len(run_to_the_end(opened(tmp_path), SPACE, most=30)) == 30

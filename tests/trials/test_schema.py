@@ -27,9 +27,11 @@ FROZEN = {
     "REPEATS": "repeats",
     "WARM": "warm",
     "HINT": "hint",
+    "REQUEST": "request",
     "FACTS": "facts",
     "VERSIONS": "versions",
     "DESCRIPTION": "description",
+    "TRACKING_ID": "tracking id",
     "INFEASIBLE": "Infeasible",
 }
 
@@ -44,6 +46,9 @@ def test_no_key_ever_changes() -> None:
     assert schema.holdout_look_key(2) == "final:look:2"
     assert schema.holdout_fit_key(7, 123) == "final:fit:7:123"
     assert schema.judgement_key(2) == "final:judged:2"
+    assert schema.request_key("0a") == "request:0a"
+    assert schema.answer_key("0a") == "answer:0a"
+    assert schema.excluded_key(7) == "excluded:7"
 
 
 def test_numbered_keys_are_read_back_in_order() -> None:

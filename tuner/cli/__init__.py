@@ -27,6 +27,7 @@ from tuner.cli import (
     run,
     show,
     space,
+    steer,
     submit,
     watch,
 )
@@ -47,6 +48,7 @@ _COMMANDS = (
     watch,
     leaderboard,
     show,
+    steer,
     final,
     report,
     compare,

@@ -31,7 +31,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
     from tuner.errors import SpaceError
     from tuner.execution.logs import logs_to
-    from tuner.formatting import duration
+    from tuner.formatting import duration, visible
     from tuner.monitoring.console import stderr_console
 
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
@@ -39,7 +39,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
         checked = check(study, stderr_console().print)
     for region, share in checked.regions:
-        print(f"infeasible, never tried ({share:.0%} of random points): {region}", file=sys.stderr)
+        print(f"infeasible, never tried ({share:.0%} of random points): {visible(region)}", file=sys.stderr)
     if checked.problems:
         raise SpaceError(study.study, checked.problems)
     print(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tuner.artifacts import layout
 from tuner.cli.arguments import Commands, add_address, study_name
+from tuner.cli.steer import stop_trial
+from tuner.cluster.connection import DEFAULT_ADDRESS
 
 __all__ = ["add"]
 
@@ -28,12 +30,24 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     fetch.set_defaults(command=_fetch)
     stop = commands.add_parser(
         "stop",
-        help="end a study that runs on a cluster",
+        help="end a study that runs on a cluster, or stop one trial",
         description="End a study that runs on a cluster. Finished trials are kept. `tuner submit` continues "
-        "the study.",
+        "the study. With --trial, stop one trial early, of a study here or on a cluster.",
     )
-    stop.add_argument("study", metavar="STUDY", help="name or file of the study")
-    add_address(stop)
+    stop.add_argument("study", type=Path, metavar="STUDY", help="name, file or folder of the study")
+    stop.add_argument("--trial", type=int, metavar="N", help="stop only this trial, at its next evaluation")
+    stop.add_argument(
+        "--output",
+        type=Path,
+        default=layout.DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="with --trial: folder that has the results of STUDY.yaml; default: studies",
+    )
+    stop.add_argument(
+        "--address",
+        metavar="URL",
+        help=f"a cluster's dashboard; default: {DEFAULT_ADDRESS}, with --trial the study is here",
+    )
     stop.set_defaults(command=_stop)
 
 
@@ -56,12 +70,15 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
 
 def _stop(arguments: argparse.Namespace) -> None:
+    if arguments.trial is not None:
+        stop_trial(arguments)
+        return
     from tuner.cluster.connection import connect
     from tuner.cluster.follow import end_of
     from tuner.cluster.submit import find_job
 
-    client = connect(arguments.address)
-    job = find_job(client, study_name(arguments.study))
+    client = connect(arguments.address or DEFAULT_ADDRESS)
+    job = find_job(client, study_name(str(arguments.study)))
     if job.running:
         client.stop_job(job.job_id)
         end_of(client, job.job_id)

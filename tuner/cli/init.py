@@ -34,6 +34,7 @@ def _init(arguments: argparse.Namespace) -> None:
     if target.exists() and not arguments.force:
         rule = "must not exist yet, but does"
         raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
+    from tuner.formatting import visible
     from tuner.workflows.init.inspect import inspect_file
     from tuner.workflows.init.write import doubts, findings, study_text
 
@@ -42,9 +43,9 @@ def _init(arguments: argparse.Namespace) -> None:
         target.write_text(study_text(found), encoding="utf-8")
     except OSError as error:
         raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
-    print(f"{target}: a study for {found.source.describe('keep')}")
+    print(visible(f"{target}: a study for {found.source.describe('keep')}"))
     for finding in findings(found):
-        print(f"  found: {finding}", file=sys.stderr)
+        print(f"  found: {visible(finding)}", file=sys.stderr)
     for doubt in doubts(found):
-        print(f"  to check: {doubt}", file=sys.stderr)
+        print(f"  to check: {visible(doubt)}", file=sys.stderr)
     print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)

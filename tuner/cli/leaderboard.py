@@ -44,6 +44,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="columns and params to show in a table or in Markdown, such as model,state,NDCG@10,lr",
     )
     board.add_argument(
+        "--segments",
+        action="store_true",
+        help="show the final judgement by segment of users instead, such as users with a short history",
+    )
+    board.add_argument(
         "--best",
         metavar="FAMILY",
         help="only the best row of a family: searched, transformer, or a class such as SASRecModel",
@@ -53,6 +58,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
+    if arguments.segments:
+        print(_segments(arguments))
+        return
     if arguments.address is not None:
         print(_from_cluster(arguments), end="")
         return
@@ -87,6 +95,24 @@ def _no_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _segments(arguments: argparse.Namespace) -> str:
+    """Return the final judgement by segment of users."""
+    from tuner.errors import Problem, StoreError
+    from tuner.formatting import cut
+    from tuner.holdout.segment_text import render_segments
+    from tuner.holdout.text import worse_lines
+    from tuner.reporting.final import read_final
+
+    folder = results_folder(arguments)
+    final = None if arguments.address is not None else read_final(folder)
+    if final is None or not final.segments:
+        rule = "needs a final judgement on this machine, with users of different histories"
+        hint = "`tuner final` makes it; `tuner fetch` copies it from a cluster"
+        raise StoreError(str(folder), [Problem("--segments", rule, hint)])
+    table = cut(render_segments(final), terminal_width())
+    return "\n".join([table, "", *(f"final: {line}" for line in worse_lines(final))]).rstrip()
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:

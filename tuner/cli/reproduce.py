@@ -31,11 +31,12 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     study, folder = study_as_run(arguments)
     differs = False
     with logs_to(layout.command_log(folder, "reproduce")):
+        from tuner.formatting import visible
         from tuner.monitoring.console import stderr_console
         from tuner.workflows.reproduce import reproduce
 
         for again in reproduce(study, folder, arguments.trial, stderr_console().print):
-            print(again, flush=True)
+            print(visible(str(again)), flush=True)
             differs = differs or not again.equal
     if differs:
         sys.exit(1)

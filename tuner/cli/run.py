@@ -67,13 +67,14 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and the next commands to stderr."""
+    from tuner.formatting import visible
     from tuner.reporting.best import best_lines
     from tuner.reporting.formats import render
 
     print(render(board, top=10, width=terminal_width(), grey=shows_grey()))
     sys.stdout.flush()
     where = layout.shown(folder)
-    print("", *best_lines(board), sep="\n", file=sys.stderr)
+    print("", *map(visible, best_lines(board)), sep="\n", file=sys.stderr)
     if board.further:
         numbers = ", ".join(str(row.record.number) for row in board.front)
         print(f"Pareto front: trials {numbers or 'none'}", file=sys.stderr)

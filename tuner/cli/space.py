@@ -24,6 +24,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _space(arguments: argparse.Namespace) -> None:
+    from tuner.formatting import visible
     from tuner.space import load_space
     from tuner.space.describe import draw_tree
 
@@ -34,4 +35,4 @@ def _space(arguments: argparse.Namespace) -> None:
         space = study_space(Study.load(arguments.space))
     else:
         space = load_space(arguments.space)
-    print(draw_tree(space, samples=arguments.samples))
+    print(visible(draw_tree(space, samples=arguments.samples)))

@@ -2,6 +2,7 @@
 
 run STUDY.yaml      run the search on all nodes of the cluster
 leaderboard DIR     print the same as `tuner leaderboard`
+add, stop, exclude  steer the search as `tuner` does
 pack DIR            pack the study's folder into an archive, which exists until the job is stopped
 """
 
@@ -66,6 +67,13 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     board.add_argument("--columns")
     board.add_argument("--best")
     board.set_defaults(command=_leaderboard)
+    for name, command in (("add", _add), ("stop", _stop), ("exclude", _exclude)):
+        steer = commands.add_parser(name)
+        steer.add_argument("folder")
+        steer.add_argument("--params", type=json.loads, default={})
+        steer.add_argument("--trial", type=int)
+        steer.add_argument("--why", default="")
+        steer.set_defaults(command=command)
     pack = commands.add_parser("pack")
     pack.add_argument("folder")
     pack.set_defaults(command=_pack)
@@ -108,6 +116,29 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
         board = replace(board, rows=(find_row(board, f"best:{arguments.best}"),))
     columns = arguments.columns.split(",") if arguments.columns else None
     _result(render(board, arguments.format, top=arguments.top, columns=columns))
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    from tuner.workflows.steering import add_trial, when_done  # noqa: PLC0415  # as above
+
+    folder = Path(arguments.folder).expanduser()
+    request = add_trial(folder, arguments.params)
+    _result(f"queued as request {request.id}; {when_done(folder)}")
+
+
+def _stop(arguments: argparse.Namespace) -> None:
+    from tuner.workflows.steering import stop_trial, when_done  # noqa: PLC0415  # as above
+
+    folder = Path(arguments.folder).expanduser()
+    stop_trial(folder, arguments.trial)
+    _result(f"trial {arguments.trial} is to stop; {when_done(folder)}")
+
+
+def _exclude(arguments: argparse.Namespace) -> None:
+    from tuner.workflows.steering import exclude_trial  # noqa: PLC0415  # as above
+
+    exclude_trial(Path(arguments.folder).expanduser(), arguments.trial, arguments.why)
+    _result(f"trial {arguments.trial} is excluded from ranking and sampling")
 
 
 def _pack(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from tuner.config.metrics import Metrics
 from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
+from tuner.config.tracking import Tracking
 from tuner.config.training import Resources, Training
 from tuner.config.urls import refuse_credentials, refuse_password
 from tuner.errors import did_you_mean
@@ -43,6 +44,8 @@ class Study(Section):
         Whether several drivers may run the study at once and share its budgets. Needs a database.
     final
         Judge the best trials on the holdout when a run ends. null or false: only `tuner final` judges them.
+    tracking
+        A tracker that gets the trials while they run, besides TensorBoard's files.
     """
 
     study: str
@@ -62,6 +65,7 @@ class Study(Section):
     stopping: Stopping = Field(default=None, validate_default=True)
     resources: Resources = Field(default=Resources(), validate_default=True)
     final: Annotated[FinalJudgement | None, BeforeValidator(read_switch)] = None
+    tracking: Tracking | None = None
 
     @field_validator("search")
     @classmethod

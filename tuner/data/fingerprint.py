@@ -64,7 +64,7 @@ def former_fingerprint(
 def _interactions(rows: Coded, events: Hashes) -> Any:  # noqa: ANN401  # hashlib has no public type
     digest = hashlib.sha256(b"user_id,item_id,datetime,weight")
     for hashes in row_hashes(rows, events):
-        digest.update(hashes.tobytes())
+        digest.update(hashes.data)
     if rows.extras:
         _add_table(digest, pd.DataFrame(dict(rows.extras)))
     return digest

@@ -1,7 +1,7 @@
 """One fold: the rows of a table on which a model is fitted, and those on which it is tested.
 
-The folds of a study share one table. A fold holds which of its rows it trains on; the RecTools Dataset is made
-where a model is fitted. So Ray's object store has each interaction once, however many folds there are.
+The folds of a study share one table. A fold holds which of its rows it trains on; the RecTools Dataset is
+made where a model is fitted. So Ray's object store has each interaction once, however many folds there are.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ class Fold:
     @cached_property
     def catalog(self) -> AnyIds:
         """External ids of the items of the train interactions, each once. Shape (n_items,)."""
+        if "train" in vars(self):
+            known: AnyIds = self.train.item_id_map.external_ids  # those with features only come last
+            return known[: self.facts["train_items"]]
         rows = self.table.rows
         return rows.item_ids.take(by_appearance(rows.items[self.trained.rows()], len(rows.item_ids)))
 

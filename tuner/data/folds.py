@@ -88,7 +88,7 @@ def _before_holdout(rows: Coded, folds: Folds) -> Mask:
     return _parts(rows, make_splitter(folds, n_splits=folds.holdout))[0] < 0
 
 
-def _parts(rows: Coded, splitter: Splitter) -> tuple[NDArray[np.int32], list[Any]]:
+def _parts(rows: Coded, splitter: Splitter) -> tuple[NDArray[Any], list[Any]]:
     """Return the fold that tests each row, negative for none, and the borders of folds by time."""
     if isinstance(splitter, TimeRangeSplitter):
         return time_parts(rows.times, splitter)
@@ -197,7 +197,8 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
         hint = "begin a study under another name with `holdout: 1`"
         raise DataError("folds", [Problem("folds.holdout", rule, hint)])
     before, after, labels = _both_sides(source, data, folds)
-    trained = counted(before, data)
+    table = make_table(before, source.item_features, data, source.user_features)
+    trained = counted(before, data)  # the table's items have other numbers if there are features
     test = np.flatnonzero(left_by_filters(after, trained, folds))
     if len(test) == 0:
         rule = (
@@ -208,7 +209,6 @@ def holdout_fold(source: Source, data: Data, folds: Folds) -> Fold:
     tested = after.take(test)
     days = pd.Series(after.times)
     facts = {**_facts(trained, tested), "start": days.min(), "end": days.max()}
-    table = make_table(before, source.item_features, data, source.user_features)
     every = TrainRows(np.full(len(table), -1, dtype=np.int8), before=0)
     return Fold(folds.n_folds, table, every, tested, labels[test], dict(_plain_facts(facts)))
 
@@ -307,9 +307,10 @@ def _empty_fold(split: Split, index: int) -> Problem:
     facts = split.facts
     window = f" ({facts['start']:%Y-%m-%d} to {facts['end']:%Y-%m-%d})" if "start" in facts else ""
     rule = (
-        f"must have train and test interactions, but of {facts['train']:,} train and {split.unfiltered:,} test "
-        f"interactions none are left to test: {split.cold_users:,} have a user and {split.cold_items:,} have "
-        "an item without train interactions, and the others repeat items that the user has seen"
+        f"must have train and test interactions, but of {facts['train']:,} train and "
+        f"{split.unfiltered:,} test interactions none are left to test: {split.cold_users:,} have a user "
+        f"and {split.cold_items:,} have an item without train interactions, and the others repeat items "
+        "that the user has seen"
     )
     hint = "use a larger size or fewer folds, or keep cold users and items (filter_cold_users: false)"
     return Problem(f"folds, fold {index + 1}{window}", rule, hint)

@@ -27,6 +27,7 @@ from tuner.data.reading import (
     Format,
     Read,
     TableError,
+    at_once,
     deduplicated,
     event_hashes,
     frequent,
@@ -146,16 +147,20 @@ def load_source(data: Data) -> Source:
         raise DataError(data.place, problems)
     used = {entity: None if one is None else scaled(one, data.scaling) for entity, one in features.items()}
     events = event_hashes(rows)
-    again = repeated(rows, events)
+    again, whole = at_once(
+        lambda: repeated(rows, events), lambda: fingerprint_of(rows, events, features, items)
+    )
     remaining = ~again if data.duplicates == "drop_exact" and again.any() else kept(rows, data.duplicates)
     left, raw = rows, None
+    fingerprint = whole
     if remaining is not None and not remaining.all():
         left, events = rows.take(remaining), events[remaining]
         raw = rows if data.duplicates in {"keep_first", "keep_last"} else None
+        fingerprint = fingerprint_of(left, events, features, items)
     return Source(
         left,
         used["item"],
-        fingerprint_of(left, events, features, items),
+        fingerprint,
         int(again.sum()),
         len(rows) - len(left),
         raw,
@@ -193,6 +198,8 @@ def make_table(
             f"min_item_interactions={data.min_item_interactions}"
         )
         raise DataError(data.place, [Problem("data", rule)])
+    if item_features is None and user_features is None:
+        return Table(remaining)
     remaining = appeared(remaining)
     return Table(
         remaining,

@@ -1,4 +1,4 @@
-"""Tells for each row which fold tests it, for all folds at once, and applies the filters of RecTools' splitters.
+"""Tells which fold tests each row, for all folds at once, and applies the filters of RecTools' splitters.
 
 RecTools' splitters look at every row again for each fold. By time and by the last interactions of a user, a
 row is tested in one fold at most and trained on in all later ones. So one number a row says everything:
@@ -19,17 +19,17 @@ from rectools.model_selection import TimeRangeSplitter
 from scipy import sparse
 
 from tuner.config import Folds
-from tuner.data.reading import Coded, present
+from tuner.data.reading import Coded, at_once, present
 
 __all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
 
-Parts = NDArray[np.int32]
+Parts = NDArray[Any]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 #: Part of the rows that are older than all folds.
 BEFORE = -1
-_FLAGS = 1 << 24
+#: Rows that are worked on at once: their arrays stay in the processor's cache.
 _AT_ONCE = 1 << 16
 
 
@@ -60,7 +60,7 @@ def time_parts(times: NDArray[np.datetime64], splitter: TimeRangeSplitter) -> tu
     last = {Columns.User: 0, Columns.Item: 0, Columns.Weight: 1.0, Columns.Datetime: times.max()}
     borders = splitter.get_test_fold_borders(Interactions(pd.DataFrame([last])))
     starts = np.array([start.to_datetime64() for start, _ in borders], dtype=times.dtype)
-    parts = np.full(len(times), BEFORE, dtype=np.int32)
+    parts = np.full(len(times), BEFORE, dtype=_small(len(borders)))
     late = np.flatnonzero(times >= starts[0])
     parts[late] = np.searchsorted(starts, times[late], side="right") - 1
     return parts, borders
@@ -74,7 +74,7 @@ def last_parts(rows: Coded, size: int, n_splits: int) -> Parts:
     order, starts = by_user_and_time(rows)
     ends = np.repeat(starts[1:], np.diff(starts))
     behind = ends - 1 - np.arange(len(order))  # newer rows of the same user
-    parts = np.empty(len(order), dtype=np.int32)
+    parts = np.empty(len(order), dtype=_small(n_splits))
     parts[order] = np.maximum(n_splits - 1 - behind // size, BEFORE)
     return parts
 
@@ -107,12 +107,14 @@ def split_by_parts(rows: Coded, parts: Parts, folds: Folds) -> list[Split]:
     """
     n_splits = folds.n_folds
     tested = np.flatnonzero(parts >= 0)
-    tested = tested[np.argsort(parts[tested].astype(_small(n_splits)), kind="stable")]
+    tested = tested[np.argsort(parts[tested], kind="stable")]
     part = parts[tested]
     borders = np.searchsorted(part, np.arange(n_splits + 1))
     older = parts < 0
-    users = _first_parts(rows.users, len(rows.user_ids), tested, part, older)
-    items = _first_parts(rows.items, len(rows.item_ids), tested, part, older)
+    users, items = at_once(
+        lambda: _first_parts(rows.users, len(rows.user_ids), tested, part, older),
+        lambda: _first_parts(rows.items, len(rows.item_ids), tested, part, older),
+    )
     cold_user, cold_item = users[rows.users[tested]] >= part, items[rows.items[tested]] >= part
     keep = np.ones(len(tested), dtype=bool)
     if folds.filter_cold_users:
@@ -153,7 +155,7 @@ def _small(n_splits: int) -> type[np.signedinteger[Any]]:
 
 def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts, older: Mask) -> Parts:
     """Return the part of the oldest row of each id, shape (n_ids,); the largest number without rows."""
-    first = np.full(n_ids, np.iinfo(np.int32).max, dtype=np.int32)
+    first: Parts = np.full(n_ids, np.iinfo(part.dtype).max, dtype=part.dtype)
     first[codes[tested][::-1]] = part[::-1]  # by part, so the oldest is written last
     for start in range(0, len(codes), _AT_ONCE):
         mine = slice(start, start + _AT_ONCE)
@@ -189,14 +191,27 @@ def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:
 
     A table of flags by the lowest bits of a pair leaves out nearly all others.
     """
-    flags = np.zeros(_FLAGS, dtype=bool)
-    flags[pairs & (_FLAGS - 1)] = True
-    found = [np.zeros(0, dtype=np.int64)]
-    for start in range(0, len(rows), _AT_ONCE):
-        mine = slice(start, start + _AT_ONCE)
-        near = _pairs(rows, mine)
-        found.append(near[flags[near & (_FLAGS - 1)] & older[mine]])
-    return np.concatenate(found)
+    size = max(1 << 16, min(1 << 26, 8 * len(pairs)))
+    low = (1 << (size - 1).bit_length()) - 1
+    flags = np.zeros(low + 1, dtype=bool)
+    flags[pairs & low] = True
+    n_items, lowest_bits = np.int32(len(rows.item_ids)), np.int32(low)
+
+    def near(starts: range) -> list[Rows]:
+        found = []
+        for start in starts:
+            mine = slice(start, start + _AT_ONCE)
+            lowest = rows.users[mine] * n_items  # the highest bits are lost, the lowest are right
+            lowest += rows.items[mine]
+            lowest &= lowest_bits
+            hit = flags.take(lowest)
+            hit &= older[mine]
+            found.append(_pairs(rows, start + np.flatnonzero(hit)))
+        return found
+
+    starts = range(0, len(rows), _AT_ONCE)
+    found, others = at_once(lambda: near(starts[::2]), lambda: near(starts[1::2]))
+    return np.concatenate([np.zeros(0, dtype=np.int64), *found, *others])
 
 
 def _pairs(rows: Coded, which: Rows | slice) -> Rows:

@@ -12,7 +12,7 @@ from rectools import Columns
 from rectools.dataset import Dataset, IdMap, Interactions
 from rectools.dataset.features import DenseFeatures, SparseFeatures
 
-from tuner.data.reading import Coded, by_appearance, numbered
+from tuner.data.reading import Coded, Codes, at_once, by_appearance, numbered
 
 __all__ = ["Table", "appeared", "internal", "with_ids"]
 
@@ -28,8 +28,8 @@ class Table:
     Attributes
     ----------
     rows
-        The interactions. Ids are numbered as in RecTools' Dataset: in the order in which they appear, then
-        those that have features only.
+        The interactions. If there are features, the ids that have some are numbered as in RecTools' Dataset:
+        in the order in which they appear, then those without interactions.
     user_features, item_features
         Features by those numbers; None without features.
     """
@@ -59,58 +59,52 @@ class Table:
 
     def dataset(self) -> Dataset:
         """Return all rows as a RecTools Dataset, equal to `Dataset.construct`."""
-        rows = self.rows
-        return Dataset(
-            IdMap(rows.user_ids),
-            IdMap(rows.item_ids),
-            internal(rows),
-            self.user_features,
-            self.item_features,
-        )
+        return self.part(slice(None))
 
-    def part(self, rows: Rows) -> Dataset:
+    def part(self, rows: Rows | slice) -> Dataset:
         """Return some rows, equal to `Dataset.filter_interactions` with the ids and all features kept.
 
         Parameters
         ----------
         rows
-            A mask, or the numbers of the rows in the order wanted.
+            A mask, a slice, or the numbers of the rows in the order wanted.
         """
         taken = self.rows.take(rows)
-        users = by_appearance(taken.users, len(taken.user_ids))
-        items = by_appearance(taken.items, len(taken.item_ids))
-        columns = {
-            Columns.User: numbered(users, len(taken.user_ids), np.int64)[taken.users],
-            Columns.Item: numbered(items, len(taken.item_ids), np.int64)[taken.items],
-            Columns.Weight: taken.all_weights(),
-            Columns.Datetime: taken.times,
-            **taken.extras,
-        }
-        user_features, users = _features(self.user_features, users)
-        item_features, items = _features(self.item_features, items)
+        (users, user_order), (items, item_order) = at_once(
+            lambda: _internal(taken.users, len(taken.user_ids)),
+            lambda: _internal(taken.items, len(taken.item_ids)),
+        )
+        user_features, user_order = _features(self.user_features, user_order)
+        item_features, item_order = _features(self.item_features, item_order)
         return Dataset(
-            IdMap(taken.user_ids.take(users)),
-            IdMap(taken.item_ids.take(items)),
-            _interactions(columns),
+            IdMap(taken.user_ids.take(user_order)),
+            IdMap(taken.item_ids.take(item_order)),
+            _interactions(users, items, taken),
             user_features,
             item_features,
         )
 
 
+def _internal(codes: Codes, n_ids: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return RecTools' internal ids of rows, and the old number of each."""
+    order = by_appearance(codes, n_ids)
+    return numbered(order, n_ids, np.int64)[codes], order
+
+
 def internal(rows: Coded) -> Interactions:
-    """Return rows as RecTools' table of internal ids."""
+    """Return rows as RecTools' interactions, with the numbers of the ids as they are."""
+    return _interactions(rows.users.astype(np.int64), rows.items.astype(np.int64), rows)
+
+
+def _interactions(users: NDArray[np.int64], items: NDArray[np.int64], rows: Coded) -> Interactions:
+    """Return columns of RecTools' own types without a copy: its constructor would make one of each."""
     columns = {
-        Columns.User: rows.users.astype(np.int64),
-        Columns.Item: rows.items.astype(np.int64),
+        Columns.User: users,
+        Columns.Item: items,
         Columns.Weight: rows.all_weights(),
         Columns.Datetime: rows.times,
         **rows.extras,
     }
-    return _interactions(columns)
-
-
-def _interactions(columns: dict[str, NDArray[Any]]) -> Interactions:
-    """Return columns of RecTools' own types without a copy: its constructor would make one of each."""
     made = Interactions.__new__(Interactions)
     object.__setattr__(made, "df", pd.DataFrame(columns, copy=False))
     return made

@@ -15,7 +15,7 @@ from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.local_ray import private_ray
 from tuner.execution.reaper import marked_ray, reaper
-from tuner.execution.user_modules import modules_of, path_variables, see_user_folders
+from tuner.execution.user_modules import modules_of, path_variables, see_user_folders, user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
@@ -88,11 +88,11 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
             stack.callback(ray.shutdown)
             mark = stack.enter_context(reaper())
             with marked_ray(mark), watch_start():
-                _connect(_runtime_env(prepared), {**where, "job_config": _job_config()})
+                _connect(_runtime_env(prepared, local=True), {**where, "job_config": _job_config()})
             stack.enter_context(watch_ray())
         else:
             stack.callback(ray.shutdown)
-            _connect(_runtime_env(prepared), {"address": address, "job_config": _job_config()})
+            _connect(_runtime_env(prepared, local=False), {"address": address})
         yield _capacity(prepared.study, joined=address is not None)
 
 
@@ -147,7 +147,7 @@ def _refused_place(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _runtime_env(prepared: Prepared) -> dict[str, object]:
+def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:
     """Return Ray's runtime environment: settings, import paths on this machine, and the user's modules.
 
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
@@ -157,6 +157,8 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     named.append({"metrics": prepared.study.metrics.own})
     shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
+    if not local:  # other nodes may have no such function, and then their workers would not start
+        return {"env_vars": {**ALLOCATOR, "PYTHONPATH": os.pathsep.join(user_folders())}, **sent}
     hook = f"{see_user_folders.__module__}.{see_user_folders.__qualname__}"
     return {"env_vars": {**ALLOCATOR, **path_variables()}, "worker_process_setup_hook": hook, **sent}
 

@@ -17,7 +17,15 @@ from types import ModuleType
 
 from tuner.space import Choice, Space
 
-__all__ = ["modules_of", "named_modules", "own_modules", "path_variables", "see_user_folders", "shadow_lines"]
+__all__ = [
+    "modules_of",
+    "named_modules",
+    "own_modules",
+    "path_variables",
+    "see_user_folders",
+    "shadow_lines",
+    "user_folders",
+]
 
 #: Modules that every host has: those of this project, installed or in a checkout.
 _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
@@ -37,9 +45,14 @@ def path_variables() -> dict[str, str]:
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     home = str(Path(__file__).parents[2])
     first = dict.fromkeys([*given, *([] if _is_installed(home) else [home])])
-    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not _is_installed(path)]
-    named = {_FOLDERS: os.pathsep.join(dict.fromkeys(folders))}
+    named = {_FOLDERS: os.pathsep.join(user_folders())}
     return named | ({"PYTHONPATH": os.pathsep.join(first)} if first else {})
+
+
+def user_folders() -> list[str]:
+    """Return the folders from which this process imports modules that are not installed."""
+    folders = [path for path in (str(Path.cwd()), *sys.path) if path and not _is_installed(path)]
+    return list(dict.fromkeys(folders))
 
 
 def _is_installed(path: str) -> bool:

@@ -23,7 +23,7 @@ from tuner.holdout.max_t import N_RESAMPLES, null_statistics, step_down
 from tuner.holdout.records import LEVEL, Comparison, Interval
 from tuner.trials.paired import standard_error
 
-__all__ = ["Comparisons", "compare_all"]
+__all__ = ["Comparisons", "compare_all", "compare_pair"]
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
@@ -93,6 +93,22 @@ def compare_all(
     return Comparisons(found)
 
 
+def compare_pair(values: Mapping[int, NDArray[np.float32]], pair: Pair, *, n_compared: int) -> Comparison:
+    """Compare two trials in one of several tests, which are corrected for their number (Bonferroni).
+
+    Parameters
+    ----------
+    values
+        Values of all trials, shape (n_seeds, n_users). The variance between seeds is estimated from all.
+    pair
+        Numbers of the two trials.
+    n_compared
+        Number of tests.
+    """
+    numbers = [*pair, *(number for number in values if number not in pair)]
+    return _Differences([values[number] for number in numbers]).alone(0, pair, n_compared)
+
+
 class _Differences:
     """Differences of all pairs of trials with their standard errors, and the tests of them."""
 
@@ -113,13 +129,15 @@ class _Differences:
             low, high = max(-1.0, low), min(1.0, high)
         return Comparison(pair[1], mean, Interval(low, high), p, self.n_users, n_compared)
 
-    def alone(self, at: int, pair: Pair) -> Comparison:
-        """Return the comparison of a pair without a correction, and what it could have detected."""
+    def alone(self, at: int, pair: Pair, n_tests: int = 1) -> Comparison:
+        """Return the comparison of a pair as one of some tests, and what it could have detected."""
+        level = 1 - (1 - LEVEL) / n_tests
         by_users, by_seeds, n, df = self.by_users[[at]], self.by_seeds[[at]], self.n_users, self.seeds.df
-        width = float(half_width(by_users, by_seeds, n_users=n, df=df, level=LEVEL)[0])
+        width = float(half_width(by_users, by_seeds, n_users=n, df=df, level=level)[0])
         beyond = float(half_width(by_users, by_seeds, n_users=n, df=df, level=2 * POWER - 1)[0])
         p = float(p_value(self.means[[at]], by_users, by_seeds, n_users=n, df=df)[0])
-        return replace(self.comparison(at, pair, width=width, p=p), detectable=width + beyond)
+        found = self.comparison(at, pair, width=width, p=min(1.0, n_tests * p), n_compared=n_tests)
+        return replace(found, detectable=width + beyond)
 
     def corrected(self, family: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the corrected p-values of some pairs, and the half widths of their intervals."""

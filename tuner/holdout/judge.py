@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.holdout.comparisons import Comparisons, compare_all
-from tuner.holdout.intervals import bootstrap_bounds, half_width, is_bounded, n_varying, seeds_of
-from tuner.holdout.records import LEVEL, Comparison, Final, Interval, JudgedRow
+from tuner.holdout.means import intervals_of
+from tuner.holdout.records import Comparison, Final, JudgedRow
+from tuner.holdout.segments import segments_of
 from tuner.trials.objective import Direction, is_better
-from tuner.trials.paired import standard_error
+from tuner.trials.segments import Grouping
 
 __all__ = ["Fitted", "judge"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def judge(
     facts: Mapping[str, object] | None = None,
     winner: int | None = None,
     note: str = "",
+    groupings: Sequence[Grouping] = (),
 ) -> Final:
     """Judge trials by their fits on the holdout. The holdout changes neither their order nor the winner.
 
@@ -73,6 +73,8 @@ def judge(
         See `Final`.
     winner
         Number of the winner; by default, and if it has no fit, the best searched trial by validation.
+    groupings
+        The users of the holdout in segments, in the order of `Fitted.by_user`.
     """
     n_users = max((values.shape[1] for one in fitted for values in one.by_user.values()), default=0)
     if n_users == 1:  # one user has no spread, so there is neither an interval nor a comparison
@@ -80,20 +82,29 @@ def judge(
     baseline = _best([one for one in fitted if one.name is not None], direction)
     if winner not in {one.number for one in fitted}:
         winner, note = _best([one for one in fitted if one.name is None], direction), ""
-    rows = tuple(_rows(fitted, objective, winner=winner, baseline=baseline))
+    primary = None if winner is None or baseline is None else (winner, baseline)
+    rows = tuple(_rows(fitted, objective, primary, winner=winner, baseline=baseline))
     known = dict(facts or {})
-    return Final(objective, direction, rows, look, n_users, baseline, made, by, before, known, winner, note)
+    by_user = {one.number: one.by_user for one in fitted}
+    segments = segments_of(by_user, groupings, objective=objective, primary=primary)
+    return Final(
+        objective, direction, rows, look, n_users, baseline, made, by, before, known, winner, note, segments
+    )
 
 
 def _rows(
-    fitted: Sequence[Fitted], objective: str, *, winner: int | None, baseline: int | None
+    fitted: Sequence[Fitted],
+    objective: str,
+    primary: tuple[int, int] | None,
+    *,
+    winner: int | None,
+    baseline: int | None,
 ) -> Iterator[JudgedRow]:
     """Yield the row of each trial."""
     numbers = [one.number for one in fitted]
-    primary = None if winner is None or baseline is None else (winner, baseline)
     found = _compared(fitted, objective, primary)
     letters = found.letters(numbers) if found else dict.fromkeys(numbers, "a")
-    bounds = _intervals(fitted)
+    bounds = intervals_of({one.number: one.by_user for one in fitted})
     for one in fitted:
         means = _means(one.by_seed)
         yield JudgedRow(
@@ -144,51 +155,3 @@ def _compared(
         return None
     values = [one.by_user[objective] for one in fitted]
     return compare_all([one.number for one in fitted], values, primary=primary)
-
-
-def _intervals(fitted: Sequence[Fitted]) -> dict[int, dict[str, Interval]]:
-    found: dict[int, dict[str, Interval]] = {one.number: {} for one in fitted}
-    for label in dict.fromkeys(label for one in fitted for label in one.by_user):
-        having = [one for one in fitted if label in one.by_user]
-        values = [one.by_user[label] for one in having]
-        seeds = seeds_of(values)
-        low, high = intervals(
-            np.stack([fits.mean(axis=0, dtype=np.float64) for fits in values]),
-            np.array([seeds.error(n_varying(fits)) for fits in values]),
-            df=seeds.df,
-        )
-        if is_bounded(values):
-            low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
-        for at, one in enumerate(having):
-            found[one.number][label] = Interval(float(low[at]), float(high[at]))
-    return found
-
-
-def intervals(by_user: Array, by_seeds: Array, *, df: int) -> tuple[Array, Array]:
-    """Return bounds that contain the true mean over users and seeds in 95 % of studies.
-
-    The users' part has the shape of the bootstrap over users. The seeds widen it by the same factor as a t
-    interval.
-
-    Parameters
-    ----------
-    by_user
-        Means over seeds, shape (n, n_users).
-    by_seeds
-        Their standard errors by seeds, shape (n,).
-    df
-        Degrees of freedom of `by_seeds`.
-
-    Returns
-    -------
-    tuple
-        Lower and upper bounds, each of shape (n,).
-    """
-    n_users = by_user.shape[1]
-    means, by_users = by_user.mean(axis=1), standard_error(by_user)
-    both = half_width(by_users, by_seeds, n_users=n_users, df=df, level=LEVEL)
-    users_only = half_width(by_users, np.zeros_like(by_seeds), n_users=n_users, df=0, level=LEVEL)
-    low, high = bootstrap_bounds(by_user.T, LEVEL)
-    wider = np.where(users_only > 0, both / np.where(users_only > 0, users_only, 1.0), 1.0)
-    same = np.where(users_only > 0, 0.0, both)  # all users have the same value
-    return means - (means - low) * wider - same, means + (high - means) * wider + same

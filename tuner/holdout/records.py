@@ -9,7 +9,7 @@ from typing import Any
 from tuner.holdout.earlier import updated
 from tuner.trials.objective import Direction, is_better
 
-__all__ = ["LEVEL", "Comparison", "Final", "Interval", "JudgedRow"]
+__all__ = ["LEVEL", "Comparison", "Final", "Interval", "JudgedRow", "Segment", "SegmentRow"]
 
 #: Share of studies in which an interval contains the truth. In the rest of the studies, at most, the
 #: judgement says that two rows differ although they do not.
@@ -121,6 +121,48 @@ class JudgedRow:
 
 
 @dataclass(frozen=True)
+class SegmentRow:
+    """A trial on the users of a segment.
+
+    Attributes
+    ----------
+    number
+        Trial number.
+    metrics
+        Means over seeds and the users of the segment, of the metrics that are means over users.
+    intervals
+        Intervals of these metrics; empty if the segment has fewer than two users.
+    """
+
+    number: int
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some users of the holdout, and how the rows did for them.
+
+    Attributes
+    ----------
+    by, name
+        What the users are grouped by, and the name of the segment.
+    n_users
+        Number of users of the holdout in the segment.
+    rows
+        The judged trials, in the order of `Final.rows`.
+    compared
+        Comparison of the winner with the best baseline on these users, corrected for the number of segments.
+    """
+
+    by: str
+    name: str
+    n_users: int
+    rows: tuple[SegmentRow, ...]
+    compared: Comparison | None = None
+
+
+@dataclass(frozen=True)
 class Final:
     """The final judgement of a study.
 
@@ -148,6 +190,8 @@ class Final:
         Number of the winner: the best searched trial by validation. None if no searched trial was judged.
     note
         Why the winner is not the first searched row, if it is not.
+    segments
+        The judgement by segment of users.
     """
 
     objective: str
@@ -162,6 +206,7 @@ class Final:
     facts: Mapping[str, Any] = field(default_factory=dict)
     winner: int | None = None
     note: str = ""
+    segments: tuple[Segment, ...] = ()
 
     @property
     def winner_row(self) -> JudgedRow | None:
@@ -191,14 +236,25 @@ class Final:
         if "winner" not in plain:
             plain = updated(plain)
         rows = tuple(_row(row) for row in plain["rows"])
-        return cls(**{**plain, "rows": rows, "before": tuple(plain.get("before", ()))})
+        segments = tuple(_segment(segment) for segment in plain.get("segments", ()))
+        before = tuple(plain.get("before", ()))
+        return cls(**{**plain, "rows": rows, "before": before, "segments": segments})
+
+
+def _segment(plain: Mapping[str, Any]) -> Segment:
+    rows = tuple(SegmentRow(**{**row, "intervals": _intervals(row["intervals"])}) for row in plain["rows"])
+    return Segment(**{**plain, "rows": rows, "compared": _comparison(plain["compared"])})
+
+
+def _intervals(plain: Mapping[str, Any]) -> dict[str, Interval]:
+    return {label: Interval(**bounds) for label, bounds in plain.items()}
 
 
 def _row(plain: Mapping[str, Any]) -> JudgedRow:
     read = {
         "seeds": tuple(plain["seeds"]),
         "by_seed": tuple(plain["by_seed"]),
-        "intervals": {label: Interval(**bounds) for label, bounds in plain["intervals"].items()},
+        "intervals": _intervals(plain["intervals"]),
         "against_baseline": _comparison(plain["against_baseline"]),
         "against_winner": _comparison(plain["against_winner"]),
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tuner.formatting import aligned, number
+from tuner.formatting import aligned, number, visible
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.holdout.segment_text import segment_values, worse_segments
 from tuner.trials.objective import Direction
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "signed",
     "too_small",
     "verdict",
+    "worse_lines",
 ]
 
 
@@ -73,9 +75,10 @@ def final_lines(final: Final) -> list[str]:
             f"final: of the winner, validation is {number(winner.validation)}, the holdout "
             f"{number(winner.metrics[final.objective])}, optimism {signed(winner.optimism)}"
         )
+    lines += [f"final: {line}" for line in worse_lines(final)]
     if final.note:
         lines.append(f"final: {final.note}")
-    return [*lines, *look_lines(final.look, final.before)]
+    return [visible(line) for line in (*lines, *look_lines(final.look, final.before))]
 
 
 def primary_text(final: Final) -> str:
@@ -95,6 +98,17 @@ def primary_text(final: Final) -> str:
         return f"{named}; it is not compared with the best baseline {baseline.label}, because {what}"
     found = verdict(final.primary, final.direction)
     return f"{named}; it {found} the best baseline {baseline.label} ({comparison_text(final.primary)})"
+
+
+def worse_lines(final: Final) -> Iterator[str]:
+    """Yield a sentence for each segment of users for which the winner is worse than the best baseline."""
+    for segment in worse_segments(final):
+        assert segment.compared is not None, "it was compared"
+        baseline = final.row(segment.compared.other)
+        yield (
+            f"for users with {segment.by} {segment.name}, the winner is worse than the best baseline "
+            f"{baseline.label if baseline else ''} ({comparison_text(segment.compared)})"
+        )
 
 
 def too_small(final: Final) -> str:
@@ -164,6 +178,7 @@ def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
             other = final.row(comparison.other)
             name = f", trial {comparison.other} {other.label if other else ''}".rstrip()
             yield f"  against {what}{name}: {comparison_text(comparison)}"
+    yield from (f"  {line}" for line in segment_values(final, row.number))
     yield from (f"  {line}" for line in look_lines(final.look, final.before))
 
 

@@ -142,7 +142,8 @@ class Progress:
     def remember(self, records: Iterable[TrialRecord]) -> None:
         """Take the best trial so far from the trials that ended in earlier runs."""
         for record in records:
-            if record.summary is not None and record.status == TrialStatus.COMPLETE:
+            complete = record.summary is not None and record.status == TrialStatus.COMPLETE
+            if complete and record.summary is not None and record.excluded is None:
                 self._update_best(f"trial {record.number} {record.label}", record.summary)
 
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:

@@ -127,7 +127,7 @@ def _earlier(
     complete = [
         (record, record.summary)
         for record in stored.records
-        if record.status == TrialStatus.COMPLETE and record.summary is not None
+        if record.status == TrialStatus.COMPLETE and record.summary is not None and record.excluded is None
     ]
     complete.sort(key=lambda pair: sort_key(pair[1].mean, stored.direction))
     trials = []

@@ -58,6 +58,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             **{name: quantities(summary)[name] if summary else None for name in _unlisted(board)},
             "precision": summary.precision if summary else None,
             "breaks": "; ".join(map(str, row.breaks)) or None,
+            "excluded": record.excluded.why if record.excluded else None,
             "failure": record.failure.cause if record.failure else None,
             "stopped_by": record.stop.rule if record.stop else None,
             "stopped_after": record.stop.where if record.stop else None,
@@ -186,6 +187,8 @@ def _state(row: Row) -> str:
         state += ", unpadded"
     if row.breaks:
         state += f", violates {' and '.join(map(str, row.breaks))}"
+    if record.excluded is not None:
+        state += f", excluded: {record.excluded.why}"
     return state + _attempts(record)
 
 

@@ -79,7 +79,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All trials of a study, best first. Trials without a result are at the end.
+    """All trials of a study, best first. Trials without a result are at the end, by how far they came.
 
     Attributes
     ----------
@@ -209,18 +209,23 @@ def rank(
     placed = _placed(stored, sort)
     rows = list(_ranked_rows(placed, varying, living))
     ranked = {one.record.number for one in placed}
-    rest = sorted(
-        (r for r in stored.records if r.number not in ranked and r.status.is_trained),
-        key=lambda record: (_ORDER.index(record.status), record.number),
-    )
-    rows.extend(_row(record, None, varying, living=living) for record in rest)
+    rest = [record for record in stored.records if record.number not in ranked and record.status.is_trained]
     reached = _reached(stored, {record.number for record in rest})
-    rows = [replace(row, reached=reached.get(row.record.number)) for row in rows] if reached else rows
+    for record in sorted(rest, key=lambda record: _below(record, reached.get(record.number))):
+        row = _row(record, None, varying, living=living)
+        rows.append(replace(row, reached=reached.get(record.number)))
     final = final_of(stored)
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
     objective, further = str(stored.facts["objective"]), further_objectives(stored.facts)
     return Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
+
+
+def _below(record: TrialRecord, reached: Reached | None) -> tuple[int, ...]:
+    """Return the key that orders trials without a result: by status, then how far they came and how well."""
+    if reached is None or record.status not in _BY_PROGRESS:
+        return _ORDER.index(record.status), 0, 0, 0, record.number
+    return _ORDER.index(record.status), -reached.fold, -reached.epoch, reached.place, record.number
 
 
 def _reached(stored: StoredStudy, numbers: set[int]) -> dict[int, Reached]:
@@ -257,7 +262,8 @@ def _placed(stored: StoredStudy, sort: str | None) -> list[_Placed]:
     values = {
         record.number: sort_key(record.summary.metrics[metric], stored.direction)
         for record in stored.records
-        if record.status == TrialStatus.COMPLETE and record.summary and metric in record.summary.metrics
+        if record.status == TrialStatus.COMPLETE and record.excluded is None
+        if record.summary and metric in record.summary.metrics
     }
     done = [record for record in stored.records if record.number in values]
     constraints = [Constraint.parse(text) for text in stored.facts.get("constraints", ())]
@@ -292,6 +298,10 @@ _ORDER = (
     TrialStatus.STOPPED,
     TrialStatus.FAILED,
 )
+
+
+#: Statuses whose rows are ordered by how far the trials came.
+_BY_PROGRESS = (TrialStatus.PAUSED, TrialStatus.STOPPED)
 
 
 def varying_params(records: Sequence[TrialRecord]) -> list[str]:

@@ -115,6 +115,9 @@ def _best(board: Leaderboard, family: str) -> Row:
 
 def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     lines = []
+    if record.excluded:
+        who = f" by {record.excluded.by}" if record.excluded.by else ""
+        lines.append(f"excluded from ranking and sampling{who}: {record.excluded.why}")
     if record.failure:
         lines.append(f"failed: {record.failure.cause}")
     if record.pause:

@@ -12,7 +12,7 @@ from operator import is_
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -30,11 +30,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.sampling.model import ModelSampler
-from tuner.space import Space
+from tuner.space import Float, Int, Space
 from tuner.trials.schema import PAUSE_KEY
 
 __all__ = ["check_finite", "exhaustive_sampler", "make_sampler"]
 
+#: Largest number of values of a param that the sampler brute_force lists.
+_MOST_TRIED = 100_000
 #: Largest number of finished trials that TPE learns from.
 HISTORY = 500
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -280,26 +282,39 @@ def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> Base
 
 
 def check_finite(sampler: BaseSampler, space: Space) -> None:
-    """Refuse a sampler that tries every point for a space that has no end of them.
+    """Refuse a sampler that tries every point for a space that has no end of them, or whose end is too far.
 
     Raises
     ------
     StudyError
-        Naming each param that has a range of real numbers.
+        Naming each param that has a range of real numbers, or too many values to list.
     """
-    if not isinstance(sampler, BruteForceSampler) or space.is_finite:
+    if not isinstance(sampler, BruteForceSampler):
         return
     problems = []
     for parameter in space.parameters:
-        found = parameter.domain.distribution()
-        if isinstance(found, FloatDistribution) and found.step is None and not found.single():
-            rule = (
-                "must have finitely many values for the sampler brute_force, but is a range of real numbers, "
-                f"{found.low:g} to {found.high:g}"
-            )
+        domain = parameter.domain
+        why = _why_endless(domain) if isinstance(domain, (Float, Int)) else None
+        if why is not None:
+            rule = f"must have finitely many values for the sampler brute_force, but is {why}"
             hint = "give it a `step`, write it as a choice among values, or take another `search.sampler`"
             problems.append(Problem(f"space.set.{parameter.name}", rule, hint))
-    raise StudyError("study", problems)
+    if problems:
+        raise StudyError("study", problems)
+
+
+def _why_endless(domain: Float | Int) -> str | None:
+    """Return why a param has too many values to try them all; None if it does not."""
+    if isinstance(domain, Float) and domain.step is None:
+        return None if domain.low == domain.high else _range(domain, "real numbers")
+    if isinstance(domain.high, str) or domain.step is None:
+        return None
+    few = (domain.high - domain.low) / domain.step <= _MOST_TRIED
+    return None if few else _range(domain, f"more than {_MOST_TRIED:,} numbers")
+
+
+def _range(domain: Float | Int, of: str) -> str:
+    return f"a range of {of}, {domain.low:g} to {float(domain.high):g}"
 
 
 def exhaustive_sampler(seed: int) -> BaseSampler:

@@ -132,7 +132,8 @@ class Budget:
         self._clock = clock
         self._used = Usage()
         self._best: tuple[float, int] | None = None  # of all trials: objective, number
-        self._values: list[float | None] = []  # of the sampler's trials, as they ended
+        self._values: dict[int, float | None] = {}  # of the sampler's trials by number, as they ended
+        self._baselines: dict[int, float | None] = {}
         self._up_since: float | None = None
 
     def start(self) -> None:
@@ -146,13 +147,13 @@ class Budget:
             self.use(record.usage)
             if record.status in {TrialStatus.COMPLETE, TrialStatus.STOPPED}:
                 summary = record.summary
-                counts = summary and not broken(self._search.constraints, summary)
+                counts = summary and record.excluded is None and not broken(self._search.constraints, summary)
                 value = summary.mean if summary and counts else None
                 self.ended(record.number, value, baseline=record.name is not None)
 
     def renew(self, records: Iterable[TrialRecord]) -> None:
         """Count all that a study has recorded, and nothing else."""
-        self._used, self._best, self._values = Usage(), None, []
+        self._used, self._best, self._values, self._baselines = Usage(), None, {}, {}
         self.remember(records)
 
     def use(self, usage: Usage) -> None:
@@ -161,10 +162,21 @@ class Budget:
 
     def ended(self, number: int, value: float | None, *, baseline: bool) -> None:
         """Count a trial that ended, and its objective: None if it was stopped or breaks a constraint."""
-        if not baseline:
-            self._values.append(value)
+        (self._baselines if baseline else self._values)[number] = value
         if value is not None and (self._best is None or is_better(value, self._best[0], self._direction)):
             self._best = (value, number)
+
+    def exclude(self, number: int) -> None:
+        """Let the result of a trial that has ended count no more; do nothing if it did not count."""
+        for values in (self._values, self._baselines):
+            if values.get(number) is not None:
+                values[number], self._best = None, None
+        if self._best is None:
+            for other, value in {**self._baselines, **self._values}.items():
+                if value is not None and (
+                    self._best is None or is_better(value, self._best[0], self._direction)
+                ):
+                    self._best = (value, other)
 
     def no_more(self, searched: int) -> End | None:
         """Return why no trial may begin any more, None if one may. Running trials may end.
@@ -217,14 +229,14 @@ class Budget:
         rule = self._search.plateau
         if rule is None:
             return None
-        waited = stale(self._values, rule.min_improvement, self._direction)
+        waited = stale([*self._values.values()], rule.min_improvement, self._direction)
         if waited < rule.trials:
             return None
         reason = f"no better trial among the last {waited}"
         return End("search.plateau", reason, _raise("plateau", "more trials, or null"))
 
     def _is_terminated(self) -> End | None:
-        n_complete = sum(value is not None for value in self._values)
+        n_complete = sum(value is not None for value in self._values.values())
         if self._search.terminator is None or n_complete < self._search.terminator:
             return None
         if self._asked[0] != n_complete:

@@ -25,6 +25,10 @@ class Completed:
         """Count a trial, once. It is feasible if it satisfies all constraints."""
         self._feasible[number] = feasible
 
+    def remove(self, number: int) -> None:
+        """Count a trial no more, because a person excluded it."""
+        self._feasible.pop(number, None)
+
     @property
     def lacking(self) -> int:
         """Number of trials that still have to complete.

@@ -23,13 +23,14 @@ from tuner.search.events import Event
 from tuner.search.fleet import Fleet
 from tuner.search.lifecycle import Trial, handle
 from tuner.search.retries import Cause, Losses, failure_of, why_lost
+from tuner.search.steering import Steering
 from tuner.search.study_rules import StudyRules
 from tuner.search.trial_queue import NextTrial, TrialQueue
 from tuner.search.usage import NOTE_USAGE_SECONDS
 from tuner.store import Asked, StudyStore
 from tuner.training.memory import oom_kills
 from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job
-from tuner.trials.outcomes import OUT_OF_MEMORY, Failure, Usage
+from tuner.trials.outcomes import OUT_OF_MEMORY, Failure, Stop, Usage
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Coordinator", "NoTrial"]
@@ -102,6 +103,7 @@ class Coordinator:
         self._effects = EffectRunner(
             store, budget, early_stopping, queue=self._queue, large=fleet.large, sinks=sinks
         )
+        self._steering = Steering(store, budget, early_stopping, rules=rules, stop=self._stop_asked)
         self._attempts: dict[str, RunningAttempt] = {}
         self._losses: dict[int, Losses] = {}
         self._given: _Given | None = None
@@ -137,6 +139,8 @@ class Coordinator:
         for number in news.interrupted:
             self._take_over(number, news.records[number].status, on.DriverLost())
         self._budget.renew(news.records)
+        for number in self._store.requests.excluded:
+            self._budget.exclude(number)
         self._caught_up = time.perf_counter()
         for record in news.others:
             self._learn(record)
@@ -176,6 +180,7 @@ class Coordinator:
         """Begin the next trial under an attempt's id, while no other driver of the study begins one."""
         with self._store.turn():
             self._catch_up()
+            self._steer()
             if self.ending:
                 return NoTrial.FINISHED
             if self._is_full() or any(one.trial.exclusive for one in self._attempts.values()):
@@ -185,6 +190,8 @@ class Coordinator:
                 self.may_release_worker = self._fleet.capacity.may_go and not self._store.shared
                 return NoTrial.WAIT
             if given is None:
+                if self._steer(now=True):
+                    return NoTrial.WAIT
                 self._stop_paused()
                 return NoTrial.FINISHED
             exclusive_waits = given.exclusive and bool(self._attempts)
@@ -252,6 +259,54 @@ class Coordinator:
             attempt = begin_attempt(asked, {}, goal=rules.goal, status=TrialStatus.PAUSED)
             self._handle(attempt, on.SearchEnded(stop))
 
+    # ####  --------------  Steering  --------------  #### #
+
+    def _steer(self, *, only_here: bool = False, now: bool = False) -> bool:
+        """Carry out what people have asked; return whether a trial may have been queued."""
+        added = self._steering.carry_out(only_here=only_here, now=now)
+        if added:
+            self._queue.recount(self._store.n_waiting())
+        return added
+
+    def _stop_asked(self, number: int, only_here: bool) -> str | None:
+        """Stop a trial; return what became of it, None if it cannot be stopped here now."""
+        for attempt in self._attempts.values():
+            if attempt.job.number == number and _runs(attempt):
+                seen = attempt.trial.evaluations
+                place = (seen[-1].fold, seen[-1].epoch) if seen else (0, 0)
+                self._handle(attempt, on.StopAsked(Stop("request", *place, {}), attempt.seconds))
+                return f"trial {number} is stopped"
+        refused = self._store.why_not_stopped(number)
+        if refused is not None:
+            return refused
+        given = None if only_here else self._take(number)
+        if given is None:
+            return None
+        attempt = begin_attempt(given.asked, {}, goal=self._rules.goal, status=given.status)
+        pause = given.asked.pause
+        place = (0, 0) if pause is None else (pause.fold, pause.epoch)
+        self._handle(attempt, on.StopAsked(Stop("request", *place, {}), attempt.seconds))
+        return f"trial {number} is stopped"
+
+    def _take(self, number: int) -> _Given | None:
+        """Take a trial that does not run here out of wherever it waits; None if it does not wait here."""
+        given = self._given
+        if given is not None and given.asked.number == number:
+            self._given = None
+            return given
+        if self._early_stopping.unpause(number):
+            status = TrialStatus.PAUSED
+        elif self._queue.take(number):
+            status = TrialStatus.INTERRUPTED
+        elif self._store.claim(number):
+            status = TrialStatus.QUEUED
+            self._queue.recount(self._store.n_waiting())
+        else:
+            return None
+        rules = self._rules
+        asked = self._store.ask_again(number, rules.space, rules.n_folds, rules.finish)
+        return _Given(asked, status, exclusive=False, share={})
+
     # ####  --------------  Reports and losses  --------------  #### #
 
     def report(self, attempt_id: str, result: Mapping[str, Any]) -> bool:
@@ -267,6 +322,7 @@ class Coordinator:
             self._handle(attempt, event)
         if EVALUATION in result and time.perf_counter() - self._caught_up >= NOTE_USAGE_SECONDS:
             self._catch_up()  # the hours that other drivers have used
+        self._steer(only_here=self._store.shared)
         return attempt.stops or self.ending
 
     def _events_in(self, attempt: RunningAttempt, result: Mapping[str, Any]) -> Iterable[Event]:

@@ -102,6 +102,8 @@ class EarlyStopping:
         self._results: dict[int, _Results] = {}
         self._completed = Completed(complete)
         self._incumbent: tuple[int, float, int] | None = None  # number, objective, epoch of the objective
+        self._complete: dict[int, tuple[float, int]] = {}  # feasible ones: objective and its epoch, by number
+        self._excluded: set[int] = set()
 
     @property
     def pauses_at(self) -> tuple[int, ...]:
@@ -291,14 +293,39 @@ class EarlyStopping:
 
     def completed(self, number: int, *, value: float, epoch: int, feasible: bool = True) -> None:
         """Record a complete trial. It is the incumbent if it is feasible, and the best one so far."""
+        if number in self._excluded:
+            return
         self._completed.add(number, feasible=feasible)
         if not feasible:
             return
+        self._complete[number] = (value, epoch)
         if self._incumbent is None or is_better(value, self._incumbent[1], self._direction):
             self._incumbent = (number, value, epoch)
 
+    def exclude(self, number: int) -> None:
+        """Compare no trial with this one any more. The caller has stopped it if it had not ended."""
+        self._excluded.add(number)
+        for rung in self._rungs.values():
+            rung.forget(number)
+        self._complete.pop(number, None)
+        self._completed.remove(number)
+        if self._incumbent is not None and self._incumbent[0] == number:
+            self._incumbent = None
+            for other, (value, epoch) in list(self._complete.items()):
+                self.completed(other, value=value, epoch=epoch)
+
+    def unpause(self, number: int) -> bool:
+        """Unmark a paused trial, because a person stops it; return False if it is not paused here."""
+        if number not in self.paused:
+            return False
+        for rung in self._rungs.values():
+            rung.resume(number)
+        return True
+
     def remember(self, number: int, curve: Iterable[tuple[int, int, float]], users: Iterable[Users]) -> None:
         """Record all that an earlier run of the study stored of a trial: (fold, epoch, objective), users."""
+        if number in self._excluded:
+            return
         for fold, epoch, value in curve:
             self.evaluated(number, fold=fold, epoch=epoch, value=value)
         results = self._results.setdefault(number, _Results())

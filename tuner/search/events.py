@@ -23,6 +23,7 @@ __all__ = [
     "RulesChanged",
     "SearchEnded",
     "Started",
+    "StopAsked",
     "StopDecided",
     "WorkerLost",
 ]
@@ -69,6 +70,14 @@ class PauseDecided(Event):
 @dataclass(frozen=True)
 class StopDecided(Event):
     """Early stopping stops the trial: it lost the race, or halving does not resume."""
+
+    stop: Stop
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StopAsked(Event):
+    """A person asked to stop the trial early. It may be queued, running, paused or interrupted."""
 
     stop: Stop
     seconds: float

@@ -216,8 +216,10 @@ def _pause(trial: Trial, event: on.PauseDecided) -> Step:
 
 
 def _stop(trial: Trial, event: on.StopDecided) -> Step:
-    if trial.baseline:
-        return trial, []
+    return (trial, []) if trial.baseline else _stop_running(trial, event)
+
+
+def _stop_running(trial: Trial, event: on.StopDecided | on.StopAsked) -> Step:
     return _become(
         trial,
         S.STOPPED,
@@ -230,8 +232,8 @@ def _stop(trial: Trial, event: on.StopDecided) -> Step:
     )
 
 
-def _stop_paused(trial: Trial, event: on.SearchEnded) -> Step:
-    """Stop a paused trial. It does not run, so no budget is charged and no worker is stopped."""
+def _stop_idle(trial: Trial, event: on.SearchEnded | on.StopAsked) -> Step:
+    """Stop a trial that does not run. So no budget is charged and no worker is stopped."""
     return _become(
         trial,
         S.STOPPED,
@@ -291,7 +293,9 @@ TRANSITIONS: dict[tuple[TrialStatus, type[Event]], Handler] = {
     (S.QUEUED, on.Started): _start,
     (S.INTERRUPTED, on.Started): _start,
     (S.PAUSED, on.Started): _resume,
-    (S.PAUSED, on.SearchEnded): _stop_paused,
+    (S.PAUSED, on.SearchEnded): _stop_idle,
+    **{(status, on.StopAsked): _stop_idle for status in (S.QUEUED, S.PAUSED, S.INTERRUPTED)},
+    (S.RUNNING, on.StopAsked): _stop_running,
     (S.PAUSED, on.DriverLost): _forsaken,
     (S.PAUSED, on.RulesChanged): _forsaken,
     (S.RUNNING, on.Placed): _placed,

@@ -29,6 +29,9 @@ class StudyRules:
         Function from full params to why they cannot work, None if they may.
     timeout
         Seconds after which a worker ends itself.
+    point_of
+        Function from full params to the point of the space, None if they are outside. It raises `TrialError`
+        if no model can be built from them.
     """
 
     space: Space
@@ -37,3 +40,4 @@ class StudyRules:
     finish: Callable[[Mapping[str, Value]], dict[str, Value]]
     refuse: Callable[[Mapping[str, Value]], str | None]
     timeout: float | None = None
+    point_of: Callable[[Mapping[str, Value]], Mapping[str, Value] | None] = lambda _: None

@@ -106,6 +106,18 @@ class TrialQueue:
         """Let an interrupted trial begin again."""
         (self._exclusive if exclusive else self._interrupted).append(number)
 
+    def take(self, number: int) -> bool:
+        """Take an interrupted trial out of the queue; return False if it is not there."""
+        for waiting in (self._exclusive, self._interrupted):
+            if number in waiting:
+                waiting.remove(number)
+                return True
+        return False
+
+    def recount(self, n_queued: int) -> None:
+        """Take the number of trials that are queued in the store now."""
+        self._n_queued = n_queued
+
     def renew(self, *, n_queued: int, n_searched: int) -> None:
         """Take the numbers of a shared study. The caller queues its interrupted trials anew."""
         self._interrupted, self._n_queued, self.n_searched = [], n_queued, n_searched

@@ -28,6 +28,7 @@ from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.domains import Choice, Domain, Source, as_domain
 from tuner.space.narrow import apply_change, reachable
 from tuner.space.parameters import flatten
+from tuner.space.ranges import Float
 from tuner.space.validation import structure_problems
 from tuner.space.values import Value, plain_value, same
 
@@ -211,9 +212,8 @@ class Space:
     @property
     def is_finite(self) -> bool:
         """Whether the number of points is finite: every `Float` has a step or only one value."""
-        domains = (parameter.domain.distribution() for parameter in self.parameters)
-        floats = (found for found in domains if isinstance(found, FloatDistribution))
-        return all(found.step is not None or found.single() for found in floats)
+        floats = (one.domain for one in self.parameters if isinstance(one.domain, Float))
+        return all(one.step is not None or one.low == one.high for one in floats)
 
     @property
     def has_one_point(self) -> bool:

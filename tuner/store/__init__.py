@@ -17,8 +17,10 @@ Trials in the store have these user attributes: `params` (flat, as RecTools take
 baseline), `seeds`, `evaluation:F:E` (fold F, epoch E), `summary`, `failure`, `stop`, `log`, `seconds`,
 `attempts`, `attempt:N` (where attempt N ran, and how it ended), `held:N` (resource usage of attempt N),
 `driver` (which of the drivers that share the study runs it), `warm` and `hint` (see
-`tuner.preparation.warm_start`). The study has `facts`, `versions`, `description` and the attributes of
-`tuner.holdout.looks`. All tables and reports are functions of these attributes.
+`tuner.preparation.warm_start`) and `request` (of a trial that a person added). The study has `facts`,
+`versions`, `description`, `tracking id`, the attributes of `tuner.holdout.looks`, and `request:ID`,
+`answer:ID` and `excluded:N` (see `tuner.trials.requests`). All tables and reports are functions of these
+attributes.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ class FittedModelRetention:
         unfinished = set()
         for record in records:
             if record.summary is not None:
-                found._note(record.number, record.summary)
+                if record.excluded is None:
+                    found._note(record.number, record.summary)
             elif not record.status.has_ended:
                 unfinished.add(record.number)
         found._sweep(unfinished)

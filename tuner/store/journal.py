@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import uuid
 from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -31,7 +32,14 @@ from tuner.errors import Problem, StoreError
 from tuner.store.locking.files import JournalLock
 from tuner.trials.schema import FACTS, evaluation_prefix
 
-__all__ = ["JournalStudy", "batched_writes", "open_journal", "read_journal"]
+__all__ = [
+    "JournalStudy",
+    "append_attribute",
+    "batched_writes",
+    "hold_journal",
+    "open_journal",
+    "read_journal",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +149,55 @@ def open_journal(folder: Path) -> JournalStorage:
     """
     path = folder / JOURNAL
     if path.exists():
-        _repair_tail(path)
+        with hold_journal(path):
+            _repair_tail(path)
     backend = _Backend(path)
     try:
         return _Journal(backend)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise _unreadable(path, backend.line, error) from error
+
+
+def hold_journal(path: Path) -> AbstractContextManager[Any]:
+    """Return a context in which no other process writes to a journal."""
+    return get_lock_file(JournalLock(journal_lock(path)))
+
+
+def append_attribute(path: Path, key: str, value: Mapping[str, Any]) -> None:
+    """Write an attribute of the study to a journal, which another process may write at the same time.
+
+    This does not read the trials, so it takes the same time however long the study is.
+
+    Raises
+    ------
+    StoreError
+        If the journal has no study, or is damaged.
+    """
+    with hold_journal(path):
+        _repair_tail(path)
+        log = {
+            "op_code": _STUDY_ATTR,
+            "worker_id": uuid.uuid4().hex,
+            "study_id": _first_study(path),
+            "user_attr": {key: dict(value)},
+        }
+        with path.open("ab") as file:
+            file.write((json.dumps(log, separators=(",", ":")) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _first_study(path: Path) -> int:
+    """Return the id of the study of a journal; ids are counted from 0, and studies may be deleted."""
+    begins = (b'{"op_code":%d,' % _CREATE_STUDY, b'{"op_code":%d,' % _DELETE_STUDY)
+    replay = _Replay(points=False)
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(begins):
+                replay.apply(json.loads(line))
+    if not replay.studies:
+        raise StoreError(str(path), [Problem("", "must have a study, but has none")])
+    return min(replay.studies)
 
 
 def _unreadable(path: Path, line: int, error: Exception) -> StoreError:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.sampling.samplers import exhaustive_sampler
 from tuner.space import Space, Value
-from tuner.trials.schema import PARAMS, REPEATS, is_trial
+from tuner.trials.schema import PARAMS, REPEATS, exclusions, is_trial
 from tuner.trials.seeds import fold_seed
 
 __all__ = ["KnownPoints"]
@@ -84,7 +84,8 @@ class KnownPoints:
         trial.set_user_attr(PARAMS, dict(params))
         trial.set_user_attr(REPEATS, known)
         before = self._study.get_trials(deepcopy=False)[known]
-        if before.state == TrialState.COMPLETE:
+        excluded = known in exclusions(self._study.user_attrs)
+        if before.state == TrialState.COMPLETE and not excluded:
             for key, value in before.constraints.items():
                 trial.set_constraint(key, value)
             self._study.tell(trial, before.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +17,13 @@ from tuner.errors import Problem, StoreError
 from tuner.store.database import open_database
 from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
-from tuner.trials.schema import DESCRIPTION, FACTS, VERSIONS, record_of
-from tuner.trials.stored import StoredStudy, TrialRecord
+from tuner.trials.schema import DESCRIPTION, FACTS, VERSIONS, exclusions, record_of
+from tuner.trials.stored import StoredStudy
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-__all__ = ["check_exists", "read_points", "read_records"]
+__all__ = ["check_exists", "database_once", "read_points", "read_records"]
 
 
 def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
@@ -46,17 +46,17 @@ def read_records(folder: Path, *, curves: bool = True) -> StoredStudy:
     name, storage = stored_at(folder)
     if storage is None:
         return _from_journal(folder, curves=curves)
-    with _database(storage, folder) as database:
+    with database_once(storage, folder) as database:
         try:
             study = optuna.load_study(study_name=name, storage=database)
         except KeyError as error:
             raise StoreError(storage, [Problem("", f"must have the study {name!r}, but does not")]) from error
-        records = [record_of(trial) for trial in study.get_trials(deepcopy=False)]
-        return _stored(study.study_name, study.directions[0], study.user_attrs, records)
+        trials, attributes = study.get_trials(deepcopy=False), study.user_attrs
+        return _stored(study.study_name, study.directions[0], attributes, trials)
 
 
 @contextmanager
-def _database(url: str, folder: Path) -> Iterator[RDBStorage]:
+def database_once(url: str, folder: Path) -> Iterator[RDBStorage]:
     """Open a storage to read it once; close its connections afterwards.
 
     Otherwise a program that reads again and again, such as `tuner watch`, uses up the server's connections.
@@ -79,7 +79,7 @@ def read_points(folder: Path) -> dict[int, FrozenTrial]:
         studies = read_journal(folder / JOURNAL, curves=False, points=True)
         trials = studies[0].trials if studies else []
     else:
-        with _database(storage, folder) as database:
+        with database_once(storage, folder) as database:
             trials = optuna.load_study(study_name=name, storage=database).get_trials(deepcopy=False)
     return {trial.number: trial for trial in trials}
 
@@ -104,8 +104,7 @@ def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
     if not studies:
         raise StoreError(str(folder), [Problem("", "must have a study, but its journal is empty")])
     study = studies[0]
-    records = [record_of(trial) for trial in study.trials]
-    stored = _stored(study.name, study.directions[0], study.attributes, records)
+    stored = _stored(study.name, study.directions[0], study.attributes, study.trials)
     return stored if curves else replace(stored, thin_curves=study.curves)
 
 
@@ -114,14 +113,15 @@ _OWN_FIELDS = {FACTS, VERSIONS, DESCRIPTION}
 
 
 def _stored(
-    name: str, direction: int, attributes: Mapping[str, Any], records: list[TrialRecord]
+    name: str, direction: int, attributes: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> StoredStudy:
+    excluded = exclusions(attributes)
     return StoredStudy(
         name=name,
         direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
         facts=attributes.get(FACTS, {}),
         versions=attributes.get(VERSIONS, {}),
-        records=records,
+        records=[record_of(trial, excluded) for trial in trials],
         description=attributes.get(DESCRIPTION, {}),
         attributes={key: value for key, value in attributes.items() if key not in _OWN_FIELDS},
     )

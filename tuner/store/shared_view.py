@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.store.locking.drivers import Hold
 from tuner.trials.outcomes import Usage
-from tuner.trials.schema import ATTEMPTS, DRIVER, NAME, is_trial, record_of, usage_key
+from tuner.trials.schema import ATTEMPTS, DRIVER, NAME, REQUEST, is_trial, record_of, usage_key
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["News", "news_of", "searched", "waiting", "without_driver"]
@@ -85,7 +85,8 @@ def waiting(trials: Iterable[FrozenTrial]) -> int:
 
 def searched(trials: Iterable[FrozenTrial]) -> int:
     """Return the number of trials that the sampler has chosen, in any state."""
-    return sum(NAME not in trial.user_attrs and is_trial(trial) for trial in trials)
+    chosen = (trial for trial in trials if not {NAME, REQUEST} & trial.user_attrs.keys())
+    return sum(map(is_trial, chosen))
 
 
 def _without_attempt(trial: FrozenTrial) -> TrialRecord:

@@ -35,7 +35,7 @@ from tuner.artifacts import layout
 from tuner.errors import TrialError
 from tuner.space import Int, Space, Value, short_name
 from tuner.store.database import open_database
-from tuner.store.journal import open_journal
+from tuner.store.journal import hold_journal, open_journal
 from tuner.trials.schema import FACTS, is_trial, params_of
 
 if TYPE_CHECKING:
@@ -141,14 +141,15 @@ def _replace_journal(
     journal, unfinished = folder / layout.JOURNAL, layout.new_journal_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    _copy(old, old.study_name, open_journal(unfinished), facts, trials)
-    backup = layout.free_backup(folder)
-    with journal.open("rb") as source, (unfinished / backup.name).open("wb") as copied:
-        shutil.copyfileobj(source, copied)
-        copied.flush()
-        os.fsync(copied.fileno())
-    (unfinished / backup.name).replace(backup)
-    (unfinished / layout.JOURNAL).replace(journal)
+    with hold_journal(journal):  # a request that another process writes now comes after the change
+        _copy(old, old.study_name, open_journal(unfinished), facts, trials)
+        backup = layout.free_backup(folder)
+        with journal.open("rb") as source, (unfinished / backup.name).open("wb") as copied:
+            shutil.copyfileobj(source, copied)
+            copied.flush()
+            os.fsync(copied.fileno())
+        (unfinished / backup.name).replace(backup)
+        (unfinished / layout.JOURNAL).replace(journal)
     shutil.rmtree(unfinished)
     return optuna.load_study(study_name=old.study_name, storage=open_journal(folder)), backup.name
 
@@ -167,7 +168,11 @@ def _replace_in_database(
     _copy(old, unfinished, database, facts, trials)
     backup = next(free for number in count(1) if (free := f"{name} {number}") not in known)
     _rename(database, {name: backup, unfinished: name})
-    return optuna.load_study(study_name=name, storage=database), f"study {backup!r}"
+    new = optuna.load_study(study_name=name, storage=database)
+    before, after = optuna.load_study(study_name=backup, storage=database).user_attrs, new.user_attrs
+    for key in before.keys() - after.keys():  # requests that another process has written since the copy
+        new.set_user_attr(key, before[key])
+    return new, f"study {backup!r}"
 
 
 def _copy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from tuner.store.asked import Asked
 from tuner.store.journal import batched_writes
 from tuner.store.known_points import KnownPoints
 from tuner.store.locking.drivers import Hold
+from tuner.store.requests import StudyRequests
 from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
 from tuner.trials.constraints import Constraint, quantities
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
@@ -37,11 +39,13 @@ from tuner.trials.schema import (
     SEEDS,
     STOP,
     SUMMARY,
+    TRACKING_ID,
     WARM,
     attempt_key,
     evaluation_key,
     params_of,
     record_of,
+    status_of,
     usage_key,
 )
 from tuner.trials.seeds import fold_seed
@@ -88,6 +92,11 @@ class StudyStore:
         Seed of the study, from which the seeds of trials are derived.
     hold
         The lock of the study that this process holds, None if no other process can write the study.
+
+    Attributes
+    ----------
+    requests
+        What people ask of the drivers while the study runs, and the trials that they excluded.
     """
 
     def __init__(self, study: optuna.Study, seed: int, hold: Hold | None = None) -> None:
@@ -101,6 +110,7 @@ class StudyStore:
         self._ids: dict[int, int] = {}
         self._attempts: dict[int, int] = {}
         self._known = KnownPoints(study, seed)
+        self.requests = StudyRequests(study)
         trials = study.get_trials(deepcopy=False)
         self._known.learn(trials)
         self._ended = {t.number: record_of(t) for t in trials if t.state.is_finished()} if self.shared else {}
@@ -234,6 +244,22 @@ class StudyStore:
         self._note(number, {PAUSE_KEY: None})
         return replace(asked, pause=Pause(**paused))
 
+    def claim(self, number: int) -> bool:
+        """Take a trial out of the queue, so that `ask_again` can begin it; False if it is not queued."""
+        trials = self.study.get_trials(deepcopy=False)
+        if number >= len(trials) or trials[number].state != TrialState.WAITING:
+            return False
+        storage, trial_id = self.study._storage, trials[number]._trial_id  # noqa: SLF001  # Optuna has no public way by number
+        return storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+    def why_not_stopped(self, number: int) -> str | None:
+        """Return why a trial cannot be stopped: it has ended, or does not exist. None if it can be."""
+        trials = self.study.get_trials(deepcopy=False)
+        if not 0 <= number < len(trials):
+            return f"refused: there is no trial {number}"
+        ended = trials[number].state.is_finished()
+        return f"trial {number} had ended: {status_of(trials[number])}" if ended else None
+
     def _begin(self, trial: Trial, space: Space, n_folds: int, finish: Finish) -> Asked:
         attributes = trial.user_attrs
         driver = self._hold.driver.id if self._hold is not None and self.shared else ""
@@ -291,6 +317,14 @@ class StudyStore:
         """Write the description of the study's data and folds, for people. It replaces the earlier one."""
         if self.study.user_attrs.get(DESCRIPTION) != json.loads(json.dumps(description)):
             self.study.set_user_attr(DESCRIPTION, dict(description))
+
+    def tracking_id(self) -> str:
+        """Return the id by which trackers tell the study from others. The first driver chooses it."""
+        known = self.study.user_attrs.get(TRACKING_ID)
+        if known is None:
+            known = uuid.uuid4().hex[:12]
+            self.study.set_user_attr(TRACKING_ID, known)
+        return str(known)
 
     def note_usage(self, number: int, usage: Usage) -> None:
         """Write the resource usage of a running trial's current attempt so far.
@@ -351,9 +385,11 @@ class StudyStore:
         from tuner.sampling.terminator import is_settled  # noqa: PLC0415  # torch
 
         objective = str(self.study.user_attrs[FACTS]["objective"])
-        trials = self.study.get_trials(deepcopy=False)
+        excluded = self.requests.excluded
+        trials = [one for one in self.study.get_trials(deepcopy=False) if one.number not in excluded]
         return is_settled(trials, objective, self.study.direction, self._seed)
 
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials by number."""
-        return [record_of(trial) for trial in self.study.get_trials(deepcopy=False)]
+        excluded = self.requests.excluded
+        return [record_of(trial, excluded) for trial in self.study.get_trials(deepcopy=False)]

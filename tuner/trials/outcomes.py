@@ -122,7 +122,7 @@ class Stop:
     Attributes
     ----------
     rule
-        ``halving`` or ``race``.
+        ``halving``, ``race``, or ``request`` if a person asked for it.
     fold, epoch
         Index of the fold, from 0, and number of finished epochs in it.
     evidence
@@ -143,6 +143,8 @@ class Stop:
     def why(self) -> str:
         """The evidence, as text for people."""
         seen = self.evidence
+        if self.rule == "request":
+            return "a person asked for it"
         if self.rule == "halving":
             return (
                 f"{seen['value']:.4f} is place {seen['place']:.0f} of {seen['n_trials']:.0f} trials at epoch "

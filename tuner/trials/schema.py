@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.space import Value
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
+from tuner.trials.requests import Exclusion, Request
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
@@ -30,15 +32,20 @@ __all__ = [
     "PARAMS",
     "PAUSE_KEY",
     "REPEATS",
+    "REQUEST",
     "SECONDS",
     "SEEDS",
     "STOP",
     "SUMMARY",
+    "TRACKING_ID",
     "VERSIONS",
     "WARM",
+    "answer_key",
     "attempt_key",
     "evaluation_key",
     "evaluation_prefix",
+    "excluded_key",
+    "exclusions",
     "holdout_fit_key",
     "holdout_look_key",
     "holdout_looks",
@@ -46,7 +53,9 @@ __all__ = [
     "judgement_key",
     "judgements",
     "params_of",
+    "pending_requests",
     "record_of",
+    "request_key",
     "status_of",
     "usage_key",
 ]
@@ -67,14 +76,20 @@ PAUSE_KEY = "resting"
 REPEATS = "repeats"
 #: Origin (folder and trial) of an imported result, and of a hint that a warm start queued.
 WARM, HINT = "warm", "hint"
+#: Id of the request that added the trial.
+REQUEST = "request"
 # First parts of keys; the functions below add the rest.
 _EVALUATION, _USAGE, _ATTEMPT = "evaluation:", "held:", "attempt:"
 
 # Attributes of a study.
 #: Facts that must not change during a study, versions of packages, and a description for people.
 FACTS, VERSIONS, DESCRIPTION = "facts", "versions", "description"
+#: Id by which trackers tell the study from others.
+TRACKING_ID = "tracking id"
 # First parts of keys, as of a trial's.
 _HOLDOUT_LOOK, _HOLDOUT_FIT, _JUDGEMENT = "final:look:", "final:fit:", "final:judged:"
+#: Requests by id, the answers of drivers by the id of the request, and exclusions by trial number.
+_REQUEST, _ANSWER, _EXCLUDED = "request:", "answer:", "excluded:"
 
 #: `Failure.kind` of an infeasible point.
 INFEASIBLE = "Infeasible"
@@ -133,13 +148,43 @@ def judgements(attributes: Mapping[str, Any]) -> dict[int, Any]:
     return _numbered(attributes, _JUDGEMENT)
 
 
+def request_key(request: str) -> str:
+    """Return the key of a request in a study, by its id."""
+    return f"{_REQUEST}{request}"
+
+
+def answer_key(request: str) -> str:
+    """Return the key of the answer to a request, by the id of the request."""
+    return f"{_ANSWER}{request}"
+
+
+def excluded_key(number: int) -> str:
+    """Return the key of the exclusion of a trial."""
+    return f"{_EXCLUDED}{number}"
+
+
+def pending_requests(attributes: Mapping[str, Any]) -> list[Request]:
+    """Return the requests of a study that no driver has answered, the oldest first."""
+    found = [
+        Request.from_plain(key.removeprefix(_REQUEST), value)
+        for key, value in attributes.items()
+        if key.startswith(_REQUEST) and answer_key(key.removeprefix(_REQUEST)) not in attributes
+    ]
+    return sorted(found, key=lambda request: (request.at, request.id))
+
+
+def exclusions(attributes: Mapping[str, Any]) -> dict[int, Exclusion]:
+    """Return the exclusions of a study by trial number."""
+    return {number: Exclusion(**value) for number, value in _numbered(attributes, _EXCLUDED).items()}
+
+
 def _numbered(attributes: Mapping[str, Any], prefix: str) -> dict[int, Any]:
     numbers = sorted(int(key.removeprefix(prefix)) for key in attributes if key.startswith(prefix))
     return {number: attributes[f"{prefix}{number}"] for number in numbers}
 
 
-def record_of(trial: FrozenTrial) -> TrialRecord:
-    """Return the record of a trial from its Optuna trial."""
+def record_of(trial: FrozenTrial, excluded: Mapping[int, Exclusion] = MappingProxyType({})) -> TrialRecord:
+    """Return the record of a trial from its Optuna trial, and from the exclusions of its study."""
     attributes = trial.user_attrs
     evaluations = [
         Evaluation.from_plain(value) for key, value in attributes.items() if key.startswith(_EVALUATION)
@@ -165,6 +210,8 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         driver=attributes.get(DRIVER) or None,
+        request=attributes.get(REQUEST),
+        excluded=excluded.get(trial.number),
     )
 
 

@@ -17,6 +17,7 @@ class TrialStatus(str, Enum):
      QUEUED --asked--> RUNNING --at a rung, not among the best--> PAUSED --+--search ends--> STOPPED
                         | | |
                         | | +-- race lost / halving without resume ----------------------> STOPPED
+                        | +---- a person asked (also QUEUED, PAUSED, INTERRUPTED) ---> STOPPED
                         | +---- all folds measured --------------------------------------> COMPLETE
                         | ----- error of the model, timeout, no memory even alone -------> FAILED
                         +------ worker, machine or driver lost --> INTERRUPTED --> RUNNING

@@ -11,6 +11,7 @@ from tuner.space import Value
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
+from tuner.trials.requests import Exclusion
 from tuner.trials.status import TrialStatus
 
 __all__ = ["StoredStudy", "TrialRecord", "as_now", "further_objectives"]
@@ -70,6 +71,10 @@ class TrialRecord:
     driver
         The driver that runs the trial or ran it last, if several drivers share the study; see
         `tuner.store.locking.drivers.Driver`.
+    request
+        Id of the request that added the trial; None for other trials.
+    excluded
+        Why and by whom the trial was excluded from ranking and sampling; None if it was not.
     """
 
     number: int
@@ -89,6 +94,8 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
     driver: str | None = None
+    request: str | None = None
+    excluded: Exclusion | None = None
 
     @property
     def label(self) -> str:
@@ -116,7 +123,7 @@ class StoredStudy:
         Other attributes of the study in the store, such as its final judgement.
     thin_curves
         If the records were read without evaluations: the objective of each trial by (fold, epoch), by trial
-        number.
+        number; see `curves`.
     """
 
     name: str
@@ -126,20 +133,21 @@ class StoredStudy:
     records: list[TrialRecord] = field(default_factory=list)
     description: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    thin_curves: Mapping[int, Mapping[tuple[int, int], float]] | None = None
+    thin_curves: Mapping[int, Mapping[tuple[int, int], float]] = field(default_factory=dict)
 
     @property
     def curves(self) -> Mapping[int, Mapping[tuple[int, int], float]]:
         """The objective of each trial by (fold, epoch), by trial number."""
-        if self.thin_curves is not None:
-            return self.thin_curves
         objective = str(self.facts["objective"])
-        return {
+        # A trial that was copied into the store, as at a change of the space, has its evaluations always.
+        whole = {
             record.number: {
                 (e.fold, e.epoch): e.metrics[objective] for e in record.evaluations if objective in e.metrics
             }
             for record in self.records
+            if record.evaluations
         }
+        return {**self.thin_curves, **whole}
 
 
 def further_objectives(facts: Mapping[str, Any]) -> Mapping[str, Direction]:

@@ -130,7 +130,7 @@ def choose(
     StoreError
         If no trial is complete, or none of a family.
     """
-    complete = [row for row in board.rows if row.record.summary is not None]
+    complete = [row for row in board.rows if row.record.summary is not None and row.record.excluded is None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
     best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
     best += [winner.row.record] if winner is not None else []
@@ -238,6 +238,7 @@ def _judge(
     fits: Mapping[tuple[int, int], Fit],
     winner: Preferred | None,
 ) -> Final:
+    from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.holdout.judge import Fitted, judge  # noqa: PLC0415  # scipy
 
     records = {row.record.number: row.record for row in board.rows}
@@ -276,4 +277,5 @@ def _judge(
         facts=prepared.folds[0].facts,
         winner=winner.row.record.number if winner else None,
         note=winner.note if winner else "",
+        groupings=groupings_of(prepared.folds[0]),
     )

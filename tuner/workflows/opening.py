@@ -13,6 +13,7 @@ from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.execution.user_modules import shadow_lines
+from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, open_store
 from tuner.store.space_migration import Growth
@@ -79,9 +80,9 @@ class OpenedStudy:
     def count_trials(self) -> tuple[int, int]:
         """Return the number of all planned trials and baselines, and how many of them have ended."""
         records = self.store.records()
-        baselines = sum(record.name is not None for record in records)
+        others = sum(record.name is not None or record.request is not None for record in records)
         ended = sum(record.status.has_ended for record in records)
-        return max(self.study.search.trials, self.store.n_searched()) + baselines, ended
+        return max(self.study.search.trials, self.store.n_searched()) + others, ended
 
 
 def end_of(budget: Budget, store: StudyStore) -> End | None:
@@ -108,6 +109,8 @@ def open_study(
     artifacts = usable_artifacts(study)
     for line in shadow_lines([Path.cwd()]):
         console.print(line)
+    if study.tracking is not None:
+        check_tracking(study.tracking)
     from tuner.preparation.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
     prepared = prepare(study, console.print)

@@ -63,8 +63,11 @@ def search(opened: OpenedStudy) -> Outcome:
         tensorboard = wiring.make_tensorboard(opened)
         stack.callback(tensorboard.close)
         retention = wiring.make_model_retention(opened, capacity)
+        tracker = wiring.make_own_tracker(opened)
+        if tracker is not None:
+            stack.callback(lambda: tracker.close(last=len(opened.hold.living()) <= 1))
         observers: list[Observer] = [progress, tensorboard, wiring.make_dashboard_notes(opened), retention]
-        observers += [one for one in (mirror, opened.events) if one is not None]
+        observers += [one for one in (mirror, tracker, opened.events) if one is not None]
         coordinator = wiring.make_coordinator(
             opened, early_stopping, observers=observers, capacity=capacity, mirror=mirror
         )

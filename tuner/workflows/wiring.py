@@ -15,12 +15,14 @@ from tuner.execution.tune import shares_of
 from tuner.monitoring.console import Progress
 from tuner.monitoring.optuna_dashboard import DashboardNotes
 from tuner.monitoring.tensorboard import TensorBoardWriter
+from tuner.monitoring.trackers import make_tracker
 from tuner.search.capacity import Capacity, trial_share
 from tuner.search.early_stopping import EarlyStopping
 from tuner.store.fitted_models import FittedModelRetention
 from tuner.trials.constraints import broken
 
 if TYPE_CHECKING:
+    from tuner.monitoring.trackers import Tracker
     from tuner.search.coordinator import Coordinator
     from tuner.trials.observer import Observer
     from tuner.trials.stored import TrialRecord
@@ -32,6 +34,7 @@ __all__ = [
     "make_early_stopping",
     "make_mirror",
     "make_model_retention",
+    "make_own_tracker",
     "make_progress",
     "make_tensorboard",
 ]
@@ -83,6 +86,15 @@ def make_tensorboard(opened: OpenedStudy) -> TensorBoardWriter:
     )
 
 
+def make_own_tracker(opened: OpenedStudy) -> Tracker | None:
+    """Return the tracker that the study names, None if it names none. The caller closes it."""
+    if opened.study.tracking is None:
+        return None
+    with opened.hold.turn():  # drivers that share the study get the same id
+        identity = opened.store.tracking_id()
+    return make_tracker(opened.study, identity, opened.folder, opened.store.records())
+
+
 def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:
     """Return the observer that writes notes for Optuna's dashboard."""
     metrics = opened.study.metrics
@@ -127,7 +139,7 @@ def make_coordinator(
     mirror: Mirror | None,
 ) -> Coordinator:
     """Return the coordinator, which gives trials to Ray Tune and takes their results."""
-    from tuner.models.build import trial_params, why_infeasible  # noqa: PLC0415  # torch
+    from tuner.models.build import point_of, trial_params, why_infeasible  # noqa: PLC0415  # torch
     from tuner.models.cost import work_of  # noqa: PLC0415  # torch
     from tuner.search.coordinator import Coordinator  # noqa: PLC0415  # torch
     from tuner.search.effect_runner import Sinks  # noqa: PLC0415  # torch
@@ -147,6 +159,7 @@ def make_coordinator(
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
         timeout=study.training.timeout,
+        point_of=partial(point_of, space=prepared.space, epochs=study.training.epochs),
     )
     sinks = Sinks(
         keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
@@ -163,9 +176,11 @@ def _remember(
 ) -> None:
     """Add what an earlier run, or another driver, recorded of a trial to the rules of early stopping."""
     study = opened.study
+    if record.excluded is not None:
+        return
     if mirror is not None and record.summary is not None:  # the race compares with these values
         mirror.bring_users(record.number)
-    if record.name is not None:  # a baseline takes no part in early stopping
+    if record.name is not None or not record.status.is_trained:  # a baseline, or a result of an earlier study
         return
     objective = study.metrics.objective.label
     curve = [(e.fold, e.epoch, e.metrics[objective]) for e in record.evaluations]

@@ -4,7 +4,7 @@ An export holds a copy of this package, so that its `recommend.py` reads newer i
 So these modules import nothing else of rectools-tuner, and each other by relative names.
 """
 
-from .coded import Coded, by_appearance, counts_of, numbered, present
+from .coded import Coded, Codes, by_appearance, counts_of, numbered, present
 from .features import flat_to_wide
 from .files import Format, Read, read_columns, text_lines
 from .ids import is_missing, like_known
@@ -12,15 +12,18 @@ from .interactions import Interactions, guessed, ids_of, read_interactions
 from .memory import read_object
 from .policy import deduplicated, enough_interactions, frequent, kept
 from .repeats import event_hashes, repeated, row_hashes
+from .threads import at_once
 from .troubles import TableError, Trouble
 
 __all__ = [
     "Coded",
+    "Codes",
     "Format",
     "Interactions",
     "Read",
     "TableError",
     "Trouble",
+    "at_once",
     "by_appearance",
     "counts_of",
     "deduplicated",

@@ -87,8 +87,8 @@ class Coded:
             },
         )
 
-    def take(self, rows: Rows) -> Coded:
-        """Return some rows, by a mask or by their numbers. The numbers of the ids stay the same."""
+    def take(self, rows: Rows | slice) -> Coded:
+        """Return some rows, by a mask, a slice or their numbers. The numbers of the ids stay the same."""
         return replace(
             self,
             users=self.users[rows],

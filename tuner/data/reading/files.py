@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -229,7 +229,7 @@ def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Collection[str]) -> Read:
     try:
         kind, ending, compression = _kind(path)
-        reads = {
+        reads: dict[str, Callable[..., tuple[dict[str, pa.ChunkedArray], tuple[str, ...]]]] = {
             "parquet": partial(read_parquet, packed=packed),
             "feather": read_feather,
             "json": read_json_lines,

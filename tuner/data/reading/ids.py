@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from .coded import Codes, Ids, present
 from .troubles import Mask, type_name
@@ -128,11 +127,13 @@ def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
 
 
 def _of_integers(column: pa.ChunkedArray, low: int, high: int) -> tuple[Codes, pa.Array]:
-    """Number integers that lie close together by a table of all of them, which is faster than a hash table."""
+    """Return integers that lie close together as `_spelled` does, by a table of all between them."""
     codes = np.empty(len(column), dtype=np.int32)
     start = 0
     for chunk in column.chunks:
         numbers = chunk.to_numpy(zero_copy_only=False)
+        if numbers.itemsize < codes.itemsize:  # whose differences may need more bits
+            numbers = numbers.astype(np.int32)
         np.subtract(numbers, numbers.dtype.type(low), out=codes[start : start + len(chunk)], casting="unsafe")
         start += len(chunk)
     used = present(codes, high - low + 1)

@@ -17,11 +17,13 @@ from .coded import WEIGHT, Coded, Codes, Ids
 from .files import Format, Read, read_columns
 from .ids import WrongIdsError, is_missing, numbers_in, to_codes
 from .memory import read_object
+from .threads import at_once
 from .times import NUMBER, OLDEST, WrongTimesError, odd_times, to_times
 from .troubles import TableError, Trouble, example, first_line, type_name
 
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
+_NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
 #: Where troubles with further columns are.
 EXTRA = "extra_columns"
 
@@ -91,7 +93,10 @@ def read_interactions(
         if hasattr(places, "get_raw_interactions"):  # a Dataset has weights
             roles.setdefault("weight", WEIGHT)
         read = read_object(places, [*roles.values(), *extra])
-    return interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal, extra=extra)
+    found = interactions_of(read, roles, datetime=datetime, ids=ids, decimal=dialect.decimal, extra=extra)
+    del read
+    pa.default_memory_pool().release_unused()
+    return found
 
 
 def interactions_of(
@@ -108,23 +113,32 @@ def interactions_of(
         raise TableError(
             f"must have the columns {', '.join(roles.values())}, but has {read.names[0]!r}", read.hint
         )
-    troubles: list[Trouble] = []
-    codes: dict[str, tuple[Codes, Ids]] = {}
-    times, weights = np.zeros(0, "datetime64[ns]"), None
+    told: dict[str, list[Trouble]] = {role: [] for role in roles}
     for role, name in roles.items():
         if name not in read.columns:
             rule = f"must be a column of the file, but {name!r} is not"
-            troubles.append(Trouble(role, rule, _nearest(name, read.names)))
-        elif role == "datetime":
-            times = _times(read, name, datetime, decimal, troubles)
-        elif role == "weight":
-            weights = _weights(read, name, decimal, troubles)
-        else:
-            codes[role] = _codes_of(read, name, role, text=ids == "text", troubles=troubles)
+            told[role].append(Trouble(role, rule, _nearest(name, read.names)))
+
+    def codes(role: str) -> tuple[Codes, Ids]:
+        if told[role]:
+            return _NO_IDS
+        return _codes_of(read, roles[role], role, text=ids == "text", troubles=told[role])
+
+    def others() -> tuple[NDArray[np.datetime64], NDArray[np.float64] | None]:
+        times, weights = np.zeros(0, "datetime64[ns]"), None
+        if not told["datetime"]:
+            times = _times(read, roles["datetime"], datetime, decimal, told["datetime"])
+        if not told.get("weight", [""]):
+            weights = _weights(read, roles["weight"], decimal, told["weight"])
+        return times, weights
+
+    (users, user_ids), ((items, item_ids), (times, weights)) = at_once(
+        lambda: codes("user"), lambda: (codes("item"), others())
+    )
+    troubles = [trouble for role in roles for trouble in told[role]]
     extras = {name: _values(read, name, decimal, troubles) for name in extra}
     if troubles:
         return Interactions(None, troubles)
-    (users, user_ids), (items, item_ids) = codes["user"], codes["item"]
     warnings = _doubtful_times(read, roles["datetime"], times)
     return Interactions(Coded(users, items, user_ids, item_ids, times, weights, extras), troubles, warnings)
 
@@ -142,7 +156,6 @@ def ids_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trou
 
 
 def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[Trouble]) -> tuple[Codes, Ids]:
-    nothing = np.zeros(0, dtype=np.int32), np.zeros(0)
     column = read.columns[name]
     try:
         if not pa.types.is_nested(column.type):
@@ -150,7 +163,7 @@ def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[T
             if missing.any():
                 rule = f"ids must not be missing, but {name!r} is in {example(read.columns, missing)}"
                 troubles.append(Trouble(where, rule, "leave such rows out"))
-                return nothing
+                return _NO_IDS
         return to_codes(column, written=read.written, text=text)
     except WrongIdsError as error:
         troubles.append(Trouble(where, f"{error} in {name!r}", error.cure))
@@ -159,7 +172,7 @@ def _codes_of(read: Read, name: str, where: str, *, text: bool, troubles: list[T
             f"ids must be text or integers, but {name!r} holds {type_name(column.type)}: {first_line(error)}"
         )
         troubles.append(Trouble(where, rule, "write ids as text, or as integers"))
-    return nothing
+    return _NO_IDS
 
 
 def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:

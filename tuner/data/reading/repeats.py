@@ -1,8 +1,8 @@
-"""Finds rows that repeat a user, item and time, by a hash of each row; the same hash is in the fingerprint."""
+"""Finds rows that repeat a user, item and time, by the hash of each row that is in the fingerprint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .coded import ITEM, TIME, USER, Coded
+from .threads import at_once
 
 __all__ = ["event_hashes", "repeated", "row_hashes"]
 
@@ -28,15 +29,20 @@ def event_hashes(table: Coded) -> Hashes:
     """Return a hash of the user, item and time of each row, shape (n_rows,); equal rows have equal ones."""
     users = pd.util.hash_array(table.user_ids, categorize=False)
     items = pd.util.hash_array(table.item_ids, categorize=False)
+    users ^= _BEGIN
+    users *= _FACTORS[0]
     hashes = np.empty(len(table), dtype=np.uint64)
-    for part in _parts(len(table)):
-        made = users[table.users[part]]
-        made ^= _BEGIN
-        made *= _FACTORS[0]
-        made ^= items[table.items[part]]
-        made *= _FACTORS[1]
-        made ^= pd.util.hash_array(table.times[part])
-        np.multiply(made, _FACTORS[2], out=hashes[part])
+
+    def fill(parts: Iterable[slice]) -> None:
+        for part in parts:
+            made = users.take(table.users[part])
+            made ^= items.take(table.items[part])
+            made *= _FACTORS[1]
+            made ^= pd.util.hash_array(table.times[part])
+            np.multiply(made, _FACTORS[2], out=hashes[part])
+
+    parts = list(_parts(len(table)))
+    at_once(lambda: fill(parts[::2]), lambda: fill(parts[1::2]))
     return hashes
 
 
@@ -81,20 +87,26 @@ def repeated(table: Coded, events: Hashes | None = None) -> NDArray[np.bool_]:
     return mask
 
 
-def _rows_with_equal_hashes(hashes: Hashes) -> NDArray[np.int64]:
-    """Return the numbers of rows whose hash another row has too."""
+def _rows_with_equal_hashes(events: Hashes) -> NDArray[np.int64]:
+    """Return the numbers of rows of which another row has the same half of a hash, and few others.
+
+    Half of a hash is ordered in half the time and memory.
+    """
+    hashes = (events >> np.uint64(32)).astype(np.uint32)
     ordered = np.sort(hashes)
     shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     if not len(shared):
         return np.zeros(0, dtype=np.int64)
+    low = np.uint32(_FLAGS - 1)
     flags = np.zeros(_FLAGS, dtype=bool)
-    flags[shared & np.uint64(_FLAGS - 1)] = True
+    flags[shared & low] = True
     found = []
     for part in _parts(len(hashes)):
-        rows = np.flatnonzero(flags[hashes[part] & np.uint64(_FLAGS - 1)])
-        near = np.minimum(np.searchsorted(shared, hashes[part][rows]), len(shared) - 1)
-        found.append(part.start + rows[shared[near] == hashes[part][rows]])
+        rows = np.flatnonzero(flags.take(hashes[part] & low))
+        mine = hashes[part][rows]
+        near = np.minimum(np.searchsorted(shared, mine), len(shared) - 1)
+        found.append(part.start + rows[shared[near] == mine])
     return np.concatenate(found)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.holdout.text import corrected_text, p_text, too_small, verdict
+from tuner.holdout.segment_text import segment_values
+from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
 from tuner.reporting.best import best_of_classes
 from tuner.reporting.html.report_data import ReportData, label_of
 from tuner.reporting.leaderboard import Row, what_distinguishes
@@ -174,7 +175,13 @@ def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[s
     titles = {row.number: _title(report, row.number, row.label) for row in final.rows}
     alike = ", ".join(titles[number] for number, better in others.items() if better is None)
     ahead = ", ".join(titles[number] for number, better in others.items() if better)
-    notes = [f"{line[0].upper()}{line[1:]}." for line in (too_small(final), final.note) if line]
+    notes = [
+        f"{line[0].upper()}{line[1:]}."
+        for line in (too_small(final), *worse_lines(final), final.note)
+        if line
+    ]
+    if final.segments:
+        notes.append(f"{final.objective} by segment: {'; '.join(segment_values(final, first.number))}.")
     notes += [f"The holdout cannot distinguish these from {titles[first.number]}: {alike}."] if alike else []
     notes += [f"Better on the holdout, which chooses nothing: {ahead}."] if ahead else []
     if final.look > 1:

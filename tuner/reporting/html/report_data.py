@@ -75,7 +75,8 @@ class ReportData:
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
         """All trials and baselines by number, without infeasible, duplicate and imported ones."""
-        return [record for record in self.stored.records if record.status.is_trained]
+        records = self.stored.records
+        return [record for record in records if record.status.is_trained and record.excluded is None]
 
     @cached_property
     def done(self) -> Sequence[Row]:

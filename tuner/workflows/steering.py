@@ -1,0 +1,216 @@
+"""Steers a search that runs: adds a configuration, stops a trial early, excludes a trial.
+
+The functions write into the store, so they work from any process that can write the study, also if no driver
+runs it. The driver looks for requests when a trial reports or may begin, about once a second.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuner.artifacts import layout
+from tuner.config import Study
+from tuner.errors import Problem, SpaceError, StoreError, TrialError
+from tuner.reporting.leaderboard import load_leaderboard
+from tuner.reporting.trial_details import find_row
+from tuner.space import Space, Value
+from tuner.store import check_exists, read_records, study_holder
+from tuner.store.requests import write_exclusion, write_request
+from tuner.trials.requests import Exclusion, Request, RequestKind, utc_now
+from tuner.trials.status import TrialStatus
+from tuner.trials.stored import TrialRecord
+
+__all__ = ["add_trial", "exclude_trial", "params_in_file", "params_of_trial", "stop_trial", "when_done"]
+
+
+def add_trial(folder: Path | str, params: Mapping[str, Any]) -> Request:
+    """Queue a configuration. It does not count as one of `search.trials`; otherwise it is a trial as others.
+
+    Parameters
+    ----------
+    folder
+        Folder of the study.
+    params
+        Params as RecTools takes them, flat or nested. They may be outside the study's space; then the sampler
+        does not learn from the trial.
+
+    Returns
+    -------
+    Request
+        The request that was written.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study, the params cannot work, or a trial has them already. The message has all
+        problems of the params.
+    """
+    folder = Path(folder)
+    check_exists(folder)
+    study = Study.load(folder / layout.STUDY_FILE)
+    flat = dict(_flat(params))
+    problems = list(_problems(flat, study, read_records(folder, curves=False).records))
+    if problems:
+        raise StoreError("params", problems)
+    request = Request(RequestKind.ADD, flat, by=_who())
+    write_request(folder, request)
+    return request
+
+
+def stop_trial(folder: Path | str, trial: int) -> Request:
+    """Stop a trial early: at its next evaluation if it runs. It keeps what it has measured.
+
+    Parameters
+    ----------
+    folder
+        Folder of the study.
+    trial
+        Trial number, also of a baseline.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study or trial, or the trial has ended.
+    """
+    folder = Path(folder)
+    record = _record(folder, trial)
+    if record.status.has_ended or not record.status.is_trained:
+        rule = f"must be a trial that has not ended, but trial {trial} is {record.status}"
+        raise StoreError(str(folder), [Problem("--trial", rule)])
+    request = Request(RequestKind.STOP, trial=trial, by=_who())
+    write_request(folder, request)
+    return request
+
+
+def exclude_trial(folder: Path | str, trial: int, why: str) -> None:
+    """Leave a trial out of ranking and sampling. It is kept and marked. If it has not ended, it is stopped.
+
+    Parameters
+    ----------
+    folder
+        Folder of the study.
+    trial
+        Trial number, also of a baseline.
+    why
+        Reason, which the leaderboard shows.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study or trial, there is no reason, or the trial is excluded already.
+    """
+    folder = Path(folder)
+    record = _record(folder, trial)
+    if not why.strip():
+        raise StoreError(str(folder), [Problem("--why", "must be a reason, but is empty")])
+    if record.excluded is not None:
+        rule = f"must be a trial that is not excluded, but trial {trial} is: {record.excluded.why}"
+        raise StoreError(str(folder), [Problem("TRIAL", rule)])
+    write_exclusion(folder, trial, Exclusion(" ".join(why.split()), _who(), utc_now()))
+
+
+def when_done(folder: Path | str) -> str:
+    """Return by whom and when a request is carried out, as text for people."""
+    holder = study_holder(Path(folder))
+    if holder is None:
+        return "no driver runs the study: the next `tuner run` carries it out"
+    return f"{holder} carries it out at the next report of a trial"
+
+
+def params_in_file(path: Path) -> dict[str, Any]:
+    """Read params from a file of YAML or JSON.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, or has no params.
+    """
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        rule = f"must be a file of YAML or JSON, but cannot be read: {' '.join(str(error).split())}"
+        raise StoreError(str(path), [Problem("--params", rule)]) from error
+    if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
+        rule = f"must have params by name, such as cls: SASRecModel, but has a {type(plain).__name__}"
+        raise StoreError(str(path), [Problem("--params", rule)])
+    return plain
+
+
+def params_of_trial(folder: Path | str, which: str) -> dict[str, Value]:
+    """Return the params of a trial of any study.
+
+    Parameters
+    ----------
+    folder
+        Folder of that study.
+    which
+        The trial's number, a baseline's name, or ``best``.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study or trial.
+    """
+    return dict(find_row(load_leaderboard(Path(folder), curves=False), which).record.params)
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()} on {socket.gethostname()}"
+    except (KeyError, OSError):  # a container may have no name for its user
+        return f"somebody on {socket.gethostname()}"
+
+
+def _record(folder: Path, number: int) -> TrialRecord:
+    records = read_records(folder, curves=False).records
+    if 0 <= number < len(records):
+        return records[number]
+    rule = f"must be the number of a trial, from 0 to {len(records) - 1}, but got {number}"
+    raise StoreError(str(folder), [Problem("TRIAL", rule, "`tuner leaderboard` has the numbers")])
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Yield flat params: RecTools joins the keys of nested sections by dots."""
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
+
+
+def _problems(params: dict[str, Value], study: Study, records: list[TrialRecord]) -> Iterator[Problem]:
+    """Yield all problems of params: with names and types, what cannot work, and a trial that has them."""
+    from tuner.models.build import build_model, trial_params  # noqa: PLC0415  # torch
+    from tuner.models.feasibility import infeasible  # noqa: PLC0415  # torch
+    from tuner.models.signatures import space_problems  # noqa: PLC0415  # torch
+
+    if "cls" not in params:
+        yield Problem("cls", "must be given", "name a model of RecTools, such as SASRecModel")
+        return
+    try:
+        found = space_problems(Space(params))
+    except SpaceError as error:
+        found = list(error.problems)
+    wrong = {problem.where for problem in found}
+    if "cls" not in wrong:
+        found += infeasible({key: value for key, value in params.items() if key not in wrong})
+    yield from found
+    if found:
+        return
+    try:
+        build_model(params)
+    except TrialError as error:
+        yield Problem("", error.message)
+        return
+    full = trial_params(params, study.training.epochs)
+    lives = {TrialStatus.COMPLETE, TrialStatus.RUNNING, TrialStatus.PAUSED, TrialStatus.QUEUED}
+    for record in records:
+        if record.status in lives and record.excluded is None and dict(record.params) == full:
+            yield Problem("", f"must be new, but trial {record.number} has the same params")
+            return
