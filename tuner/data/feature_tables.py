@@ -27,7 +27,7 @@ from tuner.data.reading import (
 from tuner.data.reading.troubles import example
 from tuner.errors import Problem, did_you_mean
 
-__all__ = ["ENTITIES", "load_features", "matched", "read_side_table"]
+__all__ = ["load_features", "matched", "read_side_table"]
 
 ENTITIES: tuple[Entity, ...] = ("item", "user")
 _COLUMNS = ("id", "feature", "value")

@@ -57,15 +57,12 @@ def open_store(
     facts, former
         Facts that must not change between runs of one study, such as the fingerprint of its data; and what
         earlier versions wrote for them, see `tuner.trials.stored.as_now`.
-    space
-        The space that the sampler searches.
-    storage
-        URL of a database, None for a journal in the folder.
+    space, storage
+        The space that the sampler searches. URL of a database, None for a journal in the folder.
     grow
         Moves a study to another space; None refuses a changed space.
     hold
-        The lock of the study, None if no other process can write it. If several drivers share the study,
-        call this function within `Hold.turn`.
+        The lock of the study, None if no other process can write it. Drivers that share it take turns.
 
     Raises
     ------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rectools.dataset import Dataset
 
-__all__ = ["FEATURES", "INTERACTIONS", "ITEMS", "fitted_on", "items_of", "outside_of_jobs"]
+__all__ = ["FEATURES", "ITEMS", "fitted_on", "items_of", "outside_of_jobs"]
 
 #: Files of an export: interactions, the items that may be recommended, and features, scaled as for the fit.
 INTERACTIONS, ITEMS = "interactions.parquet", "items.parquet"
