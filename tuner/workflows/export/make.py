@@ -87,8 +87,7 @@ def export(
         The study as it was run, with the place of its data.
     folder, which
         Folder with the results, and the trial in it: a number, a baseline's name, ``best:`` and a family of
-        models, or ``best``, the first row of the leaderboard. If that is a searched trial, `metrics.prefer`
-        of the study may take another one.
+        models, or ``best``, the first row of the leaderboard; `metrics.prefer` may take another one.
     target
         Folder to write. It is written atomically.
     say
