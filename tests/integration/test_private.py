@@ -251,6 +251,7 @@ def _stranger(
 
 def test_a_local_search_listens_on_loopback_alone(seen: Seen) -> None:
     assert {name for *_, name in seen.listeners} >= {"gcs_server", "raylet"}
+    assert 52365 not in {port for _, port, _ in seen.listeners}, "two searches at once would both want it"
     addresses = {one[0].removeprefix("::ffff:") for one in seen.listeners}  # an IPv4 address in one of IPv6
     assert [one for one in addresses if not ipaddress.ip_address(one).is_loopback] == []
 

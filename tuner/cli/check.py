@@ -39,7 +39,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
         checked = check(study, stderr_console().print)
     for region, share in checked.regions:
-        print(f"infeasible, never tried ({share:.0%} of random points): {visible(region)}", file=sys.stderr)
+        print(
+            f"infeasible, never tried ({share:.0%} of random points): {visible(str(region))}", file=sys.stderr
+        )
     if checked.problems:
         raise SpaceError(study.study, checked.problems)
     print(

@@ -14,7 +14,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,20 @@ def _forget_token() -> None:
 
 @contextmanager
 def _loopback() -> Iterator[None]:
-    """Make this process use the loopback address, also if it has imported Ray before."""
-    from ray._private import ray_constants  # noqa: PLC0415  # ray
+    """Make this process use the loopback address, also if it has imported Ray before; and random ports only.
 
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
+    One of Ray's ports is fixed, and `ray.init` has no argument for it. Two searches at once would want it.
+    """
+    from ray._private import parameter, ray_constants  # noqa: PLC0415  # ray
+
+    with ExitStack() as changes:
+        for module, name, value in (
+            (ray_constants, "ENABLE_RAY_CLUSTER", False),
+            (parameter, "RayParams", partial(parameter.RayParams, dashboard_agent_listen_port=0)),
+        ):
+            changes.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
         yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
