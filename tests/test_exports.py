@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("tuner", "search_spaces", "benchmarks", "examples")
 DOTTED = re.compile(r"\btuner(?:\.\w+)+")
 #: Is copied into each exported model, where users import from it.
-FOR_USERS = {"tuner.workflows.export.serving"}
+FOR_USERS = {f"tuner.workflows.export.{name}" for name in ("checksums", "newer", "serving")}
 #: What a package calls in all of its modules.
 INDIRECT = {"cli": {"add"}}
 IMPORTED = re.compile(r"from (tuner[\w.]*) import ([\w, ]+)")
