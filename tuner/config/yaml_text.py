@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Document", "Lines", "YamlError", "parse", "read_text"]
+__all__ = ["DEEPEST", "Lines", "YamlError", "parse", "read_text"]
 
 #: Line of each key, by its path.
 Lines = dict[tuple[str | int, ...], int]

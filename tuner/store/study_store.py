@@ -217,8 +217,7 @@ class StudyStore:
                     if self._known.all_tried(space, n_repeated):
                         return None
                     continue
-                reason = refuse(params)
-                if reason is not None:
+                if (reason := refuse(params)) is not None:
                     self._refuse(trial, params, reason)
                     n_refused += 1
                     continue

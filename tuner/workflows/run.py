@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.config import Study
-from tuner.errors import InterruptedSearchError, Problem, SearchError, StudyError, TunerError
+from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.store import hold_study, report_lost_store
-from tuner.trials.status import TrialStatus
 from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
-from tuner.workflows.search import Outcome, search
+from tuner.workflows.search import Outcome, refuse_without_result, search
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,24 +129,9 @@ def _search(opened: OpenedStudy) -> None:
     else:
         opened.console.print(f"nothing left to do: {end}")
         outcome = Outcome(end.budget, str(end))
-    _refuse_without_result(opened)
+    refuse_without_result(opened)
     if opened.events is not None:
         opened.events.ended(outcome.reason, outcome.text)
-
-
-def _refuse_without_result(opened: OpenedStudy) -> None:
-    """Raise an error if no trial of the study is complete: a loop must not take such a run for a success."""
-    records = opened.store.records()
-    if any(record.summary is not None for record in records):
-        return
-    failed = [record for record in records if record.status == TrialStatus.FAILED]
-    failures = [record.failure.cause for record in failed if record.failure is not None]
-    if failures:
-        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
-        hint = f"the last failure: {failures[-1]}; {cure}"
-    else:
-        hint = "run the same command again, with a larger budget or a smaller model"
-    raise SearchError("the search has ended without a complete trial", hint=hint)
 
 
 def _facts(opened: OpenedStudy) -> dict[str, object]:

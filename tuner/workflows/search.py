@@ -13,6 +13,7 @@ from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
 from tuner.search.capacity import at_once, trial_share
+from tuner.trials.status import TrialStatus
 from tuner.workflows import wiring
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tuner.trials.observer import Observer
     from tuner.workflows.opening import OpenedStudy
 
-__all__ = ["Outcome", "search"]
+__all__ = ["Outcome", "refuse_without_result", "search"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,27 @@ def search(opened: OpenedStudy) -> Outcome:
         opened.console.print(f"search: {slots}; results in {opened.shown}")
         _fit(opened, coordinator, progress)
     return _outcome(opened, coordinator)
+
+
+def refuse_without_result(opened: OpenedStudy) -> None:
+    """Raise an error if no trial of the study is complete: a loop must not take such a run for a success.
+
+    Raises
+    ------
+    SearchError
+        With the cause of the last failure, if a trial has failed.
+    """
+    records = opened.store.records()
+    if any(record.summary is not None for record in records):
+        return
+    failed = [record for record in records if record.status == TrialStatus.FAILED]
+    failures = [record.failure.cause for record in failed if record.failure is not None]
+    if failures:
+        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
+        hint = f"the last failure: {failures[-1]}; {cure}"
+    else:
+        hint = "run the same command again, with a larger budget or a smaller model"
+    raise SearchError("the search has ended without a complete trial", hint=hint)
 
 
 def _fit(opened: OpenedStudy, coordinator: Coordinator, progress: Progress) -> None:

@@ -113,10 +113,13 @@ def export(
     dataset = _dataset(study, source, whole=whole)
     fitted = _fit(study, row, dataset, seed, say)
     with atomic_folder(target) as made:
-        what = f"trial {row.record.number} {row.record.label}"
-        write_model(made, fitted, dataset, source, study, what=what)
+        write_model(made, fitted, dataset, source, study, what=_what(row))
         _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
     return Made(target, row, fitted, folder_size(target))
+
+
+def _what(row: Row) -> str:
+    return f"trial {row.record.number} {row.record.label}"
 
 
 def _dataset(study: Study, source: Source, *, whole: bool) -> Dataset:
