@@ -98,8 +98,8 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     (small.folder / "wanted.json").write_text(json.dumps(WANTED))
     told = small.tuner("add", "study.yaml", "--params", "wanted.json")
     assert told.returncode == 0, told.stderr
-    assert f"process {first.pid} on" in told.stderr, "it says who carries it out"
-    wanted = told.stderr.split()[3].rstrip(";")
+    assert f"process {first.pid} on" in told.stdout, "it says who carries it out"
+    wanted = told.stdout.split()[3].rstrip(";")
     wait_until(lambda: (one := added(small, wanted)) is not None and one.status == "complete", first)
     with pytest.raises(StoreError, match="has the same params"):
         add_trial(small.results, WANTED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from tuner.artifacts import layout
@@ -65,7 +64,7 @@ def _add(arguments: argparse.Namespace) -> None:
     _see_modules(arguments)
     folder = results_folder(arguments)
     request = add_trial(folder, params)
-    print(f"queued as request {request.id}; {when_done(folder)}", file=sys.stderr)
+    print(f"queued as request {request.id}; {when_done(folder)}")
 
 
 def stop_trial(arguments: argparse.Namespace) -> None:
@@ -77,7 +76,7 @@ def stop_trial(arguments: argparse.Namespace) -> None:
         return
     folder = results_folder(arguments)
     stop_trial(folder, arguments.trial)
-    print(f"trial {arguments.trial} is to stop; {when_done(folder)}", file=sys.stderr)
+    print(f"trial {arguments.trial} is to stop; {when_done(folder)}")
 
 
 def _exclude(arguments: argparse.Namespace) -> None:
@@ -87,7 +86,7 @@ def _exclude(arguments: argparse.Namespace) -> None:
         _on_cluster(arguments, "exclude", "--trial", str(arguments.trial), "--why", arguments.why)
         return
     exclude_trial(results_folder(arguments), arguments.trial, arguments.why)
-    print(f"trial {arguments.trial} is excluded from ranking and sampling", file=sys.stderr)
+    print(f"trial {arguments.trial} is excluded from ranking and sampling")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -111,4 +110,4 @@ def _on_cluster(arguments: argparse.Namespace, command: str, *options: str) -> N
 
     client = connect(arguments.address)
     job = find_job(client, study_name(str(arguments.study)), with_results=True)
-    print(ask(client, command, f"{job.results}/{job.study}", *options), end="", file=sys.stderr)
+    print(ask(client, command, f"{job.results}/{job.study}", *options), end="")
