@@ -206,7 +206,11 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "seed": 60,
             "warm_start": (),
         },
-        "stopping": {"halving": {"rungs": None, "keep": 0.25, "resume": 0.5, "grace": 2}, "race": {"z": 1.0}},
+        "stopping": {
+            "halving": {"rungs": None, "keep": 0.25, "resume": 0.5, "grace": 2},
+            "race": {"z": 1.0},
+            "complete": 3,
+        },
         "training": {
             "epochs": 10,
             "evaluate_every": 1,
@@ -224,6 +228,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
             "concurrency": None,
         },
         "final": None,
+        "tracking": None,
         "artifacts": None,
         "share": False,
     }
@@ -557,7 +562,7 @@ def test_a_study_is_frozen():
         (
             {"search__sampler": "TPE"},
             "search.sampler.use",
-            "must be an import path or one of tpe, random, gp, cmaes, nsga2, nsga3, brute_force, "
+            "must be an import path or one of tpe, model, random, gp, cmaes, nsga2, nsga3, brute_force, "
             "but got 'TPE'; did you mean 'tpe'?",
             None,
         ),

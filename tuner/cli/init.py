@@ -45,7 +45,7 @@ def _init(arguments: argparse.Namespace) -> None:
         raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
     print(visible(f"{target}: a study for {found.source.describe('keep')}"))
     for finding in findings(found):
-        print(f"  found: {visible(finding)}", file=sys.stderr)
+        print(f"  found: {visible(str(finding))}", file=sys.stderr)
     for doubt in doubts(found):
         print(f"  to check: {visible(doubt)}", file=sys.stderr)
     print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)

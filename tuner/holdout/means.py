@@ -11,7 +11,7 @@ from tuner.holdout.intervals import bootstrap_bounds, half_width, is_bounded, n_
 from tuner.holdout.records import LEVEL, Interval
 from tuner.trials.paired import standard_error
 
-__all__ = ["intervals", "intervals_of"]
+__all__ = ["intervals_of"]
 
 Array = NDArray[np.float64]
 

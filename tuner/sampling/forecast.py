@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FOLD_ENDS", "Forecast", "forecast", "milestones"]
+__all__ = ["Forecast", "forecast", "milestones"]
 
 Floats = NDArray[np.float64]
 
