@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import ROOT
-from tuner.execution.reaper import kill_marked, marked_ray, reaper
+from tuner.execution.environment import environment
+from tuner.execution.reaper import kill_marked, marks, reaper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 #: A driver that starts a process in a session of its own, tells its number, and waits to be killed.
 DRIVER = """
 import subprocess, sys, time
-from tuner.execution.reaper import marked_ray, reaper
+from tuner.execution.environment import environment
+from tuner.execution.reaper import marks, reaper
 with reaper() as mark:
     sleep = ["sleep", "600"]
-    with marked_ray(mark):
+    with environment(marks(mark)):
         left = subprocess.Popen(sleep, start_new_session=True)
     kept = subprocess.Popen(sleep, start_new_session=True)
     print(left.pid, kept.pid, flush=True)
@@ -59,7 +61,7 @@ def test_after_a_killed_driver_only_what_was_marked_is_ended() -> None:
 def test_the_environment_is_as_before_and_kills_end_at_once_if_there_is_nothing() -> None:
     before = dict(os.environ)
     with reaper() as mark:
-        with marked_ray(mark):
+        with environment(marks(mark)):
             assert dict(os.environ) != before
         assert dict(os.environ) == before
         kill_marked(mark)

@@ -13,13 +13,14 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tuner.artifacts.layout import LOCK
+from tuner.execution.environment import environment
 
 __all__ = ["private_ray"]
 
@@ -52,24 +53,18 @@ def private_ray() -> Iterator[dict[str, Any]]:
         Keyword arguments for ``ray.init``.
     """
     token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment(_SETTINGS | token), _loopback(), _folder() as folder:
+    with _settings(_SETTINGS | token), _loopback(), _folder() as folder:
         yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / _RAYS)}
 
 
 @contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """Set environment variables, which Ray's processes inherit; restore them in the end."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    _forget_token()
+def _settings(changes: Mapping[str, str]) -> Iterator[None]:
+    """Set Ray's settings in the environment, for this process and those of Ray."""
     try:
-        yield
+        with environment(changes):
+            _forget_token()
+            yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         _forget_token()
 
 

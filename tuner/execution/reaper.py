@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["marked_ray", "reaper"]
+__all__ = ["marks", "reaper"]
 
 #: Environment variable with the mark of a driver.
 _MARK = "TUNER_RAY_OF_DRIVER"
@@ -53,20 +53,9 @@ def reaper() -> Iterator[str]:
         process.wait()
 
 
-@contextmanager
-def marked_ray(mark: str) -> Iterator[None]:
-    """Mark all processes that are started in this context, and those that they start."""
-    changes = {_MARK: mark, _KEEP: "1"}
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def marks(mark: str) -> dict[str, str]:
+    """Return the environment variables that mark processes, and those that they start."""
+    return {_MARK: mark, _KEEP: "1"}
 
 
 def kill_marked(mark: str) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
+from tuner.execution.environment import environment
 from tuner.execution.local_ray import private_ray
-from tuner.execution.reaper import marked_ray, reaper
+from tuner.execution.reaper import marks, reaper
 from tuner.execution.user_modules import modules_of, path_variables, see_user_folders, user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
@@ -87,7 +88,7 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
             where = stack.enter_context(private_ray())
             stack.callback(ray.shutdown)
             mark = stack.enter_context(reaper())
-            with marked_ray(mark), watch_start():
+            with environment(marks(mark)), watch_start():
                 _connect(_runtime_env(prepared, local=True), {**where, "job_config": _job_config()})
             stack.enter_context(watch_ray())
         else:
