@@ -59,6 +59,10 @@ ELSEWHERE = {
         "changes the git checkout",
         "tests/test_packaging.py::test_pre_commit_runs_what_make_check",
     ),
+    "tuner leaderboard studies/shop --segments": (
+        "needs a judgement of users with different histories",
+        "tests/holdout/test_segments.py::test_the_mean_over_segments_weighted_by_users_is_the_metric",
+    ),
     "tuner run examples/kion.yaml": (
         "a day, and needs a data set",
         "tests/test_docs.py::test_the_kion_study",
@@ -247,6 +251,8 @@ def load(text: str, folder: Path, base: Mapping[str, object]) -> Study:
     if "study" not in plain:
         part = plain if set(plain) <= {*Study.model_fields, "profiles"} else {"space": {"set": plain}}
         plain = merged(base, part)
+        if "splitter" in part.get("folds", {}):  # stands in the place of these
+            plain["folds"] = {k: v for k, v in plain["folds"].items() if k not in {"split", "size"}}
     path = folder / "shown.yaml"
     path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
     return Study.load(path)

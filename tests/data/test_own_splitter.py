@@ -18,7 +18,8 @@ from tuner.config import Data, Folds, Study
 from tuner.config.snapshot import snapshot
 from tuner.data.folds import before_holdout, development_dataset, holdout_fold, search_folds
 from tuner.data.plausible import holdout_text
-from tuner.data.source import Source, deduplicated
+from tuner.data.reading import deduplicated
+from tuner.data.source import Source
 from tuner.errors import DataError, StudyError
 
 pytestmark = pytest.mark.filterwarnings("ignore")

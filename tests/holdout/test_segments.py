@@ -55,7 +55,7 @@ def test_each_user_is_in_one_segment_and_longer_histories_in_later_ones(drawn: l
     lengths = np.array(drawn, dtype=np.int64)
     grouping = by_history(lengths)
     if grouping is None:
-        assert len(set(drawn)) == 1
+        assert np.mean(lengths == lengths.max()) > 2 / 3
         return
     assert set(grouping.codes.tolist()) == set(range(len(grouping.names)))
     order = np.argsort(lengths, kind="stable")

@@ -25,6 +25,7 @@ def states(small: Small) -> list[str]:
     return [record.status for record in read_records(small.results).records]
 
 
+@pytest.mark.long
 def test_a_target_ends_a_search_and_without_it_the_same_search_goes_on_to_a_plateau(small: Small) -> None:
     cheap = ("baselines=[popular]", "training.epochs=1")
     said = run(small, *cheap, "search={trials: 9, target: 0.0001}")

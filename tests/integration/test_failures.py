@@ -56,6 +56,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_search_and_with_room_it_goes_on(small: Small, tiny_disk: Path) -> None:
     (small.folder / "studies").symlink_to(tiny_disk)
     process = small.start("run", "study.yaml", "--trials", "6")
@@ -99,6 +100,7 @@ def test_a_log_that_takes_nothing_stops_nobody(log: str) -> None:
 # ####  --------------  A database that goes away  --------------  #### #
 
 
+@pytest.mark.long
 def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(
     small: Small, server: Server
 ) -> None:

@@ -50,6 +50,7 @@ def write(small: Small, *replacements: tuple[str, str]) -> None:
     (small.folder / "study.yaml").write_text(text)
 
 
+@pytest.mark.long
 def test_a_fourth_alternative_and_twenty_more_trials(small: Small) -> None:
     write(small)
     first = small.tuner("run", "study.yaml")

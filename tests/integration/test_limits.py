@@ -28,11 +28,11 @@ def baselines(*names: str) -> str:
     return f"baselines=[popular, {', '.join(own)}]"
 
 
-def run(small: Small, *overrides: str) -> dict[str, TrialRecord]:
-    """Run baselines alone; return their records by name."""
+def run(small: Small, *overrides: str, code: int = 0) -> dict[str, TrialRecord]:
+    """Run baselines alone, to an exit code; return their records by name."""
     changes = [word for override in overrides for word in ("--set", override)]
     done = small.tuner("run", "study.yaml", "--trials", "0", *changes)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return {str(record.name): record for record in read_records(small.results).records}
 
 
@@ -68,6 +68,7 @@ def reading(small: Small) -> Iterator[list[str]]:
         reader.result()
 
 
+@pytest.mark.long
 def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
     small: Small, own_module: Callable[[str], None]
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_trial_that_needs_more_memory_than_there_is_fails_as_that(
     assert {"running", "failed"} <= set(states), "the leaderboard was read while trials ran and failed"
 
 
+@pytest.mark.long
 def test_a_trial_that_found_no_memory_beside_others_runs_alone(
     small: Small, own_module: Callable[[str], None]
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_trial_that_found_no_memory_beside_others_runs_alone(
     assert greedy == list(range(greedy[0], greedy[-1] + 1)), "nothing else ran meanwhile"
 
 
+@pytest.mark.long
 def test_a_trial_that_hangs_is_ended_and_the_log_says_where(
     small: Small, own_module: Callable[[str], None]
 ) -> None:
@@ -171,5 +174,5 @@ def test_a_worker_killed_by_the_memory_monitor_of_ray_counts_as_that(
 ) -> None:
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.0001")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    (record,) = run(small, "baselines=[sasrec]").values()
+    (record,) = run(small, "baselines=[sasrec]", code=1).values()
     assert record.failure.kind == OUT_OF_MEMORY

@@ -214,6 +214,7 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
     assert record.params["transformer_layers_kwargs.gate_init"] == 0.5
 
 
+@pytest.mark.long
 def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     rules = "stopping={halving: {rungs: [1], keep: 0.5, resume: null}, race: {z: 0.5}}"
     done = small.tuner("run", "study.yaml", "--set", rules, "--set", "search.trials=8")

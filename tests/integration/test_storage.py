@@ -125,6 +125,7 @@ def rows(folder: Path) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.long
 def test_postgres_and_s3_give_the_leaderboard_of_a_journal_and_a_folder_and_keep_no_password(
     small: Small, port: int, session: Path
 ) -> None:

@@ -403,8 +403,8 @@ def read_only(folds: list[Fold]) -> list[Fold]:
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(folds, protocol=5, buffer_callback=buffers.append)
     shared: list[Fold] = pickle.loads(pickled, buffers=[bytes(buffer.raw()) for buffer in buffers])
-    fold = shared[0]
-    arrays = [fold.users, fold.train.interactions.df["user_id"].to_numpy(), fold.test["item_id"].to_numpy()]
+    rows = shared[0].table.rows
+    arrays = [rows.users, rows.items, rows.times]
     assert not any(array.flags.writeable for array in arrays)
     return shared
 

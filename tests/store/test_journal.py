@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "studies" / "shop"
     with (
-        pytest.raises(SearchError, match="studies cannot be written: Not a directory"),
+        pytest.raises(StoreError, match="a place that can be written, but got the error: Not a directory"),
         report_lost_store(folder),
     ):
         (tmp_path / "file" / "studies").mkdir()

@@ -123,7 +123,7 @@ def test_the_detectable_difference_is_that_of_a_paired_test_on_the_users(shop: S
     recommended = popular.recommend(fold.users, fold.train, k=10, filter_viewed=False)
     values = NDCG(10, divide_by_achievable=True).calc_per_user(recommended, fold.test)
     expected = 2.8 * values.std(ddof=1) / np.sqrt(len(values))
-    assert detectable_difference(fold, Plan.of(study)) == pytest.approx(expected, rel=1e-12)
+    assert detectable_difference(fold, Plan.of(study)) == pytest.approx(expected, rel=1e-6)
     covered = study.model_copy(update={"metrics": Metrics(objective="CoveredUsers@10", direction="maximize")})
     assert detectable_difference(fold, Plan.of(covered)) is None, "no mean over users of a value each"
 
@@ -141,6 +141,7 @@ def test_impossible_regions_are_reported_and_not_tried(shop: Small) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
     space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3, 5, 7], lr: {float: [0.001, 0.01]}}}"
     shared = ("study.yaml", "--set", space, "--set", "baselines=[popular]", "--set", "training.epochs=1")

@@ -40,8 +40,8 @@ def by_history(lengths: NDArray[np.int64]) -> Grouping | None:
     Returns
     -------
     Grouping or None
-        None if all users have histories of the same length. Users with equally long histories are in one
-        segment, so there may be two segments, and they may differ in size.
+        None if more than two thirds of the users have the longest history. Users with equally long histories
+        are in one segment, so there may be two segments, and they may differ in size.
     """
     low, high = np.quantile(lengths, [1 / 3, 2 / 3], method="inverted_cdf")
     codes = np.searchsorted([low, high], lengths)

@@ -44,6 +44,8 @@ def broken_rule(folder: Path) -> str | None:
 def _changed_files(folder: Path) -> list[str]:
     """Return the files that have changed or are missing since the export, and code that was added."""
     text = (folder / CHECKSUMS).read_text(encoding="utf-8")
+    if not text.endswith("\n"):  # it was interrupted, so the other files cannot be judged
+        return [CHECKSUMS]
     known = {name: checksum for checksum, _, name in (line.partition("  ") for line in text.splitlines())}
     changed = [name for name, checksum in known.items() if _checksum(folder / name) != checksum]
     code = (path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
