@@ -105,7 +105,7 @@ space:
     n_blocks: {int: [4, 1]}
 """
 PROBLEMS_TWO = [
-    ("study", 2, "must stand there once, but is also on line 1", None),
+    ("study", 2, "must be there once, but is also on line 1", None),
     ("data.interactions", 3, "must be given, but is missing", None),
     (
         "folds.size",
@@ -706,7 +706,7 @@ def test_a_key_that_stands_twice_is_told_wherever_it_is(study_file):
         Study.load(study_file(text))
     (problem,) = caught.value.problems
     assert (problem.where, problem.line) == ("space.set.cls", 11)
-    assert problem.rule == "must stand there once, but is also on line 10"
+    assert problem.rule == "must be there once, but is also on line 10"
 
 
 # --- overrides ----------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_it_is_asked_from_so_many_complete_trials_on_and_once_for_each() -> None
     budget.ended(3, 0.1, baseline=False)
     end = budget.no_more(4)
     assert end is not None
-    assert str(end).startswith("after 3 complete trials more can gain no more than the noise of the folds")
+    assert str(end).startswith("after 3 complete trials further ones can gain only the noise of the folds")
 
 
 @pytest.mark.parametrize(

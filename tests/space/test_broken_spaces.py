@@ -489,7 +489,7 @@ BROKEN = [
         "must exist at most once in a trial",
         "give one of them a `when`",
     ),
-    of_yaml("a key twice in YAML", "lr: 0.1\nlr: 0.2", "lr", "must stand there once"),
+    of_yaml("a key twice in YAML", "lr: 0.1\nlr: 0.2", "lr", "must be there once"),
     of_yaml(
         "kwargs of an option that is none",
         "transformer_layers_type: {choice: {PreLNTransformerLayers: {}, null: {n: 1}}}",

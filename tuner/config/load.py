@@ -133,7 +133,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
         rule = f"must be a mapping of sections, but got {type(document.plain).__name__}"
         raise StudyError(str(path), [Problem("", rule)])
     repeated = [
-        Problem(_dotted(place), f"must stand there once, but is also on line {first}", None, line)
+        Problem(_dotted(place), f"must be there once, but is also on line {first}", None, line)
         for place, first, line in document.repeated
     ]
     return document.plain, document.lines, repeated

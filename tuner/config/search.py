@@ -97,7 +97,7 @@ class Sampler(Section):
     ----------
     use
         ``tpe`` (multivariate, grouped, with a constant liar), ``model`` (a Gaussian process over forecasts of
-        all trials, also of those that were paused or stopped), ``random``, ``gp``, ``cmaes``, ``nsga2``,
+        all trials, also of paused and stopped ones), ``random``, ``gp``, ``cmaes``, ``nsga2``,
         ``nsga3``, ``brute_force`` (tries every point of a finite space), or the import path of an Optuna
         sampler.
     options

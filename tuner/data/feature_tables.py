@@ -59,7 +59,7 @@ def load_features(data: Data, problems: list[Problem]) -> Found:
 
 
 def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) -> Read:
-    """Read columns of a table that stands beside the interactions.
+    """Read columns of a table that describes items or users.
 
     Raises
     ------

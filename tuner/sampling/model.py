@@ -42,7 +42,7 @@ _LEARNS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 @dataclass
 class _Reports:
-    """What trials have reported, as numbers of which more is better."""
+    """The reports of trials, as numbers of which more is better."""
 
     trials: list[FrozenTrial] = field(default_factory=list)
     passed: list[Mapping[int, float]] = field(default_factory=list)

@@ -243,7 +243,7 @@ class Budget:
             self._asked = (n_complete, self._settled())
         if not self._asked[1]:
             return None
-        reason = f"after {n_complete} complete trials more can gain no more than the noise of the folds"
+        reason = f"after {n_complete} complete trials further ones can gain only the noise of the folds"
         return End("search.terminator", reason, _raise("terminator", "more trials, or null"))
 
     def _time_end(self) -> End | None:

@@ -30,7 +30,7 @@ _SINKS: dict[str, type[MlflowRuns] | type[WandbRuns]] = {"mlflow": MlflowRuns, "
 
 
 class _Guarded:
-    """An observer of the user's. Its first error is logged; after that it is told of nothing any more."""
+    """An observer of the user's. Its first error is logged, and then it is no longer called."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer: Observer | None = observer

@@ -1,6 +1,6 @@
 """Checksums of the files of an export: they show that a file was damaged or changed after the export.
 
-Each export contains this file, so it imports nothing of rectools-tuner. `sha256sum -c SHA256SUMS` checks the
+Each export contains this file, so it does not import rectools-tuner. `sha256sum -c SHA256SUMS` checks the
 same. Checksums are no signature: whoever can change a file can also change its checksum.
 """
 

@@ -1,6 +1,6 @@
 """What an exported model was fitted on, and a load that no job of a batch system disturbs.
 
-Each export contains this file, so it imports nothing of rectools-tuner.
+Each export contains this file, so it does not import rectools-tuner.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Newer interactions for an exported model, read as the search read its own, with the ids of the fit.
 
-Each export contains this file, so it imports nothing of rectools-tuner.
+Each export contains this file, so it does not import rectools-tuner.
 """
 
 from __future__ import annotations
