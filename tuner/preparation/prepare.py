@@ -226,7 +226,7 @@ def fold_line(fold: Fold) -> str:
 def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
     constraints, further = study.search.constraints, study.metrics.further_objectives
     settings = {"min_user_interactions", "min_item_interactions", "duplicates", "numeric_features"}
-    # Settings that a study does not use are left out, so that studies of earlier versions have the same facts.
+    # Settings that a study does not use are left out, so that earlier studies have the same facts.
     data = study.data
     settings |= {"numeric_user_features"} if data.numeric_user_features else set()
     settings |= {"scaling"} if data.scaling != "none" else set()
