@@ -47,6 +47,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
         "code/search_spaces/albert.py",
         "export.json",
         "interactions.parquet",
+        "launchers.py",
         "loading.py",
         "model.pickle",
         "newer.py",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from tuner.config import Baseline, Study
 from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
 from tuner.models.feasibility import infeasible
+from tuner.models.launchers import outside_of_jobs
 from tuner.models.signatures import accepted_kwargs, imported, model_class, options
 from tuner.space import Space, Value
 
@@ -53,23 +53,6 @@ CLASSIC_BASELINES: dict[str, Flat] = {
 }
 
 
-#: How variables begin from which Lightning takes its processes: those of SLURM, of LSF with its launcher, of
-#: torchrun, and of MPI as PBS and others start it.
-_LAUNCHERS = ("SLURM_", "LSB_", "LSF_", "JSM_", "TORCHELASTIC_", "PET_", "OMPI_", "PMI_", "PMIX_", "ROLE_")
-#: Variables of torchrun, and of operators of Kubernetes.
-_RANKS = frozenset(
-    {
-        "GROUP_RANK",
-        "GROUP_WORLD_SIZE",
-        "LOCAL_RANK",
-        "LOCAL_WORLD_SIZE",
-        "MASTER_ADDR",
-        "MASTER_PORT",
-        "NODE_RANK",
-        "RANK",
-        "WORLD_SIZE",
-    }
-)
 #: Modules of RecTools with models that use no GPU.
 _CLASSIC = tuple(
     f"rectools.models.{name}"
@@ -134,15 +117,8 @@ def _without_launcher() -> Iterator[None]:
     """
     rank_zero_only: Any = rank_zero.rank_zero_only
     rank_zero_only.rank = 0
-    hidden = {
-        name: value for name, value in os.environ.items() if name.startswith(_LAUNCHERS) or name in _RANKS
-    }
-    for name in hidden:
-        del os.environ[name]
-    try:
+    with outside_of_jobs():
         yield
-    finally:
-        os.environ.update(hidden)
 
 
 def complete_params(params: Mapping[str, Value]) -> Flat:

@@ -23,6 +23,7 @@ from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
 from tuner.holdout.read import final_of
+from tuner.models import launchers
 from tuner.preparation.prepare import fold_line
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.preference import preferred
@@ -220,6 +221,7 @@ def write_model(
     shutil.copyfile(serving.__file__, folder / "recommend.py")
     for name in ("checksums.py", "loading.py", "newer.py"):
         shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
+    shutil.copyfile(launchers.__file__, folder / "launchers.py")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(reading.__file__).parent, folder / serving.READING, ignore=ignored)
     facts = _write_data(folder, dataset, source, study)
