@@ -25,9 +25,9 @@ from tuner.errors import Problem, StoreError
 from tuner.holdout.read import final_of
 from tuner.models import launchers
 from tuner.preparation.prepare import fold_line
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.preference import preferred
-from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
