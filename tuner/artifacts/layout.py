@@ -3,7 +3,7 @@
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
         journal.log, journal.N.log       the store, and backups of it from before the space changed
-        report.html
+        report.html, report.md
         logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
                                          COMMAND.log
         checkpoints/trial-N.ckpt         states from which trials continue
@@ -32,6 +32,7 @@ __all__ = [
     "LOCK",
     "LOGS",
     "REPORT",
+    "REPORT_TEXT",
     "STUDY_FILE",
     "USERS",
     "all_models",
@@ -65,7 +66,7 @@ DEFAULT_OUTPUT = Path("studies")
 
 STUDY_FILE = "study.yaml"
 JOURNAL = "journal.log"
-REPORT = "report.html"
+REPORT, REPORT_TEXT = "report.html", "report.md"
 #: Locked by the driver that runs the study.
 LOCK = ".lock"
 #: In a folder that was fetched from a cluster: where it came from. Such a folder may be fetched again.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +14,11 @@ from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
+from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.user_modules import shadow_lines
 from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
-from tuner.store import StudyStore, open_store
+from tuner.store import StudyStore, hold_study, open_store, report_lost_store
 from tuner.store.space_migration import Growth
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
 
-__all__ = ["OpenedStudy", "n_unfinished", "open_prepared", "open_study"]
+__all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,18 @@ class OpenedStudy:
         others = sum(record.name is not None or record.request is not None for record in records)
         ended = sum(record.status.has_ended for record in records)
         return max(self.study.search.trials, self.store.n_searched()) + others, ended
+
+
+@contextmanager
+def locked(study: Study, folder: Path) -> Iterator[Hold]:
+    """Hold the lock of the study, and write log messages to the driver's log."""
+    with (
+        report_lost_store(folder, study.storage),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
+        native_stderr_to(log),
+    ):
+        yield hold
 
 
 def end_of(budget: Budget, store: StudyStore) -> End | None:

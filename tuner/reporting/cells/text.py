@@ -9,7 +9,7 @@ from tuner.formatting import cut, visible
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import Leaderboard
 
-__all__ = ["board_text", "heading", "states"]
+__all__ = ["board_text", "heading"]
 
 #: Rows of trials, and lines of the final judgement, that are shown. With the others they are under 40 lines.
 MOST_ROWS, MOST_LINES = 20, 12
