@@ -3,6 +3,7 @@
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
         journal.log, journal.N.log       the store, and backups of it from before the space changed
+        cell_HASH.py                     modules that were made of code of a notebook
         report.html, report.md
         logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
                                          COMMAND.log
@@ -36,6 +37,7 @@ __all__ = [
     "STUDY_FILE",
     "USERS",
     "all_models",
+    "cell_module",
     "checkpoint",
     "command_log",
     "database_lock",
@@ -82,6 +84,11 @@ LEFT_AT_HOME = frozenset({LOCK, _SCRATCH, FETCHED})
 def study_folder(study: str, output: Path | str = DEFAULT_OUTPUT) -> Path:
     """Return the folder of a study's results."""
     return Path(output).resolve() / study
+
+
+def cell_module(folder: Path, name: str) -> Path:
+    """Return the file of a module that was made of code of a notebook, beside the study's file."""
+    return folder / f"{name}.py"
 
 
 def shown(path: Path) -> str:

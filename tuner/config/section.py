@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
 from tuner.errors import StudyError
+from tuner.space.class_names import class_path
 
-__all__ = ["Section", "read_duration", "read_paths", "read_switch"]
+__all__ = ["Section", "read_duration", "read_paths", "read_switch", "with_paths"]
 
 
 class _Checked(ModelMetaclass):
@@ -37,6 +39,17 @@ class Section(BaseModel, metaclass=_Checked):
     """A frozen part of a study. It refuses unknown keys, wrong types, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def with_paths(plain: Any) -> Any:  # noqa: ANN401  # plain data of any shape
+    """Return plain data in which each class is its import path."""
+    if isinstance(plain, type):
+        return class_path(plain)
+    if isinstance(plain, Mapping):
+        return {with_paths(key): with_paths(value) for key, value in plain.items()}
+    if isinstance(plain, (list, tuple)):
+        return type(plain)(map(with_paths, plain)) if type(plain) in {list, tuple} else plain
+    return plain
 
 
 def read_duration(plain: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.execution.logs import logs_to, native_stderr_to
-from tuner.execution.user_modules import shadow_lines
+from tuner.execution.user_modules import cell_modules, shadow_lines
 from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, hold_study, open_store, report_lost_store
@@ -146,6 +146,7 @@ def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Cons
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
+    keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
     store.describe(prepared.description)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
@@ -186,3 +187,14 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 def write_snapshot(study: Study, folder: Path) -> None:
     """Write the study as a file into the folder of its results."""
     write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))
+
+
+def keep_cells(prepared: Prepared, folder: Path) -> None:
+    """Copy what was made of code of a notebook beside the study's file, from where it can be imported."""
+    splitter = prepared.study.folds.splitter
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own, "splitter": splitter.use if splitter else None})
+    for source in cell_modules(prepared.space, named):
+        target = layout.cell_module(folder, source.stem)
+        if target != source:
+            write_file(target, source.read_bytes())

@@ -14,6 +14,7 @@ from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
+from tuner.space.yaml_form import see_modules
 from tuner.workflows.export.make import fit_model
 from tuner.workflows.results import as_run
 
@@ -62,4 +63,5 @@ def _retained(folder: Path, number: int, fold: int) -> ModelBase[Any]:
         rule = f"must be a fold whose model was retained, but trial {number} has none of fold {fold}"
         hint = "with training.keep_checkpoints: 1, a search retains the models of the best trial"
         raise StoreError(str(folder), [Problem("fold", rule, hint)])
+    see_modules(folder)  # those that were made of code of a notebook
     return load_model(path)
