@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuner.preparation.prepare import Prepared
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
+    from tuner.workflows.background import StopRequest
 
 __all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
 
@@ -57,6 +58,8 @@ class OpenedStudy:
         Observer that writes the events of the run for programs, None for no events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
+    stop
+        Asks the search to end, from another thread.
     """
 
     prepared: Prepared
@@ -69,6 +72,7 @@ class OpenedStudy:
     console: Console
     events: Events | None
     address: str | None
+    stop: StopRequest
 
     @property
     def study(self) -> Study:
@@ -119,6 +123,7 @@ def open_study(
     console: Console,
     events: Events | None,
     address: str | None,
+    stop: StopRequest,
 ) -> OpenedStudy:
     """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
     artifacts = usable_artifacts(study)
@@ -138,7 +143,9 @@ def open_study(
         settled=store.is_settled,
     )
     budget.remember(store.records())
-    return OpenedStudy(prepared, store, budget, folder, shown, hold, artifacts, console, events, address)
+    return OpenedStudy(
+        prepared, store, budget, folder, shown, hold, artifacts, console, events, address, stop
+    )
 
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
