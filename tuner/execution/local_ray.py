@@ -41,7 +41,11 @@ _SETTINGS = {
 }
 #: Settings of Ray for which `ray.init` has no argument. One of Ray's ports is fixed, and two searches at once
 #: would want it. The autoscaler cannot add a machine here, and nobody reads what the log monitor sends.
-_PARAMETERS = {"dashboard_agent_listen_port": 0, "no_monitor": True, "include_log_monitor": False}
+_PARAMETERS: dict[str, Any] = {
+    "dashboard_agent_listen_port": 0,
+    "no_monitor": True,
+    "include_log_monitor": False,
+}
 
 
 @contextmanager

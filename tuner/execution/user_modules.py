@@ -18,6 +18,7 @@ from types import ModuleType
 from tuner.space import Choice, Space
 
 __all__ = [
+    "USER_FILES",
     "modules_of",
     "named_modules",
     "own_modules",
@@ -33,8 +34,11 @@ _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
 _OFTEN_TWICE = frozenset({"conftest", "setup", "tests"})
 #: Environment variable that tells a worker the user's folders.
 _FOLDERS = "TUNER_USER_FOLDERS"
-#: Ray's folder on each machine for modules that were sent.
-_SENT = "py_modules_files"
+#: Ray's folders on each machine for modules, and for working folders of jobs, that were sent.
+_SENT, _OF_JOBS = "py_modules_files", "working_dir_files"
+#: Folder in a job's working folder with the user's files. Ray puts the working folder first on the path of
+#: each process, even before the standard library. So nothing in it may have a name that can be imported.
+USER_FILES = "user-files"
 
 
 def path_variables() -> dict[str, str]:
@@ -62,9 +66,11 @@ def _is_installed(path: str) -> bool:
 def see_user_folders() -> None:
     """Put the user's folders last on the path of this worker. Ray calls this when a worker starts.
 
-    The copies of modules that were sent come after them. Ray puts them first.
+    The copies of modules that were sent come after them. Ray puts them first. Workers on other nodes get this
+    function by value: nodes may have another version of this module.
     """
-    folders = os.environ.get(_FOLDERS, "").split(os.pathsep)
+    of_jobs = [str(Path(path) / USER_FILES) for path in sys.path if _OF_JOBS in Path(path).parts]
+    folders = [*os.environ.get(_FOLDERS, "").split(os.pathsep), *of_jobs]
     sent = [path for path in sys.path if _SENT in Path(path).parts]
     first = [path for path in sys.path if path not in sent]
     sys.path[:] = [*first, *(folder for folder in folders if folder and folder not in first), *sent]
