@@ -25,7 +25,6 @@ __all__ = [
     "path_variables",
     "see_user_folders",
     "shadow_lines",
-    "user_folders",
 ]
 
 #: Modules that every host has: those of this project, installed or in a checkout.
@@ -49,11 +48,11 @@ def path_variables() -> dict[str, str]:
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     home = str(Path(__file__).parents[2])
     first = dict.fromkeys([*given, *([] if _is_installed(home) else [home])])
-    named = {_FOLDERS: os.pathsep.join(user_folders())}
+    named = {_FOLDERS: os.pathsep.join(_user_folders())}
     return named | ({"PYTHONPATH": os.pathsep.join(first)} if first else {})
 
 
-def user_folders() -> list[str]:
+def _user_folders() -> list[str]:
     """Return the folders from which this process imports modules that are not installed."""
     folders = [path for path in (str(Path.cwd()), *sys.path) if path and not _is_installed(path)]
     return list(dict.fromkeys(folders))
