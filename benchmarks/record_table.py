@@ -126,9 +126,9 @@ TABLES = {
     ),
     "beauty": Recorded(
         partial(
-            dense_sample, name="amazon-beauty-5core", user_events=8, item_events=15, n_users=800, seed=62
+            dense_sample, name="amazon-beauty-5core", user_events=8, item_events=15, n_users=500, seed=62
         ),
-        "Amazon Beauty 5-core (J. McAuley et al. 2015), a dense sample of 800 users",
+        "Amazon Beauty 5-core (J. McAuley et al. 2015), a dense sample of 500 users",
         {
             "study": "beauty",
             "data": {},
@@ -146,7 +146,7 @@ TABLES = {
         },
     ),
     "walks": Recorded(
-        partial(walks, n_users=1200, n_items=800, seed=63),
+        partial(walks, n_users=700, n_items=500, seed=63),
         "made by benchmarks.table_data.walks",
         {
             "study": "walks",
