@@ -188,6 +188,7 @@ def _job_config() -> Any:  # noqa: ANN401  # Ray's class, which is imported here
 
 def _quiet_loggers() -> None:
     """Make Ray's loggers write to the driver's log and not to the console."""
+    logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # in a notebook it asks for packages
     for name in ["ray", *logging.root.manager.loggerDict]:
         if name == "ray" or name.startswith("ray."):
             ray_logger = logging.getLogger(name)
