@@ -35,7 +35,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     folder = results_folder(arguments)
-    from tuner.reporting.html import HAS_PNG, gather, markdown, page, write_figures
+    from tuner.reporting.html import gather, markdown, page, write_figures
 
     report = gather(folder)
     if arguments.format == "html":
@@ -50,8 +50,6 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.figures is not None:
         written = write_figures(report, arguments.figures)
         print(f"{len(written)} files of figures in {arguments.figures}", file=sys.stderr)
-        if not HAS_PNG:
-            print("to get PNG files too: pip install 'rectools-tuner[png]'", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:
