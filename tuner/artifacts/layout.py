@@ -3,7 +3,8 @@
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
         journal.log, journal.N.log       the store, and backups of it from before the space changed
-        report.html
+        cell_HASH.py                     modules that were made of code of a notebook
+        report.html, report.md
         logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
                                          COMMAND.log
         checkpoints/trial-N.ckpt         states from which trials continue
@@ -32,9 +33,11 @@ __all__ = [
     "LOCK",
     "LOGS",
     "REPORT",
+    "REPORT_TEXT",
     "STUDY_FILE",
     "USERS",
     "all_models",
+    "cell_module",
     "checkpoint",
     "command_log",
     "database_lock",
@@ -65,7 +68,7 @@ DEFAULT_OUTPUT = Path("studies")
 
 STUDY_FILE = "study.yaml"
 JOURNAL = "journal.log"
-REPORT = "report.html"
+REPORT, REPORT_TEXT = "report.html", "report.md"
 #: Locked by the driver that runs the study.
 LOCK = ".lock"
 #: In a folder that was fetched from a cluster: where it came from. Such a folder may be fetched again.
@@ -81,6 +84,11 @@ LEFT_AT_HOME = frozenset({LOCK, _SCRATCH, FETCHED})
 def study_folder(study: str, output: Path | str = DEFAULT_OUTPUT) -> Path:
     """Return the folder of a study's results."""
     return Path(output).resolve() / study
+
+
+def cell_module(folder: Path, name: str) -> Path:
+    """Return the file of a module that was made of code of a notebook, beside the study's file."""
+    return folder / f"{name}.py"
 
 
 def shown(path: Path) -> str:

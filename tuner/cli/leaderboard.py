@@ -64,9 +64,9 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     if arguments.address is not None:
         print(_from_cluster(arguments), end="")
         return
+    from tuner.reporting.find import find_row
     from tuner.reporting.formats import render
     from tuner.reporting.leaderboard import load_leaderboard
-    from tuner.reporting.trial_details import find_row
 
     with _no_garbage_collection():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)

@@ -107,9 +107,9 @@ def _check_cluster(study: Study, modules: Sequence[str]) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
+    from tuner.reporting.find import find_row  # noqa: PLC0415  # as above
     from tuner.reporting.formats import render  # noqa: PLC0415  # as above
     from tuner.reporting.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
-    from tuner.reporting.trial_details import find_row  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     if arguments.best is not None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 from tuner.space import Choice, Space
+from tuner.space.cell_modules import CELL_PREFIX
 
 __all__ = [
+    "cell_modules",
     "modules_of",
     "named_modules",
     "own_modules",
@@ -115,6 +117,11 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
         Params of the study's baselines, and other values that name modules, such as its metrics.
     """
     return own_modules(_values(space, given))
+
+
+def cell_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[Path]:
+    """Return the files that were made of code of a notebook for a study; see `tuner.space.cell_modules`."""
+    return [Path(path) for path in modules_of(space, given) if Path(path).stem.startswith(CELL_PREFIX)]
 
 
 def named_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:

@@ -19,9 +19,9 @@ from tuner.holdout import Final
 from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
+from tuner.reporting.find import BEST, find_row
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.reporting.preference import Preferred, preferred
-from tuner.reporting.trial_details import BEST, find_row
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job

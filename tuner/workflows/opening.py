@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +14,11 @@ from tuner.artifacts.atomic import write_file
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
-from tuner.execution.user_modules import shadow_lines
+from tuner.execution.logs import logs_to, native_stderr_to
+from tuner.execution.user_modules import cell_modules, shadow_lines
 from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
-from tuner.store import StudyStore, open_store
+from tuner.store import StudyStore, hold_study, open_store, report_lost_store
 from tuner.store.space_migration import Growth
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
 
-__all__ = ["OpenedStudy", "n_unfinished", "open_prepared", "open_study"]
+__all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,18 @@ class OpenedStudy:
         return max(self.study.search.trials, self.store.n_searched()) + others, ended
 
 
+@contextmanager
+def locked(study: Study, folder: Path) -> Iterator[Hold]:
+    """Hold the lock of the study, and write log messages to the driver's log."""
+    with (
+        report_lost_store(folder, study.storage),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
+        native_stderr_to(log),
+    ):
+        yield hold
+
+
 def end_of(budget: Budget, store: StudyStore) -> End | None:
     """Return why no more trials are run; None if there are trials to run."""
     return (None if n_unfinished(store) else budget.no_more(store.n_searched())) or budget.time_is_up()
@@ -131,6 +146,7 @@ def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Cons
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
+    keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
     store.describe(prepared.description)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
@@ -171,3 +187,14 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 def write_snapshot(study: Study, folder: Path) -> None:
     """Write the study as a file into the folder of its results."""
     write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))
+
+
+def keep_cells(prepared: Prepared, folder: Path) -> None:
+    """Copy what was made of code of a notebook beside the study's file, from where it can be imported."""
+    splitter = prepared.study.folds.splitter
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own, "splitter": splitter.use if splitter else None})
+    for source in cell_modules(prepared.space, named):
+        target = layout.cell_module(folder, source.stem)
+        if target != source:
+            write_file(target, source.read_bytes())

@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
-from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.monitoring.console import stderr_console
-from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
-from tuner.store import hold_study, report_lost_store
-from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
+from tuner.reporting.leaderboard import Leaderboard
+from tuner.workflows.opening import OpenedStudy, locked, n_unfinished, open_study
+from tuner.workflows.results import board_of, find_results
 from tuner.workflows.search import Outcome, refuse_without_result, search
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner.monitoring.json_events import Events
-    from tuner.store.locking.drivers import Hold
 
 __all__ = ["run"]
 
@@ -65,22 +63,27 @@ def run(
         On Ctrl-C.
     RayStartError
         If Ray does not start.
+
+    Examples
+    --------
+    >>> board = run(Study.load("shop.yaml"))  # doctest: +SKIP
+    >>> board.best.metrics["NDCG@10"]  # doctest: +SKIP
+    0.0531
     """
     folder = layout.study_folder(study.study, output)
     _refuse_itself(study, folder)
-    with _failure_reported(events), _locked(study, folder) as hold:
-        opened = open_study(
-            study,
-            folder,
-            hold,
-            shown=layout.shown(folder),
-            console=console or stderr_console(),
-            events=events,
-            address=address,
-        )
+    with _failure_reported(events):
+        _run(study, folder, console or stderr_console(), events, address)
+    return board_of(find_results(study, output))
+
+
+def _run(study: Study, folder: Path, console: Console, events: Events | None, address: str | None) -> None:
+    """Lock and open a study, search, and judge if the study asks for it."""
+    with locked(study, folder) as hold:
+        shown = layout.shown(folder)
+        opened = open_study(study, folder, hold, shown=shown, console=console, events=events, address=address)
         _search(opened)
         _judge(opened)
-    return load_leaderboard(folder)
 
 
 @contextmanager
@@ -93,18 +96,6 @@ def _failure_reported(events: Events | None) -> Iterator[None]:
             interrupted = isinstance(error, InterruptedSearchError)
             events.ended("interrupted" if interrupted else "failed", str(error))
         raise
-
-
-@contextmanager
-def _locked(study: Study, folder: Path) -> Iterator[Hold]:
-    """Hold the lock of the study, and write log messages to the driver's log."""
-    with (
-        report_lost_store(folder, study.storage),
-        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
-        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
-        native_stderr_to(log),
-    ):
-        yield hold
 
 
 def _refuse_itself(study: Study, folder: Path) -> None:

@@ -17,8 +17,8 @@ import yaml
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, SpaceError, StoreError, TrialError
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.reporting.trial_details import find_row
 from tuner.space import Space, Value
 from tuner.store import check_exists, read_records, study_holder
 from tuner.store.requests import write_exclusion, write_request
