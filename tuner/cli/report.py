@@ -33,7 +33,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from tuner.reporting.html import HAS_PNG
     from tuner.workflows.commands import report
 
     markdown = arguments.format == "md"
@@ -44,5 +43,3 @@ def _report(arguments: argparse.Namespace) -> None:
         print(written)
     if figures is not None:
         print(f"{len(written.figures)} files of figures in {figures}", file=sys.stderr)
-        if not HAS_PNG:
-            print("to get PNG files too: pip install 'rectools-tuner[png]'", file=sys.stderr)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tuner.reporting.frames import Level
+    from tuner.reporting.plot import Plots
 
 __all__ = [
     "Leaderboard",
@@ -165,6 +166,26 @@ class Leaderboard:
     def judge(self, **asked: Any) -> Final:  # as `tuner.judge` takes them
         """Judge the best trials on the holdout; see `tuner.judge` for the arguments."""
         return actions_of(self.place, self.study)[1].judge(self, **asked)
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the stored study, as charts of Altair.
+
+        Raises
+        ------
+        StoreError
+            If the leaderboard was made from records alone.
+
+        Examples
+        --------
+        >>> board.plot.curves()  # doctest: +SKIP
+        >>> board.plot.history().save("history.png")  # doctest: +SKIP
+        """
+        from tuner.reporting.plot import Plots  # noqa: PLC0415  # it builds on this module
+
+        if self.place is None:
+            raise StoreError(self.study, [Problem("plot", "needs a leaderboard that was read from a folder")])
+        return Plots(self.place.folder)
 
     def __repr__(self) -> str:
         from tuner.reporting.cells.text import board_text  # noqa: PLC0415  # it builds on this module

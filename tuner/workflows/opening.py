@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.artifacts.atomic import write_file
+from tuner.artifacts.user_values import write_groupings
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
@@ -150,11 +151,14 @@ def open_study(
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
     """Open the store; add the baselines and the results or hints of earlier studies."""
+    from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
     keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
+    if not layout.segments(folder).exists():
+        write_groupings(folder, [groupings_of(fold.alone()) for fold in prepared.folds])
     store.describe(prepared.description)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
     for earlier in prepared.earlier:

@@ -17,9 +17,9 @@ Markdown.
 
 from __future__ import annotations
 
-from tuner.reporting.html.export import HAS_PNG, write_figures
+from tuner.reporting.html.files import write_figures
 from tuner.reporting.html.markdown import markdown
 from tuner.reporting.html.page import page
-from tuner.reporting.html.report_data import ReportData, gather
+from tuner.reporting.report_data import ReportData, gather
 
-__all__ = ["HAS_PNG", "ReportData", "gather", "markdown", "page", "write_figures"]
+__all__ = ["ReportData", "gather", "markdown", "page", "write_figures"]
