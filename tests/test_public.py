@@ -29,7 +29,7 @@ FUNCTIONS = {
     "recommend": "model, users, k, *, at",
     "report": "study, to, *, markdown, figures, output",
     "reproduce": "study, trials, *, interactions, ended, output",
-    "run": "study, output, *, console, events, address",
+    "run": "study, output, *, console, events, address, background",
     "stop": "study, *, address",
     "stop_trial": "folder, trial",
     "submit": "study, *, address, output, overrides, profile",

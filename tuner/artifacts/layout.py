@@ -8,7 +8,8 @@
         logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
                                          COMMAND.log
         checkpoints/trial-N.ckpt         states from which trials continue
-        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values
+        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values;
+                                         segments.npz: the test users of each fold in segments
         models/trial-N/fold-F.pickle     fitted models of the best trials
         tensorboard/N-LABEL/
         .lock, .journal.lock, .tune/     used only by the driver
@@ -52,6 +53,7 @@ __all__ = [
     "new_journal_folder",
     "probe",
     "scratch_folder",
+    "segments",
     "shown",
     "study_folder",
     "tensorboard_files",
@@ -158,6 +160,11 @@ def checkpoint(number: int) -> str:
 def users(number: int, fold: int) -> str:
     """Return the name of a trial's values by user in a fold."""
     return f"{_users_of(number)}{fold + 1}.npz"
+
+
+def segments(folder: Path) -> Path:
+    """Return the path of the segments in which the test users of each fold are."""
+    return folder / USERS / "segments.npz"
 
 
 def is_users_of(name: str, number: int) -> bool:

@@ -79,6 +79,7 @@ def fit_by_tune(
     from ray import tune  # noqa: PLC0415  # ray
 
     from tuner.execution.tune_adapters import (  # noqa: PLC0415  # ray
+        NoReports,
         NoteLostWorkers,
         SpareWorkers,
         StopWhenAsked,
@@ -100,7 +101,12 @@ def fit_by_tune(
                 trial_dirname_creator=_tune_name,
             ),
             run_config=tune.RunConfig(
-                name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
+                name="tune",
+                storage_path=str(scratch),
+                stop=StopWhenAsked(searcher),
+                verbose=0,
+                callbacks=[],
+                progress_reporter=NoReports(),
             ),
         ).fit()
 

@@ -11,6 +11,7 @@ from tuner.formatting import count, duration, number, size, visible
 from tuner.holdout.text import row_lines
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.segments import segments_of_trial
 from tuner.trials.constraints import quantities
 from tuner.trials.outcomes import PAUSED
 from tuner.trials.records import Evaluation, Summary
@@ -62,6 +63,7 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
     lines += [f"log: {folder / record.log}"] if record.log else []
+    lines += [f"validation, users with {line}" for line in segments_of_trial(folder, record)]
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return visible("\n".join(lines))

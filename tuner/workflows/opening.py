@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.artifacts.atomic import write_file
+from tuner.artifacts.user_values import write_groupings
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tuner.preparation.prepare import Prepared
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
+    from tuner.workflows.background import StopRequest
 
 __all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
 
@@ -57,6 +59,8 @@ class OpenedStudy:
         Observer that writes the events of the run for programs, None for no events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
+    stop
+        Asks the search to end, from another thread.
     """
 
     prepared: Prepared
@@ -69,6 +73,7 @@ class OpenedStudy:
     console: Console
     events: Events | None
     address: str | None
+    stop: StopRequest
 
     @property
     def study(self) -> Study:
@@ -119,6 +124,7 @@ def open_study(
     console: Console,
     events: Events | None,
     address: str | None,
+    stop: StopRequest,
 ) -> OpenedStudy:
     """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
     artifacts = usable_artifacts(study)
@@ -138,16 +144,21 @@ def open_study(
         settled=store.is_settled,
     )
     budget.remember(store.records())
-    return OpenedStudy(prepared, store, budget, folder, shown, hold, artifacts, console, events, address)
+    return OpenedStudy(
+        prepared, store, budget, folder, shown, hold, artifacts, console, events, address, stop
+    )
 
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
     """Open the store; add the baselines and the results or hints of earlier studies."""
+    from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
     keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
+    if not layout.segments(folder).exists():
+        write_groupings(folder, [groupings_of(fold.alone()) for fold in prepared.folds])
     store.describe(prepared.description)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
     for earlier in prepared.earlier:

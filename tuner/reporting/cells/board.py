@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tuner.formatting import count, duration, number
+from tuner.formatting.cells import Cell, box, table, text
 from tuner.holdout.text import bounds, final_lines
 from tuner.reporting.cells.sparkline import Sparklines
-from tuner.reporting.cells.style import Cell, box, table, text
 from tuner.reporting.cells.text import heading
 from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
 from tuner.space.class_names import short_name

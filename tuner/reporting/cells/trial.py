@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tuner.formatting import number, short
+from tuner.formatting.cells import Cell, box, table, text
 from tuner.reporting.cells.sparkline import Sparklines
-from tuner.reporting.cells.style import Cell, box, table, text
 from tuner.reporting.row import Row
 
 __all__ = ["trial_html"]
