@@ -166,18 +166,7 @@ class Leaderboard:
 
     @property
     def plot(self) -> Plots:
-        """The figures of the stored study, as charts of Altair.
-
-        Raises
-        ------
-        StoreError
-            If the leaderboard was made from records alone.
-
-        Examples
-        --------
-        >>> board.plot.curves()  # doctest: +SKIP
-        >>> board.plot.history().save("history.png")  # doctest: +SKIP
-        """
+        """The figures of the stored study, as charts of Altair: ``board.plot.curves()``."""
         from tuner.reporting.plot import Plots  # noqa: PLC0415  # it builds on this module
 
         if self.place is None:

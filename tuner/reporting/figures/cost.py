@@ -21,6 +21,7 @@ from tuner.reporting.figures.figure import (
     fitted,
     grid_axis,
     layered,
+    pinned,
     tooltips,
 )
 from tuner.reporting.figures.palette import paint
@@ -138,7 +139,7 @@ def _draw_shares(rows: Sequence[Fact], kinds: Sequence[Kind], width: int) -> Cha
             x=alt.X("begin:Q", scale=scale, axis=None), x2=alt.X2("end:Q"), tooltip=told, **_fill(kinds)
         ),
         texts.encode(x=alt.X("middle:Q"), text=alt.Text("text:N"), color=_on("kind")),
-        first.encode(x=alt.XValue("width"), text=alt.Text("total:N")),
+        first.encode(x=pinned("width"), text=alt.Text("total:N")),
         height=(_BAR + 14) * len(names),
         **fitted(width),
     )
@@ -245,7 +246,7 @@ def _draw_timeline(total: float, rows: Sequence[Fact], kinds: Sequence[Kind], wi
     layers = [
         bars.encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("below:Q"), tooltip=told, **_fill(kinds)),
         hosts.encode(
-            x=alt.XValue(0),
+            x=pinned(0),
             y=alt.Y("level:Q"),
             text=alt.Text("lane_name:N"),
             color=alt.ColorValue(paint("muted")),

@@ -39,6 +39,7 @@ __all__ = [
     "grid_axis",
     "layered",
     "names_axis",
+    "pinned",
     "text_width",
     "texts_of",
     "tooltips",
@@ -269,6 +270,11 @@ def clipped(text: str, width: float, size: float = 12) -> str:
 def grid_axis(width: float) -> alt.Axis:
     """Return a horizontal axis for rows of values in a chart that is `width` pixels wide."""
     return alt.Axis(grid=True, domain=False, ticks=False, tickCount=4 if width < PHONE else 7)
+
+
+def pinned(place: str | int) -> alt.XValue:
+    """Return the encoding of a horizontal place in a chart: in pixels, or ``width`` for its right end."""
+    return alt.XValue(place)  # type: ignore[no-untyped-call]  # it is the only one without types
 
 
 def fitted(width: float) -> dict[str, Any]:

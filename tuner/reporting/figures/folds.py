@@ -20,6 +20,7 @@ from tuner.reporting.figures.figure import (
     grid_axis,
     layered,
     names_axis,
+    pinned,
     text_width,
     tooltips,
 )
@@ -79,7 +80,7 @@ def _draw(objective: str, rows: Sequence[Fact], legend: Sequence[Kind], width: i
     base = alt.Chart(alt.NamedData("folds")).encode(y=alt.Y("label:N", sort=names, axis=names_axis(left)))
     means = base.transform_filter("isValid(datum.text)")
     told = tooltips(("kind:N", "value of"), ("value:Q", objective))
-    text = means.mark_text(align="right", dx=56).encode(x=alt.XValue("width"), text=alt.Text("text:N"))
+    text = means.mark_text(align="right", dx=56).encode(x=pinned("width"), text=alt.Text("text:N"))
     layers = [
         means.mark_rule(strokeWidth=2, color=paint("faint")).encode(
             x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")

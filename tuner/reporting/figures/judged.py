@@ -19,6 +19,7 @@ from tuner.reporting.figures.figure import (
     grid_axis,
     layered,
     names_axis,
+    pinned,
     text_width,
     tooltips,
 )
@@ -86,7 +87,7 @@ def _draw(final: Final, rows: Sequence[Fact], width: int) -> Chart:
     return layered(
         intervals.encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), stroke=kinds["stroke"]),
         base.mark_point(size=90, opacity=1, strokeWidth=1.5).encode(x=x, tooltip=told, **kinds),
-        texts.encode(x=alt.XValue("width"), text=alt.Text("text:N"), color=alt.ColorValue(paint("ink"))),
+        texts.encode(x=pinned("width"), text=alt.Text("text:N"), color=alt.ColorValue(paint("ink"))),
         height=_ROW * len(names),
         **fitted(width),
     )

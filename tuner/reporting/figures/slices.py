@@ -21,6 +21,7 @@ from tuner.reporting.figures.figure import (
     facts_of,
     layered,
     names_axis,
+    pinned,
     texts_of,
     tooltips,
     value_axis,
@@ -155,7 +156,7 @@ def _options(
     return layered(
         dots.encode(x=x, y=y, yOffset=lift, color=colour, tooltip=told),
         bars.encode(x=alt.X("median:Q", scale=scale)),
-        texts.encode(x=alt.XValue("width"), text=alt.Text("text:N")),
+        texts.encode(x=pinned("width"), text=alt.Text("text:N")),
         width=width - left - 56,
         height=panel.height,
         title=panel_title(panel.label, left),

@@ -143,7 +143,7 @@
     const axis = (field, title, more) => ({ field, type: "quantitative", title, scale: { zero: false, padding: 16 }, axis: more });
     const place = {
       x: axis("x", xName, { tickCount: width < 520 ? 3 : 7 }),
-      y: axis("y", yName, { titleAngle: 0, titleAlign: "left", titleBaseline: "bottom", titleX: -52, titleY: -10, minExtent: 52 }),
+      y: axis("y", yName, { titleAngle: 0, titleAlign: "left", titleBaseline: "bottom", titleX: -52, titleY: -10, minExtent: 52, tickCount: 6 }),
     };
     const name = { type: "text", align: { expr: `datum.x < ${middle(points)} ? "left" : "right"` }, dx: { expr: `datum.x < ${middle(points)} ? 10 : -10` }, fontSize: 11, limit: 160 };
     return {
