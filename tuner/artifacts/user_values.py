@@ -127,8 +127,9 @@ def read_groupings(folder: Path) -> dict[int, list[Grouping]]:
     return found
 
 
-def drop_checkpoint(folder: Path, number: int) -> None:
-    """Remove the checkpoint of a trial that has ended."""
-    path = folder / layout.checkpoint(number)
-    path.unlink(missing_ok=True)
-    remove_leftovers(path)
+def drop_checkpoint(folder: Path, number: int, *, n_folds: int) -> None:
+    """Remove the checkpoints of a trial that has ended."""
+    for name in layout.checkpoints(number, n_folds):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        remove_leftovers(path)

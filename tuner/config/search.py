@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -181,6 +181,10 @@ class Search(Section):
         trials that satisfy them and is never the best. Constraints cannot change after the study has begun.
     sampler
         Name of a sampler, or ``{use: ..., options: {...}}``; see `Sampler`.
+    folds
+        ``at_once``: a trial that has passed its first fold begins its other folds on all workers that are
+        free, before any new trial. ``in_turn``: one worker evaluates the folds of a trial one after the
+        other. The results are the same.
     seed
         Seed of the sampler. The seeds of all trials are derived from it.
     warm_start
@@ -198,5 +202,6 @@ class Search(Section):
     grace: Annotated[float, BeforeValidator(read_duration)] = 600.0
     constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
+    folds: Literal["at_once", "in_turn"] = "at_once"
     seed: int = Field(default=60, ge=0, lt=2**32)
     warm_start: Annotated[tuple[str, ...], BeforeValidator(read_paths)] = Field(default=(), strict=False)

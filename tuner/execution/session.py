@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ALLOCATOR", "join_cluster", "ray_session"]
 
+#: When Ray is imported in a notebook, it asks for packages to draw with, which nothing here uses.
+logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+
 #: Settings for glibc in workers: freed memory is not returned to the kernel at each training step. This is
 #: faster, because new pages cost much more time than used ones. Results are the same.
 ALLOCATOR = {
@@ -188,7 +191,6 @@ def _job_config() -> Any:  # noqa: ANN401  # Ray's class, which is imported here
 
 def _quiet_loggers() -> None:
     """Make Ray's loggers write to the driver's log and not to the console."""
-    logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # in a notebook it asks for packages
     for name in ["ray", *logging.root.manager.loggerDict]:
         if name == "ray" or name.startswith("ray."):
             ray_logger = logging.getLogger(name)

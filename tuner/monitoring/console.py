@@ -171,9 +171,10 @@ class Progress:
             self._say(f"{_name(job)} was interrupted and starts again")
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Show the trial's newest metrics."""
-        if job.number in self._running:
-            self._running[job.number].last = evaluation
+        """Show the trial's newest metrics, of its latest fold if several run at once."""
+        running = self._running.get(job.number)
+        if running is not None and (running.last is None or evaluation.fold >= running.last.fold):
+            running.last = evaluation
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write a line with the result of a trial."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuner.formatting import short
-from tuner.reporting.leaderboard import short_key
+from tuner.reporting.distinguish import short_key
 from tuner.reporting.report_data import ReportData
 from tuner.trials.stored import TrialRecord
 

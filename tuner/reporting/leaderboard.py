@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
+from tuner.reporting.distinguish import varying_params
 from tuner.reporting.find import find_row
 from tuner.reporting.place import Place
 from tuner.reporting.reached import Reached, reached_by
@@ -40,9 +40,6 @@ __all__ = [
     "at_place",
     "load_leaderboard",
     "rank",
-    "short_key",
-    "varying_params",
-    "what_distinguishes",
 ]
 
 
@@ -339,29 +336,6 @@ _ORDER = (
 _BY_PROGRESS = (TrialStatus.PAUSED, TrialStatus.STOPPED)
 
 
-def varying_params(records: Sequence[TrialRecord]) -> list[str]:
-    """Return the params whose value differs between trials of the search, in the order of the params."""
-    searched = [record for record in records if record.params and record.name is None]
-    relevant = searched or [record for record in records if record.params]
-    keys = dict.fromkeys(key for record in relevant for key in record.params)
-    return [key for key in keys if key != "cls" and len({repr(r.params.get(key)) for r in relevant}) > 1]
-
-
-def short_key(key: str) -> str:
-    """Return a param's key without its prefix and without ``_type``."""
-    return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
-
-
-def short_module(value: object) -> str:
-    """Return the name of a module without the end that all modules of its kind have."""
-    name = short(value)
-    return next((head for end in _ENDS if (head := name.removesuffix(end)) not in {name, ""}), name)
-
-
-#: Ends of the names of modules, the longer one first.
-_ENDS = ("TransformerLayers", "Layers", "Constructor")
-
-
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
@@ -383,12 +357,3 @@ def _row(
         begun = record.attempts or record.evaluations
         status = TrialStatus.INTERRUPTED if begun else TrialStatus.QUEUED
     return Row(place, record, differs, status)
-
-
-def what_distinguishes(row: Row) -> str:
-    """Return the trial's values of the params that vary between trials, as a short text."""
-    modules = [short_module(value) for key, value in row.differs.items() if key.endswith("_type")]
-    others = [
-        f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")
-    ]
-    return " ".join([*modules, *others])

@@ -16,7 +16,8 @@ from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.clock import Clock, Stay, clock_of, stays
-from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
+from tuner.reporting.distinguish import varying_params
+from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.reporting.study_differences import study_file
 from tuner.space.class_names import short_name
 from tuner.store import read_points, read_records, study_holder

@@ -188,8 +188,8 @@ class Budget:
             Number of trials that the sampler has chosen so far.
         """
         return (
-            self._trials_are_done(searched)
-            or self._target_is_reached()
+            self._target_is_reached()  # before the trials, because it also ends the resuming of paused ones
+            or self._trials_are_done(searched)
             or self._is_on_plateau()
             or self._is_terminated()
         )

@@ -69,10 +69,9 @@ def run(
     ----------
     study, output
         The study to run, and the folder in which its results get a folder with its name.
-    console
-        Where to show progress: by default stderr, or the output of a notebook's cell.
-    events
-        Observer that writes the events of the run for programs; None for no events.
+    console, events
+        Where to show progress: by default stderr, or the cell of a notebook; and an observer that writes the
+        events of the run for programs.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
     background

@@ -7,7 +7,8 @@ from tuner.formatting.cells import Cell, box, table, text
 from tuner.holdout.text import bounds, final_lines
 from tuner.reporting.cells.sparkline import Sparklines
 from tuner.reporting.cells.text import heading
-from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.leaderboard import Leaderboard, Row
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import quantities
 from tuner.trials.status import TrialStatus

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import altair as alt
 
 from tuner.formatting import visible
+from tuner.reporting.distinguish import what_distinguishes
 from tuner.reporting.figures.palette import paint
-from tuner.reporting.leaderboard import what_distinguishes
 from tuner.reporting.report_data import ReportData, label_of
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord

@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 import altair as alt
 
 from tuner.formatting import visible
+from tuner.reporting.distinguish import short_key
 from tuner.reporting.figures.figure import Chart, Fact, Figure, fitted, layered, names_axis
 from tuner.reporting.figures.palette import paint
-from tuner.reporting.leaderboard import short_key
 from tuner.reporting.report_data import ReportData, so_far
 from tuner.trials.objective import sort_key
 from tuner.trials.status import TrialStatus
