@@ -37,7 +37,8 @@ from tuner.search.study_rules import StudyRules
 from tuner.space import Choice, Domain, Space, Value
 from tuner.store import StudyStore
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job
-from tuner.trials.records import Evaluation
+from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.records import Evaluation, Summary, Users
 
 __all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
 
@@ -45,20 +46,26 @@ OBJECTIVE = "objective"
 
 
 class Contender(Protocol):
-    """A search over a table. It may pause a row at a report, and continue it from there later."""
+    """A search over a table. It may pause a row at a report, and continue it from there later.
+
+    It may also run a row on several workers at once, each with other reports, such as those of one fold.
+    """
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
-        """Choose the row that a free worker runs.
+        """Choose what a free worker runs.
 
         Returns
         -------
         tuple or None
-            A row, the index of its next report, and the seconds from now until that report and each later
-            one. None if there is nothing to run until another trial ends.
+            A row, the index of its next report, and the seconds from now until that report and each later one
+            that the worker makes. None if there is nothing to run until another worker has reported.
         """
 
     def report(self, row: int, index: int) -> bool:
-        """Process a report of a trial; return whether the trial has to stop there."""
+        """Process a report of a trial; return whether its worker has to stop there."""
+
+    def is_complete(self, row: int) -> bool:
+        """Return whether a trial has made all its reports."""
 
 
 def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
@@ -87,11 +94,11 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
         following = moments[worker].get(index + 1)
         if following is not None and not stops:
             heapq.heappush(events, (following, worker, row, index + 1))
-            continue
-        if following is None:
+        else:
+            idle.append(worker)
+            idle.sort()
+        if following is None and contender.is_complete(row):
             yield now * n_workers, row
-        idle.append(worker)
-        idle.sort()
         begin_all(now)
 
 
@@ -110,6 +117,10 @@ class RandomOrder:
     def report(self, row: int, index: int) -> bool:  # noqa: ARG002  # a contender's signature
         """Let the trial continue."""
         return False
+
+    def is_complete(self, row: int) -> bool:  # noqa: ARG002  # a contender's signature
+        """Return True: this is asked after the last report of a trial's one worker."""
+        return True
 
 
 class OverTable(BaseSampler):
@@ -232,6 +243,32 @@ def _place(value: Value, distribution: BaseDistribution) -> float:
     return float((scale(internal) - low) / (high - low))
 
 
+class _Complete:
+    """An observer that notes which trials are complete.
+
+    Attributes
+    ----------
+    numbers
+        Their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+
+    def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's signature
+        self.numbers.add(job.number)
+
+    def started(self, job: Job, *, again: bool) -> None: ...
+
+    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
+
+    def paused(self, job: Job, pause: Pause) -> None: ...
+
+    def stopped(self, job: Job, stop: Stop, seconds: float) -> None: ...
+
+    def failed(self, job: Job, cause: str, log: str) -> None: ...
+
+
 class Ours:
     """Coordinator, store, sampler and early stopping of this project, as a run has them, without Ray.
 
@@ -248,6 +285,7 @@ class Ours:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._table = table
+        self._complete = _Complete()
         self._over = OverTable(make_sampler(sampler or Sampler(), seed, space), table, space)
         self._coordinator = Coordinator(
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
@@ -268,42 +306,67 @@ class Ours:
                 refuse=lambda _: None,
             ),
             fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(len(table)), LargeTrials(lambda _: None)),
-            sinks=Sinks(keep_users=lambda *_: None, drop_checkpoint=lambda _: None),
+            sinks=Sinks(
+                keep_users=lambda *_: None, drop_checkpoint=lambda _: None, observers=[self._complete]
+            ),
         )
         self._n_begun = 0
         self._rows: dict[int, int] = {}  # by number of the trial in the store
-        self._ids: dict[int, str] = {}  # row -> id of the attempt
-        self._n_reported = [0] * len(table)
+        self._numbers: dict[int, int] = {}  # by row
+        self._ids: dict[tuple[int, int], str] = {}  # (row, index of the report) -> id of the attempt
+        self._ends: dict[str, int] = {}  # id of the attempt -> index after its last report
+        self._n_reported = np.zeros((len(table), table.n_folds), dtype=int)
         self._took = np.diff(table.seconds.reshape(len(table), -1), axis=1, prepend=0)
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
-        """Ask the coordinator for a trial.
+        """Ask the coordinator for a trial, or for further folds of one.
 
-        A paused trial first reports its earlier evaluations again, in no time.
+        A paused trial first reports its earlier evaluations again, in no time. If its fold has ended, that is
+        all it does.
         """
-        attempt = str(self._n_begun)
-        self._n_begun += 1
-        job = self._coordinator.next_job(attempt)
-        if not isinstance(job, Job):
-            return None
-        row = self._rows.setdefault(job.number, self._over.row)
-        self._ids[row] = attempt
-        first = self._n_reported[row]
-        for index in range(first):
+        while True:
+            attempt = str(self._n_begun)
+            self._n_begun += 1
+            job = self._coordinator.next_job(attempt)
+            if not isinstance(job, Job):
+                return None
+            found = self._begin(attempt, job)
+            if found is not None:
+                return found
+
+    def _begin(self, attempt: str, job: Job) -> tuple[int, int, Sequence[float]] | None:
+        """Begin an attempt; return None if it has reported everything before."""
+        assert job.folds is not None, "the coordinator names the folds"
+        row, n_epochs = self._rows.setdefault(job.number, self._over.row), self._table.n_epochs
+        self._numbers[row] = job.number
+        begin, end = job.folds[0] * n_epochs, (job.folds[-1] + 1) * n_epochs
+        self._ids |= dict.fromkeys(((row, index) for index in range(begin, end)), attempt)
+        self._ends[attempt] = end
+        first = begin + int(self._n_reported[row, list(job.folds)].sum())
+        for index in range(begin, first):
             self._report(row, index)
-        after = np.cumsum(self._took[row, first:])
-        return row, first, (after + (self._set_up(row, first) if first else 0.0)).tolist()
+        if first == end:
+            self._coordinator.released(attempt)
+            return None
+        after = np.cumsum(self._took[row, first:end])
+        return row, first, (after + (self._set_up(row, first) if first % n_epochs else 0.0)).tolist()
 
     def report(self, row: int, index: int) -> bool:
-        """Report an evaluation, per-user values after the last one of a fold, and the end of the trial."""
+        """Report an evaluation, per-user values after the last one of a fold, and the end of the attempt."""
         stops = self._report(row, index)
-        self._n_reported[row] = index + 1
-        if stops or index + 1 == self._table.values[row].size:
-            self._coordinator.released(self._ids[row])
+        fold, epoch = divmod(index, self._table.n_epochs)
+        self._n_reported[row, fold] = epoch + 1
+        attempt = self._ids[row, index]
+        if stops or index + 1 == self._ends[attempt]:
+            self._coordinator.released(attempt)
         return stops
 
+    def is_complete(self, row: int) -> bool:
+        """Return whether all folds of a row have been measured, and it was not stopped before."""
+        return self._numbers[row] in self._complete.numbers
+
     def _report(self, row: int, index: int) -> bool:
-        attempt, table = self._ids[row], self._table
+        attempt, table = self._ids[row, index], self._table
         fold, epoch = divmod(index, table.n_epochs)
         value = float(table.values[row, fold, epoch])
         evaluation = Evaluation(fold, epoch + 1, {OBJECTIVE: value})
@@ -311,9 +374,18 @@ class Ours:
             return True
         if epoch + 1 < table.n_epochs:
             return False
-        if fold + 1 < table.n_folds:
-            return self._coordinator.report(attempt, {USERS: table.users_of(row, fold)})
-        return self._coordinator.report(attempt, {DONE: 0.0})
+        ends = {DONE: 0.0} if index + 1 == self._ends[attempt] else {}
+        return self._coordinator.report(attempt, self._users(row, fold) | ends)
+
+    def _users(self, row: int, fold: int) -> dict[str, Users]:
+        """Return the report of per-user values. The table has none of the last fold.
+
+        When the other folds are measured, nothing is compared any more.
+        """
+        others = np.delete(self._n_reported[row], fold)
+        if fold + 1 == self._table.n_folds or (others == self._table.n_epochs).all():
+            return {}
+        return {USERS: self._table.users_of(row, fold)}
 
     def _set_up(self, row: int, index: int) -> float:
         """Return the seconds to continue within a fold: by how much its first epoch exceeds the second."""
@@ -375,6 +447,10 @@ class Stock:
         if stops or index + 1 == self._values.shape[1]:
             self._search.on_trial_complete(trial.trial_id, result)
         return stops
+
+    def is_complete(self, row: int) -> bool:  # noqa: ARG002  # a contender's signature
+        """Return True: this is asked after the last report of a trial's one worker."""
+        return True
 
 
 def _fold_by_fold(table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -61,7 +61,11 @@ def test_the_search_for_paths_finds_them() -> None:
     [
         (layout.trial_log(7), "logs/trial-0007.log"),
         (layout.holdout_fit_log(7, 11), "logs/final-0007-seed-11.log"),
+        (layout.attempt_log(7, None), "logs/trial-0007.log"),
+        (layout.attempt_log(7, (0,)), "logs/trial-0007.log"),
+        (layout.attempt_log(7, (2,)), "logs/trial-0007-fold-3.log"),
         (layout.checkpoint(7), "checkpoints/trial-0007.ckpt"),
+        (layout.fold_checkpoint(7, 0), "checkpoints/trial-0007-fold-1.ckpt"),
         (layout.users(7, 0), "users/trial-0007-fold-1.npz"),
         (layout.holdout_users(7, 11), "users/final-0007-seed-11.npz"),
         (layout.model_path(Path("s"), 7, 0), "s/models/trial-0007/fold-1.pickle"),

@@ -97,12 +97,12 @@ def test_drivers_leave_each_other_what_the_race_needs(artifacts: Artifacts, tmp_
     artifacts.write("logs/trial-0000.log", b"said")
     artifacts.write("checkpoints/trial-0000.ckpt", b"half")
     job = POPULAR.__class__(0, POPULAR.params, POPULAR.seeds, "popular")
-    mirror = Mirror(one, artifacts)
+    mirror = Mirror(one, artifacts, n_folds=2)
     mirror.keep_users(0, users)
     mirror.failed(job, "cause", "log")
     assert (one / "logs" / "trial-0000.log").read_bytes() == b"said"
     assert list(artifacts.names("tensorboard")) == ["tensorboard/0000-popular/events"]
-    other = Mirror(two, artifacts)
+    other = Mirror(two, artifacts, n_folds=2)
     other.bring_users()
     other.bring_logs()
     (brought,) = read_users(two, 0)

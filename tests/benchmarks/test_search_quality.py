@@ -100,6 +100,9 @@ class Watched:
     def report(self, row: int, index: int) -> bool:
         return self.contender.report(row, index)
 
+    def is_complete(self, row: int) -> bool:
+        return self.contender.is_complete(row)
+
 
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_every_contender_begins_every_row_once(table: Table, name: str) -> None:

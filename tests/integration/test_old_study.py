@@ -86,7 +86,8 @@ def check_continued(study: Small, before: TrialRecord, after: TrialRecord) -> No
 def known_by_checkpoint(number: int) -> int:
     from tuner.training.checkpoints import read_checkpoint
 
-    return len(read_checkpoint(OLD / "results" / "checkpoints" / f"trial-{number:04d}.ckpt", 1.0).evaluations)
+    path = OLD / "results" / "checkpoints" / f"trial-{number:04d}.ckpt"
+    return sum(len(read_checkpoint(path, 1.0, fold=fold).evaluations) for fold in range(2))
 
 
 def check_undisturbed(study: Small, record: TrialRecord) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.integration.conftest import write_interactions
 from tuner.config import Data, Folds, Metric
@@ -64,11 +66,12 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> list[Fold]:
 def run(
     params: dict[str, Any],
     folds: list[Fold],
-    checkpoint: Checkpoint | None,
+    place: Path | None,
     plan: Plan,
     stop_after: int = 999,
+    **settings: Any,
 ) -> list[Evaluation | Users]:
-    """Evaluate a trial, and interrupt it at one of its reports."""
+    """Evaluate a trial with checkpoints in a folder, and interrupt it at one of its reports."""
     made: list[Evaluation | Users] = []
 
     def report(what: Evaluation | Users) -> None:
@@ -77,8 +80,13 @@ def run(
             raise PulledPlugError
 
     with suppress(PulledPlugError):
-        evaluate_folds(params, folds, plan, SEEDS, report, report_users=report, checkpoint=checkpoint)
+        checkpoint_of = None if place is None else partial(saved, place, **settings)
+        evaluate_folds(params, folds, plan, SEEDS, report, report_users=report, checkpoint_of=checkpoint_of)
     return made
+
+
+def saved(place: Path, fold: int, *, every: float = 0, pauses_at: tuple[int, ...] = ()) -> Checkpoint:
+    return read_checkpoint(place / f"{fold}.ckpt", every, pauses_at, fold=fold, earlier=place / "all.ckpt")
 
 
 def comparable(made: list[Evaluation | Users]) -> list[object]:
@@ -107,20 +115,18 @@ def test_a_trial_continues_wherever_it_was_interrupted(
     whole = run(MODELS[name], folds, None, plan)
     assert len(whole) == (4 if name == "popular" else 10)
     for cut in range(1, len(whole)):
-        path = tmp_path / f"{cut}.ckpt"
-        run(MODELS[name], folds, read_checkpoint(path, every=0), plan, stop_after=cut)
-        again = read_checkpoint(path, every=0)
-        known = len(again.evaluations)
+        place = tmp_path / str(cut)
+        run(MODELS[name], folds, place, plan, stop_after=cut)
+        known = sum(len(saved(place, fold).evaluations) for fold in range(2))
         assert known >= cut - 3, "at most the unfinished evaluation and the users of a fold are repeated"
-        assert comparable(run(MODELS[name], folds, again, plan)) == comparable(whole), cut
+        assert comparable(run(MODELS[name], folds, place, plan)) == comparable(whole), cut
 
 
 def test_a_trial_may_be_interrupted_again_and_again(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
-    path = tmp_path / "trial.ckpt"
     for cut in range(2, len(whole)):
-        run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN, stop_after=cut)
-    assert comparable(run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN)) == comparable(whole)
+        run(MODELS["sasrec"], folds, tmp_path, PLAN, stop_after=cut)
+    assert comparable(run(MODELS["sasrec"], folds, tmp_path, PLAN)) == comparable(whole)
 
 
 def test_patience_continues_from_a_checkpoint(folds: list[Fold], tmp_path: Path) -> None:
@@ -129,18 +135,16 @@ def test_patience_continues_from_a_checkpoint(folds: list[Fold], tmp_path: Path)
     whole = run(params, folds, None, plan)
     assert len(whole) < 18, "patience ends a fold early"
     for cut in range(1, len(whole)):
-        path = tmp_path / f"{cut}.ckpt"
-        run(params, folds, read_checkpoint(path, every=0), plan, stop_after=cut)
-        assert comparable(run(params, folds, read_checkpoint(path, every=0), plan)) == comparable(whole)
+        run(params, folds, tmp_path / str(cut), plan, stop_after=cut)
+        assert comparable(run(params, folds, tmp_path / str(cut), plan)) == comparable(whole)
 
 
 def test_checkpoints_are_written_only_as_often_as_asked(folds: list[Fold], tmp_path: Path) -> None:
-    path = tmp_path / "trial.ckpt"
-    run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=3)
-    assert not path.exists()
-    run(MODELS["sasrec"], folds, read_checkpoint(path, every=3600), PLAN, stop_after=6)
-    again = read_checkpoint(path, every=3600)
-    assert (again.fold, again.epoch, len(again.evaluations)) == (1, 0, 4), (
+    run(MODELS["sasrec"], folds, tmp_path, PLAN, stop_after=3, every=3600)
+    assert not list(tmp_path.iterdir())
+    run(MODELS["sasrec"], folds, tmp_path, PLAN, stop_after=6, every=3600)
+    again = saved(tmp_path, 0)
+    assert (again.ended, again.epoch, len(again.evaluations)) == (True, 0, 4), (
         "a checkpoint is always written at the end of a fold"
     )
 
@@ -148,32 +152,55 @@ def test_checkpoints_are_written_only_as_often_as_asked(folds: list[Fold], tmp_p
 def test_a_trial_that_pauses_continues_as_if_it_never_had(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
     for n_reports, epoch in ((1, 1), (3, 3)):  # it ends at its report; only the pause asks for a checkpoint
-        path = tmp_path / f"{epoch}.ckpt"
-        run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1, 3)), PLAN, stop_after=n_reports)
-        paused = read_checkpoint(path, 3600, (1, 3))
-        assert (paused.fold, paused.epoch, len(paused.evaluations)) == (0, epoch, n_reports)
+        place, rules = tmp_path / str(epoch), {"every": 3600, "pauses_at": (1, 3)}
+        run(MODELS["sasrec"], folds, place, PLAN, stop_after=n_reports, **rules)
+        paused = saved(place, 0, **rules)
+        assert (paused.ended, paused.epoch, len(paused.evaluations)) == (False, epoch, n_reports)
         assert paused.pauses_at == (1, 3)
-        assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
+        assert comparable(run(MODELS["sasrec"], folds, place, PLAN, **rules)) == comparable(whole)
 
 
 def test_a_trial_may_pause_at_the_end_of_the_first_fold(folds: list[Fold], tmp_path: Path) -> None:
     whole = run(MODELS["sasrec"], folds, None, PLAN)
-    path = tmp_path / "trial.ckpt"
-    made = run(MODELS["sasrec"], folds, read_checkpoint(path, 3600, (1,)), PLAN, stop_after=5)
+    made = run(MODELS["sasrec"], folds, tmp_path, PLAN, stop_after=5, every=3600, pauses_at=(1,))
     assert isinstance(made[-1], Users), "it ends when its users' values are reported"
-    paused = read_checkpoint(path, 3600, (1,))
-    assert (paused.fold, paused.epoch) == (1, 0)
-    assert comparable(run(MODELS["sasrec"], folds, paused, PLAN)) == comparable(whole)
+    paused = saved(tmp_path, 0)
+    assert (paused.ended, paused.epoch) == (True, 0)
+    assert comparable(run(MODELS["sasrec"], folds, tmp_path, PLAN)) == comparable(whole)
+
+
+def test_folds_continue_from_the_checkpoint_of_all_folds_of_an_earlier_version(
+    folds: list[Fold], tmp_path: Path
+) -> None:
+    """Its file has the same format, and says how far the trial has come in its folds, one after the other."""
+    whole = run(MODELS["sasrec"], folds, None, PLAN)
+    for cut, epochs in ((4, (3, 0)), (9, (0, 3))):
+        place = tmp_path / str(cut)
+        made = run(MODELS["sasrec"], folds, place, PLAN, stop_after=cut)
+        last = max(place.iterdir())
+        content = torch.load(last, weights_only=False)
+        content["tuner"]["evaluations"] = [one.to_plain() for one in made if isinstance(one, Evaluation)][
+            : 4 * (cut > 5) + 3
+        ]
+        content["tuner"]["users"] = [
+            (one.fold, one.epochs, one.values) for one in made if isinstance(one, Users)
+        ] + content["tuner"]["users"]
+        torch.save(content, place / "all.ckpt")
+        for path in place.glob("[0-9].ckpt"):
+            path.unlink()
+        assert tuple(saved(place, fold).epoch for fold in range(2)) == epochs
+        assert saved(place, 0).ended is (cut > 5)
+        assert comparable(run(MODELS["sasrec"], folds, place, PLAN)) == comparable(whole)
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"{}"])
 def test_a_trial_with_a_damaged_checkpoint_starts_from_the_beginning(
     damage: Callable[[bytes], bytes], folds: list[Fold], tmp_path: Path
 ) -> None:
-    path = tmp_path / "trial.ckpt"
-    run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN, stop_after=3)
+    run(MODELS["sasrec"], folds, tmp_path, PLAN, stop_after=3)
+    (path,) = tmp_path.iterdir()
     path.write_bytes(damage(path.read_bytes()))
-    assert read_checkpoint(path, every=0).evaluations == []
+    assert saved(tmp_path, 0).evaluations == []
     whole = run(MODELS["sasrec"], folds, None, PLAN)
-    assert comparable(run(MODELS["sasrec"], folds, read_checkpoint(path, every=0), PLAN)) == comparable(whole)
+    assert comparable(run(MODELS["sasrec"], folds, tmp_path, PLAN)) == comparable(whole)
     assert np.isfinite([e.train_loss for e in whole if isinstance(e, Evaluation)]).all()

@@ -12,7 +12,7 @@ from tuner.search.early_stopping import EarlyStopping
 from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
 from tuner.search.race import race
 from tuner.trials.objective import Direction
-from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.outcomes import Decision, Pause, Stop
 from tuner.trials.records import Users
 
 values = st.floats(0, 1, allow_nan=False)
@@ -170,7 +170,7 @@ def test_without_a_pause_halving_stops_no_trial_before_enough_are_complete() -> 
 
 
 def test_in_the_end_so_many_paused_trials_are_resumed_that_enough_complete() -> None:
-    rules = answering(3, halving=Halving(rungs=(1, 3), keep=0.25, resume=0.25))
+    rules = answering(3, halving=Halving(rungs=(1, 3), keep=0.25, resume=0.25, hold=0))
     for number, value in enumerate([0.9, 0.8, 0.7, 0.6]):
         came(rules, number, value)
     assert [rules.resume_best(), rules.resume_best(), rules.resume_best()] == [1, 2, None], "the best three"
@@ -214,7 +214,7 @@ def test_what_an_earlier_run_recorded_is_remembered() -> None:
     assert rules.fold_ended(2, users(0, [0.3, 0.3], [0.4, 0.39])) is not None
 
 
-def came(rules: EarlyStopping, number: int, *curve: float) -> Stop | Pause | None:
+def came(rules: EarlyStopping, number: int, *curve: float) -> Stop | Pause | Decision | None:
     """Report the first epochs of a trial until a verdict."""
     for epoch, value in enumerate(curve, 1):
         verdict = rules.evaluated(number, fold=0, epoch=epoch, value=value)
@@ -226,7 +226,7 @@ def came(rules: EarlyStopping, number: int, *curve: float) -> Stop | Pause | Non
 
 
 def test_a_trial_that_is_not_among_the_best_is_paused_until_it_is() -> None:
-    rules = early_stopping(Halving(rungs=(1, 3), keep=0.5, resume=0.5))
+    rules = early_stopping(Halving(rungs=(1, 3), keep=0.5, resume=0.5, hold=0))
     assert came(rules, 0, 0.5, 0.5) is None
     assert came(rules, 1, 0.4) == Pause(0, 1, 1)
     assert rules.promote() is None
@@ -237,7 +237,7 @@ def test_a_trial_that_is_not_among_the_best_is_paused_until_it_is() -> None:
 
 
 def test_in_the_end_the_best_paused_trials_are_resumed_as_far_as_resume_says() -> None:
-    rules = early_stopping(Halving(rungs=(1, 3), keep=0.25, resume=0.5))
+    rules = early_stopping(Halving(rungs=(1, 3), keep=0.25, resume=0.5, hold=0))
     for number, value in enumerate([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]):
         came(rules, number, value)
     assert rules.promote() == 1
@@ -313,3 +313,73 @@ def test_the_study_switches_each_rule() -> None:
     for wrong in ({"halving": {"rungs": [3, 1]}}, {"halving": {"rungs": []}}, {"halving": {"keep": 1.0}}):
         with pytest.raises(ValueError, match=r"must be|should be"):
             Stopping.model_validate(wrong)
+
+
+def test_a_held_trial_continues_once_enough_have_come_and_it_is_among_the_best() -> None:
+    rules = early_stopping(Halving(rungs=(1, 4), keep=0.25, hold=4, leaders=False))
+    for number, value in enumerate([0.5, 0.4, 0.3]):
+        assert came(rules, number, value) == Pause(0, 1, 1), "fewer than four have come"
+    assert rules.promote() is None
+    assert came(rules, 3, 0.2) == Pause(0, 1, 1)
+    assert rules.promote() == 0
+    assert rules.decision_on(0) == Decision("promoted", 1, 0.5, 1, 4, 1)
+    assert rules.promote() is None, "one of four, rounded down"
+    assert came(rules, 4, 0.6) is None, "it is the best of five"
+    assert rules.decision_on(3) == Decision("paused", 1, 0.2, 4, 4, 1)
+
+
+def test_the_best_of_four_at_a_late_rung_is_a_leader_and_is_judged_no_more() -> None:
+    rules = early_stopping(Halving(rungs=(1, 4, 8), keep=0.5, hold=2), Race())
+    for number, value in enumerate([0.1, 0.2, 0.3, 0.4]):
+        verdict = came(rules, number, value)
+        assert verdict is None or isinstance(verdict, Pause), "no leader after one epoch"
+        rules.unpause(number)
+    for number in range(3):
+        came(rules, number, 0.1, 0.1, 0.1, 0.1 * number)
+    verdict = came(rules, 3, 0.4, 0.4, 0.4, 0.5)
+    assert verdict == Decision("leader", 4, 0.5, 1, 4, 2)
+    assert rules.evaluated(3, fold=1, epoch=9, value=0.4) is None
+    assert came(rules, 3, 0.4, 0.4, 0.4, 0.5, 0.5, 0.5, 0.5, 0.1) is None
+    assert rules.fold_ended(3, users(0, [0.1, 0.1, 0.1])) is None
+    rules.begin(3)
+    assert came(rules, 3, 0.05) == Pause(0, 1, 1), "another attempt is judged again"
+
+
+def test_a_promoted_trial_may_be_a_leader() -> None:
+    rules = early_stopping(Halving(rungs=(1, 4), keep=0.25, hold=4))
+    for number, value in enumerate([0.5, 0.4, 0.3, 0.2]):
+        came(rules, number, value)
+        rules.unpause(number)
+    for number, value in enumerate([0.5, 0.4, 0.3, 0.2]):
+        assert came(rules, number, 0.0, 0.0, 0.0, value) == Pause(0, 4, 4)
+    assert rules.promote() == 0
+    assert rules.lead(0)
+    assert not rules.lead(0), "once"
+    assert rules.decision_on(0) == Decision("leader", 4, 0.5, 1, 4, 1)
+    rules.stop_paused()
+
+
+def test_without_pauses_no_trial_is_held() -> None:
+    rules = early_stopping(Halving(rungs=(1,), resume=None))
+    assert came(rules, 0, 0.5) is None
+    assert isinstance(came(rules, 1, 0.4), Stop)
+
+
+def test_a_race_compares_finished_folds_only_whatever_their_order() -> None:
+    def lost(*, unfinished: bool) -> bool:
+        rules = early_stopping(race_rule=Race(), n_folds=4)
+        for fold in range(4):
+            rules.evaluated(0, fold=fold, epoch=1, value=0.3)
+            rules.evaluated(0, fold=fold, epoch=2, value=0.9)
+            rules.fold_ended(0, users(fold, [0.3, 0.3, 0.3], [0.9, 0.9, 0.8]))
+        rules.completed(0, value=0.9, epoch=2)
+        for fold in (2, 1):
+            rules.evaluated(1, fold=fold, epoch=1, value=0.2)
+            rules.evaluated(1, fold=fold, epoch=2, value=0.9)
+        if unfinished:
+            rules.evaluated(1, fold=3, epoch=1, value=0.9)
+        rules.fold_ended(1, users(2, [0.2, 0.2, 0.2], [0.9, 0.9, 0.8]))
+        return rules.fold_ended(1, users(1, [0.2, 0.2, 0.2], [0.9, 0.9, 0.8])) is not None
+
+    assert not lost(unfinished=False)
+    assert not lost(unfinished=True), "its first epoch in another fold changes nothing"

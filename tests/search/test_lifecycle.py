@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,19 +49,22 @@ GOAL = Goal("NDCG@10", "maximize")
 STOP = Stop("race", 0, 1, {})
 ASKED = Stop("request", 0, 1, {})
 EVALUATED = Evaluation(0, 1, {"NDCG@10": 0.5})
+FIRST, SECOND = frozenset({0}), frozenset({1})
+NO_MEMORY = Failure("no memory", OUT_OF_MEMORY)
 EVENTS: list[on.Event] = [
-    on.Started(),
+    on.Started(FIRST),
     on.Placed(Place("here")),
     on.Evaluated(EVALUATED),
     on.FoldMeasured(Users(0, (1,), np.zeros((1, 2), dtype=np.float32))),
     on.PauseDecided(Pause(0, 1, 1)),
-    on.StopDecided(STOP, 1.0),
+    on.LeaderDecided(),
+    on.StopDecided(STOP, 1.0, FIRST),
     on.StopAsked(ASKED, 1.0),
-    on.Measured(1.0),
-    on.Failed(Failure("no", "ValueError"), 1.0),
-    on.OutOfMemory(Failure("no memory", OUT_OF_MEMORY), 1.0),
-    on.WorkerLost(Cause.WORKER, failure_of(Cause.WORKER), 1.0),
-    on.Released(),
+    on.Measured(FIRST, 1.0),
+    on.Failed(FIRST, Failure("no", "ValueError"), 1.0),
+    on.OutOfMemory(FIRST, NO_MEMORY, 1.0),
+    on.WorkerLost(FIRST, Cause.WORKER, failure_of(Cause.WORKER), 1.0),
+    on.Released(FIRST),
     on.DriverLost(),
     on.RulesChanged(),
     on.SearchEnded(STOP),
@@ -74,6 +77,8 @@ AFTER: dict[tuple[TrialStatus, type[on.Event]], TrialStatus] = {
     (S.PAUSED, on.SearchEnded): S.STOPPED,
     (S.PAUSED, on.DriverLost): S.INTERRUPTED,
     (S.PAUSED, on.RulesChanged): S.INTERRUPTED,
+    (S.RUNNING, on.Started): S.RUNNING,
+    (S.RUNNING, on.LeaderDecided): S.RUNNING,
     (S.RUNNING, on.Placed): S.RUNNING,
     (S.RUNNING, on.Evaluated): S.RUNNING,
     (S.RUNNING, on.FoldMeasured): S.RUNNING,
@@ -102,7 +107,9 @@ LATE = (
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 @pytest.mark.parametrize("status", TrialStatus)
 def test_each_status_and_event_is_in_the_table_or_refused(status: TrialStatus, event: on.Event) -> None:
-    trial = Trial(status, GOAL, evaluations=(EVALUATED,))
+    trial = Trial(
+        status, GOAL, evaluations=(EVALUATED,), running=FIRST if status is S.RUNNING else frozenset()
+    )
     if type(event) in LATE and status in {S.PAUSED, S.INTERRUPTED, S.STOPPED, S.COMPLETE, S.FAILED}:
         assert handle(trial, event) == (trial, []), "a late report"
     elif (expected := AFTER.get((status, type(event)))) is not None:
@@ -133,19 +140,19 @@ def test_the_pairs_name_every_event() -> None:
 def test_a_lost_worker_is_the_end_of_a_trial_only_at_the_limits(
     cause: Cause, before: Losses, exclusive: bool, after: TrialStatus
 ) -> None:
-    trial = Trial(S.RUNNING, GOAL, exclusive=exclusive, losses=before)
-    lost = on.WorkerLost(cause, failure_of(cause, timeout=1.0), 1.0)
+    trial = Trial(S.RUNNING, GOAL, exclusive=exclusive, losses=before, running=FIRST)
+    lost = on.WorkerLost(FIRST, cause, failure_of(cause, timeout=1.0), 1.0)
     assert handle(trial, lost)[0].status is after
 
 
 def test_a_baseline_takes_no_part_in_early_stopping() -> None:
-    trial = Trial(S.RUNNING, GOAL, baseline=True, evaluations=(EVALUATED,))
+    trial = Trial(S.RUNNING, GOAL, baseline=True, evaluations=(EVALUATED,), running=FIRST)
     for event in EVENTS:
         if (S.RUNNING, type(event)) in TRANSITIONS:
             judged = (do.Judge, do.JudgeFold, do.RememberComplete)
             assert not [one for one in handle(trial, event)[1] if isinstance(one, judged)]
     assert handle(trial, on.PauseDecided(Pause(0, 1, 1))) == (trial, [])
-    assert handle(trial, on.StopDecided(STOP, 1.0)) == (trial, [])
+    assert handle(trial, on.StopDecided(STOP, 1.0, FIRST)) == (trial, [])
 
 
 @pytest.mark.parametrize("status", [S.QUEUED, S.RUNNING, S.PAUSED, S.INTERRUPTED])
@@ -154,13 +161,93 @@ def test_a_person_may_stop_a_baseline_too_and_only_a_running_trial_is_charged(st
     runs = status is S.RUNNING
     assert trial.status is S.STOPPED
     assert do.WriteStop(ASKED, 5.0 if runs else 3.0) in effects
-    assert (do.Charge() in effects, do.StopWorker() in effects) == (runs, runs)
+    assert (do.Charge() in effects, do.StopWorkers() in effects) == (runs, runs)
+
+
+def run_of(*events: on.Event, folds: int = 3, baseline: bool = False) -> tuple[Trial, list[do.Effect]]:
+    """Return a trial after some events, and the effects of the last one."""
+    trial = Trial(S.QUEUED, GOAL, baseline=baseline, waiting=frozenset(range(folds)))
+    effects: list[do.Effect] = []
+    for event in events:
+        trial, effects = handle(trial, event)
+    return trial, effects
+
+
+BEGUN = (on.Started(FIRST), on.Evaluated(EVALUATED))
+BOTH = (*BEGUN, on.Measured(FIRST, 1.0), on.Started(SECOND), on.Started(frozenset({2})))
+
+
+def evaluated(fold: int) -> on.Evaluated:
+    return on.Evaluated(Evaluation(fold, 1, {"NDCG@10": 0.5 + fold}))
+
+
+def test_the_other_folds_are_queued_once_after_the_first_or_when_the_trial_leads() -> None:
+    assert do.QueueFolds((1, 2)) in run_of(*BEGUN, on.Measured(FIRST, 1.0))[1]
+    assert do.QueueFolds((1, 2)) in run_of(*BEGUN, on.LeaderDecided())[1]
+    trial, effects = run_of(*BEGUN, on.LeaderDecided(), on.Started(SECOND), on.Measured(FIRST, 1.0))
+    assert effects == [do.ChargeAttempt(), do.StopWorker()]
+    assert (trial.running, trial.waiting) == (SECOND, {2})
+    assert do.QueueFolds((1, 2)) in run_of(on.Started(FIRST), baseline=True)[1], "a baseline is never judged"
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_trial_completes_with_its_last_fold_in_any_order_and_lasts_the_sum_of_its_attempts(
+    order: tuple[int, int],
+) -> None:
+    last = [event for fold in order for event in (evaluated(fold), on.Measured(frozenset({fold}), 2.0))]
+    trial, effects = run_of(*BOTH, *last)
+    assert trial.status is S.COMPLETE
+    (complete,) = [one for one in effects if isinstance(one, do.WriteComplete)]
+    assert complete.seconds == 5.0
+    assert [fold["NDCG@10"] for fold in complete.summary.folds] == [0.5, 1.5, 2.5]
+    assert run_of(*BOTH, *last[:-1])[0].status is S.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("event", "after"),
+    [
+        (on.Failed(SECOND, Failure("no", "ValueError"), 1.0), S.FAILED),
+        (on.OutOfMemory(SECOND, NO_MEMORY, 1.0), S.INTERRUPTED),
+        (on.WorkerLost(SECOND, Cause.TIMEOUT, failure_of(Cause.TIMEOUT, timeout=1.0), 1.0), S.FAILED),
+        (on.StopDecided(STOP, 1.0, SECOND), S.STOPPED),
+        (on.StopAsked(ASKED, 1.0), S.STOPPED),
+    ],
+)
+def test_one_of_several_attempts_ends_the_trial_once_and_stops_the_others(
+    event: on.Event, after: TrialStatus
+) -> None:
+    trial, effects = run_of(*BOTH, event)
+    assert trial.status is after
+    assert do.Charge() in effects
+    assert do.StopWorkers() in effects
+    for late in (evaluated(2), on.Failed(frozenset({2}), Failure("no", "ValueError"), 1.0)):
+        assert handle(trial, late) == (trial, [])
+    after_it = handle(trial, on.Released(frozenset({2})))[1]
+    assert after_it == ([] if after is S.INTERRUPTED else [do.DropCheckpoint()]), "it may have written one"
+
+
+def test_a_lost_worker_of_several_begins_only_its_own_fold_again() -> None:
+    lost = on.WorkerLost(SECOND, Cause.WORKER, failure_of(Cause.WORKER), 1.0)
+    trial, effects = run_of(*BOTH, lost)
+    assert (trial.status, trial.waiting) == (S.RUNNING, SECOND)
+    assert [one.folds for one in effects if isinstance(one, do.QueueFolds)] == [(1,)]
+    trial, effects = handle(trial, replace(lost, folds=frozenset({2})))
+    assert trial.status is S.INTERRUPTED, "nobody runs it"
+    assert do.StopWorkers() in effects, "no queued fold of it begins"
+    assert any(isinstance(one, do.Requeue) for one in effects)
+
+
+def test_a_trial_is_interrupted_when_the_last_of_its_attempts_is_released() -> None:
+    trial, effects = run_of(*BOTH, on.Released(SECOND))
+    assert (trial.status, effects) == (S.RUNNING, [do.ChargeAttempt()])
+    trial, effects = handle(trial, on.Released(frozenset({2})))
+    assert (trial.status, effects) == (S.INTERRUPTED, [do.Charge()])
 
 
 # ####  --------------  Whole studies  --------------  #### #
 
-EPOCHS, FOLDS, TRIALS, SLOTS, SEED, COMPLETE = 2, 2, 6, 2, 7, 3
-REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that makes all of them
+EPOCHS, FOLDS, TRIALS, SLOTS, SEED, COMPLETE = 2, 3, 6, 3, 7, 3
+REPORTS = 1 + FOLDS * (EPOCHS + 1)  # of a worker that evaluates all folds
 SPACE = Space({"cls": "rectools.models.SASRecModel", "lr": Float(0.0, 1.0)})
 BASELINE = ("popular", {"cls": "rectools.models.PopularModel", "lr": 0.0}, None)
 RULES = StudyRules(
@@ -241,12 +328,13 @@ def _reports(job: Job) -> Iterator[dict[str, Any]]:
     """Give what a worker reports of a trial; the early epochs of a good one mislead."""
     level = float(str(job.params["lr"]))
     yield {BEGAN: Place("host", "node", 1)}
-    for fold in range(FOLDS):
+    assert job.folds is not None
+    for fold in job.folds:
         for epoch in range(1, EPOCHS + 1):
             value = level * epoch / EPOCHS if level > 0.6 else 0.5 * level
             yield {EVALUATION: Evaluation(fold, epoch, {"NDCG@10": value})}
         users = {USERS: Users(fold, (EPOCHS,), np.array([[value, value / 2]], dtype=np.float32))}
-        yield users | ({DONE: 1.0} if fold + 1 == FOLDS else {})
+        yield users | ({DONE: 1.0} if fold == job.folds[-1] else {})
 
 
 class Lives(RuleBasedStateMachine):
@@ -289,8 +377,10 @@ class Lives(RuleBasedStateMachine):
             return job is NoTrial.FINISHED
         point = (dict(job.params), job.seeds)
         assert self._points.setdefault(job.number, point) == point, "params and seeds never change"
-        running = [one.job.number for one in self._attempts.values() if not one.ends]
-        assert job.number not in running, "a trial runs once at a time"
+        running = [one for one in self._attempts.values() if not one.ends and one.job.number == job.number]
+        assert all(one.driver is driver for one in running), "one driver has all folds of a trial"
+        folds = [fold for one in running for fold in one.job.folds or ()]
+        assert not {*folds} & {*(job.folds or ())}, "a fold runs once at a time"
         self._attempts[str(self._n)] = _Attempt(driver, job, _reports(job))
         return False
 
@@ -344,7 +434,7 @@ class Lives(RuleBasedStateMachine):
         attempt_id, attempt = self._draw(data)
         coordinator = attempt.driver.coordinator
         self._report(attempt_id, attempt)
-        coordinator._attempts[attempt_id].meter._began -= 3600.0
+        coordinator._attempts.get(attempt_id).meter._began -= 3600.0
         self._forget(attempt_id)
         coordinator.lost_worker(attempt_id, "")
 

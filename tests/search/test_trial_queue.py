@@ -123,13 +123,14 @@ class Run:
         return bool(running)
 
     def _report(self, trial_id: str, job: Job, made: int) -> bool:
-        fold, epoch = divmod(made, EPOCHS)
+        assert job.folds is not None
+        fold, epoch = job.folds[made // EPOCHS], made % EPOCHS
         metrics = {"NDCG@10": value(job, epoch + 1)}
         ends = self.coordinator.report(trial_id, {EVALUATION: Evaluation(fold, epoch + 1, metrics)})
         if not ends and epoch + 1 == EPOCHS:
             users = Users(fold, (EPOCHS,), np.full((1, 3), metrics["NDCG@10"], dtype=np.float32))
             ends = self.coordinator.report(trial_id, {USERS: users})
-        if not ends and made + 1 == EPOCHS * FOLDS:
+        if not ends and made + 1 == EPOCHS * len(job.folds):
             self.coordinator.report(trial_id, {DONE: 1.0})
             return True
         return ends
@@ -214,7 +215,7 @@ def test_a_driver_that_dies_at_any_moment_loses_no_paused_trial(after: int, tmp_
         run.step()
     left = {record.number: record for record in run.store.records() if record.status == "paused"}
     again = Run(tmp_path)  # as after SIGKILL: the first one could write no more
-    begun_again = {job.number for job, _ in run.live.values()}
+    begun_again = {one.asked.number for one in run.coordinator._attempts.trials}
     assert set(again.store.interrupted()) == begun_again
     assert again.store.paused().keys() == left.keys()
     records = again.to_the_end()
@@ -231,7 +232,7 @@ def test_a_driver_that_dies_at_any_moment_loses_no_paused_trial(after: int, tmp_
 def test_an_idle_worker_is_released_if_its_machine_goes_with_it(autoscaled: bool, tmp_path: Path) -> None:
     two = Machines({"CPU": 1}, 2)
     capacity = Capacity(list, [two]) if autoscaled else Capacity(lambda: [two])
-    run = Run(tmp_path, search=Search(trials=1), capacity=capacity)
+    run = Run(tmp_path, Halving(hold=0), search=Search(trials=1), capacity=capacity)
     coordinator = run.coordinator
     assert isinstance(coordinator.next_job("0"), Job)
     assert not coordinator.may_release_worker
@@ -254,8 +255,9 @@ def test_a_leaderboard_says_what_is_paused_and_where(tmp_path: Path) -> None:
         run.step()
     number, pause = next(iter(paused.items()))
     assert (pause.fold, pause.epoch, pause.rung) == (0, 1, 1)
-    (line,) = [line for line in render(load_leaderboard(tmp_path)).splitlines() if "paused" in line]
-    assert "fold 1, epoch 1: 2 of 2" in line
+    paused_lines = [line for line in render(load_leaderboard(tmp_path)).splitlines() if "paused" in line]
+    assert len(paused_lines) == len(paused)
+    assert all("fold 1, epoch 1: " in line and " of 2" in line for line in paused_lines)
     assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
 
 

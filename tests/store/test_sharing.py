@@ -44,10 +44,10 @@ def test_each_driver_has_its_trials_and_those_of_a_dead_one_are_taken_up_once(da
                 begun = [ask(others) for _ in range(3)]
             assert [trial.number for trial in begun] == [1, 2, 3]
             others.complete(3, report_all(others, 3), seconds=1, log="")
-            news = mine.news({0})
+            news = mine.news({0: [1]})
             assert ([*news.interrupted], news.waiting, news.searched) == ([], 0, 2)
             assert [record.number for record in news.others] == [3]
-            assert mine.news({0}).others == []
+            assert mine.news({0: [1]}).others == []
             assert others.interrupted() == [1, 2]
             board = load_leaderboard(database.folder)
             assert [row.status for row in board.rows] == ["complete"] + ["running"] * 3
@@ -69,7 +69,7 @@ def test_a_point_that_another_driver_tried_is_not_run_again(database: Place) -> 
         seen = []
         for turn in range(12):
             store = stores[turn % 2]
-            store.news(())
+            store.news({})
             seen.append(ask(store))
         points = [repr(sorted(trial.params.items())) for trial in seen]
         assert len(set(points)) == 12
@@ -85,11 +85,11 @@ def test_hours_that_others_have_held_count_once(database: Place) -> None:
         mine.note_usage(0, Usage(100, 0))
         others.note_usage(1, Usage(10, 0))
         budget = Budget(Search(cpu_hours=111 / 3600), objective="NDCG@10", direction="maximize")
-        budget.renew(mine.news({0}).records)
-        budget.renew(mine.news({0}).records)
+        budget.renew(mine.news({0: [1]}).records)
+        budget.renew(mine.news({0: [1]}).records)
         assert budget.time_is_up(Usage(100, 0)) is None
         others.note_usage(1, Usage(11, 0))
-        budget.renew(mine.news({0}).records)
+        budget.renew(mine.news({0: [1]}).records)
         assert budget.time_is_up(Usage(100, 0)) is not None
 
 

@@ -43,6 +43,7 @@ def test_no_key_ever_changes() -> None:
     assert schema.evaluation_key(2, 10).startswith(schema.evaluation_prefix())
     assert schema.usage_key(3) == "held:3"
     assert schema.attempt_key(3) == "attempt:3"
+    assert schema.decision_key(4, "paused") == "decision:4:paused"
     assert schema.holdout_look_key(2) == "final:look:2"
     assert schema.holdout_fit_key(7, 123) == "final:fit:7:123"
     assert schema.judgement_key(2) == "final:judged:2"

@@ -3,11 +3,13 @@
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
         journal.log, journal.N.log       the store, and backups of it from before the space changed
-        report.html
-        logs/                            trial-N.log, final-N-seed-S.log, driver.log, driver-ID.log,
-                                         COMMAND.log
-        checkpoints/trial-N.ckpt         states from which trials continue
-        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values
+        cell_HASH.py                     modules that were made of code of a notebook
+        report.html, report.md
+        logs/                            trial-N.log, trial-N-fold-F.log, final-N-seed-S.log, driver.log,
+                                         driver-ID.log, COMMAND.log
+        checkpoints/trial-N-fold-F.ckpt  states from which folds of trials continue
+        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values;
+                                         segments.npz: the test users of each fold in segments
         models/trial-N/fold-F.pickle     fitted models of the best trials
         tensorboard/N-LABEL/
         .lock, .journal.lock, .tune/     used only by the driver
@@ -20,7 +22,7 @@ path below that folder, which is also the name in a shared place.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -32,13 +34,18 @@ __all__ = [
     "LOCK",
     "LOGS",
     "REPORT",
+    "REPORT_TEXT",
     "STUDY_FILE",
     "USERS",
     "all_models",
+    "attempt_log",
+    "cell_module",
     "checkpoint",
+    "checkpoints",
     "command_log",
     "database_lock",
     "driver_log",
+    "fold_checkpoint",
     "free_backup",
     "holdout_fit_log",
     "holdout_users",
@@ -49,12 +56,13 @@ __all__ = [
     "new_journal_folder",
     "probe",
     "scratch_folder",
+    "segments",
     "shown",
     "study_folder",
     "tensorboard_files",
     "tensorboard_folder",
     "tensorboard_run",
-    "trial_log",
+    "trial_logs",
     "tune_trial",
     "users",
     "users_by_fold",
@@ -65,7 +73,7 @@ DEFAULT_OUTPUT = Path("studies")
 
 STUDY_FILE = "study.yaml"
 JOURNAL = "journal.log"
-REPORT = "report.html"
+REPORT, REPORT_TEXT = "report.html", "report.md"
 #: Locked by the driver that runs the study.
 LOCK = ".lock"
 #: In a folder that was fetched from a cluster: where it came from. Such a folder may be fetched again.
@@ -81,6 +89,11 @@ LEFT_AT_HOME = frozenset({LOCK, _SCRATCH, FETCHED})
 def study_folder(study: str, output: Path | str = DEFAULT_OUTPUT) -> Path:
     """Return the folder of a study's results."""
     return Path(output).resolve() / study
+
+
+def cell_module(folder: Path, name: str) -> Path:
+    """Return the file of a module that was made of code of a notebook, beside the study's file."""
+    return folder / f"{name}.py"
 
 
 def shown(path: Path) -> str:
@@ -134,6 +147,21 @@ def trial_log(number: int) -> str:
     return f"{LOGS}/trial-{number:04d}.log"
 
 
+def attempt_log(number: int, folds: Collection[int] | None) -> str:
+    """Return the name of the log of an attempt that evaluates some folds of a trial; None for all folds.
+
+    An attempt without the first fold has a log of its own, because it may run at the same time as others.
+    """
+    if folds is None or 0 in folds or not folds:
+        return trial_log(number)
+    return f"{LOGS}/trial-{number:04d}-fold-{min(folds) + 1}.log"
+
+
+def trial_logs(number: int, n_folds: int) -> list[str]:
+    """Return the names of all logs that a trial may have."""
+    return [trial_log(number), *(attempt_log(number, [fold]) for fold in range(1, n_folds))]
+
+
 def holdout_fit_log(number: int, seed: int) -> str:
     """Return the name of the log of a fit on the holdout."""
     return f"{LOGS}/final-{number:04d}-seed-{seed}.log"
@@ -143,13 +171,28 @@ def holdout_fit_log(number: int, seed: int) -> str:
 
 
 def checkpoint(number: int) -> str:
-    """Return the name of a trial's checkpoint."""
+    """Return the name of a trial's checkpoint of all folds, which earlier versions wrote."""
     return f"{_CHECKPOINTS}/trial-{number:04d}.ckpt"
+
+
+def fold_checkpoint(number: int, fold: int) -> str:
+    """Return the name of a trial's checkpoint of one fold."""
+    return f"{_CHECKPOINTS}/trial-{number:04d}-fold-{fold + 1}.ckpt"
+
+
+def checkpoints(number: int, n_folds: int) -> list[str]:
+    """Return the names of all checkpoints that a trial may have."""
+    return [checkpoint(number), *(fold_checkpoint(number, fold) for fold in range(n_folds))]
 
 
 def users(number: int, fold: int) -> str:
     """Return the name of a trial's values by user in a fold."""
     return f"{_users_of(number)}{fold + 1}.npz"
+
+
+def segments(folder: Path) -> Path:
+    """Return the path of the segments in which the test users of each fold are."""
+    return folder / USERS / "segments.npz"
 
 
 def is_users_of(name: str, number: int) -> bool:

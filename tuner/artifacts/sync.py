@@ -31,9 +31,12 @@ class Mirror:
         Folder of the study on the driver's host.
     artifacts
         Place of the study's artifacts.
+    n_folds
+        Number of folds of a trial.
     """
 
-    def __init__(self, folder: Path, artifacts: Artifacts) -> None:
+    def __init__(self, folder: Path, artifacts: Artifacts, *, n_folds: int) -> None:
+        self._n_folds = n_folds
         self._folder = folder
         self._artifacts = artifacts
 
@@ -93,15 +96,17 @@ class Mirror:
             logger.warning("logs in %s cannot be read: %s", self._artifacts.place, error)
 
     def drop_checkpoint(self, number: int) -> None:
-        """Remove the checkpoint of a trial that has ended."""
+        """Remove the checkpoints of a trial that has ended."""
         try:
-            self._artifacts.delete(layout.checkpoint(number))
+            for name in layout.checkpoints(number, self._n_folds):
+                self._artifacts.delete(name)
         except OSError as error:
-            logger.warning("the checkpoint of trial %d cannot be removed: %s", number, error)
+            logger.warning("the checkpoints of trial %d cannot be removed: %s", number, error)
 
     def _copy(self, number: int) -> None:
         try:
-            self._bring(layout.trial_log(number))
+            for name in layout.trial_logs(number, self._n_folds):
+                self._bring(name)
             for path in layout.tensorboard_files(self._folder, number):
                 self._leave(path)
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tuner.config.section import Section, read_duration, read_paths
+from tuner.config.section import Section, read_duration, read_paths, with_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
@@ -44,7 +44,7 @@ class SpaceSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_path(cls, plain: object) -> object:
-        return {"use": plain} if isinstance(plain, str) else plain
+        return {"use": plain} if isinstance(plain, str) else with_paths(plain)
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> SpaceSection:
@@ -75,7 +75,7 @@ class Baseline(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_name(cls, plain: object) -> object:
-        return {"name": plain} if isinstance(plain, str) else plain
+        return {"name": plain} if isinstance(plain, str) else with_paths(plain)
 
     @field_validator("name")
     @classmethod
@@ -186,6 +186,10 @@ class Search(Section):
         trials that satisfy them and is never the best. Constraints cannot change after the study has begun.
     sampler
         Name of a sampler, or ``{use: ..., options: {...}}``; see `Sampler`.
+    folds
+        ``at_once``: a trial that has passed its first fold begins its other folds on all workers that are
+        free, before any new trial. ``in_turn``: one worker evaluates the folds of a trial one after the
+        other. The results are the same.
     seed
         Seed of the sampler. The seeds of all trials are derived from it.
     warm_start
@@ -203,5 +207,6 @@ class Search(Section):
     grace: Annotated[float, BeforeValidator(read_duration)] = 600.0
     constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()
+    folds: Literal["at_once", "in_turn"] = "at_once"
     seed: int = Field(default=60, ge=0, lt=2**32)
     warm_start: Annotated[tuple[str, ...], BeforeValidator(read_paths)] = Field(default=(), strict=False)

@@ -32,13 +32,23 @@ class Halving(Section):
         Share of the trials at a rung that may continue in the end; at least the best `stopping.complete`
         trials of a rung may. null: no trial pauses, and a trial that is not within `keep` is stopped at once.
     grace
-        Number of trials that must have reached a rung before a trial can be paused there.
+        Number of trials that must have reached a rung before a trial can be paused there, where trials are
+        not held.
+    hold
+        Hold trials at the rungs within the first fold until so many have reached the rung: all of them pause
+        there, and the best share `keep` of all that have come, rounded down, continues. 0, or `resume: null`:
+        trials are not held, and the share is rounded up. At the end of the fold trials are never held.
+    leaders
+        Whether to begin the other folds of a leader at once, before any new trial. A leader is the best of at
+        least four trials at a rung within the first fold, after epoch 1 and the first quarter of the fold.
     """
 
     rungs: tuple[int, ...] | None = Field(default=None, strict=False)
     keep: float = Field(default=0.25, gt=0, lt=1)
     resume: float | None = Field(default=0.5, gt=0, le=1)
     grace: int = Field(default=2, ge=2)
+    hold: int = Field(default=4, ge=0)
+    leaders: bool = True
 
     @field_validator("rungs")
     @classmethod

@@ -38,7 +38,8 @@ class Training(Section):
         `tuner.store.fitted_models`.
     timeout
         The longest that a trial may take over all its folds. A trial that takes longer, for example because
-        a module hangs, fails, and its worker process is ended. null: no limit.
+        a module hangs, fails, and its worker process is ended. Of folds that run at once, each may take what
+        the folds before them have left. null: no limit.
     """
 
     epochs: int = Field(default=10, ge=1)

@@ -28,7 +28,7 @@ class EpochEvaluations(Callback):
     measure
         Measures the model and reports the evaluations.
     checkpoint
-        Checkpoint of the trial, to continue from and to save to; None to save nothing.
+        Checkpoint of the fold, to continue from and to save to; None to save nothing.
     """
 
     def __init__(

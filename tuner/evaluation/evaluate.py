@@ -28,6 +28,7 @@ from tuner.trials.records import Users
 __all__ = ["evaluate_fold", "evaluate_folds", "with_reference"]
 
 ReportUsers = Callable[[Users], None]
+CheckpointOf = Callable[[int], Checkpoint]
 KeepModel = Callable[[int, ModelBase[Any]], None]
 ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 
@@ -40,17 +41,25 @@ def evaluate_folds(
     report: Report,
     *,
     report_users: ReportUsers | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint_of: CheckpointOf | None = None,
     keep_model: KeepModel | None = None,
 ) -> None:
-    """Evaluate a trial on all folds, oldest first; see `evaluate_fold`.
+    """Evaluate a trial on some folds, in their order; see `evaluate_fold`.
 
-    A trial that continues from a checkpoint first repeats the reports that it made before.
+    Parameters
+    ----------
+    folds, seeds
+        The folds, and a seed for each of them.
+    checkpoint_of
+        Returns the checkpoint of a fold, given its index; None to save nothing. A fold that continues from a
+        checkpoint first repeats the reports that it made before.
     """
-    begun = checkpoint.fold if checkpoint is not None else 0
-    if checkpoint is not None:
-        _report_again(checkpoint, report, report_users)
-    for fold, seed in list(zip(folds, seeds, strict=True))[begun:]:
+    for fold, seed in zip(folds, seeds, strict=True):
+        checkpoint = None if checkpoint_of is None else checkpoint_of(fold.index)
+        if checkpoint is not None:
+            _report_again(checkpoint, report, report_users)
+            if checkpoint.ended:
+                continue
         evaluate_fold(
             params,
             fold.alone(),
@@ -91,7 +100,7 @@ def evaluate_fold(
         Called at the end of the fold with per-user values, where metrics are means over users: of the
         objective at each evaluation, and of each metric at the last one, shape (n_users,) by label.
     checkpoint
-        Checkpoint of the trial, to continue from and to save to; None to save nothing.
+        Checkpoint of the fold, to continue from and to save to; None to save nothing.
     keep_model
         Called at the end of the fold with its index and the fitted model. The fast paths are removed from it.
 
@@ -189,10 +198,8 @@ def with_reference(
 
 
 def _report_again(checkpoint: Checkpoint, report: Report, report_users: ReportUsers | None) -> None:
-    ended = {users.fold: users for users in checkpoint.users if users.fold < checkpoint.fold}
-    for fold in range(checkpoint.fold + 1):
-        for evaluation in checkpoint.evaluations:
-            if evaluation.fold == fold:
-                report(evaluation)
-        if report_users is not None and fold in ended:
-            report_users(ended[fold])
+    for evaluation in list(checkpoint.evaluations):
+        report(evaluation)
+    if report_users is not None and checkpoint.ended:
+        for users in checkpoint.users:
+            report_users(users)

@@ -47,7 +47,7 @@ class Measure:
     paths, precision
         Fast paths and arithmetic of the fit. The evaluations record them.
     checkpoint
-        Checkpoint of the trial, to continue from; None without one.
+        Checkpoint of the fold, to continue from; None without one.
     """
 
     def __init__(
@@ -199,12 +199,11 @@ class Measure:
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
         """Restore the measurements that the fit had made when it was interrupted."""
-        mine = [evaluation for evaluation in checkpoint.evaluations if evaluation.fold == self.fold.index]
-        for evaluation in mine:
+        for evaluation in checkpoint.evaluations:
             self._update_patience(evaluation.metrics[self.plan.objective])
             self.measured = evaluation.epoch
             self._before, self._evaluating = evaluation.fit_seconds, evaluation.evaluate_seconds
-        if checkpoint.users and checkpoint.users[-1].fold == self.fold.index:
+        if checkpoint.users:
             users = checkpoint.users.pop()
             self.users = dict(zip(users.epochs, users.values, strict=True))
 

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 #: Seconds after which a new checkpoint is due. It is saved at the next evaluation. An interrupted trial loses
 #: the work since its last checkpoint.
 CHECKPOINT_SECONDS = 30.0
+#: A worker's shortest time limit: `faulthandler` takes no limit of 0.
+_LEAST_SECONDS = 1.0
 
 
 def run_trial(
@@ -50,7 +52,7 @@ def run_trial(
     timeout: float | None = None,
     keep_models: bool = False,
 ) -> None:
-    """Run one trial. Ray Tune calls this function in a worker.
+    """Run one attempt of a trial. Ray Tune calls this function in a worker.
 
     Parameters
     ----------
@@ -59,35 +61,41 @@ def run_trial(
     folds, plan
         Folds and plan from Ray's object store. All trials on a node share them.
     folder
-        Folder of the study, for the trial's log and checkpoint.
+        Folder of the study, for the attempt's log and checkpoints.
     artifacts
-        Place for the log and the checkpoint instead of the folder; None to use the folder.
+        Place for the log and the checkpoints instead of the folder; None to use the folder.
     threads
         Number of torch's threads.
     timeout
-        Seconds after which the worker ends itself; None for no limit.
+        Seconds that all attempts of the trial may take together; None for no limit.
     keep_models
         Whether to save the fitted model of each fold. The driver later removes those that are not retained.
     """
     job: Job = config["job"]
     began = time.perf_counter()
-    reports = _Reports(last=folds[-1].index)
+    chosen = range(len(folds)) if job.folds is None else job.folds
+    reports = _Reports(last=chosen[-1])
     tune.report({BEGAN: Place(socket.gethostname(), get_runtime_context().get_node_id(), os.getpid())})
-    with _files(job, Path(folder), artifacts) as (log, checkpoint):
+    with _files(job, Path(folder), artifacts) as (log, checkpoint_of):
         work = partial(
             evaluate_folds,
             job.params,
-            folds,
+            [folds[index] for index in chosen],
             plan,
-            job.seeds,
+            [job.seeds[index] for index in chosen],
             reports.evaluation,
             report_users=reports.users,
-            checkpoint=checkpoint,
+            checkpoint_of=checkpoint_of,
             keep_model=partial(save_fitted_model, Path(folder), job.number) if keep_models else None,
         )
-        failure = attempt(work, job, log=log, threads=threads, timeout=timeout)
+        failure = attempt(work, job, log=log, threads=threads, timeout=_left(job, timeout))
     failed = {} if failure is None else {FAILED: failure}
     tune.report({**reports.at_the_end, **failed, DONE: time.perf_counter() - began})
+
+
+def _left(job: Job, timeout: float | None) -> float | None:
+    """Return the seconds after which the worker ends itself; None for no limit."""
+    return None if timeout is None else max(_LEAST_SECONDS, timeout - job.spent)
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class _Reports:
     Attributes
     ----------
     last
-        Index of the last fold. Its per-user values decide nothing, so they go with the last report.
+        Index of the attempt's last fold. Its per-user values go with the last report.
     at_the_end
         What the last report is to bring.
     """
@@ -116,21 +124,21 @@ class _Reports:
 
 
 @contextmanager
-def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tuple[Path, Checkpoint]]:
-    """Yield the path of a trial's log, and its checkpoint.
+def _files(
+    job: Job, folder: Path, artifacts: Artifacts | None
+) -> Iterator[tuple[Path, Callable[[int], Checkpoint]]]:
+    """Yield the path of an attempt's log, and a function from the index of a fold to its checkpoint.
 
-    They are in the study's folder. If the study has another place for artifacts, they are in a temporary
+    The files are in the study's folder. If the study has another place for artifacts, they are in a temporary
     folder of this machine and are copied to the place.
     """
+    name = layout.attempt_log(job.number, job.folds)
     if artifacts is None:
-        checkpoint = read_checkpoint(
-            folder / layout.checkpoint(job.number), CHECKPOINT_SECONDS, job.pauses_at
-        )
-        yield folder / layout.trial_log(job.number), checkpoint
+        yield folder / name, partial(_checkpoint, job, folder)
         return
-    with TemporaryDirectory(prefix="tuner-") as name:
-        here = Path(name)
-        log, saved = here / layout.trial_log(job.number), here / layout.checkpoint(job.number)
+    with TemporaryDirectory(prefix="tuner-") as temporary:
+        here = Path(temporary)
+        log = here / name
 
         def copy(path: Path) -> None:
             try:
@@ -139,21 +147,37 @@ def _files(job: Job, folder: Path, artifacts: Artifacts | None) -> Iterator[tupl
             except OSError as error:
                 logger.warning("%s cannot be written to %s: %s", path.name, artifacts.place, error)
 
-        def copy_both() -> None:
-            copy(saved)
-            copy(log)
+        def checkpoint_of(fold: int) -> Checkpoint:
+            for saved in (layout.fold_checkpoint(job.number, fold), layout.checkpoint(job.number)):
+                _download(here / saved, here, artifacts)
+            checkpoint = _checkpoint(job, here, fold)
 
-        _download(saved, here, artifacts)
-        checkpoint = read_checkpoint(saved, CHECKPOINT_SECONDS, job.pauses_at)
-        checkpoint.on_kept = copy_both
+            def copy_both() -> None:
+                copy(checkpoint.path)
+                copy(log)
+
+            checkpoint.on_kept = copy_both
+            return checkpoint
+
         try:
-            yield log, checkpoint
+            yield log, checkpoint_of
         finally:
             copy(log)
 
 
+def _checkpoint(job: Job, folder: Path, fold: int) -> Checkpoint:
+    """Return the checkpoint of a fold, from its file or from that of an earlier version."""
+    return read_checkpoint(
+        folder / layout.fold_checkpoint(job.number, fold),
+        CHECKPOINT_SECONDS,
+        job.pauses_at,
+        fold=fold,
+        earlier=folder / layout.checkpoint(job.number),
+    )
+
+
 def _download(path: Path, here: Path, artifacts: Artifacts) -> None:
-    """Copy a checkpoint from the place of artifacts. Without one, the trial starts from its beginning."""
+    """Copy a checkpoint from the place of artifacts. Without one, the fold starts from its beginning."""
     try:
         content = artifacts.read(path.relative_to(here).as_posix())
     except OSError as error:

@@ -13,7 +13,8 @@ from tuner.formatting import aligned, count, cut, duration, markdown_table, numb
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.columns import DISTINGUISHES, chosen, fitting
-from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.leaderboard import Leaderboard, Row
 from tuner.reporting.reached import Reached
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import QUANTITIES, quantities
@@ -65,7 +66,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             **_plain_reached(row.reached),
             "log": record.log,
             "host": record.attempts[-1].host if record.attempts else None,
-            "attempts": len(record.attempts) or None,
+            "attempts": record.n_attempts or None,
             "lost_by_machines": sum(attempt.by_machine for attempt in record.attempts),
         }
         rows.append(flat | {"params": dict(record.params), "differs": dict(row.differs)})
@@ -210,7 +211,7 @@ def _attempts(record: TrialRecord) -> str:
 
     Continuing a paused trial does not count.
     """
-    n = sum(attempt.lost != PAUSED for attempt in record.attempts)
+    n = replace(record, attempts=tuple(one for one in record.attempts if one.lost != PAUSED)).n_attempts
     return f", attempt {n}" if n > 1 else ""
 
 

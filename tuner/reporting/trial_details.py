@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.artifacts import layout
 from tuner.formatting import count, duration, number, size, visible
 from tuner.holdout.text import row_lines
-from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
+from tuner.reporting.find import find_row
+from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.segments import segments_of_trial
 from tuner.trials.constraints import quantities
-from tuner.trials.outcomes import PAUSED
+from tuner.trials.outcomes import PAUSED, DecisionKind
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["BEST", "find_row", "show_trial"]
+__all__ = ["show_trial"]
 
-#: Asks for the best trial, or with a colon and a family for the best one of it.
-BEST = "best"
+#: How a decision of halving is called.
+_DECIDED = {
+    DecisionKind.PAUSED.value: "paused",
+    DecisionKind.PROMOTED.value: "promoted",
+    DecisionKind.RESUMED.value: "resumed, as no new trial could begin",
+    DecisionKind.LEADER.value: "leader, so its other folds began at once",
+}
 
 
 def show_trial(folder: Path, which: str) -> str:
@@ -64,53 +71,12 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["", "params (for RecTools' model_from_params):"]
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
-    lines += [f"log: {folder / record.log}"] if record.log else []
+    lines += [f"log: {path}" for path in _logs(folder, record)]
+    lines += [f"validation, users with {line}" for line in segments_of_trial(folder, record)]
+    lines += [f"{_DECIDED[one.kind]}: {one.why}" for one in record.decisions]
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return visible("\n".join(lines))
-
-
-def find_row(board: Leaderboard, which: str) -> Row:
-    """Return the row of a trial: by number, baseline name, ``best``, or ``best:`` and a family.
-
-    See `Leaderboard.best_of` for families.
-
-    Raises
-    ------
-    StoreError
-        If there is no such row.
-    """
-    what, colon, family = which.partition(":")
-    if what == BEST and bool(colon) == bool(family):
-        return _best(board, family)
-    for row in board.rows:
-        if which in {str(row.record.number), row.record.name}:
-            return row
-    names = [row.record.name for row in board.rows if row.record.name]
-    rule = f"must be a trial's number, a baseline's name, best or best:FAMILY, but got {which!r}"
-    hint = (
-        did_you_mean(which, [*names, "best"])
-        if not which.isdigit()
-        else f"there are {len(board.rows)} trials, from 0"
-    )
-    raise StoreError(board.study, [Problem("TRIAL", rule, hint)])
-
-
-def _best(board: Leaderboard, family: str) -> Row:
-    """Return the best row, of a family if it is not empty."""
-    row = board.best_of(family) if family else board.best
-    if row is not None:
-        return row
-    complete = [one for one in board.rows if one.rank is not None]
-    hint = None
-    if not complete:
-        none = "no trial is complete"
-    elif family and family.lower() not in {name.lower() for name in board.families}:
-        none = f"no complete trial is of the family {family!r}"
-        hint = did_you_mean(family, board.families)
-    else:
-        none = f"no complete trial{f' of the family {family!r}' * bool(family)} satisfies all constraints"
-    raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}", hint)])
 
 
 def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
@@ -144,16 +110,24 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     return lines
 
 
+def _logs(folder: Path, record: TrialRecord) -> list[Path]:
+    """Return the trial's log, and those of folds that have a log of their own."""
+    if record.log is None:
+        return []
+    others = [folder / name for name in layout.trial_logs(record.number, len(record.seeds))]
+    return [folder / record.log, *(path for path in others if path.exists() and path != folder / record.log)]
+
+
 def _attempts(record: TrialRecord) -> list[str]:
     """Return a line for each attempt: where and when it ran, and why it ended early."""
     lines: list[str] = []
     for place, attempt in enumerate(record.attempts, 1):
         where = f" on {attempt.host}" if attempt.host else ""
         began = f", {datetime.fromtimestamp(attempt.began):%Y-%m-%d %H:%M:%S}" if attempt.began else ""
-        lost = ("paused" if attempt.lost == PAUSED else attempt.lost) or (
-            "its driver ended" if place < len(record.attempts) else ""
-        )
-        lines.append(f"attempt {place}{where}{began}{f': {lost}' if lost else ''}")
+        again = any(attempt.repeats(later) for later in record.attempts[place:])
+        lost = ("paused" if attempt.lost == PAUSED else attempt.lost) or ("its driver ended" if again else "")
+        of = f", fold {', '.join(str(fold + 1) for fold in attempt.folds)}" if attempt.folds else ""
+        lines.append(f"attempt {place}{of}{where}{began}{f': {lost}' if lost else ''}")
     return lines
 
 

@@ -123,6 +123,10 @@ class Capacity:
         room = sum(kind.room(share) for kind in machines)
         return min(room, self.most if self.most is not None else sys.maxsize)
 
+    def holds_several(self, share: Share) -> bool:
+        """Whether more than one trial with this share may run at once."""
+        return self.grows or self.slots(share) > 1
+
     def has_room(self, running: Sequence[Share], share: Share) -> bool:
         """Whether there is room for one more trial beside the running ones. The first trial may always try.
 

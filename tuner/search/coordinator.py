@@ -7,13 +7,13 @@ no Ray: a replay of recorded curves or a test drives it in the same way.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from tuner.search import events as on
-from tuner.search.attempts import RunningAttempt, begin_attempt
+from tuner.search.attempts import Attempts, RunningAttempt, begin_trial
 from tuner.search.budgets import Budget
 from tuner.search.capacity import Share
 from tuner.search.early_stopping import EarlyStopping
@@ -22,15 +22,15 @@ from tuner.search.effects import Requeue
 from tuner.search.events import Event
 from tuner.search.fleet import Fleet
 from tuner.search.lifecycle import Trial, handle
-from tuner.search.retries import Cause, Losses, failure_of, why_lost
+from tuner.search.reports import events_in, loss_of
+from tuner.search.retries import Losses
 from tuner.search.steering import Steering
 from tuner.search.study_rules import StudyRules
 from tuner.search.trial_queue import NextTrial, TrialQueue
 from tuner.search.usage import NOTE_USAGE_SECONDS
 from tuner.store import Asked, StudyStore
-from tuner.training.memory import oom_kills
-from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job
-from tuner.trials.outcomes import OUT_OF_MEMORY, Failure, Stop, Usage
+from tuner.trials.messages import EVALUATION, Job
+from tuner.trials.outcomes import Stop
 from tuner.trials.status import TrialStatus
 
 __all__ = ["Coordinator", "NoTrial"]
@@ -45,12 +45,13 @@ class NoTrial(Enum):
 
 @dataclass(frozen=True)
 class _Given:
-    """A trial that the store gave, and that has not begun."""
+    """A trial that the store gave, or further folds of a running trial, that have not begun."""
 
     asked: Asked
     status: TrialStatus
     exclusive: bool
     share: Share
+    folds: tuple[int, ...] = ()
 
 
 class Coordinator:
@@ -104,7 +105,7 @@ class Coordinator:
             store, budget, early_stopping, queue=self._queue, large=fleet.large, sinks=sinks
         )
         self._steering = Steering(store, budget, early_stopping, rules=rules, stop=self._stop_asked)
-        self._attempts: dict[str, RunningAttempt] = {}
+        self._attempts = Attempts()
         self._losses: dict[int, Losses] = {}
         self._given: _Given | None = None
         self._caught_up = time.perf_counter()
@@ -132,9 +133,9 @@ class Coordinator:
         """Take what other drivers have done since the last time, if the study is shared."""
         if not self._store.shared:
             return
-        running = {one.job.number for one in self._attempts.values() if _runs(one)}
         given = set() if self._given is None else {self._given.asked.number}
-        news = self._store.news(running | given | self._queue.kept)
+        kept: dict[int, list[int]] = {number: [] for number in given | self._queue.kept}
+        news = self._store.news(kept | self._attempts.running_indices)
         self._queue.renew(n_queued=news.waiting, n_searched=news.searched)
         for number in news.interrupted:
             self._take_over(number, news.records[number].status, on.DriverLost())
@@ -162,8 +163,7 @@ class Coordinator:
         """Whether running trials are to stop at their next evaluation."""
         if self._ended:
             return True
-        running = [one.meter.usage for one in self._attempts.values() if _runs(one)]
-        return self._budget.time_is_up(sum(running, Usage())) is not None
+        return self._budget.time_is_up(self._attempts.usage) is not None
 
     @property
     def ending_now(self) -> bool:
@@ -183,7 +183,8 @@ class Coordinator:
             self._steer()
             if self.ending:
                 return NoTrial.FINISHED
-            if self._is_full() or any(one.trial.exclusive for one in self._attempts.values()):
+            self._forget_ended()
+            if self._is_full() or self._attempts.any_exclusive:
                 return NoTrial.WAIT
             given = self._given or self._choose()
             if given is None and self._attempts:
@@ -195,24 +196,27 @@ class Coordinator:
                 self._stop_paused()
                 return NoTrial.FINISHED
             exclusive_waits = given.exclusive and bool(self._attempts)
-            has_room = self._fleet.capacity.has_room(self._running_shares, given.share)
+            has_room = self._fleet.capacity.has_room(self._attempts.shares, given.share)
             self._given = given if exclusive_waits or not has_room else None
             return NoTrial.WAIT if self._given is not None else self._begin(attempt_id, given)
 
     @property
     def _n_running(self) -> int:
         """Number of searched trials that run here."""
-        return sum(_runs(one) and not one.trial.baseline for one in self._attempts.values())
+        return sum(not one.trial.baseline for one in self._attempts.trials)
 
-    @property
-    def _running_shares(self) -> list[Share]:
-        return [one.share for one in self._attempts.values()]
+    def _forget_ended(self) -> None:
+        """Forget folds that were about to begin, if their trial has ended or begins again."""
+        given = self._given
+        if given is not None and given.status is TrialStatus.RUNNING:
+            running = self._attempts.running(given.asked.number)
+            self._given = given if running is not None and running.asked is given.asked else None
 
     def _is_full(self) -> bool:
         """Whether no next trial can have room. A trial is chosen as late as possible."""
         shares = self._fleet.shares
         possible = [self._given.share] if self._given is not None else self._queue.possible(shares)
-        running = self._running_shares
+        running = self._attempts.shares
         return not any(self._fleet.capacity.has_room(running, share) for share in possible)
 
     def _choose(self) -> _Given | None:
@@ -221,12 +225,22 @@ class Coordinator:
         decision = self._queue.next(end, n_running=self._n_running)
         if decision is None:
             return None
+        if decision.number is not None and decision.fold is not None:
+            trial = self._attempts.running(decision.number)
+            assert trial is not None, "folds of a trial leave the queue when it ends"
+            return _Given(trial.asked, decision.status, False, trial.share, (decision.fold,))
         asked = self._ask(decision)
         if asked is None:
             self._queue.none_given()
             return self._choose()
         exclusive = decision.exclusive or self._fleet.large.holds(asked.params)
-        return _Given(asked, decision.status, exclusive, self._fleet.shares.of(asked.params))
+        share = self._fleet.shares.of(asked.params)
+        return _Given(asked, decision.status, exclusive, share, self._first_folds(share, exclusive=exclusive))
+
+    def _first_folds(self, share: Share, *, exclusive: bool) -> tuple[int, ...]:
+        """Return the folds of a trial's first attempt: one fold, if other workers can take the others."""
+        alone = exclusive or self._rules.folds_in_turn or not self._fleet.capacity.holds_several(share)
+        return tuple(range(self._rules.n_folds if alone else 1))
 
     def _ask(self, decision: NextTrial) -> Asked | None:
         rules = self._rules
@@ -238,17 +252,24 @@ class Coordinator:
         return asked
 
     def _begin(self, attempt_id: str, given: _Given) -> Job:
-        attempt = begin_attempt(
-            given.asked,
-            given.share,
-            goal=self._rules.goal,
-            status=given.status,
-            exclusive=given.exclusive,
-            pauses_at=self._early_stopping.pauses_at,
-            losses=self._losses.get(given.asked.number),
-        )
-        self._attempts[attempt_id] = attempt
-        self._handle(attempt, on.Started())
+        number, trial = given.asked.number, self._attempts.running(given.asked.number)
+        if given.status is TrialStatus.RUNNING and trial is not None:
+            attempt = trial.attempt(given.folds, self._store.begin_attempt(number))
+        else:
+            trial = begin_trial(
+                given.asked,
+                given.share,
+                goal=self._rules.goal,
+                status=given.status,
+                exclusive=given.exclusive,
+                pauses_at=self._early_stopping.pauses_at,
+                losses=self._losses.get(number),
+            )
+            attempt = trial.attempt(given.folds, given.asked.attempt)
+        self._attempts.add(attempt_id, attempt)
+        self._handle(attempt, on.Started(attempt.folds))
+        if given.status is TrialStatus.PAUSED and self._early_stopping.lead(number):
+            self._handle(attempt, on.LeaderDecided())
         return attempt.job
 
     def _stop_paused(self) -> None:
@@ -256,8 +277,8 @@ class Coordinator:
         rules = self._rules
         for number, stop in self._early_stopping.stop_paused():
             asked = self._store.ask_again(number, rules.space, rules.n_folds, rules.finish)
-            attempt = begin_attempt(asked, {}, goal=rules.goal, status=TrialStatus.PAUSED)
-            self._handle(attempt, on.SearchEnded(stop))
+            trial = begin_trial(asked, {}, goal=rules.goal, status=TrialStatus.PAUSED)
+            self._handle(trial.attempt((), asked.attempt), on.SearchEnded(stop))
 
     # ####  --------------  Steering  --------------  #### #
 
@@ -270,22 +291,23 @@ class Coordinator:
 
     def _stop_asked(self, number: int, only_here: bool) -> str | None:
         """Stop a trial; return what became of it, None if it cannot be stopped here now."""
-        for attempt in self._attempts.values():
-            if attempt.job.number == number and _runs(attempt):
-                seen = attempt.trial.evaluations
-                place = (seen[-1].fold, seen[-1].epoch) if seen else (0, 0)
-                self._handle(attempt, on.StopAsked(Stop("request", *place, {}), attempt.seconds))
-                return f"trial {number} is stopped"
+        running = self._attempts.running(number)
+        if running is not None:
+            place = max(((seen.fold, seen.epoch) for seen in running.trial.evaluations), default=(0, 0))
+            asked = on.StopAsked(Stop("request", *place, {}), running.seconds)
+            self._handle(running.attempts[-1], asked)
+            return f"trial {number} is stopped"
         refused = self._store.why_not_stopped(number)
         if refused is not None:
             return refused
         given = None if only_here else self._take(number)
         if given is None:
             return None
-        attempt = begin_attempt(given.asked, {}, goal=self._rules.goal, status=given.status)
+        trial = begin_trial(given.asked, {}, goal=self._rules.goal, status=given.status)
         pause = given.asked.pause
         place = (0, 0) if pause is None else (pause.fold, pause.epoch)
-        self._handle(attempt, on.StopAsked(Stop("request", *place, {}), attempt.seconds))
+        stopped = on.StopAsked(Stop("request", *place, {}), trial.seconds)
+        self._handle(trial.attempt((), given.asked.attempt), stopped)
         return f"trial {number} is stopped"
 
     def _take(self, number: int) -> _Given | None:
@@ -318,31 +340,12 @@ class Coordinator:
         attempt = self._attempts.get(attempt_id)
         if attempt is None or self.error is not None:
             return self.error is not None
-        for event in self._events_in(attempt, result):
+        for event in events_in(attempt, result, self._fleet):
             self._handle(attempt, event)
         if EVALUATION in result and time.perf_counter() - self._caught_up >= NOTE_USAGE_SECONDS:
             self._catch_up()  # the hours that other drivers have used
         self._steer(only_here=self._store.shared)
         return attempt.stops or self.ending
-
-    def _events_in(self, attempt: RunningAttempt, result: Mapping[str, Any]) -> Iterable[Event]:
-        """Return the events that a report brings; see `tuner.trials.messages`."""
-        if BEGAN in result:
-            yield on.Placed(result[BEGAN])
-        if EVALUATION in result:
-            yield on.Evaluated(result[EVALUATION])
-        if USERS in result:
-            yield on.FoldMeasured(result[USERS])
-        if DONE not in result:
-            return
-        failure: Failure | None = result.get(FAILED)
-        if failure is None:
-            yield on.Measured(result[DONE])
-        elif failure.kind == OUT_OF_MEMORY:
-            estimate = self._fleet.large.estimate(attempt.job.params)
-            yield on.OutOfMemory(failure, result[DONE], estimate)
-        else:
-            yield on.Failed(failure, result[DONE])
 
     def lost_worker(self, attempt_id: str, text: str) -> None:
         """Let go of an attempt whose worker Ray has lost.
@@ -357,43 +360,29 @@ class Coordinator:
         attempt = self._let_go(attempt_id)
         if attempt is None:
             return
-        seconds, place, timeout = attempt.meter.seconds, attempt.place, self._rules.timeout
-        cause = why_lost(
-            text,
-            no_memory=oom_kills() > attempt.oom_kills,
-            late=timeout is not None and place is not None and seconds >= timeout,
-            is_reachable=lambda: place is None or self._fleet.answers(place),
-        )
-        estimate = self._fleet.large.estimate(attempt.job.params) if cause is Cause.MEMORY else None
-        self._handle(
-            attempt, on.WorkerLost(cause, failure_of(cause, timeout=timeout, text=text), seconds, estimate)
-        )
+        self._handle(attempt, loss_of(attempt, text, self._fleet, self._rules.timeout))
         self._losses[attempt.job.number] = attempt.trial.losses
 
     def released(self, attempt_id: str) -> None:
         """Let go of an attempt that Ray Tune has ended without an error."""
         attempt = self._let_go(attempt_id)
         if attempt is not None:
-            self._handle(attempt, on.Released())
+            self._handle(attempt, on.Released(attempt.folds))
 
     def _let_go(self, attempt_id: str) -> RunningAttempt | None:
         self.may_release_worker = False
-        attempt = self._attempts.pop(attempt_id, None)
+        attempt = self._attempts.pop(attempt_id)
         return None if self.error is not None else attempt
 
     def close(self) -> None:
         """Let go of the attempts that were stopped at once."""
-        for attempt_id in list(self._attempts):
+        for attempt_id in self._attempts:
             self.released(attempt_id)
 
     def _handle(self, attempt: RunningAttempt, event: Event) -> None:
         """Hand an event to the life of a trial, and carry out its effects."""
-        attempt.trial, effects = handle(attempt.trial, event)
+        attempt.of.trial, effects = handle(attempt.trial, event)
         for effect in effects:
             further = self._effects.run(attempt, effect)
             if further is not None:
                 self._handle(attempt, further)
-
-
-def _runs(attempt: RunningAttempt) -> bool:
-    return attempt.trial.status is TrialStatus.RUNNING

@@ -23,15 +23,15 @@ values that they compare. A search, or a replay of recorded curves, reports to i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tuner.config import Halving, Race
 from tuner.search.completed import Completed
-from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
+from tuner.search.halving import Rung, goes_on, leads, n_first, n_kept, rungs_for
 from tuner.search.race import race
 from tuner.trials.objective import Direction, best_value, is_better
-from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.outcomes import Decision, DecisionKind, Pause, Stop
 from tuner.trials.records import Users
 
 __all__ = ["EarlyStopping"]
@@ -50,16 +50,18 @@ class _Results:
         return best_value(values, direction)
 
     def best_epoch(self, direction: Direction) -> int:
-        """Return the epoch with the best mean over the folds so far, of those evaluated in all folds."""
-        common = sorted(set.intersection(*(set(epochs) for epochs in self.curve.values())))
+        """Return the epoch with the best mean over the finished folds, of those evaluated in all of them."""
+        finished = [self.curve[fold] for fold in sorted(self.users) if fold in self.curve]
+        common = sorted(set.intersection(*map(set, finished)))
         best = common[0]
         for epoch in common[1:]:
-            if is_better(self._total(epoch), self._total(best), direction):
+            if is_better(_total(finished, epoch), _total(finished, best), direction):
                 best = epoch
         return best
 
-    def _total(self, epoch: int) -> float:
-        return math.fsum(by_epoch[epoch] for by_epoch in self.curve.values())
+
+def _total(curves: Iterable[Mapping[int, float]], epoch: int) -> float:
+    return math.fsum(by_epoch[epoch] for by_epoch in curves)
 
 
 class EarlyStopping:
@@ -104,6 +106,8 @@ class EarlyStopping:
         self._incumbent: tuple[int, float, int] | None = None  # number, objective, epoch of the objective
         self._complete: dict[int, tuple[float, int]] = {}  # feasible ones: objective and its epoch, by number
         self._excluded: set[int] = set()
+        self._leaders: set[int] = set()
+        self._decisions: dict[int, Decision] = {}  # the last one on each trial
 
     @property
     def pauses_at(self) -> tuple[int, ...]:
@@ -123,28 +127,65 @@ class EarlyStopping:
     def begin(self, number: int) -> None:
         """Forget what an earlier attempt of a trial reported."""
         self._results[number] = _Results()
+        self._leaders.discard(number)
         for rung in self._rungs.values():
             rung.forget(number)
 
-    def evaluated(self, number: int, *, fold: int, epoch: int, value: float) -> Stop | Pause | None:
-        """Record an evaluation; return whether the trial is to be paused or stopped at it.
+    def evaluated(
+        self, number: int, *, fold: int, epoch: int, value: float
+    ) -> Stop | Pause | Decision | None:
+        """Record an evaluation; return whether the trial pauses or stops at it, or is a leader.
 
-        A resumed trial may report an evaluation a second time. It is not judged there again.
+        A resumed trial may report an evaluation a second time. It is not judged there again. A leader is not
+        judged at the later rungs.
         """
+        rung = self._record(number, fold, epoch, value)
+        if rung is None or number in self._leaders:
+            return None
+        if self._goes_on(number, rung):
+            return self._decisions[number] if self._leads(number, rung) else None
+        return self._pause_or_stop(number, rung, fold, epoch)
+
+    def _record(self, number: int, fold: int, epoch: int, value: float) -> Rung | None:
+        """Record an evaluation; return the rung at which the trial is to be judged, if there is one."""
         results = self._results.setdefault(number, _Results())
         before = max(results.curve.get(fold, {}), default=0)
         results.curve.setdefault(fold, {})[epoch] = value
-        rung = self._reach(number, fold, before, epoch)
-        if rung is None or self._goes_on(number, rung):
-            return None
-        return self._pause_or_stop(number, rung, fold, epoch)
+        return self._reach(number, fold, before, epoch)
+
+    def lead(self, number: int) -> bool:
+        """Whether a trial is a leader now, because it was promoted as the best at its rung."""
+        decision = self._decisions.get(number)
+        if decision is None or decision.kind != DecisionKind.PROMOTED or number in self._leaders:
+            return False
+        return self._leads(number, self._rungs[decision.rung])
+
+    def _leads(self, number: int, rung: Rung) -> bool:
+        """Whether a trial that continues from a rung is a leader. If it is, remember why."""
+        if self._halving is None or not self._halving.leaders or rung.epoch >= self._epochs:
+            return False
+        if not leads(rung.place(number), len(rung), rung.epoch, self._epochs):
+            return False
+        self._leaders.add(number)
+        self._decide(DecisionKind.LEADER, number, rung, self._kept(rung))
+        return True
+
+    def decision_on(self, number: int) -> Decision | None:
+        """Return the last decision of halving on a trial, None if there was none."""
+        return self._decisions.get(number)
+
+    def _decide(self, kind: DecisionKind, number: int, rung: Rung, kept: int) -> None:
+        self._decisions[number] = Decision(
+            kind.value, rung.epoch, rung.value(number), rung.place(number), len(rung), kept
+        )
 
     def _pause_or_stop(self, number: int, rung: Rung, fold: int, epoch: int) -> Stop | Pause | None:
         if self._may_pause:
+            self._decide(DecisionKind.PAUSED, number, rung, self._kept(rung))
             return Pause(fold, epoch, rung.epoch)
         if self._completed.lacking:
             return None
-        return Stop("halving", fold, epoch, self._evidence(number, rung, n_kept(self._keep, len(rung))))
+        return Stop("halving", fold, epoch, self._evidence(number, rung, self._kept(rung)))
 
     @property
     def _may_pause(self) -> bool:
@@ -156,7 +197,18 @@ class EarlyStopping:
 
     def _goes_on(self, number: int, rung: Rung) -> bool:
         grace = 1 if self._halving is None else self._halving.grace
-        return goes_on(rung.place(number), len(rung), self._keep, grace=grace)
+        place, hold = rung.place(number), self._hold(rung)
+        return goes_on(place, len(rung), self._keep, grace=grace, hold=hold)
+
+    def _hold(self, rung: Rung) -> int:
+        """Return how many trials have to reach a rung before one continues; 0 if they are not held."""
+        held = self._halving is not None and self._may_pause and rung.epoch < self._epochs
+        return self._halving.hold if held and self._halving is not None else 0
+
+    def _kept(self, rung: Rung) -> int:
+        """Return the number of trials that continue from a rung at once."""
+        hold = self._hold(rung)
+        return n_first(self._keep, len(rung), hold) if hold else n_kept(self._keep, len(rung))
 
     def _evidence(self, number: int, rung: Rung, kept: int) -> dict[str, float]:
         return {
@@ -173,6 +225,8 @@ class EarlyStopping:
         A trial whose first fold ended before a rung, by its patience, is entered at that rung too.
         """
         results = self._results[number]
+        if fold and number in self._leaders and 0 not in results.users:
+            return None  # its first fold has not ended
         if fold:
             late = [r for r in self._within_fold if number not in r and results.curve.get(0)]
             passed = [r for r in late if r.epoch > max(results.curve[0])]
@@ -200,9 +254,14 @@ class EarlyStopping:
         for rung in reversed(self._rungs.values()):
             best = rung.best_paused
             if best is not None and self._goes_on(best, rung):
-                rung.resume(best)
-                return best
+                return self._unmark(best, rung, DecisionKind.PROMOTED, self._kept(rung))
         return None
+
+    def _unmark(self, number: int, rung: Rung, kind: DecisionKind, kept: int) -> int:
+        """Let a paused trial continue, and remember why."""
+        self._decide(kind, number, rung, kept)
+        rung.resume(number)
+        return number
 
     def resume_best(self) -> int | None:
         """Choose the paused trial that continues when no new one may begin, and unmark it; None if none does.
@@ -217,8 +276,8 @@ class EarlyStopping:
                 best = min(best or (1.0, 0, 0), (rung.place(number) / len(rung), -rung.epoch, number))
         if best is None or not best[1]:
             return None
-        self._rungs[-best[1]].resume(best[2])
-        return best[2]
+        rung = self._rungs[-best[1]]
+        return self._unmark(best[2], rung, DecisionKind.RESUMED, self._n_resumed(rung))
 
     def resume_lacking(self, n_running: int) -> int | None:
         """Choose a paused trial if too few are complete, and unmark it; None if enough are, or will be.
@@ -235,8 +294,9 @@ class EarlyStopping:
         for rung in reversed(self._rungs.values()):
             best = rung.best_paused
             if best is not None:
-                rung.resume(best)
-                return best
+                return self._unmark(
+                    best, rung, DecisionKind.RESUMED, max(rung.place(best), self._n_resumed(rung))
+                )
         return None
 
     def stop_paused(self) -> list[tuple[int, Stop]]:
@@ -258,11 +318,12 @@ class EarlyStopping:
         results = self._results.setdefault(number, _Results())
         known = users.fold in results.users
         results.users[users.fold] = users
-        if known or users.fold + 1 >= self._n_folds:
+        if known or len(results.users) == self._n_folds:
             return None
-        lost = self._lost_race(number, users)
+        leader = number in self._leaders
+        lost = None if leader else self._lost_race(number, users)
         rung = self._end_of_first_fold(number) if users.fold == 0 else None
-        if lost is not None or rung is None or self._goes_on(number, rung):
+        if lost is not None or rung is None or leader or self._goes_on(number, rung):
             return lost
         return self._pause_or_stop(number, rung, 0, max(users.epochs))
 
@@ -327,7 +388,7 @@ class EarlyStopping:
         if number in self._excluded:
             return
         for fold, epoch, value in curve:
-            self.evaluated(number, fold=fold, epoch=epoch, value=value)
+            self._record(number, fold, epoch, value)
         results = self._results.setdefault(number, _Results())
         results.users.update({one.fold: one for one in users})
         if 0 in results.users:

@@ -18,7 +18,7 @@ from tuner.search.exclusive_trials import LargeTrials
 from tuner.search.trial_queue import TrialQueue
 from tuner.store import StudyStore
 from tuner.trials.observer import Observer
-from tuner.trials.outcomes import Pause, Stop
+from tuner.trials.outcomes import Decision, Pause, Stop
 from tuner.trials.records import Users
 from tuner.trials.stored import TrialRecord
 
@@ -40,7 +40,7 @@ class Sinks:
     keep_users
         Saves the per-user values of a fold; takes the trial number and the values.
     drop_checkpoint
-        Deletes the checkpoint of a trial that has ended; takes the trial number.
+        Deletes the checkpoints of a trial that has ended; takes the trial number.
     learn
         Takes the record of a trial that another driver of the study ran.
     observers
@@ -106,7 +106,7 @@ class EffectRunner:
     @_run.register
     def _write_attempt(self, effect: do.WriteAttempt, attempt: RunningAttempt) -> None:
         record = attempt.record(effect.lost, by_machine=effect.by_machine)
-        self._store.note_attempt(attempt.job.number, record)
+        self._store.note_attempt(attempt.job.number, record, attempt.index)
 
     @_run.register
     def _write_evaluation(self, effect: do.WriteEvaluation, attempt: RunningAttempt) -> None:
@@ -114,12 +114,18 @@ class EffectRunner:
         job, objective = attempt.job, attempt.trial.goal.objective
         self._store.report(job.number, effect.evaluation, objective, int(str(job.params.get("epochs", 0))))
         if attempt.meter.is_due:
-            self._store.note_usage(job.number, attempt.meter.note())
+            self._store.note_usage(job.number, attempt.meter.note(), attempt.index)
 
     @_run.register
     def _write_pause(self, effect: do.WritePause, attempt: RunningAttempt) -> None:
         self._store.pause(attempt.job.number, effect.pause)
         self._early_stopping.pause(attempt.job.number, effect.pause.rung)
+
+    @_run.register
+    def _write_decision(self, _effect: do.WriteDecision, attempt: RunningAttempt) -> None:
+        decision = self._early_stopping.decision_on(attempt.job.number)
+        if decision is not None:
+            self._store.note_decision(attempt.job.number, decision)
 
     @_run.register
     def _write_complete(self, effect: do.WriteComplete, attempt: RunningAttempt) -> None:
@@ -148,9 +154,18 @@ class EffectRunner:
 
     @_run.register
     def _charge(self, _effect: do.Charge, attempt: RunningAttempt) -> None:
+        for one in attempt.of.running:
+            self._charge_one(one)
+
+    @_run.register
+    def _charge_attempt(self, _effect: do.ChargeAttempt, attempt: RunningAttempt) -> None:
+        self._charge_one(attempt)
+
+    def _charge_one(self, attempt: RunningAttempt) -> None:
         usage = attempt.meter.note()
-        self._store.note_usage(attempt.job.number, usage)
+        self._store.note_usage(attempt.job.number, usage, attempt.index)
         self._budget.use(usage)
+        attempt.charged = True
 
     @_run.register
     def _count_ended(self, effect: do.CountEnded, attempt: RunningAttempt) -> None:
@@ -198,6 +213,19 @@ class EffectRunner:
         attempt.stops = True
 
     @_run.register
+    def _stop_workers(self, _effect: do.StopWorkers, attempt: RunningAttempt) -> None:
+        self._queue.drop_folds(attempt.job.number)
+        for one in attempt.of.attempts:
+            one.stops = True
+
+    @_run.register
+    def _queue_folds(self, effect: do.QueueFolds, attempt: RunningAttempt) -> None:
+        number = attempt.job.number
+        for fold in effect.folds if effect.because else ():
+            logger.warning("fold %d of trial %d begins again: %s", fold + 1, number, effect.because)
+        self._queue.queue_folds(number, effect.folds)
+
+    @_run.register
     def _requeue(self, effect: do.Requeue, attempt: RunningAttempt) -> None:
         alone = " alone on the machine" if effect.exclusive else ""
         logger.warning("trial %d begins again%s: %s", attempt.job.number, alone, effect.because)
@@ -236,7 +264,9 @@ class EffectRunner:
             observer.failed(attempt.job, effect.cause, attempt.log)
 
 
-def _decided(attempt: RunningAttempt, verdict: Pause | Stop | None) -> Event | None:
+def _decided(attempt: RunningAttempt, verdict: Pause | Stop | Decision | None) -> Event | None:
+    if isinstance(verdict, Decision):
+        return on.LeaderDecided()
     if isinstance(verdict, Pause):
-        return on.PauseDecided(replace(verdict, seconds=round(attempt.seconds, 3)))
-    return None if verdict is None else on.StopDecided(verdict, attempt.seconds)
+        return on.PauseDecided(replace(verdict, seconds=round(attempt.of.seconds, 3)))
+    return None if verdict is None else on.StopDecided(verdict, attempt.of.seconds, attempt.folds)

@@ -11,6 +11,7 @@ from tuner.trials.records import Evaluation, Summary, Users
 __all__ = [
     "BeginMeter",
     "Charge",
+    "ChargeAttempt",
     "CountEnded",
     "DropCheckpoint",
     "Effect",
@@ -24,12 +25,15 @@ __all__ = [
     "NotifyPaused",
     "NotifyStarted",
     "NotifyStopped",
+    "QueueFolds",
     "RememberComplete",
     "RememberLarge",
     "Requeue",
     "StopWorker",
+    "StopWorkers",
     "WriteAttempt",
     "WriteComplete",
+    "WriteDecision",
     "WriteEvaluation",
     "WriteFailure",
     "WritePause",
@@ -68,6 +72,11 @@ class WritePause(Effect):
 
 
 @dataclass(frozen=True)
+class WriteDecision(Effect):
+    """Write the last decision of early stopping on the trial, with its numbers."""
+
+
+@dataclass(frozen=True)
 class WriteComplete(Effect):
     """Report the trial as complete."""
 
@@ -103,7 +112,12 @@ class BeginMeter(Effect):
 
 @dataclass(frozen=True)
 class Charge(Effect):
-    """Charge the budget with the resource usage of the attempt, and write it."""
+    """Charge the budget with the resource usage of all attempts of the trial that run, and write it."""
+
+
+@dataclass(frozen=True)
+class ChargeAttempt(Effect):
+    """Charge the budget with the resource usage of this attempt, and write it."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +179,33 @@ class KeepUsers(Effect):
 
 @dataclass(frozen=True)
 class DropCheckpoint(Effect):
-    """Delete the checkpoint of the trial."""
+    """Delete the checkpoints of the trial."""
 
 
 @dataclass(frozen=True)
 class StopWorker(Effect):
-    """Let the worker end its work on the trial."""
+    """Let the worker of this attempt end its work."""
+
+
+@dataclass(frozen=True)
+class StopWorkers(Effect):
+    """Let all workers end their work on the trial, and begin no further fold of it."""
+
+
+@dataclass(frozen=True)
+class QueueFolds(Effect):
+    """Queue folds of the running trial, before any trial that does not run.
+
+    Attributes
+    ----------
+    folds
+        The folds, in the order in which they begin.
+    because
+        The reason, for the log; empty if there is nothing to log.
+    """
+
+    folds: tuple[int, ...]
+    because: str = ""
 
 
 @dataclass(frozen=True)

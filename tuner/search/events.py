@@ -15,6 +15,7 @@ __all__ = [
     "Event",
     "Failed",
     "FoldMeasured",
+    "LeaderDecided",
     "Measured",
     "OutOfMemory",
     "PauseDecided",
@@ -36,7 +37,15 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The trial was given to Ray: for the first time, again, or to resume."""
+    """An attempt was given to Ray: the first one of the trial, one that continues it, or one for more folds.
+
+    Attributes
+    ----------
+    folds
+        Folds that the attempt evaluates.
+    """
+
+    folds: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,27 @@ class PauseDecided(Event):
 
 
 @dataclass(frozen=True)
+class LeaderDecided(Event):
+    """The trial is a leader: its other folds are to begin before any new trial."""
+
+
+@dataclass(frozen=True)
 class StopDecided(Event):
-    """Early stopping stops the trial: it lost the race, or halving does not resume."""
+    """Early stopping stops the trial: it lost the race, or halving does not resume.
+
+    Attributes
+    ----------
+    stop
+        Why and where.
+    seconds
+        Seconds of all attempts.
+    folds
+        Folds of the attempt whose report decided.
+    """
 
     stop: Stop
     seconds: float
+    folds: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -85,15 +110,35 @@ class StopAsked(Event):
 
 @dataclass(frozen=True)
 class Measured(Event):
-    """The worker reported that all folds are measured, in so many seconds of this attempt."""
+    """The worker reported that all folds of its attempt are measured.
 
+    Attributes
+    ----------
+    folds
+        The folds.
+    seconds
+        Duration of the attempt.
+    """
+
+    folds: frozenset[int]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The worker reported an error of the model or of user code, or a timeout."""
+    """The worker reported an error of the model or of user code.
 
+    Attributes
+    ----------
+    folds
+        Folds of its attempt.
+    failure
+        What it reported.
+    seconds
+        Seconds of all attempts that run.
+    """
+
+    folds: frozenset[int]
     failure: Failure
     seconds: float
 
@@ -104,14 +149,17 @@ class OutOfMemory(Event):
 
     Attributes
     ----------
+    folds
+        Folds of its attempt.
     failure
         What it reported.
     seconds
-        Duration of the attempt.
+        Seconds of all attempts that run.
     estimate
         Estimated memory of the trial's tensors in bytes, None if it is not known.
     """
 
+    folds: frozenset[int]
     failure: Failure
     seconds: float
     estimate: int | None = None
@@ -123,6 +171,8 @@ class WorkerLost(Event):
 
     Attributes
     ----------
+    folds
+        Folds of its attempt.
     cause
         Why.
     failure
@@ -131,6 +181,7 @@ class WorkerLost(Event):
         See `OutOfMemory`.
     """
 
+    folds: frozenset[int]
     cause: Cause
     failure: Failure
     seconds: float
@@ -139,7 +190,15 @@ class WorkerLost(Event):
 
 @dataclass(frozen=True)
 class Released(Event):
-    """Ray Tune let the attempt go without an error: the trial had ended, or the search ends."""
+    """Ray Tune let the attempt go without an error: it had ended, or the search ends.
+
+    Attributes
+    ----------
+    folds
+        Folds of the attempt.
+    """
+
+    folds: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ from bisect import bisect_left, insort
 
 from tuner.trials.objective import Direction, sort_key
 
-__all__ = ["Rung", "goes_on", "n_kept", "rungs_for"]
+__all__ = ["Rung", "goes_on", "leads", "n_first", "n_kept", "rungs_for"]
+
+#: Number of trials that must have reached a rung before one of them is a leader.
+_LEAST = 4
+_QUARTERS = 4
 
 
 def rungs_for(epochs: int) -> tuple[int, ...]:
@@ -21,7 +25,24 @@ def n_kept(share: float, n_trials: int) -> int:
     return max(1, math.ceil(share * n_trials))
 
 
-def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1) -> bool:
+def n_first(share: float, n_trials: int, hold: int) -> int:
+    """Return the number of trials that continue from a rung at which trials are held.
+
+    It is ``floor(share * n_trials)``, and 0 while fewer than `hold` trials have reached the rung.
+    """
+    return math.floor(share * n_trials + 1e-9) if n_trials >= hold else 0
+
+
+def leads(place: int, n_trials: int, rung: int, epochs: int) -> bool:
+    """Whether a trial that continues from a rung is a leader.
+
+    It is, if it is the best of at least `_LEAST` trials there, and the rung is late enough: not after the
+    first epoch, and not in the first quarter of the fold.
+    """
+    return place == 1 and n_trials >= _LEAST and rung > 1 and _QUARTERS * rung >= epochs
+
+
+def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1, hold: int = 0) -> bool:
     """Whether a trial continues from a rung, because it is among the best that have reached it.
 
     Parameters
@@ -33,8 +54,12 @@ def goes_on(place: int, n_trials: int, share: float, *, grace: int = 1) -> bool:
     share
         Share of them that continues; see `n_kept`.
     grace
-        While fewer trials than this have reached the rung, every trial continues.
+        While fewer trials than this have reached the rung, every trial continues. Not used if they are held.
+    hold
+        Trials are held at the rung until so many have reached it; see `n_first`. 0: trials are not held.
     """
+    if hold:
+        return place <= n_first(share, n_trials, hold)
     return n_trials < grace or place <= n_kept(share, n_trials)
 
 

@@ -55,7 +55,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial during one attempt, as far as its life depends on it.
+    """A trial from the time it was given to Ray, as far as its life depends on it.
+
+    It has one attempt or several at once, each for some of its folds. The life is that of the whole trial.
 
     Attributes
     ----------
@@ -68,11 +70,17 @@ class Trial:
     exclusive
         Whether it has the machine to itself.
     earlier
-        Seconds that it ran before it was paused.
+        Seconds of its attempts that have ended, including those before it was paused.
     evaluations
-        What this attempt has reported.
+        What its attempts have reported, in order of arrival.
     losses
         Workers that it lost in this run.
+    waiting
+        Folds that no attempt has measured or runs.
+    running
+        Folds of the attempts that run.
+    leads
+        Whether it is a leader, so that its other folds do not wait for the first one.
     """
 
     status: TrialStatus
@@ -82,6 +90,9 @@ class Trial:
     earlier: float = 0.0
     evaluations: tuple[Evaluation, ...] = field(default=(), repr=False)
     losses: Losses = field(default_factory=Losses)
+    waiting: frozenset[int] = frozenset()
+    running: frozenset[int] = frozenset()
+    leads: bool = False
 
 
 Step = tuple[Trial, list[Effect]]
@@ -109,13 +120,29 @@ def _become(trial: Trial, status: TrialStatus, *found: Effect) -> Step:
 # ####  --------------  Start and resume  --------------  #### #
 
 
-def _start(trial: Trial, event: on.Started) -> Step:  # noqa: ARG001  # a handler's signature
+def _start(trial: Trial, event: on.Started) -> Step:
     again = trial.status is S.INTERRUPTED
-    return _become(trial, S.RUNNING, do.ForgetResults(), do.NotifyStarted(again))
+    trial = _with_running(trial, event.folds)
+    further = [_queued(trial.waiting)] if trial.baseline and trial.waiting else []
+    return _become(trial, S.RUNNING, do.ForgetResults(), do.NotifyStarted(again), *further)
 
 
-def _resume(trial: Trial, event: on.Started) -> Step:  # noqa: ARG001  # a handler's signature
-    return _become(trial, S.RUNNING, do.NotifyStarted(again=False))
+def _resume(trial: Trial, event: on.Started) -> Step:
+    trial = _with_running(trial, event.folds)
+    return _become(trial, S.RUNNING, do.WriteDecision(), do.NotifyStarted(again=False))
+
+
+def _begin_folds(trial: Trial, event: on.Started) -> Step:
+    """Let a further attempt run, of a trial that runs already."""
+    return _with_running(trial, event.folds), []
+
+
+def _with_running(trial: Trial, folds: frozenset[int]) -> Trial:
+    return replace(trial, waiting=trial.waiting - folds, running=trial.running | folds)
+
+
+def _queued(folds: frozenset[int], because: str = "") -> do.QueueFolds:
+    return do.QueueFolds(tuple(sorted(folds)), because)
 
 
 # ####  --------------  Reports of the worker  --------------  #### #
@@ -140,10 +167,19 @@ def _searched(trial: Trial, effect: Effect) -> list[Effect]:
     return [] if trial.baseline else [effect]
 
 
-def _complete(trial: Trial, event: on.Measured) -> Step:
-    goal = trial.goal
+def _measured(trial: Trial, event: on.Measured) -> Step:
+    """End an attempt. After the first fold, the other ones are queued. After the last one, it is complete."""
+    seconds = trial.earlier + event.seconds
+    trial = replace(trial, running=trial.running - event.folds, earlier=seconds)
+    if not trial.running and not trial.waiting:
+        return _complete(trial)
+    wait = 0 in event.folds and not trial.leads and not trial.baseline and trial.waiting
+    return trial, [do.ChargeAttempt(), do.StopWorker(), *([_queued(trial.waiting)] if wait else [])]
+
+
+def _complete(trial: Trial) -> Step:
+    goal, seconds = trial.goal, trial.earlier
     summary = summarise(trial.evaluations, goal.objective, goal.direction)
-    seconds = event.seconds + trial.earlier
     feasible = not broken(goal.constraints, summary)
     return _become(
         trial,
@@ -154,12 +190,12 @@ def _complete(trial: Trial, event: on.Measured) -> Step:
         *_searched(trial, do.RememberComplete(summary, feasible)),
         do.CountEnded(summary.mean if feasible else None),
         do.NotifyFinished(summary, seconds),
-        do.StopWorker(),
+        do.StopWorkers(),
     )
 
 
 def _failed(trial: Trial, event: on.Failed) -> Step:
-    return _fail(trial, event.failure, event.seconds)
+    return _fail(_without(trial, event.folds), event.failure, event.seconds)
 
 
 def _fail(trial: Trial, failure: Failure, seconds: float, *before: Effect) -> Step:
@@ -169,9 +205,9 @@ def _fail(trial: Trial, failure: Failure, seconds: float, *before: Effect) -> St
         do.Charge(),
         *before,
         do.DropCheckpoint(),
-        do.WriteFailure(failure, seconds),
+        do.WriteFailure(failure, seconds + trial.earlier),
         do.NotifyFailed(failure.cause),
-        do.StopWorker(),
+        do.StopWorkers(),
     )
 
 
@@ -185,7 +221,7 @@ def _out_of_memory(trial: Trial, event: on.OutOfMemory) -> Step:
             do.Charge(),
             do.RememberLarge(),
             do.WriteAttempt(failure.cause),
-            do.StopWorker(),
+            do.StopWorkers(),
             do.Requeue(exclusive=True, because=failure.cause),
         )
     seen = trial.evaluations
@@ -195,6 +231,7 @@ def _out_of_memory(trial: Trial, event: on.OutOfMemory) -> Step:
         peak_gpu_memory=max([failure.peak_gpu_memory or 0, *(one.peak_gpu_memory or 0 for one in seen)]),
     )
     cause = exclusive_failure(most, event.estimate).cause
+    trial = _without(trial, event.folds)
     return _fail(trial, replace(failure, cause=cause), event.seconds, do.RememberLarge())
 
 
@@ -210,13 +247,20 @@ def _pause(trial: Trial, event: on.PauseDecided) -> Step:
         do.Charge(),
         do.WriteAttempt(PAUSED),
         do.WritePause(event.pause),
+        do.WriteDecision(),
         do.NotifyPaused(event.pause),
-        do.StopWorker(),
+        do.StopWorkers(),
     )
 
 
+def _lead(trial: Trial, event: on.LeaderDecided) -> Step:  # noqa: ARG001  # a handler's signature
+    """Queue the folds that the trial would otherwise begin only after its first one."""
+    further = [_queued(trial.waiting)] if trial.waiting else []
+    return replace(trial, leads=True), [do.WriteDecision(), *further]
+
+
 def _stop(trial: Trial, event: on.StopDecided) -> Step:
-    return (trial, []) if trial.baseline else _stop_running(trial, event)
+    return (trial, []) if trial.baseline else _stop_running(_without(trial, event.folds), event)
 
 
 def _stop_running(trial: Trial, event: on.StopDecided | on.StopAsked) -> Step:
@@ -228,7 +272,7 @@ def _stop_running(trial: Trial, event: on.StopDecided | on.StopAsked) -> Step:
         do.DropCheckpoint(),
         do.WriteStop(event.stop, event.seconds),
         do.NotifyStopped(event.stop, event.seconds),
-        do.StopWorker(),
+        do.StopWorkers(),
     )
 
 
@@ -249,22 +293,39 @@ def _stop_idle(trial: Trial, event: on.SearchEnded | on.StopAsked) -> Step:
 
 def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
     cause = event.cause
+    if not event.folds & trial.running:  # they are measured: the worker ended after its last report
+        return trial, []
     trial = replace(trial, losses=trial.losses.plus(cause))
     if cause is Cause.MEMORY:
-        trial, found = _out_of_memory(trial, on.OutOfMemory(event.failure, event.seconds, event.estimate))
+        no_memory = on.OutOfMemory(event.folds, event.failure, event.seconds, event.estimate)
+        trial, found = _out_of_memory(trial, no_memory)
         return trial, [do.WriteAttempt(Cause.WORKER.value), *found]
     by_machine = cause is Cause.MACHINE
     why = cause if cause in {Cause.MACHINE, Cause.IMPORT} else Cause.WORKER
     lost = do.WriteAttempt(why.value, by_machine=by_machine)
     if not may_retry(cause, trial.losses):
-        return _fail(trial, event.failure, event.seconds, lost)
-    requeue = do.Requeue(because=f"it lost its {'machine' if by_machine else 'worker'}")
-    return _become(trial, S.INTERRUPTED, do.Charge(), lost, requeue)
+        return _fail(_without(trial, event.folds), event.failure, event.seconds, lost)
+    because = f"it lost its {'machine' if by_machine else 'worker'}"
+    trial = _without(trial, event.folds)
+    if trial.running:
+        return trial, [do.ChargeAttempt(), lost, _queued(event.folds, because)]
+    return _become(trial, S.INTERRUPTED, do.Charge(), lost, do.StopWorkers(), do.Requeue(because=because))
 
 
-def _released(trial: Trial, event: on.Released) -> Step:  # noqa: ARG001  # a handler's signature
-    """Interrupt the trial, because the search ends. The next run of the study continues it."""
-    return _become(trial, S.INTERRUPTED, do.Charge())
+def _without(trial: Trial, folds: frozenset[int]) -> Trial:
+    """Return a trial of which an attempt has ended before it measured its folds."""
+    return replace(trial, waiting=trial.waiting | folds, running=trial.running - folds)
+
+
+def _released(trial: Trial, event: on.Released) -> Step:
+    """Interrupt the trial, because the search ends. The next run of the study continues it.
+
+    An attempt that has measured its folds had ended before. While other attempts run, so does the trial.
+    """
+    if not event.folds & trial.running:
+        return trial, []
+    trial = _without(trial, event.folds)
+    return (trial, [do.ChargeAttempt()]) if trial.running else _become(trial, S.INTERRUPTED, do.Charge())
 
 
 def _forsaken(trial: Trial, event: on.DriverLost | on.RulesChanged) -> Step:  # noqa: ARG001  # a handler's signature
@@ -273,6 +334,14 @@ def _forsaken(trial: Trial, event: on.DriverLost | on.RulesChanged) -> Step:  # 
 
 def _ignore(trial: Trial, event: Event) -> Step:  # noqa: ARG001  # a handler's signature
     return trial, []
+
+
+def _let_go(trial: Trial, event: on.Released | on.WorkerLost) -> Step:
+    """Delete what an attempt may have written since the trial ended by another one."""
+    others = trial.running - event.folds
+    if others == trial.running:
+        return trial, []
+    return replace(trial, running=others), [do.DropCheckpoint()]
 
 
 #: Late reports of an attempt that has ended: its trial was reported, paused, or runs again elsewhere.
@@ -286,10 +355,12 @@ _LATE = (
     on.WorkerLost,
     on.Released,
 )
-_ATTEMPT_ENDED = (S.PAUSED, S.INTERRUPTED, S.STOPPED, S.COMPLETE, S.FAILED)
+_ENDED = (S.STOPPED, S.COMPLETE, S.FAILED)
+_ATTEMPT_ENDED = (S.PAUSED, S.INTERRUPTED, *_ENDED)
 
 TRANSITIONS: dict[tuple[TrialStatus, type[Event]], Handler] = {
     **{(status, event): _ignore for status in _ATTEMPT_ENDED for event in _LATE},
+    **{(status, event): _let_go for status in _ENDED for event in (on.Released, on.WorkerLost)},
     (S.QUEUED, on.Started): _start,
     (S.INTERRUPTED, on.Started): _start,
     (S.PAUSED, on.Started): _resume,
@@ -298,12 +369,14 @@ TRANSITIONS: dict[tuple[TrialStatus, type[Event]], Handler] = {
     (S.RUNNING, on.StopAsked): _stop_running,
     (S.PAUSED, on.DriverLost): _forsaken,
     (S.PAUSED, on.RulesChanged): _forsaken,
+    (S.RUNNING, on.Started): _begin_folds,
     (S.RUNNING, on.Placed): _placed,
     (S.RUNNING, on.Evaluated): _evaluated,
     (S.RUNNING, on.FoldMeasured): _fold_measured,
     (S.RUNNING, on.PauseDecided): _pause,
     (S.RUNNING, on.StopDecided): _stop,
-    (S.RUNNING, on.Measured): _complete,
+    (S.RUNNING, on.LeaderDecided): _lead,
+    (S.RUNNING, on.Measured): _measured,
     (S.RUNNING, on.Failed): _failed,
     (S.RUNNING, on.OutOfMemory): _out_of_memory,
     (S.RUNNING, on.WorkerLost): _worker_lost,

@@ -28,7 +28,9 @@ class StudyRules:
     refuse
         Function from full params to why they cannot work, None if they may.
     timeout
-        Seconds after which a worker ends itself.
+        Seconds that a trial may take over all its folds.
+    folds_in_turn
+        Whether one worker evaluates all folds of a trial, also if others are free.
     point_of
         Function from full params to the point of the space, None if they are outside. It raises `TrialError`
         if no model can be built from them.
@@ -40,4 +42,5 @@ class StudyRules:
     finish: Callable[[Mapping[str, Value]], dict[str, Value]]
     refuse: Callable[[Mapping[str, Value]], str | None]
     timeout: float | None = None
+    folds_in_turn: bool = False
     point_of: Callable[[Mapping[str, Value]], Mapping[str, Value] | None] = lambda _: None

@@ -21,24 +21,27 @@ class NextTrial:
     ----------
     status
         QUEUED for the next queued trial of the store, or a new one of the sampler; INTERRUPTED or PAUSED for
-        a trial that begins again or resumes.
+        a trial that begins again or resumes; RUNNING for another fold of a trial that runs.
     number
         Trial number; None if the status is QUEUED.
     exclusive
         Whether the trial is to have the machine to itself, because memory was not enough before.
+    fold
+        Index of the fold, if the status is RUNNING.
     """
 
     status: TrialStatus
     number: int | None = None
     exclusive: bool = False
+    fold: int | None = None
 
 
 class TrialQueue:
     """Decides which trial begins next.
 
-    Order: interrupted trials, promotable paused trials, queued or new ones, the remaining paused ones as far
-    as early stopping resumes them. At the end of a search, early stopping also resumes trials until enough
-    are complete, unless the search has reached its target.
+    Order: further folds of running trials, interrupted trials, promotable paused trials, queued or new ones,
+    the remaining paused ones as far as early stopping resumes them. At the end of a search, early stopping
+    also resumes trials until enough are complete, unless the search has reached its target.
 
     Parameters
     ----------
@@ -57,6 +60,7 @@ class TrialQueue:
         self._early_stopping = early_stopping
         self._exclusive: list[int] = []
         self._interrupted: list[int] = []
+        self._folds: list[tuple[int, int]] = []  # trial number, index of the fold
 
     @property
     def kept(self) -> set[int]:
@@ -73,6 +77,9 @@ class TrialQueue:
         n_running
             Number of searched trials that run.
         """
+        if self._folds:
+            of, fold = self._folds.pop(0)
+            return NextTrial(TrialStatus.RUNNING, of, fold=fold)
         if self._exclusive:
             return NextTrial(TrialStatus.INTERRUPTED, self._exclusive.pop(0), exclusive=True)
         if self._interrupted:
@@ -99,8 +106,22 @@ class TrialQueue:
 
     def possible(self, shares: Shares) -> Sequence[Share]:
         """Return what the next trial may take of a node, as far as that is known before it is chosen."""
-        known = self._exclusive or self._interrupted or self._n_queued or self._early_stopping.n_paused
+        known = (
+            self._folds
+            or self._exclusive
+            or self._interrupted
+            or self._n_queued
+            or self._early_stopping.n_paused
+        )
         return shares.queued if known else shares.sampled
+
+    def queue_folds(self, number: int, folds: Sequence[int]) -> None:
+        """Queue folds of a running trial, after those of trials that were queued before."""
+        self._folds += [(number, fold) for fold in folds]
+
+    def drop_folds(self, number: int) -> None:
+        """Let no further fold of a trial begin."""
+        self._folds = [queued for queued in self._folds if queued[0] != number]
 
     def requeue(self, number: int, *, exclusive: bool = False) -> None:
         """Let an interrupted trial begin again."""

@@ -28,6 +28,8 @@ class Asked:
         Whether the trial comes from the queue: a baseline, or a hint of an earlier study.
     pause
         Where the trial was paused, None if it was not.
+    attempt
+        Number of the attempt in the store, from 1.
     """
 
     number: int
@@ -36,3 +38,4 @@ class Asked:
     seeds: tuple[int, ...]
     queued: bool = field(default=False, compare=False)
     pause: Pause | None = field(default=None, compare=False)
+    attempt: int = field(default=1, compare=False)

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.store.locking.drivers import Hold
 from tuner.trials.outcomes import Usage
-from tuner.trials.schema import ATTEMPTS, DRIVER, NAME, REQUEST, is_trial, record_of, usage_key
+from tuner.trials.schema import DRIVER, NAME, REQUEST, is_trial, record_of, usage_key
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["News", "news_of", "searched", "waiting", "without_driver"]
@@ -23,7 +23,7 @@ class News:
     Attributes
     ----------
     records
-        Records of all trials. Records of trials that run here do not have the usage of their current attempt.
+        Records of all trials. They do not have the usage of attempts that run here.
     others
         Records of trials of other drivers that have ended since the last news.
     interrupted
@@ -40,7 +40,10 @@ class News:
 
 
 def news_of(
-    trials: Sequence[FrozenTrial], hold: Hold, here: Collection[int], ended: dict[int, TrialRecord]
+    trials: Sequence[FrozenTrial],
+    hold: Hold,
+    here: Mapping[int, Collection[int]],
+    ended: dict[int, TrialRecord],
 ) -> News:
     """Return the state of a study.
 
@@ -51,7 +54,8 @@ def news_of(
     hold
         The lock that this process holds.
     here
-        Numbers of the trials that this driver runs or is about to start.
+        The trials that this driver runs, is about to start, or keeps paused, by number, with the numbers of
+        their attempts that run.
     ended
         Records of trials that had ended at the last call. They are updated in place.
     """
@@ -59,7 +63,7 @@ def news_of(
     for trial in trials:
         record = ended.get(trial.number)
         if record is None:
-            record = _without_attempt(trial) if trial.number in here else record_of(trial)
+            record = _without_usage(trial, here.get(trial.number, ()))
             if trial.state.is_finished():
                 ended[trial.number] = record
             if record.evaluations and record.driver != hold.driver.id:
@@ -89,12 +93,10 @@ def searched(trials: Iterable[FrozenTrial]) -> int:
     return sum(map(is_trial, chosen))
 
 
-def _without_attempt(trial: FrozenTrial) -> TrialRecord:
-    """Return a trial's record without the resource usage of its last attempt."""
+def _without_usage(trial: FrozenTrial, attempts: Collection[int]) -> TrialRecord:
+    """Return a trial's record without the resource usage of some attempts."""
     attributes: Mapping[str, Any] = trial.user_attrs
-    last = attributes.get(usage_key(attributes.get(ATTEMPTS, 0)))
     record = record_of(trial)
-    if not isinstance(last, Mapping):
-        return record
-    gone = Usage(**{name: -seconds for name, seconds in last.items()})
-    return replace(record, usage=record.usage + gone)
+    noted = [attributes.get(usage_key(attempt)) for attempt in attempts]
+    gone = [Usage(-one["cpu_seconds"], -one["gpu_seconds"]) for one in noted if one]
+    return replace(record, usage=sum(gone, record.usage)) if gone else record

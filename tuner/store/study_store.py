@@ -22,7 +22,7 @@ from tuner.store.locking.drivers import Hold
 from tuner.store.requests import StudyRequests
 from tuner.store.shared_view import News, news_of, searched, waiting, without_driver
 from tuner.trials.constraints import Constraint, quantities
-from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
+from tuner.trials.outcomes import Attempt, Decision, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.schema import (
     ATTEMPTS,
@@ -42,6 +42,7 @@ from tuner.trials.schema import (
     TRACKING_ID,
     WARM,
     attempt_key,
+    decision_key,
     evaluation_key,
     params_of,
     record_of,
@@ -108,7 +109,6 @@ class StudyStore:
         self._further = tuple(further_objectives(facts))
         self._constraints = [Constraint.parse(text) for text in facts.get("constraints", ())]
         self._ids: dict[int, int] = {}
-        self._attempts: dict[int, int] = {}
         self._known = KnownPoints(study, seed)
         self.requests = StudyRequests(study)
         trials = study.get_trials(deepcopy=False)
@@ -159,7 +159,7 @@ class StudyStore:
         """Return a context in which no other driver of the study can start a trial."""
         return self._hold.turn() if self._hold is not None else nullcontext()
 
-    def news(self, here: Collection[int]) -> News:
+    def news(self, here: Mapping[int, Collection[int]]) -> News:
         """Return the state of a shared study; see `tuner.store.shared_view.news_of`."""
         assert self._hold is not None, "only a driver that shares a study asks for news"
         trials = self.study.get_trials(deepcopy=False)
@@ -280,10 +280,15 @@ class StudyStore:
         if seeds is None:
             seeds = [fold_seed(self._seed, params, fold) for fold in range(n_folds)]
             trial.set_user_attr(SEEDS, seeds)
-        attempts = attributes.get(ATTEMPTS, 0) + 1
-        trial.set_user_attr(ATTEMPTS, attempts)
-        self._attempts[trial.number] = attempts
-        return Asked(trial.number, params, attributes.get(NAME), tuple(seeds))
+        attempt = attributes.get(ATTEMPTS, 0) + 1
+        trial.set_user_attr(ATTEMPTS, attempt)
+        return Asked(trial.number, params, attributes.get(NAME), tuple(seeds), attempt=attempt)
+
+    def begin_attempt(self, number: int) -> int:
+        """Count one more attempt of a running trial, for some of its folds; return its number."""
+        attempt = self.attempts(number) + 1
+        self._note(number, {ATTEMPTS: attempt})
+        return attempt
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
         try:
@@ -325,21 +330,22 @@ class StudyStore:
             self.study.set_user_attr(TRACKING_ID, known)
         return str(known)
 
-    def note_usage(self, number: int, usage: Usage) -> None:
-        """Write the resource usage of a running trial's current attempt so far.
+    def note_usage(self, number: int, usage: Usage, index: int = 1) -> None:
+        """Write the resource usage so far of a running trial's attempt. Attempts are numbered from 1."""
+        self._note(number, {usage_key(index): asdict(usage)})
 
-        It replaces the earlier one.
-        """
-        self._note(number, {usage_key(self._attempts[number]): asdict(usage)})
-
-    def note_attempt(self, number: int, attempt: Attempt) -> None:
-        """Write where the current attempt of a running trial runs, or how it ended."""
-        self._note(number, {attempt_key(self._attempts[number]): asdict(attempt)})
+    def note_attempt(self, number: int, attempt: Attempt, index: int = 1) -> None:
+        """Write where an attempt of a running trial runs, or how it ended."""
+        self._note(number, {attempt_key(index): asdict(attempt)})
 
     @_batched
     def pause(self, number: int, pause: Pause) -> None:
         """Write that a running trial is paused. It stays paused until its next attempt or its end."""
         self._note(number, {PAUSE_KEY: asdict(pause)})
+
+    def note_decision(self, number: int, decision: Decision) -> None:
+        """Write a decision of halving on a running trial."""
+        self._note(number, {decision_key(decision.rung, decision.kind): asdict(decision)})
 
     @_batched
     def complete(self, number: int, summary: Summary, *, seconds: float, log: str) -> None:

@@ -1,9 +1,10 @@
-"""Checkpoints of a running trial. An interrupted or paused trial continues from one, with the same results.
+"""Checkpoints of a running trial. An interrupted or paused trial continues from them, with the same results.
 
-Each trial has one file, which is always replaced as a whole. It is Lightning's own checkpoint of the fit, and
-it also contains the evaluations so far and the state of all random generators. It is written at the end of an
-epoch, when no other work is in progress. A fit that continues from it draws the same random numbers as an
-uninterrupted fit. Between two folds there is no fit to save, so the file contains only the results.
+Each fold of a trial has one file, which is always replaced as a whole. It is Lightning's own checkpoint of
+the fit, and it also contains the evaluations so far and the state of all random generators. It is written at
+the end of an epoch, when no other work is in progress. A fit that continues from it draws the same random
+numbers as an uninterrupted fit. When the fold has ended there is no fit to save, so the file contains only
+the results. Earlier versions had one file for all folds of a trial, in the same format.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,7 +60,7 @@ class Generators:
 
 @dataclass
 class Checkpoint:
-    """The results of a trial so far, and the file that stores them.
+    """The results of one fold of a trial so far, and the file that stores them.
 
     Attributes
     ----------
@@ -67,28 +68,34 @@ class Checkpoint:
         Path of the file.
     every
         Seconds between two checkpoints.
-    evaluations, users
-        All reports so far, in order. The last of `users` may belong to an unfinished fold.
     fold
-        Index of the fold with which the trial continues.
+        Index of the fold.
+    evaluations, users
+        All reports so far, in order; at most one of `users`, which is incomplete if the fold has not ended.
+    ended
+        Whether the fold has ended, so that nothing is left to do.
     epoch
-        Number of finished epochs of that fold; 0 if the fold starts from the beginning.
+        Number of finished epochs of the fit that continues; 0 if there is none.
     generators
         State of the random generators at the end of that epoch.
     pauses_at
         Epochs of the first fold at which the trial may be paused. A checkpoint is always written there.
+    lightning
+        Path from which Lightning loads the fit; None if the fold starts from the beginning.
     on_kept
         Called after the file has been written.
     """
 
     path: Path
     every: float
+    fold: int = 0
     evaluations: list[Evaluation] = field(default_factory=list)
     users: list[Users] = field(default_factory=list)
-    fold: int = 0
+    ended: bool = False
     epoch: int = 0
     generators: Generators | None = None
     pauses_at: tuple[int, ...] = ()
+    lightning: str | None = None
     on_kept: Callable[[], None] = field(default=lambda: None)
     _kept_at: float = field(default_factory=time.monotonic)
 
@@ -118,24 +125,19 @@ class Checkpoint:
         content[_KEY] = {
             "evaluations": [one.to_plain() for one in self.evaluations],
             "users": [(one.fold, one.epochs, one.values) for one in so_far],
-            "fold": self.fold,
+            "fold": self.fold + self.ended,
             "epoch": epoch,
             "generators": astuple(Generators.now()),
         }
 
     def fold_ended(self, users: Users | None) -> None:
-        """Save the results of a finished fold. Its fit is no longer needed."""
-        self.users += [users] if users is not None else []
-        self.fold, self.epoch = self.fold + 1, 0
+        """Save the results of the finished fold. Its fit is no longer needed."""
+        self.users = [users] if users is not None else []
+        self.ended, self.epoch = True, 0
         content: dict[str, Any] = {}
         self.describe(content, epoch=0, users=None)
         with self._kept() as unfinished:
             torch.save(content, unfinished)
-
-    @property
-    def lightning(self) -> str | None:
-        """Path from which Lightning loads the fit; None if the fold starts from the beginning."""
-        return str(self.path) if self.epoch else None
 
     @contextmanager
     def _kept(self) -> Iterator[Path]:
@@ -151,19 +153,56 @@ class Checkpoint:
             )
 
 
-def read_checkpoint(path: Path, every: float, pauses_at: tuple[int, ...] = ()) -> Checkpoint:
-    """Return the checkpoint of a trial. It is empty if there is no file or the file cannot be read."""
-    if path.exists():
+def read_checkpoint(
+    path: Path,
+    every: float,
+    pauses_at: tuple[int, ...] = (),
+    *,
+    fold: int = 0,
+    earlier: Path | None = None,
+) -> Checkpoint:
+    """Return the checkpoint of a fold of a trial. It is empty if no file has a state of the fold.
+
+    Parameters
+    ----------
+    path, every, pauses_at, fold
+        See `Checkpoint`.
+    earlier
+        Path of the file that an earlier version wrote of all folds. It is read if there is no file at `path`.
+    """
+    empty = Checkpoint(path, every, fold, pauses_at=pauses_at)
+    source = earlier if earlier is not None and not path.exists() else path
+    if source.exists():
         try:
-            content = torch.load(path, map_location="cpu", weights_only=False)  # our own file
-            return Checkpoint(path, every, *_read(content[_KEY]), pauses_at)
+            content = torch.load(source, map_location="cpu", weights_only=False)  # our own file
+            return _with_state(empty, source, _read(content[_KEY]))
         except Exception:  # a damaged file can raise any error
-            logger.exception("cannot read %s: the trial starts from the beginning", path)
-    return Checkpoint(path, every, pauses_at=pauses_at)
+            logger.exception("cannot read %s: the fold starts from the beginning", source)
+    return empty
 
 
-def _read(content: Mapping[str, Any] | bytes) -> tuple[list[Evaluation], list[Users], int, int, Generators]:
-    """Return the trial's state from a file's content. Version 0.1.0 wrote it as a pickle, in bytes."""
+#: Evaluations, users, index of the fold that a trial has reached, finished epochs in it, and generators.
+_State = tuple[list[Evaluation], list[Users], int, int, Generators]
+
+
+def _with_state(empty: Checkpoint, source: Path, state: _State) -> Checkpoint:
+    """Return a checkpoint with what a file says of its fold; the file says how far a trial has come."""
+    evaluations, users, reached, epoch, generators = state
+    fold = empty.fold
+    begun = reached == fold and epoch > 0
+    return replace(
+        empty,
+        evaluations=[one for one in evaluations if one.fold == fold],
+        users=[one for one in users if one.fold == fold],
+        ended=reached > fold,
+        epoch=epoch if begun else 0,
+        generators=generators if begun else None,
+        lightning=str(source) if begun else None,
+    )
+
+
+def _read(content: Mapping[str, Any] | bytes) -> _State:
+    """Return the state in a file's content. Version 0.1.0 wrote it as a pickle, in bytes."""
     if isinstance(content, bytes):
         evaluations, users, fold, epoch, generators = _OldUnpickler(
             io.BytesIO(content)

@@ -13,14 +13,14 @@ from tuner.space import Value
 __all__ = ["BEGAN", "DONE", "EVALUATION", "FAILED", "USERS", "Job", "Place"]
 
 #: Keys of a report. BEGAN comes first, EVALUATION after each evaluation. USERS comes after each fold, if the
-#: objective is a mean over users. DONE comes once, at the end, together with the last USERS. If the trial
-#: failed, FAILED comes too.
+#: objective is a mean over users. DONE comes once, at the end of the attempt, together with the last USERS.
+#: If the trial failed, FAILED comes too.
 BEGAN, EVALUATION, USERS, DONE, FAILED = "began", "evaluation", "users", "done_in", "failure"
 
 
 @dataclass(frozen=True)
 class Job:
-    """The description of a trial that a worker gets.
+    """The description of an attempt that a worker gets: a trial, and which of its folds to evaluate.
 
     Attributes
     ----------
@@ -36,6 +36,10 @@ class Job:
         Epochs of the first fold at which the trial may be paused. The worker saves a checkpoint at each.
     baseline
         Whether the trial is a baseline.
+    folds
+        Indices of the folds that this attempt evaluates, ascending; None for all folds.
+    spent
+        Seconds that earlier attempts of the trial took. They count for `training.timeout`.
     """
 
     number: int
@@ -44,6 +48,8 @@ class Job:
     label: str
     pauses_at: tuple[int, ...] = ()
     baseline: bool = False
+    folds: tuple[int, ...] | None = None
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)

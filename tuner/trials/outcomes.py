@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
-__all__ = ["OUT_OF_MEMORY", "PAUSED", "TIMEOUT", "Attempt", "Failure", "Pause", "Stop", "Usage"]
+__all__ = [
+    "OUT_OF_MEMORY",
+    "PAUSED",
+    "TIMEOUT",
+    "Attempt",
+    "Decision",
+    "DecisionKind",
+    "Failure",
+    "Pause",
+    "Stop",
+    "Usage",
+]
 
 #: `Attempt.lost` of an attempt that ended because the trial was paused. The store has this value.
 PAUSED = "rested"
@@ -36,6 +48,9 @@ class Attempt:
         Whether the machine was the reason: it died, was removed, or lost its network.
     seconds
         Duration. For an attempt that runs or was interrupted, it may be up to a minute too short.
+    folds
+        Indices of the folds that the attempt was to evaluate; empty in records of older versions, whose
+        attempts evaluated all folds.
     """
 
     host: str = ""
@@ -46,6 +61,15 @@ class Attempt:
     lost: str = ""
     by_machine: bool = False
     seconds: float = 0.0
+    folds: tuple[int, ...] = ()
+
+    def covers(self, fold: int) -> bool:
+        """Whether the attempt was to evaluate a fold."""
+        return not self.folds or fold in self.folds
+
+    def repeats(self, other: Attempt) -> bool:
+        """Whether both attempts were to evaluate the same fold."""
+        return not self.folds or any(other.covers(fold) for fold in self.folds)
 
     @property
     def worker(self) -> str:
@@ -113,6 +137,53 @@ class Pause:
     def where(self) -> str:
         """Fold and epoch, as text for people."""
         return _point(self.fold, self.epoch)
+
+
+class DecisionKind(str, Enum):
+    """What halving decided on a trial at a rung, in the order in which it may happen.
+
+    The store has the values.
+    """
+
+    PAUSED = "paused"
+    PROMOTED = "promoted"
+    RESUMED = "resumed"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision of halving on a trial at a rung, with the numbers on which it was made.
+
+    Attributes
+    ----------
+    kind
+        A `DecisionKind`.
+    rung
+        The rung, in epochs.
+    value
+        Best objective of the trial up to the rung.
+    place, n_trials
+        Place of the trial among all trials that had reached the rung, from 1, and their number.
+    kept
+        Number of trials that could continue from the rung, by the rule that decided.
+    """
+
+    kind: str
+    rung: int
+    value: float
+    place: int
+    n_trials: int
+    kept: int
+
+    @property
+    def why(self) -> str:
+        """The numbers, as text for people."""
+        of = "trial" if self.n_trials == 1 else "trials"
+        return (
+            f"{self.value:.4f} was place {self.place} of {self.n_trials} {of} at epoch {self.rung}, "
+            f"of which the best {self.kept} could continue"
+        )
 
 
 @dataclass(frozen=True)

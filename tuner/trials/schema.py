@@ -13,7 +13,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.space import Value
-from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
+from tuner.trials.outcomes import Attempt, Decision, DecisionKind, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.requests import Exclusion, Request
 from tuner.trials.status import TrialStatus
@@ -42,6 +42,7 @@ __all__ = [
     "WARM",
     "answer_key",
     "attempt_key",
+    "decision_key",
     "evaluation_key",
     "evaluation_prefix",
     "excluded_key",
@@ -79,7 +80,7 @@ WARM, HINT = "warm", "hint"
 #: Id of the request that added the trial.
 REQUEST = "request"
 # First parts of keys; the functions below add the rest.
-_EVALUATION, _USAGE, _ATTEMPT = "evaluation:", "held:", "attempt:"
+_EVALUATION, _USAGE, _ATTEMPT, _DECISION = "evaluation:", "held:", "attempt:", "decision:"
 
 # Attributes of a study.
 #: Facts that must not change during a study, versions of packages, and a description for people.
@@ -121,6 +122,11 @@ def usage_key(attempt: int) -> str:
 def attempt_key(attempt: int) -> str:
     """Return the key that says where a trial's attempt ran and how it ended, counted from 1."""
     return f"{_ATTEMPT}{attempt}"
+
+
+def decision_key(rung: int, kind: str) -> str:
+    """Return the key of a decision of halving on a trial: a `DecisionKind` at a rung."""
+    return f"{_DECISION}{rung}:{kind}"
 
 
 def holdout_look_key(number: int) -> str:
@@ -212,7 +218,15 @@ def record_of(trial: FrozenTrial, excluded: Mapping[int, Exclusion] = MappingPro
         driver=attributes.get(DRIVER) or None,
         request=attributes.get(REQUEST),
         excluded=excluded.get(trial.number),
+        decisions=_decisions(attributes),
     )
+
+
+def _decisions(attributes: Mapping[str, Any]) -> tuple[Decision, ...]:
+    """Return the decisions of halving on a trial, by rung, then as they may follow each other."""
+    found = [Decision(**value) for key, value in attributes.items() if key.startswith(_DECISION)]
+    kinds = [*DecisionKind]
+    return tuple(sorted(found, key=lambda one: (one.rung, kinds.index(DecisionKind(one.kind)))))
 
 
 def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
@@ -221,7 +235,8 @@ def _attempts(attributes: Mapping[str, Any]) -> tuple[Attempt, ...]:
     for number in range(1, int(attributes.get(ATTEMPTS, 0)) + 1):
         noted = attributes.get(attempt_key(number))
         if noted is not None:
-            attempt, usage = Attempt(**noted), Usage(**attributes.get(usage_key(number), {}))
+            attempt = Attempt(**{**noted, "folds": tuple(noted.get("folds", ()))})
+            usage = Usage(**attributes.get(usage_key(number), {}))
             took, of = (
                 (usage.cpu_seconds, attempt.cpus) if attempt.cpus else (usage.gpu_seconds, attempt.gpus)
             )

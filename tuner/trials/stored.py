@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.space import Value
 from tuner.trials.objective import Direction
-from tuner.trials.outcomes import Attempt, Failure, Pause, Stop, Usage
+from tuner.trials.outcomes import Attempt, Decision, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.requests import Exclusion
 from tuner.trials.status import TrialStatus
@@ -75,6 +75,8 @@ class TrialRecord:
         Id of the request that added the trial; None for other trials.
     excluded
         Why and by whom the trial was excluded from ranking and sampling; None if it was not.
+    decisions
+        What halving decided on the trial at each rung.
     """
 
     number: int
@@ -96,6 +98,13 @@ class TrialRecord:
     driver: str | None = None
     request: str | None = None
     excluded: Exclusion | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def n_attempts(self) -> int:
+        """The largest number of attempts that any fold of the trial had."""
+        folds = {fold for attempt in self.attempts for fold in attempt.folds}
+        return max((sum(one.covers(fold) for one in self.attempts) for fold in folds or {0}), default=0)
 
     @property
     def label(self) -> str:

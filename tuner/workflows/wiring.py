@@ -51,7 +51,7 @@ def make_mirror(opened: OpenedStudy) -> Mirror | None:
     if opened.artifacts is None:
         return None
     check_from_every_node(opened.artifacts)
-    mirror = Mirror(opened.folder, opened.artifacts)
+    mirror = Mirror(opened.folder, opened.artifacts, n_folds=len(opened.prepared.folds))
     mirror.bring_users()
     return mirror
 
@@ -159,11 +159,14 @@ def make_coordinator(
         finish=partial(trial_params, epochs=study.training.epochs),
         refuse=why_infeasible,
         timeout=study.training.timeout,
+        folds_in_turn=study.search.folds == "in_turn",
         point_of=partial(point_of, space=prepared.space, epochs=study.training.epochs),
     )
     sinks = Sinks(
         keep_users=partial(write_users, folder) if mirror is None else mirror.keep_users,
-        drop_checkpoint=partial(drop_checkpoint, folder) if mirror is None else mirror.drop_checkpoint,
+        drop_checkpoint=partial(drop_checkpoint, folder, n_folds=len(prepared.folds))
+        if mirror is None
+        else mirror.drop_checkpoint,
         learn=partial(_remember, early_stopping, opened, mirror),
         observers=observers,
     )

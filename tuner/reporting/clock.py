@@ -108,5 +108,10 @@ def _stay(record: TrialRecord, attempt: Attempt, end: float, *, last: bool, ende
 
 
 def _has_ended(record: TrialRecord, attempt: Attempt, *, last: bool, running: bool) -> bool:
-    """Whether an attempt ended before the end of its trial: at a pause, or with its worker or driver."""
-    return not last or attempt.lost == PAUSED or not (record.status.has_ended or running)
+    """Whether an attempt ended before its trial did, or has an end of its own, as that of a fold."""
+    return (
+        (bool(attempt.folds) and record.status.has_ended)
+        or not last
+        or attempt.lost == PAUSED
+        or not (record.status.has_ended or running)
+    )

@@ -1,20 +1,25 @@
-"""The figures of the report in the order of the page. Each figure is a pure function of the report's data."""
+"""The figures of a study in the order of the report. Each is a function of the report's data.
+
+figure      the record of a figure, and the style of charts
+palette     colours, for light and dark backgrounds
+ticks       ranges and round values of axes
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tuner.reporting.html.figures.cost import compute, timeline
-from tuner.reporting.html.figures.curves import curves
-from tuner.reporting.html.figures.folds import folds
-from tuner.reporting.html.figures.history import history_by_time, history_by_trial
-from tuner.reporting.html.figures.importances import importances
-from tuner.reporting.html.figures.judged import judged
-from tuner.reporting.html.figures.parallel import parallel
-from tuner.reporting.html.figures.slices import numbers, slices
-from tuner.reporting.html.figures.tradeoff import front, tradeoff
-from tuner.reporting.html.report_data import ReportData
-from tuner.reporting.html.svg import Figure
+from tuner.reporting.figures.cost import compute, timeline
+from tuner.reporting.figures.curves import curves
+from tuner.reporting.figures.figure import Figure
+from tuner.reporting.figures.folds import folds
+from tuner.reporting.figures.history import history_by_time, history_by_trial
+from tuner.reporting.figures.importances import importances
+from tuner.reporting.figures.judged import judged
+from tuner.reporting.figures.parallel import parallel
+from tuner.reporting.figures.slices import numbers, slices
+from tuner.reporting.figures.tradeoff import front, tradeoff
+from tuner.reporting.report_data import ReportData
 
 __all__ = ["SECTIONS", "draw_all"]
 

@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial
 from tuner.formatting import short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
-from tuner.reporting.html.clock import Clock, Stay, clock_of, stays
-from tuner.reporting.leaderboard import Leaderboard, Row, rank, varying_params
+from tuner.reporting.clock import Clock, Stay, clock_of, stays
+from tuner.reporting.distinguish import varying_params
+from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.reporting.study_differences import study_file
 from tuner.space.class_names import short_name
 from tuner.store import read_points, read_records, study_holder
@@ -102,6 +103,14 @@ class ReportData:
     def best_baseline(self) -> Row | None:
         """The best baseline."""
         return self.board.best_baseline
+
+    @cached_property
+    def _rows(self) -> Mapping[int, Row]:
+        return {row.record.number: row for row in self.board.rows}
+
+    def row(self, number: int) -> Row:
+        """Return the leaderboard's row of a trial."""
+        return self._rows[number]
 
     @cached_property
     def stays(self) -> Sequence[Stay]:

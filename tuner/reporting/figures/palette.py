@@ -1,15 +1,18 @@
-"""The colours of the report by the name that figures use, for a light and for a dark background.
+"""The colours of the figures and of the report by name, for a light and for a dark background.
 
 People with any colour vision can distinguish the categories. Their hues are from Okabe and Ito (2008, "Color
 Universal Design"), made darker or lighter to have a contrast of 3:1 with the background. States also differ
 in shape.
+
+Charts have the colours of the light background. The page of the report writes them as variables of CSS, so
+that they change with the reader's theme.
 """
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
-__all__ = ["CATEGORIES", "RAMP", "css_variables", "resolved"]
+__all__ = ["CATEGORIES", "RAMP", "css_variables", "paint", "themed"]
 
 #: Name -> colour on a light background, colour on a dark background.
 _COLOURS = {
@@ -42,6 +45,14 @@ _COLOURS = {
 #: Colours for categories without an order, and colours from worst to best.
 CATEGORIES = tuple(f"c{index}" for index in range(8))
 RAMP = tuple(f"q{index}" for index in range(7))
+_NAMES = {light: name for name, (light, _) in _COLOURS.items()}
+#: Keys of a specification whose values are names and texts, not colours.
+_TEXTS = frozenset({"domain", "oneOf", "sort", "subtitle", "text", "title"})
+
+
+def paint(name: str) -> str:
+    """Return a colour on a light background."""
+    return _COLOURS[name][0]
 
 
 def css_variables(*, dark: bool) -> str:
@@ -49,6 +60,14 @@ def css_variables(*, dark: bool) -> str:
     return "".join(f"--{name}:{pair[dark]};" for name, pair in _COLOURS.items())
 
 
-def resolved(svg: str, *, dark: bool = False) -> str:
-    """Return a drawing with its colours written out, for programs that do not support CSS variables."""
-    return re.sub(r"var\(--(\w+)\)", lambda match: _COLOURS[match[1]][dark], svg)
+def themed(spec: Any) -> Any:  # noqa: ANN401  # JSON
+    """Return a chart's specification, which holds no rows, with variables of CSS for its colours."""
+    if isinstance(spec, dict):
+        return {key: _themed_at(key, value) for key, value in spec.items()}
+    if isinstance(spec, list):
+        return [themed(value) for value in spec]
+    return f"var(--{_NAMES[spec]})" if isinstance(spec, str) and spec in _NAMES else spec
+
+
+def _themed_at(key: str, value: Any) -> Any:  # noqa: ANN401  # JSON
+    return value if key in _TEXTS and not isinstance(value, dict) else themed(value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Scale", "duration_ticks", "span", "tick_labels"]
+__all__ = ["Scale", "span", "tick_labels", "time_unit"]
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,10 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     return [f"{tick:,.{decimals}f}" for tick in ticks]
 
 
-def duration_ticks(scale: Scale, about: int = 5) -> list[tuple[float, str]]:
-    """Return the ticks (seconds, text) of a scale in seconds. The text has the largest unit that fits."""
-    unit, name = next(
-        ((size, word) for size, word in ((86400, "d"), (3600, "h"), (60, "min")) if scale.high >= 2 * size),
-        (1, "s"),
-    )
-    length = (scale.high - scale.low) / about
-    round_steps = [factor * size for size, factors in _CLOCK.items() for factor in factors]
-    step = next((one for one in round_steps if one >= length * 0.9), _round_step(length / 86400) * 86400)
-    first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
-    return [(at * step, f"{at * step / unit:g} {name}") for at in range(first, last + 1)]
-
-
-#: Round steps of a clock: unit in seconds -> numbers of units.
-_CLOCK = {1: (1, 2, 5, 10, 15, 30), 60: (1, 2, 5, 10, 15, 30), 3600: (1, 2, 3, 6, 12), 86400: (1, 2, 5)}
+def time_unit(seconds: float) -> tuple[int, str]:
+    """Return the unit for an axis of a length in seconds: its seconds and its name."""
+    units = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+    return next(((size, name) for size, name in units if seconds >= 2 * size), (1, "seconds"))
 
 
 def _round_step(step: float) -> float:

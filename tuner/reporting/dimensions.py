@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuner.formatting import short
-from tuner.reporting.html.report_data import ReportData
-from tuner.reporting.leaderboard import short_key
+from tuner.reporting.distinguish import short_key
+from tuner.reporting.report_data import ReportData
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["MISSING", "Dimension", "by_option", "dimensions"]

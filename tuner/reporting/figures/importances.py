@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from tuner.reporting.html.report_data import ReportData, so_far
-from tuner.reporting.html.scales import Scale
-from tuner.reporting.html.svg import Canvas, Figure, clipped
-from tuner.reporting.leaderboard import short_key
+import altair as alt
+
+from tuner.formatting import visible
+from tuner.reporting.distinguish import short_key
+from tuner.reporting.figures.figure import Chart, Fact, Figure, fitted, layered, names_axis
+from tuner.reporting.figures.palette import paint
+from tuner.reporting.report_data import ReportData, so_far
 from tuner.trials.objective import sort_key
 from tuner.trials.status import TrialStatus
 
@@ -104,29 +107,37 @@ def importances(report: ReportData) -> Figure | None:
         return None
     found = weigh(report)
     shown = [(name, share) for name, share in found.shares.items() if share >= 0.005][:SHOWN]  # noqa: PLR2004  # less than half a percent
-    title = f"Which params decide whether a trial is among the best {found.n_top}"
     if not shown:
         caption = (
             f"There are too few trials: {found.n_trials} can be compared. Importances need at least {FEWEST} "
             f"trials, and {TOP} of them must be complete."
         )
-        return Figure("importances", "Which params decide", caption, lambda _: "")
+        return Figure("importances", "Which params decide", caption, None)
     caption = (
         f"PED-ANOVA over {found.n_trials} complete and stopped trials; the shares add up to 100 %. A param "
         "that applies only with a certain option (written after @) counts only in trials with that option."
     )
-    return Figure("importances", title, caption, lambda width: _draw(shown, width))
+    title = f"Which params decide whether a trial is among the best {found.n_top}"
+    rows = [{"param": _label(name), "share": round(share, 4)} for name, share in shown]
+    return Figure("importances", title, caption, partial(_draw, rows), {"importances": rows})
 
 
-def _draw(shown: list[tuple[str, float]], width: int) -> str:
-    row, left = 26, min(290.0, width * 0.5)
-    canvas = Canvas(width, row * len(shown) + 8, "Share of each param's importance")
-    scale = Scale(0, max(share for _, share in shown), left, width - 48)
-    for index, (name, share) in enumerate(shown):
-        y = row * index + 4
-        key, _, condition = name.partition("@")
-        label = short_key(key) + (f" @{condition}" if condition else "")
-        canvas.text((left - 10, y + 16), clipped(label, left - 12), anchor="end", colour="ink")
-        canvas.rect((left, y + 4), (scale(share) - left, row - 10), colour="c0")
-        canvas.text((scale(share) + 8, y + 16), f"{share:.0%}")
-    return canvas.render()
+def _label(name: str) -> str:
+    key, _, condition = name.partition("@")
+    return visible(short_key(key) + (f" @{condition}" if condition else ""))
+
+
+def _draw(rows: Sequence[Fact], width: int) -> Chart:
+    names = [row["param"] for row in rows]
+    x = alt.X("share:Q", axis=None, scale=alt.Scale(domain=[0, rows[0]["share"]], nice=False))
+    y = alt.Y("param:N", sort=names, axis=names_axis(min(290.0, width * 0.5), bold=False))
+    told = [alt.Tooltip("param:N"), alt.Tooltip("share:Q", format=".1%")]
+    base = alt.Chart(alt.NamedData("importances")).encode(x=x, y=y, tooltip=told)
+    bars = base.mark_bar(color=paint("c0"), height=16, cornerRadius=2)
+    shares = base.mark_text(align="left", dx=8, color=paint("muted"))
+    return layered(
+        bars,
+        shares.encode(text=alt.Text("share:Q", format=".0%")),
+        height=26 * len(rows),
+        **fitted(width),
+    )
