@@ -130,10 +130,11 @@ def test_a_search_is_stopped_continued_in_the_background_and_exported_elsewhere(
     assert len(kept) >= 1
 
     assert kernel.value("import asyncio; await asyncio.sleep(0); print('alive')") == "alive"
-    assert kernel.value("going = run(study(200), background=True); print(going.status())") == "running"
-    assert kernel.value("print(repr(going))").startswith("<run of cells: running")
+    # What the run prints may come into any of these cells.
+    assert "running" in kernel.value("going = run(study(200), background=True); print(going.status())")
+    assert "<run of cells: running" in kernel.value("print(repr(going))")
     kernel.run("stopped = going.stop()")
-    assert kernel.value("print(going.status())") == "interrupted"
+    assert "interrupted" in kernel.value("print(going.status())")
     n_ended = int(kernel.value("print(sum(row.status.has_ended for row in stopped.rows))"))
     assert n_ended >= len(kept)
 
@@ -173,7 +174,8 @@ def test_a_notebook_is_committed_as_it_ran(path: Path) -> None:
     assert [one for one in outputs if one.output_type == "error" or one.get("name") == "stderr"] == []
     assert sum("text/html" in one.get("data", {}) for one in outputs) > 3
     text = path.read_text(encoding="utf-8")
-    assert len(text) < 300_000
+    assert "data:image/png" in text, "charts are seen where no script runs"
+    assert len(text) < 1_000_000
     assert "/home/" not in text
     assert "/tmp/" not in text
 
