@@ -251,6 +251,7 @@ def test_random_kills_lose_nothing_and_change_nothing(
     again = course.said.count("was interrupted and starts again")
     print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
     print(f"{time.monotonic() - began:.0f} s")
+    assert all(len(one.folds) == 1 for record in records for one in record.attempts), "folds ran at once"
     check_metrics(small, monkeypatch)
     course.await_no_process()
     assert not list((small.results / "checkpoints").glob("*")), "all trials have ended"
