@@ -15,8 +15,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,11 @@ from optuna.samplers import RandomSampler
 
 from benchmarks.measuring import DATA, machine
 from benchmarks.recording import Table, epochs_compared, save_table, table_path
+from benchmarks.table_data import dense_sample, stored, walks
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tuner.data.folds import Fold
     from tuner.evaluation import Plan
     from tuner.space import Space, Value
@@ -35,6 +39,18 @@ if TYPE_CHECKING:
 __all__ = ["TABLES", "Recorded", "points"]
 
 
+#: Small sizes of the transformers.
+_SMALL = {
+    "n_factors": [16, 32, 64],
+    "n_heads": [1, 2, 4],
+    "n_blocks": {"int": [1, 2]},
+    "batch_size": [64, 128],
+    "lr": {"float": [1e-3, 2e-2], "log": True},
+    "item_net_constructor_kwargs.emb_factors": [8, 16, 32],
+    "n_negatives": {"int": [4, 32], "log": True},
+    "similarity_module_type": ["DistanceSimilarityModule", "TwoTowerSimilarityModule"],
+    "similarity_module_kwargs.tower_factors": [16, 32],
+}
 METRICS = {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction": "maximize"}
 
 
@@ -44,16 +60,16 @@ class Recorded:
 
     Attributes
     ----------
-    data
-        Folder of the data set.
+    interactions
+        Returns the interactions, or the path of their file, given the folder of the data sets.
     source
         Name of the data set and its licence.
     study
-        The study without the path of the interactions. Its space is the guide's space, narrowed so that one
-        core evaluates a configuration in about 6 seconds.
+        The study without its interactions. Its space is narrowed so that one core evaluates a configuration
+        in about 6 seconds.
     """
 
-    data: str
+    interactions: Callable[[Path], str | pd.DataFrame]
     source: str
     study: Mapping[str, Any]
 
@@ -61,7 +77,7 @@ class Recorded:
 #: Name of a table -> its data and study.
 TABLES = {
     "retail": Recorded(
-        "online-retail-uci",
+        partial(stored, name="online-retail-uci"),
         "UCI Online Retail, CC BY 4.0",
         {
             "study": "retail",
@@ -89,7 +105,7 @@ TABLES = {
         },
     ),
     "movielens": Recorded(
-        "ml-latest-small-2016",
+        partial(stored, name="ml-latest-small-2016"),
         "MovieLens ml-latest-small (2016), F. M. Harper and J. A. Konstan 2015, research use",
         {
             "study": "movielens",
@@ -107,6 +123,47 @@ TABLES = {
                 },
             },
             "search": {"seed": 61},
+            "training": {"epochs": 8},
+        },
+    ),
+    "beauty": Recorded(
+        partial(
+            dense_sample, name="amazon-beauty-5core", user_events=8, item_events=15, n_users=500, seed=62
+        ),
+        "Amazon Beauty 5-core (J. McAuley et al. 2015), a dense sample of 500 users",
+        {
+            "study": "beauty",
+            "data": {},
+            "folds": {"split": "last_n", "size": 1, "n_folds": 3, "holdout": 1, "filter_viewed": True},
+            "metrics": METRICS,
+            "space": {
+                "use": "search_spaces.transformers:ids_only",
+                "set": {
+                    **_SMALL,
+                    "session_max_len": [10, 20],
+                },
+            },
+            "search": {"seed": 62},
+            "training": {"epochs": 8},
+        },
+    ),
+    "walks": Recorded(
+        partial(walks, n_users=700, n_items=500, seed=63),
+        "made by benchmarks.table_data.walks",
+        {
+            "study": "walks",
+            "data": {"min_item_interactions": 2},
+            "folds": {"split": "last_n", "size": 1, "n_folds": 3, "holdout": 1, "filter_viewed": False},
+            "metrics": METRICS,
+            "space": {
+                "use": "search_spaces.everything:ids_only",
+                "set": {
+                    **_SMALL,
+                    "cls": ["SASRecModel", "BERT4RecModel", "HSTUModel"],
+                    "session_max_len": [5, 10],
+                },
+            },
+            "search": {"seed": 63},
             "training": {"epochs": 8},
         },
     ),
@@ -140,13 +197,14 @@ def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) 
     import torch
 
     from tuner.config import study_from_mapping
+    from tuner.errors import TunerError
     from tuner.execution.logs import logs_to
     from tuner.preparation.prepare import prepare
     from tuner.training.memory import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    interactions = str(data / wanted.data / "interactions.parquet")
+    interactions = wanted.interactions(data)
     study = study_from_mapping(
         {**wanted.study, "data": {"interactions": interactions, **wanted.study["data"]}}
     )
@@ -157,10 +215,14 @@ def record(folder: Path, wanted: Recorded, data: Path, n_rows: int, begin: int) 
         if path.exists():
             continue
         params = prepared.space.decode(drawn[number])
-        with logs_to(folder / "libraries.log"):
-            recorded = evaluate(
-                params, prepared.folds, prepared.plan, study.training.epochs, study.search.seed
-            )
+        try:
+            with logs_to(folder / "libraries.log"):
+                recorded = evaluate(
+                    params, prepared.folds, prepared.plan, study.training.epochs, study.search.seed
+                )
+        except TunerError as error:  # such as a loss that is not finite
+            print(f"{number:>4} failed: {error}", flush=True)
+            continue
         unfinished = path.with_suffix(f".{os.getpid()}")
         with unfinished.open("wb") as file:
             np.savez_compressed(file, point=json.dumps(drawn[number]), **recorded)

@@ -1,25 +1,30 @@
 """Measures the compute that a search needs to find a good model, by replays of recorded learning curves.
 
-    python -m benchmarks.search_quality [--seeds 100] [--workers 4] [--only NAME ...] [--quick]
+    python -m benchmarks.search_quality [--table NAME_OR_FILE ...] [--seeds 100] [--workers 4 1 16]
+        [--only NAME ...] [--keep NAME ...] [--out JSON] [--quick]
 
-Nothing is trained. `benchmarks/recorded/retail.npz` has the objective and the time of each configuration at
-every epoch of every fold (see `benchmarks.record_table`). Each contender searches the table once with each
+Nothing is trained. A table (`benchmarks/recorded/*.npz`, see `benchmarks.record_table`) has the objective and
+the time of each configuration at every epoch of every fold. Each contender searches each table once with each
 seed, with a virtual clock and virtual workers. A search ends when the best configuration is complete, or when
-all configurations have run or were stopped (see `benchmarks.replay`).
+all configurations have run or were stopped (see `benchmarks.replay`). Each table is also searched as
+sub-tables: 60 % of its rows, drawn anew for each seed.
 
-A search has *reached* the best when a complete trial is within 1 % of the table's best validation score.
+A search has *reached* the best when a complete trial is within 1 % of the table's best validation score;
+names that end in `_3` are for 3 %.
 
 - Compute is in worker-seconds, as a share of the compute for the whole table.
 - `missed` is the share of the seeds with which the search never reached the best. They count as infinite
-compute.
+  compute.
 - `regret` is how far the search's best is below the table's best at the end, as a mean.
 - `compute_vs_random` and the others are ratios (ours / other) of medians and of 90th percentiles over the
-seeds.
-  `stock` is the better one of Ray's two ways.
-- Variants of ours with a rule switched off use only the first 30 seeds.
+  seeds. `stock` is the better one of Ray's two ways, at each quantile. Without a table's name, a figure is
+  that of the worst table.
+- `low` to `high` are 95 % intervals over the seeds, by the bootstrap.
+- With 1 and 16 workers, and for variants of ours, only the first 30 seeds are used.
 
-It prints a table, writes benchmarks/results/search_quality.json, and draws search_quality.svg beside it. With
-`--only`, `--keep` copies the runs of other contenders from the last result.
+It prints the ratios, and writes benchmarks/results/search_quality.json or `--out`. If it searched all
+recorded tables, it also draws search_quality.svg. `--keep` copies the runs of other contenders from the last
+result: a run depends only on its table, its workers and its seed.
 """
 
 from __future__ import annotations
@@ -27,15 +32,28 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from benchmarks.measuring import RESULTS, command_line, machine, write_results
+from benchmarks.make_priors import prior_of
+from benchmarks.measuring import RESULTS, command_line, machine
+from benchmarks.one_epoch import OneEpoch
+from benchmarks.quality import (
+    CLOSE,
+    Outcome,
+    details,
+    finite,
+    from_text,
+    geometric_mean,
+    ratios,
+    sub_rows,
+    to_text,
+)
 from benchmarks.recording import Table, load_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
 from benchmarks.shares import draw
@@ -43,116 +61,242 @@ from tuner.config import Halving, Race, Sampler, Stopping, study_from_mapping
 from tuner.preparation.prepare import study_space
 from tuner.space import Space
 
-#: Distance from the table's best, as a share of it, at which a trial counts as equally good.
-CLOSE = 0.01
-QUANTILES = {"p10": 10, "p25": 25, "median": 50, "p75": 75, "p90": 90}
-
 Make = Callable[[Table, Space, int], Contender]
 
 
-def _random(table: Table, _space: Space, seed: int) -> Contender:
-    return RandomOrder(table, seed)
+def _of_table(
+    contender: Callable[[Table, int], Contender], table: Table, _space: Space, seed: int
+) -> Contender:
+    return contender(table, seed)
 
 
-def _ours(halving: Halving | None, race: Race | None, *, sampler: str = "tpe") -> Make:
-    return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=sampler))
+def _ours(
+    halving: Halving | None,
+    race: Race | None,
+    *,
+    use: str = "tpe",
+    prior: bool = True,
+    folds_in_turn: bool = False,
+) -> Make:
+    return partial(
+        Ours,
+        stopping=Stopping(halving=halving, race=race),
+        sampler=Sampler(use=use, prior=prior),
+        folds_in_turn=folds_in_turn,
+    )
 
 
 #: Contenders by name; `stock` is Ray's OptunaSearch with ASHA.
 CONTENDERS: dict[str, Make] = {
-    "random": _random,
+    "random": partial(_of_table, RandomOrder),
+    "1-Epoch": partial(_of_table, OneEpoch),
     "stock, fold by fold": partial(Stock, lockstep=False),
     "stock, folds in lockstep": partial(Stock, lockstep=True),
     "ours": _ours(Halving(), Race()),
-    "ours, model": _ours(Halving(), Race(), sampler="model"),
+    "ours, no prior": _ours(Halving(), Race(), prior=False),
+    "ours, model, no prior": _ours(Halving(), Race(), use="model", prior=False),
+    "ours, model": _ours(Halving(), Race(), use="model"),
+    "ours, folds in turn": _ours(Halving(leaders=False), Race(), folds_in_turn=True),
+    "ours, no leaders": _ours(Halving(leaders=False), Race()),
+    "ours, nothing held": _ours(Halving(hold=0), Race()),
     "ours, halving alone": _ours(Halving(), None),
     "ours, race alone": _ours(None, Race()),
     "ours, TPE alone": _ours(None, None),
-    "ours, random with both rules": _ours(Halving(), Race(), sampler="random"),
+    "ours, random with both rules": _ours(Halving(), Race(), use="random"),
 }
 STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
-#: Number of seeds of the contenders for which no ratio is computed.
+#: Contenders of the ratios.
+COMPARED = ("ours", "random", "1-Epoch", *STOCK)
+#: Number of workers of the main figures, and of the others.
+WORKERS, OTHER_WORKERS = 4, (1, 16)
+#: Number of seeds of what is not in the main figures.
 FEWER_SEEDS = 30
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Result of one search.
+class Case:
+    """A table, as a whole or as sub-tables, and the number of workers.
 
     Attributes
     ----------
-    reached
-        Compute until the best was reached, as a share of the compute for the whole table; inf if it never
-        was.
-    regret
-        How far the search's best was below the table's best at the end, as a share of the table's best.
+    path
+        File of the table.
+    sub
+        Whether each seed has a sub-table of its own.
+    workers
+        Number of workers of the virtual cluster.
     """
 
-    reached: float
-    regret: float
+    path: Path
+    sub: bool
+    workers: int
 
-    def to_plain(self) -> dict[str, float | None]:
-        """Return it as JSON types. JSON has no infinity, so it becomes None."""
-        return {"reached": self.reached if self.reached < math.inf else None, "regret": self.regret}
+    def __str__(self) -> str:
+        workers = {WORKERS: "", 1: ", 1 worker"}.get(self.workers, f", {self.workers} workers")
+        return f"{self.path.stem}{', 60 %' if self.sub else ''}{workers}"
 
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, float | None]) -> Outcome:
-        """Return the outcome of a dictionary that `to_plain` made."""
-        reached = plain["reached"]
-        return cls(math.inf if reached is None else reached, plain["regret"] or 0.0)
+    def seeds(self, contender: str, wanted: int) -> range:
+        """Return the seeds of a contender: none for variants of ours outside the main figures."""
+        if contender in COMPARED:
+            return range(wanted if self.workers == WORKERS else min(wanted, FEWER_SEEDS))
+        return range(0 if self.sub or self.workers != WORKERS else min(wanted, FEWER_SEEDS))
 
 
 def main() -> None:
+    """Run the searches and write the results."""
     parser = command_line(__doc__)
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=4, help="number of workers of the virtual cluster")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
-    parser.add_argument("--table", default="retail", help="table in benchmarks/recorded to search")
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument(
-        "--keep",
+        "--table",
         nargs="+",
-        choices=CONTENDERS,
-        default=[],
-        metavar="NAME",
-        help="copy the runs of these contenders from the last result; a run depends only on its seed",
+        type=_path,
+        default=recorded(),
+        help="tables: names in benchmarks/recorded, or files",
+    )
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--workers", type=int, nargs="+", default=[WORKERS, *OTHER_WORKERS])
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--keep", nargs="+", choices=CONTENDERS, default=[], metavar="NAME", help="copy runs")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "search_quality.json", help="file of the result"
     )
     arguments = parser.parse_args()
-    seeds = range(4 if arguments.quick else arguments.seeds)
-    facts, table = machine(), _table(arguments.table)
-    settings = {"configurations": len(table), "seeds": len(seeds), "virtual workers": arguments.workers}
-    copied = last_runs(arguments.keep, settings) if arguments.keep else {}
-    jobs = [(name, seed) for name in arguments.only for seed in seeds if seed < n_seeds(name)]
+    wanted = 4 if arguments.quick else arguments.seeds
+    cases = [
+        Case(path, sub, n) for n in arguments.workers for path in arguments.table for sub in (False, True)
+    ]
+    last = last_runs(arguments.out, arguments.keep)
+    result: dict[str, Any] = {"machine": machine(), "quick": arguments.quick, "settings": {"seeds": wanted}}
+    runs: dict[Case, dict[str, list[Outcome]]] = {}
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        outcomes = list(pool.map(partial(search, name=arguments.table, n_workers=arguments.workers), jobs))
-    runs: dict[str, list[Outcome]] = {name: [] for name in arguments.only}
-    runs |= copied
-    for (name, _), outcome in zip(jobs, outcomes, strict=True):
-        runs[name].append(outcome)
-    found = figures(runs)
-    print("\n".join(f"{name:<42}{value:>10g}" for name, value in found.items()))
-    if {"ours", "random", *STOCK} <= runs.keys() and arguments.table == "retail":
-        if copied:
-            settings["contenders copied from the last result"] = len(copied)
-        raw = {name: [one.to_plain() for one in outcomes] for name, outcomes in runs.items()}
-        result = {"machine": facts, "quick": arguments.quick, "settings": settings, "figures": found}
-        print(write_results("search_quality", {**result, "runs": raw}))
-        drawn = {name: [one.reached for one in outcomes] for name, outcomes in runs.items()}
+        for case in cases:
+            runs[case] = run_case(pool.map, case, arguments.only, wanted, last.get(str(case), {}))
+            result |= summary(runs)
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            print(case, finite(case_figures(runs[case])), flush=True)
+    if set(arguments.table) == set(recorded()):
+        drawn = reached_on_all(runs)
         (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
 
 
-def last_runs(names: Sequence[str], settings: Mapping[str, object]) -> dict[str, list[Outcome]]:
-    """Return the runs of some contenders from the last result, which must have the same settings."""
-    last = json.loads((RESULTS / "search_quality.json").read_text(encoding="utf-8"))
-    if any(last["settings"].get(key) != value for key, value in settings.items()):
-        msg = f"the last result must be of {settings}, but is of {last['settings']}"
-        raise SystemExit(msg)
-    return {name: [Outcome.from_plain(one) for one in last["runs"][name]] for name in names}
+def recorded() -> list[Path]:
+    """Return the tables in benchmarks/recorded."""
+    return sorted(table_path("any").parent.glob("*.npz"))
 
 
-def n_seeds(name: str) -> float:
-    """Return the largest number of seeds that a contender uses."""
-    return math.inf if name in {"ours", "random", *STOCK} else FEWER_SEEDS
+def _path(name: str) -> Path:
+    """Return the file of a table that is given by its name or its path."""
+    return Path(name).resolve() if name.endswith(".npz") else table_path(name)
+
+
+def last_runs(path: Path, keep: Sequence[str]) -> dict[str, dict[str, list[Outcome]]]:
+    """Return the runs of some contenders from the last result, by case and contender."""
+    if not keep:
+        return {}
+    raw = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return {case: {name: from_text(of[name]) for name in keep if name in of} for case, of in raw.items()}
+
+
+def run_case(
+    run: Callable[..., Iterator[Outcome]],
+    case: Case,
+    contenders: Sequence[str],
+    wanted: int,
+    known: Mapping[str, Sequence[Outcome]],
+) -> dict[str, list[Outcome]]:
+    """Return the outcomes of all contenders in a case, by name.
+
+    Parameters
+    ----------
+    run
+        A function as `map`.
+    case, contenders
+        What is searched, and by whom.
+    wanted
+        Number of seeds of the main figures.
+    known
+        Outcomes of earlier runs. They replace a contender's searches if there are enough of them.
+    """
+    seeds = {name: case.seeds(name, wanted) for name in CONTENDERS}
+    kept = {
+        name: list(of[: len(seeds[name])]) for name, of in known.items() if len(of) >= len(seeds[name]) > 0
+    }
+    jobs = [(name, seed) for name in contenders if name not in kept for seed in seeds[name]]
+    found: dict[str, list[Outcome]] = {}
+    for (name, _), outcome in zip(jobs, run(partial(search, case=case), jobs), strict=True):
+        found.setdefault(name, []).append(outcome)
+    found |= kept
+    return {name: found[name] for name in CONTENDERS if name in found}
+
+
+def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, Any]:
+    """Return the parts of the result that depend on the runs: figures, rows, details and the runs."""
+    by_case = {case: case_figures(of) for case, of in runs.items()}
+    figures = finite(worst(by_case))
+    for case, of_case in by_case.items():
+        figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
+    found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
+    raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
+    return {
+        "figures": figures,
+        "rows": [
+            shown(case, name, of) for case, name, of in found if case.workers == WORKERS and not case.sub
+        ],
+        "details": [{"case": str(case), "contender": name, **finite(of, 4)} for case, name, of in found],
+        "runs": raw,
+    }
+
+
+def shown(case: Case, contender: str, figures: Mapping[str, float]) -> dict[str, str]:
+    """Return a contender's figures as a row of a table for people."""
+
+    def text(name: str) -> str:
+        return f"{figures[name]:.3f}" if figures[name] < math.inf else "never"
+
+    return {
+        "table": str(case),
+        "contender": contender,
+        "median": f"{text('median')} ({text('median_low')} to {text('median_high')})",
+        "90th percentile": f"{text('p90')} ({text('p90_low')} to {text('p90_high')})",
+        "within 3 %": f"{text('median_3')}, {text('p90_3')}",
+        "missed": f"{figures['missed']:.0%}",
+        "regret": f"{figures['regret']:.4f}",
+    }
+
+
+def case_figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
+    """Return the ratios of a case; none if a contender that they need did not run."""
+    if not set(COMPARED) <= runs.keys():
+        return {}
+    return ratios(runs["ours"], runs["random"], [runs[name] for name in STOCK])
+
+
+def worst(by_case: Mapping[Case, Mapping[str, float]]) -> dict[str, float]:
+    """Return the ratios of the worst table, and geometric means over all tables and their sub-tables.
+
+    They are for the main number of workers.
+    """
+    main = {case: of for case, of in by_case.items() if case.workers == WORKERS and of}
+    whole = [of for case, of in main.items() if not case.sub]
+    if not whole:
+        return {}
+    found: dict[str, float] = {}
+    for ending in ("", "_p90"):
+        name = f"compute_vs_stock{ending}"
+        found[name] = max(of[name] for of in whole)
+        found[f"{name}_mean"] = geometric_mean([of[name] for of in main.values()])
+    found["missed"] = max(of["missed"] for of in main.values())
+    return found
+
+
+def reached_on_all(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, list[float]]:
+    """Return the compute until the best was reached on all whole tables together, by contender."""
+    found: dict[str, list[float]] = {}
+    for case, of in runs.items():
+        if case.workers == WORKERS and not case.sub:
+            for name in COMPARED:
+                found.setdefault(name, []).extend(one.reached[0] for one in of.get(name, ()))
+    return found
 
 
 def search_space(table: Table) -> Space:
@@ -163,70 +307,41 @@ def search_space(table: Table) -> Space:
 
 
 @cache
-def _table(name: str) -> Table:
-    return load_table(table_path(name))
+def _table(path: Path) -> Table:
+    return load_table(path)
 
 
 @cache
-def _space(name: str) -> Space:
-    return search_space(_table(name))
+def _space(path: Path) -> Space:
+    """Return the space of a table, with the prior that the other recorded tables give."""
+    others = [_table(other) for other in recorded() if other.stem != path.stem]
+    names = [other.stem for other in recorded() if other.stem != path.stem]
+    prior = prior_of([(other, search_space(other)) for other in others], names)
+    return search_space(_table(path)).with_prior(prior)
 
 
-def search(job: tuple[str, int], name: str, n_workers: int) -> Outcome:
-    """Let a contender search a recorded table with a seed. A job is the contender's name and the seed."""
+def search(job: tuple[str, int], case: Case) -> Outcome:
+    """Let a contender search the table of a case with a seed. A job is the contender's name and the seed."""
     contender, seed = job
-    return outcome_of(_table(name), CONTENDERS[contender](_table(name), _space(name), seed), n_workers)
+    table = _table(case.path)
+    if case.sub:
+        table = table.part(sub_rows(len(table), seed))
+    return outcome_of(table, CONTENDERS[contender](table, _space(case.path), seed), case.workers)
 
 
 def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:
     """Let a contender search a table."""
     best, whole = float(table.scores.max()), float(table.seconds[:, -1, -1].sum())
-    reached, found = math.inf, 0.0
+    reached = dict.fromkeys(CLOSE, math.inf)
+    found = 0.0
     for spent, row in replay(contender, n_workers):
         found = max(found, float(table.scores[row]))
-        if found >= (1 - CLOSE) * best:
-            reached = min(reached, spent / whole)
+        for close in CLOSE:
+            if found >= (1 - close) * best:
+                reached[close] = min(reached[close], spent / whole)
         if found == best:
             break
-    return Outcome(round(reached, 5), round((best - found) / best, 6))
-
-
-def figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
-    """Return the figures of each contender, and the ratios."""
-    found: dict[str, float] = {}
-    if {"ours", "random", *STOCK} <= runs.keys():
-        ours = runs["ours"]
-        stock = min((runs[name] for name in STOCK), key=lambda outcomes: quantile(outcomes, 50))
-        for name, other in (("random", runs["random"]), ("stock", stock)):
-            found[f"compute_vs_{name}"] = _ratio(ours, other, 50)
-            found[f"compute_vs_{name}_p90"] = _ratio(ours, other, 90)
-        found |= {"missed": missed(ours), "regret": regret(ours)}
-    for name, outcomes in runs.items():
-        shares = {label: quantile(outcomes, at) for label, at in QUANTILES.items()}
-        found |= {f"{name}/{label}": round(value, 3) for label, value in shares.items() if value < math.inf}
-        found[f"{name}/missed"], found[f"{name}/regret"] = missed(outcomes), regret(outcomes)
-    return found
-
-
-def quantile(outcomes: Sequence[Outcome], percent: float) -> float:
-    """Return the compute within which `percent` of the searches reached the best; inf if fewer reached it."""
-    return float(np.percentile([one.reached for one in outcomes], percent, method="higher"))
-
-
-def missed(outcomes: Sequence[Outcome]) -> float:
-    """Return the share of the searches that never reached the best."""
-    return round(float(np.mean([one.reached == math.inf for one in outcomes])), 4)
-
-
-def regret(outcomes: Sequence[Outcome]) -> float:
-    """Return the mean regret of searches."""
-    return round(float(np.mean([one.regret for one in outcomes])), 6)
-
-
-def _ratio(ours: Sequence[Outcome], others: Sequence[Outcome], percent: float) -> float:
-    """Return ours / theirs at a percentile of the compute; inf if ours is infinite."""
-    mine, theirs = quantile(ours, percent), quantile(others, percent)
-    return round(mine / theirs, 3) if mine < math.inf else math.inf
+    return Outcome(tuple(round(share, 5) for share in reached.values()), round((best - found) / best, 6))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from importlib import import_module
 
@@ -10,24 +11,33 @@ import pytest
 import search_spaces
 import tuner
 
-PUBLIC = [
-    "AtMost",
-    "Choice",
-    "Divides",
-    "Fixed",
-    "Float",
-    "Int",
-    "Leaderboard",
-    "Space",
-    "Study",
-    "Subset",
-    "SumAtMost",
-    "add_trial",
-    "exclude_trial",
-    "list_studies",
-    "run",
-    "stop_trial",
+#: Functions with their arguments, and classes.
+FUNCTIONS = {
+    "Subset": "*options, at_least, when",
+    "add_trial": "folder, params",
+    "attach": "study, *, address",
+    "check": "study",
+    "compare": "first, *others, output",
+    "exclude_trial": "folder, trial, why",
+    "export": ("study, trial, *, to, before_holdout, seed, force, interactions, other_data, output"),
+    "fetch": "study, *, address, to",
+    "init": "data, to, *, force",
+    "judge": "study, *, top, seeds, best, output",
+    "list_studies": "folder",
+    "load_model": "folder, interactions, *, changed",
+    "load_study": "study, *, output, sort",
+    "recommend": "model, users, k, *, at",
+    "report": "study, to, *, markdown, figures, output",
+    "reproduce": "study, trials, *, interactions, ended, output",
+    "run": "study, output, *, console, events, address, background",
+    "stop": "study, *, address",
+    "stop_trial": "folder, trial",
+    "submit": "study, *, address, output, overrides, profile",
+}
+CLASSES = [
+    *("AtMost", "Choice", "Divides", "Fixed", "Float", "Int", "Leaderboard", "Space", "Study", "SumAtMost")
 ]
+PUBLIC = sorted([*CLASSES, *FUNCTIONS])
 MODULES = sorted(
     module.name
     for package in (tuner, search_spaces)
@@ -45,6 +55,29 @@ def test_a_public_name_is_the_object_of_that_name(name):
     assert value.__name__ == name
     assert value.__module__.startswith("tuner.")
     assert value.__doc__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_takes_what_it_took(name):
+    """Names of arguments are in the code of others; those after ``*`` have no place."""
+    parts, named = [], False
+    for one in inspect.signature(getattr(tuner, name)).parameters.values():
+        if one.kind is one.VAR_POSITIONAL:
+            parts.append(f"*{one.name}")
+        elif one.kind is one.KEYWORD_ONLY and not named and "*" not in "".join(parts):
+            parts += ["*", one.name]
+        else:
+            parts.append(one.name)
+        named = named or one.kind is one.KEYWORD_ONLY
+    assert ", ".join(parts) == FUNCTIONS[name]
+
+
+def test_a_function_has_an_example():
+    documented = set(FUNCTIONS) - {"Subset", "add_trial", "exclude_trial", "stop_trial", "list_studies"}
+    missing = [
+        name for name in documented if "Examples\n" not in inspect.cleandoc(getattr(tuner, name).__doc__)
+    ]
+    assert missing == []
 
 
 def test_public_names_can_be_imported_as_the_docstring_says():

@@ -103,6 +103,10 @@ class TunerError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message says what to do, and the traceback does not help."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UserError(TunerError):
     """The user's input cannot be used. The error lists all problems at once."""

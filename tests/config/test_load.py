@@ -986,3 +986,16 @@ def test_numbers_that_cannot_be_meant_are_refused(study_file, override, where):
     with pytest.raises(StudyError) as caught:
         Study.load(study_file(MINIMAL), [override])
     assert [problem.where for problem in caught.value.problems] == [where]
+
+
+def test_a_study_that_is_made_in_python_has_the_problems_of_its_file():
+    plain = {**minimal(), "serach": {}, "folds": {"split": "last_n", "size": 0}, "study": "shop"}
+    plain["data"] = {"interaction": "events.csv"}
+    with pytest.raises(StudyError) as from_file:
+        study_from_mapping(plain, source="shop")
+    with pytest.raises(StudyError) as from_python:
+        Study(**plain)
+    assert str(from_python.value) == str(from_file.value)
+    assert [problem.where for problem in from_python.value.problems][-1] == "serach"
+    with pytest.raises(StudyError, match="Folds: 1 problem\n  size: must be given, but is missing"):
+        type(study_from_mapping(minimal()).folds)(split="last_n")

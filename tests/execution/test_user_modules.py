@@ -80,6 +80,14 @@ def test_the_folders_of_the_user_come_last_and_sent_copies_after_them(
     assert sys.path == ["/usr/lib/python3", "/env/site-packages", "/home/me/shop", sent]
 
 
+def test_the_files_of_a_job_come_last_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = "/tmp/ray/session_1/working_dir_files/_ray_pkg_1"
+    monkeypatch.setattr(sys, "path", [job, "/usr/lib/python3"])
+    monkeypatch.delenv("TUNER_USER_FOLDERS", raising=False)
+    see_user_folders()
+    assert sys.path == [job, "/usr/lib/python3", f"{job}/user-files"]
+
+
 def test_workers_get_the_import_paths_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "/home/me/lib")

@@ -97,9 +97,9 @@ def test_the_leaderboard_shows_the_segments_of_a_stored_judgement(
     assert Final.from_plain(json.loads(json.dumps(final.to_plain()))) == final
     store = opened(tmp_path)
     assert main(["leaderboard", str(tmp_path), "--segments"]) == 2
-    assert "needs a final judgement" in capsys.readouterr().err
+    assert "needs a complete trial" in capsys.readouterr().err
     HoldoutLooks(store.study, tmp_path).write_final(final)
     assert main(["leaderboard", str(tmp_path), "--segments"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(render_segments(final)[:40])
+    assert shown.startswith(f"on the holdout\n\n{render_segments(final)[:40]}")
     assert "the winner is worse than the best baseline popular" in shown

@@ -37,7 +37,7 @@ folds: {split: last_n, size: 1, n_folds: 1, holdout: 1}
 metrics:
   objective: {NDCG@10: {divide_by_achievable: true}}
   direction: maximize
-  report: [HitRate@10, Serendipity@10, CoveredUsers@10, Intersection@10]
+  report: [HitRate@10, Serendipity@10, CoveredUsers@10, Intersection@10, own_metrics.Half@10]
   reference: popular
 space:
   use: search_spaces.guide
@@ -60,6 +60,19 @@ stopping: false
 """
 
 
+#: A module of the user's that every node has to find.
+METRIC = """
+class Half:
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def calc(self, reco) -> float:
+        return 0.5
+"""
+#: One that no process may import: it has the name of a module of Python.
+SHADOW = 'raise RuntimeError("this is not Python\'s queue")\n'
+
+
 def write_study(cluster: Cluster, name: str, more: str = "") -> str:
     """Write a study file of this name on the laptop."""
     folder = cluster.laptop.folder
@@ -74,11 +87,13 @@ def lines(log: Path, words: str) -> int:
 
 
 def write_beauty_study(cluster: Cluster) -> str:
-    """Write a small study of Amazon Beauty beside its data."""
+    """Write a small study of Amazon Beauty beside its data and modules."""
     if not BEAUTY.exists():
         pytest.skip(f"needs Amazon Beauty in {BEAUTY}")
     shutil.copy(BEAUTY, cluster.laptop.folder / "beauty.parquet")
     (cluster.laptop.folder / "beauty.yaml").write_text(BEAUTY_STUDY)
+    (cluster.laptop.folder / "own_metrics.py").write_text(METRIC)
+    (cluster.laptop.folder / "queue.py").write_text(SHADOW)
     return "beauty.yaml"
 
 
@@ -107,6 +122,7 @@ def test_a_study_of_beauty_submitted_client_killed_attached_read_and_fetched(
     here = laptop.folder / "studies" / "beauty"
     records = read_records(here).records
     assert [record.status for record in records] == ["complete"] * 5
+    assert {record.evaluations[-1].metrics["Half@10"] for record in records} == {0.5}
     assert len(list((here / "logs").glob("trial-*.log"))) == 5
     assert load_leaderboard(here).best is not None
     hosts = {attempt.host for record in records for attempt in record.attempts}

@@ -24,9 +24,11 @@ from tuner.config import Sampler
 from tuner.errors import StoreError
 from tuner.formatting import count, duration, number, short
 from tuner.reporting.best import best_lines
+from tuner.reporting.distinguish import varying_params
+from tuner.reporting.find import find_row
 from tuner.reporting.formats import render
-from tuner.reporting.leaderboard import load_leaderboard, rank, varying_params
-from tuner.reporting.trial_details import find_row, show_trial
+from tuner.reporting.leaderboard import load_leaderboard, rank
+from tuner.reporting.trial_details import show_trial
 from tuner.space import Choice, Int, Space
 from tuner.store import open_store
 from tuner.store.locking.files import hold_lock

@@ -12,8 +12,8 @@ from tuner.artifacts.user_values import read_users, write_users
 from tuner.config import Race, Sampler
 from tuner.reporting.comparison import compare, draw_comparison
 from tuner.reporting.html.answer import answer
-from tuner.reporting.html.report_data import gather
 from tuner.reporting.paired import compare_on_users
+from tuner.reporting.report_data import gather
 from tuner.search.race import race
 from tuner.space import Choice, Space
 from tuner.store import open_store

@@ -10,13 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmarks.made_study import BASELINES, OBJECTIVE, make_study
 from tests.reporting.test_leaderboard import fill
@@ -24,16 +23,13 @@ from tuner.artifacts.user_values import write_users
 from tuner.cli import main
 from tuner.config import Sampler
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.reporting.clock import clock_of, stays
+from tuner.reporting.figures import draw_all
+from tuner.reporting.figures.cost import _at_once
+from tuner.reporting.figures.importances import weigh
 from tuner.reporting.html import gather, markdown, page, write_figures
 from tuner.reporting.html.answer import answer
-from tuner.reporting.html.clock import clock_of, stays
-from tuner.reporting.html.export import standalone
 from tuner.reporting.html.facts import reproduction
-from tuner.reporting.html.figures import draw_all
-from tuner.reporting.html.figures.cost import _at_once
-from tuner.reporting.html.figures.importances import weigh
-from tuner.reporting.html.palette import resolved
-from tuner.reporting.html.scales import Scale, span, tick_labels
 from tuner.reporting.paired import compare_on_users
 from tuner.space import Float, Space
 from tuner.store import open_store, read_points, read_records
@@ -45,6 +41,9 @@ from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Hosts of names that Vega's code has: of XML, and of links that it does not show here.
+NAMES = {"www.w3.org", "vega.github.io", "github.com"}
+TAGS = {"svg", "g", "rect", "text", "tspan", "line", "path", "defs", "clipPath"}
 SVG = "{http://www.w3.org/2000/svg}"
 N_TRIALS = 60
 HOSTILE = "</script><script>window.hacked=1</script>"
@@ -63,6 +62,11 @@ def report(folder):
 
 
 @pytest.fixture(scope="module")
+def html(report):
+    return page(report)
+
+
+@pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """A study in which all that a user names would be markup."""
     folder = tmp_path_factory.mktemp("studies") / "hostile"
@@ -71,10 +75,6 @@ def hostile(tmp_path_factory):
     data = json.dumps(f"{HOSTILE}{ATTRIBUTE}.csv")
     (folder / "study.yaml").write_text(f"study: hostile\ndata: {{interactions: {data}}}\n", encoding="utf-8")
     return gather(folder)
-
-
-def figures(report):
-    return [figure for found in draw_all(report).values() for figure in found]
 
 
 def texts(html):
@@ -229,8 +229,7 @@ def test_a_study_that_notes_neither_workers_nor_data_makes_a_report(tmp_path, di
     assert not draw_all(read)["holdout"]
 
 
-def test_every_row_is_on_the_leaderboard_with_all_its_params(report):
-    html = page(report)
+def test_every_row_is_on_the_leaderboard_with_all_its_params(report, html):
     assert html.count("<tbody data-kind=") == N_TRIALS + len(BASELINES) == len(report.board.rows)
     row = html.split(f'data-t="{report.best.record.number}"', 1)[1].split("</tbody>", 1)[0]
     for key, value in report.best.record.params.items():
@@ -376,32 +375,34 @@ def test_names_and_messages_are_no_markup_in_the_page(hostile):
     html = page(hostile)
     found = _Tags()
     found.feed(html)
-    assert found.tags.count("script") == 2  # data, and the page's own
+    assert found.tags.count("script") == 4  # trials, charts, Vega, and the page's own
     assert "img" not in found.tags
     assert not [one for one in found.attributes if one[1].startswith("on")]
     assert "window.hacked=1" in texts(html)  # shown, as text
     data = html.split('id="trials">', 1)[1].split("</script>", 1)[0]
     assert not set("<>&'") & set(data)
     shown = json.loads(data)["trials"]
+    assert not set("<>&'") & set(html.split('id="charts">', 1)[1].split("</script>", 1)[0])
     assert {HOSTILE, ATTRIBUTE} <= {trial["l"] for trial in shown.values()}
     assert CAUSE[:40] in {trial.get("n", "")[:40] for trial in shown.values()}
 
 
-def test_the_page_forbids_itself_all_requests_and_other_scripts(report):
-    html = page(report)
+def test_the_page_forbids_itself_all_requests_and_other_scripts(html):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
     assert policy.startswith("default-src 'none'")
     assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
     addresses = set(re.findall(r"https?://[^\s\"'<)]+", html))
-    assert addresses == {"http://www.w3.org/2000/svg"}
+    assert {urlsplit(address).hostname for address in addresses} <= NAMES
 
 
-def test_names_and_messages_are_no_markup_in_figures(hostile):
-    for figure in figures(hostile):
-        svg = standalone(figure)
-        if svg:
-            tags = {element.tag.removeprefix(SVG) for element in ET.fromstring(svg).iter()}
-            assert tags <= {"svg", "g", "rect", "text", "line", "path", "circle"}
+def test_names_and_messages_are_no_markup_in_figures(hostile, tmp_path):
+    written = write_figures(hostile, tmp_path, kinds=("svg",))
+    shown = set()
+    for path in written:
+        elements = list(ET.fromstring(path.read_text(encoding="utf-8")).iter())
+        assert {one.tag.removeprefix(SVG) for one in elements} <= TAGS
+        shown |= {one.text for one in elements}
+    assert HOSTILE[:8] in "".join(filter(None, shown)), "names are shown as text"
 
 
 def test_names_and_messages_are_no_markup_in_markdown(hostile):
@@ -444,52 +445,11 @@ def test_figures_are_written_as_svg_and_png(report, tmp_path):
     assert {path.suffix for path in written} == {".svg", ".png"}
 
 
-@pytest.mark.parametrize("width", [332, 500, 1040])
-def test_nothing_is_drawn_beside_a_figure(report, width):
-    for figure in figures(report):
-        svg = ET.fromstring(resolved(figure.draw(width)))
-        high = float(svg.get("height"))
-        assert float(svg.get("width")) == width
-        for element in svg:
-            for name, most in (("x", width), ("y", high), ("cx", width), ("cy", high), ("x2", width)):
-                if element.get(name) is not None:
-                    assert -0.5 <= float(element.get(name)) <= most + 0.5, (figure.name, element.attrib)
-
-
 def test_a_report_of_a_thousand_trials_is_below_ten_megabytes(tmp_path):
     read = gather(make_study(tmp_path / "long", 1000))
     html = page(read)
     assert html.count("<tbody data-kind=") == 1000 + len(BASELINES)
     assert len(html.encode()) < 10_000_000
-
-
-# --- scales ---------------------------------------------------------------------------------------
-
-
-@given(
-    st.floats(-1e6, 1e6, allow_nan=False),
-    st.floats(1e-6, 1e6, allow_nan=False),
-    st.integers(2, 8),
-    st.booleans(),
-)
-def test_ticks_lie_in_the_scale_and_differ_as_text(low, length, about, log):
-    low = abs(low) + 1e-3 if log else low
-    scale = Scale(low, low + max(length, abs(low) * 1e-3), 0, 100, log=log)
-    ticks = scale.ticks(about)
-    slack = (scale.high - scale.low) * 1e-6
-    assert all(scale.low - slack <= tick <= scale.high + slack for tick in ticks)
-    assert ticks == sorted(ticks)
-    assert len(ticks) <= 2 * about + 2
-    assert len(set(tick_labels(ticks))) == len(ticks)
-
-
-@given(st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=1), st.booleans())
-def test_a_span_holds_all_values(values, log):
-    values = [abs(value) + 1e-6 for value in values] if log else values
-    low, high = span(values, log=log)
-    assert low <= min(values)
-    assert max(values) <= high
-    assert low < high
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from tests.search.test_budgets import coordinator_of
 from tuner.config import Race, Sampler, Search, Study, study_from_mapping
 from tuner.errors import StoreError, StudyError
 from tuner.monitoring.console import Progress
+from tuner.reporting.find import find_row
 from tuner.reporting.formats import render
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.reporting.trial_details import find_row, show_trial
+from tuner.reporting.trial_details import show_trial
 from tuner.sampling.samplers import HISTORY, _History, make_sampler
 from tuner.search.budgets import Budget
 from tuner.search.early_stopping import EarlyStopping

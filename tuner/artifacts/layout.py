@@ -3,11 +3,13 @@
     studies/NAME/                        the study's folder, below the output folder
         study.yaml                       the study as it is run
         journal.log, journal.N.log       the store, and backups of it from before the space changed
-        report.html
+        cell_HASH.py                     modules that were made of code of a notebook
+        report.html, report.md
         logs/                            trial-N.log, trial-N-fold-F.log, final-N-seed-S.log, driver.log,
                                          driver-ID.log, COMMAND.log
         checkpoints/trial-N-fold-F.ckpt  states from which folds of trials continue
-        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values
+        users/                           trial-N-fold-F.npz, final-N-seed-S.npz: per-user values;
+                                         segments.npz: the test users of each fold in segments
         models/trial-N/fold-F.pickle     fitted models of the best trials
         tensorboard/N-LABEL/
         .lock, .journal.lock, .tune/     used only by the driver
@@ -32,10 +34,12 @@ __all__ = [
     "LOCK",
     "LOGS",
     "REPORT",
+    "REPORT_TEXT",
     "STUDY_FILE",
     "USERS",
     "all_models",
     "attempt_log",
+    "cell_module",
     "checkpoint",
     "checkpoints",
     "command_log",
@@ -52,6 +56,7 @@ __all__ = [
     "new_journal_folder",
     "probe",
     "scratch_folder",
+    "segments",
     "shown",
     "study_folder",
     "tensorboard_files",
@@ -68,7 +73,7 @@ DEFAULT_OUTPUT = Path("studies")
 
 STUDY_FILE = "study.yaml"
 JOURNAL = "journal.log"
-REPORT = "report.html"
+REPORT, REPORT_TEXT = "report.html", "report.md"
 #: Locked by the driver that runs the study.
 LOCK = ".lock"
 #: In a folder that was fetched from a cluster: where it came from. Such a folder may be fetched again.
@@ -84,6 +89,11 @@ LEFT_AT_HOME = frozenset({LOCK, _SCRATCH, FETCHED})
 def study_folder(study: str, output: Path | str = DEFAULT_OUTPUT) -> Path:
     """Return the folder of a study's results."""
     return Path(output).resolve() / study
+
+
+def cell_module(folder: Path, name: str) -> Path:
+    """Return the file of a module that was made of code of a notebook, beside the study's file."""
+    return folder / f"{name}.py"
 
 
 def shown(path: Path) -> str:
@@ -178,6 +188,11 @@ def checkpoints(number: int, n_folds: int) -> list[str]:
 def users(number: int, fold: int) -> str:
     """Return the name of a trial's values by user in a fold."""
     return f"{_users_of(number)}{fold + 1}.npz"
+
+
+def segments(folder: Path) -> Path:
+    """Return the path of the segments in which the test users of each fold are."""
+    return folder / USERS / "segments.npz"
 
 
 def is_users_of(name: str, number: int) -> bool:

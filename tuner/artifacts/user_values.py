@@ -7,9 +7,10 @@ small NumPy archive for each fold. The final judgement uses those of all metrics
 from __future__ import annotations
 
 import io
+import json
 import logging
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from numpy.typing import NDArray
 from tuner.artifacts import layout
 from tuner.artifacts.atomic import remove_leftovers, write_file
 from tuner.trials.records import Users
+from tuner.trials.segments import Grouping
 
 __all__ = [
     "drop_checkpoint",
     "read_final_users",
+    "read_groupings",
     "read_users",
     "write_final_users",
+    "write_groupings",
     "write_users",
 ]
 
@@ -89,6 +93,38 @@ def read_users(folder: Path, number: int) -> Iterator[Users]:
                 yield Users(fold, tuple(archive["epochs"].tolist()), archive["values"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             continue
+
+
+def write_groupings(folder: Path, groupings: Sequence[Sequence[Grouping]]) -> None:
+    """Write the segments of the test users of each fold. If they cannot be written, a warning is logged."""
+    arrays = {
+        json.dumps([fold, place, one.by, one.names]): one.codes.astype(np.int8)
+        for fold, of_fold in enumerate(groupings)
+        for place, one in enumerate(of_fold)
+    }
+    path = layout.segments(folder)
+    try:
+        _write(path, names=np.array(list(arrays), dtype=str), **_numbered(arrays.values()))
+    except OSError as error:
+        logger.warning("%s cannot be written, so results have no segments of users: %s", path, error)
+
+
+def _numbered(arrays: Iterable[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"codes_{place}": array for place, array in enumerate(arrays)}
+
+
+def read_groupings(folder: Path) -> dict[int, list[Grouping]]:
+    """Return what `write_groupings` wrote, by fold; empty if the file is missing or damaged."""
+    found: dict[int, list[Grouping]] = {}
+    try:
+        with np.load(layout.segments(folder)) as archive:
+            for place, name in enumerate(archive["names"].tolist()):
+                fold, _, by, names = json.loads(name)
+                grouping = Grouping(by, tuple(names), archive[f"codes_{place}"].astype(np.int64))
+                found.setdefault(fold, []).append(grouping)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+    return found
 
 
 def drop_checkpoint(folder: Path, number: int, *, n_folds: int) -> None:

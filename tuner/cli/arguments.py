@@ -13,7 +13,7 @@ from tuner.artifacts import layout
 from tuner.cluster.connection import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
-    from tuner.config import Study
+    pass
 
 __all__ = [
     "Commands",
@@ -28,7 +28,6 @@ __all__ = [
     "positive",
     "results_folder",
     "shows_grey",
-    "study_as_run",
     "study_name",
     "terminal_width",
 ]
@@ -142,20 +141,3 @@ def results_folder(arguments: argparse.Namespace) -> Path:
     from tuner.config import Study
 
     return arguments.output / Study.load(path).study  # type: ignore[no-any-return]  # argparse gives Any
-
-
-def study_as_run(arguments: argparse.Namespace) -> tuple[Study, Path]:
-    """Return the study as it was last run, with the data at the place that the command names; and its folder.
-
-    If the argument is the study file, modules of the user in its folder can be imported.
-    """
-    from tuner.config import Study
-    from tuner.space.yaml_form import see_modules
-    from tuner.store import check_exists
-
-    folder = results_folder(arguments)
-    check_exists(folder)
-    if folder != arguments.study:
-        see_modules(arguments.study.parent)
-    place = arguments.interactions
-    return Study.load(folder / layout.STUDY_FILE, [f"data.interactions={place}"] if place else []), folder

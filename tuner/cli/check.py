@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 from tuner.cli.arguments import Commands, add_study_file
 
@@ -25,31 +23,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     from tuner.config import Study
+    from tuner.workflows.commands import check
 
-    study = Study.load(arguments.study, arguments.set, arguments.profile)
-    import tempfile
-
-    from tuner.errors import SpaceError
-    from tuner.execution.logs import logs_to
-    from tuner.formatting import duration, visible
-    from tuner.monitoring.console import stderr_console
-
-    with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
-        from tuner.workflows.check import check
-
-        checked = check(study, stderr_console().print)
-    for region, share in checked.regions:
-        print(
-            f"infeasible, never tried ({share:.0%} of random points): {visible(str(region))}", file=sys.stderr
-        )
-    if checked.problems:
-        raise SpaceError(study.study, checked.problems)
-    print(
-        f"{study.study}: {checked.n_points} configurations with {checked.n_options} options in "
-        f"{checked.n_pairs} pairs were built, trained for a batch and recommended: "
-        f"none failed ({duration(checked.seconds)})"
-    )
-    if checked.estimates:
-        from tuner.workflows.estimate_table import draw_estimates
-
-        print(draw_estimates(checked.estimates, study))
+    print(check(Study.load(arguments.study, arguments.set, arguments.profile)))

@@ -24,6 +24,6 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from tuner.reporting.comparison import compare, draw_comparison
+    from tuner.workflows.commands import compare
 
-    print(draw_comparison(compare([arguments.first, *arguments.others])))
+    print(compare(arguments.first, *arguments.others))

@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_data, add_results, add_trial, study_as_run
+from tuner.cli.arguments import Commands, add_data, add_results, add_trial
 
 __all__ = ["add"]
 
@@ -34,29 +33,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from tuner.execution.logs import logs_to
+    from tuner.workflows.model_commands import export
 
-    study, folder = study_as_run(arguments)
-    with logs_to(layout.command_log(folder, "export")):
-        from tuner.formatting import size
-        from tuner.monitoring.console import stderr_console
-        from tuner.workflows.export.make import export
-
-        made = export(
-            study,
-            folder,
-            arguments.trial,
-            arguments.to,
-            say=stderr_console().print,
-            whole=not arguments.before_holdout,
-            seed=arguments.seed,
-            other_data=arguments.other_data,
-            force=arguments.force,
-        )
-    record, fitted = made.row.record, made.fitted
-    epochs = f", {fitted.epochs} epochs" if fitted.epochs else ""
-    what = f"trial {record.number} {record.label}{epochs}, seed {fitted.seed}"
-    print(f"{made.folder}: {what}, {size(made.n_bytes)}")
+    made = export(
+        arguments.study,
+        arguments.trial,
+        to=arguments.to,
+        before_holdout=arguments.before_holdout,
+        seed=arguments.seed,
+        force=arguments.force,
+        interactions=arguments.interactions,
+        other_data=arguments.other_data,
+        output=arguments.output,
+    )
+    print(made)
     print(
         f"  tuner recommend {made.folder} --users ID,ID\n"
         f"  {made.folder}/README.md: what the model is, and how to use it",

@@ -52,19 +52,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.connection import connect
-    from tuner.cluster.queries import fetch
-    from tuner.cluster.submit import find_job
+    from tuner.cluster.commands import fetch
     from tuner.formatting import size
 
-    client = connect(arguments.address)
-    job = find_job(client, study_name(arguments.study), with_results=True)
-    target = arguments.to / job.study
-    n_bytes = fetch(client, f"{job.results}/{job.study}", target.resolve())
-    print(target)
-    curves = layout.tensorboard_folder(target)
+    fetched = fetch(study_name(arguments.study), address=arguments.address, to=arguments.to)
+    print(fetched)
+    curves = layout.tensorboard_folder(fetched.folder)
     print(
-        f"{size(n_bytes)} fetched\n  tuner leaderboard {target}\n  tensorboard --logdir {curves}",
+        f"{size(fetched.n_bytes)} fetched\n  tuner leaderboard {fetched}\n  tensorboard --logdir {curves}",
         file=sys.stderr,
     )
 
@@ -73,14 +68,9 @@ def _stop(arguments: argparse.Namespace) -> None:
     if arguments.trial is not None:
         stop_trial(arguments)
         return
-    from tuner.cluster.connection import connect
-    from tuner.cluster.follow import end_of
-    from tuner.cluster.submit import find_job
+    from tuner.cluster.commands import stop
 
-    client = connect(arguments.address or DEFAULT_ADDRESS)
-    job = find_job(client, study_name(str(arguments.study)))
-    if job.running:
-        client.stop_job(job.job_id)
-        end_of(client, job.job_id)
-    outcome = "stopped; finished trials are kept" if job.running else "was not running"
-    print(f"{job.study}: {outcome}", file=sys.stderr)
+    study = study_name(str(arguments.study))
+    running = stop(study, address=arguments.address or DEFAULT_ADDRESS)
+    outcome = "stopped; finished trials are kept" if running else "was not running"
+    print(f"{study}: {outcome}", file=sys.stderr)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_results, positive, results_folder, terminal_width
+from tuner.cli.arguments import Commands, add_results, positive, terminal_width
 
 __all__ = ["add"]
 
@@ -32,16 +31,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _final(arguments: argparse.Namespace) -> None:
-    from tuner.config import FinalJudgement, Study
-
-    folder = results_folder(arguments)
-    named = arguments.study
-    study = Study.load(folder / layout.STUDY_FILE if named == folder else named)
-    settings = study.final or FinalJudgement()
-    given = {key: getattr(arguments, key) for key in ("top", "seeds", "best")}
-    changes = {key: value for key, value in given.items() if value is not None}
     from tuner.holdout.text import render_final
-    from tuner.workflows.final import run_final
+    from tuner.workflows.commands import judge
 
-    final = run_final(study, folder.resolve(), settings.model_copy(update=changes))
+    final = judge(
+        arguments.study,
+        top=arguments.top,
+        seeds=arguments.seeds,
+        best=arguments.best,
+        output=arguments.output,
+    )
     print(render_final(final, width=terminal_width()))

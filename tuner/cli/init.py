@@ -28,24 +28,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> None:
-    from tuner.errors import Problem, StudyError
+    from tuner.workflows.commands import init
 
-    target: Path = arguments.to
-    if target.exists() and not arguments.force:
-        rule = "must not exist yet, but does"
-        raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
-    from tuner.formatting import visible
-    from tuner.workflows.init.inspect import inspect_file
-    from tuner.workflows.init.write import doubts, findings, study_text
-
-    found = inspect_file(arguments.data)
-    try:
-        target.write_text(study_text(found), encoding="utf-8")
-    except OSError as error:
-        raise StudyError(str(target), [Problem("-o", f"must be writable, but {error.strerror}")]) from error
-    print(visible(f"{target}: a study for {found.source.describe('keep')}"))
-    for finding in findings(found):
-        print(f"  found: {visible(str(finding))}", file=sys.stderr)
-    for doubt in doubts(found):
-        print(f"  to check: {visible(doubt)}", file=sys.stderr)
-    print(f"  tuner check {target}\n  tuner run {target}", file=sys.stderr)
+    draft = init(arguments.data, arguments.to, force=arguments.force)
+    print(draft.heading)
+    next_commands = [f"  tuner check {draft.path}", f"  tuner run {draft.path}"]
+    print(*draft.notes, *next_commands, sep="\n", file=sys.stderr)

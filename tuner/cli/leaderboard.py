@@ -46,7 +46,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     board.add_argument(
         "--segments",
         action="store_true",
-        help="show the final judgement by segment of users instead, such as users with a short history",
+        help="show the objective by segment of users instead, such as users with a short history: on "
+        "validation, and of the final judgement",
     )
     board.add_argument(
         "--best",
@@ -64,9 +65,9 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     if arguments.address is not None:
         print(_from_cluster(arguments), end="")
         return
+    from tuner.reporting.find import find_row
     from tuner.reporting.formats import render
     from tuner.reporting.leaderboard import load_leaderboard
-    from tuner.reporting.trial_details import find_row
 
     with _no_garbage_collection():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
@@ -98,21 +99,33 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _segments(arguments: argparse.Namespace) -> str:
-    """Return the final judgement by segment of users."""
+    """Return the objective by segment of users: on validation, and on the holdout once it was judged."""
     from tuner.errors import Problem, StoreError
     from tuner.formatting import cut
     from tuner.holdout.segment_text import render_segments
     from tuner.holdout.text import worse_lines
-    from tuner.reporting.final import read_final
+    from tuner.reporting.leaderboard import load_leaderboard
+    from tuner.reporting.segments import segment_lines, validation_segments
 
     folder = results_folder(arguments)
-    final = None if arguments.address is not None else read_final(folder)
-    if final is None or not final.segments:
-        rule = "needs a final judgement on this machine, with users of different histories"
-        hint = "`tuner final` makes it; `tuner fetch` copies it from a cluster"
+    if arguments.address is not None:
+        rule = "needs the study on this machine, because the values of users are not sent with a leaderboard"
+        raise StoreError(str(folder), [Problem("--segments", rule, "`tuner fetch` copies it from a cluster")])
+    board = load_leaderboard(folder, sort=arguments.sort, curves=False)
+    table = validation_segments(board, folder, arguments.top)
+    final = board.final
+    if not table and (final is None or not final.segments):
+        rule = "needs a complete trial, an objective that is a mean over users, and users that differ"
+        hint = "a study of an earlier version gets its segments when `tuner run` continues it"
         raise StoreError(str(folder), [Problem("--segments", rule, hint)])
-    table = cut(render_segments(final), terminal_width())
-    return "\n".join([table, "", *(f"final: {line}" for line in worse_lines(final))]).rstrip()
+    parts = []
+    if table:
+        lines = [f"validation: {line}" for line in segment_lines(board, folder)]
+        parts += [f"{board.objective} on validation, mean over folds", cut(table, terminal_width()), *lines]
+    if final is not None and final.segments:
+        lines = [f"final: {line}" for line in worse_lines(final)]
+        parts += ["on the holdout", cut(render_segments(final), terminal_width()), *lines]
+    return "\n\n".join(parts)
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:

@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_results, results_folder
+from tuner.cli.arguments import Commands, add_results
 
 __all__ = ["add"]
 
@@ -34,33 +33,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    folder = results_folder(arguments)
-    from tuner.reporting.html import HAS_PNG, gather, markdown, page, write_figures
+    from tuner.workflows.commands import report
 
-    report = gather(folder)
-    if arguments.format == "html":
-        path = arguments.to or folder / layout.REPORT
-        _write(path, page(report))
-        print(path)
-    elif arguments.to is not None:
-        _write(arguments.to, markdown(report))
-        print(arguments.to)
-    else:
-        print(markdown(report), end="")
-    if arguments.figures is not None:
-        written = write_figures(report, arguments.figures)
-        print(f"{len(written)} files of figures in {arguments.figures}", file=sys.stderr)
-        if not HAS_PNG:
-            print("to get PNG files too: pip install 'rectools-tuner[png]'", file=sys.stderr)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file. If it cannot be written, raise an error for the user."""
-    from tuner.errors import Problem, StoreError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        rule = f"must be a file that can be written, but {error.strerror}"
-        raise StoreError(str(path), [Problem("--to", rule)]) from error
+    markdown = arguments.format == "md"
+    to = arguments.to or (sys.stdout if markdown else None)
+    figures = arguments.figures
+    written = report(arguments.study, to, markdown=markdown, figures=figures, output=arguments.output)
+    if written.path is not None:
+        print(written)
+    if figures is not None:
+        print(f"{len(written.figures)} files of figures in {figures}", file=sys.stderr)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_data, add_results, add_trial, study_as_run
+from tuner.cli.arguments import Commands, add_data, add_results, add_trial
 
 __all__ = ["add"]
 
@@ -26,17 +25,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from tuner.execution.logs import logs_to
+    from tuner.formatting import visible
+    from tuner.workflows.model_commands import reproduce
 
-    study, folder = study_as_run(arguments)
-    differs = False
-    with logs_to(layout.command_log(folder, "reproduce")):
-        from tuner.formatting import visible
-        from tuner.monitoring.console import stderr_console
-        from tuner.workflows.reproduce import reproduce
-
-        for again in reproduce(study, folder, arguments.trial, stderr_console().print):
-            print(visible(str(again)), flush=True)
-            differs = differs or not again.equal
-    if differs:
+    made = reproduce(
+        arguments.study,
+        arguments.trial,
+        interactions=arguments.interactions,
+        ended=lambda again: print(visible(str(again)), flush=True),
+        output=arguments.output,
+    )
+    if not all(again.equal for again in made):
         sys.exit(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.cli.arguments import (
@@ -18,11 +17,7 @@ from tuner.cli.arguments import (
 )
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
-
-    from tuner.cluster.submit import Submitted
-    from tuner.cluster.working_folder import Parcel
-    from tuner.config import Study
+    from tuner.cluster.remote import RemoteRun
 
 
 __all__ = ["add"]
@@ -62,77 +57,38 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.connection import connect
-    from tuner.cluster.submit import DEFAULT_RESULTS, find_job, running_job, submit
-    from tuner.config import Study
-    from tuner.errors import ClusterError
-    from tuner.formatting import visible
+    from tuner.cluster.commands import files_to_send, submit
 
     changes = overrides(arguments)
-    study = Study.load(arguments.study, changes, arguments.profile)
     if arguments.dry_run:
-        return print(visible(_parcel(arguments, study).listing()))
-    client = connect(arguments.address)
-    job = running_job(client, study.study)
-    if job is not None:
-        print(
-            f"{study.study} is already running on the cluster as {job.job_id}; following it", file=sys.stderr
-        )
-        return _follow(client, job, arguments, from_start=False)
-    results = arguments.output
-    if results is None:
-        try:
-            earlier = find_job(client, study.study, with_results=True)
-            results = (
-                DEFAULT_RESULTS if earlier.refused else earlier.results
-            )  # the place where the study began
-        except ClusterError:
-            results = DEFAULT_RESULTS
-    parcel = _parcel(arguments, study)
-    print(f"sending {parcel}; --dry-run lists them", file=sys.stderr)
-    job = submit(client, study, parcel, overrides=changes, profile=arguments.profile, results=results)
-    print(
-        f"{study.study} runs as {job.job_id}; results in {results}/{study.study} on the cluster",
-        file=sys.stderr,
+        from tuner.config import Study
+        from tuner.formatting import visible
+
+        study = Study.load(arguments.study, changes, arguments.profile)
+        print(visible(files_to_send(arguments.study, study).listing()))
+        return
+    run = submit(
+        arguments.study,
+        address=arguments.address,
+        output=arguments.output,
+        overrides=changes,
+        profile=arguments.profile,
     )
-    return None if arguments.detach else _follow(client, job, arguments, from_start=True)
-
-
-def _parcel(arguments: argparse.Namespace, study: Study) -> Parcel:
-    """Check the study, and choose the files to send. Warn of modules that have the names of others."""
-    import tempfile
-
-    from tuner.cluster.submit import pack_checked
-    from tuner.execution.logs import logs_to
-    from tuner.execution.user_modules import shadow_lines
-    from tuner.formatting import visible
-
-    for line in shadow_lines([Path.cwd(), arguments.study.parent]):
-        print(visible(line), file=sys.stderr)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        logs_to(Path(folder) / "check.log"),
-    ):  # hides libraries' logs
-        return pack_checked(arguments.study, study)
+    if not (run.is_new and arguments.detach):
+        _follow(run, arguments)
 
 
 def _attach(arguments: argparse.Namespace) -> None:
-    from tuner.cluster.connection import connect
-    from tuner.cluster.submit import find_job
+    from tuner.cluster.commands import attach
 
-    client = connect(arguments.address)
-    _follow(client, find_job(client, study_name(arguments.study)), arguments, from_start=False)
+    _follow(attach(study_name(arguments.study), address=arguments.address), arguments)
 
 
-def _follow(
-    client: JobSubmissionClient, job: Submitted, arguments: argparse.Namespace, *, from_start: bool
-) -> None:
-    from tuner.cluster.follow import follow
-
-    given = f" --address {shlex.quote(arguments.address)}"
+def _follow(run: RemoteRun, arguments: argparse.Namespace) -> None:
+    job, given = run.job, f" --address {shlex.quote(arguments.address)}"
     where = "" if arguments.address == arguments.default_address else given
     try:
-        follow(client, job.job_id, from_start=from_start)
+        run.wait()
     except KeyboardInterrupt:
         print(
             f"\n{job.study} continues on the cluster\n  tuner attach {job.study}{where}    follows it again\n"

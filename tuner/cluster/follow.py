@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -112,11 +113,29 @@ def follow(client: JobSubmissionClient, job_id: str, *, from_start: bool) -> Non
     lost_at: float | None = None
     while True:
         try:
-            asyncio.run(_tail(client, job_id, printer))
+            _run(_tail(client, job_id, printer))
             break
         except (OSError, RuntimeError, ConnectionError) as error:  # Ray's classes for a closed connection
             lost_at = _wait(lost_at, printer, error)
     _judge(end_of(client, job_id), printer)
+
+
+def _run(output: Coroutine[None, None, None]) -> None:
+    """Run a coroutine to its end. A notebook has a loop of its own, so this takes another thread there."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(output)
+        return
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(1) as pool:
+        task = loop.create_task(output)
+        running = pool.submit(loop.run_until_complete, task)
+        try:
+            running.result()
+        except BaseException:  # the stop button of the notebook
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 async def _tail(client: JobSubmissionClient, job_id: str, printer: Printer) -> None:

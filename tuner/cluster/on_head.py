@@ -25,6 +25,7 @@ from tuner.cluster.preflight import check_data, check_nodes, check_results
 from tuner.cluster.version_check import check_versions
 from tuner.config import Study
 from tuner.errors import Problem, SearchError, StoreError, TunerError
+from tuner.execution.user_modules import USER_FILES
 
 __all__: list[str] = []
 
@@ -82,6 +83,9 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> None:
     check_versions(arguments.client, "the cluster")
+    if Path(USER_FILES).is_dir():  # none if a job was started without `tuner submit`
+        os.chdir(USER_FILES)
+        sys.path.append(str(Path.cwd()))
     study = Study.load(arguments.study, arguments.set, arguments.profile)
     check_data(study)
     output = Path(arguments.output).expanduser()
@@ -107,9 +111,9 @@ def _check_cluster(study: Study, modules: Sequence[str]) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
+    from tuner.reporting.find import find_row  # noqa: PLC0415  # as above
     from tuner.reporting.formats import render  # noqa: PLC0415  # as above
     from tuner.reporting.leaderboard import load_leaderboard  # noqa: PLC0415  # as above
-    from tuner.reporting.trial_details import find_row  # noqa: PLC0415  # as above
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     if arguments.best is not None:

@@ -16,6 +16,7 @@ from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
 from tuner.errors import ClusterError, Problem, StudyError, UserError
+from tuner.execution.user_modules import USER_FILES
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -121,7 +122,7 @@ def submit(
     """
     job_id = f"{study.study}-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
-        parcel.write(Path(folder))
+        parcel.write(Path(folder) / USER_FILES)
         os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the parcel has exactly the files to send
         client.submit_job(
             entrypoint=f"exec {shlex.join(command(parcel, overrides, profile, results))}",

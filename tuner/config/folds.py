@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tuner.config.section import Section
+from tuner.config.section import Section, with_paths
 
 __all__ = ["Folds", "OwnSplitter"]
 
@@ -59,8 +59,9 @@ class Folds(Section):
         windows are at the end of the data. ``last_n``: the last `size` interactions of each user.
         ``random``: a share `size` of all interactions.
     splitter
-        A splitter of your own instead of `split` and `size`: ``my_module.MySplitter``. Other keys of the
-        section are its keyword arguments, `size` and `seed` too. Its last `holdout` folds are the holdout.
+        A splitter of your own instead of `split` and `size`: ``my_module.MySplitter``, from Python also the
+        class. Other keys of the section are its keyword arguments, `size` and `seed` too. Its last `holdout`
+        folds are the holdout.
     n_folds
         Number of folds that the search uses.
     size
@@ -91,6 +92,7 @@ class Folds(Section):
     @classmethod
     def _gather_options(cls, plain: object) -> object:
         """Give a splitter named by its path the keys that this section does not have."""
+        plain = with_paths(plain)
         if not isinstance(plain, Mapping) or not isinstance(plain.get("splitter"), str):
             return plain
         own = {

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from tuner.config.paths import located
+from tuner.config.problems import MOST_PROBLEMS, dotted, problems_of
 from tuner.config.profiles import laid_over, leaves, take_profiles
-from tuner.config.search import SpaceSection
 from tuner.config.study import Study
 from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
@@ -22,8 +21,6 @@ from tuner.space.yaml_form import find_module, see_modules
 __all__ = ["load_study", "study_from_mapping"]
 
 _NO_LINE = 0  # of a key that came from the command line
-#: Most problems that are shown with their hints.
-_MOST_PROBLEMS = 100
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = None) -> Study:
@@ -93,7 +90,7 @@ def study_from_mapping(
     study, found = _checked(plain, folder)
     found = [*problems, *found]
     if found or study is None:
-        by_name = {_dotted(path): line for path, line in (lines or {}).items()}
+        by_name = {dotted(path): line for path, line in (lines or {}).items()}
         raise StudyError(source, [_with_line(problem, by_name) for problem in _unique(found)])
     return study
 
@@ -107,10 +104,7 @@ def _checked(plain: Mapping[str, Any], folder: Path | None) -> tuple[Study | Non
     try:
         study = Study.model_validate(located(_text_keys(plain), folder))
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        found = [_problem(detail) for detail in details[:_MOST_PROBLEMS]]
-        if len(details) > _MOST_PROBLEMS:
-            found.append(Problem("", f"has {len(details) - _MOST_PROBLEMS:,} more problems"))
+        found = problems_of(error, Study)
     return study, [*found, *_space_problems(plain.get("space"))]
 
 
@@ -133,7 +127,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
         rule = f"must be a mapping of sections, but got {type(document.plain).__name__}"
         raise StudyError(str(path), [Problem("", rule)])
     repeated = [
-        Problem(_dotted(place), f"must be there once, but is also on line {first}", None, line)
+        Problem(dotted(place), f"must be there once, but is also on line {first}", None, line)
         for place, first, line in document.repeated
     ]
     return document.plain, document.lines, repeated
@@ -195,7 +189,7 @@ def _space_problems(section: object) -> list[Problem]:
         problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():
-        if len(problems) >= _MOST_PROBLEMS:
+        if len(problems) >= MOST_PROBLEMS:
             break
         try:
             domain_from_plain(str(key), plain)
@@ -208,74 +202,6 @@ def _space_problems(section: object) -> list[Problem]:
         except SpaceError as error:
             problems.extend(Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems)
     return problems
-
-
-def _problem(detail: ErrorDetails) -> Problem:
-    """Turn one pydantic error into the house's words: the rule, then the value."""
-    where = detail["loc"]
-    if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
-        where = (where[0], *where[2:])
-    if where[-1:] == ("share",):  # likewise, of a GPU
-        where = where[:-1]
-    kind, value = detail["type"], detail["input"]
-    hint = None
-    if kind == "extra_forbidden":
-        rule = "is no key of this section"
-        fields = _fields_at(where[:-1])
-        hint = did_you_mean(str(where[-1]), fields) if fields else None
-    elif kind == "missing":
-        rule = "must be given, but is missing"
-    elif kind == "literal_error":
-        options = [part.strip("'\" ") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        rule = f"must be one of {', '.join(options)}, but got {value!r}"
-        near = did_you_mean(str(value), options)
-        hint = near if near.startswith("did") else None  # the rule has named them all
-    elif kind == "value_error":
-        rule = str(detail["ctx"]["error"])
-    else:
-        rule = (
-            _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {})) + f", but got {value!r}"
-        )
-    return Problem(_dotted(where), rule, hint)
-
-
-_RULES = {
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping",
-    "finite_number": "must be finite",
-    "float_type": "must be a number",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "int_type": "must be an integer",
-    "less_than": "must be below {lt}",
-    "model_type": "must be a mapping of keys",
-    "string_type": "must be text",
-    "tuple_type": "must be a list",
-}
-
-
-def _fields_at(path: tuple[str | int, ...]) -> list[str]:
-    """Return the keys that the section at `path` knows."""
-    model: type[BaseModel] = Study
-    for step in path:
-        if isinstance(step, int):
-            continue
-        annotation = model.model_fields[step].annotation
-        candidates = [annotation, *get_args(annotation)]
-        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if step == "space":
-            sections = [SpaceSection]
-        if not sections:
-            return []
-        model = sections[0]
-    return list(model.model_fields)
-
-
-def _dotted(path: Sequence[str | int]) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
 
 
 def _unique(problems: Sequence[Problem]) -> list[Problem]:

@@ -7,6 +7,7 @@ path: ``my_metrics.Novelty@10``.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_v
 
 from tuner.config.section import Section
 from tuner.errors import did_you_mean
+from tuner.space.class_names import class_path
 from tuner.trials.constraints import QUANTITIES
 
 __all__ = ["Metric", "Metrics"]
@@ -128,6 +130,8 @@ class Metric:
         """
         if isinstance(plain, Metric):
             return plain
+        if isinstance(getattr(plain, "k", None), int):
+            plain = _of_object(plain)
         label, options = _label_and_options(plain)
         match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*[A-Za-z0-9_]+)@([1-9]\d{0,8})", label)
         if match is None:
@@ -147,6 +151,25 @@ class Metric:
         for option, value in options.items():
             _check_option(name, known[name], str(option), value)
         return cls(name, int(match[2]), dict(options))
+
+
+def _of_object(metric: object) -> object:
+    """Return a metric that was made in Python, such as ``NDCG(k=10)``, in the spelling of a study file."""
+    cls = type(metric)
+    home, name = class_path(cls).rsplit(".", 1)
+    values = {
+        key: (getattr(metric, key, one.default), one.default)
+        for key, one in inspect.signature(cls).parameters.items()
+        if key != "k"
+    }
+    options = {key: value for key, (value, default) in values.items() if value != default}
+    for key, value in options.items():
+        if not isinstance(value, (bool, int, float, str)):
+            msg = f"must have options of numbers and text, but {name} has {key}={value!r}"
+            raise ValueError(msg)  # noqa: TRY004  # pydantic reads it
+    spelt = f"{name}@{metric.k}"  # type: ignore[attr-defined]  # the caller has asked
+    spelt = spelt if home.startswith("rectools.") else f"{home}.{spelt}"
+    return {spelt: options} if options else spelt
 
 
 def _label_and_options(plain: object) -> tuple[str, Mapping[str, object]]:
@@ -190,8 +213,8 @@ class Metrics(Section):
     ----------
     objective
         The metric to optimize, such as ``NDCG@10``, or one of your own by its import path, such as
-        ``my_metrics.Novelty@10``; see [search.md](search.md#metrics). Its mean over the folds is the value of
-        a trial.
+        ``my_metrics.Novelty@10``; see [search.md](search.md#metrics). From Python also a metric object. Its
+        mean over the folds is the value of a trial.
     direction
         ``maximize`` or ``minimize``. It is never guessed from the name of the metric.
     report

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tuner.config.section import Section, read_duration, read_paths
+from tuner.config.section import Section, read_duration, read_paths, with_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
@@ -44,7 +44,7 @@ class SpaceSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_path(cls, plain: object) -> object:
-        return {"use": plain} if isinstance(plain, str) else plain
+        return {"use": plain} if isinstance(plain, str) else with_paths(plain)
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> SpaceSection:
@@ -75,7 +75,7 @@ class Baseline(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_name(cls, plain: object) -> object:
-        return {"name": plain} if isinstance(plain, str) else plain
+        return {"name": plain} if isinstance(plain, str) else with_paths(plain)
 
     @field_validator("name")
     @classmethod
@@ -102,10 +102,15 @@ class Sampler(Section):
         sampler.
     options
         Keyword arguments of the sampler.
+    prior
+        Whether half of the first 20 points come from what other data sets say of the space
+        (`search_spaces.priors`), if the space has such a prior and the sampler is ``tpe``, ``model`` or
+        ``gp``.
     """
 
     use: str = "tpe"
     options: dict[str, Any] = Field(default_factory=dict)
+    prior: bool = True
 
     @model_validator(mode="before")
     @classmethod

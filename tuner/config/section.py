@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
-__all__ = ["Section", "read_duration", "read_paths", "read_switch"]
+from tuner.errors import StudyError
+from tuner.space.class_names import class_path
+
+__all__ = ["Section", "read_duration", "read_paths", "read_switch", "with_paths"]
 
 
-class Section(BaseModel):
+class _Checked(ModelMetaclass):
+    """Lets a section that is made in Python raise the error that a study file raises.
+
+    Pydantic does not call the class when it reads a section inside another one. So the outermost section has
+    all problems.
+    """
+
+    def __call__(self, *args: Any, **values: Any) -> Any:  # noqa: ANN401  # an instance of the class
+        """Make a section; raise its problems as a `StudyError` that names the fields."""
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            from tuner.config.problems import problems_of  # noqa: PLC0415  # only for errors
+
+            name = values.get("study")
+            source = name if isinstance(name, str) and name else self.__name__
+            raise StudyError(source, problems_of(error, self)) from None  # type: ignore[arg-type]  # a class of pydantic
+
+
+class Section(BaseModel, metaclass=_Checked):
     """A frozen part of a study. It refuses unknown keys, wrong types, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def with_paths(plain: Any) -> Any:  # noqa: ANN401  # plain data of any shape
+    """Return plain data in which each class is its import path."""
+    if isinstance(plain, type):
+        return class_path(plain)
+    if isinstance(plain, Mapping):
+        return {with_paths(key): with_paths(value) for key, value in plain.items()}
+    if isinstance(plain, (list, tuple)):
+        return type(plain)(map(with_paths, plain)) if type(plain) in {list, tuple} else plain
+    return plain
 
 
 def read_duration(plain: object) -> object:

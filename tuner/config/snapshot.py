@@ -29,5 +29,6 @@ def _metrics(metrics: Metrics) -> dict[str, object]:
         "direction": metrics.direction,
         "report": [metric.plain() for metric in metrics.report],
         "further_objectives": metrics.further_objectives,
+        "prefer": list(metrics.prefer),
         "reference": metrics.reference,
     }

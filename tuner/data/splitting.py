@@ -29,6 +29,8 @@ Mask = NDArray[np.bool_]
 
 #: Part of the rows that are older than all folds.
 BEFORE = -1
+#: Folds that are few: see `time_parts`.
+_FEW_FOLDS = 8
 #: Rows that are worked on at once: their arrays stay in the processor's cache.
 _AT_ONCE = 1 << 16
 
@@ -61,8 +63,12 @@ def time_parts(times: NDArray[np.datetime64], splitter: TimeRangeSplitter) -> tu
     borders = splitter.get_test_fold_borders(Interactions(pd.DataFrame([last])))
     starts = np.array([start.to_datetime64() for start, _ in borders], dtype=times.dtype)
     parts = np.full(len(times), BEFORE, dtype=_small(len(borders)))
-    late = np.flatnonzero(times >= starts[0])
-    parts[late] = np.searchsorted(starts, times[late], side="right") - 1
+    if len(starts) <= _FEW_FOLDS:  # a look at all rows for each fold takes less than a search for each row
+        for start in starts:
+            parts += times >= start
+    else:
+        late = np.flatnonzero(times >= starts[0])
+        parts[late] = np.searchsorted(starts, times[late], side="right") - 1
     return parts, borders
 
 
@@ -143,8 +149,8 @@ def _test_facts(rows: Coded, test: Rows) -> dict[str, object]:
     """Return the numbers of test rows, and of their users and items."""
     return {
         "test": len(test),
-        "test_users": len(np.unique(rows.users[test])),
-        "test_items": len(np.unique(rows.items[test])),
+        "test_users": int(present(rows.users[test], len(rows.user_ids)).sum()),
+        "test_items": int(present(rows.items[test], len(rows.item_ids)).sum()),
     }
 
 
@@ -169,11 +175,14 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     if not len(pairs):
         return np.zeros(0, dtype=bool)
     order = np.argsort(pairs)
-    begins = np.flatnonzero(np.diff(pairs[order], prepend=-1))
-    first = np.minimum.reduceat(part[order], begins)
-    first[_among(pairs[order[begins]], np.sort(_older_pairs(rows, pairs, older)))] = BEFORE
+    ordered, of_part = pairs.take(order), part.take(order)
+    is_first = np.ones(len(pairs), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    begins = np.flatnonzero(is_first)
+    first = np.minimum.reduceat(of_part, begins)
+    first[_among(ordered.take(begins), np.sort(_older_pairs(rows, pairs, older)))] = BEFORE
     viewed = np.empty(len(pairs), dtype=bool)
-    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < part[order]
+    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < of_part
     return viewed
 
 

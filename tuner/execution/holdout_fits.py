@@ -17,6 +17,7 @@ from tuner.data.folds import Fold
 from tuner.errors import InterruptedSearchError
 from tuner.evaluation import Plan, evaluate_fold
 from tuner.execution.sandbox import attempt
+from tuner.formatting.notebooks import hint
 from tuner.holdout.looks import Fit
 from tuner.search.retries import Losses, failure_of, may_retry, why_lost
 from tuner.training.memory import oom_kills
@@ -137,7 +138,8 @@ def refit_all(
         _run(crowded, begin, slots=1, timeout=timeout, report=report, exclusive=True)
     except KeyboardInterrupt:
         raise InterruptedSearchError(
-            "interrupted; finished fits are kept", hint="run the same command again to continue"
+            "interrupted; finished fits are kept",
+            hint=hint(command="run the same command again to continue", python="call it again to continue"),
         ) from None
 
 

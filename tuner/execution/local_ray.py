@@ -33,13 +33,18 @@ _LONGEST = 107 - len("/r/session_2026-11-26_19-38-46_123456_1234567/sockets/plas
 #: Seconds after which a folder without an owner is removed. Its owner locks it right after making it.
 _GRACE = 60.0
 #: Settings of Ray. One makes the node use the loopback address. It is named after the systems on which it is
-#: the default. Servers of metrics cannot be left out, but with an invalid port they do not start.
+#: the default.
 _SETTINGS = {
-    "AUTOSCALER_METRIC_PORT": "-1",
-    "DASHBOARD_METRIC_PORT": "-1",
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_enable_metrics_collection": "0",
+}
+#: Settings of Ray for which `ray.init` has no argument. One of Ray's ports is fixed, and two searches at once
+#: would want it. The autoscaler cannot add a machine here, and nobody reads what the log monitor sends.
+_PARAMETERS: dict[str, Any] = {
+    "dashboard_agent_listen_port": 0,
+    "no_monitor": True,
+    "include_log_monitor": False,
 }
 
 
@@ -53,7 +58,7 @@ def private_ray() -> Iterator[dict[str, Any]]:
         Keyword arguments for ``ray.init``.
     """
     token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _settings(_SETTINGS | token), _loopback(), _folder() as folder:
+    with _settings(_SETTINGS | token), _lean(), _folder() as folder:
         yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / _RAYS)}
 
 
@@ -78,17 +83,18 @@ def _forget_token() -> None:
 
 
 @contextmanager
-def _loopback() -> Iterator[None]:
-    """Make this process use the loopback address, also if it has imported Ray before; and random ports only.
+def _lean() -> Iterator[None]:
+    """Make this process use the loopback address, also if it has imported Ray before, and no idle processes.
 
-    One of Ray's ports is fixed, and `ray.init` has no argument for it. Two searches at once would want it.
+    Even without its dashboard, Ray starts the dashboard's server, for statistics of usage. They are off here.
     """
-    from ray._private import parameter, ray_constants  # noqa: PLC0415  # ray
+    from ray._private import parameter, ray_constants, services  # noqa: PLC0415  # ray
 
     with ExitStack() as changes:
         for module, name, value in (
             (ray_constants, "ENABLE_RAY_CLUSTER", False),
-            (parameter, "RayParams", partial(parameter.RayParams, dashboard_agent_listen_port=0)),
+            (parameter, "RayParams", partial(parameter.RayParams, **_PARAMETERS)),
+            (services, "start_api_server", lambda *_args, **_settings: ("", None)),  # no address, no process
         ):
             changes.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)

@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
+from tuner.execution import user_modules
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.environment import environment
 from tuner.execution.local_ray import private_ray
 from tuner.execution.reaper import marks, reaper
-from tuner.execution.user_modules import modules_of, path_variables, see_user_folders, user_folders
+from tuner.execution.user_modules import modules_of, path_variables, see_user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tuner.preparation.prepare import Prepared
 
 __all__ = ["ALLOCATOR", "join_cluster", "ray_session"]
+
+#: When Ray is imported in a notebook, it asks for packages to draw with, which nothing here uses.
+logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
 
 #: Settings for glibc in workers: freed memory is not returned to the kernel at each training step. This is
 #: faster, because new pages cost much more time than used ones. Results are the same.
@@ -89,11 +93,11 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
             stack.callback(ray.shutdown)
             mark = stack.enter_context(reaper())
             with environment(marks(mark)), watch_start():
-                _connect(_runtime_env(prepared, local=True), {**where, "job_config": _job_config()})
+                _connect(_runtime_env(prepared), where)
             stack.enter_context(watch_ray())
         else:
             stack.callback(ray.shutdown)
-            _connect(_runtime_env(prepared, local=False), {"address": address})
+            _connect(_runtime_env(prepared), {"address": address})
         yield _capacity(prepared.study, joined=address is not None)
 
 
@@ -119,13 +123,15 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
     if address is not None:
         protect_cluster_token()
     try:
-        ray.init(
-            configure_logging=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=dict(runtime_env),
-            **where,
-        )
+        with _sent_by_value():
+            ray.init(
+                configure_logging=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={**runtime_env, "worker_process_setup_hook": see_user_folders},
+                job_config=_job_config(),
+                **where,
+            )
     except Exception as error:  # Ray has no class for this error
         if address is not None:
             hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
@@ -148,7 +154,20 @@ def _refused_place(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:
+@contextmanager
+def _sent_by_value() -> Iterator[None]:
+    """Let Ray send `see_user_folders` itself to workers, and not its name: other nodes may not have it."""
+    from ray import cloudpickle  # noqa: PLC0415  # ray
+
+    pickled: Any = cloudpickle  # it has no annotations
+    pickled.register_pickle_by_value(user_modules)
+    try:
+        yield
+    finally:
+        pickled.unregister_pickle_by_value(user_modules)
+
+
+def _runtime_env(prepared: Prepared) -> dict[str, object]:
     """Return Ray's runtime environment: settings, import paths on this machine, and the user's modules.
 
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
@@ -158,10 +177,7 @@ def _runtime_env(prepared: Prepared, *, local: bool) -> dict[str, object]:
     named.append({"metrics": prepared.study.metrics.own})
     shipped = modules_of(prepared.space, named)
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
-    if not local:  # other nodes may have no such function, and then their workers would not start
-        return {"env_vars": {**ALLOCATOR, "PYTHONPATH": os.pathsep.join(user_folders())}, **sent}
-    hook = f"{see_user_folders.__module__}.{see_user_folders.__qualname__}"
-    return {"env_vars": {**ALLOCATOR, **path_variables()}, "worker_process_setup_hook": hook, **sent}
+    return {"env_vars": {**ALLOCATOR, **path_variables()}, **sent}
 
 
 def _job_config() -> Any:  # noqa: ANN401  # Ray's class, which is imported here

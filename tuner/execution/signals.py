@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,7 +22,12 @@ def ended_by_signals(ask_to_end: Callable[[], None] | None = None) -> Iterator[N
     ask_to_end
         Is called at the first signal. It returns at once, and the work then ends calmly. Without it, and at
         each further signal, a `KeyboardInterrupt` is raised.
+
+    In a thread besides the main one this does nothing: signals belong to the main thread.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     asked = ask_to_end is None
 
     def handle(_signal: int, _frame: FrameType | None) -> None:

@@ -78,29 +78,29 @@ def fit_by_tune(
     """
     from ray import tune  # noqa: PLC0415  # ray
 
-    from tuner.execution.tune_adapters import (  # noqa: PLC0415  # ray
-        NoteLostWorkers,
-        SpareWorkers,
-        StopWhenAsked,
-        TuneSearcher,
-    )
+    from tuner.execution import tune_adapters as adapters  # noqa: PLC0415  # ray
 
-    searcher = TuneSearcher(coordinator)
+    searcher = adapters.TuneSearcher(coordinator)
 
     _withhold_credentials()
     with _scratch(folder, hold) as scratch:
         tune.Tuner(
             _trainable(prepared, folder, artifacts),
             tune_config=tune.TuneConfig(
-                search_alg=SpareWorkers(searcher),
-                scheduler=NoteLostWorkers(searcher),
+                search_alg=adapters.SpareWorkers(searcher),
+                scheduler=adapters.NoteLostWorkers(searcher),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,
                 trial_dirname_creator=_tune_name,
             ),
             run_config=tune.RunConfig(
-                name="tune", storage_path=str(scratch), stop=StopWhenAsked(searcher), verbose=0, callbacks=[]
+                name="tune",
+                storage_path=str(scratch),
+                stop=adapters.StopWhenAsked(searcher),
+                verbose=0,
+                callbacks=[],
+                progress_reporter=adapters.NoReports(),
             ),
         ).fit()
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ray.tune import Stopper
+from ray.tune import ProgressReporter, Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher, SearchGenerator
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-__all__ = ["NoteLostWorkers", "SpareWorkers", "StopWhenAsked", "TuneSearcher"]
+__all__ = ["NoReports", "NoteLostWorkers", "SpareWorkers", "StopWhenAsked", "TuneSearcher"]
 
 _Done = TypeVar("_Done")
 _Not = TypeVar("_Not")
@@ -126,6 +126,17 @@ class SpareWorkers(SearchGenerator):
     def __deepcopy__(self, _memo: dict[int, object]) -> SpareWorkers:
         """Stay the one generator when Tune copies its configuration."""
         return self
+
+
+class NoReports(ProgressReporter):
+    """Shows nothing: the search shows itself. In a notebook Tune's own reporter would clear the cell."""
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:  # noqa: ARG002  # Ray's signature
+        """Report never."""
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: str) -> None:
+        """Show nothing."""
 
 
 class StopWhenAsked(Stopper):

@@ -16,15 +16,17 @@ from pathlib import Path
 from types import ModuleType
 
 from tuner.space import Choice, Space
+from tuner.space.cell_modules import CELL_PREFIX
 
 __all__ = [
+    "USER_FILES",
+    "cell_modules",
     "modules_of",
     "named_modules",
     "own_modules",
     "path_variables",
     "see_user_folders",
     "shadow_lines",
-    "user_folders",
 ]
 
 #: Modules that every host has: those of this project, installed or in a checkout.
@@ -33,8 +35,11 @@ _EVERYWHERE = frozenset({"__main__", "search_spaces", "tuner"})
 _OFTEN_TWICE = frozenset({"conftest", "setup", "tests"})
 #: Environment variable that tells a worker the user's folders.
 _FOLDERS = "TUNER_USER_FOLDERS"
-#: Ray's folder on each machine for modules that were sent.
-_SENT = "py_modules_files"
+#: Ray's folders on each machine for modules, and for working folders of jobs, that were sent.
+_SENT, _OF_JOBS = "py_modules_files", "working_dir_files"
+#: Folder in a job's working folder with the user's files. Ray puts the working folder first on the path of
+#: each process, even before the standard library. So nothing in it may have a name that can be imported.
+USER_FILES = "user-files"
 
 
 def path_variables() -> dict[str, str]:
@@ -45,11 +50,11 @@ def path_variables() -> dict[str, str]:
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     home = str(Path(__file__).parents[2])
     first = dict.fromkeys([*given, *([] if _is_installed(home) else [home])])
-    named = {_FOLDERS: os.pathsep.join(user_folders())}
+    named = {_FOLDERS: os.pathsep.join(_user_folders())}
     return named | ({"PYTHONPATH": os.pathsep.join(first)} if first else {})
 
 
-def user_folders() -> list[str]:
+def _user_folders() -> list[str]:
     """Return the folders from which this process imports modules that are not installed."""
     folders = [path for path in (str(Path.cwd()), *sys.path) if path and not _is_installed(path)]
     return list(dict.fromkeys(folders))
@@ -62,9 +67,11 @@ def _is_installed(path: str) -> bool:
 def see_user_folders() -> None:
     """Put the user's folders last on the path of this worker. Ray calls this when a worker starts.
 
-    The copies of modules that were sent come after them. Ray puts them first.
+    The copies of modules that were sent come after them. Ray puts them first. Workers on other nodes get this
+    function by value: nodes may have another version of this module.
     """
-    folders = os.environ.get(_FOLDERS, "").split(os.pathsep)
+    of_jobs = [str(Path(path) / USER_FILES) for path in sys.path if _OF_JOBS in Path(path).parts]
+    folders = [*os.environ.get(_FOLDERS, "").split(os.pathsep), *of_jobs]
     sent = [path for path in sys.path if _SENT in Path(path).parts]
     first = [path for path in sys.path if path not in sent]
     sys.path[:] = [*first, *(folder for folder in folders if folder and folder not in first), *sent]
@@ -115,6 +122,11 @@ def modules_of(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]
         Params of the study's baselines, and other values that name modules, such as its metrics.
     """
     return own_modules(_values(space, given))
+
+
+def cell_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[Path]:
+    """Return the files that were made of code of a notebook for a study; see `tuner.space.cell_modules`."""
+    return [Path(path) for path in modules_of(space, given) if Path(path).stem.startswith(CELL_PREFIX)]
 
 
 def named_modules(space: Space, given: Iterable[Mapping[str, object]]) -> list[str]:

@@ -226,6 +226,18 @@ class Final:
         """Return the row of a trial, None if it was not judged."""
         return next((row for row in self.rows if row.number == number), None)
 
+    def __str__(self) -> str:
+        from tuner.holdout.text import render_final  # noqa: PLC0415  # it builds on this module
+
+        return render_final(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from tuner.holdout.cell import verdict_html  # noqa: PLC0415  # as above
+
+        return verdict_html(self)
+
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
         return asdict(self)

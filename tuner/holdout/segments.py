@@ -66,4 +66,4 @@ def _segment(
     values = {number: row[objective] for number, row in part.items() if objective in row}
     if primary is not None and set(primary) <= values.keys() and n_users >= _FEWEST_USERS:
         compared = compare_pair(values, primary, n_compared=len(grouping.names))
-    return Segment(grouping.by, grouping.names[code], n_users, rows, compared)
+    return Segment(grouping.by, grouping.shown[code], n_users, rows, compared)

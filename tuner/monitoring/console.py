@@ -15,6 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from tuner.formatting import duration, number, visible
+from tuner.formatting.notebooks import in_notebook
+from tuner.monitoring.cell_view import CellView
 from tuner.monitoring.live_table import LiveTable, RunningTrial
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
@@ -31,8 +33,17 @@ REFRESHES = 2
 
 
 def stderr_console() -> Console:
-    """Return the console for everything that is not a result. It obeys no character of a message."""
-    return _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    """Return the console for everything that is not a result. It obeys no character of a message.
+
+    In a notebook it is stdout, because stderr looks like an error there.
+    """
+    return _Plain(
+        stderr=not in_notebook(),
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+        force_jupyter=False,  # rich would draw lines of text as HTML
+    )
 
 
 class _Plain(Console):
@@ -122,22 +133,25 @@ class Progress:
         self._running: dict[int, _Running] = {}
         self._n_paused = n_paused
         self._best: _Best | None = None
+        self._cell = CellView(self.live_table) if in_notebook() else None
         self._live = (
             Live(
                 get_renderable=self.live_table, console=console, refresh_per_second=REFRESHES, transient=True
             )
-            if console.is_terminal
+            if console.is_terminal and self._cell is None
             else None
         )
 
     def __enter__(self) -> Progress:
-        if self._live is not None:
-            self._live.start()
+        view = self._live or self._cell
+        if view is not None:
+            view.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
+        view = self._live or self._cell
+        if view is not None:
+            view.stop()
 
     def remember(self, records: Iterable[TrialRecord]) -> None:
         """Take the best trial so far from the trials that ended in earlier runs."""
@@ -264,6 +278,9 @@ class Progress:
         done = self._already + self._counts.done + self._counts.failed
         of = f"{done:>{len(str(self._total))}}/{self._total}" if self._total is not None else str(done)
         line = f"{clock}  {of}  {text}{f'  ({mark})' if mark else ''}"
+        if self._cell is not None:
+            self._cell.add(line)
+            return
         write: Callable[..., None] = (
             self._live.console.print if self._live is not None else self._console.print
         )

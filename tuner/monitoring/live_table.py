@@ -13,7 +13,7 @@ from rich.text import Text
 from tuner.formatting import duration, number
 from tuner.trials.objective import Direction, sort_key
 
-__all__ = ["LiveTable", "RunningTrial"]
+__all__ = ["LiveTable", "RunningTrial", "in_order", "where_now"]
 
 #: Largest number of running trials in the table. More would push the best trial off the screen.
 MOST_ROWS = 8
@@ -117,7 +117,7 @@ class LiveTable:
             table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
         for trial in shown:
             value = f"{self.objective} {number(trial.value)}" if trial.value is not None else ""
-            cells = [f"  trial {trial.number}", trial.label, _where(trial, self.n_folds), value]
+            cells = [f"  trial {trial.number}", trial.label, where_now(trial, self.n_folds), value]
             cells.append(duration(trial.seconds))
             if width < _WIDE:
                 cells[1] = ""
@@ -140,7 +140,8 @@ def in_order(running: Sequence[RunningTrial], direction: Direction) -> list[Runn
     )
 
 
-def _where(trial: RunningTrial, n_folds: int) -> str:
+def where_now(trial: RunningTrial, n_folds: int) -> str:
+    """Return fold and epoch of a running trial as text."""
     return f"fold {trial.fold}/{n_folds}" + (f", epoch {trial.epoch}/{trial.epochs}" if trial.epochs else "")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.formatting import cut, short
-from tuner.reporting.leaderboard import Leaderboard, short_key
+from tuner.reporting.distinguish import short_key
+from tuner.reporting.leaderboard import Leaderboard
 from tuner.space import Value
 
 __all__ = ["DISTINGUISHES", "chosen", "fitting"]

@@ -20,7 +20,7 @@ from tuner.trials.paired import Paired
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
-__all__ = ["Compared", "Shared", "compare", "draw_comparison"]
+__all__ = ["Compared", "Comparison", "Shared", "compare"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,24 @@ class Shared:
     def means(self) -> list[float]:
         """The objective in each study."""
         return [record.summary.mean for record in self.records if record.summary is not None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Studies that can be compared. As text it is what `tuner compare` prints.
+
+    Attributes
+    ----------
+    studies
+        The studies, each with its records and its leaderboard.
+    """
+
+    studies: tuple[Compared, ...]
+
+    def __str__(self) -> str:
+        return draw_comparison(self.studies)
+
+    __repr__ = __str__
 
 
 def compare(folders: Sequence[Path]) -> list[Compared]:

@@ -13,7 +13,8 @@ from tuner.formatting import aligned, count, cut, duration, markdown_table, numb
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
 from tuner.reporting.columns import DISTINGUISHES, chosen, fitting
-from tuner.reporting.leaderboard import Leaderboard, Row, what_distinguishes
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.leaderboard import Leaderboard, Row
 from tuner.reporting.reached import Reached
 from tuner.space.class_names import short_name
 from tuner.trials.constraints import QUANTITIES, quantities

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
-from tuner.formatting import short
-from tuner.holdout import Final, JudgedRow
+from tuner.holdout import Final
 from tuner.holdout.read import final_of
+from tuner.reporting.distinguish import varying_params
+from tuner.reporting.find import find_row
+from tuner.reporting.place import Place
 from tuner.reporting.reached import Reached, reached_by
+from tuner.reporting.row import Row, actions_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
@@ -25,56 +28,19 @@ from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord, further_objectives
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tuner.reporting.frames import Level
+    from tuner.reporting.plot import Plots
+
 __all__ = [
     "Leaderboard",
     "Row",
+    "at_place",
     "load_leaderboard",
     "rank",
-    "short_key",
-    "varying_params",
-    "what_distinguishes",
 ]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the leaderboard.
-
-    Attributes
-    ----------
-    rank
-        Rank from 1; equal values have the same rank. None if the trial has no result.
-    record
-        The trial.
-    differs
-        Values of the params that vary between trials.
-    status
-        Status of the trial. A running trial whose driver has ended is INTERRUPTED, or QUEUED if no worker had
-        started it.
-    breaks
-        Constraints that the trial violates. Such a trial is below all trials that satisfy the constraints.
-    front
-        With several objectives, the number of the Pareto front, from 1, if the trial satisfies all
-        constraints.
-    judged
-        Row of the final judgement, None if the trial was not judged.
-    reached
-        How far a trial without a result came; None if it has a result, or no evaluation.
-    """
-
-    rank: int | None
-    record: TrialRecord
-    differs: Mapping[str, Any]
-    status: TrialStatus
-    breaks: tuple[Constraint, ...] = ()
-    front: int | None = None
-    judged: JudgedRow | None = None
-    reached: Reached | None = None
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Mean of each metric over folds, empty until the trial is complete."""
-        return self.record.summary.metrics if self.record.summary else {}
 
 
 @dataclass(frozen=True)
@@ -95,6 +61,8 @@ class Leaderboard:
         Drivers that run the study at the time of reading.
     final
         The final judgement, None if there is none.
+    place
+        Where it was read; None if it was made from records.
     """
 
     study: str
@@ -104,6 +72,7 @@ class Leaderboard:
     further: Mapping[str, Direction] = field(default_factory=dict)
     drivers: tuple[Driver, ...] = ()
     final: Final | None = None
+    place: Place | None = field(default=None, compare=False)
 
     @property
     def best(self) -> Row | None:
@@ -164,6 +133,56 @@ class Leaderboard:
         labels = [label for row in self.rows for label in row.metrics]
         return list(dict.fromkeys([self.objective, *labels]))
 
+    def trial(self, which: int | str) -> Row:
+        """Return a trial by its number, a baseline's name, ``best``, or ``best:`` and a family.
+
+        Raises
+        ------
+        StoreError
+            If there is no such trial.
+        """
+        return find_row(self, str(which))
+
+    def to_pandas(self, level: Level = "trial") -> pd.DataFrame:
+        """Return the trials as a table of pandas.
+
+        Parameters
+        ----------
+        level
+            What a row is. ``trial``: a trial with its params and the means of its metrics. ``fold``: a fold
+            of a trial. ``epoch``: an evaluation. ``user``: a test user of a fold, with the objective.
+
+        Examples
+        --------
+        >>> board.to_pandas("epoch").query("trial == 3")  # doctest: +SKIP
+        """
+        from tuner.reporting.frames import frame_of  # noqa: PLC0415  # pandas
+
+        return frame_of(self, level)
+
+    def judge(self, **asked: Any) -> Final:  # as `tuner.judge` takes them
+        """Judge the best trials on the holdout; see `tuner.judge` for the arguments."""
+        return actions_of(self.place, self.study)[1].judge(self, **asked)
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the stored study, as charts of Altair: ``board.plot.curves()``."""
+        from tuner.reporting.plot import Plots  # noqa: PLC0415  # it builds on this module
+
+        if self.place is None:
+            raise StoreError(self.study, [Problem("plot", "needs a leaderboard that was read from a folder")])
+        return Plots(self.place.folder)
+
+    def __repr__(self) -> str:
+        from tuner.reporting.cells.text import board_text  # noqa: PLC0415  # it builds on this module
+
+        return board_text(self)
+
+    def _repr_html_(self) -> str:
+        from tuner.reporting.cells.board import board_html  # noqa: PLC0415  # as above
+
+        return board_html(self)
+
 
 def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = True) -> Leaderboard:
     """Read a study's folder and rank its trials.
@@ -182,12 +201,17 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     StoreError
         If there is no study, or no such metric.
     """
-    drivers = study_drivers(folder)
-    return rank(read_records(folder, curves=curves), running=bool(drivers), drivers=drivers, sort=sort)
+    drivers, stored = study_drivers(folder), read_records(folder, curves=curves)
+    return rank(stored, running=bool(drivers), drivers=drivers, sort=sort, place=Place(folder))
 
 
 def rank(
-    stored: StoredStudy, *, running: bool, drivers: Sequence[Driver] = (), sort: str | None = None
+    stored: StoredStudy,
+    *,
+    running: bool,
+    drivers: Sequence[Driver] = (),
+    sort: str | None = None,
+    place: Place | None = None,
 ) -> Leaderboard:
     """Rank the trials of a study.
 
@@ -202,6 +226,8 @@ def rank(
         not among them were interrupted.
     sort
         See `load_leaderboard`.
+    place
+        Where the records were read.
     """
     _check_metric(stored, sort)
     varying = varying_params([record for record in stored.records if record.status.is_trained])
@@ -218,7 +244,13 @@ def rank(
     if final is not None:
         rows = [replace(row, judged=final.row(row.record.number)) for row in rows]
     objective, further = str(stored.facts["objective"]), further_objectives(stored.facts)
-    return Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
+    board = Leaderboard(stored.name, objective, stored.direction, tuple(rows), further, tuple(drivers), final)
+    return board if place is None else at_place(board, place)
+
+
+def at_place(board: Leaderboard, place: Place) -> Leaderboard:
+    """Return a leaderboard whose rows know where it was read."""
+    return replace(board, rows=tuple(replace(row, place=place) for row in board.rows), place=place)
 
 
 def _below(record: TrialRecord, reached: Reached | None) -> tuple[int, ...]:
@@ -304,29 +336,6 @@ _ORDER = (
 _BY_PROGRESS = (TrialStatus.PAUSED, TrialStatus.STOPPED)
 
 
-def varying_params(records: Sequence[TrialRecord]) -> list[str]:
-    """Return the params whose value differs between trials of the search, in the order of the params."""
-    searched = [record for record in records if record.params and record.name is None]
-    relevant = searched or [record for record in records if record.params]
-    keys = dict.fromkeys(key for record in relevant for key in record.params)
-    return [key for key in keys if key != "cls" and len({repr(r.params.get(key)) for r in relevant}) > 1]
-
-
-def short_key(key: str) -> str:
-    """Return a param's key without its prefix and without ``_type``."""
-    return key.rsplit("_kwargs.", maxsplit=1)[-1].removesuffix("_type")
-
-
-def short_module(value: object) -> str:
-    """Return the name of a module without the end that all modules of its kind have."""
-    name = short(value)
-    return next((head for end in _ENDS if (head := name.removesuffix(end)) not in {name, ""}), name)
-
-
-#: Ends of the names of modules, the longer one first.
-_ENDS = ("TransformerLayers", "Layers", "Constructor")
-
-
 def _fronts(
     records: Sequence[TrialRecord], objective: str, direction: Direction, further: Mapping[str, Direction]
 ) -> dict[int, int]:
@@ -348,12 +357,3 @@ def _row(
         begun = record.attempts or record.evaluations
         status = TrialStatus.INTERRUPTED if begun else TrialStatus.QUEUED
     return Row(place, record, differs, status)
-
-
-def what_distinguishes(row: Row) -> str:
-    """Return the trial's values of the params that vary between trials, as a short text."""
-    modules = [short_module(value) for key, value in row.differs.items() if key.endswith("_type")]
-    others = [
-        f"{short_key(key)}={short(value)}" for key, value in row.differs.items() if not key.endswith("_type")
-    ]
-    return " ".join([*modules, *others])

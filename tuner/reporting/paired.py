@@ -12,7 +12,7 @@ from tuner.artifacts.user_values import read_users
 from tuner.trials.paired import Paired, paired_difference
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["compare_on_users"]
+__all__ = ["compare_on_users", "values_of"]
 
 
 def compare_on_users(
@@ -35,11 +35,11 @@ def compare_on_users(
         None if a trial is not complete, or if its study has no per-user values of a fold. A study has none
         for an objective that is not a mean over users.
     """
-    mine, its = _values(folder, one), _values(other_folder or folder, other)
+    mine, its = values_of(folder, one), values_of(other_folder or folder, other)
     return paired_difference(mine, its) if mine.keys() == its.keys() else None
 
 
-def _values(folder: Path, record: TrialRecord) -> Mapping[int, NDArray[np.float32]]:
+def values_of(folder: Path, record: TrialRecord) -> Mapping[int, NDArray[np.float32]]:
     """Return a trial's per-user values at its best epoch by fold; empty if those of a fold are missing."""
     if record.summary is None:
         return {}

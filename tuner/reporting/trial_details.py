@@ -8,19 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.formatting import count, duration, number, size, visible
 from tuner.holdout.text import row_lines
-from tuner.reporting.leaderboard import Leaderboard, Row, load_leaderboard
+from tuner.reporting.find import find_row
+from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
+from tuner.reporting.segments import segments_of_trial
 from tuner.trials.constraints import quantities
 from tuner.trials.outcomes import PAUSED, DecisionKind
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["BEST", "find_row", "show_trial"]
+__all__ = ["show_trial"]
 
-#: Asks for the best trial, or with a colon and a family for the best one of it.
-BEST = "best"
 #: How a decision of halving is called.
 _DECIDED = {
     DecisionKind.PAUSED.value: "paused",
@@ -73,53 +72,11 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["  " + line for line in json.dumps(dict(record.params), indent=2).splitlines()]
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
     lines += [f"log: {path}" for path in _logs(folder, record)]
+    lines += [f"validation, users with {line}" for line in segments_of_trial(folder, record)]
     lines += [f"{_DECIDED[one.kind]}: {one.why}" for one in record.decisions]
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return visible("\n".join(lines))
-
-
-def find_row(board: Leaderboard, which: str) -> Row:
-    """Return the row of a trial: by number, baseline name, ``best``, or ``best:`` and a family.
-
-    See `Leaderboard.best_of` for families.
-
-    Raises
-    ------
-    StoreError
-        If there is no such row.
-    """
-    what, colon, family = which.partition(":")
-    if what == BEST and bool(colon) == bool(family):
-        return _best(board, family)
-    for row in board.rows:
-        if which in {str(row.record.number), row.record.name}:
-            return row
-    names = [row.record.name for row in board.rows if row.record.name]
-    rule = f"must be a trial's number, a baseline's name, best or best:FAMILY, but got {which!r}"
-    hint = (
-        did_you_mean(which, [*names, "best"])
-        if not which.isdigit()
-        else f"there are {len(board.rows)} trials, from 0"
-    )
-    raise StoreError(board.study, [Problem("TRIAL", rule, hint)])
-
-
-def _best(board: Leaderboard, family: str) -> Row:
-    """Return the best row, of a family if it is not empty."""
-    row = board.best_of(family) if family else board.best
-    if row is not None:
-        return row
-    complete = [one for one in board.rows if one.rank is not None]
-    hint = None
-    if not complete:
-        none = "no trial is complete"
-    elif family and family.lower() not in {name.lower() for name in board.families}:
-        none = f"no complete trial is of the family {family!r}"
-        hint = did_you_mean(family, board.families)
-    else:
-        none = f"no complete trial{f' of the family {family!r}' * bool(family)} satisfies all constraints"
-    raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}", hint)])
 
 
 def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:

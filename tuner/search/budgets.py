@@ -17,6 +17,7 @@ from datetime import datetime
 
 from tuner.config import Search
 from tuner.formatting import duration, number
+from tuner.formatting.notebooks import hint
 from tuner.trials.constraints import broken
 from tuner.trials.objective import Direction, is_better, more_is_better
 from tuner.trials.outcomes import Usage
@@ -214,7 +215,8 @@ class Budget:
     def _trials_are_done(self, searched: int) -> End | None:
         if searched < self._search.trials:
             return None
-        return End("search.trials", f"{searched} trials are done", "--trials N raises it")
+        raises = hint(command="--trials N raises it", python="more `search.trials` continue it")
+        return End("search.trials", f"{searched} trials are done", raises)
 
     def _target_is_reached(self) -> End | None:
         target = self._search.target

@@ -37,8 +37,18 @@ RECTOOLS_TYPES = {
 def class_path(cls: type) -> str:
     """Return the import path of a class as RecTools writes it.
 
-    RecTools writes its own models by name only: ``"SASRecModel"``.
+    RecTools writes its own models by name only: ``"SASRecModel"``. A class of a notebook or script has the
+    path of a module that is made for it; see `tuner.space.cell_modules`.
+
+    Raises
+    ------
+    SpaceError
+        If a class of a notebook or script cannot be made a module.
     """
+    if cls.__module__ == "__main__":
+        from tuner.space.cell_modules import module_path  # noqa: PLC0415  # only then
+
+        return module_path(cls)
     path = f"{cls.__module__}.{cls.__qualname__}"
     bases = {base.__name__ for base in cls.__mro__}
     if "ModelBase" in bases and path.startswith("rectools.models."):

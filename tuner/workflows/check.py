@@ -27,7 +27,7 @@ from tuner.config import Study
 from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError
 from tuner.evaluation import Plan, boundary, build_metric, is_per_user, recommend, values_by_user
-from tuner.formatting import size
+from tuner.formatting import duration, size
 from tuner.models.build import build_model, trial_params
 from tuner.models.feasibility import infeasible
 from tuner.preparation.prepare import Prepared, prepare
@@ -35,6 +35,7 @@ from tuner.space import Choice, Space, Value, short_name
 from tuner.space.describe import sample
 from tuner.training.fast_paths import accelerate
 from tuner.workflows.estimate import Estimate, estimates
+from tuner.workflows.estimate_table import draw_estimates
 
 __all__ = ["Checked", "check"]
 
@@ -66,6 +67,8 @@ class Checked:
         Cost of the smallest, the median and the largest configuration; empty if a configuration failed.
     seconds
         Wall time of the check in seconds.
+    study
+        The study.
     """
 
     n_points: int
@@ -75,6 +78,19 @@ class Checked:
     problems: tuple[Problem, ...]
     estimates: tuple[Estimate, ...]
     seconds: float
+    study: Study
+
+    def __str__(self) -> str:
+        failed = f"{len(self.problems)} causes of failures" if self.problems else "none failed"
+        text = (
+            f"{self.study.study}: {self.n_points} configurations with {self.n_options} options in "
+            f"{self.n_pairs} pairs were built, trained for a batch and recommended: "
+            f"{failed} ({duration(self.seconds)})"
+        )
+        costs = [draw_estimates(self.estimates, self.study)] if self.estimates else []
+        return "\n".join([text, *costs])
+
+    __repr__ = __str__
 
 
 def check(study: Study, say: Callable[[str], None]) -> Checked:
@@ -194,6 +210,7 @@ def _try_space(prepared: Prepared) -> Checked:
         problems=tuple(problems.values()),
         estimates=costs,
         seconds=time.perf_counter() - began,
+        study=study,
     )
 
 

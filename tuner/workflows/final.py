@@ -15,13 +15,14 @@ from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
+from tuner.formatting.notebooks import hint
 from tuner.holdout import Final
 from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines
 from tuner.monitoring.console import stderr_console
+from tuner.reporting.find import BEST, find_row
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
 from tuner.reporting.preference import Preferred, preferred
-from tuner.reporting.trial_details import BEST, find_row
 from tuner.search.capacity import trial_share
 from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
@@ -136,9 +137,9 @@ def choose(
     best += [winner.row.record] if winner is not None else []
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
-        hint = "`tuner run` continues the search"
+        cure = hint(command="`tuner run` continues the search", python="run(study) continues the search")
         raise StoreError(
-            board.study, [Problem("", "must have a complete trial to judge, but has none", hint)]
+            board.study, [Problem("", "must have a complete trial to judge, but has none", cure)]
         )
     judged = {record.number: record for record in [*best, *baselines]}
     return [_chosen(record, asked.seeds, seed) for record in judged.values()]
@@ -264,8 +265,9 @@ def _judge(
             )
         )
     if not fitted:
-        hint = "their logs give the reasons; correct the cause and run the same command again"
-        raise SearchError("all fits of the final judgement failed", hint=hint)
+        again = hint(command="run the same command again", python="call it again")
+        cure = f"their logs give the reasons; correct the cause and {again}"
+        raise SearchError("all fits of the final judgement failed", hint=cure)
     return judge(
         fitted,
         objective=prepared.plan.objective,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.artifacts.atomic import write_file
+from tuner.artifacts.user_values import write_groupings
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.execution.artifact_checks import usable_artifacts
-from tuner.execution.user_modules import shadow_lines
+from tuner.execution.logs import logs_to, native_stderr_to
+from tuner.execution.user_modules import cell_modules, shadow_lines
 from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
-from tuner.store import StudyStore, open_store
+from tuner.store import StudyStore, hold_study, open_store, report_lost_store
 from tuner.store.space_migration import Growth
 
 if TYPE_CHECKING:
@@ -26,8 +30,9 @@ if TYPE_CHECKING:
     from tuner.preparation.prepare import Prepared
     from tuner.store.locking.drivers import Hold
     from tuner.store.open import Grow
+    from tuner.workflows.background import StopRequest
 
-__all__ = ["OpenedStudy", "n_unfinished", "open_prepared", "open_study"]
+__all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class OpenedStudy:
         Observer that writes the events of the run for programs, None for no events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
+    stop
+        Asks the search to end, from another thread.
     """
 
     prepared: Prepared
@@ -66,6 +73,7 @@ class OpenedStudy:
     console: Console
     events: Events | None
     address: str | None
+    stop: StopRequest
 
     @property
     def study(self) -> Study:
@@ -83,6 +91,18 @@ class OpenedStudy:
         others = sum(record.name is not None or record.request is not None for record in records)
         ended = sum(record.status.has_ended for record in records)
         return max(self.study.search.trials, self.store.n_searched()) + others, ended
+
+
+@contextmanager
+def locked(study: Study, folder: Path) -> Iterator[Hold]:
+    """Hold the lock of the study, and write log messages to the driver's log."""
+    with (
+        report_lost_store(folder, study.storage),
+        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
+        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
+        native_stderr_to(log),
+    ):
+        yield hold
 
 
 def end_of(budget: Budget, store: StudyStore) -> End | None:
@@ -104,6 +124,7 @@ def open_study(
     console: Console,
     events: Events | None,
     address: str | None,
+    stop: StopRequest,
 ) -> OpenedStudy:
     """Check a study that this driver has locked, and open its store; see `OpenedStudy`."""
     artifacts = usable_artifacts(study)
@@ -123,15 +144,21 @@ def open_study(
         settled=store.is_settled,
     )
     budget.remember(store.records())
-    return OpenedStudy(prepared, store, budget, folder, shown, hold, artifacts, console, events, address)
+    return OpenedStudy(
+        prepared, store, budget, folder, shown, hold, artifacts, console, events, address, stop
+    )
 
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:
     """Open the store; add the baselines and the results or hints of earlier studies."""
+    from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
+    keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
+    if not layout.segments(folder).exists():
+        write_groupings(folder, [groupings_of(fold.alone()) for fold in prepared.folds])
     store.describe(prepared.description)
     store.add_baselines([(b.name, b.params, b.point) for b in prepared.baselines])
     for earlier in prepared.earlier:
@@ -171,3 +198,14 @@ def _growth(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> G
 def write_snapshot(study: Study, folder: Path) -> None:
     """Write the study as a file into the folder of its results."""
     write_file(folder / layout.STUDY_FILE, snapshot(study).encode("utf-8"))
+
+
+def keep_cells(prepared: Prepared, folder: Path) -> None:
+    """Copy what was made of code of a notebook beside the study's file, from where it can be imported."""
+    splitter = prepared.study.folds.splitter
+    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
+    named.append({"metrics": prepared.study.metrics.own, "splitter": splitter.use if splitter else None})
+    for source in cell_modules(prepared.space, named):
+        target = layout.cell_module(folder, source.stem)
+        if target != source:
+            write_file(target, source.read_bytes())

@@ -22,8 +22,8 @@ from tuner.errors import Problem, StoreError, TrialError
 from tuner.evaluation import Plan, evaluate_folds
 from tuner.formatting import duration
 from tuner.preparation.prepare import Prepared, prepare
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import rank
-from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT

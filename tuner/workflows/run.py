@@ -10,25 +10,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
-from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.monitoring.console import stderr_console
-from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
-from tuner.store import hold_study, report_lost_store
-from tuner.workflows.opening import OpenedStudy, n_unfinished, open_study
+from tuner.reporting.leaderboard import Leaderboard
+from tuner.workflows.background import BackgroundRun, StopRequest
+from tuner.workflows.opening import OpenedStudy, locked, n_unfinished, open_study
+from tuner.workflows.results import board_of, find_results
 from tuner.workflows.search import Outcome, refuse_without_result, search
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner.monitoring.json_events import Events
-    from tuner.store.locking.drivers import Hold
 
 __all__ = ["run"]
+
+
+@overload
+def run(
+    study: Study,
+    output: Path | str = ...,
+    *,
+    console: Console | None = ...,
+    events: Events | None = ...,
+    address: str | None = ...,
+    background: Literal[False] = ...,
+) -> Leaderboard: ...
+
+
+@overload
+def run(
+    study: Study,
+    output: Path | str = ...,
+    *,
+    console: Console | None = ...,
+    events: Events | None = ...,
+    address: str | None = ...,
+    background: Literal[True],
+) -> BackgroundRun: ...
 
 
 def run(
@@ -38,49 +61,68 @@ def run(
     console: Console | None = None,
     events: Events | None = None,
     address: str | None = None,
-) -> Leaderboard:
+    background: bool = False,
+) -> Leaderboard | BackgroundRun:
     """Search until a budget is used up. An earlier run of the same study is continued.
 
     Parameters
     ----------
-    study
-        The study to run.
-    output
-        Folder in which the results get a folder with the study's name.
-    console
-        Where to show progress; stderr by default.
-    events
-        Observer that writes the events of the run for programs; None for no events.
+    study, output
+        The study to run, and the folder in which its results get a folder with its name.
+    console, events
+        Where to show progress: by default stderr, or the cell of a notebook; and an observer that writes the
+        events of the run for programs.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
+    background
+        Whether to return at once with a `BackgroundRun`: `status()`, `board()`, `stop()`, `wait()`.
 
     Raises
     ------
     UserError
         If the study, the data or the space cannot be used. This is found before Ray starts.
     SearchError
-        If the first trials all fail with the same cause, no trial is complete in the end, or the store can no
-        longer be written.
+        If the search cannot continue, no trial is complete in the end, or Ray does not start.
     InterruptedSearchError
-        On Ctrl-C.
-    RayStartError
-        If Ray does not start.
+        On Ctrl-C, or the stop button of a notebook.
+
+    Examples
+    --------
+    >>> board = run(Study.load("shop.yaml"))  # doctest: +SKIP
+    >>> board.best.metrics["NDCG@10"]  # doctest: +SKIP
+    0.0531
     """
     folder = layout.study_folder(study.study, output)
     _refuse_itself(study, folder)
-    with _failure_reported(events), _locked(study, folder) as hold:
+
+    def search_and_judge(stop: StopRequest) -> Leaderboard:
+        with _failure_reported(events):
+            shown = console or stderr_console()
+            _run(study, folder, console=shown, events=events, address=address, stop=stop)
+        return board_of(find_results(study, output))
+
+    if background:
+        return BackgroundRun(find_results(study, output), search_and_judge)
+    return search_and_judge(StopRequest())
+
+
+def _run(
+    study: Study,
+    folder: Path,
+    *,
+    console: Console,
+    events: Events | None,
+    address: str | None,
+    stop: StopRequest,
+) -> None:
+    """Lock and open a study, search, and judge if the study asks for it."""
+    with locked(study, folder) as hold:
+        shown = layout.shown(folder)
         opened = open_study(
-            study,
-            folder,
-            hold,
-            shown=layout.shown(folder),
-            console=console or stderr_console(),
-            events=events,
-            address=address,
+            study, folder, hold, shown=shown, console=console, events=events, address=address, stop=stop
         )
         _search(opened)
         _judge(opened)
-    return load_leaderboard(folder)
 
 
 @contextmanager
@@ -93,18 +135,6 @@ def _failure_reported(events: Events | None) -> Iterator[None]:
             interrupted = isinstance(error, InterruptedSearchError)
             events.ended("interrupted" if interrupted else "failed", str(error))
         raise
-
-
-@contextmanager
-def _locked(study: Study, folder: Path) -> Iterator[Hold]:
-    """Hold the lock of the study, and write log messages to the driver's log."""
-    with (
-        report_lost_store(folder, study.storage),
-        hold_study(folder, study.study, study.storage, shared=study.share) as hold,
-        logs_to(layout.driver_log(folder, hold.driver.id if hold.shared else None)) as log,
-        native_stderr_to(log),
-    ):
-        yield hold
 
 
 def _refuse_itself(study: Study, folder: Path) -> None:

@@ -12,6 +12,7 @@ from tuner.errors import InterruptedSearchError, SearchError
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
+from tuner.formatting.notebooks import hint
 from tuner.search.capacity import at_once, trial_share
 from tuner.trials.status import TrialStatus
 from tuner.workflows import wiring
@@ -92,16 +93,22 @@ def refuse_without_result(opened: OpenedStudy) -> None:
     failed = [record for record in records if record.status == TrialStatus.FAILED]
     failures = [record.failure.cause for record in failed if record.failure is not None]
     if failures:
-        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
-        hint = f"the last failure: {failures[-1]}; {cure}"
+        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and {_again()}"
+        cure = f"the last failure: {failures[-1]}; {cure}"
     else:
-        hint = "run the same command again, with a larger budget or a smaller model"
-    raise SearchError("the search has ended without a complete trial", hint=hint)
+        cure = f"{_again()}, with a larger budget or a smaller model"
+    raise SearchError("the search has ended without a complete trial", hint=cure)
+
+
+def _again() -> str:
+    return hint(command="run the same command again", python="call run(study) again")
 
 
 def _fit(opened: OpenedStudy, coordinator: Coordinator, progress: Progress) -> None:
     """Let Ray Tune run the trials. If the search has an error, raise it in place of Tune's error."""
-    with progress, ended_by_signals(partial(_ask_to_end, coordinator, opened.console)):
+    ask_to_end = partial(_ask_to_end, coordinator, opened.console)
+    with progress, ended_by_signals(ask_to_end):
+        opened.stop.listen(ask_to_end)
         try:
             fit_by_tune(opened.prepared, coordinator, opened.folder, opened.hold, artifacts=opened.artifacts)
             coordinator.close()
@@ -113,8 +120,8 @@ def _fit(opened: OpenedStudy, coordinator: Coordinator, progress: Progress) -> N
 def _outcome(opened: OpenedStudy, coordinator: Coordinator) -> Outcome:
     """Return why the search has ended, and show it."""
     if coordinator.hopeless is not None:
-        hint = f"see {opened.shown}/{layout.LOGS}; correct the cause and run the same command again"
-        raise SearchError(f"the first trials all failed in one way: {coordinator.hopeless}", hint=hint)
+        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and {_again()}"
+        raise SearchError(f"the first trials all failed in one way: {coordinator.hopeless}", hint=cure)
     outcome = Outcome("ended", "the search has ended")
     if coordinator.exhausted:
         text = "every point of the space has been tried: the search ends before its budget"
@@ -125,11 +132,13 @@ def _outcome(opened: OpenedStudy, coordinator: Coordinator) -> Outcome:
         opened.console.print(outcome.text)
     if coordinator.interrupted:
         raise InterruptedSearchError(
-            "interrupted; finished trials are kept", hint="run the same command to continue"
+            "interrupted; finished trials are kept",
+            hint=hint(command="run the same command to continue", python="call run(study) again to continue"),
         )
     return outcome
 
 
 def _ask_to_end(coordinator: Coordinator, console: Console) -> None:
     coordinator.interrupted = True
-    console.print("the search ends; press Ctrl-C again to end it at once")
+    again = hint(command="press Ctrl-C again", python="interrupt again")
+    console.print(f"the search ends; {again} to end it at once")

@@ -17,8 +17,9 @@ import yaml
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, SpaceError, StoreError, TrialError
+from tuner.formatting.notebooks import hint
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
-from tuner.reporting.trial_details import find_row
 from tuner.space import Space, Value
 from tuner.store import check_exists, read_records, study_holder
 from tuner.store.requests import write_exclusion, write_request
@@ -119,7 +120,8 @@ def when_done(folder: Path | str) -> str:
     """Return by whom and when a request is carried out, as text for people."""
     holder = study_holder(Path(folder))
     if holder is None:
-        return "no driver runs the study: the next `tuner run` carries it out"
+        following = hint(command="`tuner run`", python="run(study)")
+        return f"no driver runs the study: the next {following} carries it out"
     return f"{holder} carries it out at the next report of a trial"
 
 

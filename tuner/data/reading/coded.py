@@ -89,13 +89,19 @@ class Coded:
 
     def take(self, rows: Rows | slice) -> Coded:
         """Return some rows, by a mask, a slice or their numbers. The numbers of the ids stay the same."""
+        if not isinstance(rows, slice) and rows.dtype == bool:
+            rows = np.flatnonzero(rows)  # a mask would be searched again for each column
+
+        def taken(values: NDArray[Any]) -> NDArray[Any]:
+            return values[rows] if isinstance(rows, slice) else values.take(rows)
+
         return replace(
             self,
-            users=self.users[rows],
-            items=self.items[rows],
-            times=self.times[rows],
-            weights=None if self.weights is None else self.weights[rows],
-            extras={name: values[rows] for name, values in self.extras.items()},
+            users=taken(self.users),
+            items=taken(self.items),
+            times=taken(self.times),
+            weights=None if self.weights is None else taken(self.weights),
+            extras={name: taken(values) for name, values in self.extras.items()},
         )
 
     def all_weights(self) -> NDArray[np.float64]:

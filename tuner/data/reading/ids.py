@@ -43,7 +43,11 @@ def is_missing(column: pa.ChunkedArray) -> Mask:
 
 
 def _missing_in(column: pa.ChunkedArray | pa.Array) -> Mask:
-    missing: Mask = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+    missing: Mask
+    if column.null_count or pa.types.is_floating(column.type):
+        missing = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+    else:
+        missing = np.zeros(len(column), dtype=bool)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         empty = pc.equal(pc.binary_length(column), 0)
         missing = missing | pc.fill_null(empty, False).to_numpy(zero_copy_only=False)

@@ -249,7 +249,8 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
     elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return np.full(len(column), np.nan)
     if pa.types.is_floating(column.type):
-        numbers: NDArray[np.float64] = column.fill_null(np.nan).to_numpy()
+        column = column.fill_null(np.nan) if column.null_count else column
+        numbers: NDArray[np.float64] = column.to_numpy()
         return numbers
     text = pc.utf8_trim_whitespace(column)
     if decimal != ".":

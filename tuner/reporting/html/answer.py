@@ -11,9 +11,10 @@ from tuner.holdout import Final, Interval, JudgedRow
 from tuner.holdout.segment_text import segment_values
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
 from tuner.reporting.best import best_of_classes
-from tuner.reporting.html.report_data import ReportData, label_of
-from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.leaderboard import Row
 from tuner.reporting.paired import compare_on_users
+from tuner.reporting.report_data import ReportData, label_of
 from tuner.trials.families import TRANSFORMER, families_of
 from tuner.trials.status import TrialStatus
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tuner.formatting import number
-from tuner.reporting.html.dimensions import dimensions
-from tuner.reporting.html.figures.tradeoff import beyond_accuracy
-from tuner.reporting.html.report_data import ReportData, label_of
-from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.dimensions import dimensions
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.figures.tradeoff import beyond_accuracy
+from tuner.reporting.leaderboard import Row
+from tuner.reporting.report_data import ReportData, label_of
 from tuner.trials.constraints import QUANTITIES, quantities
 from tuner.trials.status import TrialStatus
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.artifacts import layout
-from tuner.reporting.html.report_data import ReportData
+from tuner.reporting.report_data import ReportData
 
 __all__ = ["Failures", "FoldFacts", "data_facts", "failures", "fold_facts", "reproduction", "settings"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from html import escape
 
 from tuner.formatting import visible
+from tuner.reporting.figures.cost import shares
+from tuner.reporting.figures.importances import weigh
 from tuner.reporting.html.answer import answer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction
-from tuner.reporting.html.figures.cost import shares
-from tuner.reporting.html.figures.importances import weigh
-from tuner.reporting.html.report_data import ReportData
 from tuner.reporting.html.table import table
+from tuner.reporting.report_data import ReportData
 
 __all__ = ["markdown"]
 

@@ -13,24 +13,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tuner.reporting.figures import SECTIONS, draw_all
+from tuner.reporting.figures.figure import SHAPES
+from tuner.reporting.figures.palette import css_variables
 from tuner.reporting.html.answer import answer
+from tuner.reporting.html.charts import charts
 from tuner.reporting.html.explorer import explorer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction, settings
-from tuner.reporting.html.figures import SECTIONS, draw_all
-from tuner.reporting.html.palette import css_variables
-from tuner.reporting.html.report_data import ReportData
-from tuner.reporting.html.svg import Canvas, Figure
 from tuner.reporting.html.table import table
+from tuner.reporting.html.vega import vega_script
+from tuner.reporting.report_data import ReportData
 
 __all__ = ["page"]
-
-#: Widths in pixels at which each figure is drawn. The page shows the drawing that fits the screen.
-WIDE, HALF, NARROW = 1040, 500, 332
 
 
 def page(report: ReportData) -> str:
     """Return the report as HTML."""
-    script = _asset("report.js")
+    scripts = [vega_script(), _asset("report.js")]
     found = draw_all(report)
     best = report.best
     context: dict[str, Any] = {
@@ -45,32 +44,17 @@ def page(report: ReportData) -> str:
         "commands": reproduction(report),
         "best_params": json.dumps(dict(best.record.params), indent=2) if best is not None else "",
         "explorer": explorer(report),
+        "charts": charts([figure for figures in found.values() for figure in figures]),
+        "shapes": SHAPES,
         "style": Markup(_style()),  # noqa: S704  # a file of this package
-        "script": Markup(script),  # noqa: S704  # as above
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "drawn": _drawn,
-        "swatch": _swatch,
+        "scripts": [Markup(script) for script in scripts],  # noqa: S704  # of this package and of Vega
+        "script_hashes": " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     }
     return _environment().get_template("report.html.jinja").render(context)
 
 
-def _drawn(figure: Figure) -> Markup:
-    """Return a figure drawn at two widths: for a page and for a phone."""
-    wide, narrow = figure.draw(HALF if figure.half else WIDE), figure.draw(NARROW)
-    if not wide:
-        return Markup()
-    # `Canvas` has escaped all names that users chose.
-    return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')  # noqa: S704  # see above
-
-
-def _swatch(shape: str, colour: str) -> Markup:
-    """Return a mark of a legend."""
-    canvas = Canvas(16, 12, "")
-    if shape == "line":
-        canvas.line((0, 6), (16, 6), colour=colour, width=2.5)
-    else:
-        canvas.mark(shape, (8, 6), colour=colour, size=3 if shape == "bar" else 4)
-    return Markup(canvas.render().replace('role="img" aria-label=""', 'aria-hidden="true"'))  # noqa: S704  # it contains no text
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _style() -> str:

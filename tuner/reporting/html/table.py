@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tuner.formatting import count, duration, number
 from tuner.reporting.columns import DISTINGUISHES
-from tuner.reporting.html.report_data import ReportData, label_of, name_of
-from tuner.reporting.leaderboard import Row, what_distinguishes
+from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.leaderboard import Row
+from tuner.reporting.report_data import ReportData, label_of, name_of
 from tuner.trials.constraints import QUANTITIES, quantities
 
 __all__ = ["Cell", "Column", "Line", "Table", "table"]

@@ -22,12 +22,13 @@ from tuner.data.folds import development_dataset, search_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
+from tuner.formatting import size
 from tuner.holdout.read import final_of
 from tuner.models import launchers
 from tuner.preparation.prepare import fold_line
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Row, rank
 from tuner.reporting.preference import preferred
-from tuner.reporting.trial_details import find_row
 from tuner.store import read_records
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import StoredStudy
@@ -37,7 +38,7 @@ from tuner.workflows.export.code import Code, code_of, requirements
 from tuner.workflows.export.fit import Fitted, fit_trial
 from tuner.workflows.export.folder import atomic_folder, check_target, folder_size
 
-__all__ = ["Made", "export"]
+__all__ = ["Made", "export", "fit_model"]
 
 #: Number of users in the sample of recommendations, and of items for each user.
 SAMPLE_USERS, SAMPLE_K = 20, 10
@@ -66,6 +67,14 @@ class Made:
     row: Row
     fitted: Fitted
     n_bytes: int
+
+    def __str__(self) -> str:
+        record, fitted = self.row.record, self.fitted
+        epochs = f", {fitted.epochs} epochs" if fitted.epochs else ""
+        what = f"trial {record.number} {record.label}{epochs}, seed {fitted.seed}"
+        return f"{self.folder}: {what}, {size(self.n_bytes)}"
+
+    __repr__ = __str__
 
 
 def export(
@@ -108,15 +117,53 @@ def export(
         If the fit fails.
     """
     check_target(target, force=force)
+    trial = fit_model(study, folder, which, say=say, whole=whole, seed=seed, other_data=other_data)
+    row, fitted, source = trial.row, trial.fitted, trial.source
+    with atomic_folder(target) as made:
+        write_model(made, fitted, trial.dataset, source, study, what=_what(row))
+        data = _data(study, source, same=trial.same_data, whole=whole)
+        _write_card(made, trial.stored, row, fitted, data)
+    return Made(target, row, fitted, folder_size(target))
+
+
+@dataclass(frozen=True)
+class FittedTrial:
+    """A trial with the model that was fitted for it.
+
+    Attributes
+    ----------
+    stored, row
+        Records of the study, and the trial's row of the leaderboard.
+    source, same_data, dataset
+        The interactions, whether they are those of the search, and the dataset of the fit.
+    fitted
+        The fitted model.
+    """
+
+    stored: StoredStudy
+    row: Row
+    source: Source
+    same_data: bool
+    dataset: Dataset
+    fitted: Fitted
+
+
+def fit_model(
+    study: Study,
+    folder: Path,
+    which: str,
+    *,
+    say: Callable[[str], None],
+    whole: bool,
+    seed: int | None,
+    other_data: bool,
+) -> FittedTrial:
+    """Fit the model of a trial on all data, and write nothing; see `export`."""
     stored = read_records(folder, curves=False)
     row = _complete_row(stored, which, folder, study.metrics.prefer, say)
     source, same = _load(study, stored, say, other_data=other_data)
     dataset = _dataset(study, source, whole=whole)
-    fitted = _fit(study, row, dataset, seed, say)
-    with atomic_folder(target) as made:
-        write_model(made, fitted, dataset, source, study, what=_what(row))
-        _write_card(made, stored, row, fitted, _data(study, source, same=same, whole=whole))
-    return Made(target, row, fitted, folder_size(target))
+    return FittedTrial(stored, row, source, same, dataset, _fit(study, row, dataset, seed, say))
 
 
 def _what(row: Row) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("trials").textContent);
-  const SVG = "http://www.w3.org/2000/svg";
+  const charts = JSON.parse(document.getElementById("charts").textContent);
   const $ = (id) => document.getElementById(id);
 
   /* --- tooltips: a trial is marked in all figures at once --- */
@@ -17,20 +17,23 @@
     tip.style.left = Math.max(8, Math.min(x + 14, innerWidth - width - 8)) + "px";
     tip.style.top = (y + height + 24 > innerHeight ? y - height - 12 : y + 16) + "px";
   };
+  /* Vega keeps with each element of a drawing what it was made from. */
+  const itemOf = (element) => [].concat(element.__data__ || [])[0];
   const show = (event) => {
-    const mark = event.target.closest("svg [data-t]");
-    if (!mark) return unmark();
-    const trial = data.trials[mark.dataset.t];
-    if (!trial) return;
+    const item = event.target.closest(".chart svg") && itemOf(event.target);
     unmark();
-    marked = [...mark.closest("main").querySelectorAll(`svg [data-t="${mark.dataset.t}"]`)];
-    for (const other of marked) other.classList.add("on");
+    if (!item || !item.tooltip) return;
+    const trial = data.trials[event.target.dataset.t];
     tip.replaceChildren();
-    const head = document.createElement("b");
-    head.textContent = trial.l;
-    const state = [trial.s, trial.o].filter(Boolean).join(", ");
-    tip.append(head, [state, trial.n].filter(Boolean).join(" "));
-    if (trial.d) tip.append(document.createElement("br"), trial.d);
+    if (trial) {
+      marked = [...document.querySelectorAll(`svg [data-t="${event.target.dataset.t}"]`)];
+      for (const mark of marked) mark.classList.add("on");
+      const head = document.createElement("b");
+      head.textContent = trial.l;
+      const state = [trial.s, trial.o].filter(Boolean).join(", ");
+      tip.append(head, [state, trial.n].filter(Boolean).join(" "));
+      if (trial.d) tip.append(document.createElement("br"), trial.d);
+    } else tip.append(Object.entries(item.tooltip).map(([name, value]) => `${name}: ${value}`).join(", "));
     tip.hidden = false;
     put(event.clientX, event.clientY);
   };
@@ -94,125 +97,103 @@
   });
   filter();
 
-  /* --- any two metrics --- */
-  if (!$("explorer")) return;
-  const colours = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
-  const fill = (select, names, chosen) => {
-    names.forEach((name, index) => select.add(new Option(name, index)));
-    select.selectedIndex = Math.max(0, chosen);
-    select.addEventListener("change", draw);
-  };
-  const draw = () => {
-    const [x, y, fold, colour] = ["x-metric", "y-metric", "fold", "colour"].map((id) => $(id).selectedIndex);
-    const points = [];
-    for (const [number, trial] of Object.entries(data.trials)) {
-      const values = trial.m && trial.m[fold];
-      if (values && values[x] !== null && values[y] !== null && values[x] !== undefined && values[y] !== undefined)
-        points.push({ number, trial, x: values[x], y: values[y], group: data.choices.length ? trial.c[colour] : trial.s });
+  /* --- figures --- */
+  const phone = matchMedia("(max-width:820px)");
+  const embed = async (room, spec, datasets) => {
+    const options = { mode: "vega-lite", ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: false };
+    await vegaEmbed(room, { ...spec, datasets }, { ...options, config: charts.config });
+    room.style.minHeight = "";
+    for (const mark of room.querySelectorAll("svg path, svg text, svg line")) {
+      const item = itemOf(mark);
+      if (item && item.tooltip && item.datum && item.datum.trial !== undefined) mark.dataset.t = item.datum.trial;
     }
+  };
+  const rooms = [...document.querySelectorAll("[data-figure]")];
+  let turn = 0;
+  const drawAll = async () => {
+    const mine = ++turn;
+    for (const room of rooms) {
+      const figure = charts.figures[room.dataset.figure];
+      room.style.minHeight = room.style.minHeight || `${figure.wide.height || 300}px`;
+    }
+    for (const room of rooms) {
+      await new Promise((done) => setTimeout(done));
+      if (mine !== turn) return;
+      const figure = charts.figures[room.dataset.figure];
+      await embed(room, phone.matches ? figure.narrow : figure.wide, figure.data);
+    }
+    await explore();
+    return performance.now();
+  };
+
+  /* --- any two metrics --- */
+  const colours = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"].map((name) => `var(--${name})`);
+  const chosen = (id) => $(id).selectedIndex;
+  const pointsOf = (x, y, fold, colour) => Object.entries(data.trials).flatMap(([number, trial]) => {
+    const values = (trial.m && trial.m[fold]) || [];
+    if (typeof values[x] !== "number" || typeof values[y] !== "number") return [];
+    const group = data.choices.length ? trial.c[colour] : trial.s;
+    const best = Number(number) === data.best;
+    return [{ trial: Number(number), label: trial.l, x: values[x], y: values[y], group, best, named: best || trial.s === "baseline" }];
+  });
+  const scatter = (points, xName, yName, width) => {
     const groups = [...new Set(points.map((point) => point.group))].sort((a, b) => (a === "baseline") - (b === "baseline") || (a < b ? -1 : 1));
-    const paint = (group) => (group === "baseline" ? "base" : colours[groups.indexOf(group) % colours.length]);
-    legend(groups, paint);
-    plot(points, paint, data.metrics[x], data.metrics[y]);
+    const range = groups.map((group, index) => (group === "baseline" ? "var(--base)" : colours[index % colours.length]));
+    const shapes = groups.map((group) => (group === "baseline" ? "diamond" : "circle"));
+    const axis = (field, title, more) => ({ field, type: "quantitative", title, scale: { zero: false, padding: 16 }, axis: more });
+    const place = {
+      x: axis("x", xName, { tickCount: width < 520 ? 3 : 7 }),
+      y: axis("y", yName, { titleAngle: 0, titleAlign: "left", titleBaseline: "bottom", titleX: -52, titleY: -10, minExtent: 52, tickCount: 6 }),
+    };
+    const name = { type: "text", align: { expr: `datum.x < ${middle(points)} ? "left" : "right"` }, dx: { expr: `datum.x < ${middle(points)} ? 10 : -10` }, fontSize: 11, limit: 160 };
+    return {
+      groups, range,
+      spec: {
+        width, height: width < 520 ? 280 : 370, autosize: { type: "fit-x", contains: "padding" }, data: { name: "points" },
+        encoding: place,
+        layer: [
+          { mark: { type: "point", filled: true, size: 64, opacity: 0.75 },
+            encoding: {
+              color: { field: "group", type: "nominal", scale: { domain: groups, range } },
+              shape: { field: "group", type: "nominal", scale: { domain: groups, range: shapes } },
+              tooltip: { field: "label", type: "nominal" } } },
+          { transform: [{ filter: "datum.best" }], mark: { type: "point", size: 200, strokeWidth: 2, stroke: "var(--best)", tooltip: null } },
+          { transform: [{ filter: "datum.named" }], mark: { ...name, stroke: "var(--card)", strokeWidth: 3 }, encoding: { text: { field: "label", type: "nominal" } } },
+          { transform: [{ filter: "datum.named" }], mark: { ...name, fill: "var(--ink)" }, encoding: { text: { field: "label", type: "nominal" } } },
+        ],
+      },
+    };
   };
-  const element = (tag, attributes, words) => {
-    const made = document.createElementNS(SVG, tag);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (words !== undefined) made.textContent = words;
-    return made;
+  const middle = (points) => {
+    const values = points.map((point) => point.x);
+    return (Math.min(...values) + Math.max(...values)) / 2 || 0;
   };
-  const mark = (group, at, paint, number) => {
-    const [x, y] = at;
-    const shape = group === "baseline"
-      ? element("path", { d: `M${x} ${y - 6}l6 6l-6 6l-6 -6z` })
-      : element("circle", { cx: x, cy: y, r: 4.5 });
-    shape.setAttribute("fill", `var(--${paint})`);
-    shape.setAttribute("fill-opacity", group === "baseline" ? 0.95 : 0.7);
-    if (number !== undefined) shape.setAttribute("data-t", number);
-    return shape;
-  };
-  const legend = (groups, paint) => {
-    $("explorer-legend").replaceChildren(...groups.map((group) => {
-      const item = document.createElement("li");
-      const box = element("svg", { width: 14, height: 14, "aria-hidden": "true" });
-      box.append(mark(group, [7, 7], paint(group)));
-      item.append(box, group);
+  const explore = async () => {
+    if (!$("explorer")) return;
+    const [x, y] = [chosen("x-metric"), chosen("y-metric")];
+    const points = pointsOf(x, y, chosen("fold"), chosen("colour"));
+    const width = Math.max(280, $("explorer-plot").clientWidth);
+    const { groups, range, spec } = scatter(points, data.metrics[x], data.metrics[y], width);
+    $("explorer-legend").replaceChildren(...groups.map((group, index) => {
+      const item = document.createElement("li"), mark = document.createElement("span");
+      mark.className = group === "baseline" ? "kind baseline" : "kind";
+      mark.style.background = range[index];
+      item.append(mark, group);
       return item;
     }));
+    await embed($("explorer-plot"), spec, { points });
   };
-  const scale = (values, start, end) => {
-    let low = Math.min(...values), high = Math.max(...values);
-    const pad = (high - low) * 0.06 || Math.abs(high) * 0.1 || 0.5;
-    low = low >= 0 && low < pad ? 0 : low - pad;
-    high += pad;
-    const place = (value) => start + ((value - low) / (high - low)) * (end - start);
-    const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= raw * (1 - 1e-9));
-    const ticks = [];
-    for (let index = Math.ceil(low / step); index * step <= high; index++) ticks.push(index * step);
-    const digits = Math.max(0, -Math.floor(Math.log10(step)));
-    const largest = Math.max(...ticks.map(Math.abs));
-    const short = (value) => (largest >= 1e5 || digits > 4 ? (value ? value.toExponential(1) : "0") : value.toFixed(digits));
-    return { place, ticks: ticks.map((tick) => [place(tick), short(tick)]) };
+  const fill = (select, names, first) => {
+    names.forEach((name, index) => select.add(new Option(name, index)));
+    select.selectedIndex = Math.max(0, first);
+    select.addEventListener("change", explore);
   };
-  const plot = (points, paint, xName, yName) => {
-    const room = $("explorer-plot");
-    const width = Math.max(280, room.clientWidth), height = width < 520 ? 320 : 420;
-    const box = element("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "font-size": 12 });
-    box.setAttribute("aria-label", `${yName} against ${xName}`);
-    const left = 64, right = width - 14, top = 28, bottom = height - 44;
-    if (points.length) {
-      const x = scale(points.map((point) => point.x), left, right), y = scale(points.map((point) => point.y), bottom, top);
-      const word = (at, words, anchor) => box.append(element("text", { x: at[0], y: at[1], fill: "var(--muted)", "text-anchor": anchor }, words));
-      for (const [at, words] of y.ticks) {
-        box.append(element("line", { x1: left, x2: right, y1: at, y2: at, stroke: "var(--line)" }));
-        word([left - 8, at + 4], words, "end");
-      }
-      const thin = width < 520 ? 2 : 1;
-      x.ticks.forEach(([at, words], index) => {
-        box.append(element("line", { x1: at, x2: at, y1: bottom, y2: bottom + 4, stroke: "var(--faint)" }));
-        if (index % thin === 0) word([at, bottom + 18], words, "middle");
-      });
-      word([0, 14], yName, "start");
-      word([right, bottom + 38], xName, "end");
-      for (const point of points) {
-        const at = [x.place(point.x), y.place(point.y)];
-        box.append(mark(point.trial.s === "baseline" ? "baseline" : point.group, at, paint(point.group), point.number));
-        if (Number(point.number) === data.best)
-          box.append(element("circle", { cx: at[0], cy: at[1], r: 8, fill: "none", stroke: "var(--best)", "stroke-width": 2 }));
-      }
-      room.replaceChildren(box);
-      names(box, points, x, y, [left, right, top, bottom]);
-      return;
-    }
-    room.replaceChildren(box);
-  };
-  /* The best and the baselines get their names first. Other names are left out where they would cover
-     another name or a point. */
-  const names = (box, points, x, y, [left, right, top, bottom]) => {
-    const first = (point) => Number(point.number) === data.best ? 0 : point.trial.s === "baseline" ? 1 : 2;
-    const taken = [], dots = points.map((point) => [x.place(point.x), y.place(point.y)]);
-    for (const point of [...points].sort((a, b) => first(a) - first(b))) {
-      const [at, level] = [x.place(point.x), y.place(point.y)];
-      const word = element("text", { x: at + 9, y: level + 4, fill: "var(--ink)", "font-size": 11, "pointer-events": "none" }, clip(point.trial.l));
-      box.append(word);
-      const wide = word.getComputedTextLength();
-      const free = ([start, height]) => start >= left && start + wide <= right + 10 && height >= top - 6 && height <= bottom + 6
-        && taken.every(([l, r, v]) => Math.abs(height - v) > 12 || start > r + 3 || start + wide < l - 3)
-        && (first(point) < 2 || dots.every(([a, b]) => (a === at && b === level) || Math.abs(height - b) > 9 || a < start - 5 || a > start + wide + 5));
-      const place = [[at + 9, level], [at - 9 - wide, level], [at - wide / 2, level - 12], [at - wide / 2, level + 13]].find(free);
-      if (!place) { word.remove(); continue; }
-      word.setAttribute("x", place[0]);
-      word.setAttribute("y", place[1] + 4);
-      taken.push([place[0], place[0] + wide, place[1]]);
-    }
-  };
-  const clip = (words) => (words.length > 26 ? words.slice(0, 25) + "…" : words);
-  fill($("x-metric"), data.metrics, data.metrics.indexOf(data.sides[0]));
-  fill($("y-metric"), data.metrics, data.metrics.indexOf(data.sides[1]));
-  fill($("fold"), ["mean", ...Array.from({ length: data.folds }, (_, fold) => `fold ${fold + 1}`)], 0);
-  fill($("colour"), data.choices.length ? data.choices : ["state"], 0);
-  draw();
-  let drawnAt = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== drawnAt) { drawnAt = innerWidth; draw(); } });
+  if ($("explorer")) {
+    fill($("x-metric"), data.metrics, data.metrics.indexOf(data.sides[0]));
+    fill($("y-metric"), data.metrics, data.metrics.indexOf(data.sides[1]));
+    fill($("fold"), ["mean", ...Array.from({ length: data.folds }, (_, fold) => `fold ${fold + 1}`)], 0);
+    fill($("colour"), data.choices.length ? data.choices : ["state"], 0);
+  }
+  phone.addEventListener("change", drawAll);
+  window.drawn = drawAll();
 })();

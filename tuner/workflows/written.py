@@ -1,0 +1,68 @@
+"""Writes the report of a study where a person wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TextIO
+
+from tuner.artifacts import layout
+from tuner.errors import Problem, StoreError
+from tuner.reporting import html
+
+__all__ = ["Written", "write_report"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report that was written.
+
+    Attributes
+    ----------
+    path
+        Its file; None if it was written to an open file.
+    figures
+        Files of figures.
+    """
+
+    path: Path | None
+    figures: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        shown = escape(layout.shown(self.path.resolve())) if self.path is not None else ""
+        return f'<a href="{shown}" target="_blank">{shown}</a>'
+
+
+def write_report(folder: Path, to: Path | TextIO | None, *, markdown: bool, figures: Path | None) -> Written:
+    """Write the report of a study; see `tuner.report`.
+
+    Raises
+    ------
+    StoreError
+        If there is no such study, or a file cannot be written.
+    """
+    data = html.gather(folder)
+    path = to
+    if path is None:
+        path = folder / (layout.REPORT_TEXT if markdown else layout.REPORT)
+    text = html.markdown(data) if markdown else html.page(data)
+    if isinstance(path, Path):
+        _write(path, text)
+    else:
+        path.write(text)
+    drawn = html.write_figures(data, figures) if figures is not None else []
+    return Written(path if isinstance(path, Path) else None, tuple(drawn))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file. If it cannot be written, raise an error for the user."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        rule = f"must be a file that can be written, but {error.strerror}"
+        raise StoreError(str(path), [Problem("--to", rule)]) from error
