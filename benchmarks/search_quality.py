@@ -70,8 +70,20 @@ def _of_table(
     return contender(table, seed)
 
 
-def _ours(halving: Halving | None, race: Race | None, *, use: str = "tpe", prior: bool = True) -> Make:
-    return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=use, prior=prior))
+def _ours(
+    halving: Halving | None,
+    race: Race | None,
+    *,
+    use: str = "tpe",
+    prior: bool = True,
+    folds_in_turn: bool = False,
+) -> Make:
+    return partial(
+        Ours,
+        stopping=Stopping(halving=halving, race=race),
+        sampler=Sampler(use=use, prior=prior),
+        folds_in_turn=folds_in_turn,
+    )
 
 
 #: Contenders by name; `stock` is Ray's OptunaSearch with ASHA.
@@ -84,6 +96,9 @@ CONTENDERS: dict[str, Make] = {
     "ours, no prior": _ours(Halving(), Race(), prior=False),
     "ours, model, no prior": _ours(Halving(), Race(), use="model", prior=False),
     "ours, model": _ours(Halving(), Race(), use="model"),
+    "ours, folds in turn": _ours(Halving(leaders=False), Race(), folds_in_turn=True),
+    "ours, no leaders": _ours(Halving(leaders=False), Race()),
+    "ours, nothing held": _ours(Halving(hold=0), Race()),
     "ours, halving alone": _ours(Halving(), None),
     "ours, race alone": _ours(None, Race()),
     "ours, TPE alone": _ours(None, None),
