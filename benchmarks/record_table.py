@@ -47,6 +47,8 @@ _SMALL = {
     "batch_size": [64, 128],
     "lr": {"float": [1e-3, 2e-2], "log": True},
     "item_net_constructor_kwargs.emb_factors": [8, 16, 32],
+    "n_negatives": {"int": [4, 32], "log": True},
+    "similarity_module_type": ["DistanceSimilarityModule", "TwoTowerSimilarityModule"],
     "similarity_module_kwargs.tower_factors": [16, 32],
 }
 METRICS = {"objective": {"NDCG@10": {"divide_by_achievable": True}}, "direction": "maximize"}

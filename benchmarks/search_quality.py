@@ -40,6 +40,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from benchmarks.make_priors import prior_of
 from benchmarks.measuring import RESULTS, command_line, machine
 from benchmarks.one_epoch import OneEpoch
 from benchmarks.quality import (
@@ -69,8 +70,8 @@ def _of_table(
     return contender(table, seed)
 
 
-def _ours(halving: Halving | None, race: Race | None, *, sampler: str = "tpe") -> Make:
-    return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=sampler))
+def _ours(halving: Halving | None, race: Race | None, *, use: str = "tpe", prior: bool = True) -> Make:
+    return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=use, prior=prior))
 
 
 #: Contenders by name; `stock` is Ray's OptunaSearch with ASHA.
@@ -80,11 +81,13 @@ CONTENDERS: dict[str, Make] = {
     "stock, fold by fold": partial(Stock, lockstep=False),
     "stock, folds in lockstep": partial(Stock, lockstep=True),
     "ours": _ours(Halving(), Race()),
-    "ours, model": _ours(Halving(), Race(), sampler="model"),
+    "ours, no prior": _ours(Halving(), Race(), prior=False),
+    "ours, model, no prior": _ours(Halving(), Race(), use="model", prior=False),
+    "ours, model": _ours(Halving(), Race(), use="model"),
     "ours, halving alone": _ours(Halving(), None),
     "ours, race alone": _ours(None, Race()),
     "ours, TPE alone": _ours(None, None),
-    "ours, random with both rules": _ours(Halving(), Race(), sampler="random"),
+    "ours, random with both rules": _ours(Halving(), Race(), use="random"),
 }
 STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
 #: Contenders of the ratios.
@@ -217,13 +220,33 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
     figures = finite(worst(by_case))
     for case, of_case in by_case.items():
         figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
-    rows = [
-        {"table": str(case), "contender": name, **finite(details(outcomes), 4)}
-        for case, of in runs.items()
-        for name, outcomes in of.items()
-    ]
+    found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
     raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
-    return {"figures": figures, "details": rows, "runs": raw}
+    return {
+        "figures": figures,
+        "rows": [
+            shown(case, name, of) for case, name, of in found if case.workers == WORKERS and not case.sub
+        ],
+        "details": [{"case": str(case), "contender": name, **finite(of, 4)} for case, name, of in found],
+        "runs": raw,
+    }
+
+
+def shown(case: Case, contender: str, figures: Mapping[str, float]) -> dict[str, str]:
+    """Return a contender's figures as a row of a table for people."""
+
+    def text(name: str) -> str:
+        return f"{figures[name]:.3f}" if figures[name] < math.inf else "never"
+
+    return {
+        "table": str(case),
+        "contender": contender,
+        "median": f"{text('median')} ({text('median_low')} to {text('median_high')})",
+        "90th percentile": f"{text('p90')} ({text('p90_low')} to {text('p90_high')})",
+        "within 3 %": f"{text('median_3')}, {text('p90_3')}",
+        "missed": f"{figures['missed']:.0%}",
+        "regret": f"{figures['regret']:.4f}",
+    }
 
 
 def case_figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
@@ -275,7 +298,11 @@ def _table(path: Path) -> Table:
 
 @cache
 def _space(path: Path) -> Space:
-    return search_space(_table(path))
+    """Return the space of a table, with the prior that the other recorded tables give."""
+    others = [_table(other) for other in recorded() if other.stem != path.stem]
+    names = [other.stem for other in recorded() if other.stem != path.stem]
+    prior = prior_of([(other, search_space(other)) for other in others], names)
+    return search_space(_table(path)).with_prior(prior)
 
 
 def search(job: tuple[str, int], case: Case) -> Outcome:

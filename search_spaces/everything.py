@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from search_spaces import classic, hstu, transformers
+from search_spaces.priors import TRANSFORMERS
 from search_spaces.transformers import IDS_ONLY
 from tuner.space import Choice, Domain, Space, Value
 
@@ -39,6 +40,7 @@ def _params(family: Space, model: Value) -> dict[str, Domain]:
 space = Space(
     {"cls": Choice({model: _params(family, model) for family in _FAMILIES for model in _models(family)})},
     baselines={name: params for family in _FAMILIES for name, params in family.baselines.items()},
+    prior=TRANSFORMERS,
 )
 
 ids_only = space.narrow(IDS_ONLY)

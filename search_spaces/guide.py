@@ -15,6 +15,7 @@ from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 
 from search_spaces.albert import AlbertLayers, AlbertSumConstructor
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
+from search_spaces.priors import TRANSFORMERS
 from tuner.space import Choice, Divides, Fixed, Float, Int, Space
 
 __all__ = ["space"]
@@ -89,4 +90,5 @@ space = Space(
         "sasrec_albert_layers": {"cls": SASRecModel, **_ALBERT_LAYERS},
         "next_action_albert_causal": {**_NEXT_ACTION, **_ALBERT, "use_causal_attn": True},
     },
+    prior=TRANSFORMERS,
 )

@@ -53,6 +53,7 @@ from search_spaces.negatives import MixedNegativeSampler
 from search_spaces.next_action import NextActionDataPreparator, ShiftedNextActionDataPreparator
 from search_spaces.objectives import IN_BATCH, ObjectiveLightningModule
 from search_spaces.optimisation import OPTIMISATION
+from search_spaces.priors import TRANSFORMERS
 from search_spaces.similarity import MLPSimilarityModule, TwoTowerSimilarityModule
 from tuner.space import Choice, Divides, Fixed, Float, Int, Space, Subset
 
@@ -222,8 +223,8 @@ _baselines: dict[str, dict[str, Any]] = {
     },
 }
 
-space = Space(_params, baselines=_baselines)
-optimised = Space({**_params, **OPTIMISATION}, baselines=_baselines)
+space = Space(_params, baselines=_baselines, prior=TRANSFORMERS)
+optimised = Space({**_params, **OPTIMISATION}, baselines=_baselines, prior=TRANSFORMERS)
 
 ids_only = space.narrow(IDS_ONLY)
 optimised_ids_only = optimised.narrow(IDS_ONLY)

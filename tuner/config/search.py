@@ -102,10 +102,15 @@ class Sampler(Section):
         sampler.
     options
         Keyword arguments of the sampler.
+    prior
+        Whether half of the first 20 points come from what other data sets say of the space
+        (`search_spaces.priors`), if the space has such a prior and the sampler is ``tpe``, ``model`` or
+        ``gp``.
     """
 
     use: str = "tpe"
     options: dict[str, Any] = Field(default_factory=dict)
+    prior: bool = True
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.config import Sampler
 from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.sampling.model import ModelSampler
+from tuner.sampling.prior import PriorStart
 from tuner.space import Float, Int, Space
 from tuner.trials.schema import PAUSE_KEY
 
@@ -242,6 +243,8 @@ NAMED: dict[str, tuple[type[BaseSampler], Mapping[str, Any]]] = {
     "nsga3": (NSGAIIISampler, {}),
     "brute_force": (_Exhaustive, {"avoid_premature_stop": True}),
 }
+#: Samplers that take some of their first points from the space's prior.
+_WITH_PRIOR = ("tpe", "model", "gp")
 #: Packages besides Optuna that a sampler imports when it is first used.
 _NEEDS = {"cmaes": "cmaes"}
 
@@ -256,7 +259,8 @@ def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> Base
     seed
         Seed, unless the section's options have one.
     space
-        Space of the points. Only the sampler `model` needs it.
+        Space of the points. Only the sampler `model` needs it. If it has a prior, some of the first points
+        come from that.
 
     Raises
     ------
@@ -276,9 +280,12 @@ def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> Base
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return cls(**{**seeded, **preset, **wanted.options})
+            made = cls(**{**seeded, **preset, **wanted.options})
     except (Exception, SystemExit) as error:  # a user's sampler may raise anything
         raise _wrong(f"{cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
+    if space is None or space.prior is None or not wanted.prior or wanted.use not in _WITH_PRIOR:
+        return made
+    return PriorStart(made, space, space.prior, seed)
 
 
 def check_finite(sampler: BaseSampler, space: Space) -> None:

@@ -35,6 +35,8 @@ from tuner.space.values import Value, plain_value, same
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+    from tuner.space.prior import Prior
+
 __all__ = ["Space"]
 
 
@@ -51,6 +53,9 @@ class Space:
         refer to params that come before it.
     baselines
         Flat params by name. They run first, and the leaderboard shows them by name.
+    prior
+        What other data sets say of the params. A search may take some of its first points from it. It does
+        not change which points the space has, so spaces that differ only in it are equal.
 
     Raises
     ------
@@ -63,7 +68,9 @@ class Space:
         params: Mapping[str, object],
         *,
         baselines: Mapping[str, Mapping[str, object]] | None = None,
+        prior: Prior | None = None,
     ) -> None:
+        self.prior = prior
         self.domains: dict[str, Domain] = {key: as_domain(value) for key, value in params.items()}
         self.baselines: dict[str, Flat] = {
             name: {key: plain_value(value) for key, value in flat.items()}
@@ -194,7 +201,12 @@ class Space:
         if problems:
             raise SpaceError("space", problems)
         written = {key for key, change in changes.items() if as_domain(change).when}
-        return Space(reachable(domains, (), written, set(changes)), baselines=self.baselines)
+        left = reachable(domains, (), written, set(changes))
+        return Space(left, baselines=self.baselines, prior=self.prior)
+
+    def with_prior(self, prior: Prior | None) -> Space:
+        """Return the space with another prior, or without one."""
+        return Space(self.domains, baselines=self.baselines, prior=prior)
 
     def fixed(self) -> Flat:
         """Return the params that every trial has, with the same value in all of them."""

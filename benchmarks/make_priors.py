@@ -1,0 +1,93 @@
+"""Makes the priors of the spaces that ship, from the recorded tables.
+
+    python -m benchmarks.make_priors
+
+Ridge regression of the rank of a configuration within its table on the features of its point (see
+`tuner.space.prior`). Features are centred within each table, so that a table's own mean does not matter. A
+prior that is tested on a table is made without it (`prior_of`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+
+from benchmarks.recording import Table, load_table
+from tuner.space import Choice, Domain, Space, Value
+from tuner.space.prior import Prior, features
+
+__all__ = ["prior_of"]
+
+Floats = NDArray[np.float64]
+
+FILE = Path(__file__).parents[1] / "search_spaces" / "priors" / "transformers.json"
+#: Strength of the ridge, in configurations: an effect that fewer have is shrunk by more than half.
+RIDGE = 10.0
+#: Smallest effect that is kept.
+_SMALLEST = 0.003
+
+
+def main() -> None:
+    """Write the priors."""
+    from benchmarks.search_quality import recorded, search_space
+
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    tables = {path.stem: load_table(path) for path in recorded()}
+    prior = prior_of([(table, search_space(table)) for table in tables.values()], list(tables))
+    FILE.parent.mkdir(exist_ok=True)
+    prior.write(FILE)
+    print(f"{FILE.name}: effects of {len(prior.effects)} params, from {', '.join(tables)}")
+
+
+def prior_of(tables: Sequence[tuple[Table, Space]], sources: Sequence[str]) -> Prior:
+    """Return what some tables, each with its space, say of the params."""
+    found = [_features(table, space) for table, space in tables]
+    names = sorted({name for of in found for name in of})
+    columns, ranks = [], []
+    for (table, _), of in zip(tables, found, strict=True):
+        empty = np.zeros(len(table))
+        matrix = np.stack([of.get(name, empty) for name in names], axis=1)
+        columns.append(matrix - matrix.mean(axis=0))
+        ranks.append(table.scores.argsort().argsort() / (len(table) - 1) - 0.5)
+    x, y = np.concatenate(columns), np.concatenate(ranks)
+    effects = np.linalg.solve(x.T @ x + RIDGE * np.eye(len(names)), x.T @ y)
+    by_param: dict[str, dict[str, float]] = {}
+    for (param, name), effect in zip(names, effects.tolist(), strict=True):
+        if abs(effect) >= _SMALLEST:
+            by_param.setdefault(param, {})[name] = round(effect, 4)
+    return Prior(by_param, tuple(sources))
+
+
+def _features(table: Table, space: Space) -> dict[tuple[str, str], Floats]:
+    """Return each feature of the rows of a table, shape (n_rows,), by param and name."""
+    found: dict[tuple[str, str], Floats] = {}
+    for row, point in enumerate(table.points):
+        distributions = _distributions(point, space)
+        for param, name, amount in features(point, distributions):
+            found.setdefault((param, name), np.zeros(len(table)))[row] += amount
+    return found
+
+
+def _distributions(point: Mapping[str, Value], space: Space) -> dict[str, BaseDistribution]:
+    """Return the distribution of each dimension of a point."""
+    found: dict[str, BaseDistribution] = {}
+
+    def read(name: str, domain: Domain) -> Value:
+        distribution = domain.distribution()
+        assert distribution is not None, "a walk asks only if there is a choice"
+        found[name] = distribution
+        return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
+
+    space.walk(read)
+    return found
+
+
+if __name__ == "__main__":
+    main()
