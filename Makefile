@@ -19,7 +19,7 @@ CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv quickstart quick test check bench release-check clean
+.PHONY: help venv quickstart quick test check docs bench release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.docs  ## build the site of the documentation into build/site; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/.dev  ## measure everything anew: two and a half hours on two quiet cores
 	$(BIN)/python -m benchmarks.step --data $(DATA)
@@ -87,3 +90,8 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "installing into $(VENV): minutes the first time"
 	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "installing what builds the site into $(VENV)"
+	@$(PIP_INSTALL) 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1,<2'
+	@touch $@

@@ -5,7 +5,9 @@
 - write_s: `tuner report` in a separate process, on a study of 1,000 trials over a conditional space;
 - size_mb: the HTML file, in millions of bytes;
 - first_paint_s: from the begin of the navigation to the first contentful paint, in headless Chromium;
-- loaded_s: to the end of its script, when the leaderboard and the scatter plot are ready.
+- loaded_s: to the end of its scripts, when the leaderboard can be used;
+- drawn_s: until the last figure is drawn. The figures are drawn one after the other, from the top.
+- code_lines: lines of Python, HTML, CSS and JavaScript of the figures and of the page.
 
 `benchmarks.made_study` makes the study. A Chromium has to be on the PATH.
 """
@@ -23,6 +25,10 @@ from benchmarks.made_study import make_study
 from benchmarks.measuring import command_line, environment, machine, middle_and_spread, write_results
 from tests.browser import open_browser
 
+REPORTING = Path(__file__).resolve().parents[1] / "tuner" / "reporting"
+#: What the code of the report is: folders, modules beside them, and endings of files.
+CODE, MODULES = ("figures", "html"), ("clock", "dimensions", "plot", "report_data")
+KINDS = {".py", ".js", ".css", ".jinja"}
 #: Milliseconds since the begin of the navigation.
 PAINT = """new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))
     .observe({type: "paint", buffered: true}))"""
@@ -42,8 +48,16 @@ def measure(folder: Path) -> dict[str, float]:
             "write_s": taken,
             "size_mb": path.stat().st_size / 1e6,
             "first_paint_s": float(browser.run(PAINT)) / 1000,
+            "drawn_s": float(browser.run("drawn")) / 1000,
             "loaded_s": float(browser.run(LOADED)) / 1000,
         }
+
+
+def code_lines() -> int:
+    """Return how many lines the code of the report has."""
+    files = [path for name in CODE for path in (REPORTING / name).rglob("*") if path.suffix in KINDS]
+    files += [REPORTING / f"{name}.py" for name in MODULES]
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
 
 
 def main() -> None:
@@ -59,6 +73,7 @@ def main() -> None:
     for figure in runs[0]:
         print(f"{figure:<16}{middle_and_spread([run[figure] for run in runs]):>22}")
     found = {figure: round(median(run[figure] for run in runs), 2) for figure in runs[0]}
+    found["code_lines"] = code_lines()
     results = {
         "machine": facts,
         "quick": arguments.quick,

@@ -50,6 +50,10 @@ ELSEWHERE = {
     "make check": ("is what CI runs beside the tests", None),
     "make quick": ("is a part of what runs this", None),
     "make venv": ("makes an environment", "tests/test_docs.py::test_quickstart"),
+    "make docs": (
+        "makes a site, in CI",
+        "tests/test_docs.py::test_the_site_has_every_page_and_ci_builds_it",
+    ),
     "make help": ("lists the targets", None),
     "make release-check": (
         "takes minutes, in CI each night",
@@ -309,6 +313,13 @@ def test_every_page_stands_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md"]
     assert [name for name in pages if f"]({name})" not in index] == []
+
+
+def test_the_site_has_every_page_and_ci_builds_it() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\b(\w+\.md)$", text, re.MULTILINE))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= shown
+    assert "make docs" in (ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8")
 
 
 def test_the_reference_of_the_study_file_is_that_of_the_code() -> None:

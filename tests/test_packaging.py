@@ -268,7 +268,7 @@ def test_each_supported_python_finds_wheels_that_fit(tmp_path, python):
 def test_constraints_pin_all_that_gets_installed(tmp_path):
     pinned = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
 
-    resolved = resolve(tmp_path, "-c", "constraints.txt", ".[dev,postgres]")
+    resolved = resolve(tmp_path, "-c", "constraints.txt", ".[dev,docs,postgres]")
 
     assert set(resolved) - set(pinned) == {PROJECT["name"]}
 

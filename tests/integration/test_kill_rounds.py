@@ -42,8 +42,8 @@ TRIALS = max(20, 3 * ROUNDS)
 #: still for a while.
 MORE_KINDS = ("start", "hangup", "stop") if len(KINDS) < ROUNDS else ()
 STOPPED_SECONDS = float(os.environ.get("TUNER_KILL_STOP", "60"))
-#: Evaluations and ends of trials over which the kills are spread; in the end there are more.
-STEPS = 4 * TRIALS
+#: Evaluations and ends of trials over which the kills are spread; in the end there are about twice as many.
+STEPS = 2 * TRIALS
 #: Exit codes of a driver after a kill of each kind. 0: it had just ended.
 CODES = {
     "driver": {-signal.SIGKILL},

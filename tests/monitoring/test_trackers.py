@@ -382,5 +382,5 @@ def test_a_tracker_that_cannot_be_used_is_refused(use: str, options: dict[str, A
 
 
 def test_a_misspelt_tracker_is_refused_by_the_study() -> None:
-    with pytest.raises(ValueError, match="did you mean 'mlflow'"):
+    with pytest.raises(StudyError, match="did you mean 'mlflow'"):
         Tracking(use="mlflov")

@@ -9,6 +9,7 @@ import pytest
 
 from tuner.artifacts.user_values import write_users
 from tuner.config import FinalJudgement, Metrics, Sampler
+from tuner.errors import StudyError
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.reporting.preference import preferred
 from tuner.space import Float, Space
@@ -68,5 +69,5 @@ def test_what_is_preferred_is_judged_also_if_it_is_not_among_the_best(folder: Pa
     ("prefer", "rule"), [(["weight"], "must name parameters"), (["parameters"] * 2, "once")]
 )
 def test_what_is_preferred_must_be_a_quantity(prefer: list[str], rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
+    with pytest.raises(StudyError, match=rule):
         Metrics(objective="NDCG@10", direction="maximize", prefer=prefer)

@@ -231,6 +231,8 @@ class Final:
 
         return render_final(self)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         from tuner.holdout.cell import verdict_html  # noqa: PLC0415  # as above
 

@@ -10,7 +10,7 @@ import altair as alt
 
 from tuner.formatting import visible
 from tuner.reporting.dimensions import MISSING, Dimension, dimensions
-from tuner.reporting.figures.figure import PHONE, Chart, Fact, Figure, Kind, facts_of, layered, tooltips
+from tuner.reporting.figures.figure import PHONE, WIDE, Chart, Fact, Figure, Kind, facts_of, layered, tooltips
 from tuner.reporting.figures.importances import weigh
 from tuner.reporting.figures.palette import RAMP, paint
 from tuner.reporting.figures.ticks import Scale, span, tick_labels
@@ -44,7 +44,7 @@ class _Axis:
 
 def parallel(report: ReportData) -> Figure | None:
     """Draw each trial as a line through its varying params, the most important first, to its objective."""
-    found = _by_importance(report)
+    found = _by_importance(report)[: _n_shown(WIDE)]
     records = [r for r in report.records if r.name is None and r.status in _SHOWN]
     done = [row for row in report.done if row.record.name is None]
     if len(found) < 2 or len(done) < 2:  # noqa: PLR2004  # a line needs two ends
@@ -159,8 +159,7 @@ def _marks(place: int, axis: _Axis) -> list[Fact]:
 
 
 def _draw(modules: Sequence[bool], width: int) -> Chart:
-    n_shown = max(2, int(width / (86 if width < PHONE else _AXIS_WIDTH)) - 1)
-    first = sorted(range(len(modules))[:n_shown], key=lambda place: not modules[place])
+    first = sorted(range(len(modules))[: _n_shown(width)], key=lambda place: not modules[place])
     shown = [*first, len(modules)]  # the last one is the objective
     step = (width - 74) / (len(shown) - 1)
     scale = alt.Scale(domain=[0, len(shown) - 1], nice=False, zero=False)
@@ -183,6 +182,11 @@ def _draw(modules: Sequence[bool], width: int) -> Chart:
 def _at(column: str) -> alt.Y:
     """Return the encoding of a place along the axes."""
     return alt.Y(f"{column}:Q", axis=None, scale=alt.Scale(domain=[_RAIL - 0.03, 1], nice=False))
+
+
+def _n_shown(width: int) -> int:
+    """Return how many params have room beside the objective."""
+    return max(2, int(width / (86 if width < PHONE else _AXIS_WIDTH)) - 1)
 
 
 def _lines(rows: alt.Chart) -> alt.Chart:

@@ -4,6 +4,7 @@
     table                       the leaderboard
     facts                       data, folds, versions, failures
     explorer                    data of the page's script
+    charts                      the figures in the colours of the page
     vega                        the JavaScript that draws the figures
     page, markdown, files       the formats
     templates/                  HTML, style and script of the page

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,9 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tuner.reporting.figures import SECTIONS, draw_all
-from tuner.reporting.figures.figure import HALF, NARROW, SHAPES, WIDE, Figure, config
-from tuner.reporting.figures.palette import css_variables, themed
+from tuner.reporting.figures.figure import SHAPES
+from tuner.reporting.figures.palette import css_variables
 from tuner.reporting.html.answer import answer
+from tuner.reporting.html.charts import charts
 from tuner.reporting.html.explorer import explorer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction, settings
 from tuner.reporting.html.table import table
@@ -44,41 +44,13 @@ def page(report: ReportData) -> str:
         "commands": reproduction(report),
         "best_params": json.dumps(dict(best.record.params), indent=2) if best is not None else "",
         "explorer": explorer(report),
-        "charts": _charts([figure for figures in found.values() for figure in figures]),
+        "charts": charts([figure for figures in found.values() for figure in figures]),
         "shapes": SHAPES,
         "style": Markup(_style()),  # noqa: S704  # a file of this package
         "scripts": [Markup(script) for script in scripts],  # noqa: S704  # of this package and of Vega
         "script_hashes": " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     }
     return _environment().get_template("report.html.jinja").render(context)
-
-
-def _charts(figures: Sequence[Figure]) -> dict[str, Any]:
-    """Return the style of charts, and for each figure its rows, and its chart for a page and for a phone."""
-    style = config() | {"legend": {"disable": True}, "background": "transparent"}
-    return {
-        "config": themed(style),
-        "figures": {
-            figure.name: {"data": figure.data, "wide": _spec(figure, HALF if figure.half else WIDE)}
-            | {"narrow": _spec(figure, NARROW)}
-            for figure in figures
-            if figure.draw is not None
-        },
-    }
-
-
-def _spec(figure: Figure, width: int) -> Any:  # noqa: ANN401  # JSON
-    """Return the chart of a figure at a width, without its rows, in the colours of the page."""
-    assert figure.draw is not None, "a figure with only a caption has no chart"
-    spec = figure.draw(width).to_dict(validate=False)
-    return themed(_bare({key: value for key, value in spec.items() if key not in {"config", "$schema"}}))
-
-
-def _bare(spec: Any) -> Any:  # noqa: ANN401  # JSON
-    """Return a chart without legends: the page has its own."""
-    if isinstance(spec, dict):
-        return {key: None if key == "legend" else _bare(value) for key, value in spec.items()}
-    return [_bare(value) for value in spec] if isinstance(spec, list) else spec
 
 
 def _digest(script: str) -> str:

@@ -20,12 +20,13 @@ def vega_script() -> str:
     vl-convert contains them, and takes seconds to put them together. So the script is kept in the user's
     folder for caches, if that can be written.
     """
-    kept = _cache_folder() / f"vega-{version('vl-convert-python')}.js"
+    kept = _cache_folder() / f"vega-{version('vl-convert-python')}-1.js"
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_text(encoding="utf-8")
     import vl_convert  # noqa: PLC0415  # a large library, which nothing else of a page needs
 
-    script = _harmless(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    script = _harmless(f"(() => {{\n{bundle}\n}})();")  # its many names are not those of the page
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_file(kept, script.encode())

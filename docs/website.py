@@ -1,0 +1,85 @@
+"""A hook of MkDocs: pages of the site that do not stand in docs/, and links as they lead on the web.
+
+Pages link to other files of the repository by their paths. On the site, a link to a page leads to that page.
+Other files are not on the site, so a link to one becomes its text.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Page of the site -> its file in the repository, for pages that stand elsewhere.
+PAGES = {
+    "index.md": "README.md",
+    "pages.md": "docs/README.md",  # its own name would be that of the first page
+    "architecture.md": "ARCHITECTURE.md",
+    "benchmarks.md": "benchmarks/README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
+#: Pictures that those pages show, by the folder of the page.
+PICTURES = {"benchmarks/results": "results"}
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+CODE = re.compile(r"(^[ ]*```.*?^[ ]*```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that stand elsewhere, their pictures, and the reference of the package."""
+    files.remove(files.get_file_from_path("README.md"))
+    for page, path in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / path).read_text(encoding="utf-8")))
+    for path, target in PICTURES.items():
+        for picture in (ROOT / path).glob("*.svg"):
+            files.append(File.generated(config, f"{target}/{picture.name}", abs_src_path=str(picture)))
+    files.append(File.generated(config, "api.md", content=reference()))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+    """Let the links of a page lead to pages of the site."""
+    here = page.file.src_uri
+    source = PAGES.get(here, f"docs/{here}")
+    parts = CODE.split(markdown)
+    return "".join(
+        part if index % 2 else LINK.sub(lambda found: _link(found, source), part)
+        for index, part in enumerate(parts)
+    )
+
+
+def _link(found: re.Match[str], source: str) -> str:
+    """Return a link of a file of the repository as a link of its page."""
+    picture, text, target = found.groups()
+    path, mark, anchor = target.partition("#")
+    if ":" in path or not path:
+        return found[0]
+    wanted = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    there = next((page for page, file in PAGES.items() if file == wanted), None)
+    if there is None and wanted.startswith("docs/"):
+        there = wanted.removeprefix("docs/")
+    if there is None and picture:
+        folder, _, name = wanted.rpartition("/")
+        there = f"{PICTURES[folder]}/{name}"
+    return f"{picture}[{text}]({there}{mark}{anchor})" if there is not None else text
+
+
+def reference() -> str:
+    """Return the page on the public names of the package, functions first."""
+    sys.path.insert(0, str(ROOT))
+    import tuner
+
+    functions = [name for name in tuner.__all__ if not name[0].isupper()]
+    classes = [name for name in tuner.__all__ if name[0].isupper()]
+    intro = "What `import tuner` has. Each command of the command line is a function here."
+    parts = [f"# Python\n\n{intro}", "## Functions", *(f"::: tuner.{name}" for name in functions)]
+    parts += ["## Classes", *(f"::: tuner.{name}" for name in classes)]
+    parts += ["## Figures", "`board.plot` has these figures.", "::: tuner.reporting.plot.Plots"]
+    return "\n\n".join(parts) + "\n"
