@@ -1,7 +1,7 @@
 """Measures the compute that a search needs to find a good model, by replays of recorded learning curves.
 
-    python -m benchmarks.search_quality [--table NAME_OR_FILE ...] [--seeds 100] [--workers 4 1 16]
-        [--budgets 8 16 30] [--only NAME ...] [--keep NAME ...] [--out JSON] [--quick]
+    python -m benchmarks.search_quality [--table NAME_OR_FILE ...] [--seeds 100] [--fewer 30]
+        [--workers 4 1 16] [--budgets 8 16 30] [--only NAME ...] [--keep NAME ...] [--out JSON] [--quick]
 
 Nothing is trained. A table (`benchmarks/recorded/*.npz`, see `benchmarks.record_table`) has the objective and
 the time of each configuration at every epoch of every fold. Each contender searches each table once with each
@@ -20,7 +20,8 @@ names that end in `_3` are for 3 %.
   seeds. `stock` is the better one of Ray's two ways, at each quantile. Without a table's name, a figure is
   that of the worst table.
 - `low` to `high` are 95 % intervals over the seeds, by the bootstrap.
-- With 1 and 16 workers, for variants of ours, and for small searches, only the first 30 seeds are used.
+- With 1 and 16 workers, for variants of ours, and for small searches, only the first `--fewer` seeds are
+  used.
 - `TABLE, 8 trials/regret_NAME` is the mean regret of a search of so many trials.
 
 It prints the ratios, and writes benchmarks/results/search_quality.json or `--out`. If it searched all
@@ -143,14 +144,17 @@ class Case:
         trials = f", {self.trials} trials" if self.trials else ""
         return f"{self.path.stem}{', 60 %' if self.sub else ''}{workers}{trials}"
 
-    def seeds(self, contender: str, wanted: int) -> range:
-        """Return the seeds of a contender: none for variants of ours outside the main figures."""
+    def seeds(self, contender: str, wanted: int, fewer: int) -> range:
+        """Return the seeds of a contender: none for variants of ours outside the main figures.
+
+        `wanted` is the number of seeds of the main figures, and `fewer` that of all others.
+        """
         if self.trials and contender == "1-Epoch":
             return range(0)
         main = self.workers == WORKERS and not self.trials
         if contender in COMPARED:
-            return range(wanted if main else min(wanted, FEWER_SEEDS))
-        return range(min(wanted, FEWER_SEEDS) if main and not self.sub else 0)
+            return range(wanted if main else min(wanted, fewer))
+        return range(min(wanted, fewer) if main and not self.sub else 0)
 
 
 def main() -> None:
@@ -163,7 +167,8 @@ def main() -> None:
         default=recorded(),
         help="tables: names in benchmarks/recorded, or files",
     )
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=100, help="seeds of the main figures")
+    parser.add_argument("--fewer", type=int, default=FEWER_SEEDS, help="seeds of all other figures")
     parser.add_argument("--workers", type=int, nargs="+", default=[WORKERS, *OTHER_WORKERS])
     parser.add_argument("--budgets", type=int, nargs="*", default=BUDGETS, help="numbers of trials")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
@@ -179,11 +184,17 @@ def main() -> None:
         *(Case(path, False, WORKERS, n) for n in arguments.budgets for path in arguments.table),
     ]
     last = last_runs(arguments.out, arguments.keep)
-    result: dict[str, Any] = {"machine": machine(), "quick": arguments.quick, "settings": {"seeds": wanted}}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "quick": arguments.quick,
+        "settings": {"seeds": wanted, "seeds of variants": arguments.fewer},
+    }
     runs: dict[Case, dict[str, list[Outcome]]] = {}
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for case in cases:
-            runs[case] = run_case(pool.map, case, arguments.only, wanted, last.get(str(case), {}))
+            runs[case] = run_case(
+                pool.map, case, arguments.only, (wanted, arguments.fewer), last.get(str(case), {})
+            )
             result |= summary(runs)
             arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
             print(case, finite((regrets if case.trials else case_figures)(runs[case])), flush=True)
@@ -214,7 +225,7 @@ def run_case(
     run: Callable[..., Iterator[Outcome]],
     case: Case,
     contenders: Sequence[str],
-    wanted: int,
+    n_seeds: tuple[int, int],
     known: Mapping[str, Sequence[Outcome]],
 ) -> dict[str, list[Outcome]]:
     """Return the outcomes of all contenders in a case, by name.
@@ -225,12 +236,12 @@ def run_case(
         A function as `map`.
     case, contenders
         What is searched, and by whom.
-    wanted
-        Number of seeds of the main figures.
+    n_seeds
+        Number of seeds of the main figures, and of all others.
     known
         Outcomes of earlier runs. They replace a contender's searches if there are enough of them.
     """
-    seeds = {name: case.seeds(name, wanted) for name in CONTENDERS}
+    seeds = {name: case.seeds(name, *n_seeds) for name in CONTENDERS}
     kept = {
         name: list(of[: len(seeds[name])]) for name, of in known.items() if len(of) >= len(seeds[name]) > 0
     }

@@ -335,7 +335,7 @@ def test_kept_runs_replace_searches() -> None:
         asked.extend(jobs)
         return outcomes(*[0.1] * len(jobs))
 
-    found = run_case(run, case, ["random", "1-Epoch", "ours, model"], 2, known)
+    found = run_case(run, case, ["random", "1-Epoch", "ours, model"], (2, 1), known)
     assert asked == [("1-Epoch", 0), ("1-Epoch", 1)], "too few were known; variants skip sub-tables"
     assert found["random"] == known["random"][:2]
 
