@@ -148,7 +148,7 @@ TABLES = {
         },
     ),
     "walks": Recorded(
-        partial(walks, n_users=700, n_items=500, seed=63),
+        partial(walks, n_users=500, n_items=500, seed=63),
         "made by benchmarks.table_data.walks",
         {
             "study": "walks",

@@ -103,10 +103,10 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
 
 
 class RandomOrder:
-    """Random search without stopping."""
+    """Random search without stopping; over `trials` rows, or over all."""
 
-    def __init__(self, table: Table, seed: int) -> None:
-        self._order = iter(np.random.default_rng(seed).permutation(len(table)).tolist())
+    def __init__(self, table: Table, seed: int, trials: int | None = None) -> None:
+        self._order = iter(np.random.default_rng(seed).permutation(len(table))[:trials].tolist())
         self._table = table
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
@@ -278,10 +278,22 @@ class Ours:
         Rules that stop trials.
     sampler
         The sampler; by default, the default of a study.
+    folds_in_turn
+        Whether one worker runs all folds of a row, also if others are free.
+    trials
+        Budget of the search; by default, all rows of the table.
     """
 
     def __init__(
-        self, table: Table, space: Space, seed: int, *, stopping: Stopping, sampler: Sampler | None = None
+        self,
+        table: Table,
+        space: Space,
+        seed: int,
+        *,
+        stopping: Stopping,
+        sampler: Sampler | None = None,
+        folds_in_turn: bool = False,
+        trials: int | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._table = table
@@ -289,7 +301,7 @@ class Ours:
         self._over = OverTable(make_sampler(sampler or Sampler(), seed, space), table, space)
         self._coordinator = Coordinator(
             StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
-            Budget(Search(trials=len(table)), objective=OBJECTIVE, direction="maximize"),
+            Budget(Search(trials=trials or len(table)), objective=OBJECTIVE, direction="maximize"),
             EarlyStopping(
                 stopping.halving,
                 stopping.race,
@@ -304,6 +316,7 @@ class Ours:
                 n_folds=table.n_folds,
                 finish=lambda params: {**params, "epochs": table.n_epochs},
                 refuse=lambda _: None,
+                folds_in_turn=folds_in_turn,
             ),
             fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(len(table)), LargeTrials(lambda _: None)),
             sinks=Sinks(
@@ -375,17 +388,13 @@ class Ours:
         if epoch + 1 < table.n_epochs:
             return False
         ends = {DONE: 0.0} if index + 1 == self._ends[attempt] else {}
-        return self._coordinator.report(attempt, self._users(row, fold) | ends)
+        return self._coordinator.report(attempt, {USERS: self._users(row, fold)} | ends)
 
-    def _users(self, row: int, fold: int) -> dict[str, Users]:
-        """Return the report of per-user values. The table has none of the last fold.
-
-        When the other folds are measured, nothing is compared any more.
-        """
-        others = np.delete(self._n_reported[row], fold)
-        if fold + 1 == self._table.n_folds or (others == self._table.n_epochs).all():
-            return {}
-        return {USERS: self._table.users_of(row, fold)}
+    def _users(self, row: int, fold: int) -> Users:
+        """Return the per-user values of a fold. The table has none of the last fold, so they are empty."""
+        if fold + 1 < self._table.n_folds:
+            return self._table.users_of(row, fold)
+        return Users(fold, (self._table.n_epochs,), np.empty((1, 0), dtype=np.float32))
 
     def _set_up(self, row: int, index: int) -> float:
         """Return the seconds to continue within a fold: by how much its first epoch exceeds the second."""
@@ -405,10 +414,19 @@ class Stock:
         that of the best epoch so far, so the last report is the value of the trial.
     reduction_factor
         Reduction factor of the scheduler.
+    trials
+        Budget of the search; by default, all rows of the table.
     """
 
     def __init__(
-        self, table: Table, space: Space, seed: int, *, lockstep: bool, reduction_factor: float = 4
+        self,
+        table: Table,
+        space: Space,
+        seed: int,
+        *,
+        lockstep: bool,
+        reduction_factor: float = 4,
+        trials: int | None = None,
     ) -> None:
         from ray.tune.schedulers import ASHAScheduler
         from ray.tune.search.optuna import OptunaSearch
@@ -425,11 +443,12 @@ class Stock:
             metric=OBJECTIVE, mode="max", max_t=self._values.shape[1], reduction_factor=reduction_factor
         )
         self._n_begun = 0
+        self._n_trials = trials or len(table)
         self._trials: dict[int, Any] = {}  # row -> the parts of a Ray trial that Ray's objects need
 
     def begin(self) -> tuple[int, int, Sequence[float]] | None:
         """Ask Ray's searcher."""
-        if self._n_begun == len(self._values):
+        if self._n_begun == self._n_trials:
             return None
         trial = SimpleNamespace(trial_id=str(self._n_begun))
         self._n_begun += 1

@@ -1,7 +1,7 @@
 """Measures the compute that a search needs to find a good model, by replays of recorded learning curves.
 
-    python -m benchmarks.search_quality [--table NAME_OR_FILE ...] [--seeds 100] [--workers 4 1 16]
-        [--only NAME ...] [--keep NAME ...] [--out JSON] [--quick]
+    python -m benchmarks.search_quality [--table NAME_OR_FILE ...] [--seeds 100] [--fewer 30]
+        [--workers 4 1 16] [--budgets 8 16 30] [--only NAME ...] [--keep NAME ...] [--out JSON] [--quick]
 
 Nothing is trained. A table (`benchmarks/recorded/*.npz`, see `benchmarks.record_table`) has the objective and
 the time of each configuration at every epoch of every fold. Each contender searches each table once with each
@@ -20,7 +20,9 @@ names that end in `_3` are for 3 %.
   seeds. `stock` is the better one of Ray's two ways, at each quantile. Without a table's name, a figure is
   that of the worst table.
 - `low` to `high` are 95 % intervals over the seeds, by the bootstrap.
-- With 1 and 16 workers, and for variants of ours, only the first 30 seeds are used.
+- With 1 and 16 workers, for variants of ours, and for small searches, only the first `--fewer` seeds are
+  used.
+- `TABLE, 8 trials/regret_NAME` is the mean regret of a search of so many trials.
 
 It prints the ratios, and writes benchmarks/results/search_quality.json or `--out`. If it searched all
 recorded tables, it also draws search_quality.svg. `--keep` copies the runs of other contenders from the last
@@ -61,39 +63,70 @@ from tuner.config import Halving, Race, Sampler, Stopping, study_from_mapping
 from tuner.preparation.prepare import study_space
 from tuner.space import Space
 
-Make = Callable[[Table, Space, int], Contender]
+_HALVING, _RACE = Halving(), Race()
+#: Makes a contender from a table, its space, a seed, and the number of trials (None: all rows).
+Make = Callable[[Table, Space, int, int | None], Contender]
 
 
-def _of_table(
-    contender: Callable[[Table, int], Contender], table: Table, _space: Space, seed: int
-) -> Contender:
-    return contender(table, seed)
+def _random(table: Table, _space: Space, seed: int, trials: int | None) -> Contender:
+    return RandomOrder(table, seed, trials)
 
 
-def _ours(halving: Halving | None, race: Race | None, *, use: str = "tpe", prior: bool = True) -> Make:
-    return partial(Ours, stopping=Stopping(halving=halving, race=race), sampler=Sampler(use=use, prior=prior))
+def _one_epoch(table: Table, _space: Space, seed: int, _trials: int | None) -> Contender:
+    return OneEpoch(table, seed)
 
 
-#: Contenders by name; `stock` is Ray's OptunaSearch with ASHA.
+def _stock(table: Table, space: Space, seed: int, trials: int | None, *, lockstep: bool) -> Contender:
+    return Stock(table, space, seed, lockstep=lockstep, trials=trials)
+
+
+def _ours(
+    halving: Halving | None = _HALVING,
+    race: Race | None = _RACE,
+    *,
+    use: str = "tpe",
+    prior: bool = True,
+    folds_in_turn: bool = False,
+) -> Make:
+    def make(table: Table, space: Space, seed: int, trials: int | None) -> Contender:
+        return Ours(
+            table,
+            space,
+            seed,
+            stopping=Stopping(halving=halving, race=race),
+            sampler=Sampler(use=use, prior=prior),
+            folds_in_turn=folds_in_turn,
+            trials=trials,
+        )
+
+    return make
+
+
+#: Contenders by name; `stock` is Ray's OptunaSearch with ASHA. The prior of a table is made without it.
 CONTENDERS: dict[str, Make] = {
-    "random": partial(_of_table, RandomOrder),
-    "1-Epoch": partial(_of_table, OneEpoch),
-    "stock, fold by fold": partial(Stock, lockstep=False),
-    "stock, folds in lockstep": partial(Stock, lockstep=True),
-    "ours": _ours(Halving(), Race()),
-    "ours, no prior": _ours(Halving(), Race(), prior=False),
-    "ours, model, no prior": _ours(Halving(), Race(), use="model", prior=False),
-    "ours, model": _ours(Halving(), Race(), use="model"),
-    "ours, halving alone": _ours(Halving(), None),
-    "ours, race alone": _ours(None, Race()),
-    "ours, TPE alone": _ours(None, None),
-    "ours, random with both rules": _ours(Halving(), Race(), use="random"),
+    "random": _random,
+    "1-Epoch": _one_epoch,
+    "stock, fold by fold": partial(_stock, lockstep=False),
+    "stock, folds in lockstep": partial(_stock, lockstep=True),
+    "ours": _ours(),
+    "ours, no prior": _ours(prior=False),
+    "ours, no hold": _ours(Halving(hold=0)),
+    "ours, no leaders": _ours(Halving(leaders=False)),
+    "ours, no hold, leaders or prior": _ours(Halving(hold=0, leaders=False), prior=False),
+    "ours, folds in turn": _ours(Halving(leaders=False), folds_in_turn=True),
+    "ours, no race": _ours(race=None),
+    "ours, no halving": _ours(None),
+    "ours, random": _ours(use="random"),
+    "ours, model": _ours(use="model"),
+    "ours, model, no prior": _ours(use="model", prior=False),
 }
 STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
 #: Contenders of the ratios.
 COMPARED = ("ours", "random", "1-Epoch", *STOCK)
 #: Number of workers of the main figures, and of the others.
 WORKERS, OTHER_WORKERS = 4, (1, 16)
+#: Numbers of trials of small searches.
+BUDGETS = (8, 16, 30)
 #: Number of seeds of what is not in the main figures.
 FEWER_SEEDS = 30
 
@@ -110,21 +143,31 @@ class Case:
         Whether each seed has a sub-table of its own.
     workers
         Number of workers of the virtual cluster.
+    trials
+        Number of trials of a search; None for all rows.
     """
 
     path: Path
     sub: bool
     workers: int
+    trials: int | None = None
 
     def __str__(self) -> str:
         workers = {WORKERS: "", 1: ", 1 worker"}.get(self.workers, f", {self.workers} workers")
-        return f"{self.path.stem}{', 60 %' if self.sub else ''}{workers}"
+        trials = f", {self.trials} trials" if self.trials else ""
+        return f"{self.path.stem}{', 60 %' if self.sub else ''}{workers}{trials}"
 
-    def seeds(self, contender: str, wanted: int) -> range:
-        """Return the seeds of a contender: none for variants of ours outside the main figures."""
+    def seeds(self, contender: str, wanted: int, fewer: int) -> range:
+        """Return the seeds of a contender: none for variants of ours outside the main figures.
+
+        `wanted` is the number of seeds of the main figures, and `fewer` that of all others.
+        """
+        if self.trials and contender == "1-Epoch":
+            return range(0)
+        main = self.workers == WORKERS and not self.trials
         if contender in COMPARED:
-            return range(wanted if self.workers == WORKERS else min(wanted, FEWER_SEEDS))
-        return range(0 if self.sub or self.workers != WORKERS else min(wanted, FEWER_SEEDS))
+            return range(wanted if main else min(wanted, fewer))
+        return range(min(wanted, fewer) if main and not self.sub else 0)
 
 
 def main() -> None:
@@ -137,8 +180,10 @@ def main() -> None:
         default=recorded(),
         help="tables: names in benchmarks/recorded, or files",
     )
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=100, help="seeds of the main figures")
+    parser.add_argument("--fewer", type=int, default=FEWER_SEEDS, help="seeds of all other figures")
     parser.add_argument("--workers", type=int, nargs="+", default=[WORKERS, *OTHER_WORKERS])
+    parser.add_argument("--budgets", type=int, nargs="*", default=BUDGETS, help="numbers of trials")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--keep", nargs="+", choices=CONTENDERS, default=[], metavar="NAME", help="copy runs")
@@ -148,17 +193,24 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = 4 if arguments.quick else arguments.seeds
     cases = [
-        Case(path, sub, n) for n in arguments.workers for path in arguments.table for sub in (False, True)
+        *(Case(path, sub, n) for n in arguments.workers for path in arguments.table for sub in (False, True)),
+        *(Case(path, False, WORKERS, n) for n in arguments.budgets for path in arguments.table),
     ]
     last = last_runs(arguments.out, arguments.keep)
-    result: dict[str, Any] = {"machine": machine(), "quick": arguments.quick, "settings": {"seeds": wanted}}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "quick": arguments.quick,
+        "settings": {"seeds": wanted, "seeds of variants": arguments.fewer},
+    }
     runs: dict[Case, dict[str, list[Outcome]]] = {}
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for case in cases:
-            runs[case] = run_case(pool.map, case, arguments.only, wanted, last.get(str(case), {}))
+            runs[case] = run_case(
+                pool.map, case, arguments.only, (wanted, arguments.fewer), last.get(str(case), {})
+            )
             result |= summary(runs)
             arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            print(case, finite(case_figures(runs[case])), flush=True)
+            print(case, finite((regrets if case.trials else case_figures)(runs[case])), flush=True)
     if set(arguments.table) == set(recorded()):
         drawn = reached_on_all(runs)
         (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
@@ -186,7 +238,7 @@ def run_case(
     run: Callable[..., Iterator[Outcome]],
     case: Case,
     contenders: Sequence[str],
-    wanted: int,
+    n_seeds: tuple[int, int],
     known: Mapping[str, Sequence[Outcome]],
 ) -> dict[str, list[Outcome]]:
     """Return the outcomes of all contenders in a case, by name.
@@ -197,12 +249,12 @@ def run_case(
         A function as `map`.
     case, contenders
         What is searched, and by whom.
-    wanted
-        Number of seeds of the main figures.
+    n_seeds
+        Number of seeds of the main figures, and of all others.
     known
         Outcomes of earlier runs. They replace a contender's searches if there are enough of them.
     """
-    seeds = {name: case.seeds(name, wanted) for name in CONTENDERS}
+    seeds = {name: case.seeds(name, *n_seeds) for name in CONTENDERS}
     kept = {
         name: list(of[: len(seeds[name])]) for name, of in known.items() if len(of) >= len(seeds[name]) > 0
     }
@@ -216,20 +268,25 @@ def run_case(
 
 def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, Any]:
     """Return the parts of the result that depend on the runs: figures, rows, details and the runs."""
-    by_case = {case: case_figures(of) for case, of in runs.items()}
+    by_case = {case: case_figures(of) for case, of in runs.items() if not case.trials}
     figures = finite(worst(by_case))
+    for case, of in runs.items():
+        if case.trials:
+            figures |= {f"{case}/{name}": value for name, value in finite(regrets(of)).items()}
     for case, of_case in by_case.items():
         figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
     found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
     raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
     return {
         "figures": figures,
-        "rows": [
-            shown(case, name, of) for case, name, of in found if case.workers == WORKERS and not case.sub
-        ],
+        "rows": [shown(case, name, of) for case, name, of in found if _is_main(case)],
         "details": [{"case": str(case), "contender": name, **finite(of, 4)} for case, name, of in found],
         "runs": raw,
     }
+
+
+def _is_main(case: Case) -> bool:
+    return case.workers == WORKERS and not case.sub and not case.trials
 
 
 def shown(case: Case, contender: str, figures: Mapping[str, float]) -> dict[str, str]:
@@ -256,6 +313,15 @@ def case_figures(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
     return ratios(runs["ours"], runs["random"], [runs[name] for name in STOCK])
 
 
+def regrets(runs: Mapping[str, Sequence[Outcome]]) -> dict[str, float]:
+    """Return the mean regret at the end of a small search, by contender; of stock's ways, the better one."""
+    found = {name: details(of)["regret"] for name, of in runs.items() if name in COMPARED}
+    stock = [found.pop(name) for name in STOCK if name in found]
+    return {f"regret_{name}": value for name, value in found.items()} | (
+        {"regret_stock": min(stock)} if stock else {}
+    )
+
+
 def worst(by_case: Mapping[Case, Mapping[str, float]]) -> dict[str, float]:
     """Return the ratios of the worst table, and geometric means over all tables and their sub-tables.
 
@@ -278,7 +344,7 @@ def reached_on_all(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict
     """Return the compute until the best was reached on all whole tables together, by contender."""
     found: dict[str, list[float]] = {}
     for case, of in runs.items():
-        if case.workers == WORKERS and not case.sub:
+        if _is_main(case):
             for name in COMPARED:
                 found.setdefault(name, []).extend(one.reached[0] for one in of.get(name, ()))
     return found
@@ -311,7 +377,8 @@ def search(job: tuple[str, int], case: Case) -> Outcome:
     table = _table(case.path)
     if case.sub:
         table = table.part(sub_rows(len(table), seed))
-    return outcome_of(table, CONTENDERS[contender](table, _space(case.path), seed), case.workers)
+    made = CONTENDERS[contender](table, _space(case.path), seed, case.trials)
+    return outcome_of(table, made, case.workers)
 
 
 def outcome_of(table: Table, contender: Contender, n_workers: int) -> Outcome:

@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from optuna.samplers import RandomSampler
 
+from benchmarks.make_priors import prior_of
 from benchmarks.one_epoch import OneEpoch
 from benchmarks.quality import (
     CLOSE,
@@ -114,6 +116,20 @@ def test_every_contender_begins_every_row_once(table: Table, name: str) -> None:
         assert sorted(complete) == list(range(N_ROWS)), "nothing stops a trial"
     else:
         assert 0 < len(complete) < N_ROWS
+
+
+def test_a_small_search_begins_as_many_rows_as_it_may(table: Table) -> None:
+    rules = Stopping()
+    for contender in (
+        RandomOrder(table, 1, 8),
+        Ours(table, SPACE, 1, stopping=rules, trials=8),
+        Stock(table, SPACE, 1, lockstep=False, trials=8),
+    ):
+        watched = Watched(contender)
+        complete = {row for _, row in replay(watched, 4)}
+        assert len(set(watched.rows)) == 8
+        assert complete
+        assert complete <= set(watched.rows)
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
@@ -277,6 +293,39 @@ def test_the_summary_has_the_worst_table_and_each_table() -> None:
     assert set(found["runs"]) == {str(case) for case in runs}
 
 
+def test_small_searches_are_compared_by_regret() -> None:
+    runs = {
+        "ours": outcomes(0.1, regret=0.01),
+        "random": outcomes(0.1, regret=0.05),
+        "stock, fold by fold": outcomes(0.1, regret=0.04),
+        "stock, folds in lockstep": outcomes(0.1, regret=0.03),
+        "ours, model": outcomes(0.1, regret=0.5),
+    }
+    found = summary({Case(Path("one.npz"), False, 4, trials=8): runs})
+    assert found["figures"] == {
+        "one, 8 trials/regret_ours": 0.01,
+        "one, 8 trials/regret_random": 0.05,
+        "one, 8 trials/regret_stock": 0.03,
+    }
+    assert found["rows"] == []
+
+
+def test_the_prior_of_a_table_ranks_another_one() -> None:
+    tables = {path.stem: load_table(path) for path in recorded()}
+    left_out = tables.pop("retail")
+    prior = prior_of([(other, search_space(other)) for other in tables.values()], list(tables))
+    assert prior.sources == tuple(tables)
+    assert prior.effects["lr"]["linear"] > 0
+    space = search_space(left_out)
+    scores = []
+    for point in left_out.points:
+        trial = optuna.trial.FixedTrial(dict(point))
+        space.suggest(trial)
+        scores.append(prior.score(trial.params, trial.distributions))
+    together = np.corrcoef(np.argsort(np.argsort(scores)), np.argsort(np.argsort(left_out.scores)))[0, 1]
+    assert together > 0.4
+
+
 def test_kept_runs_replace_searches() -> None:
     case = Case(table_path("retail"), sub=True, workers=4)
     known = {"random": outcomes(0.5, 0.6, 0.7), "1-Epoch": outcomes(0.5)}
@@ -286,7 +335,7 @@ def test_kept_runs_replace_searches() -> None:
         asked.extend(jobs)
         return outcomes(*[0.1] * len(jobs))
 
-    found = run_case(run, case, ["random", "1-Epoch", "ours, model"], 2, known)
+    found = run_case(run, case, ["random", "1-Epoch", "ours, model"], (2, 1), known)
     assert asked == [("1-Epoch", 0), ("1-Epoch", 1)], "too few were known; variants skip sub-tables"
     assert found["random"] == known["random"][:2]
 
