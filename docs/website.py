@@ -79,7 +79,7 @@ def reference() -> str:
     functions = [name for name in tuner.__all__ if not name[0].isupper()]
     classes = [name for name in tuner.__all__ if name[0].isupper()]
     intro = "What `import tuner` has. Each command of the command line is a function here."
-    parts = [f"# Python\n\n{intro}", "## Functions", *(f"::: tuner.{name}" for name in functions)]
+    parts = [f"# Reference of the package\n\n{intro}", "## Functions", *(f"::: tuner.{name}" for name in functions)]
     parts += ["## Classes", *(f"::: tuner.{name}" for name in classes)]
     parts += ["## Figures", "`board.plot` has these figures.", "::: tuner.reporting.plot.Plots"]
     return "\n\n".join(parts) + "\n"
