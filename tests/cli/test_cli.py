@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tuner.cli import leaderboard, main
+from tuner.cli import _parser, leaderboard, main
+from tuner.cli.examples import EXAMPLES
 from tuner.config import Sampler
 from tuner.errors import SearchError, TunerError
 from tuner.space import Space
@@ -65,6 +67,15 @@ def shop(tmp_path):
     summary = summarise([evaluation], "NDCG@10", "maximize")
     store.complete(number, summary, seconds=1.0, log="logs/trial-0000.log")
     return folder
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_the_example_of_a_command_is_accepted_and_shown(command, capsys):
+    words = shlex.split(EXAMPLES[command])
+    assert words[:2] == ["tuner", command]
+    assert _parser().parse_args(words[1:])
+    assert call(command, "--help") == 0
+    assert EXAMPLES[command] in " ".join(capsys.readouterr().out.split())
 
 
 def call(*arguments):

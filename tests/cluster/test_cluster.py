@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import yaml
 from ray.job_submission import JobStatus
+from rectools.dataset import Dataset
 
 from tuner.artifacts.layout import FETCHED
 from tuner.cli import main
@@ -24,8 +26,10 @@ from tuner.cluster.preflight import check_results
 from tuner.cluster.submit import command, find_job
 from tuner.cluster.version_check import check_versions, deciding_versions
 from tuner.cluster.working_folder import pack
+from tuner.cluster.written_study import written_study
 from tuner.config import Study, study_from_mapping
 from tuner.errors import ClusterError, StudyError
+from tuner.space import Space
 
 PLAIN = {
     "study": "shop",
@@ -267,3 +271,21 @@ def test_a_job_has_the_changes_and_the_profile_of_the_command(folder: Path) -> N
     assert given.client == deciding_versions()
     assert given.modules == ["own", "rectools"]
     assert on_head_arguments(command(sent, [], None, "x")[3:]).profile is None
+
+
+def test_a_study_of_a_notebook_is_sent_with_its_data(folder: Path, tmp_path: Path) -> None:
+    """A study made in Python has no file, and its data may be in memory."""
+    table = pd.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"], "datetime": ["2024-01-01"] * 2, "x": 1})
+    made = study(table).model_copy(update={"space": Space({"cls": "EASEModel"})})
+    with written_study(made) as path:
+        parcel = pack(path, Study.load(path))
+        parcel.write(tmp_path / "sent")
+        assert set(parcel.files) == {path.name, "interactions.parquet"}
+    sent = pd.read_parquet(tmp_path / "sent" / "interactions.parquet")
+    pd.testing.assert_frame_equal(sent, table.drop(columns="x"))
+    assert parcel.overrides == ("data.interactions=interactions.parquet",)
+    with written_study(folder / "shop.yaml") as path:
+        assert path == folder / "shop.yaml", "a file is sent as it is"
+    dataset = study(Dataset.construct(table.assign(weight=1)))
+    with pytest.raises(StudyError, match="must be a table or a file to be sent"), written_study(dataset):
+        pass

@@ -22,6 +22,7 @@ from tuner.config import (
     study_from_mapping,
 )
 from tuner.config.metrics import METRICS, _known
+from tuner.config.snapshot import snapshot
 from tuner.errors import Problem, StudyError
 from tuner.space import Space
 
@@ -999,3 +1000,9 @@ def test_a_study_that_is_made_in_python_has_the_problems_of_its_file():
     assert [problem.where for problem in from_python.value.problems][-1] == "serach"
     with pytest.raises(StudyError, match="Folds: 1 problem\n  size: must be given, but is missing"):
         type(study_from_mapping(minimal()).folds)(split="last_n")
+
+
+def test_the_snapshot_keeps_what_a_study_prefers():
+    metrics = {"objective": "NDCG@10", "direction": "maximize", "prefer": ["parameters"]}
+    study = study_from_mapping({**minimal(), "metrics": metrics})
+    assert study_from_mapping(yaml.safe_load(snapshot(study))).metrics == study.metrics

@@ -14,6 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 
+import tuner
 from tests.integration.conftest import Small
 from tuner.artifacts.user_values import read_final_users, read_users
 from tuner.config import Study
@@ -188,12 +189,16 @@ def test_a_run_ends_with_the_final_judgement_that_the_study_asks_for(pair: Pair)
     assert f"final: {len(final.rows)} trials, {2 * len(final.rows)} fits\n" in pair.said
 
 
-def test_looking_again_at_the_same_fits_is_no_second_look(pair: Pair) -> None:
+def test_looking_again_at_the_same_fits_is_no_second_look(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = read_final(pair.true.results)
     again = pair.true.tuner("final", "studies/small")
     assert again.returncode == 0, again.stderr
     assert "fits" not in again.stderr, "nothing is fitted"
     assert read_final(pair.true.results) == before
+    monkeypatch.chdir(pair.true.folder)  # where the study finds its data
+    assert tuner.judge("small") == before, "the function is the command"
     assert "looked at" not in again.stdout
     assert "letters" in again.stdout.splitlines()[0]
 

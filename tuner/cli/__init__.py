@@ -31,6 +31,7 @@ from tuner.cli import (
     submit,
     watch,
 )
+from tuner.cli.examples import EXAMPLES
 from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
 __all__ = ["main", "run_as_module"]
@@ -115,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add(commands)
+    for name, added in commands.choices.items():
+        added.epilog = f"Example: {EXAMPLES[name]}"
     return parser
 
 

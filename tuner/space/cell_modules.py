@@ -32,7 +32,7 @@ __all__ = ["CELL_PREFIX", "module_path"]
 #: How the names of these modules begin.
 CELL_PREFIX = "cell_"
 _DIGITS = 12
-#: Types of values whose assignment can be run again: they hold nothing of this process.
+#: Types of values whose assignment can be run again: they hold no object of this process.
 _REPEATABLE = frozenset(
     {
         *("dict", "frozenset", "list", "set", "tuple", "partial", "TypeVar", "dtype", "Pattern", "Logger"),

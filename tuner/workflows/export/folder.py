@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tuner.artifacts.atomic import replaced_folder
 from tuner.errors import Problem, StoreError
+from tuner.formatting.notebooks import hint as hint_for
 from tuner.workflows.export.serving import FACTS
 
 __all__ = ["atomic_folder", "check_target", "folder_size"]
@@ -25,7 +26,8 @@ def check_target(target: Path, *, force: bool) -> None:
         return
     if not force:
         rule = "must not exist yet, but it exists"
-        raise StoreError(str(target), [Problem("--to", rule, "name another folder, or give --force")])
+        asked = hint_for(command="--force", python="force=True")
+        raise StoreError(str(target), [Problem("--to", rule, f"name another folder, or give {asked}")])
     if not (target / FACTS).exists():
         rule = "must be an earlier export to be replaced, but it is not one"
         raise StoreError(str(target), [Problem("--to", rule, "remove it yourself, or name another folder")])

@@ -23,6 +23,7 @@ from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
 from tuner.formatting import size
+from tuner.formatting.notebooks import hint as hint_for
 from tuner.holdout.read import final_of
 from tuner.models import launchers
 from tuner.preparation.prepare import fold_line
@@ -237,7 +238,8 @@ def _check_data(study: Study, source: Source, stored: StoredStudy, *, other_data
         return True
     if not other_data:
         rule = f"must be the data of the search, {searched}, but have the fingerprint {source.fingerprint}"
-        hint = "with --other-data the model is fitted on these data, and its card says so"
+        asked = hint_for(command="--other-data", python="other_data=True")
+        hint = f"with {asked} the model is fitted on these data, and its card says so"
         raise StoreError(study.data.place, [Problem("data.interactions", rule, hint)])
     return False
 

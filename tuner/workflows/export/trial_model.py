@@ -63,5 +63,5 @@ def _retained(folder: Path, number: int, fold: int) -> ModelBase[Any]:
         rule = f"must be a fold whose model was retained, but trial {number} has none of fold {fold}"
         hint = "with training.keep_checkpoints: 1, a search retains the models of the best trial"
         raise StoreError(str(folder), [Problem("fold", rule, hint)])
-    see_modules(folder)  # those that were made of code of a notebook
+    see_modules(folder)  # the classes may be from a notebook
     return load_model(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tuner.config import Study
 from tuner.errors import Problem, StudyError
 from tuner.formatting import visible
+from tuner.formatting.notebooks import hint as hint_for
 from tuner.workflows.init.inspect import inspect_file
 from tuner.workflows.init.write import doubts, findings, study_text
 
@@ -47,7 +48,7 @@ class Draft:
 
     @property
     def notes(self) -> list[str]:
-        """What was found and what is to be checked, as lines for people."""
+        """The findings, and the points to check, as lines for people."""
         lines = [f"found: {one}" for one in self.found] + [f"to check: {one}" for one in self.to_check]
         return [f"  {visible(line)}" for line in lines]
 
@@ -67,7 +68,8 @@ def draft(data: str, target: Path, *, force: bool) -> Draft:
     """
     if target.exists() and not force:
         rule = "must not exist yet, but does"
-        raise StudyError(str(target), [Problem("-o", rule, "name another file, or give --force")])
+        asked = hint_for(command="--force", python="force=True")
+        raise StudyError(str(target), [Problem("-o", rule, f"name another file, or give {asked}")])
     inspected = inspect_file(data)
     try:
         target.write_text(study_text(inspected), encoding="utf-8")
