@@ -55,5 +55,5 @@ class OneEpoch:
         return True
 
     def is_complete(self, row: int) -> bool:  # noqa: ARG002  # a contender's signature
-        """Return True: this is asked after the last report of a row."""
+        """Return True: this is asked after the last report of a row's one worker."""
         return True

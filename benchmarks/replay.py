@@ -278,6 +278,8 @@ class Ours:
         Rules that stop trials.
     sampler
         The sampler; by default, the default of a study.
+    folds_in_turn
+        Whether one worker runs all folds of a row, also if others are free.
     trials
         Budget of the search; by default, all rows of the table.
     """
@@ -290,6 +292,7 @@ class Ours:
         *,
         stopping: Stopping,
         sampler: Sampler | None = None,
+        folds_in_turn: bool = False,
         trials: int | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -313,6 +316,7 @@ class Ours:
                 n_folds=table.n_folds,
                 finish=lambda params: {**params, "epochs": table.n_epochs},
                 refuse=lambda _: None,
+                folds_in_turn=folds_in_turn,
             ),
             fleet=Fleet(Shares.alike({"CPU": 1}), Capacity.of(len(table)), LargeTrials(lambda _: None)),
             sinks=Sinks(
@@ -384,17 +388,13 @@ class Ours:
         if epoch + 1 < table.n_epochs:
             return False
         ends = {DONE: 0.0} if index + 1 == self._ends[attempt] else {}
-        return self._coordinator.report(attempt, self._users(row, fold) | ends)
+        return self._coordinator.report(attempt, {USERS: self._users(row, fold)} | ends)
 
-    def _users(self, row: int, fold: int) -> dict[str, Users]:
-        """Return the report of per-user values. The table has none of the last fold.
-
-        When the other folds are measured, nothing is compared any more.
-        """
-        others = np.delete(self._n_reported[row], fold)
-        if fold + 1 == self._table.n_folds or (others == self._table.n_epochs).all():
-            return {}
-        return {USERS: self._table.users_of(row, fold)}
+    def _users(self, row: int, fold: int) -> Users:
+        """Return the per-user values of a fold. The table has none of the last fold, so they are empty."""
+        if fold + 1 < self._table.n_folds:
+            return self._table.users_of(row, fold)
+        return Users(fold, (self._table.n_epochs,), np.empty((1, 0), dtype=np.float32))
 
     def _set_up(self, row: int, index: int) -> float:
         """Return the seconds to continue within a fold: by how much its first epoch exceeds the second."""

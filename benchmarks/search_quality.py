@@ -81,11 +81,23 @@ def _stock(table: Table, space: Space, seed: int, trials: int | None, *, lockste
 
 
 def _ours(
-    halving: Halving | None = _HALVING, race: Race | None = _RACE, *, use: str = "tpe", prior: bool = True
+    halving: Halving | None = _HALVING,
+    race: Race | None = _RACE,
+    *,
+    use: str = "tpe",
+    prior: bool = True,
+    folds_in_turn: bool = False,
 ) -> Make:
     def make(table: Table, space: Space, seed: int, trials: int | None) -> Contender:
-        stopping, sampler = Stopping(halving=halving, race=race), Sampler(use=use, prior=prior)
-        return Ours(table, space, seed, stopping=stopping, sampler=sampler, trials=trials)
+        return Ours(
+            table,
+            space,
+            seed,
+            stopping=Stopping(halving=halving, race=race),
+            sampler=Sampler(use=use, prior=prior),
+            folds_in_turn=folds_in_turn,
+            trials=trials,
+        )
 
     return make
 
@@ -101,6 +113,7 @@ CONTENDERS: dict[str, Make] = {
     "ours, no hold": _ours(Halving(hold=0)),
     "ours, no leaders": _ours(Halving(leaders=False)),
     "ours, no hold, leaders or prior": _ours(Halving(hold=0, leaders=False), prior=False),
+    "ours, folds in turn": _ours(Halving(leaders=False), folds_in_turn=True),
     "ours, no race": _ours(race=None),
     "ours, no halving": _ours(None),
     "ours, random": _ours(use="random"),

@@ -22,11 +22,13 @@ def main(folder: Path) -> None:
         report = Path(name) / "report.html"
         report.write_text(page(gather(folder)), encoding="utf-8")
         browser.open(report.as_uri())
+        browser.run("drawn")
         browser.picture(IMAGES / "report.webp", box=(60, 0, WIDTH, 1560))
         let_the_bar_go(browser)
         search = int(browser.run("document.getElementById('search').getBoundingClientRect().top + scrollY"))
         browser.picture(IMAGES / "report-search.webp", box=(60, search - 16, WIDTH, 900))
         browser.open(report.as_uri(), width=PHONE, dark=True)
+        browser.run("drawn")
         let_the_bar_go(browser)
         browser.picture(IMAGES / "report-phone.webp", box=(0, 0, PHONE, 1500))
 

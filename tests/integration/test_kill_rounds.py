@@ -256,6 +256,7 @@ def test_random_kills_lose_nothing_and_change_nothing(
     print(
         f"{time.monotonic() - began:.0f} s; all had ended {course.longest:.1f} s after a kill at the latest"
     )
+    assert all(len(one.folds) == 1 for record in records for one in record.attempts), "folds ran at once"
     check_metrics(small, monkeypatch)
     course.await_no_process()
     assert not list((small.results / "checkpoints").glob("*")), "all trials have ended"

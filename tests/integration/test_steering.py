@@ -53,7 +53,9 @@ WANTED = {**LIKE, "n_factors": 12}
 def run(request: pytest.FixtureRequest, small: Small) -> list[str]:
     """Write the study; return the command that runs it."""
     (small.folder / "study.yaml").write_text(STUDY)
-    command = ["run", "study.yaml", "--set", "resources.concurrency=2"]
+    # Both folds of the endless baseline run at once, and the trials of the search have a third worker.
+    slots = ("resources.concurrency=3", "resources.cpus_per_trial=0.5")
+    command = ["run", "study.yaml", *(word for slot in slots for word in ("--set", slot))]
     if request.param == "journal":
         return command
     return [*command, "--share", "--set", f"storage={request.getfixturevalue('server').url}"]

@@ -163,6 +163,12 @@ def test_the_board_is_a_table_of_html_that_obeys_no_text(board: Leaderboard) -> 
         assert "<script" not in row._repr_html_()
 
 
+def test_a_chart_is_a_picture_until_a_script_can_draw_it(board: Leaderboard) -> None:
+    shown = board.plot.history()._repr_mimebundle_()["text/html"]
+    assert "data:image/png;base64," in shown
+    assert shown.count("</script>") == 1, "no text of the study ends the script"
+
+
 def test_a_long_board_is_a_page_of_text(board: Leaderboard) -> None:
     rows = tuple(board.rows[index % 3] for index in range(1000))
     long = Leaderboard("shop", NDCG, "maximize", rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,7 +259,9 @@ def test_a_leaderboard_says_what_is_paused_and_where(tmp_path: Path) -> None:
     paused_lines = [line for line in render(load_leaderboard(tmp_path)).splitlines() if "paused" in line]
     assert len(paused_lines) == len(paused)
     assert all("fold 1, epoch 1: " in line and " of 2" in line for line in paused_lines)
-    assert "paused after fold 1, epoch 1" in show_trial(tmp_path, str(number))
+    shown = show_trial(tmp_path, str(number))
+    assert "paused after fold 1, epoch 1" in shown
+    assert re.search(r"\npaused: 0\.\d+ was place \d of \d trials? at epoch 1; trials are held there", shown)
 
 
 def test_changed_rules_judge_paused_trials_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tuner.config import Data, Folds, Study
 from tuner.data.folds import development_dataset, holdout_fold
 from tuner.data.source import load_source, make_dataset
 from tuner.models.build import build_model
-from tuner.workflows.export import serving
+from tuner.workflows.export import card, make, serving
 from tuner.workflows.export.fit import Fitted
 from tuner.workflows.export.make import write_model
 
@@ -328,9 +328,10 @@ def test_final_and_export_have_the_features_and_columns_of_the_search(with_featu
     assert same_data(newer.dataset, dataset)
     assert "page" in dataset.interactions.df
     facts = json.loads((folder / "model" / "export.json").read_text(encoding="utf-8"))
-    assert facts["notes"][0].startswith(
-        "numeric features of users: age (0 to 59) by standard: (value - 29.5)"
-    )
+    scaling = "numeric features of users: age (0 to 59) by standard: (value - 29.5)"
+    assert facts["notes"][0].startswith(scaling)
+    about = make._data(study, source, same=True, whole=True)
+    assert f"\n- {scaling}" in card._data(about), "the model card tells how numbers were scaled"
 
 
 def test_only_the_items_of_the_study_are_recommended_inside_a_batch_job_too(with_features, monkeypatch):

@@ -13,11 +13,12 @@ __all__ = ["Cell", "box", "table", "text"]
 _STYLE = """
 .tuner-cell{font-size:13px;line-height:1.45;color:inherit;overflow-x:auto;max-width:100%}
 .tuner-cell table{border-collapse:collapse;margin:.4em 0;font-size:12.5px;color:inherit;background:none}
-.tuner-cell th,.tuner-cell td{padding:.22em .7em .22em 0;text-align:left;white-space:nowrap;
-background:none;border:0;border-bottom:1px solid rgba(128,128,128,.22);vertical-align:middle}
-.tuner-cell th{font-weight:600;opacity:.75}
-.tuner-cell td.n,.tuner-cell th.n{text-align:right;font-variant-numeric:tabular-nums}
-.tuner-cell td.w{white-space:normal;min-width:14em}
+.tuner-cell table th,.tuner-cell table td{padding:.22em .7em .22em 0;text-align:left!important;border:0;
+white-space:nowrap;border-bottom:1px solid rgba(128,128,128,.22);vertical-align:middle;max-width:none}
+.tuner-cell table tr{background:none!important}
+.tuner-cell table th{font-weight:600;opacity:.75}
+.tuner-cell table td.n,.tuner-cell table th.n{text-align:right!important;font-variant-numeric:tabular-nums}
+.tuner-cell table td.w{white-space:normal;min-width:14em}
 .tuner-cell tr.rest td{opacity:.65}
 .tuner-cell tr.best td{font-weight:600}
 .tuner-cell .note{opacity:.7}

@@ -50,7 +50,7 @@ class Stay:
     worker
         Host and process of the worker; None if the study does not record them.
     last
-        Whether this is the trial's last attempt.
+        Whether no later attempt of the trial repeats this one.
     """
 
     record: TrialRecord
@@ -84,10 +84,11 @@ def stays(records: Iterable[TrialRecord], now: datetime, *, running: bool = True
                 begin = max(begin, end - record.seconds - 1)
             found.append(Stay(record, begin, max(end, begin)))
             continue
-        for attempt in record.attempts:
-            last = attempt is record.attempts[-1]
-            ended = _has_ended(record, attempt, last=last, running=running)
-            found.append(_stay(record, attempt, end, last=last, ended=ended))
+        for place, attempt in enumerate(record.attempts, 1):
+            later = record.attempts[place:]
+            ended = _has_ended(record, attempt, last=not later, running=running)
+            again = any(attempt.repeats(one) for one in later)
+            found.append(_stay(record, attempt, end, last=not again, ended=ended))
     return sorted(found, key=lambda stay: (stay.begin, stay.record.number))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.reporting.cells.chart import shown_everywhere
 from tuner.trials.constraints import quantities
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Plots:
         if figure is None or figure.draw is None:
             rule = f"needs {needs}, but the study has not got them"
             raise StoreError(str(self.folder), [Problem(f"plot.{name}", rule)])
-        return figure.chart()
+        return shown_everywhere(figure.chart())
 
     def _unknown(self, name: str, what: str, given: str, known: Sequence[str]) -> StoreError:
         rule = f"must be {what}, but got {given!r}"

@@ -45,6 +45,11 @@ class RunningTrial:
     attempts: list[RunningAttempt] = field(default_factory=list)
 
     @property
+    def log(self) -> str:
+        """Path of the trial's log, from the study's folder. Later folds may have logs of their own."""
+        return layout.trial_log(self.asked.number)
+
+    @property
     def runs(self) -> bool:
         """Whether the trial runs, or waits for workers for its other folds."""
         return self.trial.status is TrialStatus.RUNNING

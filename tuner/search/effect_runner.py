@@ -129,12 +129,12 @@ class EffectRunner:
 
     @_run.register
     def _write_complete(self, effect: do.WriteComplete, attempt: RunningAttempt) -> None:
-        self._store.complete(attempt.job.number, effect.summary, seconds=effect.seconds, log=attempt.log)
+        self._store.complete(attempt.job.number, effect.summary, seconds=effect.seconds, log=attempt.of.log)
         self._failures.append(None)
 
     @_run.register
     def _write_stop(self, effect: do.WriteStop, attempt: RunningAttempt) -> None:
-        self._store.prune(attempt.job.number, stop=effect.stop, seconds=effect.seconds, log=attempt.log)
+        self._store.prune(attempt.job.number, stop=effect.stop, seconds=effect.seconds, log=attempt.of.log)
         self._failures.append(None)
 
     @_run.register

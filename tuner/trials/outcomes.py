@@ -180,10 +180,10 @@ class Decision:
     def why(self) -> str:
         """The numbers, as text for people."""
         of = "trial" if self.n_trials == 1 else "trials"
-        return (
-            f"{self.value:.4f} was place {self.place} of {self.n_trials} {of} at epoch {self.rung}, "
-            f"of which the best {self.kept} could continue"
-        )
+        which = f", of which the best {self.kept} could continue"
+        held = "; trials are held there until more have come"
+        place = f"place {self.place} of {self.n_trials} {of} at epoch {self.rung}"
+        return f"{self.value:.4f} was {place}{which if self.kept else held}"
 
 
 @dataclass(frozen=True)

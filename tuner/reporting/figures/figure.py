@@ -6,6 +6,7 @@ a figure once, and draws it at two widths.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
@@ -206,9 +207,9 @@ def value_axis(title: str | None, ticks: int = 5) -> alt.Axis:
     )
 
 
-def names_axis(width: float, *, bold: bool = True) -> alt.Axis:
-    """Return a vertical axis of names, `width` pixels wide. The first name may be bold."""
-    first = {"test": "datum.index === 0"}
+def names_axis(width: float, *, bold: str | None = None) -> alt.Axis:
+    """Return a vertical axis of names, `width` pixels wide. One of them may be bold, and the others grey."""
+    test = {"test": f"datum.value === {json.dumps(bold)}"}
     fits = int((width - 14) / (12 * _LETTER))
     trial = "split(datum.label, ' #')[1]"  # it is not cut
     cut = f"slice(datum.label, 0, {fits} - 2 - length({trial})) + '…#' + {trial}"
@@ -220,10 +221,10 @@ def names_axis(width: float, *, bold: bool = True) -> alt.Axis:
         labelExpr=f"length(datum.label) <= {fits} ? datum.label : {cut}",
         labelLimit=0,
         labelPadding=12,
-        labelColor={"condition": first | {"value": paint("ink")}, "value": paint("muted")}
-        if bold
-        else paint("ink"),
-        labelFontWeight={"condition": first | {"value": 600}, "value": "normal"} if bold else "normal",
+        labelColor=paint("ink")
+        if bold is None
+        else {"condition": test | {"value": paint("ink")}, "value": paint("muted")},
+        labelFontWeight={"condition": test | {"value": 600}, "value": "normal"},
     )
 
 

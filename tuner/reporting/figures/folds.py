@@ -77,7 +77,8 @@ def _draw(objective: str, rows: Sequence[Fact], legend: Sequence[Kind], width: i
         grid_axis(width),
     )
     x = alt.X("value:Q", title=objective, scale=scale, axis=axis)
-    base = alt.Chart(alt.NamedData("folds")).encode(y=alt.Y("label:N", sort=names, axis=names_axis(left)))
+    y = alt.Y("label:N", sort=names, axis=names_axis(left, bold=names[0]))
+    base = alt.Chart(alt.NamedData("folds")).encode(y=y)
     means = base.transform_filter("isValid(datum.text)")
     told = tooltips(("kind:N", "value of"), ("value:Q", objective))
     text = means.mark_text(align="right", dx=56).encode(x=pinned("width"), text=alt.Text("text:N"))

@@ -130,7 +130,7 @@ def _label(name: str) -> str:
 def _draw(rows: Sequence[Fact], width: int) -> Chart:
     names = [row["param"] for row in rows]
     x = alt.X("share:Q", axis=None, scale=alt.Scale(domain=[0, rows[0]["share"]], nice=False))
-    y = alt.Y("param:N", sort=names, axis=names_axis(min(290.0, width * 0.5), bold=False))
+    y = alt.Y("param:N", sort=names, axis=names_axis(min(290.0, width * 0.5)))
     told = [alt.Tooltip("param:N"), alt.Tooltip("share:Q", format=".1%")]
     base = alt.Chart(alt.NamedData("importances")).encode(x=x, y=y, tooltip=told)
     bars = base.mark_bar(color=paint("c0"), height=16, cornerRadius=2)

@@ -79,7 +79,9 @@ def _draw(final: Final, rows: Sequence[Fact], width: int) -> Chart:
         grid_axis(width),
     )
     x = alt.X("value:Q", title=final.objective, scale=scale, axis=axis)
-    base = alt.Chart(alt.NamedData("holdout")).encode(y=alt.Y("label:N", sort=names, axis=names_axis(left)))
+    winner = next((row["label"] for row in rows if row["trial"] == final.winner), names[0])
+    y = alt.Y("label:N", sort=names, axis=names_axis(left, bold=winner))
+    base = alt.Chart(alt.NamedData("holdout")).encode(y=y)
     told = tooltips(("kind:N", "value"), ("value:Q", final.objective), ("low:Q", "from"), ("high:Q", "to"))
     intervals = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2.5)
     texts = base.transform_filter("isValid(datum.text)").mark_text(align="right", dx=right, fontWeight=600)

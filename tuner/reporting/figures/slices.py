@@ -142,7 +142,7 @@ def _options(
     axis = alt.Axis(grid=True, domain=False, ticks=False, tickCount=ticks, labelFontSize=11)
     scale = alt.Scale(domain=list(ends), nice=False)
     x = alt.X("value:Q", title=None, scale=scale, axis=axis)
-    y = alt.Y("option:N", sort=list(panel.options), axis=names_axis(left, bold=False))
+    y = alt.Y("option:N", sort=list(panel.options), axis=names_axis(left))
     lift = alt.YOffset("lift:Q", scale=alt.Scale(domain=[-0.5, 0.5], range=[_ROW / 2 - 6, _ROW / 2 + 6]))
     told = tooltips(("option:N", panel.label), ("value:Q", objective), ("params:N", "params"))
     none = {"test": f"datum.option === '{MISSING}'", "value": paint("c7")}

@@ -46,6 +46,7 @@ def data_facts(report: ReportData) -> list[tuple[str, str]]:
         found.append(("dates", f"{data['start']} to {data['end']}"))
     if data.get("duplicates"):
         found.append(("repeated rows", f"{data['duplicates']:,}, {data['dropped']:,} dropped"))
+    found += [("note", str(line)) for line in data.get("notes", ())]
     file = report.study.get("data", {})
     if isinstance(file, Mapping) and file.get("interactions"):
         found.insert(0, ("file", str(file["interactions"])))

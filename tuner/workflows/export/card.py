@@ -41,6 +41,8 @@ class Data:
         Which part of the data the model was fitted on.
     folds
         A line for each fold, and one for the holdout.
+    notes
+        Lines about the features and the items to recommend, such as how numbers were scaled.
     """
 
     described: str
@@ -48,6 +50,7 @@ class Data:
     same: bool
     used: str
     folds: Sequence[str]
+    notes: Sequence[str] = ()
 
 
 def card(
@@ -133,7 +136,8 @@ def _data(data: Data) -> str:
             "",
             "These are not the data of the search. The scores below are from the data of the search.",
         ]
-    lines += ["", *(f"- {line}" for line in data.folds)] if data.folds else []
+    told = [*data.notes, *data.folds]
+    lines += ["", *(f"- {line}" for line in told)] if told else []
     return "\n".join(lines)
 
 

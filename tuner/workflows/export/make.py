@@ -203,6 +203,7 @@ def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
         same=same,
         used=_used(study, whole=whole),
         folds=_fold_lines(study, source) if same else (),
+        notes=source.notes,
     )
 
 
