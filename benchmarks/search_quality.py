@@ -182,7 +182,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=100, help="seeds of the main figures")
     parser.add_argument("--fewer", type=int, default=FEWER_SEEDS, help="seeds of all other figures")
-    parser.add_argument("--workers", type=int, nargs="+", default=[WORKERS, *OTHER_WORKERS])
+    parser.add_argument("--workers", type=int, nargs="*", default=[WORKERS, *OTHER_WORKERS])
     parser.add_argument("--budgets", type=int, nargs="*", default=BUDGETS, help="numbers of trials")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of processes to use")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")

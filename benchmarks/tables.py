@@ -45,6 +45,9 @@ COLUMNS = {
         "compute_vs_random_p90",
         "missed",
         "missed_stock",
+        "regret_random",
+        "regret_ours",
+        "regret_stock",
     ),
 }
 _STEP_SOFTMAX = {"sasrec": (8.0, 3.5), "bert4rec": (10.0, 4.0), "hstu": (8.0, 3.5), "next_action": (6.0, 3.0)}

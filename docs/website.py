@@ -6,9 +6,11 @@ Other files are not on the site, so a link to one becomes its text.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ PAGES = {
     "benchmarks.md": "benchmarks/README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
+    "quickstart-notebook.md": "examples/quickstart.ipynb",
+    "guide-notebook.md": "examples/guide.ipynb",
 }
 #: Pictures that those pages show, by the folder of the page.
 PICTURES = {"benchmarks/results": "results"}
@@ -36,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that stand elsewhere, their pictures, and the reference of the package."""
     files.remove(files.get_file_from_path("README.md"))
     for page, path in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / path).read_text(encoding="utf-8")))
+        files.append(File.generated(config, page, content=_content(ROOT / path)))
     for path, target in PICTURES.items():
         for picture in (ROOT / path).glob("*.svg"):
             files.append(File.generated(config, f"{target}/{picture.name}", abs_src_path=str(picture)))
@@ -71,6 +75,32 @@ def _link(found: re.Match[str], source: str) -> str:
     return f"{picture}[{text}]({there}{mark}{anchor})" if there is not None else text
 
 
+def _content(path: Path) -> str:
+    """Return the Markdown of a page, or of a notebook with the outputs that were kept."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    return "\n\n".join(part for cell in json.loads(text)["cells"] for part in _cell(cell))
+
+
+def _cell(cell: dict[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "code":
+        yield source
+        return
+    yield f"```python\n{source}\n```"
+    printed = "".join("".join(one["text"]) for one in cell["outputs"] if one["output_type"] == "stream")
+    if printed:
+        yield f"```text\n{printed}\n```"
+    for data in (one["data"] for one in cell["outputs"] if "data" in one):
+        shown = "".join(data.get("text/html", ()))
+        if shown:  # without the scripts that make charts interactive: they ask another server
+            shown = re.sub(r"<script.*?</script>", "", shown, flags=re.DOTALL)
+            yield "<div>" + re.sub(r"\n\s*\n", "\n", shown) + "</div>"
+        elif "text/plain" in data:
+            yield "```text\n" + "".join(data["text/plain"]) + "\n```"
+
+
 def reference() -> str:
     """Return the page on the public names of the package, functions first."""
     sys.path.insert(0, str(ROOT))
@@ -79,7 +109,11 @@ def reference() -> str:
     functions = [name for name in tuner.__all__ if not name[0].isupper()]
     classes = [name for name in tuner.__all__ if name[0].isupper()]
     intro = "What `import tuner` has. Each command of the command line is a function here."
-    parts = [f"# Python\n\n{intro}", "## Functions", *(f"::: tuner.{name}" for name in functions)]
+    parts = [
+        f"# Reference of the package\n\n{intro}",
+        "## Functions",
+        *(f"::: tuner.{name}" for name in functions),
+    ]
     parts += ["## Classes", *(f"::: tuner.{name}" for name in classes)]
     parts += ["## Figures", "`board.plot` has these figures.", "::: tuner.reporting.plot.Plots"]
     return "\n\n".join(parts) + "\n"

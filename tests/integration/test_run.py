@@ -69,8 +69,9 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
     assert stored.description["data"]["users"] > 0
     for record in stored.records:
         check_tensorboard(small, record)
-        assert [(one.host, one.pid > 0) for one in record.attempts] == [(socket.gethostname(), True)]
-        assert record.attempts[0].seconds > 0
+        assert [one.folds for one in record.attempts] == [(0,), (1,)], "an attempt for each fold"
+        assert {(one.host, one.pid > 0) for one in record.attempts} == {(socket.gethostname(), True)}
+        assert all(one.seconds > 0 for one in record.attempts)
         assert (small.results / record.log).read_text().startswith(f"trial {record.number}: ")
         assert record.evaluations[-1].metrics.keys() == {
             "NDCG@10",
@@ -147,8 +148,9 @@ def test_a_failing_trial_says_why_and_leaves_the_others_alone(
 
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stderr.splitlines() if "broken failed" in line)
-    assert "fold 1: RuntimeError: flux capacitor missing (see studies/small/logs/trial-0000.log)" in line
-    log = (small.results / "logs" / "trial-0000.log").read_text()
+    told = re.search(r"fold [12]: RuntimeError: flux capacitor missing \(see (studies/small/logs/.*)\)", line)
+    assert told is not None, "the folds of a baseline begin together"
+    log = (small.folder / told[1]).read_text()
     assert "Traceback" in log
     assert "mine.py" in log
     states = {row.record.number: row.status for row in load_leaderboard(small.results).rows}

@@ -140,7 +140,8 @@ def test_postgres_and_s3_give_the_leaderboard_of_a_journal_and_a_folder_and_keep
         assert process.returncode == 0, stderr
         artifacts = artifacts_at(place, "small")
         logs = list(artifacts.names("logs"))
-        assert logs == [f"logs/trial-{number:04d}.log" for number in range(6)]
+        assert {f"logs/trial-{number:04d}.log" for number in range(6)} <= set(logs)
+        assert len(logs) == 6 * 2, "each fold has a log"
         assert len(artifacts.names("users")) == 6 * 2
         assert len(artifacts.names("tensorboard")) >= 6
         assert list(artifacts.names("checkpoints")) == list(artifacts.names(".check")) == []
