@@ -131,7 +131,8 @@ class Seen:
     said
         What the search wrote to stderr.
     home, left
-        Files in the user's home, and names in the folder for temporary files, in the end.
+        Files in the user's home that are no cache of a report's script, and names in the folder for temporary
+        files, in the end.
     """
 
     listeners: list[tuple[str, int, str]]
@@ -190,7 +191,9 @@ def _look(small: Small, mark: str) -> Seen:
         _, err = done.communicate(timeout=240)
         assert done.returncode == 0, err
     made = [place / "studies", *_below(place / "studies"), place / "model", *_below(place / "model")]
-    home = [str(path) for path in _below(place / "home") if path.is_file()]
+    script = place / "home" / ".cache" / "rectools-tuner"
+    made += [script, *_below(script)]
+    home = [str(path) for path in _below(place / "home") if path.is_file() and path.parent != script]
     left = [path.name for path in (place / "t").iterdir()]
     return Seen(listeners, commands, token, wide + _wide(made), len(made), stranger, said, home, left)
 
