@@ -55,6 +55,7 @@ def test_the_page_has_a_place_for_each_table() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_prints_the_rows_of_a_real_study(finished_shop: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.guide_table", str(finished_shop / "studies" / "shop")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

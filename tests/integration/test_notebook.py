@@ -104,6 +104,7 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_is_stopped_continued_in_the_background_and_exported_elsewhere(
     kernel: Kernel, tmp_path: Path
 ) -> None:

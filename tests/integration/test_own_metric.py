@@ -15,7 +15,7 @@ from tuner.artifacts.user_values import read_users
 from tuner.reporting.final import read_final
 from tuner.reporting.leaderboard import load_leaderboard
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 #: The example of docs/search.md, and a metric without values by user.
 PAGE = Path(__file__).parents[2] / "docs" / "search.md"

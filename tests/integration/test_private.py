@@ -281,9 +281,11 @@ def test_its_files_are_its_owners_whatever_the_umask(seen: Seen) -> None:
 def test_another_user_gets_nothing(seen: Seen) -> None:
     if seen.stranger is None:
         pytest.skip("to become another user needs root")
+    gone = {"FileNotFoundError", "ProcessLookupError"}  # workers and files that end while others are tried
     for kind in ("files", "folders", "sockets", "processes"):
         answers = seen.stranger[kind]
-        assert {answer for each in answers.values() for answer in each} == {"PermissionError"}, answers
+        found = {answer for each in answers.values() for answer in each}
+        assert found - gone == {"PermissionError"}, answers
     for port, answers in seen.stranger["ports"].items():
         refused = {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE", "HTTP 401", "BadStatusLine"}
         assert set(answers) <= refused, (port, answers)

@@ -110,6 +110,7 @@ def check_tensorboard(small: Small, record) -> None:
     assert "_hparams_/session_end_info" in events.summary_metadata
 
 
+@pytest.mark.long
 def test_the_same_from_python(small: Small) -> None:
     program = (
         "from tuner import Study, run\n"

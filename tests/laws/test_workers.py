@@ -14,7 +14,7 @@ from tuner.store import read_records
 
 __all__ = ["own_module", "small"]
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 #: Families, losses and sizes in turn, so that a trial finds what other kinds have left.
 MANNERS = """
