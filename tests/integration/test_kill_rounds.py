@@ -112,6 +112,7 @@ class Course:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
+                preexec_fn=heeds_hangups,
             )
         self.sessions.append(self.driver.pid)
 
@@ -196,6 +197,11 @@ class Course:
                 return victims
             time.sleep(0.02)
         return []
+
+
+def heeds_hangups() -> None:
+    """Let SIGHUP end this process: tests that were started by nohup ignore it, and so would their processes."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def session(leader: int) -> Iterator[int]:
