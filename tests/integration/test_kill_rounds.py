@@ -112,7 +112,7 @@ class Course:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
-                preexec_fn=heeds_hangups,
+                preexec_fn=heeds_hangups,  # noqa: PLW1509  # no other thread of a test starts processes
             )
         self.sessions.append(self.driver.pid)
 
@@ -200,7 +200,7 @@ class Course:
 
 
 def heeds_hangups() -> None:
-    """Let SIGHUP end this process: tests that were started by nohup ignore it, and so would their processes."""
+    """Let SIGHUP end this process, also if the tests were started by nohup, which ignores it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
