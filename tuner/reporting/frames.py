@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Level", "epochs_frame", "folds_frame", "frame_of"]
 
-#: What a row of a table is.
+#: Kinds of rows of a table.
 Level = Literal["trial", "fold", "epoch", "user"]
 #: What begins the names of the columns with params.
 PARAMS = "params."

@@ -27,7 +27,7 @@ class Prior:
     Attributes
     ----------
     effects
-        By param, without the options that it stands under: the effect of each option of a choice, by its
+        By param, without the options above it: the effect of each option of a choice, by its
         short name. A number has two effects: ``linear`` multiplies its place in the range minus 1/2, and
         ``curved`` multiplies the square of that minus 1/12.
     sources

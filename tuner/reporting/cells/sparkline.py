@@ -1,4 +1,4 @@
-"""Learning curves so small that they stand in a line of a table, as SVG."""
+"""Learning curves small enough for a line of a table, as SVG."""
 
 from __future__ import annotations
 

@@ -38,5 +38,5 @@ def _cache_folder() -> Path:
 
 
 def _harmless(script: str) -> str:
-    """Return a script without texts that would end, or change, the element that it stands in."""
+    """Return a script without texts that would end, or change, the element around it."""
     return script.replace("</script", r"<\/script").replace("<!--", r"<\!--")
