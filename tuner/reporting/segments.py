@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,6 @@ from tuner.trials.segments import Grouping, SegmentMean, segment_means
 from tuner.trials.stored import TrialRecord
 
 __all__ = ["segment_lines", "segments_of_trial", "validation_segments"]
-
-#: Normal quantiles for two-sided intervals of ``1 - 0.05 / n``, by the number n of segments.
-_Z = {1: 1.96, 2: 2.241, 3: 2.394, 4: 2.498, 5: 2.576, 6: 2.638, 7: 2.690}
 
 ByFold = Mapping[int, NDArray[np.float32]]
 
@@ -57,7 +55,7 @@ def segment_lines(board: Leaderboard, folder: Path) -> Iterator[str]:
         names = list(dict.fromkeys(name for found in groupings.values() for name in _names(found, by)))
         for name in names:
             found = paired_difference(*(_inside(values, groupings, by, name) for values in (one, two)))
-            z = _Z.get(len(names), max(_Z.values()))
+            z = NormalDist().inv_cdf(1 - 0.025 / len(names))
             if found is not None and found.better(board.direction, z) is False:
                 low, high = found.bounds(z)
                 yield (
