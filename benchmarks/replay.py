@@ -10,7 +10,8 @@ So the table does not exaggerate a lead over random search.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -37,8 +38,9 @@ from tuner.store import StudyStore
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary, Users
+from tuner.trials.stored import TrialRecord
 
-__all__ = ["Contender", "Ours", "RandomOrder", "Stock", "replay"]
+__all__ = ["Contender", "Ours", "RandomOrder", "Span", "Stock", "replay"]
 
 OBJECTIVE = "objective"
 
@@ -66,8 +68,39 @@ class Contender(Protocol):
         """Return whether a trial has made all its reports."""
 
 
-def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
+@dataclass(frozen=True)
+class Span:
+    """What a worker did at once: some reports of a row, one after the other.
+
+    Attributes
+    ----------
+    worker, row
+        The worker and the row, from 0.
+    first, last
+        Indices of the first and the last report.
+    begin, end
+        Seconds since the begin of the search.
+    """
+
+    worker: int
+    row: int
+    first: int
+    last: int
+    begin: float
+    end: float
+
+
+def replay(
+    contender: Contender, n_workers: int, watch: Callable[[Span], None] = lambda _: None
+) -> Iterator[tuple[float, int]]:
     """Let a contender search until it has no more row to run.
+
+    Parameters
+    ----------
+    contender, n_workers
+        The search, and the number of workers.
+    watch
+        Is called with each span when it ends.
 
     Yields
     ------
@@ -77,11 +110,13 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
     idle = list(range(n_workers))
     events: list[tuple[float, int, int, int]] = []  # time, worker, row, index of the report
     moments: dict[int, dict[int, float]] = {}  # worker -> index of the report -> time
+    begun: dict[int, float] = {}  # worker -> time
 
     def begin_all(now: float) -> None:
         while idle and (found := contender.begin()) is not None:
             row, first, after = found
             worker = idle.pop(0)
+            begun[worker] = now
             moments[worker] = {first + i: now + seconds for i, seconds in enumerate(after)}
             heapq.heappush(events, (moments[worker][first], worker, row, first))
 
@@ -93,6 +128,7 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
         if following is not None and not stops:
             heapq.heappush(events, (following, worker, row, index + 1))
         else:
+            watch(Span(worker, row, min(moments[worker]), index, begun[worker], now))
             idle.append(worker)
             idle.sort()
         if following is None and contender.is_complete(row):
@@ -177,8 +213,9 @@ class Ours:
         self._table = table
         self._complete = _Complete()
         self._over = OverTable(make_sampler(sampler or Sampler(), seed, space), table, space)
+        self._store = StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed)
         self._coordinator = Coordinator(
-            StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
+            self._store,
             Budget(Search(trials=trials or len(table)), objective=OBJECTIVE, direction="maximize"),
             EarlyStopping(
                 stopping.halving,
@@ -224,6 +261,11 @@ class Ours:
             found = self._begin(attempt, job)
             if found is not None:
                 return found
+
+    def records(self) -> dict[int, TrialRecord]:
+        """Return what the store has of each row that has begun."""
+        records = self._store.records()
+        return {row: records[number] for row, number in self._numbers.items()}
 
     def _begin(self, attempt: str, job: Job) -> tuple[int, int, Sequence[float]] | None:
         """Begin an attempt; return None if it has reported everything before."""

@@ -316,7 +316,7 @@ def _table(path: Path) -> Table:
 
 
 @cache
-def _space(path: Path) -> Space:
+def space_of(path: Path) -> Space:
     """Return the space of a table, with the prior that the other recorded tables give."""
     others = [_table(other) for other in recorded() if other.stem != path.stem]
     names = [other.stem for other in recorded() if other.stem != path.stem]
@@ -330,7 +330,7 @@ def search(job: tuple[str, int], case: Case) -> Outcome:
     table = _table(case.path)
     if case.sub:
         table = table.part(sub_rows(len(table), seed))
-    made = CONTENDERS[contender](table, _space(case.path), seed, case.trials)
+    made = CONTENDERS[contender](table, space_of(case.path), seed, case.trials)
     return outcome_of(table, made, case.workers)
 
 
