@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import optuna
@@ -27,7 +29,8 @@ from benchmarks.quality import (
     to_text,
 )
 from benchmarks.recording import Table, epochs_compared, load_table, save_table, table_path
-from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
+from benchmarks.replay import Contender, Ours, RandomOrder, Span, Stock, replay
+from benchmarks.search_picture import Kind, draw, searched
 from benchmarks.search_quality import Case, outcome_of, recorded, run_case, search_space, summary
 from benchmarks.table_data import walks
 from tuner.config import Halving, Race, Stopping
@@ -163,6 +166,33 @@ def test_both_rules_spend_less_and_keep_the_best(table: Table) -> None:
     assert few[-1][0] < 0.6 * every[-1][0]
     assert len(few) < len(every) == N_ROWS
     assert int(table.scores.argmax()) in {row for _, row in few}
+
+
+def test_spans_are_all_reports_in_order_and_none_overlap_on_a_worker(table: Table) -> None:
+    spans: list[Span] = []
+    complete = list(replay(ours(table, halving=True, race=True), 3, spans.append))
+    assert max(span.end for span in spans) * 3 == pytest.approx(complete[-1][0])
+    for worker in range(3):
+        mine = sorted((span.begin, span.end) for span in spans if span.worker == worker)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(mine))
+    for _, row in complete:
+        reports = [index for one in spans if one.row == row for index in range(one.first, one.last + 1)]
+        assert sorted(reports) == list(range(N_FOLDS * N_EPOCHS)), "each report once, also if it was paused"
+
+
+def test_the_picture_of_a_search_is_an_svg_with_its_decisions(table: Table) -> None:
+    search = searched(table, ours(table, halving=True, race=True), 4)
+    best = search.records[search.best]
+    assert best.summary is not None
+    drawn = draw(search, 4)
+    root = ElementTree.fromstring(drawn)
+    bars = [one.get("class", "") for one in root.iter("{*}rect")]
+    assert len(bars) == len(search.spans) + len(Kind)
+    ends = [search.end(span) for span in search.spans if span.row == search.best and span.end <= search.until]
+    assert ends[-1] == "complete"
+    assert ends.count("paused") == sum(one.kind == "paused" for one in best.decisions)
+    assert f"trial {best.number}, the best of the table" in drawn
+    assert all(one.why in drawn for one in best.decisions)
 
 
 def test_what_runs_is_the_nearest_point_that_has_not_run(table: Table) -> None:
