@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import optuna
@@ -185,7 +185,7 @@ def test_the_picture_of_a_search_is_an_svg_with_its_decisions(table: Table) -> N
     best = search.records[search.best]
     assert best.summary is not None
     drawn = draw(search, 4)
-    root = ElementTree.fromstring(drawn)
+    root = ET.fromstring(drawn)
     bars = [one.get("class", "") for one in root.iter("{*}rect")]
     assert len(bars) == len(search.spans) + len(Kind)
     ends = [search.end(span) for span in search.spans if span.row == search.best and span.end <= search.until]
