@@ -124,15 +124,10 @@ def main() -> None:
 
 def prepare(out: Path, data: Path, *, quick: bool) -> str:
     """Write the prior, and a sample of the data if quick; return the path of the interactions."""
-    from benchmarks.make_priors import prior_of
-    from benchmarks.recording import load_table
-    from benchmarks.search_quality import recorded, search_space
+    from benchmarks.make_priors import prior_without
 
     out.mkdir(parents=True, exist_ok=True)
-    tables = {path.stem: load_table(path) for path in recorded() if path.stem != "beauty"}
-    prior_of([(table, search_space(table)) for table in tables.values()], list(tables)).write(
-        out / "prior.json"
-    )
+    prior_without("beauty").write(out / "prior.json")
     if not quick:
         return str(Path(stored(data, DATA_SET)).resolve())
     path = (out / "sample.parquet").resolve()

@@ -44,7 +44,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.contenders import COMPARED, CONTENDERS, STOCK
-from benchmarks.make_priors import prior_of
+from benchmarks.make_priors import prior_without
 from benchmarks.measuring import RESULTS, command_line, machine
 from benchmarks.quality import (
     CLOSE,
@@ -318,10 +318,7 @@ def _table(path: Path) -> Table:
 @cache
 def space_of(path: Path) -> Space:
     """Return the space of a table, with the prior that the other recorded tables give."""
-    others = [_table(other) for other in recorded() if other.stem != path.stem]
-    names = [other.stem for other in recorded() if other.stem != path.stem]
-    prior = prior_of([(other, search_space(other)) for other in others], names)
-    return search_space(_table(path)).with_prior(prior)
+    return search_space(_table(path)).with_prior(prior_without(path.stem))
 
 
 def search(job: tuple[str, int], case: Case) -> Outcome:
