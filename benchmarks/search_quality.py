@@ -27,7 +27,7 @@ names that end in `_3` are for 3 %.
 It prints the ratios, and writes benchmarks/results/search_quality.json or `--out`. If it searched all
 recorded tables, it also draws search_quality.svg. `--keep` copies the runs of some contenders from the last
 result, and only searches with further seeds are made: a run depends only on its table, its workers and its
-seed. So a result can grow in several runs of the command.
+seed. So a result can grow in several runs of the command, and a run that is cut off is not lost.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +73,8 @@ WORKERS, OTHER_WORKERS = 4, (1, 16)
 BUDGETS = (8, 16, 30)
 #: Number of seeds of what is not in the main figures.
 FEWER_SEEDS = 30
+#: Seconds after which the result is written again while a case runs.
+WRITTEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,23 @@ def main() -> None:
     facts = {"machine": machine(), "quick": arguments.quick}
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for case in asked:
-            runs[case] = run_case(pool.map, case, arguments.only, (wanted, arguments.fewer), runs[case])
-            result = facts | summary({one: of for one, of in runs.items() if of})
-            arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            n_seeds, written = (wanted, arguments.fewer), time.monotonic()
+            for found in run_case(pool.map, case, arguments.only, n_seeds, runs[case]):
+                runs[case] = found
+                if time.monotonic() - written > WRITTEN_SECONDS:
+                    write(arguments.out, facts, runs)
+                    written = time.monotonic()
+            write(arguments.out, facts, runs)
             print(case, finite((regrets if case.trials else case_figures)(runs[case])), flush=True)
     if set(arguments.table) == set(recorded()):
         drawn = reached_on_all(runs)
         (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
+
+
+def write(path: Path, facts: Mapping[str, Any], runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> None:
+    """Write the result of the runs so far."""
+    result = {**facts, **summary({case: of for case, of in runs.items() if of})}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def cases_of(tables: Sequence[Path], workers: Iterable[int], budgets: Iterable[int]) -> list[Case]:
@@ -183,8 +197,8 @@ def run_case(
     contenders: Sequence[str],
     n_seeds: tuple[int, int],
     known: Mapping[str, Sequence[Outcome]],
-) -> dict[str, list[Outcome]]:
-    """Return the outcomes of all contenders in a case, by name.
+) -> Iterator[dict[str, list[Outcome]]]:
+    """Yield the outcomes of all contenders in a case, by name, after each search: first those of low seeds.
 
     Parameters
     ----------
@@ -203,9 +217,11 @@ def run_case(
         seeds = case.seeds(name, *n_seeds)
         found[name] = found[name][: len(seeds)]
         jobs += [(name, seed) for seed in seeds[len(found[name]) :]]
+    jobs.sort(key=itemgetter(1))  # so that all contenders have about as many seeds when a run is cut off
+    yield {name: of for name, of in found.items() if of}
     for (name, _), outcome in zip(jobs, run(partial(search, case=case), jobs), strict=True):
         found[name].append(outcome)
-    return {name: of for name, of in found.items() if of}
+        yield {name: of for name, of in found.items() if of}
 
 
 def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, Any]:
