@@ -133,7 +133,7 @@ def draw(search: Searched, n_workers: int) -> str:
         for worker in range(n_workers)
     ]
     below = _y(n_workers) + 6
-    words = [*_axis(search, below), *_legend(below + 44), *_story(search, below + 72)]
+    words = [*_axis(search, below), *_legend(search, below + 44), *_story(search, below + 72)]
     height = below + 72 + 18 * (1 + len(search.records[search.best].decisions))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
@@ -207,18 +207,21 @@ def _seconds_of_a_trial(search: Searched) -> float:
     return seconds / epochs * search.n_folds * search.n_epochs
 
 
-def _legend(y: float) -> Iterator[str]:
-    """Yield the legend: the kinds of bars, and the marks."""
-    x = LEFT - 40.0
-    for kind in Kind:
+def _legend(search: Searched, y: float) -> Iterator[str]:
+    """Yield the legend: the kinds of bars and the marks that occur."""
+    x = LEFT - 40
+    kinds = {search.kind(span) for span in search.spans}
+    ends = {search.end(span) for span in search.spans if span.end <= search.until}
+    for kind in (one for one in Kind if one in kinds):
         name, words = kind.value
         yield f'<rect class="bar {name}" x="{x}" y="{y - 10}" width="16" height="12"/>'
         yield f'<text x="{x + 21}" y="{y}">{words}</text>'
-        x += 38 + 6.1 * len(words)
-    for end, words in (("paused", "paused"), ("stopped", "stopped"), ("complete", "complete")):
-        yield from _mark(end, x + 8, y - 16)
-        yield f'<text x="{x + 14}" y="{y}">{words}</text>'
-        x += 28 + 6.4 * len(words)
+        x += 42 + 6 * len(words)
+    for end in ("paused", "stopped", "complete"):
+        if end in ends:
+            yield from _mark(end, x + 8, y - 16)
+            yield f'<text x="{x + 14}" y="{y}">{end}</text>'
+            x += 30 + 6 * len(end)
 
 
 def _story(search: Searched, y: float) -> Iterator[str]:

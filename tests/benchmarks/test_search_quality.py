@@ -30,7 +30,7 @@ from benchmarks.quality import (
 )
 from benchmarks.recording import Table, epochs_compared, load_table, save_table, table_path
 from benchmarks.replay import Contender, Ours, RandomOrder, Span, Stock, replay
-from benchmarks.search_picture import Kind, draw, searched
+from benchmarks.search_picture import draw, searched
 from benchmarks.search_quality import Case, outcome_of, recorded, run_case, search_space, summary
 from benchmarks.table_data import walks
 from tuner.config import Halving, Race, Stopping
@@ -187,7 +187,7 @@ def test_the_picture_of_a_search_is_an_svg_with_its_decisions(table: Table) -> N
     drawn = draw(search, 4)
     root = ET.fromstring(drawn)
     bars = [one.get("class", "") for one in root.iter("{*}rect")]
-    assert len(bars) == len(search.spans) + len(Kind)
+    assert len(bars) == len(search.spans) + len({search.kind(span) for span in search.spans})
     ends = [search.end(span) for span in search.spans if span.row == search.best and span.end <= search.until]
     assert ends[-1] == "complete"
     assert ends.count("paused") == sum(one.kind == "paused" for one in best.decisions)
