@@ -143,6 +143,8 @@ def main() -> None:
     last = last_runs(arguments.out, arguments.keep)
     runs = {case: last.get(str(case), {}) for case in order}
     facts = {"machine": machine(), "quick": arguments.quick}
+    if any(runs.values()):
+        write(arguments.out, facts, runs)
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
         for case in asked:
             n_seeds, written = (wanted, arguments.fewer), time.monotonic()
