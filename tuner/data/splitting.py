@@ -186,7 +186,7 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
 
 
 def _grouped(pairs: Rows) -> tuple[Rows, Rows, Rows]:
-    """Return the places of pairs in their order, the pairs in that order, and where each other pair begins."""
+    """Return the places of pairs in order, the pairs in order, and where each other pair begins."""
     order = np.argsort(pairs)
     ordered = pairs.take(order)
     is_first = np.ones(len(pairs), dtype=bool)

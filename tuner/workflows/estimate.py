@@ -136,8 +136,10 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
     epochs = int(str(one.params["epochs"]))
     n_evaluations = math.ceil(epochs / prepared.plan.evaluate_every)
-    fold_seconds = epochs * one.epoch_seconds + n_evaluations * one.evaluation_seconds
-    return len(prepared.folds) * fold_seconds
+    n_users, sampled = len(prepared.folds[-1].users), prepared.plan.evaluate_users
+    share = 1.0 if sampled is None else min(1.0, sampled / n_users)
+    evaluations_seconds = (1 + share * (n_evaluations - 1)) * one.evaluation_seconds
+    return len(prepared.folds) * (epochs * one.epoch_seconds + evaluations_seconds)
 
 
 def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:
