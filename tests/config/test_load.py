@@ -362,7 +362,8 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, timeout",
+            "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, "
+            "timeout",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

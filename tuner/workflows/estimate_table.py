@@ -41,7 +41,8 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
     return (
         f"estimates, from a few steps on the newest fold:\n"
         f"{aligned(header, rows, text=('configuration', 'which'))}\n"
-        f"{n_trials} trials of the median configuration, {at_once} at once on this machine: about {whole}{gpu_hours}"
+        f"{n_trials} trials of the median configuration, {at_once} at once on this machine: about {whole}"
+        f"{gpu_hours}"
         f"{_retained_text(found, study, at_once)}"
     )
 
