@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import ONE_WORKER, Small
 from tuner.store import read_records, store_exists
 from tuner.trials.stored import TrialRecord
 
@@ -37,9 +37,13 @@ def check_complete(small: Small, trials: int) -> list[TrialRecord]:
     return records
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(small: Small) -> None:
-    process = small.start("run", "study.yaml", "--trials", "6")
-    wait_for(small, process, 2)
+def test_a_second_driver_is_refused_and_ctrl_c_keeps_what_is_finished(small: Small) -> None:
+    process = small.start("run", "study.yaml", "--trials", "8", *ONE_WORKER)
+    wait_for(small, process, 1)
+    second = small.tuner("run", "study.yaml")
+    assert second.returncode == 2
+    assert f"process {process.pid} on" in second.stderr
+
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
 
@@ -48,19 +52,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(small: Small) -> No
     assert "interrupted; finished trials are kept\n  run the same command to continue" in stderr
     assert "Traceback" not in stderr
 
-    again = small.tuner("run", "study.yaml", "--trials", "6")
+    n_begun = sum(record.name is None for record in read_records(small.results).records)
+    again = small.tuner("run", "study.yaml", "--trials", str(n_begun), *ONE_WORKER)
     assert again.returncode == 0, again.stderr
-    check_complete(small, 6)
-
-
-def test_a_second_driver_is_refused(small: Small) -> None:
-    process = small.start("run", "study.yaml")
-    wait_for(small, process, 1)
-    second = small.tuner("run", "study.yaml")
-    assert second.returncode == 2
-    assert f"process {process.pid} on" in second.stderr
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
+    check_complete(small, n_begun)
 
 
 @pytest.mark.long

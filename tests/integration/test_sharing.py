@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.conftest import Server, Small
+from tests.integration.conftest import ONE_WORKER, Server, Small
 from tests.integration.test_kill import check_complete, ended
 from tests.integration.test_kill_rounds import STUDY, session
 from tests.store.test_contract import ask, made
@@ -57,7 +57,7 @@ def test_one_of_two_drivers_is_killed_and_the_other_ends_with_the_budget(
     (small.folder / "study.yaml").write_text(STUDY)
     run = (
         "run", "study.yaml", "--share", "--trials", str(TRIALS), "--set", f"storage={storage}",
-        "--set", "resources.concurrency=2",
+        *ONE_WORKER,
     )  # fmt: skip
     started += [small.start(*run), small.start(*run)]
     wait_until((small.results / "study.yaml").exists, started)

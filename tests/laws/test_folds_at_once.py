@@ -53,7 +53,7 @@ def study(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "baselines": [{"name": name, "params": params} for name, params in models.items()],
         "search": {"trials": 2},
         "training": {"epochs": 2},
-        "resources": {"concurrency": 3, "cpus_per_trial": 0.5},
+        "resources": {"concurrency": N_FOLDS - 1, "cpus_per_trial": 0.5},
         "stopping": False,
     }
 
