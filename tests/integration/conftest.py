@@ -21,6 +21,9 @@ from tests.warm import run_warm
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret/p@ss"
+#: Seconds for which a test waits for an event: longer than a loaded machine needs, and shorter than the time
+#: after which the test itself counts as hanging.
+PATIENCE = 600.0
 #: One trial at a time. To start a worker takes more of the processor than all trials of a small study.
 ONE_WORKER = ("--set", "resources.concurrency=1")
 
@@ -42,7 +45,7 @@ class Small:
         return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
     def tuner(
-        self, *arguments: str, timeout: float = 240, new: bool = False
+        self, *arguments: str, timeout: float = PATIENCE, new: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run `tuner` and wait for it; a `new` process makes its own imports, and shows their warnings."""
         if new:

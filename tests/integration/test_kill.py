@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.conftest import ONE_WORKER, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, Small
 from tuner.store import read_records, store_exists
 from tuner.trials.stored import TrialRecord
 
@@ -22,7 +22,7 @@ def ended(small: Small) -> list[TrialRecord]:
 
 
 def wait_for(small: Small, process: subprocess.Popen[str], trials: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while len(ended(small)) < trials:
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "the run made no progress"
@@ -45,7 +45,7 @@ def test_a_second_driver_is_refused_and_ctrl_c_keeps_what_is_finished(small: Sma
     assert f"process {process.pid} on" in second.stderr
 
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert stdout == ""

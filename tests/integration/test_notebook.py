@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import write_interactions
+from tests.integration.conftest import PATIENCE, write_interactions
 from tuner.store import read_records
 from tuner.trials.status import TrialStatus
 
@@ -77,14 +77,14 @@ class Kernel:
         self.manager.start_kernel(cwd=str(folder), env={**os.environ, "PYTHONPATH": str(ROOT)})
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=120)
+        self.client.wait_for_ready(timeout=PATIENCE)
 
     def run(self, code: str, seen: Callable[[str], None] = lambda html: None) -> list[dict[str, Any]]:
         """Run a cell; return its outputs, each update of one too."""
         asked = self.client.execute(textwrap.dedent(code))
         outputs: list[dict[str, Any]] = []
         while True:
-            message = self.client.get_iopub_msg(timeout=250)
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != asked:
                 continue
             kind, content = message["msg_type"], message["content"]

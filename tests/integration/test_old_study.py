@@ -49,7 +49,7 @@ def test_a_study_of_version_0_1_0_is_continued_to_exactly_its_budget(study: Smal
 
     # With resume=1 each paused trial is resumed, whatever the sampler finds meanwhile.
     resumed = ("--set", "stopping.halving.resume=1.0")
-    run = study.tuner("run", "study.yaml", *resumed, *ONE_WORKER, timeout=280)
+    run = study.tuner("run", "study.yaml", *resumed, *ONE_WORKER)
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr
 

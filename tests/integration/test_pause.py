@@ -36,7 +36,7 @@ def test_paused_trials_survive_a_kill_and_keep_their_results(small: Small, monke
     assert re.search(r" paused .* fold 1, epoch 1: \d of \d ", shown)
     paused |= paused_trials(small)
 
-    again = small.tuner("run", "study.yaml", *ONE_WORKER, timeout=600)
+    again = small.tuner("run", "study.yaml", *ONE_WORKER)
     assert again.returncode == 0, again.stderr
     records = read_records(small.results).records
     assert len(records) == TRIALS + 2

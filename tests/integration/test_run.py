@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.integration.conftest import ONE_WORKER, ROOT, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, ROOT, Small
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import read_records
 
@@ -123,7 +123,7 @@ def test_the_same_from_python(small: Small) -> None:
         env=small.environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stdout == "2 1\n", done.stderr
@@ -278,7 +278,7 @@ def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) ->
         env=small.environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stdout == "complete shop_layers.Geared\n", done.stderr

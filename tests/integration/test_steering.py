@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.conftest import ONE_WORKER, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, Small
 from tests.integration.test_kill import ended
 from tests.integration.test_kill_rounds import session
 from tuner import add_trial, exclude_trial, list_studies, stop_trial
@@ -85,7 +85,7 @@ def added(small: Small, request: str) -> TrialRecord | None:
 
 
 def wait_until(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "no progress"
