@@ -48,7 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that search take longer before they count as hanging: the machine may be loaded."""
+    """Put the searches first where processes share the tests, and let them take longer on a loaded machine.
+
+    One process runs all searches, which takes longest. When they are done, it helps with the other tests.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER["search"]))
     for item in items:
         if item.get_closest_marker("ray") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONGEST_SEARCH))
