@@ -18,10 +18,10 @@ from tuner.trials.outcomes import PAUSED, DecisionKind
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["show_trial"]
+__all__ = ["DECIDED", "show_trial"]
 
 #: How a decision of halving is called.
-_DECIDED = {
+DECIDED = {
     DecisionKind.PAUSED.value: "paused",
     DecisionKind.PROMOTED.value: "promoted",
     DecisionKind.RESUMED.value: "resumed, as no new trial could begin",
@@ -73,7 +73,7 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
     lines += [f"log: {path}" for path in _logs(folder, record)]
     lines += [f"validation, users with {line}" for line in segments_of_trial(folder, record)]
-    lines += [f"{_DECIDED[one.kind]}: {one.why}" for one in record.decisions]
+    lines += [f"{DECIDED[one.kind]}: {one.why}" for one in record.decisions]
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return visible("\n".join(lines))
