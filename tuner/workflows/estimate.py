@@ -126,7 +126,7 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
     """Give this process the threads and the allocator of a trial's worker."""
     keep_freed_memory()
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+    torch.set_num_threads(max(1, int(resources.cpus_per_trial / resources.n_devices)))
     try:
         yield
     finally:
@@ -136,7 +136,8 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
     epochs = int(str(one.params["epochs"]))
     n_evaluations = math.ceil(epochs / prepared.plan.evaluate_every)
-    fold_seconds = epochs * one.epoch_seconds + n_evaluations * one.evaluation_seconds
+    training = epochs * one.epoch_seconds / prepared.plan.devices  # without what the devices exchange
+    fold_seconds = training + n_evaluations * one.evaluation_seconds
     return len(prepared.folds) * fold_seconds
 
 
