@@ -37,6 +37,8 @@ class Plan:
         Arithmetic of the fits; see `tuner.training.precision`.
     replay
         Whether whole steps may be replayed on a GPU. It does not change numbers.
+    devices
+        Number of devices on which a transformer trains.
     """
 
     metrics: tuple[Metric, ...]
@@ -49,6 +51,7 @@ class Plan:
     fast: Fast = True
     precision: Precision = "float32"
     replay: bool = True
+    devices: int = 1
 
     @classmethod
     def of(cls, study: Study) -> Plan:
@@ -64,6 +67,7 @@ class Plan:
             fast=study.training.fast,
             precision=study.training.precision,
             replay=not shares_gpu(study.resources.gpus_per_trial),
+            devices=study.resources.n_devices,
         )
 
     @property

@@ -28,7 +28,7 @@ class TrialResults:
     users: dict[int, Users] = field(default_factory=dict)
 
     def of_all_users(self, fold: int) -> dict[int, float]:
-        """Return the objective by epoch. Once the fold has ended, those of a sample of its users are left out."""
+        """Return the objective by epoch, without values of a sample of users if the fold has ended."""
         curve, users = self.curve[fold], self.users.get(fold)
         return {epoch: curve[epoch] for epoch in users.epochs if epoch in curve} if users else curve
 

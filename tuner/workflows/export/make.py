@@ -193,7 +193,8 @@ def _fit(study: Study, row: Row, dataset: Dataset, seed: int | None, say: Callab
     assert summary is not None, "only a complete trial is exported"
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
-    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+    devices = study.resources.n_devices
+    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say, devices=devices)
 
 
 def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
