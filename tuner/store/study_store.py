@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.space import Space, Value
 from tuner.store.asked import Asked
+from tuner.store.hints import lists_infeasible, start_anew
 from tuner.store.journal import batched_writes
 from tuner.store.known_points import KnownPoints
 from tuner.store.locking.drivers import Hold
@@ -224,7 +225,7 @@ class StudyStore:
                 self._known.add(trial, params)
             return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
-        raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
+        raise SearchError(msg, hint=lists_infeasible())
 
     def _refuse(self, trial: Trial, params: Mapping[str, Value], reason: str) -> None:
         trial.set_user_attr(PARAMS, dict(params))
@@ -295,8 +296,7 @@ class StudyStore:
             return space.suggest(trial)
         except ValueError as error:  # Optuna refuses a dimension that has changed
             rule = f"must stay as it was when the study began, but {error}"
-            hint = "to start a new study, give it another name or another --output"
-            raise StoreError(self.study.study_name, [Problem("space", rule, hint)]) from error
+            raise StoreError(self.study.study_name, [Problem("space", rule, start_anew())]) from error
 
     def attempts(self, number: int) -> int:
         """Return the number of attempts of a trial."""
