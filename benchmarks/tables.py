@@ -30,7 +30,7 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
-    "verdicts": ("one_seed", "three_seeds", "little_noise"),
+    "verdicts": ("one_seed", "one_search", "three_seeds", "little_noise", "alike"),
     "scaling": ("trials_per_s", "efficiency"),
     "scale": ("x1", "x4", "x16", "x52"),
     "estimates": ("seconds", "memory", "steps"),
@@ -87,7 +87,7 @@ TARGETS = {
     "beauty_study": {"primary_low": (1e-6, float("inf"))},
     "verdicts": {
         f"{figure}/{kind}": wanted
-        for kind in ("one_seed", "three_seeds", "little_noise")
+        for kind in ("one_seed", "one_search", "three_seeds", "little_noise")
         for figure, wanted in (
             ("family_error", (0.0, 0.05)),
             ("coverage", (0.93, 0.97)),

@@ -98,13 +98,17 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
         folds = "  ".join(repr(fold[label]) for fold in summary.folds)
         lines.append(f"  {label} by fold: {folds}")
     if summary.epochs_run:
-        lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
+        which = "last epoch" if summary.sampled_users else "best epoch"
+        common = "" if summary.sampled_users else ", common to all folds"
+        lines.append(f"{which}: {summary.epoch} of {summary.epochs_run}{common}")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
     wait = summary.recommend_seconds
     recommended = "" if wait is None else f", recommended in {duration(wait)} a fold"
     lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{recommended}{_peaks(summary)}")
     if summary.precision != "float32":
         lines.append(f"precision: {summary.precision}")
+    if summary.sampled_users:
+        lines.append(f"evaluated on {summary.sampled_users:,} test users until the last evaluation of a fold")
     if summary.fast_paths:
         lines.append(f"fast paths: {', '.join(summary.fast_paths)}")
     return lines

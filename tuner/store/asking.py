@@ -12,6 +12,7 @@ from tuner.errors import Problem, SearchError, StoreError
 from tuner.space import Space, Value
 from tuner.store.asked import Asked
 from tuner.store.by_number import TrialsByNumber
+from tuner.store.hints import lists_infeasible, start_anew
 from tuner.store.known_points import KnownPoints
 from tuner.trials.outcomes import Failure, Pause
 from tuner.trials.schema import (
@@ -118,7 +119,7 @@ class TrialSource:
                 self.known.add(trial, params)
             return replace(self._begin(trial, space, n_folds, finish), queued=params is None)
         msg = f"the last {MOST_REFUSED} points that the sampler chose are infeasible; the last one: {reason}"
-        raise SearchError(msg, hint="`tuner check` lists such regions; give the params in them a `when`")
+        raise SearchError(msg, hint=lists_infeasible())
 
     def ask_again(self, number: int, space: Space, n_folds: int, finish: Finish) -> Asked:
         """Begin the next attempt of an interrupted or paused trial, with the same params and seeds."""
@@ -165,5 +166,4 @@ class TrialSource:
             return space.suggest(trial)
         except ValueError as error:  # Optuna refuses a dimension that has changed
             rule = f"must stay as it was when the study began, but {error}"
-            hint = "to start a new study, give it another name or another --output"
-            raise StoreError(self.study.study_name, [Problem("space", rule, hint)]) from error
+            raise StoreError(self.study.study_name, [Problem("space", rule, start_anew())]) from error
