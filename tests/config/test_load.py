@@ -223,6 +223,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "training": {
             "epochs": 10,
             "evaluate_every": 1,
+            "evaluate_users": None,
             "patience": None,
             "fast": True,
             "precision": "float32",
@@ -377,7 +378,8 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, fast, keep_checkpoints, patience, precision, timeout",
+            "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, "
+            "timeout",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (

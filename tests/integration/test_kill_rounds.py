@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Server, Small
+from tests.integration.conftest import PATIENCE, Server, Small
 from tests.integration.test_kill import check_complete, ended
 from tuner import add_trial, exclude_trial
 from tuner.errors import StoreError
@@ -41,7 +41,7 @@ pytestmark = [
 ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "4"))
 SEED = int(os.environ.get("TUNER_KILL_SEED", "60"))
 KINDS = ("driver", "worker", "raylet", "group")
-TRIALS = max(20, 3 * ROUNDS)
+TRIALS = max(12, 3 * ROUNDS)
 #: Further kinds of a longer test: a driver killed while Ray starts, a closed terminal, a driver that stands
 #: still for a while.
 MORE_KINDS = ("start", "hangup", "stop") if len(KINDS) < ROUNDS else ()
@@ -57,8 +57,8 @@ CODES = {
     "hangup": {130, 0},
     "database": {1, 2, 0},
 }
-#: Seconds in which all processes of a killed driver's Ray have ended; a loaded machine gets some more.
-ENDED_SECONDS = 20
+#: Seconds in which all processes of a killed driver's Ray have ended. The whole test runs on a quiet machine.
+ENDED_SECONDS = 20 if MORE_KINDS else PATIENCE
 
 STUDY = """
 study: small
@@ -150,7 +150,7 @@ class Course:
         if kind in CODES:
             assert self.driver is not None
             early = {RAY_DIED, -signal.SIGHUP} if kind == "hangup" else set()  # Ray had not started yet
-            assert self.driver.wait(180) in CODES[kind] | early, self.said
+            assert self.driver.wait(PATIENCE) in CODES[kind] | early, self.said
         if kind in {"driver", "group", "start"}:
             self.await_no_process()
         self.finished |= {record.number: record for record in ended(self.small)}
@@ -312,7 +312,7 @@ def disturb(course: Course, kinds: list[str]) -> None:
         if not course.runs:
             course.start()
         assert course.driver is not None
-        code = course.driver.wait(1800)
+        code = course.driver.wait(3 * PATIENCE)
     assert code == 0, course.said
 
 

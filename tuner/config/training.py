@@ -25,6 +25,10 @@ class Training(Section):
         The most epochs that a fold is trained for.
     evaluate_every
         Number of epochs between evaluations. The last epoch is always evaluated.
+    evaluate_users
+        Until the last evaluation of a fold, recommend to a fixed random sample of so many test users, not to
+        all. The last evaluation is of all of them, and the value of a trial is the mean of the last ones.
+        null: always all.
     patience
         End a fold's training after so many evaluations without a better objective. null: no limit.
     fast
@@ -44,6 +48,7 @@ class Training(Section):
 
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
+    evaluate_users: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
     fast: Fast = True
     precision: Precision = "float32"

@@ -26,6 +26,8 @@ class Plan:
         Whether to recommend only items that are new to the user.
     evaluate_every
         Number of epochs between evaluations. The last epoch is always evaluated.
+    evaluate_users
+        Number of test users of all evaluations of a fold but the last; None for all.
     patience
         End the training of a fold after this many evaluations without a better objective; None for never.
     fast
@@ -44,6 +46,7 @@ class Plan:
     direction: Direction
     filter_viewed: bool
     evaluate_every: int = 1
+    evaluate_users: int | None = None
     patience: int | None = None
     fast: Fast = True
     precision: Precision = "float32"
@@ -59,6 +62,7 @@ class Plan:
             direction=study.metrics.direction,
             filter_viewed=study.folds.filter_viewed,
             evaluate_every=study.training.evaluate_every,
+            evaluate_users=study.training.evaluate_users,
             patience=study.training.patience,
             fast=study.training.fast,
             precision=study.training.precision,

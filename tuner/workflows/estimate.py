@@ -136,9 +136,11 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
     epochs = int(str(one.params["epochs"]))
     n_evaluations = math.ceil(epochs / prepared.plan.evaluate_every)
+    n_users, sampled = len(prepared.folds[-1].users), prepared.plan.evaluate_users
+    share = 1.0 if sampled is None else min(1.0, sampled / n_users)
     training = epochs * one.epoch_seconds / prepared.plan.devices  # without what the devices exchange
-    fold_seconds = training + n_evaluations * one.evaluation_seconds
-    return len(prepared.folds) * fold_seconds
+    evaluations = (1 + share * (n_evaluations - 1)) * one.evaluation_seconds
+    return len(prepared.folds) * (training + evaluations)
 
 
 def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:

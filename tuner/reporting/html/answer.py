@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.holdout.segment_text import segment_values
+from tuner.holdout.segment_text import segment_metrics, segment_values
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
 from tuner.reporting.best import best_of_classes
 from tuner.reporting.distinguish import what_distinguishes
@@ -181,8 +181,10 @@ def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[s
         for line in (too_small(final), *worse_lines(final), final.note)
         if line
     ]
-    if final.segments:
-        notes.append(f"{final.objective} by segment: {'; '.join(segment_values(final, first.number))}.")
+    notes += [
+        f"{label} by segment: {'; '.join(segment_values(final, first.number, label))}."
+        for label in segment_metrics(final)
+    ]
     notes += [f"The holdout cannot distinguish these from {titles[first.number]}: {alike}."] if alike else []
     notes += [f"Better on the holdout, which chooses nothing: {ahead}."] if ahead else []
     if final.look > 1:

@@ -22,8 +22,9 @@ from tuner.data.folds import development_dataset, search_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import argument
+from tuner.errors.caller import hint as hint_for
 from tuner.formatting import size
-from tuner.formatting.notebooks import hint as hint_for
 from tuner.holdout.read import final_of
 from tuner.models import launchers
 from tuner.models.build import one_device_params
@@ -228,8 +229,11 @@ def _complete_row(
             row = chosen.row
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
-        hint = "`tuner leaderboard` lists complete trials first"
-        raise StoreError(stored.name, [Problem("TRIAL", rule, hint)])
+        hint = hint_for(
+            command="`tuner leaderboard` lists complete trials first",
+            python="a leaderboard lists complete trials first",
+        )
+        raise StoreError(stored.name, [Problem(argument("TRIAL", "trial"), rule, hint)])
     return row
 
 
