@@ -43,7 +43,6 @@ from tuner.trials.records import Evaluation, Users
 __all__ = [
     "HAS_CHECKPOINT",
     "HAS_ENDED",
-    "HEARD",
     "Failed",
     "KeepModel",
     "RankJob",
@@ -62,7 +61,7 @@ ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 HAS_CHECKPOINT, HAS_ENDED, HEARD = "checkpoint", "ended", "heard"
 #: Seconds that other ranks have to say why they failed, after one has gone without a word.
 _GRACE = 5.0
-#: What a rank runs. Nothing is imported before the path is that of this process.
+#: The code that a rank runs. Nothing is imported before the path is that of this process.
 _CODE = (
     "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
     "from tuner.evaluation.rank_process import main; main(fd)"
@@ -84,7 +83,7 @@ class Takers:
 
 @dataclass(frozen=True)
 class RankJob:
-    """What a rank is to do.
+    """The work of one rank.
 
     Attributes
     ----------
