@@ -294,7 +294,7 @@ def main() -> None:
     arguments = parser.parse_args()
     facts = machine()
     n_studies, n_users = (100 if arguments.quick else arguments.studies), 1000
-    figures: dict[str, float] = {"max_t_power_plain/alike": round(power_of_alike_rows(), 4)}
+    figures: dict[str, float] = {}
     with ProcessPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool:
         for name, kind in KINDS.items():
             parts = [
@@ -305,6 +305,7 @@ def main() -> None:
             for key, value in found.items():
                 figures[f"{key}/{name}"] = round(value, 4)
                 print(f"{key + '/' + name:<44} {value:.4f}", flush=True)
+    figures["max_t_power_plain/alike"] = round(power_of_alike_rows(), 4)
     settings = {"studies of each kind": n_studies, "rows": N_ROWS, "users": n_users}
     path = write_results(
         "verdicts", {"machine": facts, "quick": arguments.quick, "figures": figures, "settings": settings}
