@@ -34,6 +34,7 @@ COLUMNS = {
     "scaling": ("trials_per_s", "efficiency"),
     "scale": ("x1", "x4", "x16", "x52"),
     "estimates": ("seconds", "memory", "steps"),
+    "real_search": ("before", "after"),
     "search_quality": (
         "compute_vs_stock",
         "low",
@@ -80,6 +81,7 @@ TARGETS = {
         "compute_vs_stock_p90_mean": (0.0, 0.75),
         "missed": (0.0, 0.01),
     },
+    "real_search": {"first_good": (0.0, 0.6), "total": (0.0, 1.0)},
     "report": {"size_mb": (0.0, 10.0), "first_paint_s": (0.0, 3.0)},
     "startup": {"first_report_s": (0.0, 15.0)},
     "beauty_study": {"primary_low": (1e-6, float("inf"))},

@@ -26,6 +26,7 @@ from tuner.data.reading import (
 )
 from tuner.data.reading.troubles import example
 from tuner.errors import Problem, did_you_mean
+from tuner.errors.caller import hint as hint_for
 
 __all__ = ["load_features", "matched", "read_side_table"]
 
@@ -69,7 +70,8 @@ def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) ->
     if isinstance(place, InMemory):
         return read_object(place.table, wanted)
     if place.startswith(IN_MEMORY):
-        hint = f"run(study) with the same object, or name a file with the same rows: --set {key}=FILE"
+        with_rows = hint_for(command=f"--set {key}=FILE", python=f'"{key}=FILE" among the overrides')
+        hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
         raise TableError(f"must be given again from Python, since it was {place}", hint)
     return read_columns(place, wanted)
 

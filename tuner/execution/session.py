@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
+from tuner.errors.caller import hint as hint_for
 from tuner.execution import user_modules
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
@@ -134,14 +135,17 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
             )
     except Exception as error:  # Ray has no class for this error
         if address is not None:
-            hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
+            hint = hint_for(
+                command="`--address auto` works on a node of a cluster; `tuner submit` works elsewhere",
+                python='address="auto" works on a node of a cluster; submit(study) works elsewhere',
+            )
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
         refused = _refused_place(error)
         if refused is not None:
             rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
             hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
             raise UserError("Ray", [Problem("", rule, hint)]) from error
-        hint = "is the machine overloaded, or out of memory? the same command tries again"
+        hint = "is the machine overloaded, or out of memory? run the study again to try again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
 
 
