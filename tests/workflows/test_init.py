@@ -80,6 +80,12 @@ def test_what_is_no_table_of_interactions_is_refused_with_its_columns(tmp_path):
     )
 
 
+def test_a_first_line_without_end_is_refused(tmp_path):
+    (tmp_path / "page.txt").write_text("x" * 200_000, encoding="utf-8")
+    with pytest.raises(DataError, match="must be readable as a table, but field larger"):
+        inspect_file(str(tmp_path / "page.txt"))
+
+
 def test_missing_ids_are_refused_with_the_columns(tmp_path):
     frame = pd.DataFrame({"user": ["a", None], "item": [1, 2], "time": ["2024-01-01", "2024-01-02"]})
     frame.to_csv(tmp_path / "x.csv", index=False)

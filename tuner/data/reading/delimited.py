@@ -102,7 +102,10 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
     n_blank = next((number for number, line in enumerate(lines) if line.strip("\r\n")), None)
     if n_blank is None:
         raise TableError("must be readable as a table, but the file is empty")
-    names = next(rows_of("\n".join(lines[n_blank:]), delimiter))
+    try:
+        names = next(rows_of("\n".join(lines[n_blank:]), delimiter))
+    except csv.Error as error:  # such as a file of another kind, whose first line never ends
+        raise TableError(f"must be readable as a table, but {error}") from error
     typed = [_TYPED.fullmatch(name) for name in names]
     return n_blank, tuple(match[1] for match in typed if match) if all(typed) else tuple(names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -86,8 +87,12 @@ def guess_dialect(place: str) -> GuessedDialect:
     text = codecs.getincrementaldecoder(encoding.value)(errors="replace").decode(raw).lstrip("\ufeff")
     lines = [line for line in text.splitlines() if line.strip()][: _ROWS + 1]
     usual = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".inter": "\t"}.get(ending)
-    delimiter = _delimiter(lines[:_ROWS], usual)
-    rows = list(rows_of("\n".join(lines[:_ROWS]), delimiter.value))
+    try:
+        delimiter = _delimiter(lines[:_ROWS], usual)
+        rows = list(rows_of("\n".join(lines[:_ROWS]), delimiter.value))
+    except csv.Error as error:
+        rule = f"must be readable as a table, but {error}"
+        raise DataError(place, [Problem("DATA", rule)]) from error
     header = _has_header(rows)
     decimal = _decimal(rows, delimiter.value)
     settings: dict[str, object] = {}
