@@ -44,6 +44,8 @@ CLOSE = 0.02
 #: Longest time without a running trial that belongs to a search, in seconds.
 LONGEST_GAP = 30.0
 SLOTS = 2
+#: Exit code of `tuner run` if Ray died, and how often a study is continued then.
+RAY_DIED, MOST_RUNS = 75, 5
 #: Changes of the study's sections, by way.
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "before": {
@@ -162,9 +164,16 @@ def write_study(folder: Path, study: Mapping[str, Any]) -> None:
 
 
 def run(folder: Path) -> Measured:
-    """Run or continue a study; return its times."""
+    """Run or continue a study; return its times. If Ray dies, the study is continued."""
     command = [sys.executable, "-m", "tuner.cli", "run", "study.yaml"]
-    subprocess.run(command, cwd=folder, env=environment(), stdout=sys.stderr, check=True)
+    for _ in range(MOST_RUNS):
+        code = subprocess.run(
+            command, cwd=folder, env=environment(), stdout=sys.stderr, check=False
+        ).returncode
+        if code != RAY_DIED:
+            break
+    if code:
+        raise RuntimeError(f"`tuner run` in {folder} ended with {code}: run the same command to continue")
     return measured(folder / "studies" / "beauty")
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.real_search import WAYS, Measured, clock, figures_of, study_of
-from tuner.config import Study, study_from_mapping
+from benchmarks.make_priors import prior_without
+from benchmarks.real_search import WAYS, Measured, clock, figures_of, study_of, write_study
+from tuner.config import Study
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "quick"])
-def studies(request: pytest.FixtureRequest) -> dict[str, Study]:
-    made = {way: study_of(way, 7, 6, "clicks.parquet", quick=request.param) for way in WAYS}
-    return {way: study_from_mapping(study) for way, study in made.items()}
+def studies(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Study]:
+    prior_without("beauty").write(tmp_path / "prior.json")
+    found = {}
+    for way in WAYS:
+        folder = tmp_path / way
+        folder.mkdir()
+        write_study(folder, study_of(way, 7, 6, "clicks.parquet", quick=request.param))
+        found[way] = Study.load(folder / "study.yaml")
+    return found
 
 
 def test_only_the_rules_differ(studies: dict[str, Study]) -> None:
