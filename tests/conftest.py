@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TRITON_INTERPRET"] = (
             "1"  # read when Triton is imported; see tests/training/test_triton.py
         )
+    # Ray would end trials if other programs fill the memory of this machine.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if n_processes > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))

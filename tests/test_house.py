@@ -138,6 +138,7 @@ SPEAK_OF_COMMANDS = {
     "tuner/workflows/export/card.py": "the card of a model",
     "tuner/workflows/export/checksums.py": "it is copied into exports, and names both",
     "tuner/workflows/export/serving.py": "it is copied into exports, and is a command there",
+    "tuner/workflows/init/write.py": "a comment in a study file",
     "tuner/workflows/steering.py": "only the command line reads params from a file",
 }
 OF_COMMANDS = re.compile(r"(^|[ `(])--[a-z]|`tuner [a-z]")

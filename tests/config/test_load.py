@@ -790,10 +790,10 @@ def test_of_several_overrides_the_last_wins(study_file):
 @pytest.mark.parametrize(
     ("override", "where", "rule"),
     [
-        ("search.trials", "--set", "must be key=value, but got 'search.trials'"),
-        ("=5", "--set", "must be key=value, but got '=5'"),
-        ("search.trials=[", "--set search.trials", "the value must be valid YAML, but got '['"),
-        ("study.name=a", "--set study.name", "must lead through sections, but 'study' holds 'shop'"),
+        ("search.trials", "overrides", "must be key=value, but got 'search.trials'"),
+        ("=5", "overrides", "must be key=value, but got '=5'"),
+        ("search.trials=[", "overrides search.trials", "the value must be valid YAML, but got '['"),
+        ("study.name=a", "overrides study.name", "must lead through sections, but 'study' holds 'shop'"),
         ("search.trails=5", "search.trails", "is no key of this section"),
         ("search.trials=many", "search.trials", "must be an integer, but got 'many'"),
     ],
@@ -808,7 +808,7 @@ def test_an_override_that_cannot_be_applied_is_told(study_file, override, where,
 def test_a_bad_override_is_told_together_with_the_file(study_file):
     with pytest.raises(StudyError) as caught:
         Study.load(study_file(BROKEN_ONE), ["trials", "search.trials=0.5"])
-    assert {"--set", "search.trials"} < {problem.where for problem in caught.value.problems}
+    assert {"overrides", "search.trials"} < {problem.where for problem in caught.value.problems}
     assert len(caught.value.problems) == 7
 
 

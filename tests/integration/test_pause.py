@@ -33,7 +33,7 @@ def test_paused_trials_survive_a_kill_and_keep_their_results(small: Small, monke
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     shown = small.tuner("leaderboard", "studies/small").stdout
-    assert re.search(r" paused .* fold 1, epoch 1: \d of \d ", shown)
+    assert re.search(r" paused .* fold 1, epoch 1: \d of \d\s", shown)
     paused |= paused_trials(small)
 
     again = small.tuner("run", "study.yaml", *ONE_WORKER)

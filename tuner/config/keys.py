@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tuner.config.study import Study
 
-__all__ = ["models_in", "sections", "settable_keys"]
+__all__ = ["settable_keys"]
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:

@@ -43,12 +43,12 @@ from tuner.trials.records import Evaluation, Users
 __all__ = [
     "HAS_CHECKPOINT",
     "HAS_ENDED",
-    "HEARD",
     "Failed",
     "KeepModel",
     "RankJob",
     "ReportAllUsers",
     "ReportUsers",
+    "Takers",
     "evaluate_on_devices",
     "several_devices",
 ]
@@ -61,7 +61,7 @@ ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 HAS_CHECKPOINT, HAS_ENDED, HEARD = "checkpoint", "ended", "heard"
 #: Seconds that other ranks have to say why they failed, after one has gone without a word.
 _GRACE = 5.0
-#: What a rank runs. Nothing is imported before the path is that of this process.
+#: The code that a rank runs. Nothing is imported before the path is that of this process.
 _CODE = (
     "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
     "from tuner.evaluation.rank_process import main; main(fd)"
@@ -72,8 +72,18 @@ _LOCAL = {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
 
 
 @dataclass(frozen=True)
+class Takers:
+    """What takes the results of a fold; see `tuner.evaluation.evaluate_fold`. None takes nothing."""
+
+    report: Report
+    report_users: ReportUsers | None = None
+    report_all_users: ReportAllUsers | None = None
+    keep_model: KeepModel | None = None
+
+
+@dataclass(frozen=True)
 class RankJob:
-    """What a rank is to do.
+    """The work of one rank.
 
     Attributes
     ----------
@@ -150,19 +160,16 @@ def evaluate_on_devices(
     fold: Fold,
     plan: Plan,
     seed: int,
-    report: Report,
     *,
-    report_users: ReportUsers | None,
-    report_all_users: ReportAllUsers | None,
+    takers: Takers,
     checkpoint: Checkpoint | None,
-    keep_model: KeepModel | None,
 ) -> None:
-    """Evaluate one fold on the devices of the plan; see `evaluate_fold`. The arguments must be picklable."""
+    """Evaluate one fold on the devices of the plan; see `evaluate_fold`. `keep_model` must be picklable."""
     on_kept = checkpoint.on_kept if checkpoint is not None else _nothing
-    takers: dict[type, Callable[[Any], None]] = {
-        Evaluation: report,
-        Users: report_users or _nothing,
-        dict: report_all_users or _nothing,
+    by_type: dict[type, Callable[[Any], None]] = {
+        Evaluation: takers.report,
+        Users: takers.report_users or _nothing,
+        dict: takers.report_all_users or _nothing,
     }
     with _started(plan.devices) as ranks, TemporaryDirectory(prefix="tuner-ranks-") as folder:
         for number, rank in enumerate(ranks):
@@ -176,10 +183,10 @@ def evaluate_on_devices(
                     plan=plan,
                     seed=seed,
                     checkpoint=None if checkpoint is None else replace(checkpoint, on_kept=_nothing),
-                    keep_model=keep_model,
+                    keep_model=takers.keep_model,
                 )
             )
-        _pass_on(ranks, takers, on_kept)
+        _pass_on(ranks, by_type, on_kept)
 
 
 def _nothing(*_: object) -> None:

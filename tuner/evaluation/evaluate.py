@@ -16,6 +16,7 @@ from tuner.evaluation.devices import (
     KeepModel,
     ReportAllUsers,
     ReportUsers,
+    Takers,
     evaluate_on_devices,
     several_devices,
 )
@@ -117,18 +118,9 @@ def evaluate_fold(
     RankLostError
         If the process of a device has died.
     """
+    takers = Takers(report, report_users, report_all_users, keep_model)
     run = evaluate_on_devices if several_devices(params, plan) else evaluate_here
-    run(
-        params,
-        fold,
-        plan,
-        seed,
-        report,
-        report_users=report_users,
-        report_all_users=report_all_users,
-        checkpoint=checkpoint,
-        keep_model=keep_model,
-    )
+    run(params, fold, plan, seed, takers=takers, checkpoint=checkpoint)
 
 
 def evaluate_here(
@@ -136,18 +128,17 @@ def evaluate_here(
     fold: Fold,
     plan: Plan,
     seed: int,
-    report: Report,
     *,
-    report_users: ReportUsers | None,
-    report_all_users: ReportAllUsers | None,
+    takers: Takers,
     checkpoint: Checkpoint | None,
-    keep_model: KeepModel | None,
     ranks: Ranks = ONE_RANK,
 ) -> None:
     """Evaluate one fold in this process; see `evaluate_fold`. If there are other ranks, only rank 0 reports.
 
     Parameters
     ----------
+    takers
+        What takes the results.
     ranks
         The ranks that train the model.
     """
@@ -160,7 +151,9 @@ def evaluate_here(
     if not ranks.is_first:
         _follow(model, fold, ranks, seed, precision)
         return
-    measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
+    measure = Measure(
+        model, fold, plan, takers.report, paths=paths, precision=precision, checkpoint=checkpoint
+    )
     _add(model, lambda model: EpochEvaluations(model, measure, checkpoint, ranks))
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"), products_in(precision):
@@ -168,11 +161,11 @@ def evaluate_here(
         model.fit(fold.train)
         measure.finish()
     paths.leave(model)
-    if keep_model is not None:
-        keep_model(fold.index, model)
+    if takers.keep_model is not None:
+        takers.keep_model(fold.index, model)
     if checkpoint is not None:  # before the report, because the driver may stop the trial there
         checkpoint.fold_ended(measure.by_user())
-    _report_users(measure, report_users, report_all_users)
+    _report_users(measure, takers)
 
 
 def _follow(model: ModelBase[Any], fold: Fold, ranks: Ranks, seed: int, precision: Precision) -> None:
@@ -197,14 +190,12 @@ def _add(model: ModelBase[Any], callback: Callable[[TransformerModelBase[Any]], 
         callbacks.append(callback(model))
 
 
-def _report_users(
-    measure: Measure, report_users: ReportUsers | None, report_all_users: ReportAllUsers | None
-) -> None:
+def _report_users(measure: Measure, takers: Takers) -> None:
     users = measure.by_user()
-    if report_users is not None and users is not None:
-        report_users(users)
-    if report_all_users is not None:
-        report_all_users(measure.all_by_user())
+    if takers.report_users is not None and users is not None:
+        takers.report_users(users)
+    if takers.report_all_users is not None:
+        takers.report_all_users(measure.all_by_user())
 
 
 def _fast_paths(model: ModelBase[Any], plan: Plan, ranks: Ranks) -> FastPaths:

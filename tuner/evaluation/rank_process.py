@@ -21,13 +21,13 @@ from typing import Any
 import torch
 
 from tuner.errors import TrialError
-from tuner.evaluation.devices import HAS_CHECKPOINT, HAS_ENDED, Failed, RankJob
+from tuner.evaluation.devices import HAS_CHECKPOINT, HAS_ENDED, Failed, RankJob, Takers
 from tuner.evaluation.evaluate import evaluate_here
 from tuner.evaluation.failures import as_failure
 from tuner.training.memory import keep_freed_memory
 from tuner.training.ranks import is_of_connection
 
-__all__ = ["main"]
+__all__: list[str] = []  # `main` is called by the code in `tuner.evaluation.devices`
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ def _work(job: RankJob, connection: Connection, inbox: Queue[Any]) -> None:
         connection.send_bytes(pickle.dumps(what))
         inbox.get()
 
+    takers = Takers(tell, tell, lambda values: tell(dict(values)), job.keep_model)
     checkpoint = job.checkpoint
     if checkpoint is not None:
         checkpoint = replace(checkpoint, on_kept=partial(tell, HAS_CHECKPOINT))
@@ -87,11 +88,8 @@ def _work(job: RankJob, connection: Connection, inbox: Queue[Any]) -> None:
                 job.fold,
                 job.plan,
                 job.seed,
-                tell,
-                report_users=tell,
-                report_all_users=lambda values: tell(dict(values)),
+                takers=takers,
                 checkpoint=checkpoint,
-                keep_model=job.keep_model,
                 ranks=job.ranks,
             )
         except TrialError as error:

@@ -1,4 +1,4 @@
-"""What a trial has reported, as early stopping compares it."""
+"""The reports of a trial, as early stopping compares them."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ class _Environment(ClusterEnvironment):
 
 
 def is_of_connection(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, says no more than that another rank has gone."""
+    """Whether an error, or one of its causes, says only that another rank has gone."""
     while error is not None:
         text = str(error).lower()
         if isinstance(error, RuntimeError) and any(word in text for word in _CONNECTION):

@@ -65,7 +65,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
 
 
 def _best_epoch(folds: Sequence[Mapping[int, Evaluation]], objective: str, direction: Direction) -> int:
-    """Return the epoch with the best mean, of those that were evaluated in every fold."""
+    """Return the epoch with the best mean, among the epochs that every fold has."""
     common = sorted(set.intersection(*(set(by_epoch) for by_epoch in folds))) if folds else []
     if not common:
         msg = "an epoch must be evaluated in every fold, but none was"

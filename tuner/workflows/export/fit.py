@@ -15,7 +15,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.evaluation import boundary, to_cpu
 from tuner.formatting import duration
-from tuner.models.build import build_model, one_device_params, refit_params
+from tuner.models.build import build_model, refit_params
 from tuner.space import Value
 from tuner.training.fast_paths import accelerate
 from tuner.training.precision import products_in, set_precision
@@ -57,10 +57,8 @@ class Fitted:
     seconds: float
 
 
-def fit_trial(
-    record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, say: Say, devices: int = 1
-) -> Fitted:
-    """Fit the model of a complete trial, on one device.
+def fit_trial(record: TrialRecord, dataset: Dataset, *, epoch: int, seed: int, say: Say) -> Fitted:
+    """Fit the model of a complete trial.
 
     Parameters
     ----------
@@ -74,9 +72,6 @@ def fit_trial(
         Seed for Python, NumPy and torch, set just before the fit.
     say
         Function that shows a line about the progress.
-    devices
-        Number of devices on which the trial trained. One device makes the same number of steps if its batches
-        are so many times larger.
 
     Raises
     ------
@@ -85,7 +80,6 @@ def fit_trial(
     """
     assert record.summary is not None, "only a complete trial has an epoch"
     params = refit_params(record.params, epoch) if "epochs" in record.params else dict(record.params)
-    params = one_device_params(params, devices)
     model = build_model(params)
     precision = set_precision(model, record.summary.precision)  # type: ignore[arg-type]  # one of them, as recorded
     summary = record.summary
