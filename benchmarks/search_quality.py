@@ -237,10 +237,8 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
         figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
     found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
     raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
-    n_main = [len(of[name]) for of in by_main(runs).values() for name in COMPARED if name in of]
-    n_all = [len(outcomes) for of in runs.values() for outcomes in of.values()]
     return {
-        "settings": {"seeds": min(n_main, default=0), "seeds of all other figures": min(n_all, default=0)},
+        "settings": {"(main figures)": seeds_of(by_main(runs)), "(all figures)": seeds_of(runs)},
         "figures": figures,
         "rows": [shown(case, name, of) for case, name, of in found if _is_main(case)],
         "details": [
@@ -249,6 +247,17 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
         ],
         "runs": raw,
     }
+
+
+def seeds_of(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> str:
+    """Return the smallest number of seeds of each table, as text."""
+    found: dict[str, int] = {}
+    for case, of in runs.items():
+        least = min(len(outcomes) for outcomes in of.values())
+        found[case.path.stem] = min(least, found.get(case.path.stem, least))
+    if len(set(found.values())) == 1:
+        return f"{next(iter(found.values()))} seeds"
+    return ", ".join(f"{n} seeds of {name}" for name, n in found.items())
 
 
 def by_main(runs: Mapping[Case, _Of]) -> dict[Case, _Of]:
