@@ -13,18 +13,21 @@ QUICK := 'not slow and not long and not gpu'
 DATA ?= ../shared/data
 
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+# pip would compile 19,000 modules, which takes a minute. A module that is imported is compiled then.
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
 # A PYTHON that was named is used or refused; the default is a first choice among others.
 CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.11 python3.13 python3.10,$(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv quickstart quick test check docs bench release-check clean
+.PHONY: help venv dev quickstart quick test check docs bench release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 venv: $(VENV)/.created  ## make the virtual environment
+
+dev: $(VENV)/.dev  ## make it with all that the tests need
 
 quickstart: $(VENV)/.demo  ## install, then run the example study
 	$(BIN)/python examples/movielens.py data/movielens.csv.gz

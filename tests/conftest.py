@@ -15,6 +15,8 @@ from tests.finished import finished_shop, shop_folder  # noqa: F401  # fixtures:
 from tests.store.test_contract import place, postgres  # noqa: F401  # fixtures: every storage
 
 N_USERS, N_ITEMS, N_DAYS = 60, 80, 63
+#: Seconds after which a test that searches counts as hanging.
+LONGEST_SEARCH = 900
 #: Groups of tests that stay in one process, one after the other: those that search with Ray, and those that
 #: look at one study that was run for them.
 TOGETHER = {
@@ -40,9 +42,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TRITON_INTERPRET"] = (
             "1"  # read when Triton is imported; see tests/training/test_triton.py
         )
+    # Ray would end trials if other programs fill the memory of this machine.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if n_processes > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_processes)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the searches first where processes share the tests, and let them take longer on a loaded machine.
+
+    One process runs all searches, which takes longest. When they are done, it helps with the other tests.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER["search"]))
+    for item in items:
+        if item.get_closest_marker("ray") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONGEST_SEARCH))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

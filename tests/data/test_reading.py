@@ -136,6 +136,12 @@ def test_a_column_that_is_named_twice_is_refused(write: Write) -> None:
     assert "must name each column once, but 'item_id' is named 2 times" in said
 
 
+def test_a_first_line_without_end_is_refused(write: Write) -> None:
+    """As in a file of another kind, such as a page or a dump on one line."""
+    said = refusal(write("x" * 200_000, "clicks.txt"))
+    assert "must be readable as a table, but field larger than field limit" in said
+
+
 def test_the_fields_of_other_columns_need_no_type(write: Write) -> None:
     """Neither their values nor their encoding matter."""
     raw = b"user_id,comment,item_id,datetime\n1,caf\xe9,2,2024-01-01\n1,7,3,2024-01-01\n"

@@ -15,15 +15,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from tests.fuzz.grammar import BASE, damage_export, override_text, study_bytes, written
 from tests.integration.conftest import ROOT, write_interactions
+from tests.warm import run_warm
 from tuner.cli import main
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
@@ -36,6 +38,10 @@ N_STUDIES, N_OVERRIDES, N_EXPORTS, N_COMMANDS = N or 1500, N or 600, N or 300, N
 CODES = {0, 1, 2, 75, 130}
 #: Most seconds of the processor, and most bytes, that reading a study takes; and seconds of anything longer.
 SECONDS, BYTES, LONGER = 2.0, 200 * 2**20, 20.0
+#: So many commands run in processes that Python starts, the others in copies of one that has its imports.
+N_NEW = 8
+#: A device on which there is never room.
+FULL = Path("/dev/full")
 #: One of so many studies that can be read is also prepared with its data.
 PREPARED = 40
 
@@ -209,20 +215,39 @@ def test_exports(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert counts[2] > N_EXPORTS // 4
 
 
-def closed_stdout() -> None:
-    os.close(1)
-
-
-def streams(rng: random.Random) -> dict[str, object]:
-    """Return where a command writes, and in which encoding."""
+@contextmanager
+def streams(rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield where a command writes, and in which encoding, as arguments of `run_warm`."""
     encoding = rng.choice(["utf-8", "latin-1", "ascii"])
-    how: dict[str, object] = {"env": {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}}
+    how = {"env": {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}}
     kind = rng.choice(["pipe", "pipe", "full", "closed"])
-    if kind == "full" and Path("/dev/full").exists():
-        how["stdout"] = Path("/dev/full").open("wb")  # noqa: SIM115  # closed with the process
-    elif kind == "closed":
-        how["preexec_fn"] = closed_stdout
-    return {"stdout": subprocess.PIPE, **how}
+    if kind == "full" and FULL.exists():
+        with FULL.open("wb") as full:
+            yield {**how, "stdout": full.fileno()}
+    else:
+        yield {**how, "closed": [1] if kind == "closed" else []}
+
+
+def run_new(
+    command: list[str],
+    *,
+    cwd: Path,
+    env: dict[str, str],
+    stdout: int = subprocess.PIPE,
+    closed: Sequence[int] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process that Python starts; otherwise as `run_warm` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "tuner", *command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: [os.close(number) for number in closed],
+        timeout=120,
+        check=False,
+    )
 
 
 def commands(folder: Path, model: Path) -> Iterator[tuple[str, list[str], random.Random]]:
@@ -250,19 +275,13 @@ def commands(folder: Path, model: Path) -> Iterator[tuple[str, list[str], random
 def test_the_real_command(folder: Path, model: Path) -> None:
     counts: Counter[int] = Counter()
     began = time.monotonic()
-    for case, command, rng in commands(folder, model):
-        done = subprocess.run(
-            [sys.executable, "-m", "tuner", *command],
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-            check=False,
-            **streams(rng),
-        )
-        message = done.stderr.decode(errors="replace")
-        assert done.returncode in CODES, f"{case} {command}: {message}"
-        assert "Traceback" not in message, f"{case} {command}: {message}"
-        assert "Exception ignored" not in message, f"{case} {command}: {message}"
+    for number, (case, command, rng) in enumerate(commands(folder, model)):
+        run = run_new if number < N_NEW else run_warm
+        with named(f"{case} {command}"), streams(rng) as how:
+            done = run(command, cwd=folder, **how)
+            message = done.stderr.decode(errors="replace")
+            assert done.returncode in CODES, message
+            assert "Traceback" not in message, message
+            assert "Exception ignored" not in message, message
         counts[done.returncode] += 1
     print(dict(counts), f"{time.monotonic() - began:.0f} s")

@@ -17,8 +17,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.warm import run_warm
+
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret/p@ss"
+#: Seconds for which a test waits for an event: longer than a loaded machine needs, and shorter than the time
+#: after which the test itself counts as hanging.
+PATIENCE = 600.0
+#: One trial at a time. To start a worker takes more of the processor than all trials of a small study.
+ONE_WORKER = ("--set", "resources.concurrency=1")
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,24 @@ class Small:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
-    def tuner(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            check=False,
+    def tuner(
+        self, *arguments: str, timeout: float = PATIENCE, new: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `tuner` and wait for it; a `new` process makes its own imports, and shows their warnings."""
+        if new:
+            return subprocess.run(
+                self.command(*arguments),
+                cwd=self.folder,
+                env=self.environment(),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        done = run_warm(arguments, cwd=self.folder, env=self.environment(), timeout=timeout)
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

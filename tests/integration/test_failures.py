@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import SECRET, Server, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, SECRET, Server, Small
 from tests.integration.test_kill import check_complete, wait_for
 from tests.integration.test_kill_rounds import name, session
 from tuner.execution.logs import logs_to
@@ -25,7 +25,7 @@ GOES_ON = "then run the same command again: it continues the search, and no reco
 
 def ended_with(code: int, process: subprocess.Popen[str]) -> str:
     """Return what a run said in its end, which is no stack trace."""
-    _, stderr = process.communicate(timeout=240)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, stderr
     assert "Traceback" not in stderr
     return stderr
@@ -130,7 +130,7 @@ def test_a_database_that_goes_away_ends_the_search_and_back_again_it_goes_on(
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Small) -> None:
     """Its control service dies here; that of its raylet is among the random kills."""
-    process = small.start("run", "study.yaml", "--trials", "30")
+    process = small.start("run", "study.yaml", "--trials", "30", *ONE_WORKER)
     wait_for(small, process, 1)
     (victim,) = [pid for pid in session(process.pid) if name(pid) == "gcs_server"]
     os.kill(victim, signal.SIGKILL)
@@ -139,7 +139,7 @@ def test_a_ray_that_dies_ends_the_search_with_a_word_on_how_to_go_on(small: Smal
 
     assert f"Ray's control service (process {victim}) has died during the search" in stderr
     assert stderr.endswith("\n  run the same command again to continue; all finished work is in the store\n")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while left := [name(pid) for pid in session(process.pid)]:
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.1)

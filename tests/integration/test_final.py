@@ -98,7 +98,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
         clicks.to_csv(folder / "clicks.csv", index=False)
         (folder / "study.yaml").write_text(text)
         small = Small(folder)
-        ran = small.tuner("run", "study.yaml", timeout=600)
+        ran = small.tuner("run", "study.yaml")
         assert ran.returncode == 0, ran.stderr
         folders.append((small, ran.stderr))
     return Pair(folders[0][0], folders[1][0], folders[0][1])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, Small
+from tests.integration.test_private import BASELINES, WAITS
 from tuner.store import read_records, store_exists
 from tuner.trials.stored import TrialRecord
 
@@ -22,45 +24,47 @@ def ended(small: Small) -> list[TrialRecord]:
 
 
 def wait_for(small: Small, process: subprocess.Popen[str], trials: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while len(ended(small)) < trials:
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "the run made no progress"
         time.sleep(0.1)
 
 
-def check_complete(small: Small, trials: int) -> list[TrialRecord]:
+def check_complete(small: Small, trials: int, *, added: int = 0) -> list[TrialRecord]:
     records = read_records(small.results).records
-    assert [record.status for record in records] == ["complete"] * (trials + 2)
-    searched = [repr(sorted(record.params.items())) for record in records if record.name is None]
+    assert [record.status for record in records] == ["complete"] * (trials + 2 + added)
+    own = [record for record in records if record.name is None and record.request is None]
+    searched = [repr(sorted(record.params.items())) for record in own]
     assert len(searched) == len(set(searched)) == trials
     return records
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(small: Small) -> None:
-    process = small.start("run", "study.yaml", "--trials", "6")
-    wait_for(small, process, 2)
+def test_a_second_driver_is_refused_and_ctrl_c_keeps_what_is_finished(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
+    own_module(WAITS)
+    study = small.folder / "study.yaml"
+    study.write_text(study.read_text().replace("[popular, sasrec]", BASELINES))
+    run = ("run", "study.yaml", "--trials", "2", *ONE_WORKER)
+    process = small.start(*run)
+    wait_for(small, process, 1)
+    second = small.tuner(*run)
+    assert second.returncode == 2
+    assert f"process {process.pid} on" in second.stderr
+
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert stdout == ""
     assert "interrupted; finished trials are kept\n  run the same command to continue" in stderr
     assert "Traceback" not in stderr
 
-    again = small.tuner("run", "study.yaml", "--trials", "6")
+    (small.folder / "go").touch()
+    again = small.tuner(*run)
     assert again.returncode == 0, again.stderr
-    check_complete(small, 6)
-
-
-def test_a_second_driver_is_refused(small: Small) -> None:
-    process = small.start("run", "study.yaml")
-    wait_for(small, process, 1)
-    second = small.tuner("run", "study.yaml")
-    assert second.returncode == 2
-    assert f"process {process.pid} on" in second.stderr
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
+    check_complete(small, 2)
 
 
 @pytest.mark.long

@@ -174,5 +174,5 @@ def test_a_worker_killed_by_the_memory_monitor_of_ray_counts_as_that(
 ) -> None:
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.0001")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    (record,) = run(small, "baselines=[sasrec]", code=1).values()
+    (record,) = run(small, "baselines=[sasrec]", "resources.concurrency=1", code=1).values()
     assert record.failure.kind == OUT_OF_MEMORY

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import ONE_WORKER, Small
 from tests.integration.test_pause import evaluated
 from tuner.store import read_records
 from tuner.trials.status import TrialStatus
@@ -48,7 +48,8 @@ def test_a_study_of_version_0_1_0_is_continued_to_exactly_its_budget(study: Smal
     assert any(record.evaluations for record in interrupted)
 
     # With resume=1 each paused trial is resumed, whatever the sampler finds meanwhile.
-    run = study.tuner("run", "study.yaml", "--set", "stopping.halving.resume=1.0", timeout=280)
+    resumed = ("--set", "stopping.halving.resume=1.0")
+    run = study.tuner("run", "study.yaml", *resumed, *ONE_WORKER)
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr
 

@@ -52,7 +52,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, str]:
     rest = "resources: {concurrency: 2}\nfinal: {top: 2, seeds: 1}\n"
     (folder / "study.yaml").write_text(head + metrics + tail + rest)
     small = Small(folder)
-    ran = small.tuner("run", "study.yaml", timeout=600)
+    ran = small.tuner("run", "study.yaml")
     assert ran.returncode == 0, ran.stderr
     return small, ran.stdout + ran.stderr
 

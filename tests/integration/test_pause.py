@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import ONE_WORKER, Small
 from tuner.config import load_study
 from tuner.store import read_records, store_exists
 from tuner.trials.records import Evaluation
@@ -24,7 +24,7 @@ def test_paused_trials_survive_a_kill_and_keep_their_results(small: Small, monke
     path = small.folder / "study.yaml"
     text = path.read_text().replace("stopping: false", "stopping: {race: false}")
     path.write_text(text.replace("epochs: 2", "epochs: 3").replace("trials: 4", f"trials: {TRIALS}"))
-    process = small.start("run", "study.yaml")
+    process = small.start("run", "study.yaml", *ONE_WORKER)
     try:
         while not (paused := paused_trials(small)):
             assert process.poll() is None, process.communicate()[1]
@@ -33,10 +33,10 @@ def test_paused_trials_survive_a_kill_and_keep_their_results(small: Small, monke
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     shown = small.tuner("leaderboard", "studies/small").stdout
-    assert re.search(r" paused .* fold 1, epoch 1: \d of \d ", shown)
+    assert re.search(r" paused .* fold 1, epoch 1: \d of \d\s", shown)
     paused |= paused_trials(small)
 
-    again = small.tuner("run", "study.yaml", timeout=600)
+    again = small.tuner("run", "study.yaml", *ONE_WORKER)
     assert again.returncode == 0, again.stderr
     records = read_records(small.results).records
     assert len(records) == TRIALS + 2

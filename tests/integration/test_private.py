@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import STUDY, Small, write_interactions
+from tests.integration.conftest import PATIENCE, STUDY, Small, write_interactions
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -184,11 +184,11 @@ def _look(small: Small, mark: str) -> Seen:
         stranger = _stranger(known, listeners, ours) if os.geteuid() == 0 else None
     finally:
         (place / "go").touch()
-        _, said = run.communicate(timeout=240)
+        _, said = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
     for command in (("export", "studies/small", "best", "--to", "model"), ("report", "studies/small")):
         done = _start(small, mark, *command)
-        _, err = done.communicate(timeout=240)
+        _, err = done.communicate(timeout=PATIENCE)
         assert done.returncode == 0, err
     made = [place / "studies", *_below(place / "studies"), place / "model", *_below(place / "model")]
     script = place / "home" / ".cache" / "rectools-tuner"
@@ -245,7 +245,7 @@ def _stranger(
         input=json.dumps(known),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

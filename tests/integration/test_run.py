@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.integration.conftest import ROOT, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, ROOT, Small
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.store import read_records
 
@@ -45,7 +45,7 @@ def optuna_study(small: Small) -> optuna.Study:
 
 
 def test_a_run_from_file_to_leaderboard(small: Small) -> None:
-    done = small.tuner("run", "study.yaml")
+    done = small.tuner("run", "study.yaml", new=True)
 
     assert done.returncode == 0, done.stderr
     strange = [
@@ -87,7 +87,7 @@ def test_a_run_from_file_to_leaderboard(small: Small) -> None:
     again = small.tuner("run", "study.yaml")
     assert again.returncode == 0
     assert "nothing left to do" in again.stderr
-    more = small.tuner("run", "study.yaml", "--trials", "5")
+    more = small.tuner("run", "study.yaml", "--trials", "5", *ONE_WORKER)
     assert more.returncode == 0, more.stderr
     assert len(load_leaderboard(small.results).rows) == 7
     shown = small.tuner("leaderboard", "study.yaml", "--format", "json", "--top", "2")
@@ -123,7 +123,7 @@ def test_the_same_from_python(small: Small) -> None:
         env=small.environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stdout == "2 1\n", done.stderr
@@ -173,7 +173,9 @@ def test_a_search_without_hope_stops_and_names_the_cause(
     )
     own = "cls: SASRecModel, n_factors: 8, lr: {float: [1e-3, 1e-2]}, data_preparator_type: mine.Broken"
     space = f"space={{set: {{{own}}}}}"
-    done = small.tuner("run", "study.yaml", "--trials", "20", "--set", space, "--set", "baselines=[]")
+    done = small.tuner(
+        "run", "study.yaml", "--trials", "20", "--set", space, "--set", "baselines=[]", *ONE_WORKER
+    )
 
     assert done.returncode == 1
     assert "the first trials all failed in one way: fold 1: KeyError: 'no such column'" in done.stderr
@@ -192,9 +194,8 @@ def test_trials_share_one_copy_of_the_code_of_the_user(
             pass
         """
     )
-    done = small.tuner(
-        "run", "study.yaml", "--trials", "1", "--set", "space.set.transformer_layers_type=mine.Mine"
-    )
+    mine = ("--set", "space.set.transformer_layers_type=mine.Mine", "--set", "baselines=[]")
+    done = small.tuner("run", "study.yaml", "--trials", "1", *mine, *ONE_WORKER)
     assert done.returncode == 0, done.stderr
     searched = [record for record in read_records(small.results).records if record.name is None]
     assert [record.params["transformer_layers_type"] for record in searched] == ["mine.Mine"]
@@ -205,9 +206,8 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
     less = ("training.epochs=1", "data.interactions=clicks.csv", "data.columns={}", "data.datetime=iso")
     overrides = [word for override in less for word in ("--set", override)]
     only = ("--set", "space.set.transformer_layers_type={choice: {gated.GatedLayers: {gate_init: [0.5]}}}")
-    done = small.tuner(
-        "run", str(study), *overrides, *only, "--set", "data.min_item_interactions=1", "--trials", "1"
-    )
+    few = ("--set", "data.min_item_interactions=1", "--trials", "1")
+    done = small.tuner("run", str(study), *overrides, *only, *few, *ONE_WORKER)
     assert done.returncode == 0, done.stderr
     (record,) = [
         r for r in read_records(small.folder / "studies" / "custom-module").records if r.name is None
@@ -268,6 +268,7 @@ def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) ->
         "from tuner import Study, run\n"
         "layers = '{choice: {shop_layers.Geared: {turns: [1, 2]}}}'\n"
         "changes = ['search.trials=1', 'baselines=[]', f'space.set.transformer_layers_type={layers}']\n"
+        "changes += ['resources.concurrency=1']\n"
         "board = run(Study.load('study.yaml', changes))\n"
         "print(board.rows[0].status, board.rows[0].record.params['transformer_layers_type'])\n"
     )
@@ -277,7 +278,7 @@ def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) ->
         env=small.environment(),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stdout == "complete shop_layers.Geared\n", done.stderr

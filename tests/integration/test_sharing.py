@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.conftest import Server, Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, Server, Small
 from tests.integration.test_kill import check_complete, ended
 from tests.integration.test_kill_rounds import STUDY, session
 from tests.store.test_contract import ask, made
@@ -43,7 +43,7 @@ def started(small: Small) -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def wait_until(holds, processes: list[subprocess.Popen[str]]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         for process in processes:
             assert process.poll() in {None, 0}, process.stderr.read() if process.stderr else ""
@@ -57,7 +57,7 @@ def test_one_of_two_drivers_is_killed_and_the_other_ends_with_the_budget(
     (small.folder / "study.yaml").write_text(STUDY)
     run = (
         "run", "study.yaml", "--share", "--trials", str(TRIALS), "--set", f"storage={storage}",
-        "--set", "resources.concurrency=2",
+        *ONE_WORKER,
     )  # fmt: skip
     started += [small.start(*run), small.start(*run)]
     wait_until((small.results / "study.yaml").exists, started)
@@ -78,7 +78,7 @@ def test_one_of_two_drivers_is_killed_and_the_other_ends_with_the_budget(
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    stdout, stderr = other.communicate(timeout=280)
+    stdout, stderr = other.communicate(timeout=PATIENCE)
 
     assert other.returncode == 0, stderr
     assert "Traceback" not in stderr

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.conftest import Small
+from tests.integration.conftest import ONE_WORKER, PATIENCE, Small
 from tests.integration.test_kill import ended
 from tests.integration.test_kill_rounds import session
 from tuner import add_trial, exclude_trial, list_studies, stop_trial
@@ -24,7 +24,7 @@ from tuner.trials.stored import TrialRecord
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
-TRIALS = 6
+TRIALS = 4
 STUDY = """
 study: small
 data: {interactions: clicks.csv}
@@ -41,7 +41,7 @@ space:
 baselines:
   - name: endless
     params: {cls: SASRecModel, n_factors: 8, n_heads: 1, session_max_len: 8, batch_size: 32, epochs: 100000}
-search: {trials: 6, seed: 60}
+search: {trials: 4, seed: 60}
 training: {epochs: 1}
 stopping: false
 """
@@ -85,7 +85,7 @@ def added(small: Small, request: str) -> TrialRecord | None:
 
 
 def wait_until(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "no progress"
@@ -115,7 +115,7 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     kill(first)
     assert [line.state for line in list_studies(small.results.parent)] == ["unfinished"]
 
-    second = small.tuner(*run)
+    second = small.tuner(*run, *ONE_WORKER)
 
     assert second.returncode == 0, second.stderr
     stored = read_records(small.results)

@@ -53,7 +53,7 @@ def study(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "baselines": [{"name": name, "params": params} for name, params in models.items()],
         "search": {"trials": 2},
         "training": {"epochs": 2},
-        "resources": {"concurrency": 3, "cpus_per_trial": 0.5},
+        "resources": {"concurrency": N_FOLDS - 1, "cpus_per_trial": 0.5},
         "stopping": False,
     }
 
@@ -71,7 +71,7 @@ def test_folds_at_once_equal_folds_in_sequence(
     write_interactions(tmp_path / "clicks.csv")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(models)))
     small = Small(tmp_path)
-    run = small.tuner("run", "study.yaml", timeout=600)
+    run = small.tuner("run", "study.yaml")
     assert run.returncode == 0, run.stderr
     monkeypatch.chdir(tmp_path)
     for record in read_records(small.results).records:

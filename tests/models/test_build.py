@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -234,6 +235,18 @@ def test_all_problems_of_a_space_are_reported_at_once() -> None:
         ): "did you mean 'ff_factors_multiplier'?",
         ("pos_encoding_type", "must be importable, but 'nowhere.Encoding' is not"): importable,
     }
+
+
+def test_the_error_of_a_model_whose_module_cannot_be_imported_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model_that_quits.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (problem,) = space_problems(Space({"cls": "model_that_quits.Model"}))
+    rule = "must be importable, but 'model_that_quits.Model' is not (SystemExit: 3)"
+    assert (problem.where, problem.rule, problem.hint) == ("cls", rule, "correct the module")
+    (problem,) = space_problems(Space({"cls": "rectools.models.SASRecMode"}))
+    assert problem.hint == "did you mean 'SASRecModel'?"
 
 
 # ####  --------------  Baselines  --------------  #### #

@@ -85,3 +85,5 @@ def test_a_failure_without_memory_says_what_was_needed() -> None:
     assert exclusive_failure(failure, 3 * 1024**3).cause.startswith(
         "no memory; alone on the machine (estimated at"
     )
+    unknown = exclusive_failure(Failure("no memory", OUT_OF_MEMORY), None)
+    assert unknown.cause == "no memory; alone on the machine"

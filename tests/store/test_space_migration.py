@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -330,15 +331,22 @@ def test_growth_changes_no_param_that_a_trial_had(grown: Space, seed: int) -> No
 
 # ####  --------------  Killed  --------------  #### #
 
-#: Grows a study, and dies by SIGKILL when it is about to do something for the nth time: to a file of its
-#: folder, or to its database.
+#: For each line of stdin, a fork grows a study. It dies by SIGKILL when it is about to do something the nth
+#: time: to a file of its folder, or to its database. The answer is its exit code.
 DYING = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
 from tests.store.test_space_migration import GROWN, Place, opened
 
-folder, storage, what, left = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
+folder, storage = Path(sys.argv[1]), sys.argv[2] or None
+for line in sys.stdin:
+    what, left = json.loads(line)
+    if not (child := os.fork()):
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
 
 def about_to(do):
     global left
@@ -380,17 +388,21 @@ DEATHS = {
 def test_growth_that_is_killed_at_any_step_begins_again(place: Place) -> None:
     before = study_with_trials(place).study.trials
     storages = len(names_of(place))
-    for what, nth in DEATHS[place.storage is None]:
-        died = subprocess.run(
-            [sys.executable, "-c", DYING, str(place.folder), place.storage or "", what, str(nth)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert died.returncode == -signal.SIGKILL, (what, nth, died.stderr)
-        assert read_records(place.folder).facts == facts_of(SPACE)
-        same_but_for_points(before, opened(place, SPACE).study.trials)
+    with subprocess.Popen(
+        [sys.executable, "-c", DYING, str(place.folder), place.storage or ""],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as dying:
+        assert dying.stdin is not None
+        assert dying.stdout is not None
+        for what, nth in DEATHS[place.storage is None]:
+            print(json.dumps([what, nth]), file=dying.stdin, flush=True)
+            assert int(dying.stdout.readline()) == -signal.SIGKILL, (what, nth)
+            assert read_records(place.folder).facts == facts_of(SPACE)
+            same_but_for_points(before, opened(place, SPACE).study.trials)
+        dying.stdin.close()
     after = opened(place, GROWN)
     same_but_for_points(before, after.study.trials)
     assert after.study.trials[7].params["dropout_rate"] == DEFAULTS["dropout_rate"]

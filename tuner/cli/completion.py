@@ -1,4 +1,4 @@
-"""Completion in a shell: what may stand at the cursor of a command line, by argcomplete.
+"""Completion in a shell: the words that may come next on a command line, by argcomplete.
 
 At each Tab the shell runs `tuner` with the variable `_ARGCOMPLETE`. The command line imports this module only
 then. It imports neither Ray nor torch.
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
-#: What may stand there, where possible with a description, which zsh and fish show.
+#: The words that may come next, where possible with a description, which zsh and fish show.
 Offers: TypeAlias = "Collection[str] | Mapping[str, str]"
 _YAML = FilesCompleter(("yaml", "yml"))
 
 
 def answer(parser: argparse.ArgumentParser) -> None:
-    """Tell the shell what may stand at the cursor, and end the process."""
+    """Tell the shell which words may come next, and end the process."""
     argcomplete.autocomplete(parser, always_complete_options=False, default_completer=_Completer())
 
 
@@ -137,7 +137,7 @@ def _profiles(_: str, arguments: argparse.Namespace) -> Offers:
     return ()
 
 
-#: Destination of an argument, or what its help shows for its value -> what may stand there.
+#: Destination of an argument, or what its help shows for its value -> the words that may come next.
 _OFFERS: Mapping[str, Callable[[str, argparse.Namespace], Offers]] = {
     "trial": _trials,
     "number": lambda _, arguments: _numbers(_board(arguments)),

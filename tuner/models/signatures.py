@@ -31,8 +31,7 @@ def space_problems(space: Space) -> list[Problem]:
     for path in options(space, "cls"):
         cls = model_class(path)
         if cls is None:
-            rule = f"must be a model of RecTools or an importable one, but got {path!r}"
-            problems.append(Problem("cls", rule, _near_model(path)))
+            problems.append(_no_model(path))
         elif not hasattr(cls, "config_class"):
             rule = f"must be a model that can be made from params, but {path!r} has no config"
             problems.append(Problem("cls", rule, "RecTools' DSSM and candidate ranking cannot be searched"))
@@ -47,6 +46,20 @@ def space_problems(space: Space) -> list[Problem]:
         elif "_kwargs." in parameter.key:
             problems.extend(_kwarg_problems(space, parameter, takers))
     return list(dict.fromkeys(problems))
+
+
+def _no_model(path: Value) -> Problem:
+    """Return the problem of a name that is no model. Its module may raise an error."""
+    if "." in str(path):
+        try:
+            import_object(str(path))
+        except (ModuleNotFoundError, AttributeError):  # probably it is misspelt
+            pass
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
+            rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
+            return Problem("cls", rule, "correct the module")
+    rule = f"must be a model of RecTools or an importable one, but got {path!r}"
+    return Problem("cls", rule, _near_model(path))
 
 
 def _near_model(path: Value) -> str:

@@ -158,4 +158,5 @@ def exclusive_failure(failure: Failure, estimate: int | None) -> Failure:
         ("its tensors on the GPU had", failure.peak_gpu_memory),
     )
     needs = ", ".join(f"{how} {size(amount)}" for how, amount in amounts if amount)
-    return replace(failure, cause=f"{failure.cause}; alone on the machine ({needs})")
+    alone = f"alone on the machine ({needs})" if needs else "alone on the machine"
+    return replace(failure, cause=f"{failure.cause}; {alone}")
