@@ -27,7 +27,7 @@ from tuner.evaluation.failures import as_failure
 from tuner.training.memory import keep_freed_memory
 from tuner.training.ranks import is_of_connection
 
-__all__ = ["main"]
+__all__: list[str] = []
 
 logger = logging.getLogger(__name__)
 
