@@ -50,6 +50,7 @@ ELSEWHERE = {
     "make check": ("is what CI runs beside the tests", None),
     "make quick": ("is a part of what runs this", None),
     "make venv": ("makes an environment", "tests/test_docs.py::test_quickstart"),
+    "make dev": ("makes an environment", "tests/test_docs.py::test_quickstart"),
     "make docs": (
         "makes a site, in CI",
         "tests/test_docs.py::test_the_site_has_every_page_and_ci_builds_it",
