@@ -4,7 +4,8 @@
 
 Ridge regression of the rank of a configuration within its table on the features of its point (see
 `tuner.space.prior`). Features are centred within each table, so that a table's own mean does not matter. A
-prior that is tested on a table is made without it (`prior_of`).
+prior that is tested on a table is made without it (`prior_without`). Tables of made data are no source: they
+say nothing about real users.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.recording import Table, load_table
 from tuner.space import Choice, Domain, Space, Value
 from tuner.space.prior import Prior, features
 
-__all__ = ["prior_of"]
+__all__ = ["prior_without"]
 
 Floats = NDArray[np.float64]
 
@@ -30,20 +31,28 @@ FILE = Path(__file__).parents[1] / "search_spaces" / "priors" / "transformers.js
 RIDGE = 10.0
 #: Smallest effect that is kept.
 _SMALLEST = 0.003
+#: Tables of made data.
+_MADE = ("walks",)
 
 
 def main() -> None:
     """Write the priors."""
-    from benchmarks.search_quality import recorded, search_space
-
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    tables = {path.stem: load_table(path) for path in recorded()}
-    prior = prior_of([(table, search_space(table)) for table in tables.values()], list(tables))
+    prior = prior_without()
     FILE.parent.mkdir(exist_ok=True)
     prior.write(FILE)
-    print(f"{FILE.name}: effects of {len(prior.effects)} params, from {', '.join(tables)}")
+    print(f"{FILE.name}: effects of {len(prior.effects)} params, from {', '.join(prior.sources)}")
+
+
+def prior_without(left_out: str = "") -> Prior:
+    """Return what the recorded tables of real data say of the params, without one of them."""
+    from benchmarks.search_quality import recorded, search_space
+
+    paths = [path for path in recorded() if path.stem not in (left_out, *_MADE)]
+    tables = [load_table(path) for path in paths]
+    return prior_of([(table, search_space(table)) for table in tables], [path.stem for path in paths])
 
 
 def prior_of(tables: Sequence[tuple[Table, Space]], sources: Sequence[str]) -> Prior:

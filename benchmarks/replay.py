@@ -10,18 +10,17 @@ So the table does not exaggerate a lead over random search.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, TPESampler
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import TPESampler
 
+from benchmarks.over_table import OverTable
 from benchmarks.recording import Table
 from tuner.config import Sampler, Search, Stopping
 from tuner.sampling.samplers import make_sampler
@@ -34,13 +33,14 @@ from tuner.search.exclusive_trials import LargeTrials
 from tuner.search.fleet import Fleet
 from tuner.search.lifecycle import Goal
 from tuner.search.study_rules import StudyRules
-from tuner.space import Choice, Domain, Space, Value
+from tuner.space import Space
 from tuner.store import StudyStore
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary, Users
+from tuner.trials.stored import TrialRecord
 
-__all__ = ["Contender", "Ours", "OverTable", "RandomOrder", "Stock", "replay"]
+__all__ = ["Contender", "Ours", "RandomOrder", "Span", "Stock", "replay"]
 
 OBJECTIVE = "objective"
 
@@ -68,8 +68,39 @@ class Contender(Protocol):
         """Return whether a trial has made all its reports."""
 
 
-def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
+@dataclass(frozen=True)
+class Span:
+    """What a worker did at once: some reports of a row, one after the other.
+
+    Attributes
+    ----------
+    worker, row
+        The worker and the row, from 0.
+    first, last
+        Indices of the first and the last report.
+    begin, end
+        Seconds since the begin of the search.
+    """
+
+    worker: int
+    row: int
+    first: int
+    last: int
+    begin: float
+    end: float
+
+
+def replay(
+    contender: Contender, n_workers: int, watch: Callable[[Span], None] = lambda _: None
+) -> Iterator[tuple[float, int]]:
     """Let a contender search until it has no more row to run.
+
+    Parameters
+    ----------
+    contender, n_workers
+        The search, and the number of workers.
+    watch
+        Is called with each span when it ends.
 
     Yields
     ------
@@ -79,11 +110,13 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
     idle = list(range(n_workers))
     events: list[tuple[float, int, int, int]] = []  # time, worker, row, index of the report
     moments: dict[int, dict[int, float]] = {}  # worker -> index of the report -> time
+    begun: dict[int, float] = {}  # worker -> time
 
     def begin_all(now: float) -> None:
         while idle and (found := contender.begin()) is not None:
             row, first, after = found
             worker = idle.pop(0)
+            begun[worker] = now
             moments[worker] = {first + i: now + seconds for i, seconds in enumerate(after)}
             heapq.heappush(events, (moments[worker][first], worker, row, first))
 
@@ -95,6 +128,7 @@ def replay(contender: Contender, n_workers: int) -> Iterator[tuple[float, int]]:
         if following is not None and not stops:
             heapq.heappush(events, (following, worker, row, index + 1))
         else:
+            watch(Span(worker, row, min(moments[worker]), index, begun[worker], now))
             idle.append(worker)
             idle.sort()
         if following is None and contender.is_complete(row):
@@ -121,126 +155,6 @@ class RandomOrder:
     def is_complete(self, row: int) -> bool:  # noqa: ARG002  # a contender's signature
         """Return True: this is asked after the last report of a trial's one worker."""
         return True
-
-
-class OverTable(BaseSampler):
-    """Replaces each suggestion of another sampler by the nearest point of a table that was not returned yet.
-
-    The distance of two points is a sum over the dimensions. A dimension adds 1 if the options differ, or if
-    only one of the points has the dimension. For a number it adds the difference as a share of the range, on
-    a log scale if the dimension has one.
-
-    Attributes
-    ----------
-    row
-        The row that was returned last.
-    """
-
-    def __init__(self, sampler: BaseSampler, table: Table, space: Space) -> None:
-        self.row = -1
-        self._sampler = sampler
-        self._points = table.points
-        self._space = space
-        self._distributions = _distributions(table, space)
-        self._encoded = np.array([self._encode(point) for point in table.points])
-        self._categorical = np.array(
-            [isinstance(one, CategoricalDistribution) for one in self._distributions.values()]
-        )
-        self._given = np.zeros(len(table), dtype=bool)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002  # Optuna's signature
-        """Return all dimensions, because a row gives all its dimensions at once."""
-        return self._distributions
-
-    def sample_relative(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002  # Optuna's signature
-    ) -> dict[str, Any]:
-        """Return the nearest point that was not returned yet."""
-        distances = self.distances(self._suggestion(study, trial))
-        self.row = int(np.where(self._given, np.inf, distances).argmin())
-        self._given[self.row] = True
-        return dict(self._points[self.row])
-
-    def sample_independent(
-        self,
-        study: Study,  # noqa: ARG002  # Optuna's signature
-        trial: FrozenTrial,  # noqa: ARG002
-        param_name: str,
-        param_distribution: BaseDistribution,  # noqa: ARG002
-    ) -> Any:  # noqa: ANN401
-        """Refuse: a row of the table has all its dimensions."""
-        msg = f"the table must be of this space, but row {self.row} has no {param_name}"
-        raise ValueError(msg)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Let the sampler learn."""
-        self._sampler.after_trial(study, trial, state, values)
-
-    def distances(self, point: Mapping[str, Value]) -> NDArray[np.float64]:
-        """Return the distance of each row from a point, shape (n_rows,)."""
-        wanted = np.array(self._encode(point))
-        apart = np.abs(self._encoded - wanted)
-        apart = np.where(self._categorical, np.where(np.isnan(apart), apart, apart > 0), apart)
-        absent = np.isnan(self._encoded) & np.isnan(wanted)
-        total: NDArray[np.float64] = np.where(absent, 0.0, np.nan_to_num(apart, nan=1.0)).sum(axis=1)
-        return total
-
-    def _suggestion(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        """Let the sampler choose a point of the space."""
-        together = self._sampler.infer_relative_search_space(study, trial)
-        relative = self._sampler.sample_relative(study, trial, together)
-        point: dict[str, Value] = {}
-
-        def choose(name: str, domain: Domain) -> Value:
-            distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only if there is a choice"
-            if name not in relative:
-                relative[name] = self._sampler.sample_independent(study, trial, name, distribution)
-            point[name] = relative[name]
-            return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
-
-        self._space.walk(choose)
-        return point
-
-    def _encode(self, point: Mapping[str, Value]) -> list[float]:
-        """Return a number for each dimension: index of the option, place in the range, or nan if absent."""
-        return [
-            _place(point[name], distribution) if name in point else np.nan
-            for name, distribution in self._distributions.items()
-        ]
-
-
-def _distributions(table: Table, space: Space) -> dict[str, BaseDistribution]:
-    """Return the dimensions that the rows of a table have."""
-    found: dict[str, BaseDistribution] = {}
-
-    def note(point: Mapping[str, Value]) -> None:
-        def read(name: str, domain: Domain) -> Value:
-            distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only if there is a choice"
-            found[name] = distribution
-            return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
-
-        space.walk(read)
-
-    for point in table.points:
-        note(point)
-    return found
-
-
-def _place(value: Value, distribution: BaseDistribution) -> float:
-    internal: Any = distribution.to_internal_repr(value)
-    if isinstance(distribution, CategoricalDistribution):
-        return float(internal)
-    bounds: Any = distribution
-    scale = np.log if bounds.log else float
-    low, high = scale(bounds.low), scale(bounds.high)
-    return float((scale(internal) - low) / (high - low))
 
 
 class _Complete:
@@ -299,8 +213,9 @@ class Ours:
         self._table = table
         self._complete = _Complete()
         self._over = OverTable(make_sampler(sampler or Sampler(), seed, space), table, space)
+        self._store = StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed)
         self._coordinator = Coordinator(
-            StudyStore(optuna.create_study(direction="maximize", sampler=self._over), seed),
+            self._store,
             Budget(Search(trials=trials or len(table)), objective=OBJECTIVE, direction="maximize"),
             EarlyStopping(
                 stopping.halving,
@@ -346,6 +261,11 @@ class Ours:
             found = self._begin(attempt, job)
             if found is not None:
                 return found
+
+    def records(self) -> dict[int, TrialRecord]:
+        """Return what the store has of each row that has begun."""
+        records = self._store.records()
+        return {row: records[number] for row, number in self._numbers.items()}
 
     def _begin(self, attempt: str, job: Job) -> tuple[int, int, Sequence[float]] | None:
         """Begin an attempt; return None if it has reported everything before."""

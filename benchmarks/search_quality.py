@@ -25,8 +25,9 @@ names that end in `_3` are for 3 %.
 - `TABLE, 8 trials/regret_NAME` is the mean regret of a search of so many trials.
 
 It prints the ratios, and writes benchmarks/results/search_quality.json or `--out`. If it searched all
-recorded tables, it also draws search_quality.svg. `--keep` copies the runs of other contenders from the last
-result: a run depends only on its table, its workers and its seed.
+recorded tables, it also draws search_quality.svg. `--keep` copies the runs of some contenders from the last
+result, and only searches with further seeds are made: a run depends only on its table, its workers and its
+seed. So a result can grow in several runs of the command, and a run that is cut off is not lost.
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmarks.make_priors import prior_of
+from benchmarks.contenders import COMPARED, CONTENDERS, STOCK
+from benchmarks.make_priors import prior_without
 from benchmarks.measuring import RESULTS, command_line, machine
-from benchmarks.one_epoch import OneEpoch
 from benchmarks.quality import (
     CLOSE,
     Outcome,
@@ -57,78 +60,21 @@ from benchmarks.quality import (
     to_text,
 )
 from benchmarks.recording import Table, load_table, table_path
-from benchmarks.replay import Contender, Ours, RandomOrder, Stock, replay
+from benchmarks.replay import Contender, replay
 from benchmarks.shares import draw
-from tuner.config import Halving, Race, Sampler, Stopping, study_from_mapping
+from tuner.config import study_from_mapping
 from tuner.preparation.prepare import study_space
 from tuner.space import Space
 
-_HALVING, _RACE = Halving(), Race()
-#: Makes a contender from a table, its space, a seed, and the number of trials (None: all rows).
-Make = Callable[[Table, Space, int, int | None], Contender]
-
-
-def _random(table: Table, _space: Space, seed: int, trials: int | None) -> Contender:
-    return RandomOrder(table, seed, trials)
-
-
-def _one_epoch(table: Table, _space: Space, seed: int, _trials: int | None) -> Contender:
-    return OneEpoch(table, seed)
-
-
-def _stock(table: Table, space: Space, seed: int, trials: int | None, *, lockstep: bool) -> Contender:
-    return Stock(table, space, seed, lockstep=lockstep, trials=trials)
-
-
-def _ours(
-    halving: Halving | None = _HALVING,
-    race: Race | None = _RACE,
-    *,
-    use: str = "tpe",
-    prior: bool = True,
-    folds_in_turn: bool = False,
-) -> Make:
-    def make(table: Table, space: Space, seed: int, trials: int | None) -> Contender:
-        return Ours(
-            table,
-            space,
-            seed,
-            stopping=Stopping(halving=halving, race=race),
-            sampler=Sampler(use=use, prior=prior),
-            folds_in_turn=folds_in_turn,
-            trials=trials,
-        )
-
-    return make
-
-
-#: Contenders by name; `stock` is Ray's OptunaSearch with ASHA. The prior of a table is made without it.
-CONTENDERS: dict[str, Make] = {
-    "random": _random,
-    "1-Epoch": _one_epoch,
-    "stock, fold by fold": partial(_stock, lockstep=False),
-    "stock, folds in lockstep": partial(_stock, lockstep=True),
-    "ours": _ours(),
-    "ours, no prior": _ours(prior=False),
-    "ours, no hold": _ours(Halving(hold=0)),
-    "ours, no leaders": _ours(Halving(leaders=False)),
-    "ours, no hold, leaders or prior": _ours(Halving(hold=0, leaders=False), prior=False),
-    "ours, folds in turn": _ours(Halving(leaders=False), folds_in_turn=True),
-    "ours, no race": _ours(race=None),
-    "ours, no halving": _ours(None),
-    "ours, random": _ours(use="random"),
-    "ours, model": _ours(use="model"),
-    "ours, model, no prior": _ours(use="model", prior=False),
-}
-STOCK = tuple(name for name in CONTENDERS if name.startswith("stock"))
-#: Contenders of the ratios.
-COMPARED = ("ours", "random", "1-Epoch", *STOCK)
+_Of = TypeVar("_Of")
 #: Number of workers of the main figures, and of the others.
 WORKERS, OTHER_WORKERS = 4, (1, 16)
 #: Numbers of trials of small searches.
 BUDGETS = (8, 16, 30)
 #: Number of seeds of what is not in the main figures.
 FEWER_SEEDS = 30
+#: Seconds after which the result is written again while a case runs.
+WRITTEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -192,28 +138,38 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     wanted = 4 if arguments.quick else arguments.seeds
-    cases = [
-        *(Case(path, sub, n) for n in arguments.workers for path in arguments.table for sub in (False, True)),
-        *(Case(path, False, WORKERS, n) for n in arguments.budgets for path in arguments.table),
-    ]
+    asked = cases_of(arguments.table, arguments.workers, arguments.budgets)
+    order = dict.fromkeys((*cases_of(recorded(), (WORKERS, *OTHER_WORKERS), BUDGETS), *asked))
     last = last_runs(arguments.out, arguments.keep)
-    result: dict[str, Any] = {
-        "machine": machine(),
-        "quick": arguments.quick,
-        "settings": {"seeds": wanted, "seeds of variants": arguments.fewer},
-    }
-    runs: dict[Case, dict[str, list[Outcome]]] = {}
+    runs = {case: last.get(str(case), {}) for case in order}
+    facts = {"machine": machine(), "quick": arguments.quick}
+    if any(runs.values()):
+        write(arguments.out, facts, runs)
     with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for case in cases:
-            runs[case] = run_case(
-                pool.map, case, arguments.only, (wanted, arguments.fewer), last.get(str(case), {})
-            )
-            result |= summary(runs)
-            arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        for case in asked:
+            n_seeds, written = (wanted, arguments.fewer), time.monotonic()
+            for found in run_case(pool.map, case, arguments.only, n_seeds, runs[case]):
+                runs[case] = found
+                if time.monotonic() - written > WRITTEN_SECONDS:
+                    write(arguments.out, facts, runs)
+                    written = time.monotonic()
+            write(arguments.out, facts, runs)
             print(case, finite((regrets if case.trials else case_figures)(runs[case])), flush=True)
     if set(arguments.table) == set(recorded()):
         drawn = reached_on_all(runs)
         (RESULTS / "search_quality.svg").write_text(draw(drawn), encoding="utf-8")
+
+
+def write(path: Path, facts: Mapping[str, Any], runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> None:
+    """Write the result of the runs so far."""
+    result = {**facts, **summary({case: of for case, of in runs.items() if of})}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def cases_of(tables: Sequence[Path], workers: Iterable[int], budgets: Iterable[int]) -> list[Case]:
+    """Return the cases of some tables: each also as sub-tables, and small searches of each."""
+    whole = [Case(path, sub, n) for n in workers for path in tables for sub in (False, True)]
+    return [*whole, *(Case(path, False, WORKERS, n) for n in budgets for path in tables)]
 
 
 def recorded() -> list[Path]:
@@ -231,7 +187,10 @@ def last_runs(path: Path, keep: Sequence[str]) -> dict[str, dict[str, list[Outco
     if not keep:
         return {}
     raw = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    return {case: {name: from_text(of[name]) for name in keep if name in of} for case, of in raw.items()}
+    return {
+        case: {name: from_text(of[name]) for name in CONTENDERS if name in keep and name in of}
+        for case, of in raw.items()
+    }
 
 
 def run_case(
@@ -240,8 +199,8 @@ def run_case(
     contenders: Sequence[str],
     n_seeds: tuple[int, int],
     known: Mapping[str, Sequence[Outcome]],
-) -> dict[str, list[Outcome]]:
-    """Return the outcomes of all contenders in a case, by name.
+) -> Iterator[dict[str, list[Outcome]]]:
+    """Yield the outcomes of all contenders in a case, by name, after each search: first those of low seeds.
 
     Parameters
     ----------
@@ -252,22 +211,23 @@ def run_case(
     n_seeds
         Number of seeds of the main figures, and of all others.
     known
-        Outcomes of earlier runs. They replace a contender's searches if there are enough of them.
+        Outcomes of earlier runs with the first seeds. Only searches with further seeds are made.
     """
-    seeds = {name: case.seeds(name, *n_seeds) for name in CONTENDERS}
-    kept = {
-        name: list(of[: len(seeds[name])]) for name, of in known.items() if len(of) >= len(seeds[name]) > 0
-    }
-    jobs = [(name, seed) for name in contenders if name not in kept for seed in seeds[name]]
-    found: dict[str, list[Outcome]] = {}
+    found = {name: list(known.get(name, ())) for name in CONTENDERS}
+    jobs = []
+    for name in contenders:
+        seeds = case.seeds(name, *n_seeds)
+        found[name] = found[name][: len(seeds)]
+        jobs += [(name, seed) for seed in seeds[len(found[name]) :]]
+    jobs.sort(key=itemgetter(1))  # so that all contenders have about as many seeds when a run is cut off
+    yield {name: of for name, of in found.items() if of}
     for (name, _), outcome in zip(jobs, run(partial(search, case=case), jobs), strict=True):
-        found.setdefault(name, []).append(outcome)
-    found |= kept
-    return {name: found[name] for name in CONTENDERS if name in found}
+        found[name].append(outcome)
+        yield {name: of for name, of in found.items() if of}
 
 
 def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, Any]:
-    """Return the parts of the result that depend on the runs: figures, rows, details and the runs."""
+    """Return the parts of the result that depend on the runs: settings, figures, rows, details, the runs."""
     by_case = {case: case_figures(of) for case, of in runs.items() if not case.trials}
     figures = finite(worst(by_case))
     for case, of in runs.items():
@@ -277,12 +237,23 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
         figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
     found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
     raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
+    n_main = [len(of[name]) for of in by_main(runs).values() for name in COMPARED if name in of]
+    n_all = [len(outcomes) for of in runs.values() for outcomes in of.values()]
     return {
+        "settings": {"seeds": min(n_main, default=0), "seeds of all other figures": min(n_all, default=0)},
         "figures": figures,
         "rows": [shown(case, name, of) for case, name, of in found if _is_main(case)],
-        "details": [{"case": str(case), "contender": name, **finite(of, 4)} for case, name, of in found],
+        "details": [
+            {"case": str(case), "contender": name, "seeds": len(runs[case][name]), **finite(of, 4)}
+            for case, name, of in found
+        ],
         "runs": raw,
     }
+
+
+def by_main(runs: Mapping[Case, _Of]) -> dict[Case, _Of]:
+    """Return the cases of the main figures."""
+    return {case: of for case, of in runs.items() if case.workers == WORKERS and not case.trials}
 
 
 def _is_main(case: Case) -> bool:
@@ -327,7 +298,7 @@ def worst(by_case: Mapping[Case, Mapping[str, float]]) -> dict[str, float]:
 
     They are for the main number of workers.
     """
-    main = {case: of for case, of in by_case.items() if case.workers == WORKERS and of}
+    main = {case: of for case, of in by_main(by_case).items() if of}
     whole = [of for case, of in main.items() if not case.sub]
     if not whole:
         return {}
@@ -363,12 +334,9 @@ def _table(path: Path) -> Table:
 
 
 @cache
-def _space(path: Path) -> Space:
+def space_of(path: Path) -> Space:
     """Return the space of a table, with the prior that the other recorded tables give."""
-    others = [_table(other) for other in recorded() if other.stem != path.stem]
-    names = [other.stem for other in recorded() if other.stem != path.stem]
-    prior = prior_of([(other, search_space(other)) for other in others], names)
-    return search_space(_table(path)).with_prior(prior)
+    return search_space(_table(path)).with_prior(prior_without(path.stem))
 
 
 def search(job: tuple[str, int], case: Case) -> Outcome:
@@ -377,7 +345,7 @@ def search(job: tuple[str, int], case: Case) -> Outcome:
     table = _table(case.path)
     if case.sub:
         table = table.part(sub_rows(len(table), seed))
-    made = CONTENDERS[contender](table, _space(case.path), seed, case.trials)
+    made = CONTENDERS[contender](table, space_of(case.path), seed, case.trials)
     return outcome_of(table, made, case.workers)
 
 

@@ -30,10 +30,11 @@ COLUMNS = {
     "loader": ("beauty", "retail"),
     "study": ("seconds", "trials_per_hour", "cpu_seconds", "peak_gb", "largest_difference"),
     "overhead": ("asked",),
-    "verdicts": ("one_seed", "three_seeds", "little_noise"),
+    "verdicts": ("one_seed", "one_search", "three_seeds", "little_noise", "alike"),
     "scaling": ("trials_per_s", "efficiency"),
     "scale": ("x1", "x4", "x16", "x52"),
     "estimates": ("seconds", "memory", "steps"),
+    "real_search": ("before", "after"),
     "search_quality": (
         "compute_vs_stock",
         "low",
@@ -80,12 +81,13 @@ TARGETS = {
         "compute_vs_stock_p90_mean": (0.0, 0.75),
         "missed": (0.0, 0.01),
     },
+    "real_search": {"first_good": (0.0, 0.6), "total": (0.0, 1.0)},
     "report": {"size_mb": (0.0, 10.0), "first_paint_s": (0.0, 3.0)},
     "startup": {"first_report_s": (0.0, 15.0)},
     "beauty_study": {"primary_low": (1e-6, float("inf"))},
     "verdicts": {
         f"{figure}/{kind}": wanted
-        for kind in ("one_seed", "three_seeds", "little_noise")
+        for kind in ("one_seed", "one_search", "three_seeds", "little_noise")
         for figure, wanted in (
             ("family_error", (0.0, 0.05)),
             ("coverage", (0.93, 0.97)),

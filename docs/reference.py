@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tuner.config import Metric, Study
+from tuner.config import Metric
 from tuner.config.data import InMemory
+from tuner.config.keys import models_in, sections
 from tuner.config.section import read_duration
 from tuner.space import Space
 from tuner.trials.constraints import Constraint
@@ -69,24 +70,9 @@ BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
-    for key, section in _sections(Study, ""):
+    for key, section in sections():
         parts.append(f"## {f'`{key}`' if key else 'At the top'}\n\n{_section(key, section)}")
     return "\n".join(parts)
-
-
-def _sections(model: type[BaseModel], key: str) -> list[tuple[str, type[BaseModel]]]:
-    """Return a model with its key, then the models inside it."""
-    found = [(key, model)]
-    for name, field in model.model_fields.items():
-        for inner in _models(field.annotation):
-            found += _sections(inner, f"{key}.{name}" if key else name)
-    return found
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _section(key: str, model: type[BaseModel]) -> str:
@@ -94,7 +80,7 @@ def _section(key: str, model: type[BaseModel]) -> str:
     words, described = _docstring(model)
     lines = [words, "", "| key | takes | default | |", "| --- | --- | --- | --- |"]
     for name, field in model.model_fields.items():
-        inner = _models(field.annotation)
+        inner = models_in(field.annotation)
         meaning = described.get(name) or (inner and _docstring(inner[0])[0].split("\n")[0])
         if not meaning:
             msg = f"{model.__name__}.{name} has no description in its class's docstring"

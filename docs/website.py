@@ -1,7 +1,10 @@
-"""A hook of MkDocs: pages of the site that do not stand in docs/, and links as they lead on the web.
+"""A hook of MkDocs: pages of the site that do not stand in docs/, links as they lead on the web, and charts.
 
 Pages link to other files of the repository by their paths. On the site, a link to a page leads to that page.
 Other files are not on the site, so a link to one becomes its text.
+
+A notebook has each chart as a picture and as its specification. A page of the site draws the specification in
+the colours of its theme, with a copy of Vega that is part of the site. Nothing is loaded from elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Page of the site -> its file in the repository, for pages that stand elsewhere.
@@ -34,10 +38,28 @@ PAGES = {
 PICTURES = {"benchmarks/results": "results"}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"(^[ ]*```.*?^[ ]*```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+#: A chart of a notebook, its picture, and where its specification begins.
+CHART = re.compile(r'<div id="tuner-chart-.*?</script>', re.DOTALL)
+PICTURE, SPECIFICATION = re.compile(r"<img[^>]*>"), "embed.default(chart, "
+VEGA, STYLE = "assets/vega.js", "assets/charts.css"
+#: Draws the charts of a page, each in place of its picture.
+DRAW = """
+for (const place of document.querySelectorAll(".chart")) {
+  const spec = JSON.parse(place.querySelector("script").textContent);
+  vegaEmbed(place, spec, {renderer: "svg", actions: false});
+}
+"""
+#: The colours of charts are variables of CSS. The ground is that of the page.
+RULES = """
+:root {%s --card: var(--md-default-bg-color)}
+[data-md-color-scheme=slate] {%s --card: var(--md-default-bg-color)}
+.chart svg, .chart img {max-width: 100%%; height: auto}
+"""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that stand elsewhere, their pictures, and the reference of the package."""
+    sys.path.insert(0, str(ROOT))
     files.remove(files.get_file_from_path("README.md"))
     for page, path in PAGES.items():
         files.append(File.generated(config, page, content=_content(ROOT / path)))
@@ -45,7 +67,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for picture in (ROOT / path).glob("*.svg"):
             files.append(File.generated(config, f"{target}/{picture.name}", abs_src_path=str(picture)))
     files.append(File.generated(config, "api.md", content=reference()))
+    from tuner.reporting.figures.palette import css_variables
+    from tuner.reporting.html.vega import vega_script
+
+    rules = RULES % (css_variables(dark=False), css_variables(dark=True))
+    files.append(File.generated(config, VEGA, content=vega_script()))
+    files.append(File.generated(config, STYLE, content=rules))
     return files
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001  # MkDocs passes it
+    """Let a page with charts draw them."""
+    if '<div class="chart">' not in output:
+        return output
+    vega, style = (get_relative_url(path, page.url) for path in (VEGA, STYLE))
+    head = f'<link rel="stylesheet" href="{style}"></head>'
+    scripts = f'<script src="{vega}"></script><script>{DRAW}</script></body>'
+    return output.replace("</head>", head, 1).replace("</body>", scripts, 1)
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
@@ -94,16 +132,26 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
         yield f"```text\n{printed}\n```"
     for data in (one["data"] for one in cell["outputs"] if "data" in one):
         shown = "".join(data.get("text/html", ()))
-        if shown:  # without the scripts that make charts interactive: they ask another server
-            shown = re.sub(r"<script.*?</script>", "", shown, flags=re.DOTALL)
+        if shown:
+            shown = CHART.sub(_chart, shown)
             yield "<div>" + re.sub(r"\n\s*\n", "\n", shown) + "</div>"
         elif "text/plain" in data:
             yield "```text\n" + "".join(data["text/plain"]) + "\n```"
 
 
+def _chart(found: re.Match[str]) -> str:
+    """Return a chart of a notebook as a picture with the specification that replaces it."""
+    from tuner.reporting.figures.palette import themed
+
+    text = found[0]
+    spec, _ = json.JSONDecoder().raw_decode(text, text.index(SPECIFICATION) + len(SPECIFICATION))
+    plain = json.dumps(themed(spec)).replace("</", "<\\/")
+    picture = "".join(PICTURE.findall(text))
+    return f'<div class="chart">{picture}<script type="application/json">{plain}</script></div>'
+
+
 def reference() -> str:
     """Return the page on the public names of the package, functions first."""
-    sys.path.insert(0, str(ROOT))
     import tuner
 
     functions = [name for name in tuner.__all__ if not name[0].isupper()]

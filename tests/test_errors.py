@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tuner.errors
+from tuner import load_study
+from tuner.cli import main
 from tuner.errors import (
     DataError,
     Problem,
@@ -23,6 +25,7 @@ from tuner.errors import (
     UserError,
     did_you_mean,
 )
+from tuner.errors.caller import argument, command_line, hint
 
 USER_ERRORS = [DataError, SpaceError, StoreError, StudyError, UserError]
 
@@ -114,3 +117,19 @@ def test_the_nearest_name_is_suggested(name, valid, hint):
 def test_a_valid_name_in_another_case_is_found(valid, data):
     name = data.draw(st.sampled_from(valid))
     assert did_you_mean(name.swapcase(), valid) == f"did you mean {name!r}?"
+
+
+def test_messages_are_in_the_words_of_who_calls(tmp_path, capsys):
+    names = (
+        argument("--json-lines"),
+        argument("--set", "overrides"),
+        hint(command="a command", python="a call"),
+    )
+    assert names == ("json_lines", "overrides", "call")
+    with command_line():
+        assert (argument("--json-lines"), argument("--set", "overrides")) == ("--json-lines", "--set")
+    with pytest.raises(StoreError, match=r"run run\(study\) first"):
+        load_study(tmp_path)
+    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert "run `tuner run STUDY.yaml` first" in capsys.readouterr().err
+    assert argument("--to") == "to"

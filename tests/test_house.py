@@ -6,6 +6,7 @@ Which package may import which is import-linter's task; see `[tool.importlinter]
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +124,47 @@ def test_a_search_needs_few_imports() -> None:
     """`tuner.workflows.run` is the course of a run; what a search is made of has modules of its own."""
     tree = TREES[ROOT / "tuner" / "workflows" / "run.py"]
     assert sum(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(tree)) <= 20
+
+
+#: Modules outside of the command line whose texts may name its options and commands.
+SPEAK_OF_COMMANDS = {
+    "tuner/cluster/on_head.py": "it is a command",
+    "tuner/cluster/submit.py": "it writes the command line of a job",
+    "tuner/cluster/working_folder.py": "it calls git",
+    "tuner/execution/autoscaler.py": "it reads options of Ray",
+    "tuner/monitoring/json_events.py": "only the command line takes a file for events",
+    "tuner/monitoring/optuna_dashboard.py": "a note beside a study",
+    "tuner/reporting/html/answer.py": "the report",
+    "tuner/workflows/export/card.py": "the card of a model",
+    "tuner/workflows/export/checksums.py": "it is copied into exports, and names both",
+    "tuner/workflows/export/serving.py": "it is copied into exports, and is a command there",
+    "tuner/workflows/init/write.py": "a comment in a study file",
+    "tuner/workflows/steering.py": "only the command line reads params from a file",
+}
+OF_COMMANDS = re.compile(r"(^|[ `(])--[a-z]|`tuner [a-z]")
+
+
+def test_a_message_that_python_may_raise_speaks_python() -> None:
+    found = [
+        f"{name_of(path)}:{node.lineno}: {node.value!r}"
+        for path, tree in TREES.items()
+        if name_of(path) not in SPEAK_OF_COMMANDS and "tuner/cli/" not in name_of(path)
+        for node in texts(tree)
+        if OF_COMMANDS.search(node.value)
+    ]
+    assert found == [], "use `hint` or `argument` of tuner.errors.caller"
+
+
+def texts(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Yield the texts of a module, without docstrings and without those only for the command line."""
+    apart: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            apart.add(id(node.value))
+        if isinstance(node, ast.Call):
+            named = isinstance(node.func, ast.Name) and node.func.id == "argument"
+            parts = [node] if named else [one.value for one in node.keywords if one.arg == "command"]
+            apart |= {id(part) for one in parts for part in ast.walk(one)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            yield node

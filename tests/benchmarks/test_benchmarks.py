@@ -21,9 +21,11 @@ ROOT = FOLDER.parent
 SCRIPTS = sorted([*FOLDER.glob("*.py"), *(ROOT / "docs").glob("*.py"), *(ROOT / "examples").rglob("*.py")])
 NO_COMMANDS = {
     "__init__",
+    "contenders",
     "made_study",
     "measuring",
     "one_epoch",
+    "over_table",
     "packing",
     "profiling",
     "quality",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import optuna
@@ -11,8 +13,9 @@ import pandas as pd
 import pytest
 from optuna.samplers import RandomSampler
 
-from benchmarks.make_priors import prior_of
+from benchmarks.make_priors import prior_without
 from benchmarks.one_epoch import OneEpoch
+from benchmarks.over_table import OverTable
 from benchmarks.quality import (
     CLOSE,
     Outcome,
@@ -26,7 +29,8 @@ from benchmarks.quality import (
     to_text,
 )
 from benchmarks.recording import Table, epochs_compared, load_table, save_table, table_path
-from benchmarks.replay import Contender, Ours, OverTable, RandomOrder, Stock, replay
+from benchmarks.replay import Contender, Ours, RandomOrder, Span, Stock, replay
+from benchmarks.search_picture import draw, searched
 from benchmarks.search_quality import Case, outcome_of, recorded, run_case, search_space, summary
 from benchmarks.table_data import walks
 from tuner.config import Halving, Race, Stopping
@@ -162,6 +166,33 @@ def test_both_rules_spend_less_and_keep_the_best(table: Table) -> None:
     assert few[-1][0] < 0.6 * every[-1][0]
     assert len(few) < len(every) == N_ROWS
     assert int(table.scores.argmax()) in {row for _, row in few}
+
+
+def test_spans_are_all_reports_in_order_and_none_overlap_on_a_worker(table: Table) -> None:
+    spans: list[Span] = []
+    complete = list(replay(ours(table, halving=True, race=True), 3, spans.append))
+    assert max(span.end for span in spans) * 3 == pytest.approx(complete[-1][0])
+    for worker in range(3):
+        mine = sorted((span.begin, span.end) for span in spans if span.worker == worker)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(mine))
+    for _, row in complete:
+        reports = [index for one in spans if one.row == row for index in range(one.first, one.last + 1)]
+        assert sorted(reports) == list(range(N_FOLDS * N_EPOCHS)), "each report once, also if it was paused"
+
+
+def test_the_picture_of_a_search_is_an_svg_with_its_decisions(table: Table) -> None:
+    search = searched(table, ours(table, halving=True, race=True), 4)
+    best = search.records[search.best]
+    assert best.summary is not None
+    drawn = draw(search, 4)
+    root = ET.fromstring(drawn)
+    bars = [one.get("class", "") for one in root.iter("{*}rect")]
+    assert len(bars) == len(search.spans) + len({search.kind(span) for span in search.spans})
+    ends = [search.end(span) for span in search.spans if span.row == search.best and span.end <= search.until]
+    assert ends[-1] == "complete"
+    assert ends.count("paused") == sum(one.kind == "paused" for one in best.decisions)
+    assert f"trial {best.number}, the best of the table" in drawn
+    assert all(one.why in drawn for one in best.decisions)
 
 
 def test_what_runs_is_the_nearest_point_that_has_not_run(table: Table) -> None:
@@ -311,10 +342,8 @@ def test_small_searches_are_compared_by_regret() -> None:
 
 
 def test_the_prior_of_a_table_ranks_another_one() -> None:
-    tables = {path.stem: load_table(path) for path in recorded()}
-    left_out = tables.pop("retail")
-    prior = prior_of([(other, search_space(other)) for other in tables.values()], list(tables))
-    assert prior.sources == tuple(tables)
+    left_out, prior = load_table(table_path("retail")), prior_without("retail")
+    assert prior.sources == ("beauty", "movielens"), "walks are made data"
     assert prior.effects["lr"]["linear"] > 0
     space = search_space(left_out)
     scores = []
@@ -326,7 +355,7 @@ def test_the_prior_of_a_table_ranks_another_one() -> None:
     assert together > 0.4
 
 
-def test_kept_runs_replace_searches() -> None:
+def test_kept_runs_replace_the_searches_of_the_first_seeds() -> None:
     case = Case(table_path("retail"), sub=True, workers=4)
     known = {"random": outcomes(0.5, 0.6, 0.7), "1-Epoch": outcomes(0.5)}
     asked: list[tuple[str, int]] = []
@@ -335,9 +364,10 @@ def test_kept_runs_replace_searches() -> None:
         asked.extend(jobs)
         return outcomes(*[0.1] * len(jobs))
 
-    found = run_case(run, case, ["random", "1-Epoch", "ours, model"], (2, 1), known)
-    assert asked == [("1-Epoch", 0), ("1-Epoch", 1)], "too few were known; variants skip sub-tables"
+    *_, found = run_case(run, case, ["random", "1-Epoch", "ours, model"], (2, 1), known)
+    assert asked == [("1-Epoch", 1)], "one seed was not known; variants skip sub-tables"
     assert found["random"] == known["random"][:2]
+    assert found["1-Epoch"] == outcomes(0.5, 0.1)
 
 
 def test_one_epoch_continues_rows_by_their_first_epoch(table: Table) -> None:

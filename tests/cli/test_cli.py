@@ -56,7 +56,11 @@ def study_file(tmp_path, monkeypatch):
 @pytest.fixture
 def shop(tmp_path):
     """Make a study of one complete baseline in ``studies/shop``."""
-    folder = tmp_path / "studies" / "shop"
+    return make_shop(tmp_path / "studies" / "shop")
+
+
+def make_shop(folder):
+    """Make a study of one complete baseline; return its folder."""
     folder.mkdir(parents=True)
     facts = {"objective": "NDCG@10"}
     store = open_store(folder, name="shop", direction="maximize", sampler=Sampler(), seed=1, facts=facts)

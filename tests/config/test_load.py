@@ -223,6 +223,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "training": {
             "epochs": 10,
             "evaluate_every": 1,
+            "evaluate_users": None,
             "patience": None,
             "fast": True,
             "precision": "float32",
@@ -264,6 +265,22 @@ def test_a_full_study_is_read_as_it_stands(study_file):
     )
     assert study.search.time_budget == 5400.0
     assert study.resources.gpus_per_trial == 0.25
+
+
+@pytest.mark.parametrize(
+    ("resources", "n_devices"),
+    [
+        ({}, 1),
+        ({"gpus_per_trial": 0.5}, 1),
+        ({"gpus_per_trial": "auto"}, 1),
+        ({"gpus_per_trial": 2}, 2),
+        ({"gpus_per_trial": 4, "devices": 4}, 4),
+        ({"cpus_per_trial": 2}, 1),
+        ({"cpus_per_trial": 2, "devices": 2}, 2),
+    ],
+)
+def test_a_trial_trains_on_whole_gpus_or_on_the_devices_asked_for(resources, n_devices):
+    assert study_from_mapping(minimal(resources=resources)).resources.n_devices == n_devices
 
 
 def test_a_study_may_hold_a_space_made_in_python():
@@ -361,7 +378,8 @@ def test_a_study_is_frozen():
             {"training__qqqq": 1},
             "training.qqqq",
             "is no key of this section",
-            "valid: epochs, evaluate_every, fast, keep_checkpoints, patience, precision, timeout",
+            "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, "
+            "timeout",
         ),
         ({"study": 5}, "study", "must be text, but got 5", None),
         (
@@ -605,6 +623,21 @@ def test_a_study_is_frozen():
             None,
         ),
         ({"resources__concurrency": 0}, "resources.concurrency", "must be at least 1, but got 0", None),
+        (
+            {"resources__devices": 2},
+            "resources.devices",
+            "must be at most cpus_per_trial without GPUs, which is 1, but got 2",
+            None,
+        ),
+        *(
+            (
+                {"resources__gpus_per_trial": gpus, "resources__devices": devices},
+                "resources.devices",
+                f"must be the whole GPUs of gpus_per_trial, which is {gpus}, but got {devices}; leave it out",
+                None,
+            )
+            for gpus, devices in ((0.5, 2), (2, 1), (2, 3), ("auto", 2))
+        ),
     ],
 )
 def test_a_rule_that_is_broken_is_named_with_key_and_value(changes, where, rule, hint):
@@ -757,10 +790,10 @@ def test_of_several_overrides_the_last_wins(study_file):
 @pytest.mark.parametrize(
     ("override", "where", "rule"),
     [
-        ("search.trials", "--set", "must be key=value, but got 'search.trials'"),
-        ("=5", "--set", "must be key=value, but got '=5'"),
-        ("search.trials=[", "--set search.trials", "the value must be valid YAML, but got '['"),
-        ("study.name=a", "--set study.name", "must lead through sections, but 'study' holds 'shop'"),
+        ("search.trials", "overrides", "must be key=value, but got 'search.trials'"),
+        ("=5", "overrides", "must be key=value, but got '=5'"),
+        ("search.trials=[", "overrides search.trials", "the value must be valid YAML, but got '['"),
+        ("study.name=a", "overrides study.name", "must lead through sections, but 'study' holds 'shop'"),
         ("search.trails=5", "search.trails", "is no key of this section"),
         ("search.trials=many", "search.trials", "must be an integer, but got 'many'"),
     ],
@@ -775,7 +808,7 @@ def test_an_override_that_cannot_be_applied_is_told(study_file, override, where,
 def test_a_bad_override_is_told_together_with_the_file(study_file):
     with pytest.raises(StudyError) as caught:
         Study.load(study_file(BROKEN_ONE), ["trials", "search.trials=0.5"])
-    assert {"--set", "search.trials"} < {problem.where for problem in caught.value.problems}
+    assert {"overrides", "search.trials"} < {problem.where for problem in caught.value.problems}
     assert len(caught.value.problems) == 7
 
 

@@ -67,7 +67,7 @@ def test_all_mistakes_are_named_at_once_in_profiles_that_are_not_used_too(tmp_pa
 @pytest.mark.parametrize(
     ("text", "profile", "told"),
     [
-        (FILE, "clutser", "--profile: must be a profile of the study, but got 'clutser'"),
+        (FILE, "clutser", "profile: must be a profile of the study, but got 'clutser'"),
         (FILE, "clutser", "did you mean 'cluster'?"),
         (FILE.partition("profiles")[0], "cluster", "the study has no section profiles"),
         (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pytest
 import yaml
@@ -111,3 +113,76 @@ def test_a_shown_splitter_makes_its_folds(
     assert days == [{"2024-04-15"}, {"2024-04-22"}]
     assert found[1].seen["datetime"].max() < pd.Timestamp("2024-04-22")
     del sys.modules["splitters"]
+
+
+# ####  --------------  Repeated rows, several files, the first table  --------------  #### #
+
+
+def part_under(heading: str) -> str:
+    return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.usefixtures("shown_files")
+def test_each_shown_policy_leaves_the_rows_that_the_page_names() -> None:
+    part = part_under("Repeated rows")
+    (text,) = re.findall(r"```text\n(.*?)```", part, re.DOTALL)
+    Path("clicks.csv").write_text(text, encoding="utf-8")
+    rows = text.splitlines()[1:]
+    policies = re.findall(r"^\| `(\w+)`.*\| ([\d, ]+) \|$", part, re.MULTILINE)
+    assert [policy for policy, _ in policies] == ["keep", "drop_exact", "keep_first", "keep_last"]
+    for policy, left in policies:
+        frame = load_source(
+            Data.model_validate({"interactions": "clicks.csv", "duplicates": policy})
+        ).interactions
+        columns = [
+            frame["user_id"].astype(str),
+            frame["item_id"],
+            frame["datetime"].map("{:%Y-%m-%d %H:%M:%S}".format),
+        ]
+        found = [",".join(row) for row in zip(*columns, strict=True)]
+        assert found == [rows[int(number) - 1] for number in left.split(", ")]
+
+
+def test_shown_places_of_several_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, pattern, files = sections_under("Several files")
+    clicks = pd.read_csv(io.StringIO(CLICKS))
+    parts = [clicks[:1], clicks[1:]]
+    for name, section in (("folder", folder), ("glob", pattern), ("list", files)):
+        place = tmp_path / name
+        (place / "events").mkdir(parents=True)
+        monkeypatch.chdir(place)
+        interactions = section["data"]["interactions"]
+        if section is folder:
+            for day, part in zip(("2024-03-01", "2024-03-02"), parts, strict=True):
+                (place / "events" / f"day={day}").mkdir()
+                part.to_csv(place / "events" / f"day={day}" / "part-0.csv", index=False)
+            (place / "events" / "_SUCCESS").touch()
+        elif section is pattern:
+            for day, part in zip(("2024-03-01", "2024-03-02"), parts, strict=True):
+                part.to_csv(place / "events" / f"{day}.csv.gz", index=False)
+        else:
+            march, april = interactions
+            parts[0].to_parquet(place / march, index=False)
+            interactions = [march, april.replace("s3://", "memory://")]  # the same way in, without a network
+            fsspec.filesystem("memory").pipe(
+                f"/{april.removeprefix('s3://')}", parts[1].to_parquet(index=False)
+            )
+        frame = load_source(Data.model_validate({"interactions": interactions})).interactions
+        assert frame["user_id"].tolist() == [1, 2], name
+        assert frame["datetime"].tolist() == TIMES, name
+
+
+def test_what_the_first_table_says_is_what_a_study_can_say() -> None:
+    table = PAGE.split("| in my file ...")[1].split("\n\n")[0]
+    said = [yaml.safe_load(span) for span in re.findall(r"`(\w+: .+?)`[;,]? ?[^|]*\|", table)]
+    assert len(said) == 7
+    for one in said:
+        columns = (
+            {"user": 0, "item": 1, "datetime": 2} if one.get("format", {}).get("header") is False else {}
+        )
+        Data.model_validate({"interactions": "clicks.csv", "columns": columns, **one})
+    anchors = re.findall(r"\]\(#([\w-]+)\)", table)
+    headings = [
+        line.removeprefix("## ").lower().replace(" ", "-") for line in PAGE.splitlines() if line[:3] == "## "
+    ]
+    assert set(anchors) <= set(headings)

@@ -18,6 +18,7 @@ from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
 from tuner.config import Metric, study_from_mapping
 from tuner.errors import TrialError, TunerError
 from tuner.evaluation import Plan, evaluate_fold, evaluate_folds, with_reference
+from tuner.evaluation.sample import sample_of
 from tuner.models.build import build_model
 from tuner.trials.objective import is_better
 from tuner.trials.records import Evaluation, Users, is_unpadded
@@ -280,6 +281,49 @@ def test_patience_starts_again_with_each_fold(folds: list[Fold]) -> None:
 def test_patience_also_ends_a_fit_with_a_trainer_of_the_users_own(folds: list[Fold]) -> None:
     params = {**SASREC, "get_trainer_func": six_epochs_at_least}
     assert epochs_of(evaluate(params, folds[0], plan_of("CoveredUsers@10", patience=1))) == [1, 2]
+
+
+# ####  --------------  A sample of the users  --------------  #### #
+
+
+def test_all_evaluations_but_the_last_are_of_a_sample_of_the_users(
+    folds: list[Fold], curve: list[Evaluation]
+) -> None:
+    by_user: list[Users] = []
+    evaluate_fold(SASREC, folds[0], plan_of(), SEED, lambda _: None, report_users=by_user.append)
+    few = sample_of(folds[0], 7)
+    assert few is not None
+    places = [list(folds[0].users).index(user) for user in few.users]
+
+    found: list[Users] = []
+    evaluations: list[Evaluation] = []
+    plan = plan_of(evaluate_users=7)
+    evaluate_fold(SASREC, folds[0], plan, SEED, evaluations.append, report_users=found.append)
+    assert [one.sampled_users for one in evaluations] == [7] * 5 + [None]
+    for one, whole in zip(evaluations[:-1], curve, strict=False):
+        assert one.metrics["NDCG@10"] == pytest.approx(by_user[0].at(one.epoch)[places].mean(), rel=1e-6)
+        assert one.train_loss == whole.train_loss
+    assert without_times(evaluations[-1]) == without_times(curve[-1])
+    assert found[0].epochs == (6,)
+    np.testing.assert_array_equal(found[0].at(6), by_user[0].at(6))
+
+
+def test_the_evaluation_at_which_patience_ends_a_fit_is_of_all_users(folds: list[Fold]) -> None:
+    evaluations = evaluate(SASREC, folds[0], plan_of("CoveredUsers@10", patience=2, evaluate_users=7))
+    assert [(one.epoch, one.sampled_users) for one in evaluations] == [(1, 7), (2, 7), (3, None)]
+
+
+def test_a_sample_is_the_same_each_time_and_at_most_all_users(folds: list[Fold]) -> None:
+    fold = folds[0]
+    first, again = sample_of(fold, 7), sample_of(fold, 7)
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.users, again.users)
+    assert len(set(first.users)) == 7
+    assert first.test.equals(fold.test[fold.test[Columns.User].isin(first.users)])
+    assert first.train is fold.train
+    assert sample_of(fold, len(fold.users)) is None
+    assert sample_of(fold, None) is None
 
 
 def six_epochs_at_least() -> Trainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,26 @@ def test_a_winner_that_is_worse_for_a_segment_is_told(final: Final) -> None:
         "final: for users with history few (1 to 4), the winner is worse than the best bas"
     )
     assert "both corrected for 3 comparisons" in line
-    assert "history many (8 to 10), 300 users: 0.5" in "\n".join(row_lines(final, final.rows[0]))
-    assert render_segments(final).splitlines()[0].split()[:4] == ["trial", "model", "history", "few"]
+    lines = list(row_lines(final, final.rows[0]))
+    assert any(line.startswith(f"  {HIT}, history many (8 to 10), 300 users: 0.5") for line in lines)
+    shown = render_segments(final).splitlines()
+    assert shown[0] == f"{HIT} by history"
+    assert shown[1].split()[:3] == ["trial", "model", "few"]
+
+
+def test_all_metrics_of_users_are_shown_by_segment_the_objective_first(final: Final) -> None:
+    grouping = by_history(LENGTHS)
+    assert grouping is not None
+    rows = [
+        replace(one, by_user={"MAP@10": one.by_user[HIT] / 2, **one.by_user})
+        for one in (fitted_of(2, hits(0.5), validation=0.3), fitted_of(0, hits(0.3), name="popular"))
+    ]
+    both = judge(rows, objective=HIT, direction="maximize", groupings=[grouping])
+    tables = render_segments(both).split("\n\n")
+    assert [table.splitlines()[0] for table in tables] == [f"{HIT} by history", "MAP@10 by history"]
+    halves = [segment.rows[0].metrics["MAP@10"] / segment.rows[0].metrics[HIT] for segment in both.segments]
+    assert halves == pytest.approx([0.5] * 3)
+    assert sum(line.startswith("  MAP@10, history") for line in row_lines(both, both.rows[0])) == 3
 
 
 def test_the_leaderboard_shows_the_segments_of_a_stored_judgement(

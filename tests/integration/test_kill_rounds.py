@@ -1,6 +1,7 @@
 """Kill whatever runs at random moments, again and again: every trial is there once, as if nothing had been.
 
-By default one round for each kind of process, with a journal. `TUNER_KILL_ROUNDS=40` is the whole test, with
+Between the kills another process adds configurations and excludes a trial. By default one round for each kind
+of process, with a journal. `TUNER_KILL_ROUNDS=40` is the whole test, with
 more kinds and with `final` and `export`; `TUNER_KILL_SEED` makes another course of it. `-m long` runs it with
 SQLite and PostgreSQL too.
 """
@@ -16,16 +17,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import PATIENCE, Server, Small
 from tests.integration.test_kill import check_complete, ended
+from tuner import add_trial, exclude_trial
 from tuner.errors import StoreError
 from tuner.execution.watchdog import RAY_DIED
 from tuner.store import read_records, store_exists
+from tuner.trials.requests import Request
+from tuner.trials.schema import pending_requests
 from tuner.trials.stored import TrialRecord
 
 pytestmark = [
@@ -78,6 +82,8 @@ search: {trials: 30, seed: 60}
 training: {epochs: 2}
 stopping: false
 """
+#: Params of the configurations that are added, besides the learning rate.
+ASKED = {"cls": "SASRecModel", "n_factors": 8, "n_heads": 1, "n_blocks": 1, "session_max_len": 8}
 
 
 @dataclass
@@ -91,6 +97,8 @@ class Course:
     sessions: list[int] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     finished: dict[int, TrialRecord] = field(default_factory=dict)
+    asked: list[Request] = field(default_factory=list)
+    excluded: int | None = None
     longest: float = 0.0
 
     @property
@@ -146,6 +154,25 @@ class Course:
         if kind in {"driver", "group", "start"}:
             self.await_no_process()
         self.finished |= {record.number: record for record in ended(self.small)}
+
+    def steer(self) -> None:
+        """Ask for one more configuration, and once to exclude a trial, from this process."""
+        searched = [record for record in ended(self.small) if record.name is None and record.request is None]
+        if not searched:
+            return
+        lr = round(1e-3 * 1.1 ** len(self.asked), 9)
+        self.asked.append(add_trial(self.small.results, {**ASKED, "lr": lr}))
+        if self.excluded is None:
+            self.excluded = searched[0].number
+            exclude_trial(self.small.results, self.excluded, "a test")
+
+    def check_asked(self, records: list[TrialRecord]) -> None:
+        """Hold that each request was carried out once, in order, and the excluded trial is marked."""
+        assert self.asked
+        both = [(record.request, record.params["lr"]) for record in records if record.request is not None]
+        assert both == [(one.id, one.params["lr"]) for one in self.asked]
+        assert pending_requests(read_records(self.small.results).attributes) == []
+        assert [record.number for record in records if record.excluded] == [self.excluded]
 
     def restart_database(self) -> None:
         """Let the server die without a word to its clients, and start it again."""
@@ -254,9 +281,10 @@ def test_random_kills_lose_nothing_and_change_nothing(
     disturb(course, [*KINDS, *MORE_KINDS, *(["database"] if server is not None else [])])
     assert course.kills.total() == ROUNDS, "the study was over before"
     assert "Traceback" not in course.said
-    records = check_complete(small, TRIALS)
+    records = check_complete(small, TRIALS, added=len(course.asked))
     for number, record in course.finished.items():
-        assert records[number] == record, "what was finished stays as it was"
+        assert replace(records[number], excluded=record.excluded) == record, "what was finished stays"
+    course.check_asked(records)
     again = course.said.count("was interrupted and starts again")
     print(f"killed: {dict(course.kills)}; {len(course.sessions)} runs; trials begun again: {again}")
     print(
@@ -278,6 +306,7 @@ def disturb(course: Course, kinds: list[str]) -> None:
         if starts := not course.runs:
             course.start()
         course.kill(waiting.pop(), starts=starts)
+        course.steer()
     code = RAY_DIED
     while code == RAY_DIED:  # as a user's loop; a driver that stood still may have lost its Ray
         if not course.runs:

@@ -149,7 +149,7 @@ def test_a_metric_that_is_not_measured_cannot_rank(folder):
     with pytest.raises(StoreError) as caught:
         load_leaderboard(folder, sort="recall@20")
     (problem,) = caught.value.problems
-    assert problem.where == "--sort"
+    assert problem.where == "sort"
     assert problem.rule == "must be a metric of the study, but got 'recall@20'"
     assert problem.hint == "did you mean 'Recall@20'?"
 
@@ -179,7 +179,7 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
         load_leaderboard(tmp_path)
     (problem,) = caught.value.problems
     assert problem.rule == "must be the folder of a study, but it has no journal.log"
-    assert "tuner run STUDY.yaml" in problem.hint
+    assert "run run(study) first" in problem.hint
 
 
 @given(st.lists(st.integers(-3, 3)), st.sampled_from(["maximize", "minimize"]))

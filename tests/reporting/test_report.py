@@ -487,3 +487,10 @@ def test_a_report_needs_none_of_the_libraries_that_train(folder, tmp_path):
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_where_no_trial_is_complete_the_one_that_came_farthest_is_named(tmp_path):
+    found = answer(gather(make_study(tmp_path / "made", 1, seed=2)))
+    assert found.verdict == "The baseline sasrec is first; no trial of the search is complete."
+    assert found.tiles[1].label == "The searched trial that came farthest"
+    assert found.tiles[1].note == "SASRec PreLN #3, stopped after fold 1, epoch 2: place 1 of 1"

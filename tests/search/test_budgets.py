@@ -113,7 +113,7 @@ def test_a_target_is_reached_by_any_complete_trial() -> None:
     assert key(end) == "search.target"
     assert str(end) == (
         "trial 2 has NDCG@10 0.5000, and 0.5 was wanted (search.target); "
-        "to go on, --set search.target=... with a higher one, or null"
+        "to go on, set search.target to a higher one, or null"
     )
     lower = budget("minimize", trials=9, target=0.5)
     lower.ended(0, 0.6, baseline=False)
@@ -140,7 +140,7 @@ def test_baselines_are_no_part_of_a_plateau() -> None:
 def test_trials_that_have_begun_count() -> None:
     rule = budget(trials=3)
     assert rule.no_more(2) is None
-    assert str(rule.no_more(3)) == "3 trials are done (search.trials); --trials N raises it"
+    assert str(rule.no_more(3)) == "3 trials are done (search.trials); more `search.trials` continue it"
     assert key(budget(trials=0).no_more(0)) == "search.trials"
 
 
@@ -153,7 +153,7 @@ def test_time_counts_from_the_start_of_this_run_and_then_the_grace() -> None:
     clock.now += 59
     assert (rule.time_is_up(), rule.grace_is_over) == (None, False)
     clock.now += 1
-    assert str(rule.time_is_up()) == "1 min 00 s are over (search.time_budget); the same command goes on"
+    assert str(rule.time_is_up()) == "1 min 00 s are over (search.time_budget); the same call goes on"
     assert rule.grace_is_over is False
     clock.now += 10
     assert key(rule.time_is_up()) == "search.time_budget"
@@ -168,7 +168,7 @@ def test_hours_are_what_trials_have_held_and_hold() -> None:
     assert key(rule.time_is_up(Usage(1800, 0))) == "search.cpu_hours"
     end = rule.time_is_up(Usage(0, 900))
     assert str(end) == (
-        "trials have held 1 GPU hours of 1 (search.gpu_hours); to go on, --set search.gpu_hours=... with more"
+        "trials have held 1 GPU hours of 1 (search.gpu_hours); to go on, set search.gpu_hours to more"
     )
 
 

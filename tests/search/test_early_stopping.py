@@ -140,6 +140,21 @@ def test_the_race_is_against_the_best_complete_trial_at_its_epoch() -> None:
     assert rules.fold_ended(3, users(0, [0.55, 0.65, 0.75])) is None
 
 
+def test_a_race_compares_last_evaluations_if_the_others_are_of_a_sample() -> None:
+    rules = early_stopping(race_rule=Race())
+    for fold, last in enumerate([3, 2, 3]):
+        for epoch in range(1, last):
+            rules.evaluated(1, fold=fold, epoch=epoch, value=0.99)
+        rules.evaluated(1, fold=fold, epoch=last, value=0.6)
+        rules.fold_ended(1, Users(fold, (last,), np.array([[0.5, 0.6, 0.7]], dtype=np.float32)))
+    rules.completed(1, value=0.6, epoch=3)
+    rules.evaluated(2, fold=0, epoch=1, value=0.99)
+    rules.evaluated(2, fold=0, epoch=2, value=0.4)
+    stop = rules.fold_ended(2, Users(0, (2,), np.array([[0.3, 0.4, 0.5]], dtype=np.float32)))
+    assert isinstance(stop, Stop)
+    assert stop.evidence["difference"] == pytest.approx(-0.2)
+
+
 def answering(complete: int = 2, **rules: Halving | Race | None) -> EarlyStopping:
     halving, race_rule = rules.get("halving"), rules.get("race_rule")
     assert not isinstance(halving, Race)

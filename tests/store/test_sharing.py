@@ -97,7 +97,7 @@ def test_who_shares_and_who_does_not_refuse_each_other(database: Place) -> None:
     with held(database) as hold:
         with pytest.raises(StoreError, match=f"{hold.driver.words} is running") as raised:
             held(database, shared=False).__enter__()
-        assert "`tuner run --share` joins it" in str(raised.value)
+        assert "a study with share=True joins it" in str(raised.value)
     with held(database, shared=False) as hold:
         with pytest.raises(StoreError, match=f"{hold.driver.words} is running") as raised:
             held(database).__enter__()

@@ -241,7 +241,7 @@ def test_a_trial_that_violates_one_is_no_incumbent_of_the_race(tmp_path: Path) -
             coordinator.report(trial_id, {USERS_KEY: Users(fold, (1,), np.full((1, 5), 0.9, np.float32))})
         coordinator.report(trial_id, {DONE: 1.0})
         coordinator.released(trial_id)
-        assert early_stopping._incumbent == (None if trial_id == "a" else (1, 0.9, 1))
+        assert early_stopping._incumbent.best == (None if trial_id == "a" else (1, 0.9, 1))
         assert (coordinator._budget.no_more(0) is None) == (trial_id == "a"), "nor does it reach the target"
 
 

@@ -48,6 +48,20 @@ def test_the_epoch_with_the_best_mean_over_folds_is_chosen():
     assert summarise(evaluations, NDCG, "minimize").epoch == 1
 
 
+def test_only_the_last_evaluation_of_each_fold_counts_if_the_others_are_of_a_sample():
+    evaluations = [
+        *curve(0, [0.9, 0.8], sampled_users=5),
+        *curve(0, [0.3], first=3),
+        *curve(1, [0.7], sampled_users=5),
+        *curve(1, [0.5], first=2),
+    ]
+    summary = summarise(evaluations, NDCG, "maximize")
+    assert (summary.mean, summary.epoch, summary.epochs_run) == (fmean([0.3, 0.5]), 3, 3)
+    assert summary.folds == ({NDCG: 0.3}, {NDCG: 0.5})
+    assert summary.sampled_users == 5
+    assert Summary.from_plain(summary.to_plain()) == summary
+
+
 def test_of_equal_epochs_the_earliest_is_chosen():
     evaluations = [*curve(0, [0.1, 0.5, 0.25, 0.5]), *curve(1, [0.1, 0.25, 0.5, 0.25])]
     assert summarise(reversed(evaluations), NDCG, "maximize").epoch == 2

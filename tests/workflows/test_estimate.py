@@ -94,6 +94,9 @@ def test_the_table_says_what_a_search_takes(prepared: Prepared) -> None:
     assert "GPU" not in text, "an empty column is left out"
     whole = "10 trials of the median configuration, 1 at once on this machine: about 10 min 00 s"
     assert text.endswith(whole)
+    shared = study.resources.model_copy(update={"gpus_per_trial": 0.25})
+    on_gpus = draw_estimates([one], study.model_copy(update={"resources": shared}))
+    assert on_gpus.endswith(f"{whole}, 0.042 GPU-hours"), "a quarter of a GPU for ten minutes"
 
 
 GB = 2**30

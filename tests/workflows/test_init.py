@@ -113,6 +113,10 @@ def test_columns_without_telling_names_are_a_guess_that_says_so():
         ([1_700_000_000_000_000_000, 1_700_000_000_000_000_001], "unix_ns"),
         (["2024-01-01 10:00:00 UTC", "2024-01-02 10:00:00 UTC"], "iso"),
         (["31.01.2024 10:00", "01.02.2024 11:00"], "%d.%m.%Y %H:%M"),
+        ([20240131, 20240201], "%Y%m%d"),
+        (["1700000000000", "1700000000001"], "unix_ms"),
+        (["31-Jan-2024 05:10 PM", "01-Feb-2024 11:00 AM"], "%d-%b-%Y %I:%M %p"),
+        ([1_700_000_000, 1_700_000_000_000], None),
         ([1, 2], None),
         (["a", "b"], None),
         ([True, False], None),
@@ -156,6 +160,9 @@ ROWS = [(f"u{n % 40}", f"i{n * 7 % 30}", 1_700_000_000 + n * 3600, 1 + n % 5) fo
         ("r.tsv", "\t", True, {}, ("user", "item", "time")),
         ("r.txt", "|", True, {"delimiter": "|"}, ("user", "item", "time")),
         ("r.csv", ",", False, {"header": False}, ("0", "1", "2")),
+        ("u.data", " ", False, {"delimiter": " ", "header": False}, ("0", "1", "2")),
+        ("r.csv", "^", True, {"delimiter": "^"}, ("user", "item", "time")),
+        ("part-0", "\x01", False, {"delimiter": "\x01", "header": False}, ("0", "1", "2")),
         (
             "r.inter",
             "\t",
@@ -261,3 +268,36 @@ def test_it_says_what_speaks_against(tmp_path):
     divides = "it divides each of the first 50 lines into 3 fields"
     assert delimiter == f"delimiter ';': not sure, {divides}; it could be '|'"
     assert header.startswith("a header: not sure, the first row is taken for a header")
+
+
+@pytest.mark.parametrize(
+    "items", [["007", "7", "0070"], ["1.0", "2.0", "3.50"], ["9" * 20, "9" * 19 + "8", "8" * 20]]
+)
+def test_ids_that_look_like_numbers_are_taken_as_written(items, tmp_path):
+    lines = [f"{n % 9},{items[n % 3]},{1_700_000_000 + n * 90_000}" for n in range(90)]
+    (tmp_path / "i.csv").write_text("\n".join(["user_id,item_id,ts", *lines]), encoding="utf-8")
+    found = inspect_file(str(tmp_path / "i.csv"))
+    assert (found.guesses.item.column, found.guesses.item.how) == ("item_id", "by its name")
+    assert set(found.source.interactions["item_id"]) == set(items)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("user,item,ts,", "u{0},i{1},{2}", "the header ends with ',' and the row does not"),
+        ("user;item;ts", "u{0};i{1};{2};", "the row ends with ';' and the header does not"),
+        ("# from the shop\nuser,item,ts", "u{0},i{1},{2}", "'# from the shop' is taken for the header"),
+        ("user,item,ts", "u{0},,{2}", "ids must not be missing"),
+        ("user,item,ts", "u{0},i{1},{2}{3}", "the column mixes units"),
+        ("user,item,ts", "u{0},i{1},45{1}92.5", "The numbers of ts look like days of a spreadsheet"),
+        ("user,item,ts", "u{0},i{1},week {1}", "ts is named as a time, but is written in no way"),
+        ("user,item", "u{0},i{1}", "If nothing says when, add a column with dates"),
+    ],
+    ids=["header", "rows", "comment", "missing", "units", "spreadsheet", "unknown", "none"],
+)
+def test_what_keeps_a_file_from_being_read_is_told_with_its_cure(header, row, said, tmp_path):
+    lines = [row.format(n % 9, n % 7, 1_700_000_000 + n, "000" * (n % 5 == 0)) for n in range(60)]
+    (tmp_path / "i.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError) as refused:
+        inspect_file(str(tmp_path / "i.csv"))
+    assert said in str(refused.value)

@@ -65,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     usable_streams()
     from tuner.errors import TunerError
+    from tuner.errors.caller import command_line
 
     try:
-        _call(argv)
+        with command_line():
+            _call(argv)
     except TunerError as error:
         say(error)
         return error.exit_code
@@ -88,8 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _call(argv: Sequence[str] | None) -> None:
     """Call the command that the arguments name."""
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from tuner.cli.completion import answer
+
+        answer(parser)
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser.parse_args(argv)
     except SystemExit:  # a mistake, or a text such as that of `--help`
         sys.stdout.flush()
         raise

@@ -16,6 +16,7 @@ from tuner.cluster.submit import submit as start_job
 from tuner.cluster.written_study import written_study
 from tuner.config import Study
 from tuner.errors import ClusterError
+from tuner.errors.caller import hint
 from tuner.execution.logs import logs_to
 from tuner.execution.user_modules import shadow_lines
 from tuner.monitoring.console import stderr_console
@@ -74,7 +75,7 @@ def submit(
             say(f"{read.study} is already running on the cluster as {job.job_id}; following it")
             return RemoteRun(job, address)
         parcel = files_to_send(path, read)
-        say(f"sending {parcel}; --dry-run lists them")
+        say(f"sending {parcel}{hint(command='; --dry-run lists them', python='')}")
         results = output or _results(client, read.study)
         job = start_job(client, read, parcel, overrides=overrides, profile=profile, results=results)
     say(f"{job.study} runs as {job.job_id}; results in {results}/{job.study} on the cluster")

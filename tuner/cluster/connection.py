@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tuner.errors import ClusterError, Problem
+from tuner.errors.caller import argument
 from tuner.execution.cluster_token import use_cluster_token
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _check_reachable(address: str) -> None:
         port = None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port is None:
         rule = f"must be the URL of a cluster's dashboard, such as {DEFAULT_ADDRESS}, but got {address!r}"
-        raise ClusterError("--address", [Problem("", rule)])
+        raise ClusterError(argument("--address"), [Problem("", rule)])
     try:
         socket.create_connection((parts.hostname, port), timeout=_TIMEOUT).close()
     except OSError as error:

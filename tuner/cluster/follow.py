@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tuner.cluster.job_output import BEGIN, ENDS, RESULT, RESULT_ENDS
 from tuner.errors import SearchError
+from tuner.errors.caller import hint as hint_for
 from tuner.formatting import visible
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _wait(lost_at: float | None, printer: Printer, error: Exception) -> float:
     if lost_at is None:
         print("the connection is lost; connecting again. The study continues", file=sys.stderr)  # noqa: T201  # as above
     elif now - lost_at > _PATIENCE:
-        hint = "the study continues on the cluster; `tuner attach` follows it again"
+        again = hint_for(command="`tuner attach`", python="attach(name).wait()")
+        hint = f"the study continues on the cluster; {again} follows it again"
         raise SearchError(f"the cluster can no longer be reached: {error}", hint=hint) from error
     printer.reconnected()
     time.sleep(2)
@@ -166,13 +168,18 @@ def end_of(client: JobSubmissionClient, job_id: str) -> JobDetails:
     return details
 
 
+def _submit() -> str:
+    """Return what begins or continues a study on a cluster."""
+    return hint_for(command="`tuner submit`", python="submit(study)")
+
+
 def _judge(details: JobDetails, printer: Printer) -> None:
     """Raise an error if a job failed or was stopped."""
     status = str(details.status)
     if status == "SUCCEEDED":
         return
     if status == "STOPPED":
-        hint = "`tuner submit` continues it"
+        hint = f"{_submit()} continues it"
         raise _FollowedError("the study was stopped; finished trials are kept", exit_code=130, hint=hint)
     said = "\n".join(printer.before[-20:]) or details.message or ""
     if "No module named" in said and "tuner" in said:
@@ -180,6 +187,6 @@ def _judge(details: JobDetails, printer: Printer) -> None:
         raise SearchError("the cluster has no rectools-tuner: its `python` cannot import it", hint=hint)
     code = details.driver_exit_code
     if not printer.begun or code is None or code < 0:
-        hint = "`tuner submit` of the same study continues from the results in the store"
+        hint = f"{_submit()} of the same study continues from the results in the store"
         raise SearchError(f"the job's driver ended too early: {details.message or status}", hint=hint)
     raise _FollowedError(f"the study ended with exit code {code} on the cluster; see above", exit_code=code)

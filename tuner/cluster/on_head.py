@@ -25,6 +25,7 @@ from tuner.cluster.preflight import check_data, check_nodes, check_results
 from tuner.cluster.version_check import check_versions
 from tuner.config import Study
 from tuner.errors import Problem, SearchError, StoreError, TunerError
+from tuner.errors.caller import command_line
 from tuner.execution.user_modules import USER_FILES
 
 __all__: list[str] = []
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = read_arguments(argv)
     _say(BEGIN)
     try:
-        with private_files():
+        with private_files(), command_line():
             arguments.command(arguments)
         code = 0
     except TunerError as error:

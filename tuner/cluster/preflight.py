@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tuner.artifacts.places import Artifacts, try_out
 from tuner.cluster.version_check import deciding_versions
 from tuner.errors import ClusterError, Problem
+from tuner.errors.caller import argument
 from tuner.execution.artifact_checks import refuse_unusable, written
 from tuner.execution.nodes import ANSWER_SECONDS, Answer, ask_every_node
 
@@ -63,8 +64,8 @@ def check_results(folder: Path) -> None:
             pass
     except OSError as error:
         rule = f"must be a folder that the cluster's head can write, but: {error.strerror}"
-        hint = "name another with --output; if all machines share it, it gets logs and checkpoints too"
-        raise ClusterError(str(folder), [Problem("--output", rule, hint)]) from error
+        hint = f"name another with {argument('--output')}; a folder that all machines share gets all files"
+        raise ClusterError(str(folder), [Problem(argument("--output"), rule, hint)]) from error
 
 
 def check_nodes(study: str, modules: Iterable[str], artifacts: Artifacts | None) -> None:

@@ -15,6 +15,7 @@ from tuner.cluster.archive import digest, unpack_folder
 from tuner.cluster.follow import end_of
 from tuner.cluster.job_output import BEGIN, PACKED, RESULT, RESULT_ENDS
 from tuner.errors import ClusterError, Problem, StoreError
+from tuner.errors.caller import argument
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -80,7 +81,7 @@ def fetch(client: JobSubmissionClient, folder: str, target: Path) -> int:
     """
     if target.exists() and not (target / layout.FETCHED).exists():
         rule = "must be a new or a fetched folder, but has results of this machine"
-        raise StoreError(str(target), [Problem("", rule, "name another folder with --to")])
+        raise StoreError(str(target), [Problem("", rule, f"name another folder with {argument('--to')}")])
     job_id = _start(client, "pack", folder)
     try:
         name, n_bytes, expected = _wait_packed(client, job_id)

@@ -16,6 +16,7 @@ from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
 from tuner.errors import ClusterError, Problem, StudyError, UserError
+from tuner.errors.caller import hint
 from tuner.execution.user_modules import USER_FILES
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ def find_job(client: JobSubmissionClient, study: str, *, with_results: bool = Fa
         rule = (
             f"must be a study that was submitted to this cluster, but got {study!r}; submitted were: {known}"
         )
-        raise ClusterError(client.get_address(), [Problem("", rule, "`tuner submit STUDY.yaml` runs one")])
+        runs_one = hint(command="`tuner submit STUDY.yaml` runs one", python="submit(study) runs one")
+        raise ClusterError(client.get_address(), [Problem("", rule, runs_one)])
     if with_results:
         found = [job for job in found if not job.refused] or found
     return next((job for job in found if job.running), found[-1])

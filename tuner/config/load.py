@@ -15,6 +15,7 @@ from tuner.config.profiles import laid_over, leaves, take_profiles
 from tuner.config.study import Study
 from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
+from tuner.errors.caller import argument
 from tuner.space import Space, domain_from_plain
 from tuner.space.yaml_form import find_module, see_modules
 
@@ -53,7 +54,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = 
     elif profile is not None:
         rule = f"must be a profile of the study, but got {profile!r}"
         hint = did_you_mean(profile, list(profiles)) if profiles else "the study has no section profiles"
-        problems.append(Problem("--profile", rule, hint))
+        problems.append(Problem(argument("--profile"), rule, hint))
     for override in overrides:
         problems.extend(_override(plain, override, lines))
     return study_from_mapping(plain, source=str(path), folder=path.parent, lines=lines, problems=problems)
@@ -133,29 +134,34 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
     return document.plain, document.lines, repeated
 
 
+def _changes(key: str = "") -> str:
+    """Return the name of the changes in messages, with the key that one of them changes."""
+    return f"{argument('--set', 'overrides')} {key}".rstrip()
+
+
 def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Problem]:
     """Apply ``a.b=value`` in place. What follows ``space.set.`` is one key: params have dots of their own."""
     if not override.isascii() and _broken_text(override):
-        return [Problem("--set", f"must be text in UTF-8, but got {override!r}")]
+        return [Problem(_changes(), f"must be text in UTF-8, but got {override!r}")]
     key, equals, text = override.partition("=")
     if not equals or not key:
-        return [Problem("--set", f"must be key=value, but got {override!r}")]
+        return [Problem(_changes(), f"must be key=value, but got {override!r}")]
     try:
         value = parse(text).plain
     except YamlError as error:
         rule = "must be valid YAML" if error.__cause__ is not None else error.rule
-        return [Problem(f"--set {key}", f"the value {rule}, but got {text!r}")]
+        return [Problem(_changes(key), f"the value {rule}, but got {text!r}")]
     prefix = "space.set."
     steps = ["space", "set", key.removeprefix(prefix)] if key.startswith(prefix) else key.split(".")
     if len(steps) > DEEPEST:
-        return [Problem("--set", f"must lead through at most {DEEPEST} sections, but got {len(steps)}")]
+        return [Problem(_changes(), f"must lead through at most {DEEPEST} sections, but got {len(steps)}")]
     if steps[0] == "space" and isinstance(plain.get("space"), str):
         plain["space"] = {"use": plain["space"]}
     section: Any = plain
     for step in steps[:-1]:
         section = section.setdefault(step, {})
         if not isinstance(section, dict):
-            return [Problem(f"--set {key}", f"must lead through sections, but {step!r} holds {section!r}")]
+            return [Problem(_changes(key), f"must lead through sections, but {step!r} holds {section!r}")]
     section[steps[-1]] = value
     lines[tuple(steps)] = _NO_LINE
     return []

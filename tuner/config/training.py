@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from tuner.config.section import Section, read_duration
 
@@ -25,6 +25,10 @@ class Training(Section):
         The most epochs that a fold is trained for.
     evaluate_every
         Number of epochs between evaluations. The last epoch is always evaluated.
+    evaluate_users
+        Until the last evaluation of a fold, recommend to a fixed random sample of so many test users, not to
+        all. The last evaluation is of all of them, and the value of a trial is the mean of the last ones.
+        null: always all.
     patience
         End a fold's training after so many evaluations without a better objective. null: no limit.
     fast
@@ -44,6 +48,7 @@ class Training(Section):
 
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
+    evaluate_users: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
     fast: Fast = True
     precision: Precision = "float32"
@@ -62,8 +67,13 @@ class Resources(Section):
     cpus_per_trial
         CPUs that Ray reserves for a trial.
     gpus_per_trial
-        GPUs that Ray reserves for a trial. With a fraction, several trials share a GPU. ``auto`` measures the
-        largest configuration on this machine's GPU and uses the smallest share in which it fits.
+        GPUs that Ray reserves for a trial. With a fraction, several trials share a GPU. With 2 or more, a
+        trial trains on all of them; see `devices`. ``auto`` measures the largest configuration on this
+        machine's GPU and uses the smallest share in which it fits.
+    devices
+        Number of devices on which a trial trains together, by Lightning's DDP. Each device takes batches of
+        its own, so the effective batch is `batch_size` times the devices. null: `gpus_per_trial` if it is 2
+        or more, otherwise 1. Without GPUs, each device is a process with its part of `cpus_per_trial`.
     custom
         Further Ray resources that a trial on an accelerator needs, by name.
     accelerator_type
@@ -77,6 +87,7 @@ class Resources(Section):
         Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
         Discriminator(lambda share: "auto" if share == "auto" else "share"),
     ] = 0.0
+    devices: int | None = Field(default=None, ge=1)
     custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     accelerator_type: str | None = None
     concurrency: int | None = Field(default=None, ge=1)
@@ -87,6 +98,13 @@ class Resources(Section):
         assert self.gpus_per_trial != "auto", "the share is measured before it is used"
         return self.gpus_per_trial
 
+    @property
+    def n_devices(self) -> int:
+        """Number of devices on which a trial trains."""
+        if self.devices is not None:
+            return self.devices
+        return 1 if self.gpus_per_trial == "auto" else max(1, int(self.gpus_per_trial))
+
     @field_validator("cpus_per_trial", "gpus_per_trial")
     @classmethod
     def _check_share(cls, share: float | str) -> float | str:
@@ -94,3 +112,20 @@ class Resources(Section):
             msg = f"must be a fraction up to 1 or a whole number, but got {share:g}"
             raise ValueError(msg)
         return share
+
+    @field_validator("devices")
+    @classmethod
+    def _check_devices(cls, devices: int | None, info: ValidationInfo) -> int | None:
+        cpus, gpus = info.data.get("cpus_per_trial"), info.data.get("gpus_per_trial")
+        if devices is None or cpus is None or gpus is None:  # one of the others is wrong
+            return devices
+        if gpus == 0 and devices > cpus:
+            msg = f"must be at most cpus_per_trial without GPUs, which is {cpus:g}, but got {devices}"
+            raise ValueError(msg)
+        if gpus != 0 and devices != (1 if gpus == "auto" or gpus < 1 else gpus):
+            given = gpus if gpus == "auto" else f"{gpus:g}"
+            msg = (
+                f"must be the whole GPUs of gpus_per_trial, which is {given}, but got {devices}; leave it out"
+            )
+            raise ValueError(msg)
+        return devices

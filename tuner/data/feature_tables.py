@@ -26,6 +26,7 @@ from tuner.data.reading import (
 )
 from tuner.data.reading.troubles import example
 from tuner.errors import Problem, did_you_mean
+from tuner.errors.caller import hint as hint_for
 
 __all__ = ["load_features", "matched", "read_side_table"]
 
@@ -69,7 +70,8 @@ def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) ->
     if isinstance(place, InMemory):
         return read_object(place.table, wanted)
     if place.startswith(IN_MEMORY):
-        hint = f"run(study) with the same object, or name a file with the same rows: --set {key}=FILE"
+        with_rows = hint_for(command=f"--set {key}=FILE", python=f'"{key}=FILE" among the overrides')
+        hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
         raise TableError(f"must be given again from Python, since it was {place}", hint)
     return read_columns(place, wanted)
 
@@ -90,7 +92,9 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     missing = [name for name in _COLUMNS if name not in read.columns]
     if missing:
         rule = f"must have the columns {', '.join(_COLUMNS)}, but {', '.join(missing)} is missing"
-        problems.append(Problem(key, rule, read.hint or f"it has: {', '.join(read.names)}"))
+        wide = "; a column for each feature becomes a row for each value by `pandas.melt`"
+        hint = f"it has: {', '.join(read.names)}{wide * (len(missing) == len(_COLUMNS))}"
+        problems.append(Problem(key, rule, read.hint or hint))
         return None
     troubles: list[Trouble] = []
     ids = ids_of(read, "id", key, text=False, troubles=troubles)
@@ -112,11 +116,11 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     names = set(table["feature"].unique())
     numeric: tuple[str, ...] = getattr(data, _numeric(entity))
     features = Features(table, tuple(name for name in numeric if name in names))
-    problems.extend(_numeric_problems(features, entity, read, data.scaling))
+    problems.extend(_numeric_problems(features, entity, read))
     return features
 
 
-def _numeric_problems(features: Features, entity: Entity, read: Read, scaling: str) -> Iterator[Problem]:
+def _numeric_problems(features: Features, entity: Entity, read: Read) -> Iterator[Problem]:
     table = features.table
     for feature in features.numeric:
         rows = (table["feature"] == feature).to_numpy()
@@ -127,9 +131,9 @@ def _numeric_problems(features: Features, entity: Entity, read: Read, scaling: s
             rule = f"must have numbers as values, but {feature!r} has none in {example(read.columns, bad)}"
             hint = f"mend the values in data.{entity}_features, or leave the name out"
             yield Problem(f"data.{_numeric(entity)}", rule, hint)
-        elif again.any() and scaling != "none":
-            rule = f"must be scaled once for each id, but {feature!r} stands again in "
-            yield Problem("data.scaling", rule + example(read.columns, again), "keep one row for each id")
+        elif again.any():
+            rule = f"must have one number for each id, but {feature!r} has another one in "
+            yield Problem(f"data.{_numeric(entity)}", rule + example(read.columns, again), "keep one row")
 
 
 def _unknown_numbers(features: Features | None, entity: Entity, data: Data) -> Iterator[Problem]:
@@ -156,5 +160,6 @@ def matched(features: Features, entity: Entity, rows: Coded, problems: list[Prob
             f"must describe {entity}s of the interactions, but no id matches: ids here are like "
             f"{features.table['id'].iloc[0]!r}, those of the interactions like {known[first]!r}"
         )
-        problems.append(Problem(f"data.{entity}_features", rule))
+        hint = f"write them as `{entity}` of the interactions has them, leading zeros too"
+        problems.append(Problem(f"data.{entity}_features", rule, hint))
     return Features(features.table.assign(id=ids), features.numeric, features.dense)

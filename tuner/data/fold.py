@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rectools import Columns
 from rectools.dataset import Dataset
 
 from tuner.data.reading import Coded, by_appearance
@@ -112,13 +113,16 @@ class Fold:
         return replace(self)
 
     def of_users(self, users: AnyIds) -> Fold:
-        """Return the fold with the test interactions of some users only; it shares the train Dataset."""
+        """Return the fold with some of its test users; it shares the train interactions."""
         known = pd.Index(self.tested.user_ids).get_indexer(pd.Index(users))
         wanted = np.zeros(len(self.tested.user_ids), dtype=bool)
         wanted[known[known >= 0]] = True
         rows = np.flatnonzero(wanted[self.tested.users])
-        few = replace(self, tested=self.tested.take(rows), labels=self.labels[rows])
-        vars(few)["train"] = self.train
+        reference = self.reference
+        if reference is not None:
+            reference = reference[reference[Columns.User].isin(users)]
+        few = replace(self, tested=self.tested.take(rows), labels=self.labels[rows], reference=reference)
+        vars(few).update(train=self.train, seen=self.seen)
         return few
 
     def trained_on(self, rows: Rows) -> Fold:

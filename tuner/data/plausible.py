@@ -50,7 +50,8 @@ def refuse_short_data(interactions: Coded | pd.DataFrame, data: Data, folds: Fol
             f"must leave interactions to train on, but the holdout, {holdout_text(folds)}, has all "
             f"{len(rows):,} interactions ({_days(rows)})"
         )
-        hint = "take a smaller size, another split (`split: last_n`), or `holdout: 0`"
+        other = "last_n" if folds.split == "time_range" else "time_range"
+        hint = f"take a smaller size, another split (`split: {other}`), or `holdout: 0`"
         raise DataError(data.place, [Problem("folds.holdout", rule, hint)])
     if _takes_all(rows, folds, folds.holdout + folds.n_folds):
         why = _short_time if folds.split == "time_range" else _short_histories

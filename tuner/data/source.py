@@ -38,6 +38,7 @@ from tuner.data.reading import (
 )
 from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem
+from tuner.errors.caller import hint as hint_for
 
 __all__ = ["Source", "counted", "load_source", "make_dataset", "make_table", "read_table"]
 
@@ -249,7 +250,8 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[Coded | None, tu
     given = data.interactions
     if isinstance(given, str) and given.startswith(IN_MEMORY):
         rule = f"must be given again from Python, since it was {given}"
-        hint = "run(study) with the same object, or name a file with the same rows: --interactions FILE"
+        with_rows = hint_for(command="--interactions FILE", python="interactions=FILE")
+        hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
         problems.append(Problem("data.interactions", rule, hint))
         return None, ()
     try:

@@ -117,18 +117,19 @@ def split_by_parts(rows: Coded, parts: Parts, folds: Folds) -> list[Split]:
     part = parts[tested]
     borders = np.searchsorted(part, np.arange(n_splits + 1))
     older = parts < 0
-    users, items = at_once(
-        lambda: _first_parts(rows.users, len(rows.user_ids), tested, part, older),
-        lambda: _first_parts(rows.items, len(rows.item_ids), tested, part, older),
+    (users, items), viewed = at_once(
+        lambda: (
+            _first_parts(rows.users, len(rows.user_ids), tested, part, older),
+            _first_parts(rows.items, len(rows.item_ids), tested, part, older),
+        ),
+        lambda: _viewed(rows, tested, part, older) if folds.filter_viewed else None,
     )
     cold_user, cold_item = users[rows.users[tested]] >= part, items[rows.items[tested]] >= part
-    keep = np.ones(len(tested), dtype=bool)
+    keep = np.ones(len(tested), dtype=bool) if viewed is None else ~viewed
     if folds.filter_cold_users:
         keep &= ~cold_user
     if folds.filter_cold_items:
         keep &= ~cold_item
-    if folds.filter_viewed:
-        keep &= ~_viewed(rows, tested, part, older)
     n_older, users, items = int(older.sum()), np.sort(users), np.sort(items)
     made = []
     for number in range(n_splits):
@@ -174,16 +175,23 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     pairs = _pairs(rows, tested)
     if not len(pairs):
         return np.zeros(0, dtype=bool)
+    (order, ordered, begins), known = at_once(
+        lambda: _grouped(pairs), lambda: np.sort(_older_pairs(rows, pairs, older))
+    )
+    first = np.minimum.reduceat(part.take(order), begins)
+    first[_among(ordered.take(begins), known)] = BEFORE
+    viewed = np.empty(len(pairs), dtype=bool)
+    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < part.take(order)
+    return viewed
+
+
+def _grouped(pairs: Rows) -> tuple[Rows, Rows, Rows]:
+    """Return the places of pairs in order, the pairs in order, and where each other pair begins."""
     order = np.argsort(pairs)
-    ordered, of_part = pairs.take(order), part.take(order)
+    ordered = pairs.take(order)
     is_first = np.ones(len(pairs), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    begins = np.flatnonzero(is_first)
-    first = np.minimum.reduceat(of_part, begins)
-    first[_among(ordered.take(begins), np.sort(_older_pairs(rows, pairs, older)))] = BEFORE
-    viewed = np.empty(len(pairs), dtype=bool)
-    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < of_part
-    return viewed
+    return order, ordered, np.flatnonzero(is_first)
 
 
 def _among(pairs: Rows, known: Rows) -> Mask:

@@ -9,7 +9,9 @@ restores both afterwards.
 
 from __future__ import annotations
 
+from tuner.evaluation.devices import several_devices
 from tuner.evaluation.evaluate import evaluate_fold, evaluate_folds, with_reference
+from tuner.evaluation.failures import as_failure
 from tuner.evaluation.fitted import boundary, count_parameters, recommend, to_cpu
 from tuner.evaluation.metrics import build_metric, is_per_user, metric_problems
 from tuner.evaluation.per_user import values_by_user
@@ -17,6 +19,7 @@ from tuner.evaluation.plan import Plan
 
 __all__ = [
     "Plan",
+    "as_failure",
     "boundary",
     "build_metric",
     "count_parameters",
@@ -25,6 +28,7 @@ __all__ = [
     "is_per_user",
     "metric_problems",
     "recommend",
+    "several_devices",
     "to_cpu",
     "values_by_user",
     "with_reference",

@@ -6,15 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Callback, seed_everything
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Precision
 from tuner.data.folds import Fold
-from tuner.evaluation.epoch_callback import EpochEvaluations
+from tuner.evaluation.devices import (
+    KeepModel,
+    ReportAllUsers,
+    ReportUsers,
+    Takers,
+    evaluate_on_devices,
+    several_devices,
+)
+from tuner.evaluation.epoch_callback import EpochEvaluations, FitStart, FollowFirst
 from tuner.evaluation.fitted import boundary, recommend
 from tuner.evaluation.measure import Measure, Report
 from tuner.evaluation.plan import Plan
@@ -23,14 +29,13 @@ from tuner.space import Value
 from tuner.training.checkpoints import Checkpoint
 from tuner.training.fast_paths import FastPaths, accelerate
 from tuner.training.precision import products_in, set_precision
-from tuner.trials.records import Users
+from tuner.training.ranks import Ranks
 
-__all__ = ["evaluate_fold", "evaluate_folds", "with_reference"]
+__all__ = ["evaluate_fold", "evaluate_folds", "evaluate_here", "with_reference"]
 
-ReportUsers = Callable[[Users], None]
 CheckpointOf = Callable[[int], Checkpoint]
-KeepModel = Callable[[int, ModelBase[Any]], None]
-ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
+#: A fit on one device, in this process alone.
+ONE_RANK = Ranks()
 
 
 def evaluate_folds(
@@ -86,6 +91,8 @@ def evaluate_fold(
 ) -> None:
     """Fit a model on one fold, and report its metrics at each evaluation.
 
+    If the plan has several devices, a transformer trains in processes of its own, one on each device.
+
     Parameters
     ----------
     params
@@ -108,56 +115,94 @@ def evaluate_fold(
     ------
     TrialError
         If RecTools or a user's class fails, or a loss or metric is not finite. The cause is chained.
+    RankLostError
+        If the process of a device has died.
+    """
+    takers = Takers(report, report_users, report_all_users, keep_model)
+    run = evaluate_on_devices if several_devices(params, plan) else evaluate_here
+    run(params, fold, plan, seed, takers=takers, checkpoint=checkpoint)
+
+
+def evaluate_here(
+    params: Mapping[str, Value],
+    fold: Fold,
+    plan: Plan,
+    seed: int,
+    *,
+    takers: Takers,
+    checkpoint: Checkpoint | None,
+    ranks: Ranks = ONE_RANK,
+) -> None:
+    """Evaluate one fold in this process; see `evaluate_fold`. If there are other ranks, only rank 0 reports.
+
+    Parameters
+    ----------
+    takers
+        What takes the results.
+    ranks
+        The ranks that train the model.
     """
     model = build_model(params)
+    ranks.train(model)
     precision = set_precision(model, plan.precision)
-    paths = _fast_paths(model, plan)
-    measure = Measure(model, fold, plan, report, paths=paths, precision=precision, checkpoint=checkpoint)
-    if isinstance(model, TransformerModelBase):
-        _evaluate_epochs(model, measure, checkpoint)
-    _fit(model, fold, measure, seed, precision)
-    paths.leave(model)
-    if keep_model is not None:
-        keep_model(fold.index, model)
-    if checkpoint is not None:  # before the report, because the driver may stop the trial there
-        checkpoint.fold_ended(measure.by_user())
-    _report_users(measure, report_users, report_all_users)
-
-
-def _fit(model: ModelBase[Any], fold: Fold, measure: Measure, seed: int, precision: Precision) -> None:
+    paths = _fast_paths(model, plan, ranks)
+    generators = checkpoint.generators_of(ranks.rank) if checkpoint is not None else None
+    _continue(model, checkpoint, FitStart(plan, generators, ranks, seed))
+    if not ranks.is_first:
+        _follow(model, fold, ranks, seed, precision)
+        return
+    measure = Measure(
+        model, fold, plan, takers.report, paths=paths, precision=precision, checkpoint=checkpoint
+    )
+    _add(model, lambda model: EpochEvaluations(model, measure, checkpoint, ranks))
     seed_everything(seed, workers=True, verbose=False)
     with boundary(f"fold {fold.index + 1}"), products_in(precision):
         measure.start()
         model.fit(fold.train)
         measure.finish()
+    paths.leave(model)
+    if takers.keep_model is not None:
+        takers.keep_model(fold.index, model)
+    if checkpoint is not None:  # before the report, because the driver may stop the trial there
+        checkpoint.fold_ended(measure.by_user())
+    _report_users(measure, takers)
 
 
-def _evaluate_epochs(
-    model: TransformerModelBase[Any], measure: Measure, checkpoint: Checkpoint | None
-) -> None:
-    """Let the fit evaluate at the end of epochs, and continue from a checkpoint if there is one."""
-    # The callback is added to RecTools' trainer, not passed as a param: the trial's params stay equal.
-    callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to it
-    callbacks.append(EpochEvaluations(model, measure, checkpoint))
-    if checkpoint is not None:
-        model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # as above
+def _follow(model: ModelBase[Any], fold: Fold, ranks: Ranks, seed: int, precision: Precision) -> None:
+    _add(model, lambda model: FollowFirst(model, ranks))
+    seed_everything(seed, workers=True, verbose=False)
+    with boundary(f"fold {fold.index + 1}"), products_in(precision):
+        model.fit(fold.train)
 
 
-def _report_users(
-    measure: Measure, report_users: ReportUsers | None, report_all_users: ReportAllUsers | None
-) -> None:
+def _continue(model: ModelBase[Any], checkpoint: Checkpoint | None, start: FitStart) -> None:
+    """Let the fit continue from a checkpoint if there is one."""
+    _add(model, lambda _: start)
+    if isinstance(model, TransformerModelBase) and checkpoint is not None:
+        model._trainer.ckpt_path = checkpoint.lightning  # noqa: SLF001  # RecTools has no public access to it
+
+
+def _add(model: ModelBase[Any], callback: Callable[[TransformerModelBase[Any]], Callback]) -> None:
+    """Add a callback to the fit of a transformer."""
+    if isinstance(model, TransformerModelBase):
+        # It is added to RecTools' trainer, not passed as a param: the trial's params stay equal.
+        callbacks = model._trainer.callbacks  # type: ignore[attr-defined]  # noqa: SLF001  # RecTools has no public access to it
+        callbacks.append(callback(model))
+
+
+def _report_users(measure: Measure, takers: Takers) -> None:
     users = measure.by_user()
-    if report_users is not None and users is not None:
-        report_users(users)
-    if report_all_users is not None:
-        report_all_users(measure.all_by_user())
+    if takers.report_users is not None and users is not None:
+        takers.report_users(users)
+    if takers.report_all_users is not None:
+        takers.report_all_users(measure.all_by_user())
 
 
-def _fast_paths(model: ModelBase[Any], plan: Plan) -> FastPaths:
-    """Return the fast paths that the plan lets a model take."""
+def _fast_paths(model: ModelBase[Any], plan: Plan, ranks: Ranks) -> FastPaths:
+    """Return the fast paths that the plan lets a model take. With several ranks no step is replayed."""
     if not plan.fast:
         return FastPaths()
-    return accelerate(model, unpadded=plan.unpadded, replay=plan.replay)
+    return accelerate(model, unpadded=plan.unpadded, replay=plan.replay and ranks.count == 1)
 
 
 def with_reference(

@@ -20,6 +20,7 @@ from tuner.evaluation.fitted import count_parameters, recommend
 from tuner.evaluation.metrics import build_metric, calculate, is_per_user
 from tuner.evaluation.per_user import values_by_user
 from tuner.evaluation.plan import Plan
+from tuner.evaluation.sample import sample_of
 from tuner.training.checkpoints import Checkpoint
 from tuner.training.fast_paths import FastPaths
 from tuner.training.memory import peak_gpu_memory, peak_memory, reset_peak
@@ -68,6 +69,7 @@ class Measure:
         self.paths = paths
         self.precision = precision
         self.metrics = {metric.label: build_metric(metric, fold) for metric in plan.metrics}
+        self.sample = sample_of(fold, plan.evaluate_users)
         self.per_user = any(is_per_user(metric) for metric in plan.metrics if metric.label == plan.objective)
         self.users: dict[int, NDArray[np.float32]] = {}  # by epoch
         self.recommended: pd.DataFrame | None = None  # recommendations of the last evaluation
@@ -116,9 +118,9 @@ class Measure:
         return self.epoch < epochs and self.epoch % self.plan.evaluate_every == 0
 
     def finish(self) -> None:
-        """Evaluate the fitted model, unless its last epoch was evaluated during the fit."""
+        """Evaluate the fitted model on all test users, unless its last epoch was so during the fit."""
         if self.measured != self.epoch or not self.epoch:
-            self.send(self.take())
+            self.send(self.take_last())
 
     def by_user(self) -> Users | None:
         """Return the per-user values of the objective; None if it is not a mean over users."""
@@ -139,30 +141,46 @@ class Measure:
         return {label: found for label, found in values.items() if found is not None}
 
     def take(self) -> Evaluation:
-        """Recommend to the test users, and return the evaluation. `send` reports it.
+        """Recommend to the test users or their sample, and return the evaluation. `send` reports it.
+
+        An evaluation at which patience ends the training is the last one, so it is of all test users.
 
         Raises
         ------
         TrialError
             If a metric is not finite.
         """
+        if self.sample is None:
+            return self.take_last()
+        evaluation = self._evaluate(self.sample)
+        self._update_patience(evaluation.metrics[self.plan.objective])
+        if self.out_of_patience:
+            return self._record(self._evaluate(self.fold))
+        return self._record(evaluation)
+
+    def take_last(self) -> Evaluation:
+        """Recommend to all test users, and return the evaluation; see `take`."""
+        evaluation = self._evaluate(self.fold)
+        self._update_patience(evaluation.metrics[self.plan.objective])
+        return self._record(evaluation)
+
+    def _record(self, evaluation: Evaluation) -> Evaluation:
+        self._made.append(evaluation)
+        return evaluation
+
+    def _evaluate(self, fold: Fold) -> Evaluation:
+        """Measure the model on the test users of a fold: all, or the sample."""
         began = time.perf_counter()
-        recommended = recommend(self.model, self.fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
+        recommended = recommend(self.model, fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
-        metrics = self._metrics(recommended)
-        self.recommended = recommended
-        if self.per_user:
-            by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
-            if by_user is None:
-                msg = f"{self.plan.objective} must have a number for each test user, but has not"
-                raise TrialError(msg, hint="calc_per_user returns a series with the test users as its index")
-            self.users[self.epoch] = by_user
+        metrics = self._metrics(recommended, fold)
+        if fold is self.fold:
+            self._keep_users(recommended)
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
-        self._update_patience(metrics[self.plan.objective])
         evaluation = Evaluation(
-            fold=self.fold.index,
+            fold=fold.index,
             epoch=self.epoch,
             metrics=metrics,
             train_loss=self.train_loss,
@@ -177,14 +195,24 @@ class Measure:
             learning_rate=self.learning_rate,
             epoch_seconds=None if self.epoch_seconds is None else round(self.epoch_seconds, 4),
             threads=torch.get_num_threads(),
+            sampled_users=None if fold is self.fold else len(fold.users),
         )
-        self._made.append(evaluation)
         self._away += time.perf_counter() - began
         return evaluation
 
-    def _metrics(self, recommended: pd.DataFrame) -> dict[str, float]:
+    def _keep_users(self, recommended: pd.DataFrame) -> None:
+        """Keep the recommendations, and the per-user values of the objective."""
+        self.recommended = recommended
+        if self.per_user:
+            by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
+            if by_user is None:
+                msg = f"{self.plan.objective} must have a number for each test user, but has not"
+                raise TrialError(msg, hint="calc_per_user returns a series with the test users as its index")
+            self.users[self.epoch] = by_user
+
+    def _metrics(self, recommended: pd.DataFrame, fold: Fold) -> dict[str, float]:
         """Return each metric by its label."""
-        metrics = calculate(self.metrics, recommended, self.fold)
+        metrics = calculate(self.metrics, recommended, fold)
         for label, value in metrics.items():
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"

@@ -26,6 +26,8 @@ class Plan:
         Whether to recommend only items that are new to the user.
     evaluate_every
         Number of epochs between evaluations. The last epoch is always evaluated.
+    evaluate_users
+        Number of test users of all evaluations of a fold but the last; None for all.
     patience
         End the training of a fold after this many evaluations without a better objective; None for never.
     fast
@@ -35,6 +37,8 @@ class Plan:
         Arithmetic of the fits; see `tuner.training.precision`.
     replay
         Whether whole steps may be replayed on a GPU. It does not change numbers.
+    devices
+        Number of devices on which a transformer trains.
     """
 
     metrics: tuple[Metric, ...]
@@ -42,10 +46,12 @@ class Plan:
     direction: Direction
     filter_viewed: bool
     evaluate_every: int = 1
+    evaluate_users: int | None = None
     patience: int | None = None
     fast: Fast = True
     precision: Precision = "float32"
     replay: bool = True
+    devices: int = 1
 
     @classmethod
     def of(cls, study: Study) -> Plan:
@@ -56,10 +62,12 @@ class Plan:
             direction=study.metrics.direction,
             filter_viewed=study.folds.filter_viewed,
             evaluate_every=study.training.evaluate_every,
+            evaluate_users=study.training.evaluate_users,
             patience=study.training.patience,
             fast=study.training.fast,
             precision=study.training.precision,
             replay=not shares_gpu(study.resources.gpus_per_trial),
+            devices=study.resources.n_devices,
         )
 
     @property

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tuner.artifacts import layout
 from tuner.data.folds import Fold
 from tuner.errors import InterruptedSearchError
+from tuner.errors.caller import hint
 from tuner.evaluation import Plan, evaluate_fold
 from tuner.execution.sandbox import attempt
-from tuner.formatting.notebooks import hint
 from tuner.holdout.looks import Fit
 from tuner.search.retries import Losses, failure_of, may_retry, why_lost
 from tuner.training.memory import oom_kills

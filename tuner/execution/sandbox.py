@@ -5,25 +5,22 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import torch
 
 from tuner.artifacts.private import private_files
-from tuner.errors import TrialError
+from tuner.errors import RankLostError, TrialError
+from tuner.evaluation import as_failure
 from tuner.execution.logs import logs_to
-from tuner.training.memory import (
-    is_out_of_memory,
-    keep_freed_memory,
-    peak_gpu_memory,
-    peak_memory,
-    return_freed_memory,
-)
+from tuner.training.memory import keep_freed_memory, return_freed_memory
 from tuner.trials.messages import Job
-from tuner.trials.outcomes import OUT_OF_MEMORY, Failure
+from tuner.trials.outcomes import Failure
 
 __all__ = ["attempt"]
 
@@ -63,22 +60,20 @@ def attempt(
             work()
         except TrialError as error:
             logger.exception("trial %d failed", job.number)
-            return _failure(error)
+            return as_failure(error)
+        except RankLostError:
+            logger.exception("trial %d lost a process", job.number)
+            _end_process()  # as if this process had died itself: Ray reports it, and the trial runs again
         finally:
             gc.collect()
             return_freed_memory()
     return None
 
 
-def _failure(error: TrialError) -> Failure:
-    if is_out_of_memory(error):
-        return Failure(error.message, OUT_OF_MEMORY, peak_memory(), peak_gpu_memory())
-    return Failure(error.message, _kind(error))
-
-
-def _kind(error: TrialError) -> str:
-    """Return the name of the root cause's class. Messages group failures by it."""
-    return type(error.__cause__).__name__ if error.__cause__ is not None else "TrialError"
+def _end_process() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)
 
 
 @contextmanager

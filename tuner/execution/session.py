@@ -11,13 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
+from tuner.errors.caller import hint as hint_for
 from tuner.execution import user_modules
 from tuner.execution.autoscaler import node_kinds
 from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.environment import environment
 from tuner.execution.local_ray import private_ray
 from tuner.execution.reaper import marks, reaper
-from tuner.execution.user_modules import modules_of, path_variables, see_user_folders
+from tuner.execution.user_modules import cell_modules, modules_of, path_variables, see_user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
@@ -53,6 +54,8 @@ _QUIET_RAY = {
 _KEYS = {"CPU": "resources.cpus_per_trial", "GPU": "resources.gpus_per_trial"}
 #: Seconds for which a list of nodes is reused.
 _FRESH = 1.0
+#: Jobs of Ray for which `join_cluster` has connected this process.
+_own_jobs: set[str] = set()
 
 
 class RayStartError(SearchError):
@@ -78,13 +81,15 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     RayStartError
         If Ray cannot be started, or there is none at the address.
     UserError
-        If Ray cannot use the user's home or its folder for temporary files.
+        If Ray cannot use the user's home or its folder for temporary files, or if this process is connected
+        to a Ray whose workers cannot import modules that were made of cells.
     StudyError
         If no node has room for one trial, and the autoscaler cannot add such a node.
     """
     import ray  # noqa: PLC0415  # ray
 
     if ray.is_initialized():
+        _check_cells(prepared)
         yield _capacity(prepared.study, joined=True)
         return
     with ExitStack() as stack:
@@ -109,8 +114,25 @@ def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) 
     RayStartError, StudyError
         See `ray_session`.
     """
+    import ray  # noqa: PLC0415  # ray
+
     _connect({"env_vars": ALLOCATOR, **(runtime_env or {})}, {"address": "auto"})
+    _own_jobs.add(ray.get_runtime_context().get_job_id())
     return _capacity(study, joined=True)
+
+
+def _check_cells(prepared: Prepared) -> None:
+    """Refuse modules that were made of cells if the user has called ``ray.init()``: its workers lack them."""
+    import ray  # noqa: PLC0415  # ray
+
+    made = cell_modules(prepared.space, _given(prepared))
+    if made and ray.get_runtime_context().get_job_id() not in _own_jobs:
+        names = ", ".join(path.stem for path in made)
+        rule = f"must have the modules made of cells in its workers ({names}), but was started without them"
+        hint = (
+            "call ray.shutdown() first; run(study) starts Ray itself, and run(study, address=...) joins yours"
+        )
+        raise UserError("Ray", [Problem("", rule, hint)])
 
 
 def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> None:
@@ -134,14 +156,17 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
             )
     except Exception as error:  # Ray has no class for this error
         if address is not None:
-            hint = "`--address auto` works on a node of a cluster; from other machines, use `tuner submit`"
+            hint = hint_for(
+                command="`--address auto` works on a node of a cluster; `tuner submit` works elsewhere",
+                python='address="auto" works on a node of a cluster; submit(study) works elsewhere',
+            )
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
         refused = _refused_place(error)
         if refused is not None:
             rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
             hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
             raise UserError("Ray", [Problem("", rule, hint)]) from error
-        hint = "is the machine overloaded, or out of memory? the same command tries again"
+        hint = "is the machine overloaded, or out of memory? run the study again to try again"
         raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
 
 
@@ -173,11 +198,14 @@ def _runtime_env(prepared: Prepared) -> dict[str, object]:
     Workers on other hosts cannot read the user's folders. So the modules that the study names are sent to
     them. If the study names none, nothing is sent, which saves time.
     """
-    named: list[Mapping[str, object]] = [baseline.params for baseline in prepared.baselines]
-    named.append({"metrics": prepared.study.metrics.own})
-    shipped = modules_of(prepared.space, named)
+    shipped = modules_of(prepared.space, _given(prepared))
     sent = {"py_modules": shipped, "excludes": ["**/__pycache__"]} if shipped else {}
     return {"env_vars": {**ALLOCATOR, **path_variables()}, **sent}
+
+
+def _given(prepared: Prepared) -> list[Mapping[str, object]]:
+    """Return what names modules besides the space: params of the baselines, and metrics."""
+    return [*(one.params for one in prepared.baselines), {"metrics": prepared.study.metrics.own}]
 
 
 def _job_config() -> Any:  # noqa: ANN401  # Ray's class, which is imported here

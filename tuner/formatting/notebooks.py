@@ -1,10 +1,10 @@
-"""Whether this process is the kernel of a notebook, and hints that speak of what a person can do there."""
+"""Whether this process is the kernel of a notebook."""
 
 from __future__ import annotations
 
 import sys
 
-__all__ = ["hint", "in_notebook"]
+__all__ = ["in_notebook"]
 
 
 def in_notebook() -> bool:
@@ -12,8 +12,3 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and getattr(shell, "kernel", None) is not None
-
-
-def hint(*, command: str, python: str) -> str:
-    """Return a hint for the command line, or in a notebook the one for Python."""
-    return python if in_notebook() else command

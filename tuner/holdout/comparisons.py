@@ -19,7 +19,7 @@ from tuner.holdout.intervals import (
     seeds_of,
 )
 from tuner.holdout.letters import letters
-from tuner.holdout.max_t import N_RESAMPLES, null_statistics, step_down
+from tuner.holdout.max_t import N_RESAMPLES, null_statistics, relative_limits, step_down
 from tuner.holdout.records import LEVEL, Comparison, Interval
 from tuner.trials.paired import standard_error
 
@@ -60,7 +60,11 @@ class Comparisons:
 
 
 def compare_all(
-    numbers: Sequence[int], values: Sequence[NDArray[np.float32]], *, primary: Pair | None = None
+    numbers: Sequence[int],
+    values: Sequence[NDArray[np.float32]],
+    *,
+    primary: Pair | None = None,
+    winner: int | None = None,
 ) -> Comparisons:
     """Compare each trial with each other one on the same users.
 
@@ -75,6 +79,8 @@ def compare_all(
         Values of each trial, shape (n_seeds, n_users). All have the users in the same order.
     primary
         Numbers of the two trials of the primary comparison.
+    winner
+        Number of the winner; see `tuner.holdout.max_t`.
     """
     pairs = list(combinations(numbers, 2))
     found: dict[Pair, Comparison] = {}
@@ -85,7 +91,7 @@ def compare_all(
     family = np.array([at for at in range(len(pairs)) if at not in first], dtype=np.int64)
     for at in first:
         found[pairs[at]] = measured.alone(at, pairs[at])
-    p, half = measured.corrected(family)
+    p, half = measured.corrected(family, np.array([winner in pairs[at] for at in family], dtype=bool))
     for at, p_corrected, width in zip(family, p, half, strict=True):
         found[pairs[at]] = measured.comparison(
             at, pairs[at], width=float(width), p=float(p_corrected), n_compared=len(family)
@@ -139,7 +145,7 @@ class _Differences:
         found = self.comparison(at, pair, width=width, p=min(1.0, n_tests * p), n_compared=n_tests)
         return replace(found, detectable=width + beyond)
 
-    def corrected(self, family: NDArray[np.int64]) -> tuple[Array, Array]:
+    def corrected(self, family: NDArray[np.int64], with_winner: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Return the corrected p-values of some pairs, and the half widths of their intervals."""
         if not len(family):
             return np.empty(0), np.empty(0)
@@ -148,8 +154,9 @@ class _Differences:
         statistics = np.divide(np.abs(self.means), errors, out=certain, where=errors > 0)
         resampled = resampled_means(self.by_user.T, N_RESAMPLES) - self.by_user.mean(axis=1)
         null = null_statistics(resampled, self.n_fits, errors, self.seeds)
-        p, critical = step_down(statistics[family], null[:, family], LEVEL)
-        return p, critical * errors[family]
+        units = relative_limits(with_winner, LEVEL)
+        p, critical = step_down(statistics[family] / units, null[:, family] / units, LEVEL)
+        return p, critical * units * errors[family]
 
 
 def pairwise_differences(by_user: Array, errors: Array) -> tuple[Array, Array, Array]:

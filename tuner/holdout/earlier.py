@@ -12,7 +12,7 @@ __all__ = ["updated"]
 
 Plain = Mapping[str, Any]
 
-_NOTE = "an earlier version made this judgement; `tuner final` compares all rows anew from its stored fits"
+_NOTE = "an earlier version made this judgement; judged again, all rows are compared from its stored fits"
 
 
 def updated(plain: Plain) -> dict[str, Any]:

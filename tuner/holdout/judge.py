@@ -102,7 +102,7 @@ def _rows(
 ) -> Iterator[JudgedRow]:
     """Yield the row of each trial."""
     numbers = [one.number for one in fitted]
-    found = _compared(fitted, objective, primary)
+    found = _compared(fitted, objective, primary, winner)
     letters = found.letters(numbers) if found else dict.fromkeys(numbers, "a")
     bounds = intervals_of({one.number: one.by_user for one in fitted})
     for one in fitted:
@@ -149,9 +149,9 @@ def _best(fitted: Sequence[Fitted], direction: Direction) -> int | None:
 
 
 def _compared(
-    fitted: Sequence[Fitted], objective: str, primary: tuple[int, int] | None
+    fitted: Sequence[Fitted], objective: str, primary: tuple[int, int] | None, winner: int | None
 ) -> Comparisons | None:
     if any(objective not in one.by_user for one in fitted):
         return None
     values = [one.by_user[objective] for one in fitted]
-    return compare_all([one.number for one in fitted], values, primary=primary)
+    return compare_all([one.number for one in fitted], values, primary=primary, winner=winner)

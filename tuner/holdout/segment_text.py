@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tuner.formatting import aligned, number
 from tuner.holdout.records import Final, Segment, SegmentRow
 
-__all__ = ["render_segments", "segment_values", "worse_segments"]
+__all__ = ["render_segments", "segment_metrics", "segment_values", "worse_segments"]
 
 
 def worse_segments(final: Final) -> list[Segment]:
@@ -19,31 +19,38 @@ def worse_segments(final: Final) -> list[Segment]:
     ]
 
 
+def segment_metrics(final: Final) -> list[str]:
+    """Return the metrics that segments have, the objective first: those that are means over users."""
+    found = {label: None for one in final.segments for row in one.rows for label in row.metrics}
+    return sorted(found, key=lambda label: label != final.objective)
+
+
 def render_segments(final: Final) -> str:
-    """Return the objective of each judged row in each segment of users, with intervals, as tables."""
-    return "\n\n".join(_table(final, by) for by in dict.fromkeys(one.by for one in final.segments))
+    """Return each metric of each judged row in each segment of users, with intervals, as tables."""
+    ways = dict.fromkeys(one.by for one in final.segments)
+    return "\n\n".join(_table(final, label, by) for label in segment_metrics(final) for by in ways)
 
 
-def _table(final: Final, by: str) -> str:
+def _table(final: Final, label: str, by: str) -> str:
     segments = [one for one in final.segments if one.by == by]
-    header = ["trial", "model", *(f"{by} {one.name}, {one.n_users:,} users" for one in segments)]
+    header = ["trial", "model", *(f"{one.name}, {one.n_users:,} users" for one in segments)]
     rows = []
     for row in final.rows:
         parts = [next(part for part in one.rows if part.number == row.number) for one in segments]
-        rows.append([str(row.number), row.label, *(_cell(part, final.objective) for part in parts)])
-    return aligned(header, rows, text=tuple(header[1:]))
+        rows.append([str(row.number), row.label, *(_cell(part, label) for part in parts)])
+    return f"{label} by {by}\n{aligned(header, rows, text=tuple(header[1:]))}"
 
 
-def _cell(part: SegmentRow, objective: str) -> str:
-    if objective not in part.metrics:
+def _cell(part: SegmentRow, label: str) -> str:
+    if label not in part.metrics:
         return ""
-    interval = part.intervals.get(objective)
+    interval = part.intervals.get(label)
     within = f" ({number(interval.low)} to {number(interval.high)})" if interval is not None else ""
-    return f"{number(part.metrics[objective])}{within}"
+    return f"{number(part.metrics[label])}{within}"
 
 
-def segment_values(final: Final, trial: int) -> Iterator[str]:
-    """Yield the objective of a judged row in each segment, as text."""
+def segment_values(final: Final, trial: int, label: str) -> Iterator[str]:
+    """Yield a metric of a judged row in each segment, as text."""
     for segment in final.segments:
         part = next(part for part in segment.rows if part.number == trial)
-        yield f"{segment.by} {segment.name}, {segment.n_users:,} users: {_cell(part, final.objective)}"
+        yield f"{segment.by} {segment.name}, {segment.n_users:,} users: {_cell(part, label)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tuner.formatting import aligned, number, visible
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
-from tuner.holdout.segment_text import segment_values, worse_segments
+from tuner.holdout.segment_text import segment_metrics, segment_values, worse_segments
 from tuner.trials.objective import Direction
 
 __all__ = [
@@ -178,7 +178,8 @@ def row_lines(final: Final, row: JudgedRow) -> Iterator[str]:
             other = final.row(comparison.other)
             name = f", trial {comparison.other} {other.label if other else ''}".rstrip()
             yield f"  against {what}{name}: {comparison_text(comparison)}"
-    yield from (f"  {line}" for line in segment_values(final, row.number))
+    for label in segment_metrics(final):
+        yield from (f"  {label}, {line}" for line in segment_values(final, row.number, label))
     yield from (f"  {line}" for line in look_lines(final.look, final.before))
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "NamedParams",
     "build_model",
     "complete_params",
+    "one_device_params",
     "point_of",
     "reference_params",
     "refit_params",
@@ -204,6 +205,14 @@ def refit_params(params: Mapping[str, Value], epochs: int) -> Flat:
     if isinstance(cls, type) and "schedule_epochs" in accepted_kwargs(cls) and "epochs" in params:
         kept = {key: params.get(key) or params["epochs"]}
     return {**params, **kept, "epochs": epochs}
+
+
+def one_device_params(params: Mapping[str, Value], devices: int) -> Flat:
+    """Return the params by which one device trains in steps as large as those of several devices together."""
+    cls = model_class(params.get("cls"))
+    if devices == 1 or cls is None or not issubclass(cls, TransformerModelBase):
+        return dict(params)
+    return {**params, "batch_size": int(str(complete_params(params)["batch_size"])) * devices}
 
 
 def why_infeasible(params: Mapping[str, Value]) -> str | None:

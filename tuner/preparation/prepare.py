@@ -242,6 +242,8 @@ def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:
         "epochs": study.training.epochs,
         "precision": study.training.precision,
         **({"fast": "unpadded"} if study.training.fast == "unpadded" else {}),
+        **({"evaluate users": users} if (users := study.training.evaluate_users) else {}),
+        **({"devices": study.resources.n_devices} if study.resources.n_devices > 1 else {}),
         "seed": study.search.seed,
         **({"further objectives": further} if further else {}),
         **({"constraints": sorted(map(str, constraints))} if constraints else {}),

@@ -27,6 +27,14 @@ def best_lines(board: Leaderboard) -> Iterator[str]:
     for name, row in best_of_classes(board).items():
         if row is not best and row is not searched:
             yield f"best {name}: {_named(board, row)}"
+    yield from _sampled(board)
+
+
+def _sampled(board: Leaderboard) -> Iterator[str]:
+    """Say so if values of trials that have not ended, or were stopped, are of a sample of the users."""
+    sizes = {row.record.summary.sampled_users for row in board.rows if row.record.summary is not None}
+    for size in sizes - {None}:
+        yield f"until the last evaluation of a fold, values are of {size:,} test users"
 
 
 def best_of_classes(board: Leaderboard) -> dict[str, Row]:

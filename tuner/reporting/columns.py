@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.errors.caller import argument
 from tuner.formatting import cut, short
 from tuner.reporting.distinguish import short_key
 from tuner.reporting.leaderboard import Leaderboard
@@ -61,7 +62,7 @@ def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequenc
         else:
             rule = f"must be columns or params, but got {name!r}"
             hint = did_you_mean(name, [*header, *params])
-            raise StoreError(board.study, [Problem("--columns", rule, hint)])
+            raise StoreError(board.study, [Problem(argument("--columns"), rule, hint)])
     first, *rest = (list(line) for line in zip(*columns, strict=True))
     return [first], rest
 

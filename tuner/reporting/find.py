@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.errors.caller import argument
 
 if TYPE_CHECKING:
     from tuner.reporting.leaderboard import Leaderboard
@@ -39,7 +40,7 @@ def find_row(board: Leaderboard, which: str) -> Row:
         if not which.isdigit()
         else f"there are {len(board.rows)} trials, from 0"
     )
-    raise StoreError(board.study, [Problem("TRIAL", rule, hint)])
+    raise StoreError(board.study, [Problem(argument("TRIAL", "trial"), rule, hint)])
 
 
 def _best(board: Leaderboard, family: str) -> Row:
@@ -56,4 +57,4 @@ def _best(board: Leaderboard, family: str) -> Row:
         hint = did_you_mean(family, board.families)
     else:
         none = f"no complete trial{f' of the family {family!r}' * bool(family)} satisfies all constraints"
-    raise StoreError(board.study, [Problem("TRIAL", f"must be a trial, but {none}", hint)])
+    raise StoreError(board.study, [Problem(argument("TRIAL", "trial"), f"must be a trial, but {none}", hint)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import Problem, StoreError, did_you_mean
+from tuner.errors.caller import argument
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.distinguish import varying_params
@@ -273,7 +274,7 @@ def _check_metric(stored: StoredStudy, sort: str | None) -> None:
     labels = sorted({label for r in stored.records if r.summary for label in r.summary.metrics})
     if sort is not None and labels and sort not in labels:
         rule = f"must be a metric of the study, but got {sort!r}"
-        raise StoreError(stored.name, [Problem("--sort", rule, did_you_mean(sort, labels))])
+        raise StoreError(stored.name, [Problem(argument("--sort"), rule, did_you_mean(sort, labels))])
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from tuner.trials.outcomes import PAUSED, DecisionKind
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["show_trial"]
+__all__ = ["DECIDED", "show_trial"]
 
 #: How a decision of halving is called.
-_DECIDED = {
+DECIDED = {
     DecisionKind.PAUSED.value: "paused",
     DecisionKind.PROMOTED.value: "promoted",
     DecisionKind.RESUMED.value: "resumed, as no new trial could begin",
@@ -73,7 +73,7 @@ def show_trial(folder: Path, which: str) -> str:
     lines += ["", f"seeds by fold: {', '.join(map(str, record.seeds))}"]
     lines += [f"log: {path}" for path in _logs(folder, record)]
     lines += [f"validation, users with {line}" for line in segments_of_trial(folder, record)]
-    lines += [f"{_DECIDED[one.kind]}: {one.why}" for one in record.decisions]
+    lines += [f"{DECIDED[one.kind]}: {one.why}" for one in record.decisions]
     lines += _attempts(record)
     lines += _curve(board, record.evaluations)
     return visible("\n".join(lines))
@@ -98,13 +98,17 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
         folds = "  ".join(repr(fold[label]) for fold in summary.folds)
         lines.append(f"  {label} by fold: {folds}")
     if summary.epochs_run:
-        lines.append(f"best epoch: {summary.epoch} of {summary.epochs_run}, common to all folds")
+        which = "last epoch" if summary.sampled_users else "best epoch"
+        common = "" if summary.sampled_users else ", common to all folds"
+        lines.append(f"{which}: {summary.epoch} of {summary.epochs_run}{common}")
     parameters = f"{count(summary.n_parameters)} parameters, " if summary.n_parameters else ""
     wait = summary.recommend_seconds
     recommended = "" if wait is None else f", recommended in {duration(wait)} a fold"
     lines.append(f"{parameters}fitted in {duration(summary.fit_seconds)}{recommended}{_peaks(summary)}")
     if summary.precision != "float32":
         lines.append(f"precision: {summary.precision}")
+    if summary.sampled_users:
+        lines.append(f"evaluated on {summary.sampled_users:,} test users until the last evaluation of a fold")
     if summary.fast_paths:
         lines.append(f"fast paths: {', '.join(summary.fast_paths)}")
     return lines

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Container, Sequence
-from typing import Any
+from collections.abc import Collection, Container
 
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.sampling.forwarding import ForwardingSampler
 from tuner.trials.schema import REPEATS
 
 __all__ = ["ExcludingSampler"]
@@ -45,7 +44,7 @@ class _View(Study):
         return known[1]
 
 
-class ExcludingSampler(BaseSampler):
+class ExcludingSampler(ForwardingSampler):
     """Lets another sampler choose, and hides excluded trials from it.
 
     Parameters
@@ -59,42 +58,8 @@ class ExcludingSampler(BaseSampler):
     """
 
     def __init__(self, sampler: BaseSampler, study: Study, excluded: Collection[int]) -> None:
-        self.sampler = sampler
+        super().__init__(sampler)
         self._view = _View(study, excluded)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002  # the sampler sees the view
-        """Return the dimensions that are sampled together; see Optuna's `BaseSampler`."""
-        return self.sampler.infer_relative_search_space(self._view, trial)
-
-    def sample_relative(
-        self,
-        study: Study,  # noqa: ARG002  # the sampler sees the view
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        """Choose the values of the dimensions that are sampled together; see Optuna's `BaseSampler`."""
-        return self.sampler.sample_relative(self._view, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,  # noqa: ARG002  # the sampler sees the view
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:  # noqa: ANN401  # Optuna's signature
-        """Choose the value of one dimension; see Optuna's `BaseSampler`."""
-        return self.sampler.sample_independent(self._view, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the sampler that a trial begins."""
-        self.sampler.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Tell the sampler that a trial has ended."""
-        self.sampler.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Change the seed of the sampler."""
-        self.sampler.reseed_rng()
+    def _seen(self, study: Study) -> Study:  # noqa: ARG002  # there is one study
+        return self._view

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from tuner.sampling.encoding import Drawn, draw_point
+from tuner.sampling.forwarding import ForwardingSampler
 
 if TYPE_CHECKING:
     from tuner.space import Space
@@ -23,7 +23,7 @@ __all__ = ["PriorStart"]
 FIRST, SHARE, N_DRAWN = 20, 0.5, 20
 
 
-class PriorStart(BaseSampler):
+class PriorStart(ForwardingSampler):
     """Lets another sampler choose, except for a share of the first suggestions.
 
     Those are the best of some random points by the space's prior. So each point of the space stays possible,
@@ -42,7 +42,7 @@ class PriorStart(BaseSampler):
     """
 
     def __init__(self, sampler: BaseSampler, space: Space, prior: Prior, seed: int) -> None:
-        self.sampler = sampler
+        super().__init__(sampler)
         self._space = space
         self._prior = prior
         self._seed = seed
@@ -53,7 +53,7 @@ class PriorStart(BaseSampler):
         """Choose a point by the prior, or ask the other sampler. See Optuna's `BaseSampler`."""
         drawn = self._choose(study, trial)
         self._chosen = drawn.point if drawn else None
-        return drawn.distributions if drawn else self.sampler.infer_relative_search_space(study, trial)
+        return drawn.distributions if drawn else super().infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -61,31 +61,7 @@ class PriorStart(BaseSampler):
         """Return the point that was chosen; see Optuna's `BaseSampler`."""
         if self._chosen is not None:
             return self._chosen
-        return self.sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:  # noqa: ANN401  # Optuna's signature
-        """Ask the other sampler; see Optuna's `BaseSampler`."""
-        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the other sampler; see Optuna's `BaseSampler`."""
-        self.sampler.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Tell the other sampler; see Optuna's `BaseSampler`."""
-        self.sampler.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Reseed the other sampler; see Optuna's `BaseSampler`."""
-        self.sampler.reseed_rng()
+        return super().sample_relative(study, trial, search_space)
 
     def _choose(self, study: Study, trial: FrozenTrial) -> Drawn | None:
         if self._over or study.directions != [StudyDirection.MAXIMIZE] or _is_given(trial):

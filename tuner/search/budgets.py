@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tuner.config import Search
+from tuner.errors.caller import hint
 from tuner.formatting import duration, number
-from tuner.formatting.notebooks import hint
 from tuner.trials.constraints import broken
 from tuner.trials.objective import Direction, is_better, more_is_better
 from tuner.trials.outcomes import Usage
@@ -252,7 +252,8 @@ class Budget:
         if self.ends_at is None or self._clock() < self.ends_at:
             return None
         reason = f"{duration(self._search.time_budget)} are over"
-        return End("search.time_budget", reason, "the same command goes on")
+        goes_on = hint(command="the same command goes on", python="the same call goes on")
+        return End("search.time_budget", reason, goes_on)
 
     def _hours_end(self, running: Usage) -> End | None:
         usage = self._used + running
@@ -268,4 +269,6 @@ class Budget:
 
 
 def _raise(key: str, to: str) -> str:
-    return f"to go on, --set search.{key}=... with {to}"
+    return hint(
+        command=f"to go on, --set search.{key}=... with {to}", python=f"to go on, set search.{key} to {to}"
+    )

@@ -11,7 +11,9 @@ import yaml
 from tuner.artifacts.layout import JOURNAL, LOCK, STUDY_FILE, database_lock
 from tuner.artifacts.private import private_files
 from tuner.errors import LASTING, Problem, SearchError, StoreError
+from tuner.errors.caller import argument
 from tuner.store.database import filled_url, report_lost_database
+from tuner.store.hints import goes_on, start_anew
 from tuner.store.locking.drivers import Driver, Hold, file_drivers, hold_by_files
 from tuner.store.locking.files import hold_lock
 from tuner.store.locking.postgres import advisory_drivers, hold_by_advisory_locks
@@ -25,9 +27,6 @@ __all__ = [
     "study_drivers",
     "study_holder",
 ]
-
-#: Hint how to continue after an error of the store.
-GOES_ON = "then run the same command again: it continues the search, and no recorded result is lost"
 
 
 def store_exists(folder: Path) -> bool:
@@ -57,8 +56,7 @@ def check_place(folder: Path, storage: str | None) -> None:
     before = stored_at(folder)[1]
     if before != storage:
         rule = f"must stay as it was when the study began: {before!r}, but got {storage!r}"
-        hint = "to start a new study, give it another name or another --output"
-        raise StoreError(str(folder), [Problem("storage", rule, hint)])
+        raise StoreError(str(folder), [Problem("storage", rule, start_anew())])
 
 
 @contextmanager
@@ -92,7 +90,7 @@ def hold_study(
     with private_files(), ExitStack() as stack:
         lock_file = _lock_file(storage, folder, name)
         if lock_file is None:
-            locks = hold_by_advisory_locks(storage, folder, name, shared=shared, goes_on=GOES_ON)
+            locks = hold_by_advisory_locks(storage, folder, name, shared=shared, goes_on=goes_on())
         else:
             locks = hold_by_files(*lock_file, source=storage, shared=shared)
         hold = stack.enter_context(locks)
@@ -126,7 +124,7 @@ def report_lost_store(folder: Path, storage: str | None = None) -> Iterator[None
     """
     with ExitStack() as stack:
         if storage is not None:
-            stack.enter_context(report_lost_database(storage, folder, GOES_ON))
+            stack.enter_context(report_lost_database(storage, folder, goes_on()))
         try:
             yield
         except OSError as error:
@@ -135,9 +133,9 @@ def report_lost_store(folder: Path, storage: str | None = None) -> Iterator[None
                 raise
             if error.errno in LASTING:
                 rule = f"must be a place that can be written, but got the error: {error.strerror}"
-                hint = "name another place with --output, or let this user write there"
+                hint = f"name another place with {argument('--output')}, or let this user write there"
                 raise StoreError(str(path), [Problem("", rule, hint)]) from error
-            hint = f"free disk space there, or correct the cause; {GOES_ON}"
+            hint = f"free disk space there, or correct the cause; {goes_on()}"
             raise SearchError(f"{path} cannot be written: {error.strerror}", hint=hint) from error
 
 

@@ -14,6 +14,7 @@ from tuner.errors import Problem, StoreError
 from tuner.sampling.samplers import make_sampler
 from tuner.space import Space, Value
 from tuner.store.database import open_database
+from tuner.store.hints import start_anew
 from tuner.store.journal import open_journal
 from tuner.store.location import check_place
 from tuner.store.locking.drivers import Hold
@@ -128,8 +129,7 @@ def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: 
         for key in keys
     ]
     if problems:
-        hint = "to start a new study, give it another name or another --output"
-        problems[-1] = Problem(problems[-1].where, problems[-1].rule, hint)
+        problems[-1] = Problem(problems[-1].where, problems[-1].rule, start_anew())
         raise StoreError(str(folder), problems)
 
 

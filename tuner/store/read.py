@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from tuner.artifacts.layout import JOURNAL
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import hint as hint_for
 from tuner.store.database import open_database
 from tuner.store.journal import read_journal
 from tuner.store.location import store_exists, stored_at
@@ -94,9 +95,8 @@ def check_exists(folder: Path) -> None:
     """
     if not store_exists(folder):
         rule = f"must be the folder of a study, but it has no {JOURNAL}"
-        raise StoreError(
-            str(folder), [Problem("", rule, "run `tuner run STUDY.yaml` first, or name its folder")]
-        )
+        runs = hint_for(command="`tuner run STUDY.yaml`", python="run(study)")
+        raise StoreError(str(folder), [Problem("", rule, f"run {runs} first, or name its folder")])
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:

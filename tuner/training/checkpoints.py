@@ -14,7 +14,7 @@ import logging
 import pickle
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -78,6 +78,8 @@ class Checkpoint:
         Number of finished epochs of the fit that continues; 0 if there is none.
     generators
         State of the random generators at the end of that epoch.
+    others
+        The same of the other ranks, in their order, if the trial trains on several devices.
     pauses_at
         Epochs of the first fold at which the trial may be paused. A checkpoint is always written there.
     lightning
@@ -94,6 +96,7 @@ class Checkpoint:
     ended: bool = False
     epoch: int = 0
     generators: Generators | None = None
+    others: tuple[Generators, ...] = ()
     pauses_at: tuple[int, ...] = ()
     lightning: str | None = None
     on_kept: Callable[[], None] = field(default=lambda: None)
@@ -104,12 +107,25 @@ class Checkpoint:
         """Whether it is time to write a new checkpoint."""
         return time.monotonic() - self._kept_at >= self.every
 
+    def generators_of(self, rank: int) -> Generators | None:
+        """Return the random generators of a rank to continue from; None if the fold starts anew."""
+        if not self.epoch:
+            return None
+        return self.generators if rank == 0 else self.others[rank - 1]
+
     def epoch_ended(self, trainer: Trainer) -> None:
         """Save the state of a fit. A callback of the fit calls `describe` meanwhile, to add the results."""
         with self._kept() as unfinished:
             trainer.save_checkpoint(unfinished)
 
-    def describe(self, content: dict[str, Any], *, epoch: int, users: Users | None) -> None:
+    def describe(
+        self,
+        content: dict[str, Any],
+        *,
+        epoch: int,
+        users: Users | None,
+        others: Sequence[Generators] = (),
+    ) -> None:
         """Add the results so far to Lightning's checkpoint.
 
         Parameters
@@ -120,6 +136,8 @@ class Checkpoint:
             Number of finished epochs of the fold.
         users
             Per-user values of the fold so far.
+        others
+            Random generators of the other ranks.
         """
         so_far = [*self.users, *([users] if users is not None else [])]
         content[_KEY] = {
@@ -128,6 +146,7 @@ class Checkpoint:
             "fold": self.fold + self.ended,
             "epoch": epoch,
             "generators": astuple(Generators.now()),
+            **({"ranks": list(map(astuple, others))} if others else {}),
         }
 
     def fold_ended(self, users: Users | None) -> None:
@@ -181,13 +200,14 @@ def read_checkpoint(
     return empty
 
 
-#: Evaluations, users, index of the fold that a trial has reached, finished epochs in it, and generators.
-_State = tuple[list[Evaluation], list[Users], int, int, Generators]
+#: Evaluations, users, index of the fold that a trial has reached, finished epochs in it, generators, and
+#: those of other ranks.
+_State = tuple[list[Evaluation], list[Users], int, int, Generators, tuple[Generators, ...]]
 
 
 def _with_state(empty: Checkpoint, source: Path, state: _State) -> Checkpoint:
     """Return a checkpoint with what a file says of its fold; the file says how far a trial has come."""
-    evaluations, users, reached, epoch, generators = state
+    evaluations, users, reached, epoch, generators, others = state
     fold = empty.fold
     begun = reached == fold and epoch > 0
     return replace(
@@ -197,6 +217,7 @@ def _with_state(empty: Checkpoint, source: Path, state: _State) -> Checkpoint:
         ended=reached > fold,
         epoch=epoch if begun else 0,
         generators=generators if begun else None,
+        others=others if begun else (),
         lightning=str(source) if begun else None,
     )
 
@@ -207,13 +228,14 @@ def _read(content: Mapping[str, Any] | bytes) -> _State:
         evaluations, users, fold, epoch, generators = _OldUnpickler(
             io.BytesIO(content)
         ).load()  # our own file
-        return evaluations, users, fold, epoch, generators
+        return evaluations, users, fold, epoch, generators, ()
     return (
         [Evaluation.from_plain(one) for one in content["evaluations"]],
         [Users(*one) for one in content["users"]],
         content["fold"],
         content["epoch"],
         Generators(*content["generators"]),
+        tuple(Generators(*one) for one in content.get("ranks", ())),
     )
 
 

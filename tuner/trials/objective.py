@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -44,7 +44,8 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
     """Summarise the evaluations of a trial.
 
     The summary is of one epoch: of the epochs that were evaluated in every fold, the one with the best mean
-    objective. If several epochs are equally good, it is the earliest of them.
+    objective. If several epochs are equally good, it is the earliest of them. If some evaluations are of a
+    sample of the users, it is of the last evaluation of each fold, which is of all.
 
     Raises
     ------
@@ -54,28 +55,47 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
     folds: dict[int, dict[int, Evaluation]] = {}
     for evaluation in evaluations:
         folds.setdefault(evaluation.fold, {})[evaluation.epoch] = evaluation
-    common = sorted(set.intersection(*(set(by_epoch) for by_epoch in folds.values()))) if folds else []
+    ordered = [folds[index] for index in sorted(folds)]
+    last = [by_epoch[max(by_epoch)] for by_epoch in ordered]
+    sampled = {one.sampled_users for by_epoch in ordered for one in by_epoch.values()} - {None}
+    if sampled:
+        return _summary(last, last, objective, sampled_users=max(map(int, filter(None, sampled))))
+    best = _best_epoch(ordered, objective, direction)
+    return _summary([by_epoch[best] for by_epoch in ordered], last, objective)
+
+
+def _best_epoch(folds: Sequence[Mapping[int, Evaluation]], objective: str, direction: Direction) -> int:
+    """Return the epoch with the best mean, among the epochs that every fold has."""
+    common = sorted(set.intersection(*(set(by_epoch) for by_epoch in folds))) if folds else []
     if not common:
         msg = "an epoch must be evaluated in every fold, but none was"
         raise ValueError(msg)
-    ordered = [folds[index] for index in sorted(folds)]
 
-    def mean_at(epoch: int, label: str) -> float:
-        return fmean(by_epoch[epoch].metrics[label] for by_epoch in ordered)
+    def mean_at(epoch: int) -> float:
+        return fmean(by_epoch[epoch].metrics[objective] for by_epoch in folds)
 
     best = common[0]
     for epoch in common[1:]:
-        if is_better(mean_at(epoch, objective), mean_at(best, objective), direction):
+        if is_better(mean_at(epoch), mean_at(best), direction):
             best = epoch
-    chosen = [by_epoch[best] for by_epoch in ordered]
-    last = [by_epoch[max(by_epoch)] for by_epoch in ordered]
+    return best
+
+
+def _summary(
+    chosen: Sequence[Evaluation],
+    last: Sequence[Evaluation],
+    objective: str,
+    *,
+    sampled_users: int | None = None,
+) -> Summary:
+    """Return the summary of the chosen evaluation of each fold, and of the last one of each."""
     values = [evaluation.metrics[objective] for evaluation in chosen]
     waits = [one.recommend_seconds for one in chosen if one.recommend_seconds is not None]
     return Summary(
-        epoch=best,
+        epoch=max(evaluation.epoch for evaluation in chosen),
         mean=fmean(values),
         std=stdev(values) if len(values) > 1 else 0.0,
-        metrics={label: mean_at(best, label) for label in chosen[0].metrics},
+        metrics={label: fmean(one.metrics[label] for one in chosen) for label in chosen[0].metrics},
         folds=tuple(dict(evaluation.metrics) for evaluation in chosen),
         epochs_run=max(evaluation.epoch for evaluation in last),
         fit_seconds=math.fsum(evaluation.fit_seconds for evaluation in last),
@@ -85,6 +105,7 @@ def summarise(evaluations: Iterable[Evaluation], objective: str, direction: Dire
         fast_paths=chosen[0].fast_paths,
         precision=chosen[0].precision,
         recommend_seconds=fmean(waits) if waits else None,
+        sampled_users=sampled_users,
     )
 
 

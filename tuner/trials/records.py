@@ -47,6 +47,8 @@ class Evaluation:
     epoch_seconds
         Seconds of the epoch's training, without its evaluation; None for a model that is not trained by
         epochs.
+    sampled_users
+        Number of test users in the sample that it is of; None if it is of all test users.
     threads
         Number of torch's threads. Sums depend on it, so a trial that is run again needs the same number. None
         in records of older versions.
@@ -67,6 +69,7 @@ class Evaluation:
     learning_rate: float | None = None
     epoch_seconds: float | None = None
     threads: int | None = None
+    sampled_users: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the record as JSON types."""
@@ -85,7 +88,9 @@ class Summary:
     Attributes
     ----------
     epoch
-        The epoch with the best mean objective, the same for all folds. An export trains this many epochs.
+        The epoch with the best mean objective, the same for all folds. An export trains this many epochs. If
+        only the last evaluation of a fold is of all users, it is the last epoch of the fold that was trained
+        longest.
     mean, std
         Mean and sample standard deviation of the objective over folds at that epoch. With one fold `std` is
         0.
@@ -99,6 +104,8 @@ class Summary:
         Seconds of training, sum over all folds, without evaluations.
     n_parameters, fast_paths, precision
         See `Evaluation`.
+    sampled_users
+        See `Evaluation`; of the evaluations before the last of each fold.
     peak_memory, peak_gpu_memory
         See `Evaluation`; the largest value of any fold.
     recommend_seconds
@@ -118,6 +125,7 @@ class Summary:
     fast_paths: tuple[str, ...] = ()
     precision: str = "float32"
     recommend_seconds: float | None = None
+    sampled_users: int | None = None
 
     @property
     def unpadded(self) -> bool:

@@ -126,7 +126,7 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
     """Give this process the threads and the allocator of a trial's worker."""
     keep_freed_memory()
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+    torch.set_num_threads(max(1, int(resources.cpus_per_trial / resources.n_devices)))
     try:
         yield
     finally:
@@ -136,8 +136,11 @@ def as_a_worker(resources: Resources) -> Iterator[None]:
 def _trial_seconds(one: Estimate, prepared: Prepared) -> float:
     epochs = int(str(one.params["epochs"]))
     n_evaluations = math.ceil(epochs / prepared.plan.evaluate_every)
-    fold_seconds = epochs * one.epoch_seconds + n_evaluations * one.evaluation_seconds
-    return len(prepared.folds) * fold_seconds
+    n_users, sampled = len(prepared.folds[-1].users), prepared.plan.evaluate_users
+    share = 1.0 if sampled is None else min(1.0, sampled / n_users)
+    training = epochs * one.epoch_seconds / prepared.plan.devices  # without what the devices exchange
+    evaluations = (1 + share * (n_evaluations - 1)) * one.evaluation_seconds
+    return len(prepared.folds) * (training + evaluations)
 
 
 def estimate(params: Mapping[str, Value], fold: Fold, plan: Plan) -> Estimate:

@@ -32,13 +32,17 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
         ]
         for one in found
     ]
-    n_trials, at_once = study.search.trials, _at_once(study.resources, _share(found, study.resources))
+    n_trials, share = study.search.trials, _share(found, study.resources)
+    at_once = _at_once(study.resources, share)
     median_seconds = next(one.trial_seconds for one in found if one.size == "median")
     whole = duration(math.ceil(n_trials / at_once) * median_seconds)
+    hours = n_trials * median_seconds * share / 3600
+    gpu_hours = f", {hours:,.1f} GPU-hours" if hours >= 1 else f", {hours:.2g} GPU-hours" if share else ""
     return (
         f"estimates, from a few steps on the newest fold:\n"
         f"{aligned(header, rows, text=('configuration', 'which'))}\n"
         f"{n_trials} trials of the median configuration, {at_once} at once on this machine: about {whole}"
+        f"{gpu_hours}"
         f"{_retained_text(found, study, at_once)}"
     )
 

@@ -11,11 +11,11 @@ import numpy as np
 from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
+from tuner.errors.caller import hint
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
-from tuner.formatting.notebooks import hint
 from tuner.holdout import Final
 from tuner.holdout.looks import Chosen, Fit, HoldoutLook, HoldoutLooks
 from tuner.holdout.text import look_lines

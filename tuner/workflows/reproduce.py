@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from tuner.config import Fast, Study
 from tuner.errors import Problem, StoreError, TrialError
-from tuner.evaluation import Plan, evaluate_folds
+from tuner.evaluation import Plan, evaluate_folds, several_devices
 from tuner.formatting import duration
 from tuner.preparation.prepare import Prepared, prepare
 from tuner.reporting.find import find_row
@@ -193,7 +193,8 @@ def _again(record: TrialRecord, prepared: Prepared) -> Reproduced:
             raise _Reached
 
     failure = None
-    with _threads(_threads_of(record, prepared.study)):
+    n_devices = prepared.plan.devices if several_devices(record.params, prepared.plan) else 1
+    with _threads(_threads_of(record, prepared.study) * n_devices):
         try:
             evaluate_folds(record.params, prepared.folds, _plan(record, prepared.plan), record.seeds, report)
         except _Reached:
@@ -212,8 +213,9 @@ def _plan(record: TrialRecord, plan: Plan) -> Plan:
 
 
 def _threads_of(record: TrialRecord, study: Study) -> int:
+    """Return the threads of the process that trained the trial, or of each if there were several."""
     known = [e.threads for e in record.evaluations if e.threads is not None]
-    return known[0] if known else max(1, int(study.resources.cpus_per_trial))
+    return known[0] if known else max(1, int(study.resources.cpus_per_trial / study.resources.n_devices))
 
 
 @contextmanager

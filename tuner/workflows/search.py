@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tuner.artifacts import layout
 from tuner.errors import InterruptedSearchError, SearchError
+from tuner.errors.caller import hint
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
-from tuner.formatting.notebooks import hint
 from tuner.search.capacity import at_once, trial_share
 from tuner.trials.status import TrialStatus
 from tuner.workflows import wiring

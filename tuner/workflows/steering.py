@@ -17,7 +17,7 @@ import yaml
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, SpaceError, StoreError, TrialError
-from tuner.formatting.notebooks import hint
+from tuner.errors.caller import argument, hint
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Space, Value
@@ -83,7 +83,7 @@ def stop_trial(folder: Path | str, trial: int) -> Request:
     record = _record(folder, trial)
     if record.status.has_ended or not record.status.is_trained:
         rule = f"must be a trial that has not ended, but trial {trial} is {record.status}"
-        raise StoreError(str(folder), [Problem("--trial", rule)])
+        raise StoreError(str(folder), [Problem(argument("--trial"), rule)])
     request = Request(RequestKind.STOP, trial=trial, by=_who())
     write_request(folder, request)
     return request
@@ -109,10 +109,10 @@ def exclude_trial(folder: Path | str, trial: int, why: str) -> None:
     folder = Path(folder)
     record = _record(folder, trial)
     if not why.strip():
-        raise StoreError(str(folder), [Problem("--why", "must be a reason, but is empty")])
+        raise StoreError(str(folder), [Problem(argument("--why"), "must be a reason, but is empty")])
     if record.excluded is not None:
         rule = f"must be a trial that is not excluded, but trial {trial} is: {record.excluded.why}"
-        raise StoreError(str(folder), [Problem("TRIAL", rule)])
+        raise StoreError(str(folder), [Problem(argument("TRIAL", "trial"), rule)])
     write_exclusion(folder, trial, Exclusion(" ".join(why.split()), _who(), utc_now()))
 
 
@@ -174,7 +174,8 @@ def _record(folder: Path, number: int) -> TrialRecord:
     if 0 <= number < len(records):
         return records[number]
     rule = f"must be the number of a trial, from 0 to {len(records) - 1}, but got {number}"
-    raise StoreError(str(folder), [Problem("TRIAL", rule, "`tuner leaderboard` has the numbers")])
+    numbers = hint(command="`tuner leaderboard` has the numbers", python="load_study(...) has the numbers")
+    raise StoreError(str(folder), [Problem(argument("TRIAL", "trial"), rule, numbers)])
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from tuner.artifacts import layout
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import argument
 from tuner.reporting import html
 
 __all__ = ["Written", "write_report"]
@@ -65,4 +66,4 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         rule = f"must be a file that can be written, but {error.strerror}"
-        raise StoreError(str(path), [Problem("--to", rule)]) from error
+        raise StoreError(str(path), [Problem(argument("--to"), rule)]) from error

@@ -13,10 +13,12 @@ from pyarrow import csv as arrow_csv
 
 from .troubles import TableError, first_line, shown
 
-__all__ = ["DELIMITERS", "Dialect", "read_delimited", "rows_of"]
+__all__ = ["DELIMITERS", "RARE_DELIMITERS", "Dialect", "read_delimited", "rows_of"]
 
 #: Usual delimiters, the most common first.
 DELIMITERS = (",", "\t", ";", "|", "::")
+#: Delimiters that are taken where none of the usual ones divides all rows alike; the last is that of Hive.
+RARE_DELIMITERS = (" ", "^", "~", "||", "\x01")
 #: Bytes of a file that are looked at for its header.
 HEAD = 2**18
 #: Types that RecBole writes behind the names of columns.
@@ -212,7 +214,6 @@ def _ragged(
         for number, row in enumerate(rows, 1):
             if row and len(row) != n_columns:
                 line = getattr(rows, "line_num", number)
-                extra = len(row) == n_columns + 1 and not row[-1]
                 break
         else:
             return None
@@ -221,9 +222,15 @@ def _ragged(
     header = "the header" if dialect.header else "the first row"
     rule = f"each row must have as many fields as {header}, {n_columns}, but line {line} has {len(row)}: "
     rule += str(shown(delimiter.join(row)))
-    hint = (
-        f"the row ends with {delimiter!r} and the header does not: end both in the same way"
-        if extra
-        else None
-    )
-    return TableError(rule, hint or "quote fields that hold the delimiter, or mend the row")
+    return TableError(rule, _how_to_mend(header_of(text, delimiter)[1], row, delimiter))
+
+
+def _how_to_mend(names: Sequence[str], row: Sequence[str], delimiter: str) -> str:
+    """Say what to do with a row that has more or fewer fields than the first one."""
+    if len(row) == len(names) + 1 and not row[-1]:
+        return f"the row ends with {delimiter!r} and the header does not: end both in the same way"
+    if len(names) == len(row) + 1 and not names[-1]:
+        return f"the header ends with {delimiter!r} and the row does not: end both in the same way"
+    if len(names) == 1:
+        return f"{names[0]!r} is taken for the header: remove what stands above the names of the columns"
+    return "quote fields that hold the delimiter, or mend the row"

@@ -24,6 +24,8 @@ from .troubles import TableError, Trouble, example, first_line, type_name
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
 _NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
+#: Digits that are a name and no number: with a leading zero, or more of them than 64 bits hold.
+_NAMES = r"^\s*[-+]?(?:0[0-9]+|[0-9]{19,})\s*$"
 #: Where troubles with further columns are.
 EXTRA = "extra_columns"
 
@@ -263,7 +265,10 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
 
 
 def guessed(column: pa.ChunkedArray, *, written: bool, decimal: str = ".") -> pd.Series[Any]:
-    """Return a column for people, or as values of features: text becomes numbers where every value is one."""
+    """Return a column for people, or as values of features: text becomes numbers where every value is one.
+
+    With a leading zero, or with more digits than a number holds, the values are names, such as zip codes.
+    """
     series: pd.Series[Any] = column.to_pandas()
     if not written or series.dtype != object or not len(series):
         return series
@@ -271,5 +276,7 @@ def guessed(column: pa.ChunkedArray, *, written: bool, decimal: str = ".") -> pd
     if numbers is not None:
         return pd.Series(numbers)
     filled = series.replace("", None)
+    if pc.any(pc.match_substring_regex(column.cast(pa.string()), _NAMES)).as_py():
+        return filled
     floats = pd.Series(numbers_of(column, decimal))
     return floats if floats.notna().any() and floats.notna().equals(filled.notna()) else filled

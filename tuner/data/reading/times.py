@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .troubles import Mask, plain, type_name
 
-__all__ = ["NUMBER", "WrongTimesError", "fitting_formats", "to_times", "unit_of"]
+__all__ = ["NUMBER", "WrongTimesError", "fitting_formats", "likeliest_unit", "to_times"]
 
 Times = NDArray[np.datetime64]
 
@@ -29,8 +29,15 @@ FORMATS = tuple(
         "%d/%m/%Y",
         "%d-%m-%Y",
         "%Y/%m/%d",
+        "%Y.%m.%d",
+        "%Y%m%d",
+        "%Y-%m-%d",
         "%d %b %Y",
         "%b %d, %Y",
+        "%d %B %Y",
+        "%B %d, %Y",
+        "%d-%b-%Y",
+        "%d-%b-%y",
         "%m/%d/%y",
     )
     for time in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
@@ -219,12 +226,18 @@ def _no_number(column: pa.ChunkedArray, fits: pa.ChunkedArray) -> str | None:
 
 def unit_of(numbers: NDArray[Any]) -> str | None:
     """Return the unit in which nearly all numbers are times from 1973 to 2096, None if there is none."""
+    kind, share = likeliest_unit(numbers)
+    return kind if share >= _NEARLY_ALL else None
+
+
+def likeliest_unit(numbers: NDArray[Any]) -> tuple[str, float]:
+    """Return the unit in which most numbers are times from 1973 to 2096, and the share of these numbers."""
     low, high = _USUAL
+    shares = {}
     for kind, factor in UNITS.items():
         seconds = numbers * (factor / 1e9)
-        if ((seconds >= low) & (seconds <= high)).mean() >= _NEARLY_ALL:
-            return kind
-    return None
+        shares[kind] = float(((seconds >= low) & (seconds <= high)).mean())
+    return max(shares.items(), key=lambda found: found[1])
 
 
 def _unit_cure(numbers: NDArray[Any], kind: str) -> str | None:

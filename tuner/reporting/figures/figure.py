@@ -175,7 +175,7 @@ def by_kind(kinds: Sequence[Kind], *, below: bool = False) -> dict[str, Any]:
     kinds
         The kinds, in the order of the legend.
     below
-        Whether the title of an axis stands below the legend.
+        Whether the title of an axis is below the legend.
     """
     labels = [kind.label for kind in kinds]
     fills = [paint("card" if kind.shape == "ring" else kind.colour) for kind in kinds]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.holdout.segment_text import segment_values
+from tuner.holdout.segment_text import segment_metrics, segment_values
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
 from tuner.reporting.best import best_of_classes
 from tuner.reporting.distinguish import what_distinguishes
@@ -181,8 +181,10 @@ def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[s
         for line in (too_small(final), *worse_lines(final), final.note)
         if line
     ]
-    if final.segments:
-        notes.append(f"{final.objective} by segment: {'; '.join(segment_values(final, first.number))}.")
+    notes += [
+        f"{label} by segment: {'; '.join(segment_values(final, first.number, label))}."
+        for label in segment_metrics(final)
+    ]
     notes += [f"The holdout cannot distinguish these from {titles[first.number]}: {alike}."] if alike else []
     notes += [f"Better on the holdout, which chooses nothing: {ahead}."] if ahead else []
     if final.look > 1:
@@ -267,7 +269,7 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
     searched = report.best_searched
     if searched is None:
         verdict = f"The baseline {name} is first; no trial of the search is complete{report.yet}."
-        return verdict, []
+        return verdict, _came_farthest(report)
     difference = report.value(searched) - report.value(baseline)
     tile = Tile(
         "The best searched trial",
@@ -282,6 +284,18 @@ def _baseline_first(report: ReportData, baseline: Row) -> tuple[str, list[Tile]]
         f"{label_of(searched.record)}, has {number(report.value(searched))}: {name} is ahead by {ahead}."
     )
     return verdict, [tile]
+
+
+def _came_farthest(report: ReportData) -> list[Tile]:
+    """Return the last value of the searched trial that came farthest; empty if none was measured."""
+    found = [
+        (row, row.reached) for row in report.board.rows if row.record.name is None and row.reached is not None
+    ]
+    if not found:
+        return []
+    row, reached = min(found, key=lambda one: (-one[1].fold, -one[1].epoch, one[1].place))
+    note = f"{label_of(row.record)}, {row.status} after {reached.where}: place {reached.among}"
+    return [Tile("The searched trial that came farthest", number(reached.value), note)]
 
 
 def _effort(report: ReportData) -> tuple[Tile, ...]:

@@ -94,7 +94,11 @@ def settings(report: ReportData) -> list[tuple[str, str]]:
     found += [(_FOLDS.get(key, key.replace("_", " ")), _text(value)) for key, value in folds.items()]
     holdout = report.stored.description.get("holdout")
     found += [("holdout is", str(holdout))] if holdout else []
-    found += [(key, _text(facts[key])) for key in ("epochs", "precision") if key in facts]
+    found += [
+        (key, _text(facts[key]))
+        for key in ("epochs", "precision", "evaluate users", "devices")
+        if key in facts
+    ]
     found += [("seed of the search", _text(facts["seed"]))] if "seed" in facts else []
     found += [("constraint", str(text)) for text in facts.get("constraints", ())]
     return found

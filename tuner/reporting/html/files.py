@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import argument
 from tuner.reporting.figures import draw_all
 from tuner.reporting.figures.figure import Figure
 from tuner.reporting.report_data import ReportData
@@ -41,7 +42,7 @@ def write_figures(report: ReportData, folder: Path, *, kinds: Sequence[str] = ("
         return [path for figure in figures for path in _write(figure, folder, kinds)]
     except OSError as error:
         rule = f"must be a folder that can be written, but got the error: {error.strerror}"
-        raise StoreError(str(folder), [Problem("--figures", rule)]) from error
+        raise StoreError(str(folder), [Problem(argument("--figures"), rule)]) from error
 
 
 def _write(figure: Figure, folder: Path, kinds: Sequence[str]) -> Iterator[Path]:

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuner.errors import StoreError
+from tuner.store.hints import how_to_share
 from tuner.store.locking.files import busy, hold_lock, lock_holder, this_process, wait_for_lock
 
-__all__ = ["SHARED_HINT", "SHARE_HINT", "Driver", "Hold", "file_drivers", "hold_by_files", "new_driver_id"]
-
-#: Hints for a study that is busy: by drivers that share it, and by a driver that does not share it.
-SHARED_HINT = "`tuner run --share` joins it; `tuner leaderboard` works at the same time"
-SHARE_HINT = "it does not share the study: wait for it, or stop it and start each with `tuner run --share`"
+__all__ = ["Driver", "Hold", "file_drivers", "hold_by_files", "new_driver_id"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,8 @@ def hold_by_files(folder: Path, name: str, *, source: str, shared: bool = False)
             others = file_drivers(folder, name)
             who = ", ".join(other.words for other in others)
             together = any(other.id for other in others)
-            hint = SHARED_HINT if together else SHARE_HINT if shared else None
-            raise busy(source, who, hint=hint) from None
+            cure = how_to_share(together=together) if together or shared else None
+            raise busy(source, who, hint=cure) from None
         if not shared:
             yield Hold(driver, shared, lambda: (driver,))
             return

@@ -15,6 +15,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from tuner.artifacts.layout import LOCK
 from tuner.errors import Problem, StoreError
+from tuner.store.hints import reads
 
 __all__ = ["JournalLock", "busy", "hold_lock", "lock_holder", "this_process", "wait_for_lock"]
 
@@ -58,7 +59,7 @@ def busy(source: str, holder: str | None, *, name: str = "this study", hint: str
     hint
         What the user can do; by default, to wait.
     """
-    hint = hint or "wait for it, or stop it; `tuner leaderboard` works at the same time"
+    hint = hint or f"wait for it, or stop it; {reads()} works at the same time"
     return StoreError(
         source, [Problem("", f"must be free, but {holder or 'another process'} is running {name}", hint)]
     )

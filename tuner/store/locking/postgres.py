@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.store.database import connected, database_lost, report_lost_database
-from tuner.store.locking.drivers import SHARE_HINT, SHARED_HINT, Driver, Hold, new_driver_id
+from tuner.store.hints import how_to_share
+from tuner.store.locking.drivers import Driver, Hold, new_driver_id
 from tuner.store.locking.files import busy, this_process
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def hold_by_advisory_locks(
             found = _drivers(connection, study)
             who = ", ".join(driver.words for driver, _ in found)
             together = any(shares for _, shares in found)
-            hint = SHARED_HINT if together else SHARE_HINT if shared else None
+            hint = how_to_share(together=together) if together or shared else None
             raise busy(url, who, name=repr(study), hint=hint)
         driver = _numbered(connection, study)
         held = _Held(connection, url, folder, study, goes_on)

@@ -73,7 +73,8 @@ class Draws:
 class _Loader(DataLoader[Any]):
     """A loader that may make batches in advance."""
 
-    draws: Draws
+    #: Lightning makes a loader anew for each device, without this attribute. Such a loader makes none ahead.
+    draws = Draws()
 
     def __iter__(self) -> Any:  # noqa: ANN401  # torch's own has no public type
         """Yield batches."""

@@ -36,8 +36,8 @@ def broken_rule(folder: Path) -> str | None:
         return None
     return (
         f"files must be as they were exported, but {', '.join(changed[:5])} "
-        f"{'has' if len(changed) == 1 else 'have'} changed since; copy the export again, or give --changed "
-        "if you trust whoever changed it"
+        f"{'has' if len(changed) == 1 else 'have'} changed since; copy the export again, or allow "
+        "it (--changed, in Python changed=True) if you trust whoever changed it"
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tuner.artifacts.atomic import replaced_folder
 from tuner.errors import Problem, StoreError
-from tuner.formatting.notebooks import hint as hint_for
+from tuner.errors.caller import argument
+from tuner.errors.caller import hint as hint_for
 from tuner.workflows.export.serving import FACTS
 
 __all__ = ["atomic_folder", "check_target", "folder_size"]
@@ -27,10 +28,14 @@ def check_target(target: Path, *, force: bool) -> None:
     if not force:
         rule = "must not exist yet, but it exists"
         asked = hint_for(command="--force", python="force=True")
-        raise StoreError(str(target), [Problem("--to", rule, f"name another folder, or give {asked}")])
+        raise StoreError(
+            str(target), [Problem(argument("--to"), rule, f"name another folder, or give {asked}")]
+        )
     if not (target / FACTS).exists():
         rule = "must be an earlier export to be replaced, but it is not one"
-        raise StoreError(str(target), [Problem("--to", rule, "remove it yourself, or name another folder")])
+        raise StoreError(
+            str(target), [Problem(argument("--to"), rule, "remove it yourself, or name another folder")]
+        )
 
 
 @contextmanager
@@ -49,14 +54,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             unfinished = stack.enter_context(replaced_folder(target))
         except OSError as error:
             rule = f"must be a place where a folder can be created, but got the error: {error.strerror}"
-            raise StoreError(str(target), [Problem("--to", rule)]) from error
+            raise StoreError(str(target), [Problem(argument("--to"), rule)]) from error
         try:
             yield unfinished
             stack.close()
         except OSError as error:
             rule = f"must be writable, but got the error: {error.strerror or error}"
             hint = "free disk space there, or name another folder"
-            raise StoreError(str(target), [Problem("--to", rule, hint)]) from error
+            raise StoreError(str(target), [Problem(argument("--to"), rule, hint)]) from error
 
 
 def folder_size(folder: Path) -> int:

@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from tuner.data.folds import development_dataset, search_folds
 from tuner.data.plausible import holdout_text
 from tuner.data.source import Source, load_source, make_dataset
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import argument
+from tuner.errors.caller import hint as hint_for
 from tuner.formatting import size
-from tuner.formatting.notebooks import hint as hint_for
 from tuner.holdout.read import final_of
 from tuner.models import launchers
+from tuner.models.build import one_device_params
 from tuner.preparation.prepare import fold_line
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Row, rank
@@ -193,7 +195,8 @@ def _fit(study: Study, row: Row, dataset: Dataset, seed: int | None, say: Callab
     assert summary is not None, "only a complete trial is exported"
     say(f"trial {record.number} {record.label}: fitting on {len(dataset.interactions.df):,} interactions")
     seed = fold_seed(study.search.seed, record.params, len(record.seeds)) if seed is None else seed
-    return fit_trial(record, dataset, epoch=summary.epoch, seed=seed, say=say)
+    params = one_device_params(record.params, study.resources.n_devices)
+    return fit_trial(replace(record, params=params), dataset, epoch=summary.epoch, seed=seed, say=say)
 
 
 def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
@@ -226,8 +229,11 @@ def _complete_row(
             row = chosen.row
     if row.record.summary is None:
         rule = f"must be complete to be exported, but trial {row.record.number} is {row.status}"
-        hint = "`tuner leaderboard` lists complete trials first"
-        raise StoreError(stored.name, [Problem("TRIAL", rule, hint)])
+        hint = hint_for(
+            command="`tuner leaderboard` lists complete trials first",
+            python="a leaderboard lists complete trials first",
+        )
+        raise StoreError(stored.name, [Problem(argument("TRIAL", "trial"), rule, hint)])
     return row
 
 

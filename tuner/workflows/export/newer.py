@@ -77,7 +77,7 @@ def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> pd.DataFrame
             extra=facts.get("extra_columns", ()),
         )
     except reading.TableError as error:
-        msg = f"--interactions {error.rule}: {path}"
+        msg = f"interactions {error.rule}: {path}"
         raise NewerError(msg) from error
     if found.troubles:
         lines = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tuner.data.reading import Format, TableError
-from tuner.data.reading.delimited import DELIMITERS, rows_of
+from tuner.data.reading.delimited import DELIMITERS, RARE_DELIMITERS, rows_of
 from tuner.data.reading.files import text_head
 from tuner.errors import DataError, Problem
 
@@ -132,13 +132,12 @@ def _encoding(raw: bytes) -> _Guess[str]:
 
 def _delimiter(lines: Sequence[str], usual: str | None) -> _Guess[str]:
     """Return what divides each line into the same number of fields; that of the ending before others."""
-    fitting = []
-    for delimiter in dict.fromkeys(one for one in (usual, *DELIMITERS) if one is not None):
-        counts = {len(row) for row in rows_of("\n".join(lines), delimiter)}
-        if len(counts) == 1 and counts != {1}:
-            fitting.append((delimiter, counts.pop()))
+    fitting = _dividing(lines, dict.fromkeys(one for one in (usual, *DELIMITERS) if one is not None))
+    fitting = fitting or _dividing(lines, RARE_DELIMITERS)
     if not fitting:
         best = usual or ","
+        if _n_fields(lines[:1], best) == {1}:  # the rows may end in another way than the header
+            best = max((best, *DELIMITERS), key=lambda one: max(_n_fields(lines[:1], one), default=1))
         why = f"none divides the first {len(lines)} lines into as many fields each"
         return _Guess(best, Finding(f"delimiter {best!r}", why, sure=False))
     best, n_fields = (
@@ -149,6 +148,16 @@ def _delimiter(lines: Sequence[str], usual: str | None) -> _Guess[str]:
     if others:
         why += f"; it could be {' or '.join(others)}"
     return _Guess(best, Finding(f"delimiter {best!r}", why, sure=not others))
+
+
+def _dividing(lines: Sequence[str], delimiters: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the delimiters that divide all lines into as many fields each, at least two, and this number."""
+    counts = [(delimiter, _n_fields(lines, delimiter)) for delimiter in delimiters]
+    return [(delimiter, found.pop()) for delimiter, found in counts if len(found) == 1 and found != {1}]
+
+
+def _n_fields(lines: Sequence[str], delimiter: str) -> set[int]:
+    return {len(row) for row in rows_of("\n".join(lines), delimiter)}
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> _Guess[bool]:

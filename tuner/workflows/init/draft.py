@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tuner.config import Study
 from tuner.errors import Problem, StudyError
+from tuner.errors.caller import hint as hint_for
 from tuner.formatting import visible
-from tuner.formatting.notebooks import hint as hint_for
 from tuner.workflows.init.inspect import inspect_file
 from tuner.workflows.init.write import doubts, findings, study_text
 

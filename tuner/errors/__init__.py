@@ -8,6 +8,7 @@
     │   ├── StoreError         the study's folder or storage (busy, changed, unreadable)
     │   └── ClusterError       the cluster: its address, token, versions, nodes
     ├── TrialError             one trial failed in the model's or the user's code; the search continues
+    ├── RankLostError          one of the processes that trained a trial has died; the trial runs again
     └── SearchError            the whole search cannot continue; exit code 1
         └── InterruptedSearchError   the user ended the search; exit code 130
 
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "InterruptedSearchError",
     "Problem",
+    "RankLostError",
     "SearchError",
     "SpaceError",
     "StoreError",
@@ -150,6 +152,10 @@ class ClusterError(UserError):
 
 class TrialError(TunerError):
     """One trial failed during a fit or an evaluation. The cause is chained."""
+
+
+class RankLostError(TunerError):
+    """A process that trained a trial on one of its devices has died. The trial itself is not to blame."""
 
 
 class SearchError(TunerError):

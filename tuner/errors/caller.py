@@ -1,0 +1,40 @@
+"""Messages in the words of who calls: the command line has options, and Python has arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["argument", "command_line", "hint"]
+
+#: Whether the command line calls. It holds for all threads of the process.
+_calls = {"command line": False}
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Let messages speak of commands and options meanwhile."""
+    before = _calls["command line"]
+    _calls["command line"] = True
+    try:
+        yield
+    finally:
+        _calls["command line"] = before
+
+
+def hint(*, command: str, python: str) -> str:
+    """Return the text for the command line if that calls, or else the one for Python."""
+    return command if _calls["command line"] else python
+
+
+def argument(option: str, python: str | None = None) -> str:
+    """Return the name of an argument: that of its option, such as ``--sort``, or the one that Python has.
+
+    Parameters
+    ----------
+    option
+        Name on the command line.
+    python
+        Name in Python; by default that of the option without its dashes.
+    """
+    return hint(command=option, python=python or option.lstrip("-").replace("-", "_"))
