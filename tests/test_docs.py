@@ -51,7 +51,6 @@ ELSEWHERE = {
     "make quick": ("is a part of what runs this", None),
     "make dev": ("makes an environment", "tests/test_docs.py::test_quickstart"),
     "make venv": ("makes an environment", "tests/test_docs.py::test_quickstart"),
-    "make dev": ("makes an environment", "tests/test_docs.py::test_quickstart"),
     "make docs": (
         "makes a site, in CI",
         "tests/test_docs.py::test_the_site_has_every_page_and_ci_builds_it",
