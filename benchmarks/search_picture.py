@@ -78,14 +78,15 @@ class Searched:
 
     def end(self, span: Span) -> str:
         """Return how a span ended: `paused`, `stopped`, `complete`, or empty."""
-        record, epochs = self.records[span.row], self.n_epochs
-        stop, place = record.stop, (span.last // epochs, span.last % epochs + 1)
-        if stop is not None and (stop.fold, stop.epoch) == place:
-            return "stopped" if stop.rule == "race" else "paused"
+        record, stop = self.records[span.row], self.records[span.row].stop
+        fold, epoch = span.last // self.n_epochs, span.last % self.n_epochs + 1
+        if stop is not None and stop.rule == "race" and (stop.fold, stop.epoch) == (fold, epoch):
+            return "stopped"
+        paused = {one.rung for one in record.decisions if one.kind == DecisionKind.PAUSED.value}
+        if fold == 0 and epoch in paused:
+            return "paused"
         later = [one for one in self.spans if one.row == span.row and one.end > span.end]
-        if record.summary is not None and not later:
-            return "complete"
-        return "paused" if place[0] == 0 and place[1] < epochs else ""
+        return "complete" if record.summary is not None and not later else ""
 
     @staticmethod
     def _led_from(record: TrialRecord) -> int:

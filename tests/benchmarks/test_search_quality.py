@@ -186,7 +186,7 @@ def test_the_picture_of_a_search_is_an_svg_with_its_decisions(table: Table) -> N
     assert best.summary is not None
     drawn = draw(search, 4)
     root = ET.fromstring(drawn)
-    bars = [one.get("class", "") for one in root.iter("{*}rect")]
+    bars = [one.get("class", "") for one in root.iterfind(".//{*}rect")]
     assert len(bars) == len(search.spans) + len({search.kind(span) for span in search.spans})
     ends = [search.end(span) for span in search.spans if span.row == search.best and span.end <= search.until]
     assert ends[-1] == "complete"
