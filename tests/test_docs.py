@@ -49,6 +49,7 @@ ELSEWHERE = {
     "make test": ("is what runs this", None),
     "make check": ("is what CI runs beside the tests", None),
     "make quick": ("is a part of what runs this", None),
+    "make dev": ("makes an environment", "tests/test_docs.py::test_quickstart"),
     "make venv": ("makes an environment", "tests/test_docs.py::test_quickstart"),
     "make docs": (
         "makes a site, in CI",

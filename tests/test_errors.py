@@ -125,7 +125,7 @@ def test_messages_are_in_the_words_of_who_calls(tmp_path, capsys):
         argument("--set", "overrides"),
         hint(command="a command", python="a call"),
     )
-    assert names == ("json_lines", "overrides", "call")
+    assert names == ("json_lines", "overrides", "a call")
     with command_line():
         assert (argument("--json-lines"), argument("--set", "overrides")) == ("--json-lines", "--set")
     with pytest.raises(StoreError, match=r"run run\(study\) first"):

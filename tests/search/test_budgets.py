@@ -119,7 +119,7 @@ def test_a_target_is_reached_by_any_complete_trial() -> None:
     lower.ended(0, 0.6, baseline=False)
     assert lower.no_more(1) is None
     lower.ended(1, 0.4, baseline=False)
-    assert "with a lower one, or null" in str(lower.no_more(2))
+    assert "to a lower one, or null" in str(lower.no_more(2))
 
 
 def test_baselines_are_no_part_of_a_plateau() -> None:

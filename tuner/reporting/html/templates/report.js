@@ -110,15 +110,26 @@
   };
   const rooms = [...document.querySelectorAll("[data-figure]")];
   let turn = 0;
+  /* Figures near the window are drawn first, the others while the page is idle. */
+  const near = new Set();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) near[entry.isIntersecting ? "add" : "delete"](entry.target);
+  }, { rootMargin: "50%" });
+  const idle = window.requestIdleCallback || window.setTimeout;
   const drawAll = async () => {
     const mine = ++turn;
     for (const room of rooms) {
       const figure = charts.figures[room.dataset.figure];
       room.style.minHeight = room.style.minHeight || `${figure.wide.height || 300}px`;
+      watcher.observe(room);
     }
-    for (const room of rooms) {
-      await new Promise((done) => setTimeout(done));
+    const waiting = new Set(rooms);
+    const next = () => [...waiting].find((room) => near.has(room));
+    while (waiting.size) {
+      await new Promise((done) => (next() ? setTimeout(done) : idle(done)));
       if (mine !== turn) return;
+      const room = next() || [...waiting][0];
+      waiting.delete(room);
       const figure = charts.figures[room.dataset.figure];
       await embed(room, phone.matches ? figure.narrow : figure.wide, figure.data);
     }
