@@ -237,8 +237,11 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
         figures |= {f"{case}/{name}": value for name, value in finite(of_case).items()}
     found = [(case, name, details(outcomes)) for case, of in runs.items() for name, outcomes in of.items()]
     raw = {str(case): {name: to_text(outcomes) for name, outcomes in of.items()} for case, of in runs.items()}
+    compared = {
+        case: {name: of[name] for name in COMPARED if name in of} for case, of in by_main(runs).items()
+    }
     return {
-        "settings": {"(main figures)": seeds_of(by_main(runs)), "(all figures)": seeds_of(runs)},
+        "settings": {"(main figures)": seeds_of(compared), "(all others, at least)": seeds_of(runs)},
         "figures": figures,
         "rows": [shown(case, name, of) for case, name, of in found if _is_main(case)],
         "details": [

@@ -322,9 +322,9 @@ def test_the_summary_has_the_worst_table_and_each_table() -> None:
     assert found["figures"]["two, 16 workers/compute_vs_stock_p90"] == 2
     assert found["figures"]["compute_vs_stock_mean"] == pytest.approx((0.25 * 0.5 * 1) ** (1 / 3), abs=1e-3)
     assert set(found["runs"]) == {str(case) for case in runs}
-    assert found["settings"]["(all figures)"] == "2 seeds"
+    assert found["settings"]["(main figures)"] == "2 seeds"
     runs[Case(Path("two.npz"), False, 1)] = {"ours": outcomes(0.1)}
-    assert summary(runs)["settings"]["(all figures)"] == "2 seeds of one, 1 seeds of two"
+    assert summary(runs)["settings"]["(all others, at least)"] == "2 seeds of one, 1 seeds of two"
 
 
 def test_small_searches_are_compared_by_regret() -> None:
