@@ -256,6 +256,8 @@ def seeds_of(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> str:
     """Return the smallest number of seeds of each table, as text."""
     found: dict[str, int] = {}
     for case, of in runs.items():
+        if not of:
+            continue
         least = min(len(outcomes) for outcomes in of.values())
         found[case.path.stem] = min(least, found.get(case.path.stem, least))
     if len(set(found.values())) == 1:
