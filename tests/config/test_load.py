@@ -233,6 +233,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
         "resources": {
             "cpus_per_trial": 1,
             "gpus_per_trial": 0,
+            "devices": None,
             "custom": {},
             "accelerator_type": None,
             "concurrency": None,

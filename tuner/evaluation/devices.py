@@ -58,7 +58,7 @@ KeepModel = Callable[[int, ModelBase[Any]], None]
 ReportAllUsers = Callable[[Mapping[str, NDArray[np.float32]]], None]
 
 #: Messages of a rank: it has written a checkpoint, it has ended. And the answer to an evaluation.
-HAS_CHECKPOINT, HAS_ENDED, HEARD = "checkpoint", "ended", "heard"
+HAS_CHECKPOINT, HAS_ENDED, _HEARD = "checkpoint", "ended", "heard"
 #: Seconds that other ranks have to say why they failed, after one has gone without a word.
 _GRACE = 5.0
 #: The code that a rank runs. Nothing is imported before the path is that of this process.
@@ -214,10 +214,10 @@ def _pass_on(
                 del running[rank.connection]
             elif message == HAS_CHECKPOINT:
                 on_kept()
-                rank.send(HEARD)
+                rank.send(_HEARD)
             elif type(message) in takers:
                 takers[type(message)](message)
-                rank.send(HEARD)
+                rank.send(_HEARD)
             else:
                 raise _why(ranks, rank, message if isinstance(message, Failed) else None)
 
