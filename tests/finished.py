@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.integration.conftest import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What makes README's study a matter of seconds.
@@ -69,9 +71,9 @@ def finished_shop(
     write_shop(folder, interactions, item_features)
     with started(folder, "watch", "studies/shop") as watch:
         with started(folder, "run", "shop.yaml", "--json-lines", "events.jsonl") as run:
-            out, err = run.communicate(timeout=280)
+            out, err = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, err
-        watched = watch.communicate(timeout=60)[1]
+        watched = watch.communicate(timeout=PATIENCE)[1]
     for name, text in {"stdout": out, "stderr": err, "watched": watched}.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
