@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class WrongTimesError(ValueError):
 def odd_times(times: Times) -> Mask:
     """Mark times in which nobody can have interacted: in the early seventies, or after tomorrow."""
     low = np.datetime64(OLDEST)
-    high = np.datetime64(pd.Timestamp.now("UTC").tz_localize(None) + pd.Timedelta("1D"))
+    high = np.datetime64(pd.Timestamp.now("UTC").tz_localize(None) + timedelta(days=1))
     if times.min() >= low and times.max() <= high:
         return np.zeros(len(times), dtype=bool)
     return (times < low) | (times > high)
