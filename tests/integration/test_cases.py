@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.long,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository"),
 ]
 
@@ -88,7 +89,7 @@ def ran(tmp_path: Path) -> Ran:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=280,
+            timeout=840,
             check=False,
         )
         (tmp_path / "printed").write_text(done.stdout, encoding="utf-8")
