@@ -21,6 +21,7 @@ from tuner.data.folds import development_dataset, make_folds
 from tuner.data.reading import delimited
 from tuner.data.source import load_source
 from tuner.errors import TunerError
+from tuner.workflows.init.inspect import inspect_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -251,14 +252,17 @@ def test_broken_files_are_read_or_refused(tmp_path: Path) -> None:
         folder.mkdir()
         place = mutant(rng, table, folder)
         kind = ["unix_s", "iso", "unix_ms", "%Y-%m-%d"][rng.integers(4)] if rng.random() < 0.5 else "unix_s"
-        try:
-            load_source(Data(interactions=place, datetime=kind))
-            outcomes["read"] += 1
-        except TunerError as error:
-            outcomes["refused"] += 1
-            messages.append(str(error))
-        except Exception as error:
-            msg = f"mutant {seed} ({place}, {kind}) raised {type(error).__name__}: {error}"
-            raise AssertionError(msg) from error
+        calls = [lambda place=place, kind=kind: load_source(Data(interactions=place, datetime=kind))]
+        calls += [lambda place=place: inspect_file(place)] * (seed % 3 == 0)  # as `tuner init` does
+        for call in calls:
+            try:
+                call()
+                outcomes["read"] += 1
+            except TunerError as error:
+                outcomes["refused"] += 1
+                messages.append(str(error))
+            except Exception as error:
+                msg = f"mutant {seed} ({place}, {kind}) raised {type(error).__name__}: {error}"
+                raise AssertionError(msg) from error
     assert min(outcomes.values()) > 5, outcomes
     assert all("problem" in message for message in messages)

@@ -162,9 +162,10 @@ def timeline(report: ReportData) -> Figure | None:
     if not trial_stays or report.clock.total <= 0:
         return None
     lanes = _lanes(trial_stays)
+    n_at_once = _at_once(trial_stays)
     known = any(stay.worker for stay in trial_stays)
     caption = (
-        f"At most {_at_once(trial_stays)} trials at once"
+        f"At most {n_at_once} trial{'s' * (n_at_once != 1)} at once"
         + (f", on {len(lanes)} host{'s' if len(lanes) > 1 else ''}" if known else "")
         + f"; {duration(report.clock.total)} of search, without the pauses between runs."
     )
