@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.config import Resources
+from tuner.execution.memory_kills import memory_kills_are_losses
 from tuner.search.capacity import Share, Shares, cpu_share, trial_share
 from tuner.space import Choice, Value
 
@@ -83,7 +84,7 @@ def fit_by_tune(
     searcher = adapters.TuneSearcher(coordinator)
 
     _withhold_credentials()
-    with _scratch(folder, hold) as scratch:
+    with _scratch(folder, hold) as scratch, memory_kills_are_losses():
         tune.Tuner(
             _trainable(prepared, folder, artifacts),
             tune_config=tune.TuneConfig(
