@@ -116,7 +116,7 @@ def test_features_may_be_a_table_in_memory_that_is_asked_for_again(
     assert said == "in memory: pandas DataFrame"
     with pytest.raises(DataError, match="must be given again from Python") as raised:
         load_source(Data(interactions=interactions, item_features=said))
-    assert "--set data.item_features=FILE" in str(raised.value)
+    assert '"data.item_features=FILE" among the overrides' in str(raised.value)
 
 
 @pytest.mark.parametrize("where", ["space", "baselines"])

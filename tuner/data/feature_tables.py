@@ -156,9 +156,10 @@ def matched(features: Features, entity: Entity, rows: Coded, problems: list[Prob
     known, first = (rows.item_ids, rows.items[0]) if entity == "item" else (rows.user_ids, rows.users[0])
     ids = like_known(features.table["id"], known)
     if not ids.isin(known).any():
+        [mine], [other] = features.table["id"].head(1).tolist(), known[[first]].tolist()
         rule = (
             f"must describe {entity}s of the interactions, but no id matches: ids here are like "
-            f"{features.table['id'].iloc[0]!r}, those of the interactions like {known[first]!r}"
+            f"{mine!r}, those of the interactions like {other!r}"
         )
         hint = f"write them as `{entity}` of the interactions has them, leading zeros too"
         problems.append(Problem(f"data.{entity}_features", rule, hint))

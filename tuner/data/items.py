@@ -44,9 +44,10 @@ def load_items(data: Data, rows: Coded, features: Features | None, problems: lis
         return None
     found = like_known(pd.Series(ids), known)
     if not found.isin(known).any():
+        [mine], [other] = found.head(1).tolist(), known[rows.items[:1]].tolist()
         rule = (
             f"must have items of the interactions, but no id matches: ids here are like "
-            f"{found.iloc[0]!r}, those of the interactions like {known[rows.items[0]]!r}"
+            f"{mine!r}, those of the interactions like {other!r}"
         )
         problems.append(Problem(_KEY, rule))
     return found.drop_duplicates().to_numpy()

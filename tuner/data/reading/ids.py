@@ -189,9 +189,8 @@ def _of_floats(values: pa.Array) -> pa.Array:
     whole = np.isfinite(numbers) & (np.abs(numbers) <= _EXACT)
     whole[whole] = numbers[whole] == np.floor(numbers[whole])
     if not whole.all():
-        rule = (
-            f"ids must be text or integers, but the column holds {values.type} such as {numbers[~whole][0]!r}"
-        )
+        [one] = numbers[~whole][:1].tolist()
+        rule = f"ids must be text or integers, but the column holds {values.type} such as {one!r}"
         raise WrongIdsError(rule, "write ids as text, or as integers")
     return pa.array(numbers.astype(np.int64)).cast(pa.string())
 
