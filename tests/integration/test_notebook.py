@@ -193,9 +193,8 @@ def test_a_notebook_is_committed_as_it_ran(path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["quickstart", pytest.param("guide", marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["quickstart", pytest.param("guide", marks=pytest.mark.timeout(1200))])
 def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbclient import NotebookClient
 

@@ -247,6 +247,7 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     assert read_records(small.results).records[-1].status == "complete"
 
 
+@pytest.mark.long
 def test_modules_that_only_the_driver_can_see_reach_its_workers(small: Small) -> None:
     """As on another host: the folder is on no path of the workers, so what they import has been sent."""
     elsewhere = small.folder / "elsewhere"

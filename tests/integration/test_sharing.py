@@ -51,6 +51,7 @@ def wait_until(holds, processes: list[subprocess.Popen[str]]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_one_of_two_drivers_is_killed_and_the_other_ends_with_the_budget(
     small: Small, storage: str, started: list[subprocess.Popen[str]]
 ) -> None:

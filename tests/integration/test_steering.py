@@ -92,6 +92,7 @@ def wait_until(holds: Callable[[], object], process: subprocess.Popen[str]) -> N
         time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     small: Small, run: list[str], started: list[subprocess.Popen[str]]
 ) -> None:

@@ -385,6 +385,7 @@ DEATHS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_growth_that_is_killed_at_any_step_begins_again(place: Place) -> None:
     before = study_with_trials(place).study.trials
     storages = len(names_of(place))
