@@ -22,7 +22,7 @@ from benchmarks.recording import Table, load_table
 from tuner.space import Choice, Domain, Space, Value
 from tuner.space.prior import Prior, features
 
-__all__ = ["prior_without"]
+__all__ = ["distributions_of", "prior_without"]
 
 Floats = NDArray[np.float64]
 
@@ -78,13 +78,13 @@ def _features(table: Table, space: Space) -> dict[tuple[str, str], Floats]:
     """Return each feature of the rows of a table, shape (n_rows,), by param and name."""
     found: dict[tuple[str, str], Floats] = {}
     for row, point in enumerate(table.points):
-        distributions = _distributions(point, space)
+        distributions = distributions_of(point, space)
         for param, name, amount in features(point, distributions):
             found.setdefault((param, name), np.zeros(len(table)))[row] += amount
     return found
 
 
-def _distributions(point: Mapping[str, Value], space: Space) -> dict[str, BaseDistribution]:
+def distributions_of(point: Mapping[str, Value], space: Space) -> dict[str, BaseDistribution]:
     """Return the distribution of each dimension of a point."""
     found: dict[str, BaseDistribution] = {}
 

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.make_priors import distributions_of
 from benchmarks.recording import Table
 from tuner.space import Choice, Domain, Space, Value
 
@@ -113,18 +114,8 @@ class OverTable(BaseSampler):
 def _distributions(table: Table, space: Space) -> dict[str, BaseDistribution]:
     """Return the dimensions that the rows of a table have."""
     found: dict[str, BaseDistribution] = {}
-
-    def note(point: Mapping[str, Value]) -> None:
-        def read(name: str, domain: Domain) -> Value:
-            distribution = domain.distribution()
-            assert distribution is not None, "a walk asks only if there is a choice"
-            found[name] = distribution
-            return domain.option(point[name]) if isinstance(domain, Choice) else point[name]
-
-        space.walk(read)
-
     for point in table.points:
-        note(point)
+        found |= distributions_of(point, space)
     return found
 
 

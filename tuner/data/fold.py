@@ -113,7 +113,7 @@ class Fold:
         return replace(self)
 
     def of_users(self, users: AnyIds) -> Fold:
-        """Return the fold with some of its test users; it shares the train interactions."""
+        """Return the fold with some of its test users; it shares the train Dataset."""
         known = pd.Index(self.tested.user_ids).get_indexer(pd.Index(users))
         wanted = np.zeros(len(self.tested.user_ids), dtype=bool)
         wanted[known[known >= 0]] = True
@@ -122,7 +122,7 @@ class Fold:
         if reference is not None:
             reference = reference[reference[Columns.User].isin(users)]
         few = replace(self, tested=self.tested.take(rows), labels=self.labels[rows], reference=reference)
-        vars(few).update(train=self.train, seen=self.seen)
+        vars(few)["train"] = self.train
         return few
 
     def trained_on(self, rows: Rows) -> Fold:

@@ -117,7 +117,7 @@ class Failed:
     failure
         Why it failed.
     by_others
-        Whether it says no more than that another rank has gone.
+        Whether it says only that another rank has gone.
     """
 
     failure: Failure

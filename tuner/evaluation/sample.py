@@ -29,4 +29,6 @@ def sample_of(fold: Fold, n_users: int | None) -> Fold | None:
     if n_users is None or len(fold.users) <= n_users:
         return None
     chosen = np.random.default_rng([_SEED, fold.index]).choice(len(fold.users), n_users, replace=False)
-    return fold.of_users(fold.users[np.sort(chosen)])
+    few = fold.of_users(fold.users[np.sort(chosen)])
+    vars(few)["seen"] = fold.seen  # metrics read it, and it is the same for all users
+    return few
