@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def fail(heard: Callable[..., None]) -> None:
-    """Let a task of an actor fail for memory, in Ray's own code but without a Ray."""
+    """Let a task of an actor fail for memory in Ray's own code, called as Ray calls it, but without a Ray."""
     manager: Any = RayActorManager.__new__(RayActorManager)
     manager._failed_actor_ids = set()
     manager._cleanup_actor = lambda tracked_actor: None
     actor = SimpleNamespace(actor_id=1, _on_error=heard)
     task: Any = SimpleNamespace(_tracked_actor=actor, _on_error=heard)
-    manager._actor_task_failed(task, OutOfMemoryError("memory is low"))  # type: ignore[no-untyped-call]  # Ray's own
+    manager._actor_task_failed(tracked_actor_task=task, exception=OutOfMemoryError("memory is low"))
 
 
 def test_ray_alone_ends_the_search() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 __all__ = ["memory_kills_are_losses"]
@@ -22,11 +23,16 @@ def memory_kills_are_losses() -> Iterator[None]:
 
     failed = RayActorManager._actor_task_failed  # noqa: SLF001  # Ray has no public way
 
-    def told(self: RayActorManager, task: Any, exception: Exception) -> None:  # noqa: ANN401  # Ray's class is private
+    @wraps(failed)
+    def told(
+        self: RayActorManager,
+        tracked_actor_task: Any,  # noqa: ANN401  # Ray's class is private
+        exception: Exception,  # Ray calls by these names
+    ) -> None:
         lost = isinstance(exception, OutOfMemoryError)
-        failed(self, task, RayActorError(error_msg=str(exception)) if lost else exception)
+        failed(self, tracked_actor_task, RayActorError(error_msg=str(exception)) if lost else exception)
 
-    RayActorManager._actor_task_failed = told  # type: ignore[method-assign, assignment]  # noqa: SLF001  # as above
+    RayActorManager._actor_task_failed = told  # type: ignore[method-assign]  # noqa: SLF001  # as above
     try:
         yield
     finally:
