@@ -18,7 +18,7 @@ from tuner.holdout.comparisons import compare_all
 from tuner.holdout.intervals import Seeds, bootstrap_bounds, half_width, p_value, seeds_of
 from tuner.holdout.judge import Fitted, judge
 from tuner.holdout.letters import letters, letters_of_rows
-from tuner.holdout.max_t import step_down
+from tuner.holdout.max_t import MARGIN, step_down
 from tuner.holdout.means import intervals
 from tuner.holdout.text import final_lines
 
@@ -332,9 +332,10 @@ def test_intervals_of_metrics_within_0_and_1_are_within_it() -> None:
 
 def test_step_down_by_hand() -> None:
     null = np.array([[0.1, 0.2, 3.0], [0.3, 2.0, 0.1], [1.0, 0.5, 0.6]])
-    p, _ = step_down(np.array([0.9, 2.5, 0.2]), null, 0.5)
+    p, _ = step_down(np.array([0.9, 2.5, 0.2]), np.repeat(null, 2000, axis=0), 0.5)
     # Against the largest of all (3, 2, 1), of the first and the third (3, 0.3, 1), and of the third alone.
-    assert p == pytest.approx([3 / 4, 2 / 4, 3 / 4])
+    shares = np.array([4001, 2001, 4001]) / 6001
+    assert p == pytest.approx(shares + MARGIN * np.sqrt(shares * (1 - shares) / 6000))
 
 
 @given(st.integers(0, 2**32 - 1))

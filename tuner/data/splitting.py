@@ -64,8 +64,11 @@ def time_parts(times: NDArray[np.datetime64], splitter: TimeRangeSplitter) -> tu
     starts = np.array([start.to_datetime64() for start, _ in borders], dtype=times.dtype)
     parts = np.full(len(times), BEFORE, dtype=_small(len(borders)))
     if len(starts) <= _FEW_FOLDS:  # a look at all rows for each fold takes less than a search for each row
-        for start in starts:
-            parts += times >= start
+        numbers = times.view(np.int64)  # are compared twice as fast
+        for first in range(0, len(times), _AT_ONCE):
+            mine = slice(first, first + _AT_ONCE)
+            for start in starts.view(np.int64):
+                parts[mine] += numbers[mine] >= start
     else:
         late = np.flatnonzero(times >= starts[0])
         parts[late] = np.searchsorted(starts, times[late], side="right") - 1
@@ -90,7 +93,7 @@ def by_user_and_time(rows: Coded) -> tuple[Rows, Rows]:
 
     Rows of a user at one time stay in the order of the table.
     """
-    n_rows, times = len(rows), rows.times
+    n_rows, times = len(rows), rows.times.view(np.int64)
     in_time = None if (times[1:] >= times[:-1]).all() else np.argsort(times, kind="stable")
     users = rows.users if in_time is None else rows.users[in_time]
     shape = (len(rows.user_ids), n_rows)
@@ -156,8 +159,8 @@ def _test_facts(rows: Coded, test: Rows) -> dict[str, object]:
 
 
 def _small(n_splits: int) -> type[np.signedinteger[Any]]:
-    """Return the smallest type of a part: numpy orders 16 bits in one pass."""
-    return np.int16 if n_splits < np.iinfo(np.int16).max else np.int32
+    """Return the smallest type of a part."""
+    return next(kind for kind in (np.int8, np.int16, np.int32) if n_splits < np.iinfo(kind).max)
 
 
 def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts, older: Mask) -> Parts:
@@ -175,32 +178,29 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     pairs = _pairs(rows, tested)
     if not len(pairs):
         return np.zeros(0, dtype=bool)
-    (order, ordered, begins), known = at_once(
-        lambda: _grouped(pairs), lambda: np.sort(_older_pairs(rows, pairs, older))
-    )
-    first = np.minimum.reduceat(part.take(order), begins)
-    first[_among(ordered.take(begins), known)] = BEFORE
-    viewed = np.empty(len(pairs), dtype=bool)
-    viewed[order] = np.repeat(first, np.diff(begins, append=len(pairs))) < part.take(order)
-    return viewed
+    before = _older_pairs(rows, pairs, older)
+    parts = np.concatenate([np.full(len(before), BEFORE, dtype=part.dtype), part])
+    order, is_first = _grouped(np.concatenate([before, pairs]))
+    parts = parts.take(order)
+    oldest = np.maximum.accumulate(np.where(is_first, np.arange(len(order), dtype=order.dtype), 0))
+    viewed = np.empty(len(order), dtype=bool)
+    viewed[order] = parts > parts.take(oldest)
+    return viewed[len(before) :]
 
 
-def _grouped(pairs: Rows) -> tuple[Rows, Rows, Rows]:
-    """Return the places of pairs in order, the pairs in order, and where each other pair begins."""
-    order = np.argsort(pairs)
-    ordered = pairs.take(order)
+def _grouped(pairs: Rows) -> tuple[Rows, Mask]:
+    """Return the places of pairs in order, equal ones in their order, and mark the first of each pair."""
+    bits = (len(pairs) - 1).bit_length()
+    if int(pairs.max()).bit_length() + bits < np.iinfo(pairs.dtype).bits:
+        keys = (pairs << bits) | np.arange(len(pairs))  # a sort of numbers takes half of a sort of places
+        keys.sort()
+        ordered, order = keys >> bits, keys & ((1 << bits) - 1)
+    else:
+        order = np.argsort(pairs, kind="stable")
+        ordered = pairs.take(order)
     is_first = np.ones(len(pairs), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    return order, ordered, np.flatnonzero(is_first)
-
-
-def _among(pairs: Rows, known: Rows) -> Mask:
-    """Mark the pairs that are among known ones; both are in order."""
-    if not len(known):
-        return np.zeros(len(pairs), dtype=bool)
-    near = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
-    found: Mask = known[near] == pairs
-    return found
+    return order, is_first
 
 
 def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:

@@ -89,11 +89,13 @@ class Coded:
 
     def take(self, rows: Rows | slice) -> Coded:
         """Return some rows, by a mask, a slice or their numbers. The numbers of the ids stay the same."""
-        if not isinstance(rows, slice) and rows.dtype == bool:
-            rows = np.flatnonzero(rows)  # a mask would be searched again for each column
+        masked = not isinstance(rows, slice) and rows.dtype == bool
+        found = _marked(rows) if masked else rows  # a mask would be searched again for each column
 
         def taken(values: NDArray[Any]) -> NDArray[Any]:
-            return values[rows] if isinstance(rows, slice) else values.take(rows)
+            if not isinstance(found, slice):
+                return values.take(found)
+            return values[found].copy() if masked else values[found]
 
         return replace(
             self,
@@ -118,6 +120,13 @@ class Coded:
             **self.extras,
         }
         return pd.DataFrame(columns, copy=False)
+
+
+def _marked(mask: Rows) -> Rows | slice:
+    """Return the numbers of the marked rows; as a slice if all lie together, as in a log in order of time."""
+    first, n_rows = int(mask.argmax()), int(np.count_nonzero(mask))
+    run = slice(first, first + n_rows)
+    return run if mask[run].all() else np.flatnonzero(mask)
 
 
 def present(codes: Codes, n_ids: int) -> NDArray[np.bool_]:
