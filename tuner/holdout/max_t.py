@@ -142,7 +142,7 @@ def step_down(statistics: Array, null: Array, level: float) -> tuple[Array, Arra
 
 
 def _p_values(n: int) -> Array:
-    """Return the p-value by the number of resamples, of `n`, that are as large as a statistic; shape (n + 1,).
+    """Return the p-value by the number of resamples, of `n`, that reach a statistic; shape (n + 1,).
 
     It is the upper limit of the share of all possible resamples, by the normal distribution.
     """
