@@ -144,6 +144,7 @@ def test_the_model_of_two_devices_is_a_plain_model(whole: tuple[Made, Path], fol
     assert again == pytest.approx(dict(made[-2].metrics))
 
 
+@pytest.mark.long
 def test_a_fit_that_was_paused_equals_an_unbroken_one(
     kind: str, whole: tuple[Made, Path], folds: list[Fold], tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def ranks_of(pid: int) -> list[psutil.Process]:
     return [one for one in psutil.Process(pid).children() if "rank_process" in " ".join(one.cmdline())]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("failing")
 def test_memory_that_is_not_enough_on_one_device_fails_the_trial(kind: str, folds: list[Fold]) -> None:
     with pytest.raises(TrialError, match="fold 1: MemoryError: no room on the second device") as caught:

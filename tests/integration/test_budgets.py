@@ -73,6 +73,7 @@ def test_when_time_is_up_a_trial_has_a_grace_and_then_goes_on_later(
     assert record.usage.cpu_seconds > usage, "what the first attempt has held counts as well"
 
 
+@pytest.mark.long
 def test_constraints_and_several_objectives_from_file_to_leaderboard(small: Small) -> None:
     said = run(
         small,
