@@ -65,7 +65,7 @@ def parallel(report: ReportData) -> Figure | None:
     lower = any(one.partial for one in found)
     stopped = (_STOPPED,) if len(records) > len(done) else ()
     drawn, thinning = thinned(_best_first(records, done), LINES)
-    caption = f"A line for each trial; better trials have stronger lines.{thinning}" + (
+    caption = f"A line is a trial; better trials have stronger lines.{thinning}" + (
         f" On the lower rail, n/a: the param {MISSING}, because it needs another option." if lower else ""
     )
     axes = [*map(_axis, found), _objective(report, done)]
