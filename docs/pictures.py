@@ -1,7 +1,7 @@
 """Write docs/images/report*.webp: what a browser shows of a study's report.
 
 PYTHONPATH=. python docs/pictures.py examples/studies/guide
-(from the project's folder, with a Chromium; the study of examples/guide.ipynb, or another with its holdout judged)
+(from the project's folder, with a Chromium; examples/guide.ipynb makes the study, and judges its holdout)
 """
 
 from __future__ import annotations

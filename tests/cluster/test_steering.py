@@ -61,7 +61,7 @@ given = yaml.safe_load(open("study.yaml"))
 given |= {{"study": "cells", "data": {{"interactions": pd.read_csv("clicks.csv")}}}}
 there = {{"address": "{address}"}}
 run = submit(Study(**given), output="{folder}/there", **there)
-assert (run.is_new, attach("cells", **there).job) == (True, run.job)
+assert (run.is_new, attach("cells", **there).job.job_id) == (True, run.job.job_id)
 while True:
     assert run.status() in {{"pending", "running"}}, run.status()
     # There is no folder of results before the search has begun.
