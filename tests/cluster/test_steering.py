@@ -55,7 +55,7 @@ from contextlib import suppress
 import pandas as pd
 import yaml
 from tuner import Study, attach, fetch, stop, submit
-from tuner.errors import ClusterError
+from tuner.errors import ClusterError, StoreError
 
 given = yaml.safe_load(open("study.yaml"))
 given |= {{"study": "cells", "data": {{"interactions": pd.read_csv("clicks.csv")}}}}
@@ -64,8 +64,8 @@ run = submit(Study(**given), output="{folder}/there", **there)
 assert (run.is_new, attach("cells", **there).job.job_id) == (True, run.job.job_id)
 while True:
     assert run.status() in {{"pending", "running"}}, run.status()
-    # There is no folder of results before the search has begun.
-    with suppress(ClusterError):
+    # There is no folder, and then no store, before the search has begun.
+    with suppress(ClusterError, StoreError):
         if any(row.record.evaluations for row in run.board("seen").rows):
             break
     time.sleep(1)
