@@ -7,7 +7,11 @@
 - size_mb: the HTML file, in millions of bytes;
 - first_paint_s: from the begin of the navigation to the first contentful paint, in headless Chromium;
 - loaded_s: to the end of its scripts, when the leaderboard can be used;
-- drawn_s: until the last figure is drawn. The figures are drawn one after the other, from the top.
+- in_sight_s: until the figures in the window are drawn, if the page is opened at "What mattered". These are
+  drawn first;
+- drawn_s: until the last figure is drawn. The others are drawn one after the other, from the top;
+- drawn_cpu_s: the time of the processor that the page's main thread takes for all this, which other processes
+  change less;
 - code_lines: lines of Python, HTML, CSS and JavaScript of the figures and of the page.
 
 `benchmarks.made_study` makes the study. A Chromium has to be on the PATH.
@@ -35,6 +39,14 @@ KINDS = {".py", ".js", ".css", ".jinja"}
 PAINT = """new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))
     .observe({type: "paint", buffered: true}))"""
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+IN_SIGHT = """new Promise(done => {
+    const rooms = [...document.querySelectorAll("[data-figure]")];
+    const places = room => room.getBoundingClientRect();
+    const seen = () => rooms.filter(room => places(room).bottom > 0 && places(room).top < innerHeight);
+    const look = () => seen().every(room => room.querySelector("svg"))
+        ? done(performance.now()) : requestAnimationFrame(look);
+    look();
+})"""
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -45,16 +57,35 @@ def measure(folder: Path) -> dict[str, float]:
     taken, now = time.perf_counter() - began, os.times()
     cpu = now.children_user + now.children_system - used.children_user - used.children_system
     path = folder / "report.html"
+    return {
+        "write_s": taken,
+        "write_cpu_s": cpu,
+        "size_mb": path.stat().st_size / 1e6,
+        **_shown(path),
+        "in_sight_s": _in_sight(path),
+    }
+
+
+def _shown(path: Path) -> dict[str, float]:
+    """Measure a page in a new browser."""
     with open_browser() as browser:
+        browser.call("Performance.enable", timeDomain="threadTicks")
         browser.open(path.as_uri())
-        return {
-            "write_s": taken,
-            "write_cpu_s": cpu,
-            "size_mb": path.stat().st_size / 1e6,
+        found = {
             "first_paint_s": float(browser.run(PAINT)) / 1000,
             "drawn_s": float(browser.run("drawn")) / 1000,
             "loaded_s": float(browser.run(LOADED)) / 1000,
         }
+        metrics = browser.call("Performance.getMetrics")["metrics"]
+        used = next(one["value"] for one in metrics if one["name"] == "TaskDuration")
+        return {**found, "drawn_cpu_s": float(used)}
+
+
+def _in_sight(path: Path) -> float:
+    """Measure when the reader of a section sees its figures, in a new browser."""
+    with open_browser() as browser:
+        browser.open(f"{path.as_uri()}#params")
+        return float(browser.run(IN_SIGHT)) / 1000
 
 
 def code_lines() -> int:

@@ -46,6 +46,32 @@ tuner stop small --trial 0
 until [ -e code ]; do sleep 1; done
 echo "the job ended with $(cat code)"
 tuner fetch small
+python cells.py
+"""
+#: The same cluster from Python: data in memory, and an endless baseline that has to be stopped.
+CELLS = """
+import time
+from contextlib import suppress
+import pandas as pd
+import yaml
+from tuner import Study, attach, fetch, stop, submit
+from tuner.errors import ClusterError, StoreError
+
+given = yaml.safe_load(open("study.yaml"))
+given |= {{"study": "cells", "data": {{"interactions": pd.read_csv("clicks.csv")}}}}
+there = {{"address": "{address}"}}
+run = submit(Study(**given), output="{folder}/there", **there)
+assert (run.is_new, attach("cells", **there).job.job_id) == (True, run.job.job_id)
+while True:
+    assert run.status() in {{"pending", "running"}}, run.status()
+    # There is no folder, and then no store, before the search has begun.
+    with suppress(ClusterError, StoreError):
+        if any(row.record.evaluations for row in run.board("seen").rows):
+            break
+    time.sleep(1)
+assert submit(Study(**given), **there).is_new is False
+assert (stop("cells", **there), stop("cells", **there), run.status()) == (True, False, "stopped")
+print("fetched", fetch("cells", to="fetched", **there).board.rows[0].record.name)
 """
 
 
@@ -53,6 +79,7 @@ def test_a_job_is_steered_over_its_address(tmp_path: Path) -> None:
     write_interactions(tmp_path / "clicks.csv")
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "wanted.json").write_text(json.dumps(WANTED))
+    (tmp_path / "cells.py").write_text(CELLS.format(folder=tmp_path, address=ADDRESS))
     (tmp_path / "home" / ".ray").mkdir(parents=True)
     (tmp_path / "home" / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNER_"))}

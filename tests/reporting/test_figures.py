@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,7 +17,7 @@ from tests.reporting.test_report import judged as judgement
 from tuner.errors import StoreError
 from tuner.reporting.dimensions import MISSING, dimensions
 from tuner.reporting.figures import draw_all
-from tuner.reporting.figures.figure import HALF, NARROW, WIDE
+from tuner.reporting.figures.figure import HALF, NARROW, WIDE, thinned
 from tuner.reporting.figures.importances import weigh
 from tuner.reporting.figures.judged import judged
 from tuner.reporting.figures.palette import css_variables, paint, themed
@@ -132,6 +133,18 @@ def test_parallel_coordinates_have_a_line_for_each_trial_through_params(plots, r
     assert rows[-1]["strength"] == "best", "the best line is over all others"
     best = max(row["y"] for row in rows if row["axis"] == n_axes - 1)
     assert rows[-1]["y"] == best, "the better end of the objective is at the top"
+
+
+@pytest.mark.parametrize("most", [1, 20, N_TRIALS + len(BASELINES) - 1])
+def test_of_too_many_trials_evenly_chosen_ones_are_drawn_and_the_caption_says_so(report, most):
+    records = report.records
+    drawn, said = thinned(records, most)
+    assert 0 < len(drawn) <= most
+    assert drawn[0] is records[0]
+    step = -(-len(records) // most)
+    assert f"one in {step} of these {len(records)} trials" in said
+    assert {records.index(after) - records.index(before) for before, after in pairwise(drawn)} <= {step}
+    assert thinned(records, len(records)) == (records, "")
 
 
 def test_a_tradeoff_has_all_complete_rows_and_marks_the_best(plots, report):

@@ -17,6 +17,7 @@ from tuner.reporting.figures.figure import (
     Kind,
     by_kind,
     facts_of,
+    thinned,
     tooltips,
     value_axis,
 )
@@ -27,8 +28,8 @@ from tuner.trials.stored import TrialRecord
 
 __all__ = ["curves"]
 
-#: Number of trials drawn in a colour of their own.
-TOP = 5
+#: Number of trials drawn in a colour of their own, and largest number of other trials.
+TOP, OTHERS = 5, 200
 _HEIGHT, _GAP = 206, 14
 _STOPPED = Kind("cross", "ink", "stopped here")
 
@@ -40,7 +41,8 @@ def curves(report: ReportData) -> Figure | None:
         return None
     numbers = {record.number for record in trained}
     top = [row.record for row in report.done if row.record.number in numbers][:TOP]
-    rows = [row for record in trained for row in _rows(record, report, top)]
+    others, thinning = thinned([record for record in trained if record not in top], OTHERS)
+    rows = [row for record in [*others, *top] for row in _rows(record, report, top)]
     legend = [
         Kind("line", CATEGORIES[place % len(CATEGORIES)], label_of(record))
         for place, record in enumerate(top)
@@ -49,8 +51,8 @@ def curves(report: ReportData) -> Figure | None:
     return Figure(
         "curves",
         f"{report.objective} by epoch",
-        "The best rows are in colour, all others in grey. A ring marks the trial's best epoch, which is the "
-        "same in all folds.",
+        f"The best rows are in colour, the others in grey.{thinning} A ring marks the trial's best epoch, "
+        "which is the same in all folds.",
         partial(_draw, report.objective, rows, legend),
         {"curves": rows},
         legend=(*legend, *([_STOPPED] if stopped else [])),

@@ -43,6 +43,7 @@ __all__ = [
     "pinned",
     "text_width",
     "texts_of",
+    "thinned",
     "tooltips",
     "value_axis",
 ]
@@ -245,6 +246,16 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  # a value of JSON
     if isinstance(value, float):
         return float(f"{value:.6g}")
     return visible(value) if isinstance(value, str) else value
+
+
+def thinned(records: Sequence[TrialRecord], most: int) -> tuple[Sequence[TrialRecord], str]:
+    """Return the first of the trials and evenly chosen others, at most `most`, and a sentence that says so.
+
+    A browser takes long to draw a thousand lines, and a reader cannot tell them apart.
+    """
+    step = max(1, -(-len(records) // most))
+    said = f" To stay readable, the figure has one in {step} of these {len(records)} trials."
+    return records[::step], said if step > 1 else ""
 
 
 def tooltips(*fields: tuple[str, str]) -> list[alt.Tooltip]:

@@ -10,7 +10,18 @@ import altair as alt
 
 from tuner.formatting import visible
 from tuner.reporting.dimensions import MISSING, Dimension, dimensions
-from tuner.reporting.figures.figure import PHONE, WIDE, Chart, Fact, Figure, Kind, facts_of, layered, tooltips
+from tuner.reporting.figures.figure import (
+    PHONE,
+    WIDE,
+    Chart,
+    Fact,
+    Figure,
+    Kind,
+    facts_of,
+    layered,
+    thinned,
+    tooltips,
+)
 from tuner.reporting.figures.importances import weigh
 from tuner.reporting.figures.palette import RAMP, paint
 from tuner.reporting.figures.ticks import Scale, span, tick_labels
@@ -25,6 +36,8 @@ __all__ = ["parallel"]
 #: Places along an axis: its ends, and the rail for trials without a value. Pixels for a whole axis.
 _TOP, _BOTTOM, _RAIL, _PIXELS = 0.98, 0.02, -0.09, 250
 _AXIS_WIDTH = 112
+#: Largest number of lines.
+LINES = 250
 _SHOWN = frozenset({TrialStatus.COMPLETE, TrialStatus.STOPPED})
 _STOPPED = Kind("line", "faint", "stopped early")
 _BEST, _GOOD, _POOR = Kind("line", "best", "best"), Kind("line", "q5", "good"), Kind("line", "q1", "poor")
@@ -51,12 +64,17 @@ def parallel(report: ReportData) -> Figure | None:
         return None
     lower = any(one.partial for one in found)
     stopped = (_STOPPED,) if len(records) > len(done) else ()
-    caption = "A line for each trial; better trials have stronger lines." + (
+    drawn, thinning = thinned(_best_first(records, done), LINES)
+    caption = f"A line is a trial; better trials have stronger lines.{thinning}" + (
         f" On the lower rail, n/a: the param {MISSING}, because it needs another option." if lower else ""
     )
     axes = [*map(_axis, found), _objective(report, done)]
+    colours = _colours(done)
+    # The best trial is the last, over all others.
     rows = [
-        fact for record, strength in _worst_first(records, done) for fact in _line(record, strength, axes)
+        fact
+        for record in reversed(drawn)
+        for fact in _line(record, colours.get(record.number, _STOPPED.colour), axes)
     ]
     marks = [fact for place, axis in enumerate(axes) for fact in _marks(place, axis)]
     return Figure(
@@ -124,19 +142,18 @@ def _shift(record: TrialRecord) -> float:
     return (record.number * 0.618) % 1 - 0.5
 
 
-def _worst_first(records: Sequence[TrialRecord], done: Sequence[Row]) -> list[tuple[TrialRecord, str]]:
-    """Return the trials with the colours of their lines. The best is the last, over all others."""
+def _best_first(records: Sequence[TrialRecord], done: Sequence[Row]) -> list[TrialRecord]:
     ranks = {row.record.number: index for index, row in enumerate(done)}
+    return sorted(records, key=lambda record: ranks.get(record.number, len(done)))
 
-    def colour(record: TrialRecord) -> str:
-        place = ranks.get(record.number)
-        if not place:
-            return _STOPPED.colour if place is None else _BEST.colour
-        better = 1 - place / max(1, len(done) - 1)
-        return RAMP[min(len(RAMP) - 1, int(better * len(RAMP)))]
 
-    ordered = sorted(records, key=lambda record: -ranks.get(record.number, len(done)))
-    return [(record, colour(record)) for record in ordered]
+def _colours(done: Sequence[Row]) -> dict[int, str]:
+    """Return the colours of the lines of complete trials, by number."""
+    worst = max(1, len(done) - 1)
+    places = [int((1 - place / worst) * len(RAMP)) for place in range(len(done))]
+    found = [RAMP[min(place, len(RAMP) - 1)] for place in places]
+    numbers = [row.record.number for row in done]
+    return dict(zip(numbers, [_BEST.colour, *found[1:]], strict=True))
 
 
 def _line(record: TrialRecord, colour: str, axes: Sequence[_Axis]) -> list[Fact]:

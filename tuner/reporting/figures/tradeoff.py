@@ -52,6 +52,7 @@ _HEIGHT, _GAP = 194, 18
 _LINE = 13
 _BEST = Kind("dot", "best", "best")
 _FRONT = Kind("dot", "best", "on the front")
+_CAPTION = "Complete trials and baselines. The best row is marked; baselines are named."
 _FIRSTS = [_BEST.label, _FRONT.label]
 _KINDS = (Kind("dot", "c0", "trial"), Kind("diamond", "base", "baseline"), _BEST)
 _KINDS_OF_FRONT = (_FRONT, Kind("dot", "c7", "beaten"), Kind("diamond", "c7", "baseline"))
@@ -77,21 +78,14 @@ def tradeoff(report: ReportData) -> Figure | None:
     panels = [panel for panel in panels if len({row["x"] for row in panel.rows}) > 1]
     if not panels:
         return None
-    return _figure(
-        "tradeoffs",
-        f"{report.objective} against other metrics",
-        "Complete trials and baselines. The best row is marked; baselines are named.",
-        panels,
-        _KINDS,
-    )
+    return _figure("tradeoffs", f"{report.objective} against other metrics", _CAPTION, panels, _KINDS)
 
 
 def tradeoff_with(report: ReportData, name: str) -> Figure | None:
     """Draw the objective against one metric or quantity; None if no complete trial has it."""
     panel = _panel(report, name)
-    caption = "Complete trials and baselines. The best row is marked; baselines are named."
     title = f"{report.objective} against {name}"
-    return _figure("tradeoff", title, caption, [panel], _KINDS) if panel.rows else None
+    return _figure("tradeoff", title, _CAPTION, [panel], _KINDS) if panel.rows else None
 
 
 def front(report: ReportData) -> Figure | None:

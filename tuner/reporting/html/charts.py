@@ -14,7 +14,7 @@ __all__ = ["charts"]
 
 def charts(figures: Sequence[Figure]) -> dict[str, Any]:
     """Return the style of charts, and for each figure its rows, and its chart for a page and for a phone."""
-    style = config() | {"legend": {"disable": True}, "background": "transparent"}
+    style = config() | {"legend": {"disable": True}, "background": "transparent", "aria": False}
     drawn = {figure.name: _chart(figure) for figure in figures if figure.draw is not None}
     return {"config": themed(style), "figures": drawn}
 

@@ -6,16 +6,13 @@ from typing import Any
 
 from tuner.formatting import number
 from tuner.reporting.dimensions import dimensions
-from tuner.reporting.distinguish import what_distinguishes
+from tuner.reporting.figures.figure import texts_of
 from tuner.reporting.figures.tradeoff import beyond_accuracy
 from tuner.reporting.leaderboard import Row
 from tuner.reporting.report_data import ReportData, label_of
 from tuner.trials.constraints import QUANTITIES, quantities
-from tuner.trials.status import TrialStatus
 
 __all__ = ["explorer"]
-
-_STATE_TEXTS = {TrialStatus.STOPPED: "stopped early"}
 
 
 def explorer(report: ReportData) -> dict[str, Any]:
@@ -61,11 +58,12 @@ def explorer(report: ReportData) -> dict[str, Any]:
 
 def _facts_of(row: Row, report: ReportData) -> dict[str, Any]:
     record = row.record
+    texts = texts_of(report, record)
     facts = {
         "l": label_of(record),
-        "s": "baseline" if record.name else _STATE_TEXTS.get(row.status, row.status.value),
+        "s": texts["state"],
         "o": number(row.metrics.get(report.objective)) if row.rank is not None else "",
-        "d": what_distinguishes(row) if record.name is None else "",
+        "d": texts["params"],
     }
     if record.failure is not None:
         facts["n"] = record.failure.cause[:300]
