@@ -37,6 +37,8 @@ _RUN_STATES = {
 }
 #: State of a run whose trial is paused, or was interrupted: it may continue.
 _WAITS = "SCHEDULED"
+#: Tag of an experiment by which MLflow's pages show runs and their curves first, and not traces of agents.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _MOST_PARAMS, _MOST_METRICS, _LONGEST_VALUE = 100, 1000, 500
 
 
@@ -90,7 +92,7 @@ class MlflowRuns:
         if known is not None:
             return str(known.experiment_id)
         try:
-            return str(self._client.create_experiment(self._experiment_name))
+            return str(self._client.create_experiment(self._experiment_name, tags=_KIND))
         except MlflowException:  # another driver has made it since
             return str(self._client.get_experiment_by_name(self._experiment_name).experiment_id)
 
@@ -164,7 +166,9 @@ class MlflowRuns:
                 "objective_std": trial.summary.std,
             }
             metrics = [Metric(_name(key), value, 0, 0) for key, value in values.items()]
-        tags = {_STATUS: str(trial.status), _NOTE: trial.note, _STATE: trial.state}
+        tags = {_STATUS: str(trial.status), _STATE: trial.state}
+        if trial.note:
+            tags[_NOTE] = trial.note
         status = _RUN_STATES.get(trial.status, _WAITS)
         if trial.status.has_ended:
             self._client.set_terminated(run, status=status)
