@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.reporting.final import read_final
 from tuner.store import read_records
 from tuner.trials.outcomes import OUT_OF_MEMORY
 
@@ -105,8 +106,9 @@ def _again_on_two(small: Small) -> None:
         assert len(trace.read_text()) > before, f"{command[0]} trains on the second device"
         if command[0] == "reproduce":
             assert ": equal, all " in done.stdout
-    final = json.loads((small.results / "leaderboard.json").read_text())["final"]
-    assert {row["name"] for row in final["rows"]} == {"popular", "dying"}
+    final = read_final(small.results)
+    assert final is not None
+    assert {row.name for row in final.rows} == {"popular", "dying"}
 
 
 def _exported_from_one(small: Small) -> None:

@@ -173,7 +173,9 @@ def runs_of(client: Any, identity: str) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_runs_states_and_curves_are_those_of_the_store(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+def test_runs_states_and_curves_are_those_of_the_store(
+    mlflow_server: MlflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A driver is killed, and the server is down while the next one works."""
     process = multiprocessing.get_context("spawn").Process(
         target=killed_driver, args=(mlflow_server.uri, tmp_path, "kill")
@@ -194,6 +196,7 @@ def test_runs_states_and_curves_are_those_of_the_store(mlflow_server: MlflowServ
         time.sleep(0.1)
     tracker.close(last=True)
     assert not tracker._thread.is_alive()
+    assert capsys.readouterr().out == "", "MLflow prints no addresses among the results"
 
     from mlflow import MlflowClient
 

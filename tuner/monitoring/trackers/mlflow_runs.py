@@ -39,6 +39,8 @@ _RUN_STATES = {
 _WAITS = "SCHEDULED"
 #: Tag of an experiment by which MLflow's pages show runs and their curves first, and not traces of agents.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
+#: Tags of a run by which MLflow's pages show what made it.
+_MADE_BY = {"mlflow.source.name": "rectools-tuner", "mlflow.source.type": "LOCAL"}
 _MOST_PARAMS, _MOST_METRICS, _LONGEST_VALUE = 100, 1000, 500
 
 
@@ -78,6 +80,7 @@ class MlflowRuns:
         """Find or make the experiment and the run of the study."""
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the thread repeats by itself
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for results
         from mlflow import MlflowClient  # noqa: PLC0415  # of an extra
 
         self._client: MlflowClient = MlflowClient(self._uri)
@@ -104,7 +107,7 @@ class MlflowRuns:
         existing = found[0] if found else None
         if existing is None:
             parent = {} if trial == _WHOLE else {"mlflow.parentRunId": self._runs[_WHOLE]}
-            tags = {_STUDY: self._identity, _TRIAL: trial, "mlflow.runName": name, **parent}
+            tags = {_STUDY: self._identity, _TRIAL: trial, "mlflow.runName": name, **_MADE_BY, **parent}
             own = self._client.create_run(self._experiment, tags=tags, run_name=name)
             found = self._search(trial) or [own]
             for double in found[1:]:
