@@ -202,7 +202,7 @@ def test_runs_states_and_curves_are_those_of_the_store(
 
     client = MlflowClient(mlflow_server.uri)
     experiment = client.get_experiment_by_name("shop")
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development", "its page shows runs first"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     runs = client.search_runs([experiment.experiment_id], "tags.`tuner.study` = 'kill'")
     found = {run.data.tags["tuner.trial"]: run for run in runs}
     assert len(runs) == len(found) == 6, "no run is doubled"
