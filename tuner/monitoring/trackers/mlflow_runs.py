@@ -37,7 +37,7 @@ _RUN_STATES = {
 }
 #: State of a run whose trial is paused, or was interrupted: it may continue.
 _WAITS = "SCHEDULED"
-#: Tag of an experiment that trains models. Newer pages of MLflow then show runs first, and not traces of agents.
+#: Tag of an experiment that trains models: newer pages of MLflow show its runs first, not traces of agents.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 #: Tags of a run by which MLflow's pages show what made it.
 _MADE_BY = {"mlflow.source.name": "rectools-tuner", "mlflow.source.type": "LOCAL"}
