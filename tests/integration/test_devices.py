@@ -1,12 +1,17 @@
-"""A search whose trials train on two devices, in a real Ray. The process of one device dies once."""
+"""A search whose trials train on two devices, in a real Ray, and what follows it.
+
+The process of one device dies once during the search.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from tests.integration.conftest import Small
+from tuner.reporting.final import read_final
 from tuner.store import read_records
 from tuner.trials.outcomes import OUT_OF_MEMORY
 
@@ -82,7 +87,35 @@ def test_a_search_on_two_devices_survives_the_death_of_one(
     assert "the process of device 2 of 2 was ended by SIGKILL" in log
     assert not list((small.results / "checkpoints").glob("*"))
 
+    _again_on_two(small)
+    _exported_from_one(small)
+
     fewer = [word for one in changes if "devices" not in one for word in ("--set", one)]
     other = small.tuner("run", "study.yaml", *fewer)
     assert other.returncode == 2
     assert "devices: must stay as it was when the study began: 2, but got None" in other.stderr
+
+
+def _again_on_two(small: Small) -> None:
+    """Run the trial again, and fit it for the final judgement: both use two devices, as the search did."""
+    trace = small.folder / "trace"
+    for command in (("reproduce", "studies/small", "dying"), ("final", "studies/small", "--seeds", "1")):
+        before = len(trace.read_text())
+        done = small.tuner(*command)
+        assert done.returncode == 0, done.stderr
+        assert len(trace.read_text()) > before, f"{command[0]} trains on the second device"
+        if command[0] == "reproduce":
+            assert ": equal, all " in done.stdout
+    final = read_final(small.results)
+    assert final is not None
+    assert {row.name for row in final.rows} == {"popular", "dying"}
+
+
+def _exported_from_one(small: Small) -> None:
+    """Export the trial: one device fits it, with the batch of two."""
+    trace = small.folder / "trace"
+    before = trace.read_text()
+    done = small.tuner("export", "studies/small", "dying", "--to", "model")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((small.folder / "model" / "params.json").read_text())["batch_size"] == 32
+    assert trace.read_text() == before

@@ -92,7 +92,7 @@ def _short_time(rows: Coded, folds: Folds) -> str:
     number = folds.n_folds + folds.holdout
     size = str(folds.size)
     days = int(size[:-1]) * number * _NANOSECONDS[size[-1]] / _NANOSECONDS["D"]
-    span = (_newest(rows) - _oldest(rows)) / pd.Timedelta("1D")
+    span = (_newest(rows).value - _oldest(rows).value) / _NANOSECONDS["D"]
     return (
         f"{folds.n_folds:,} folds and {folds.holdout} for the holdout of {size} are {days:,.1f} days, and "
         f"the data have {span:,.1f} ({_days(rows)})"

@@ -37,6 +37,10 @@ _RUN_STATES = {
 }
 #: State of a run whose trial is paused, or was interrupted: it may continue.
 _WAITS = "SCHEDULED"
+#: Tag of an experiment that trains models: newer pages of MLflow show its runs first, not traces of agents.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+#: Tags of a run by which MLflow's pages show what made it.
+_MADE_BY = {"mlflow.source.name": "rectools-tuner", "mlflow.source.type": "LOCAL"}
 _MOST_PARAMS, _MOST_METRICS, _LONGEST_VALUE = 100, 1000, 500
 
 
@@ -76,6 +80,7 @@ class MlflowRuns:
         """Find or make the experiment and the run of the study."""
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the thread repeats by itself
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for results
         from mlflow import MlflowClient  # noqa: PLC0415  # of an extra
 
         self._client: MlflowClient = MlflowClient(self._uri)
@@ -90,7 +95,7 @@ class MlflowRuns:
         if known is not None:
             return str(known.experiment_id)
         try:
-            return str(self._client.create_experiment(self._experiment_name))
+            return str(self._client.create_experiment(self._experiment_name, tags=_KIND))
         except MlflowException:  # another driver has made it since
             return str(self._client.get_experiment_by_name(self._experiment_name).experiment_id)
 
@@ -102,7 +107,7 @@ class MlflowRuns:
         existing = found[0] if found else None
         if existing is None:
             parent = {} if trial == _WHOLE else {"mlflow.parentRunId": self._runs[_WHOLE]}
-            tags = {_STUDY: self._identity, _TRIAL: trial, "mlflow.runName": name, **parent}
+            tags = {_STUDY: self._identity, _TRIAL: trial, "mlflow.runName": name, **_MADE_BY, **parent}
             own = self._client.create_run(self._experiment, tags=tags, run_name=name)
             found = self._search(trial) or [own]
             for double in found[1:]:
@@ -164,7 +169,9 @@ class MlflowRuns:
                 "objective_std": trial.summary.std,
             }
             metrics = [Metric(_name(key), value, 0, 0) for key, value in values.items()]
-        tags = {_STATUS: str(trial.status), _NOTE: trial.note, _STATE: trial.state}
+        tags = {_STATUS: str(trial.status), _STATE: trial.state}
+        if trial.note:
+            tags[_NOTE] = trial.note
         status = _RUN_STATES.get(trial.status, _WAITS)
         if trial.status.has_ended:
             self._client.set_terminated(run, status=status)

@@ -310,6 +310,6 @@ def _formats_of_numbers(numbers: NDArray[np.float64], least: float) -> list[str]
 def describe_column(column: Column) -> str:
     """Return a short description of a column: its type, number of values, missing values and an example."""
     values = column.dropna()
-    example = f", such as {values.iloc[0]!r}" if len(values) else ""
+    example = "".join(f", such as {value!r}" for value in values.head(1).tolist())
     missing = f", {int(column.isna().sum()):,} missing" if len(values) < len(column) else ""
     return f"{column.name} ({column.dtype}, {values.nunique():,} values{missing}{example})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from rectools import Columns
 from rectools.dataset import Dataset
@@ -55,11 +56,11 @@ def propose_folds(interactions: pd.DataFrame, *, filter_viewed: bool) -> Propose
     filter_viewed
         See `tuner.config.Folds`.
     """
-    times = interactions[Columns.Datetime]
-    span = times.max() - times.min()
+    times = interactions[Columns.Datetime].to_numpy("datetime64[ns]")
+    span = (times.max() - times.min()) / np.timedelta64(1, "D")
     tried: dict[str, list[int]] = {}
     for size in SIZES:
-        if pd.Timedelta(size) * (N_FOLDS + HOLDOUT) <= span * MOST_OF_SPAN:
+        if _days(size) * (N_FOLDS + HOLDOUT) <= span * MOST_OF_SPAN:
             tried[size] = _test_users(interactions, size, filter_viewed=filter_viewed)
             if min(tried[size]) >= ENOUGH_USERS:
                 break
@@ -87,6 +88,10 @@ def _why_last(interactions: pd.DataFrame, tried: dict[str, list[int]]) -> list[s
         f"{enough:,} of {len(counts):,} users have enough interactions",
         "a model may learn from later interactions of other users, so scores are somewhat too optimistic",
     ]
+
+
+def _days(size: str) -> int:
+    return int(size.removesuffix("D"))
 
 
 def _test_users(interactions: pd.DataFrame, size: str, *, filter_viewed: bool) -> list[int]:
