@@ -30,7 +30,7 @@ from scipy.special import ndtri
 
 from tuner.holdout.intervals import Seeds
 
-__all__ = ["MARGIN", "N_RESAMPLES", "null_statistics", "relative_limits", "step_down"]
+__all__ = ["N_RESAMPLES", "null_statistics", "relative_limits", "step_down"]
 
 Array = NDArray[np.float64]
 
