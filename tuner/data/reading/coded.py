@@ -89,13 +89,14 @@ class Coded:
 
     def take(self, rows: Rows | slice) -> Coded:
         """Return some rows, by a mask, a slice or their numbers. The numbers of the ids stay the same."""
-        masked = not isinstance(rows, slice) and rows.dtype == bool
-        found = _marked(rows) if masked else rows  # a mask would be searched again for each column
+        found, is_mask = rows, False
+        if not isinstance(rows, slice) and rows.dtype == bool:
+            found, is_mask = _marked(rows), True  # a mask would be searched again for each column
 
         def taken(values: NDArray[Any]) -> NDArray[Any]:
             if not isinstance(found, slice):
                 return values.take(found)
-            return values[found].copy() if masked else values[found]
+            return values[found].copy() if is_mask else values[found]
 
         return replace(
             self,
