@@ -29,7 +29,7 @@ from tuner.trials.stored import TrialRecord
 __all__ = ["curves"]
 
 #: Number of trials drawn in a colour of their own, and largest number of other trials.
-TOP, OTHERS = 5, 200
+TOP, OTHERS = 5, 100
 _HEIGHT, _GAP = 206, 14
 _STOPPED = Kind("cross", "ink", "stopped here")
 

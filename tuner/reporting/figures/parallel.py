@@ -37,7 +37,7 @@ __all__ = ["parallel"]
 _TOP, _BOTTOM, _RAIL, _PIXELS = 0.98, 0.02, -0.09, 250
 _AXIS_WIDTH = 112
 #: Largest number of lines.
-LINES = 250
+LINES = 150
 _SHOWN = frozenset({TrialStatus.COMPLETE, TrialStatus.STOPPED})
 _STOPPED = Kind("line", "faint", "stopped early")
 _BEST, _GOOD, _POOR = Kind("line", "best", "best"), Kind("line", "q5", "good"), Kind("line", "q1", "poor")
