@@ -180,7 +180,7 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
         return np.zeros(0, dtype=bool)
     before = _older_pairs(rows, pairs, older)
     parts = np.concatenate([np.full(len(before), BEFORE, dtype=part.dtype), part])
-    order, is_first = _grouped(np.concatenate([before, pairs]))
+    order, is_first = _grouped(np.concatenate([before, pairs]))  # the first of a pair has its oldest part
     parts = parts.take(order)
     oldest = np.maximum.accumulate(np.where(is_first, np.arange(len(order), dtype=order.dtype), 0))
     viewed = np.empty(len(order), dtype=bool)

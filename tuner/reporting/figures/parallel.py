@@ -153,7 +153,7 @@ def _colours(done: Sequence[Row]) -> dict[int, str]:
     places = [int((1 - place / worst) * len(RAMP)) for place in range(len(done))]
     found = [RAMP[min(place, len(RAMP) - 1)] for place in places]
     numbers = [row.record.number for row in done]
-    return dict(zip(numbers, [_BEST.colour, *found[1:]], strict=True))
+    return dict(zip(numbers, found, strict=True)) | dict.fromkeys(numbers[:1], _BEST.colour)
 
 
 def _line(record: TrialRecord, colour: str, axes: Sequence[_Axis]) -> list[Fact]:
