@@ -27,6 +27,8 @@ TOGETHER = {
         "tests/monitoring/test_json_events.py",
         "tests/benchmarks/test_guide_table.py",
         "tests/workflows/test_watch.py",
+        "tests/workflows/test_real_run.py",
+        "tests/reporting/test_leaderboard.py",
     ),
 }
 

@@ -1,16 +1,13 @@
-"""End or disturb what runs, run the command again: every trial is there once. Kills: test_kill_rounds.py."""
+"""A search that ends early goes on: every trial is there once. Kills: test_kill_rounds.py."""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.integration.conftest import ONE_WORKER, PATIENCE, Small
-from tests.integration.test_private import BASELINES, WAITS
+from tests.integration.conftest import PATIENCE, Small
 from tuner.store import read_records, store_exists
 from tuner.trials.stored import TrialRecord
 
@@ -38,33 +35,6 @@ def check_complete(small: Small, trials: int, *, added: int = 0) -> list[TrialRe
     searched = [repr(sorted(record.params.items())) for record in own]
     assert len(searched) == len(set(searched)) == trials
     return records
-
-
-def test_a_second_driver_is_refused_and_ctrl_c_keeps_what_is_finished(
-    small: Small, own_module: Callable[[str], None]
-) -> None:
-    own_module(WAITS)
-    study = small.folder / "study.yaml"
-    study.write_text(study.read_text().replace("[popular, sasrec]", BASELINES))
-    run = ("run", "study.yaml", "--trials", "2", *ONE_WORKER)
-    process = small.start(*run)
-    wait_for(small, process, 1)
-    second = small.tuner(*run)
-    assert second.returncode == 2
-    assert f"process {process.pid} on" in second.stderr
-
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=PATIENCE)
-
-    assert process.returncode == 130
-    assert stdout == ""
-    assert "interrupted; finished trials are kept\n  run the same command to continue" in stderr
-    assert "Traceback" not in stderr
-
-    (small.folder / "go").touch()
-    again = small.tuner(*run)
-    assert again.returncode == 0, again.stderr
-    check_complete(small, 2)
 
 
 @pytest.mark.long

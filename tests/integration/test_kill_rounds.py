@@ -41,7 +41,7 @@ pytestmark = [
 ROUNDS = int(os.environ.get("TUNER_KILL_ROUNDS", "3"))
 SEED = int(os.environ.get("TUNER_KILL_SEED", "60"))
 KINDS = ("driver", "worker", "raylet", "group")
-TRIALS = max(20, 3 * ROUNDS)
+TRIALS = max(12, 3 * ROUNDS)
 #: Further kinds of a longer test: a driver killed while Ray starts, a closed terminal, a driver that stands
 #: still for a while.
 MORE_KINDS = ("start", "hangup", "stop") if len(KINDS) < ROUNDS else ()

@@ -1,4 +1,7 @@
-"""A search is private: one user runs it under umask 000, another one tries all its listeners and files."""
+"""A search is private: one user runs it under umask 000, another one tries all its listeners and files.
+
+While its only trial waits, a second driver wants the same study, and Ctrl-C ends the first one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +22,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import PATIENCE, STUDY, Small, write_interactions
+from tests.integration.conftest import ONE_WORKER, PATIENCE, STUDY, Small, write_interactions
+from tests.integration.test_kill import check_complete, ended
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -43,6 +48,7 @@ BASELINES = (
     "transformer_layers_type: mine.Waits}}]"
 )
 SETTINGS = "training={epochs: 1, keep_checkpoints: 1}"
+RUN = ("run", "study.yaml", "--trials", "2", "--set", SETTINGS, *ONE_WORKER)
 #: Files of the user with names of modules that workers, Ray or torch import.
 SHADOWS = ("queue.py", "statistics.py", "yaml.py")
 #: Run with the rights of root at first, to import its modules wherever they are; then as another user.
@@ -128,8 +134,12 @@ class Seen:
         Number of files that were looked at.
     stranger
         What another user got; None without root.
-    said
-        What the search wrote to stderr.
+    driver
+        Process that ran the search.
+    second, interrupted
+        A second driver of the study while it ran, and the first one, which was interrupted after that.
+    results
+        The study, which another run has continued to its end.
     home, left
         Files in the user's home that are no cache of a report's script, and names in the folder for temporary
         files, in the end.
@@ -141,7 +151,10 @@ class Seen:
     wide: list[str]
     n_files: int
     stranger: dict[str, dict[str, list[str]]] | None
-    said: str
+    driver: int
+    second: subprocess.CompletedProcess[str]
+    interrupted: subprocess.CompletedProcess[str]
+    results: Small
     home: list[str]
     left: list[str]
 
@@ -163,9 +176,9 @@ def seen() -> Iterator[Seen]:
 
 def _look(small: Small, mark: str) -> Seen:
     place = small.folder
-    run = _start(small, mark, "run", "study.yaml", "--trials", "0", "--set", SETTINGS)
+    run = _start(small, mark, *RUN)
     try:
-        while not (place / "waits").exists():
+        while not ((place / "waits").exists() and ended(small)):  # `popular` is complete
             assert run.poll() is None, run.communicate()[1]
             time.sleep(0.1)
         ours = [one for one in psutil.process_iter() if _environment(one).get("MARK") == mark]
@@ -182,11 +195,13 @@ def _look(small: Small, mark: str) -> Seen:
         wide = _wide(files)
         known = [small.results, *_below(small.results), ray, *_below(ray)]
         stranger = _stranger(known, listeners, ours) if os.geteuid() == 0 else None
+        second = small.tuner(*RUN)
     finally:
-        (place / "go").touch()
-        _, said = run.communicate(timeout=PATIENCE)
-    assert run.returncode == 0, said
-    for command in (("export", "studies/small", "best", "--to", "model"), ("report", "studies/small")):
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=PATIENCE)
+    interrupted = subprocess.CompletedProcess(run.args, run.returncode, out, err)
+    (place / "go").touch()
+    for command in (RUN, ("export", "studies/small", "best", "--to", "model"), ("report", "studies/small")):
         done = _start(small, mark, *command)
         _, err = done.communicate(timeout=PATIENCE)
         assert done.returncode == 0, err
@@ -195,7 +210,20 @@ def _look(small: Small, mark: str) -> Seen:
     made += [script, *_below(script)]
     home = [str(path) for path in _below(place / "home") if path.is_file() and path.parent != script]
     left = [path.name for path in (place / "t").iterdir()]
-    return Seen(listeners, commands, token, wide + _wide(made), len(made), stranger, said, home, left)
+    return Seen(
+        listeners,
+        commands,
+        token,
+        wide + _wide(made),
+        len(made),
+        stranger,
+        run.pid,
+        second,
+        interrupted,
+        small,
+        home,
+        left,
+    )
 
 
 def _start(small: Small, mark: str, *arguments: str) -> subprocess.Popen[str]:
@@ -263,7 +291,7 @@ def test_modules_of_the_user_do_not_replace_those_of_python(seen: Seen) -> None:
     """A `queue.py` made every worker die, and Ray waited without a word."""
     owners = {"queue.py": "Python", "statistics.py": "Python", "yaml.py": "an installed package"}
     for name, owner in owners.items():
-        assert f"warning: {name} has the name of a module of {owner}" in seen.said
+        assert f"warning: {name} has the name of a module of {owner}" in seen.interrupted.stderr
 
 
 def test_its_token_is_its_own_and_on_no_command_line(seen: Seen) -> None:
@@ -290,3 +318,16 @@ def test_another_user_gets_nothing(seen: Seen) -> None:
         refused = {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE", "HTTP 401", "BadStatusLine"}
         assert set(answers) <= refused, (port, answers)
         assert {"UNAUTHENTICATED", "HTTP 401"}.intersection(answers), (port, answers)
+
+
+def test_a_second_driver_is_refused(seen: Seen) -> None:
+    assert seen.second.returncode == 2
+    assert f"process {seen.driver} on" in seen.second.stderr
+
+
+def test_ctrl_c_keeps_what_is_finished(seen: Seen) -> None:
+    done = seen.interrupted
+    assert (done.returncode, done.stdout) == (130, "")
+    assert "interrupted; finished trials are kept\n  run the same command to continue" in done.stderr
+    assert "Traceback" not in done.stderr
+    check_complete(seen.results, 2)

@@ -1,10 +1,8 @@
-"""`tuner run` for real: a real Ray, real trials, what stands in the folder afterwards."""
+"""`tuner run` for real: failures, modules of the user, rules. A calm run is in workflows/test_real_run.py."""
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +12,6 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.integration.conftest import ONE_WORKER, PATIENCE, ROOT, Small
 from tuner.reporting.leaderboard import load_leaderboard
@@ -22,92 +19,10 @@ from tuner.store import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-#: Every line that a run may print to stderr when that is no terminal.
-CALM = [
-    r"data: [\d,]+ interactions of .*",
-    r"fold \d: .*",
-    r"holdout: .*",
-    r"search: \d+ trials? at once; results in .*",
-    r"the search ends: \d+ trials are done .*",
-    r"\d\d:\d\d:\d\d +\d+/\d+  trial \d+ \w+: NDCG@10 [\d.e-]+ ± [\d.e-]+.*",
-    r"best: trial \d+ \w+, NDCG@10 [\d.]+",
-    r"best of the search: trial \d+ \w+, NDCG@10 [\d.]+, [+-][\d.]+ against \w+",
-    r"best \w+: trial \d+ \w+, NDCG@10 [\d.]+",
-    r"results: .*",
-    r"  (tuner leaderboard|tuner show|tensorboard --logdir) .*",
-    r"",
-]
-
 
 def optuna_study(small: Small) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(small.results / "journal.log")))
     return optuna.load_study(study_name="small", storage=storage)
-
-
-def test_a_run_from_file_to_leaderboard(small: Small) -> None:
-    done = small.tuner("run", "study.yaml", new=True)
-
-    assert done.returncode == 0, done.stderr
-    strange = [
-        line for line in done.stderr.splitlines() if not any(re.fullmatch(calm, line) for calm in CALM)
-    ]
-    assert strange == []
-    assert done.stdout.splitlines()[0].split()[:3] == ["rank", "trial", "model"]
-    assert len(done.stdout.splitlines()) == 1 + 6
-
-    board = load_leaderboard(small.results)
-    assert [row.status for row in board.rows] == ["complete"] * 6
-    assert {row.record.name for row in board.rows} == {"popular", "sasrec", None}
-    study = optuna_study(small)
-    assert board.best is not None
-    assert (study.best_trial.number, study.best_value) == (
-        board.best.record.number,
-        board.best.record.summary.mean,
-    )
-    stored = read_records(small.results)
-    assert [fold["test"] > 0 for fold in stored.description["folds"]] == [True] * 2
-    assert stored.description["data"]["users"] > 0
-    for record in stored.records:
-        check_tensorboard(small, record)
-        assert [one.folds for one in record.attempts] == [(0,), (1,)], "an attempt for each fold"
-        assert {(one.host, one.pid > 0) for one in record.attempts} == {(socket.gethostname(), True)}
-        assert all(one.seconds > 0 for one in record.attempts)
-        assert (small.results / record.log).read_text().startswith(f"trial {record.number}: ")
-        assert record.evaluations[-1].metrics.keys() == {
-            "NDCG@10",
-            "HitRate@10",
-            "Serendipity@10",
-            "CoveredUsers@10",
-            "Intersection@10",
-        }
-    popular = next(row for row in board.rows if row.record.name == "popular")
-    assert popular.metrics["Intersection@10"] == 1
-
-    # It knows when it is done, takes more when asked, and the leaderboard works meanwhile as always.
-    again = small.tuner("run", "study.yaml")
-    assert again.returncode == 0
-    assert "nothing left to do" in again.stderr
-    more = small.tuner("run", "study.yaml", "--trials", "5", *ONE_WORKER)
-    assert more.returncode == 0, more.stderr
-    assert len(load_leaderboard(small.results).rows) == 7
-    shown = small.tuner("leaderboard", "study.yaml", "--format", "json", "--top", "2")
-    assert [row["rank"] for row in json.loads(shown.stdout)["rows"]] == [1, 2]
-    trial = small.tuner("show", "studies/small", "best")
-    assert f"trial {load_leaderboard(small.results).best.record.number} " in trial.stdout
-
-
-def check_tensorboard(small: Small, record) -> None:
-    (run,) = (small.results / "tensorboard").glob(f"{record.number:04d}-*")
-    events = EventAccumulator(str(run))
-    events.Reload()
-    tags = events.Tags()["scalars"]
-    for evaluation in record.evaluations:
-        for label, value in evaluation.metrics.items():
-            points = {e.step: e.value for e in events.Scalars(f"fold{evaluation.fold + 1}/{label}")}
-            assert points[evaluation.epoch] == pytest.approx(value, rel=1e-6)
-    assert ("fold1/train_loss" in tags) == bool(record.summary.epochs_run)
-    assert "_hparams_/session_start_info" in events.summary_metadata
-    assert "_hparams_/session_end_info" in events.summary_metadata
 
 
 @pytest.mark.long

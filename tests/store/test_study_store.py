@@ -279,6 +279,14 @@ def test_a_folder_without_a_study_is_reported(tmp_path: Path) -> None:
         read_records(tmp_path)
 
 
+@pytest.mark.parametrize("file", [".lock", ".fetched"])
+def test_a_study_that_has_only_begun_is_no_strange_folder(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(StoreError, match="its run has stored none yet") as caught:
+        read_records(tmp_path)
+    assert "ask again" in str(caught.value)
+
+
 def test_reading_does_not_disturb_who_writes(tmp_path: Path) -> None:
     store = opened(tmp_path)
     for n in range(3):

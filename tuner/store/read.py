@@ -12,7 +12,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from tuner.artifacts.layout import JOURNAL
+from tuner.artifacts.layout import FETCHED, JOURNAL, LOCK
 from tuner.errors import Problem, StoreError
 from tuner.errors.caller import hint as hint_for
 from tuner.store.database import open_database
@@ -93,10 +93,15 @@ def check_exists(folder: Path) -> None:
     StoreError
         If the folder has no study.
     """
-    if not store_exists(folder):
-        rule = f"must be the folder of a study, but it has no {JOURNAL}"
-        runs = hint_for(command="`tuner run STUDY.yaml`", python="run(study)")
-        raise StoreError(str(folder), [Problem("", rule, f"run {runs} first, or name its folder")])
+    if store_exists(folder):
+        return
+    runs = hint_for(command="`tuner run STUDY.yaml`", python="run(study)")
+    if any((folder / name).exists() for name in (LOCK, FETCHED)):
+        rule = "must have trials, but its run has stored none yet"
+        again = f"a run stores them once it has read the data: ask again, or, if none runs, run {runs} again"
+        raise StoreError(str(folder), [Problem("", rule, again)])
+    rule = f"must be the folder of a study, but it has no {JOURNAL}"
+    raise StoreError(str(folder), [Problem("", rule, f"run {runs} first, or name its folder")])
 
 
 def _from_journal(folder: Path, *, curves: bool) -> StoredStudy:
