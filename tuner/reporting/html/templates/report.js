@@ -110,12 +110,11 @@
   };
   const rooms = [...document.querySelectorAll("[data-figure]")];
   let turn = 0;
-  /* Figures near the window are drawn first, the others while the page is idle. */
+  /* Figures near the window are drawn first, the others after them. */
   const near = new Set();
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) near[entry.isIntersecting ? "add" : "delete"](entry.target);
   }, { rootMargin: "50%" });
-  const idle = window.requestIdleCallback || window.setTimeout;
   const drawAll = async () => {
     const mine = ++turn;
     for (const room of rooms) {
@@ -126,7 +125,7 @@
     const waiting = new Set(rooms);
     const next = () => [...waiting].find((room) => near.has(room));
     while (waiting.size) {
-      await new Promise((done) => (next() ? setTimeout(done) : idle(done)));
+      await new Promise((done) => setTimeout(done));  // the page answers its reader between two figures
       if (mine !== turn) return;
       const room = next() || [...waiting][0];
       waiting.delete(room);
