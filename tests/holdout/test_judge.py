@@ -153,16 +153,24 @@ def hits(chance: float, n_seeds: int = 3, seed: int = 0) -> NDArray[np.float32]:
     return (rng.random((n_seeds, 1000)) < chance).astype(np.float32)
 
 
+def judged(rows: list[Fitted]) -> Final:
+    return judge(rows, objective="HitRate@10", direction="maximize", look=2, before=("then by me",))
+
+
 @pytest.fixture(scope="module")
-def final() -> Final:
+def rows() -> list[Fitted]:
     same = np.repeat(hits(0.1, 1, 5), 3, axis=0)
-    rows = [
+    return [
         fitted_of(2, hits(0.2, seed=6), validation=0.30),
         fitted_of(3, hits(0.21, seed=7), validation=0.25),
         fitted_of(1, hits(0.02, seed=4), validation=0.13, name="popular"),
         fitted_of(0, same, validation=0.12, name="ease"),
     ]
-    return judge(rows, objective="HitRate@10", direction="maximize", look=2, before=("then by me",))
+
+
+@pytest.fixture(scope="module")
+def final(rows: list[Fitted]) -> Final:
+    return judged(rows)
 
 
 def test_rows_keep_the_order_of_validation_and_share_letters(final: Final) -> None:
@@ -196,6 +204,31 @@ def test_the_primary_comparison_is_of_the_best_by_validation_and_is_not_correcte
     assert primary.difference == pytest.approx(
         final.rows[0].metrics["HitRate@10"] - final.rows[2].metrics["HitRate@10"]
     )
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_comparison_is_with_the_trial_that_it_names(rows: list[Fitted], step: int) -> None:
+    """Also where the baseline is ahead of the winner, so that it comes first."""
+    found = judged(rows[::step])
+    values = {row.number: row.metrics["HitRate@10"] for row in found.rows}
+    for row in found.rows:
+        for compared, other in ((row.against_baseline, found.baseline), (row.against_winner, found.winner)):
+            if row.number == other:
+                assert compared is None
+                continue
+            assert compared is not None
+            assert compared.other == other
+            assert compared.difference == pytest.approx(values[row.number] - values[other], abs=1e-6)
+
+
+def test_a_baseline_that_leads_on_validation_is_named_where_the_holdout_is_too_small() -> None:
+    lead = [
+        fitted_of(0, hits(0.21, seed=7)[:, :100], validation=0.30, name="ease"),
+        fitted_of(1, hits(0.2, seed=6)[:, :100], validation=0.29),
+    ]
+    told = final_lines(judged(lead))
+    assert "cannot be distinguished from the best baseline ease" in told[0]
+    assert any("the difference on validation was only 0.0100" in line for line in told)
 
 
 def test_all_other_comparisons_are_one_family(final: Final) -> None:

@@ -18,11 +18,13 @@ import optuna
 import pytest
 
 from benchmarks.made_study import BASELINES, OBJECTIVE, make_study
+from tests.holdout.test_judge import fitted_of, hits
 from tests.reporting.test_leaderboard import fill
 from tuner.artifacts.user_values import write_users
 from tuner.cli import main
 from tuner.config import Sampler
 from tuner.holdout import Comparison, Final, Interval, JudgedRow
+from tuner.holdout.judge import judge
 from tuner.reporting.clock import clock_of, stays
 from tuner.reporting.figures import draw_all
 from tuner.reporting.figures.cost import _at_once
@@ -37,6 +39,7 @@ from tuner.store.journal import open_journal
 from tuner.store.locking.files import hold_lock
 from tuner.trials.outcomes import PAUSED, Attempt, Usage
 from tuner.trials.records import Summary, Users
+from tuner.trials.segments import Grouping
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 
@@ -166,6 +169,27 @@ def test_a_winner_that_cannot_be_told_from_the_baseline_is_no_winner(report):
     found = answer(replace(report, final=judged(report, low=-0.001)))
     assert "cannot be distinguished from the best baseline, sasrec" in found.verdict
     assert any("0.0060 in 80 of 100 studies" in note for note in found.notes)
+
+
+def test_a_winner_behind_the_best_baseline_is_told_with_its_segments(report):
+    ahead, winner = (
+        fitted_of(0, hits(0.4), validation=0.4, name="ease"),
+        fitted_of(3, hits(0.2), validation=0.2),
+    )
+    grouping = Grouping("history", ("few", "many"), np.arange(1000) % 2)
+    final = judge([ahead, winner], objective="HitRate@10", direction="maximize", groupings=[grouping])
+    told = replace(report, final=final)
+    found = answer(told)
+    assert "is worse than the best baseline, ease, on the holdout" in found.verdict
+    (tile,) = (tile for tile in found.tiles if tile.label == "Against ease, the best baseline")
+    share = final.primary.difference / final.row(0).metrics["HitRate@10"]
+    assert tile.value.endswith(f"({share:+.1%})")
+    header, few, many = found.segments
+    assert header == ["segment", "users", "HitRate@10"]
+    assert (few[:2], many[:2]) == (["history few", "500"], ["history many", "500"])
+    assert float(few[2].split()[0]) == pytest.approx(0.2, abs=0.05)
+    assert few[2] in texts(page(told))
+    assert f"| history few | 500 | {few[2]} |" in markdown(told)
 
 
 def test_pairs_of_users_say_how_sure_validation_is(tmp_path):

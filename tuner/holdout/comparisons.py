@@ -42,7 +42,7 @@ class Comparisons:
         """Return the comparison of a trial with another one."""
         if (number, other) in self._found:
             return self._found[number, other]
-        return self._found[other, number].turned(number)
+        return self._found[other, number].turned(other)
 
     def letters(self, numbers: Sequence[int]) -> dict[int, str]:
         """Return the letters of each trial: two trials share one if and only if no test parts them.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tuner.formatting import aligned, number
 from tuner.holdout.records import Final, Segment, SegmentRow
 
-__all__ = ["render_segments", "segment_metrics", "segment_values", "worse_segments"]
+__all__ = ["render_segments", "segment_metrics", "segment_rows", "segment_values", "worse_segments"]
 
 
 def worse_segments(final: Final) -> list[Segment]:
@@ -45,8 +45,9 @@ def _cell(part: SegmentRow, label: str) -> str:
     if label not in part.metrics:
         return ""
     interval = part.intervals.get(label)
-    within = f" ({number(interval.low)} to {number(interval.high)})" if interval is not None else ""
-    return f"{number(part.metrics[label])}{within}"
+    if interval is None or interval.low == interval.high:  # all users have the same value
+        return number(part.metrics[label])
+    return f"{number(part.metrics[label])} ({number(interval.low)} to {number(interval.high)})"
 
 
 def segment_values(final: Final, trial: int, label: str) -> Iterator[str]:
@@ -54,3 +55,14 @@ def segment_values(final: Final, trial: int, label: str) -> Iterator[str]:
     for segment in final.segments:
         part = next(part for part in segment.rows if part.number == trial)
         yield f"{segment.by} {segment.name}, {segment.n_users:,} users: {_cell(part, label)}"
+
+
+def segment_rows(final: Final, trial: int) -> list[list[str]]:
+    """Return the metrics of a judged row in each segment as a table: a header, and a row for each segment."""
+    labels = segment_metrics(final)
+    rows = []
+    for segment in final.segments:
+        part = next(part for part in segment.rows if part.number == trial)
+        cells = [_cell(part, label) for label in labels]
+        rows.append([f"{segment.by} {segment.name}", f"{segment.n_users:,}", *cells])
+    return [["segment", "users", *labels], *rows] if rows else []

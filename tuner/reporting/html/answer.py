@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tuner.formatting import duration, number
 from tuner.holdout import Final, Interval, JudgedRow
-from tuner.holdout.segment_text import segment_metrics, segment_values
+from tuner.holdout.segment_text import segment_rows
 from tuner.holdout.text import corrected_text, p_text, too_small, verdict, worse_lines
 from tuner.reporting.best import best_of_classes
 from tuner.reporting.distinguish import what_distinguishes
@@ -59,6 +59,9 @@ class Answer:
         Number of the best trial.
     chosen
         Params that distinguish the best trial from others; empty for a baseline.
+    segments
+        Metrics of the best trial by segment of users on the holdout: a header, and a row for each segment.
+        Empty without a judgement.
     """
 
     judged: bool
@@ -68,6 +71,7 @@ class Answer:
     notes: Sequence[str] = ()
     number: int | None = None
     chosen: str = ""
+    segments: Sequence[Sequence[str]] = ()
 
 
 def answer(report: ReportData) -> Answer:
@@ -131,6 +135,7 @@ def _judged(report: ReportData, final: Final) -> Answer:
         tuple(tiles),
         _judged_notes(report, final, first),
         first.number,
+        segments=segment_rows(final, first.number),
     )
 
 
@@ -180,10 +185,6 @@ def _judged_notes(report: ReportData, final: Final, first: JudgedRow) -> tuple[s
         f"{line[0].upper()}{line[1:]}."
         for line in (too_small(final), *worse_lines(final), final.note)
         if line
-    ]
-    notes += [
-        f"{label} by segment: {'; '.join(segment_values(final, first.number, label))}."
-        for label in segment_metrics(final)
     ]
     notes += [f"The holdout cannot distinguish these from {titles[first.number]}: {alike}."] if alike else []
     notes += [f"Better on the holdout, which chooses nothing: {ahead}."] if ahead else []

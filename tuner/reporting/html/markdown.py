@@ -9,7 +9,7 @@ from html import escape
 from tuner.formatting import visible
 from tuner.reporting.figures.cost import shares
 from tuner.reporting.figures.importances import weigh
-from tuner.reporting.html.answer import answer
+from tuner.reporting.html.answer import Answer, answer
 from tuner.reporting.html.facts import data_facts, failures, fold_facts, reproduction
 from tuner.reporting.html.table import table
 from tuner.reporting.report_data import ReportData
@@ -38,6 +38,7 @@ def markdown(report: ReportData) -> str:
         lines.append(f"- {_plain(tile.label)}: **{_plain(tile.value)}**{note}")
     lines += ["", *(f"> {_plain(note.replace('`', ''))}" for note in found.notes), ""]
     lines += _rows(report)
+    lines += _segments(found)
     lines += _facts(report)
     lines += [
         "",
@@ -72,6 +73,15 @@ def _rows(report: ReportData) -> list[str]:
         *(_row(map(_plain, line)) for line in shown[1:]),
         *([f"\nand {more} more"] if more > 0 else []),
     ]
+
+
+def _segments(found: Answer) -> list[str]:
+    if not found.segments:
+        return []
+    header, *rows = ([_plain(cell) for cell in row] for row in found.segments)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    title = f"{_plain(found.title)} by segment of users on the holdout, with 95 % intervals:"
+    return ["", title, "", _row(header), _row(rule), *map(_row, rows)]
 
 
 def _row(cells: Iterable[str]) -> str:
