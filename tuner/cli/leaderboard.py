@@ -121,10 +121,12 @@ def _segments(arguments: argparse.Namespace) -> str:
     parts = []
     if table:
         lines = [f"validation: {line}" for line in segment_lines(board, folder)]
-        parts += [f"{board.objective} on validation, mean over folds", cut(table, terminal_width()), *lines]
+        parts += [f"{board.objective} on validation, mean over folds", cut(table, terminal_width())]
+        parts += ["\n".join(lines)] if lines else []
     if final is not None and final.segments:
         lines = [f"final: {line}" for line in worse_lines(final)]
-        parts += ["on the holdout", cut(render_segments(final), terminal_width()), *lines]
+        parts += ["on the holdout", cut(render_segments(final), terminal_width())]
+        parts += ["\n".join(lines)] if lines else []
     return "\n\n".join(parts)
 
 
