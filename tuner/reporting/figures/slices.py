@@ -67,9 +67,14 @@ def slices(report: ReportData) -> Figure | None:
 
 
 def numbers(report: ReportData) -> Figure | None:
-    """Draw the objective of complete trials along each number."""
-    chosen = [one for one in dimensions(report) if not one.options][:MOST]
-    return _along(report, chosen, "numbers", "Each number, along its range")
+    """Draw the objective of complete trials along each number that one of them has."""
+    records = _complete(report)
+    chosen = [
+        one
+        for one in dimensions(report)
+        if not one.options and any(one.number_of(record) is not None for record in records)
+    ]
+    return _along(report, chosen[:MOST], "numbers", "Each number, along its range")
 
 
 def slice_of(report: ReportData, one: Dimension) -> Figure | None:
