@@ -1,7 +1,7 @@
 """Write docs/images/run.svg: a terminal in which a study runs, from a run that is under way.
 
-tuner run examples/quickstart.yaml --trials 24 --set resources.cpus_per_trial=0.25 2> run.log
-python docs/recording.py studies/quickstart run.log --trials 24 --set resources.cpus_per_trial=0.25
+tuner run examples/quickstart.yaml --trials 24 2> run.log
+python docs/recording.py studies/quickstart run.log --trials 24
 (from another terminal, before the first has ended)
 """
 
