@@ -47,8 +47,8 @@ def test_with_a_closed_stdout_no_file_gets_what_is_printed(tmp_path: Path) -> No
 def test_an_output_that_is_full_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tuner", "space", "search_spaces.classic"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", "tuner", "--version"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -33,13 +33,13 @@ from tuner.errors import UserError
 
 N = int(os.environ.get("TUNER_FUZZ", "0"))
 SEED = int(os.environ.get("TUNER_FUZZ_SEED", "60"))
-N_STUDIES, N_OVERRIDES, N_EXPORTS, N_COMMANDS = N or 1000, N or 600, N or 300, N or 30
+N_STUDIES, N_OVERRIDES, N_EXPORTS, N_COMMANDS = N or 1000, N or 600, N or 300, N or 20
 #: Exit codes that docs/running.md names.
 CODES = {0, 1, 2, 75, 130}
 #: Most seconds of the processor, and most bytes, that reading a study takes; and seconds of anything longer.
 SECONDS, BYTES, LONGER = 2.0, 200 * 2**20, 20.0
 #: So many commands run in processes that Python starts, the others in copies of one that has its imports.
-N_NEW = 5
+N_NEW = 3
 #: A device on which there is never room.
 FULL = Path("/dev/full")
 #: One of so many studies that can be read is also prepared with its data.

@@ -117,6 +117,7 @@ def test_trials_share_one_copy_of_the_code_of_the_user(
     assert [record.params["transformer_layers_type"] for record in searched] == ["mine.Mine"]
 
 
+@pytest.mark.long
 def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: Small) -> None:
     study = ROOT / "examples" / "custom_module" / "study.yaml"
     less = ("training.epochs=1", "data.interactions=clicks.csv", "data.columns={}", "data.datetime=iso")
