@@ -38,8 +38,7 @@ CALM = [
     r"  (tuner leaderboard|tuner show|tensorboard --logdir) .*",
     r"",
 ]
-
-
+#: Metrics of README's study.
 METRICS = {"NDCG@10", "HitRate@10", "Serendipity@10", "CoveredUsers@10"}
 
 

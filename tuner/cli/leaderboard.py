@@ -121,13 +121,12 @@ def _segments(arguments: argparse.Namespace) -> str:
     parts = []
     if table:
         lines = [f"validation: {line}" for line in segment_lines(board, folder)]
-        parts += [f"{board.objective} on validation, mean over folds", cut(table, terminal_width())]
-        parts += ["\n".join(lines)] if lines else []
+        title = f"{board.objective} on validation, mean over folds"
+        parts += [title, cut(table, terminal_width()), "\n".join(lines)]
     if final is not None and final.segments:
         lines = [f"final: {line}" for line in worse_lines(final)]
-        parts += ["on the holdout", cut(render_segments(final), terminal_width())]
-        parts += ["\n".join(lines)] if lines else []
-    return "\n\n".join(parts)
+        parts += ["on the holdout", cut(render_segments(final), terminal_width()), "\n".join(lines)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _from_cluster(arguments: argparse.Namespace) -> str:

@@ -36,9 +36,13 @@ def _table(final: Final, label: str, by: str) -> str:
     header = ["trial", "model", *(f"{one.name}, {one.n_users:,} users" for one in segments)]
     rows = []
     for row in final.rows:
-        parts = [next(part for part in one.rows if part.number == row.number) for one in segments]
+        parts = [_part(one, row.number) for one in segments]
         rows.append([str(row.number), row.label, *(_cell(part, label) for part in parts)])
     return f"{label} by {by}\n{aligned(header, rows, text=tuple(header[1:]))}"
+
+
+def _part(segment: Segment, trial: int) -> SegmentRow:
+    return next(part for part in segment.rows if part.number == trial)
 
 
 def _cell(part: SegmentRow, label: str) -> str:
@@ -53,8 +57,7 @@ def _cell(part: SegmentRow, label: str) -> str:
 def segment_values(final: Final, trial: int, label: str) -> Iterator[str]:
     """Yield a metric of a judged row in each segment, as text."""
     for segment in final.segments:
-        part = next(part for part in segment.rows if part.number == trial)
-        yield f"{segment.by} {segment.name}, {segment.n_users:,} users: {_cell(part, label)}"
+        yield f"{segment.by} {segment.name}, {segment.n_users:,} users: {_cell(_part(segment, trial), label)}"
 
 
 def segment_rows(final: Final, trial: int) -> list[list[str]]:
@@ -62,7 +65,7 @@ def segment_rows(final: Final, trial: int) -> list[list[str]]:
     labels = segment_metrics(final)
     rows = []
     for segment in final.segments:
-        part = next(part for part in segment.rows if part.number == trial)
+        part = _part(segment, trial)
         cells = [_cell(part, label) for label in labels]
         rows.append([f"{segment.by} {segment.name}", f"{segment.n_users:,}", *cells])
     return [["segment", "users", *labels], *rows] if rows else []
