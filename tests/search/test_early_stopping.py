@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tuner.config import Halving, Race, Stopping
 from tuner.search.early_stopping import EarlyStopping
-from tuner.search.halving import Rung, goes_on, n_kept, rungs_for
+from tuner.search.halving import Rung, at_evaluations, goes_on, n_kept, rungs_for
 from tuner.search.race import race
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Decision, Pause, Stop
@@ -41,6 +41,29 @@ def users(fold: int, *by_epoch: list[float]) -> Users:
 )
 def test_rungs_quadruple_and_end_with_the_fold(epochs: int, rungs: tuple[int, ...]) -> None:
     assert rungs_for(epochs) == rungs
+
+
+@pytest.mark.parametrize(
+    ("rungs", "every", "moved"),
+    [
+        ((1, 4, 10), 1, (1, 4, 10)),
+        ((1, 4, 10), 2, (2, 4, 10)),
+        ((1, 2, 10), 3, (3, 10)),
+        ((1, 9, 10), 4, (4, 10)),
+        ((4, 12), 3, (6, 12)),
+    ],
+)
+def test_a_rung_is_at_the_next_evaluation(rungs: tuple[int, ...], every: int, moved: tuple[int, ...]) -> None:
+    assert at_evaluations(rungs, every, epochs=10) == moved
+
+
+def test_the_rung_of_a_decision_is_an_epoch_that_was_evaluated() -> None:
+    rules = EarlyStopping(
+        Halving(hold=0), None, epochs=4, evaluate_every=2, n_folds=2, direction="maximize"
+    )
+    assert rules.pauses_at == (2,)
+    assert rules.evaluated(0, fold=0, epoch=2, value=0.9) is None
+    assert rules.evaluated(1, fold=0, epoch=2, value=0.1) == Pause(0, 2, 2)
 
 
 @given(st.lists(values, min_size=1, max_size=30), st.floats(0.05, 0.95), st.integers(1, 6))
@@ -310,6 +333,8 @@ def test_a_stop_says_where_and_why_and_survives_json() -> None:
     halved = Stop("halving", 0, 2, {"value": 0.0312, "place": 7, "n_trials": 9, "kept": 5, "rung": 2})
     assert halved.where == "fold 1, epoch 2"
     assert halved.why == "0.0312 is place 7 of 9 trials at epoch 2, of which the best 5 continue"
+    good = Stop("halving", 0, 2, {**halved.evidence, "place": 5})
+    assert good.why == "0.0312 is place 5 of 9 trials at epoch 2, where it was paused when the search ended"
     lost = Stop(
         "race", 1, 0, {"difference": -0.01, "low": -0.015, "high": -0.005, "n_users": 1714, "incumbent": 3}
     )

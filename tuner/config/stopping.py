@@ -25,7 +25,8 @@ class Halving(Section):
     ----------
     rungs
         Epochs at which trials are compared, ascending. null: 1, 4, 16, ... and the last epoch. A rung at the
-        last epoch is the end of the fold, also for a trial whose patience ends the fold earlier.
+        last epoch is the end of the fold, also for a trial whose patience ends the fold earlier. With
+        `training.evaluate_every`, a rung between two evaluations is at the next one.
     keep
         Share of the trials at a rung that continues at once.
     resume

@@ -47,6 +47,8 @@ class EarlyStopping:
         Settings of the rules; None switches a rule off.
     epochs
         Number of epochs of a trial, for rungs that the study does not name.
+    evaluate_every
+        Number of epochs between two evaluations. A rung between them is at the next one.
     n_folds
         Number of folds of a trial. After the last one there is no compute to save.
     direction
@@ -61,6 +63,7 @@ class EarlyStopping:
         race_rule: Race | None,
         *,
         epochs: int,
+        evaluate_every: int = 1,
         n_folds: int,
         direction: Direction,
         complete: int = 0,
@@ -68,7 +71,13 @@ class EarlyStopping:
         self._n_folds = n_folds
         self._results: dict[int, TrialResults] = {}
         self._completed = Completed(complete)
-        self._rungs = Rungs(halving, epochs=epochs, direction=direction, completed=self._completed)
+        self._rungs = Rungs(
+            halving,
+            epochs=epochs,
+            evaluate_every=evaluate_every,
+            direction=direction,
+            completed=self._completed,
+        )
         self._incumbent = Incumbent(race_rule, direction)
         self._excluded: set[int] = set()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 from tuner.trials.objective import Direction, sort_key
 
-__all__ = ["Rung", "goes_on", "leads", "n_first", "n_kept", "rungs_for"]
+__all__ = ["Rung", "at_evaluations", "goes_on", "leads", "n_first", "n_kept", "rungs_for"]
 
 #: Number of trials that must have reached a rung before one of them is a leader.
 _LEAST = 4
@@ -18,6 +19,15 @@ def rungs_for(epochs: int) -> tuple[int, ...]:
     """Return the epochs at which trials are compared by default: 1, 4, 16, ..., and the last one."""
     powers = (4**power for power in range(max(epochs, 1).bit_length()))
     return (*(power for power in powers if power < epochs), max(epochs, 1))
+
+
+def at_evaluations(rungs: Iterable[int], every: int, epochs: int) -> tuple[int, ...]:
+    """Return the epochs at which trials are compared if they are evaluated every few epochs, and at the last.
+
+    A rung between two evaluations is at the next one. A rung after the last epoch stays there.
+    """
+    moved = {rung if rung > epochs else min(math.ceil(rung / every) * every, epochs) for rung in rungs}
+    return tuple(sorted(moved))
 
 
 def n_kept(share: float, n_trials: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tuner.config import Halving
 from tuner.search.completed import Completed
-from tuner.search.halving import Rung, goes_on, leads, n_first, n_kept, rungs_for
+from tuner.search.halving import Rung, at_evaluations, goes_on, leads, n_first, n_kept, rungs_for
 from tuner.search.trial_results import TrialResults
 from tuner.trials.objective import Direction
 from tuner.trials.outcomes import Decision, DecisionKind, Pause, Stop
@@ -25,6 +25,8 @@ class Rungs:
         Settings of halving; None switches it off.
     epochs
         Number of epochs of a trial, for rungs that the study does not name.
+    evaluate_every
+        Number of epochs between two evaluations of a trial.
     direction
         Direction of the objective.
     completed
@@ -32,11 +34,18 @@ class Rungs:
     """
 
     def __init__(
-        self, halving: Halving | None, *, epochs: int, direction: Direction, completed: Completed
+        self,
+        halving: Halving | None,
+        *,
+        epochs: int,
+        evaluate_every: int,
+        direction: Direction,
+        completed: Completed,
     ) -> None:
         self._halving = halving
         epochs_of_rungs = () if halving is None else halving.rungs or rungs_for(epochs)
-        self._rungs = {epoch: Rung(epoch, direction) for epoch in epochs_of_rungs}
+        evaluated = at_evaluations(epochs_of_rungs, evaluate_every, epochs)
+        self._rungs = {epoch: Rung(epoch, direction) for epoch in evaluated}
         self._within_fold = [rung for rung in self._rungs.values() if rung.epoch < epochs]
         self._epochs = epochs
         self._direction = direction

@@ -217,10 +217,10 @@ class Stop:
         if self.rule == "request":
             return "a person asked for it"
         if self.rule == "halving":
-            return (
-                f"{seen['value']:.4f} is place {seen['place']:.0f} of {seen['n_trials']:.0f} trials at epoch "
-                f"{seen['rung']:.0f}, of which the best {seen['kept']:.0f} continue"
-            )
+            place = f"place {seen['place']:.0f} of {seen['n_trials']:.0f} trials at epoch {seen['rung']:.0f}"
+            which = f"of which the best {seen['kept']:.0f} continue"
+            late = "where it was paused when the search ended"  # by its target or a plateau
+            return f"{seen['value']:.4f} is {place}, {which if seen['place'] > seen['kept'] else late}"
         return (
             f"{seen['difference']:+.4f} against trial {seen['incumbent']:.0f} on the same "
             f"{seen['n_users']:,.0f} users, within {seen['low']:+.4f} to {seen['high']:+.4f}"

@@ -121,6 +121,7 @@ def make_early_stopping(opened: OpenedStudy) -> EarlyStopping:
         study.stopping.halving,
         study.stopping.race,
         epochs=study.training.epochs,
+        evaluate_every=study.training.evaluate_every,
         n_folds=len(opened.prepared.folds),
         direction=study.metrics.direction,
         complete=study.stopping.complete,
