@@ -58,9 +58,7 @@ def test_a_rung_is_at_the_next_evaluation(rungs: tuple[int, ...], every: int, mo
 
 
 def test_the_rung_of_a_decision_is_an_epoch_that_was_evaluated() -> None:
-    rules = EarlyStopping(
-        Halving(hold=0), None, epochs=4, evaluate_every=2, n_folds=2, direction="maximize"
-    )
+    rules = EarlyStopping(Halving(hold=0), None, epochs=4, evaluate_every=2, n_folds=2, direction="maximize")
     assert rules.pauses_at == (2,)
     assert rules.evaluated(0, fold=0, epoch=2, value=0.9) is None
     assert rules.evaluated(1, fold=0, epoch=2, value=0.1) == Pause(0, 2, 2)
