@@ -14,7 +14,7 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.model_selection import LastNSplitter, RandomSplitter, Splitter, TimeRangeSplitter
 
-from tuner.config import Data, Folds
+from tuner.config import Data, Folds, Metric
 from tuner.data.features import Features
 from tuner.data.folds import (
     Fold,
@@ -24,8 +24,8 @@ from tuner.data.folds import (
     make_folds,
     make_splitter,
 )
-from tuner.data.plausible import holdout_warnings
-from tuner.data.reading import deduplicated
+from tuner.data.plausible import catalogue_warnings, holdout_warnings, refuse_one_item
+from tuner.data.reading import Coded, deduplicated
 from tuner.data.source import Source
 from tuner.errors import DataError
 
@@ -518,6 +518,20 @@ def test_a_holdout_of_few_users_is_told_with_other_splits(
     assert list(holdout_warnings(frame, Folds(**section))) == [text]
     usual = {"last_n": 1, "random": 0.2}[section["split"]]
     assert list(holdout_warnings(shop, Folds(**{**section, "size": usual}))) == []
+
+
+def test_a_list_that_has_all_items_is_told(shop: pd.DataFrame) -> None:
+    rows, n_items = Coded.of(shop), shop["item_id"].nunique()
+    assert list(catalogue_warnings(rows, Metric("NDCG", n_items - 1))) == []
+    (warning,) = catalogue_warnings(rows, Metric("NDCG", n_items))
+    assert warning.startswith(f"NDCG@{n_items} looks at {n_items} items, and the data have {n_items}: a list")
+
+
+def test_interactions_with_one_item_are_refused(shop: pd.DataFrame) -> None:
+    data = Data(interactions="shop.csv")
+    refuse_one_item(Coded.of(shop), data)
+    with pytest.raises(DataError, match=r"two items or more, but all 856 interactions are with 'only'"):
+        refuse_one_item(Coded.of(shop.assign(item_id="only")), data)
 
 
 def test_a_fold_travels_without_what_can_be_derived(shop: pd.DataFrame) -> None:

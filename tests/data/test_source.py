@@ -355,6 +355,11 @@ def test_an_unknown_ending_is_refused(write: Write) -> None:
             "shop.csv",
             "each row must have as many fields as the header, 3, but line 6 has 2: 1,2",
         ),
+        (
+            GOOD + '3,"4,1600000000\n' + GOOD,
+            "shop.csv",
+            "each row must have as many fields as the header, 3, but line 5 has 2: 3,4,1600000000",
+        ),
         pytest.param(
             gzip.compress(GOOD.encode(), mtime=0)[:-12],
             "shop.csv.gz",

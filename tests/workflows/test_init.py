@@ -113,6 +113,8 @@ def test_columns_without_telling_names_are_a_guess_that_says_so():
         ([1_700_000_000_000_000_000, 1_700_000_000_000_000_001], "unix_ns"),
         (["2024-01-01 10:00:00 UTC", "2024-01-02 10:00:00 UTC"], "iso"),
         (["31.01.2024 10:00", "01.02.2024 11:00"], "%d.%m.%Y %H:%M"),
+        (["31.01.24", "01.02.24"], "%d.%m.%y"),
+        (["31/01/24 10:00", "01/02/24 11:00"], "%d/%m/%y %H:%M"),
         ([20240131, 20240201], "%Y%m%d"),
         (["1700000000000", "1700000000001"], "unix_ms"),
         (["31-Jan-2024 05:10 PM", "01-Feb-2024 11:00 AM"], "%d-%b-%Y %I:%M %p"),
@@ -288,16 +290,44 @@ def test_ids_that_look_like_numbers_are_taken_as_written(items, tmp_path):
         ("user;item;ts", "u{0};i{1};{2};", "the row ends with ';' and the header does not"),
         ("# from the shop\nuser,item,ts", "u{0},i{1},{2}", "'# from the shop' is taken for the header"),
         ("user,item,ts", "u{0},,{2}", "ids must not be missing"),
+        ("sep=;\nuser;item;ts", "u{0};i{1};{2}", "'sep=' is taken for the header"),
+        (
+            "user,item,ts",
+            "u{0},only,{2}",
+            "must have two items or more, but all 60 interactions are with 'only'",
+        ),
+        (
+            "user,item,ts",
+            "u{0},i{1},{4}",
+            "is not in 1 of 60 rows; the first is row 8: {'user': 'u7', 'item': ",
+        ),
         ("user,item,ts", "u{0},i{1},{2}{3}", "the column mixes units"),
         ("user,item,ts", "u{0},i{1},45{1}92.5", "The numbers of ts look like days of a spreadsheet"),
         ("user,item,ts", "u{0},i{1},week {1}", "ts is named as a time, but is written in no way"),
         ("user,item", "u{0},i{1}", "If nothing says when, add a column with dates"),
     ],
-    ids=["header", "rows", "comment", "missing", "units", "spreadsheet", "unknown", "none"],
+    ids=[
+        "header",
+        "rows",
+        "comment",
+        "missing",
+        "excel",
+        "item",
+        "null",
+        "units",
+        "spreadsheet",
+        "unknown",
+        "none",
+    ],
 )
 def test_what_keeps_a_file_from_being_read_is_told_with_its_cure(header, row, said, tmp_path):
-    lines = [row.format(n % 9, n % 7, 1_700_000_000 + n, "000" * (n % 5 == 0)) for n in range(60)]
+    times = range(1_700_000_000, 1_700_000_060)
+    lines = [
+        row.format(n % 9, n % 7, time, "000" * (n % 5 == 0), "NULL" if n == 7 else time)
+        for n, time in enumerate(times)
+    ]
     (tmp_path / "i.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     with pytest.raises(DataError) as refused:
         inspect_file(str(tmp_path / "i.csv"))
     assert said in str(refused.value)
+    assert len(refused.value.problems) == 1, "the cause alone"

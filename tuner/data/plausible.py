@@ -1,4 +1,4 @@
-"""What folds and times can hardly be meant: refused or told with the cause, before anything is spent."""
+"""What data and folds can hardly be meant: refused or told with the cause, before anything is spent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tuner.config import Data, Folds
+from tuner.config import Data, Folds, Metric
 from tuner.data.reading import Coded, counts_of, present
 from tuner.errors import DataError, Problem
 
-__all__ = ["holdout_text", "holdout_warnings", "refuse_short_data"]
+__all__ = ["catalogue_warnings", "holdout_text", "holdout_warnings", "refuse_one_item", "refuse_short_data"]
 
 #: Share of the users below which a holdout says little.
 _FEW = 0.01
@@ -32,6 +32,34 @@ def holdout_text(folds: Folds) -> str:
         number = int(folds.size) * folds.holdout
         return f"the newest {f'{number} interactions' if number > 1 else 'interaction'} of each user"
     return f"{float(folds.size) * folds.holdout:.0%} of all interactions"
+
+
+def refuse_one_item(rows: Coded, data: Data) -> None:
+    """Refuse interactions that are all with one item.
+
+    Raises
+    ------
+    DataError
+        Saying which item it is.
+    """
+    if len(rows) and _n_items(rows) == 1:
+        only = rows.item_ids[rows.items[0]]
+        rule = f"must have two items or more, but all {len(rows):,} interactions are with {str(only)!r}"
+        raise DataError(data.place, [Problem("data.columns.item", rule, "is another column the item?")])
+
+
+def catalogue_warnings(rows: Coded, objective: Metric) -> Iterator[str]:
+    """Yield what makes an objective of little use: there are so few items that a list has all of them."""
+    n_items = _n_items(rows)
+    if 0 < n_items <= objective.k:
+        yield (
+            f"{objective.label} looks at {objective.k} items, and the data have {n_items}: a list has all "
+            "items, so models differ only in their order. Take a smaller number"
+        )
+
+
+def _n_items(rows: Coded) -> int:
+    return int(present(rows.items, len(rows.item_ids)).sum())
 
 
 def refuse_short_data(interactions: Coded | pd.DataFrame, data: Data, folds: Folds) -> None:

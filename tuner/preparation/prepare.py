@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tuner.config import SpaceSection, Study
 from tuner.data.folds import Fold, holdout_fold, search_folds
 from tuner.data.items import with_items
-from tuner.data.plausible import holdout_text, holdout_warnings
+from tuner.data.plausible import catalogue_warnings, holdout_text, holdout_warnings, refuse_one_item
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, metric_problems, with_reference
@@ -81,11 +81,16 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         The message has all problems of the first check that fails.
     """
     source = load_source(study.data)
+    refuse_one_item(source.coded, study.data)
     _check_metrics(study, source)
     say(f"data: {source.describe(study.data.duplicates)}")
     for note in source.notes:
         say(note)
-    for warning in (*source.warnings, *holdout_warnings(source.coded, study.folds)):
+    unwise = (
+        *holdout_warnings(source.coded, study.folds),
+        *catalogue_warnings(source.coded, study.metrics.objective),
+    )
+    for warning in (*source.warnings, *unwise):
         say(f"warning: {warning}")
     space = study_space(study)
     # A wrong setting is found before a trial runs.

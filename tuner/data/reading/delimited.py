@@ -209,19 +209,19 @@ def _ragged(
     """Return where rows have more or fewer fields than the header, as a person counts lines."""
     with opened() as stream:
         text = _decoded(stream.read(), dialect.encoding)
-    number, rows = 0, rows_of(text, delimiter)
+    number, line, rows = 0, 1, rows_of(text, delimiter)
     try:
         for number, row in enumerate(rows, 1):
             if row and len(row) != n_columns:
-                line = getattr(rows, "line_num", number)
                 break
+            line = getattr(rows, "line_num", number) + 1
         else:
             return None
     except csv.Error:
         return None
     header = "the header" if dialect.header else "the first row"
     rule = f"each row must have as many fields as {header}, {n_columns}, but line {line} has {len(row)}: "
-    rule += str(shown(delimiter.join(row)))
+    rule += str(shown(delimiter.join(row).splitlines()[0]))
     return TableError(rule, _how_to_mend(header_of(text, delimiter)[1], row, delimiter))
 
 
@@ -231,6 +231,8 @@ def _how_to_mend(names: Sequence[str], row: Sequence[str], delimiter: str) -> st
         return f"the row ends with {delimiter!r} and the header does not: end both in the same way"
     if len(names) == len(row) + 1 and not names[-1]:
         return f"the header ends with {delimiter!r} and the row does not: end both in the same way"
-    if len(names) == 1:
+    if any("\n" in value for value in row):
+        return "a quote that begins there is not closed on its line: close it, or write it twice"
+    if len(names) == 1 or names[0].lower().startswith("sep="):
         return f"{names[0]!r} is taken for the header: remove what stands above the names of the columns"
     return "quote fields that hold the delimiter, or mend the row"

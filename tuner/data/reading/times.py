@@ -25,6 +25,7 @@ FORMATS = tuple(
     f"{day}{time}"
     for day in (
         "%d.%m.%Y",
+        "%d.%m.%y",
         "%m/%d/%Y",
         "%d/%m/%Y",
         "%d-%m-%Y",
@@ -39,6 +40,8 @@ FORMATS = tuple(
         "%d-%b-%Y",
         "%d-%b-%y",
         "%m/%d/%y",
+        "%d/%m/%y",
+        "%d-%m-%y",
     )
     for time in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 )
@@ -52,6 +55,8 @@ _LOOKED_AT = 1000
 OLDEST = "1973-03-03"
 #: Share of the numbers from which they are taken to be of a unit.
 _NEARLY_ALL = 0.95
+#: Share of the rows up to which they are taken to be faults, not times that are written in another way.
+_FEW = 0.5
 
 
 class WrongTimesError(ValueError):
@@ -64,6 +69,8 @@ class WrongTimesError(ValueError):
     def __init__(self, rule: str, bad: Mask | None = None, cure: str | None = None) -> None:
         super().__init__(rule)
         self.bad = bad
+        if cure is None and bad is not None and np.mean(bad) < _FEW:
+            cure = "leave such rows out, or give them a time"
         self.cure = cure
 
 

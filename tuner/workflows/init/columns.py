@@ -278,8 +278,8 @@ def time_formats(column: Column, *, named: bool = False) -> list[str]:
     column
         The values.
     named
-        Whether the column is named as a time. Then a unit that fits most numbers will do: the reader says
-        which rows have another one.
+        Whether the column is named as a time. Then a unit that fits most values will do: the reader says
+        which rows are written in another way.
     """
     if pd.api.types.is_datetime64_any_dtype(column):
         return ["iso"]
@@ -290,8 +290,9 @@ def time_formats(column: Column, *, named: bool = False) -> list[str]:
     if pd.api.types.is_numeric_dtype(column):
         return _formats_of_numbers(values.to_numpy(dtype="float64"), least)
     texts = [str(value) for value in values.tolist() if isinstance(value, (str, date))]
-    if texts and all(re.fullmatch(NUMBER, text) for text in texts):  # numbers that a file stores as text
-        return _formats_of_numbers(np.array(texts, dtype=np.float64), least)
+    numbers = [text for text in texts if re.fullmatch(NUMBER, text)]  # that a file stores as text
+    if numbers and (len(numbers) == len(texts) or (named and len(numbers) >= _MOST * len(texts))):
+        return _formats_of_numbers(np.array(numbers, dtype=np.float64), least)
     return fitting_formats(pa.chunked_array([pa.array(texts, pa.string())]))
 
 

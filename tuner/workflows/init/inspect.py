@@ -12,9 +12,9 @@ import torch
 from rectools import Columns
 
 from tuner.config import Data
+from tuner.data.plausible import refuse_one_item
 from tuner.data.reading import guessed
 from tuner.data.source import Source, load_source, read_table
-from tuner.errors import DataError, Problem
 from tuner.workflows.init.columns import Guesses, describe_column, guess_columns
 from tuner.workflows.init.dialect import GuessedDialect, guess_dialect
 from tuner.workflows.init.folds import ProposedFolds, propose_folds
@@ -104,11 +104,8 @@ def inspect_file(path: str) -> Inspection:
     section = Data.model_validate(
         {"interactions": path, "format": written.settings, "columns": named, "datetime": guesses.kind}
     )
-    try:
-        source = load_source(section)
-    except DataError as error:
-        hint = "it has the columns " + "; ".join(columns)
-        raise DataError(path, [*error.problems, Problem("", "must be interactions", hint)]) from error
+    source = load_source(section)
+    refuse_one_item(source.coded, section)
     frame = source.interactions
     repeats = float(frame.duplicated([Columns.User, Columns.Item]).mean())
     counts = frame[Columns.User].value_counts()
