@@ -16,7 +16,7 @@ from tuner.workflows.init.columns import guess_columns, time_formats
 from tuner.workflows.init.dialect import guess_dialect
 from tuner.workflows.init.folds import propose_folds
 from tuner.workflows.init.inspect import inspect_file
-from tuner.workflows.init.write import study_text
+from tuner.workflows.init.write import doubts, study_text
 
 
 @pytest.fixture
@@ -270,6 +270,15 @@ def test_it_says_what_speaks_against(tmp_path):
     divides = "it divides each of the first 50 lines into 3 fields"
     assert delimiter == f"delimiter ';': not sure, {divides}; it could be '|'"
     assert header.startswith("a header: not sure, the first row is taken for a header")
+
+
+@pytest.mark.parametrize(("day_of", "told"), [(lambda n: n // 45, True), (lambda n: n, False)])
+def test_interactions_without_an_order_of_their_own_are_told(day_of, told, tmp_path):
+    start = pd.Timestamp("2024-01-01")
+    lines = [f"u{n % 9},i{n % 7},{start + pd.Timedelta(day_of(n), 'D'):%Y-%m-%d}" for n in range(90)]
+    (tmp_path / "i.csv").write_text("\n".join(["user,item,day", *lines]), encoding="utf-8")
+    said = "100% of interactions have the same user and time as another. Their order is that of their rows"
+    assert any(line.startswith(said) for line in doubts(inspect_file(str(tmp_path / "i.csv")))) is told
 
 
 @pytest.mark.parametrize(

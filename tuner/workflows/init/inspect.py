@@ -44,6 +44,8 @@ class Inspection:
         The interactions.
     repeats
         Share of interactions whose user had an earlier interaction with the same item.
+    same_time
+        Share of interactions whose user had another one at the same time.
     folds
         Proposed folds.
     history
@@ -60,6 +62,7 @@ class Inspection:
     written: GuessedDialect
     source: Source
     repeats: float
+    same_time: float
     folds: ProposedFolds
     history: tuple[int, int]
     rare_items: int
@@ -116,6 +119,7 @@ def inspect_file(path: str) -> Inspection:
         written=written,
         source=source,
         repeats=repeats,
+        same_time=float(frame.duplicated([Columns.User, Columns.Datetime], keep=False).mean()),
         folds=propose_folds(frame, filter_viewed=repeats < REPEATS),
         history=(int(counts.median()), int(counts.quantile(0.9))),
         rare_items=int((frame[Columns.Item].value_counts() < 5).sum()),  # noqa: PLR2004  # see `Inspection`

@@ -20,6 +20,8 @@ MOST_ITEMS_OF_EASE = 30_000
 #: Largest number of interactions for which these numbers of factors are proposed.
 _FACTORS = ((100_000, "[32, 64]"), (2_000_000, "[64, 128]"))
 _LENGTHS = (25, 50, 100, 200)
+#: Share of interactions without an order of their own from which the user should know.
+_MANY_AT_ONCE = 0.05
 
 
 def findings(found: Inspection) -> Iterator[Finding]:
@@ -45,6 +47,11 @@ def doubts(found: Inspection) -> Iterator[str]:
         yield (
             f"{found.source.duplicates:,} rows have the same user, item and time as another row. "
             "They are kept; `duplicates` changes this"
+        )
+    if found.same_time >= _MANY_AT_ONCE:
+        yield (
+            f"{found.same_time:.0%} of interactions have the same user and time as another. Their order is that "
+            "of their rows in the file"
         )
     if found.filter_viewed and found.repeats >= FEW_REPEATS:
         yield (
