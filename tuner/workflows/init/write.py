@@ -50,8 +50,8 @@ def doubts(found: Inspection) -> Iterator[str]:
         )
     if found.same_time >= _MANY_AT_ONCE:
         yield (
-            f"{found.same_time:.0%} of interactions have the same user and time as another. Their order is that "
-            "of their rows in the file"
+            f"{found.same_time:.0%} of interactions have the same user and time as another. Their order is "
+            "that of their rows in the file"
         )
     if found.filter_viewed and found.repeats >= FEW_REPEATS:
         yield (
