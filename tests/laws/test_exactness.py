@@ -310,6 +310,17 @@ def test_metrics_of_classic_models_are_those_of_cross_validate(name: str, prepar
         assert dict(evaluation.metrics) == cross_validated(CLASSIC[name], prepare(CLASSIC[name]), fold)
 
 
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("name", CLASSIC)
+def test_metrics_of_classic_models_by_the_fast_paths_are_the_same_here(
+    name: str, fold: int, prepare: Prepare, run
+) -> None:
+    case = CLASSIC[name]
+    (evaluation,) = evaluate(case.params, prepare(case), fold, fast=True)
+    assert bool(evaluation.fast_paths) == (name == "ease")
+    assert evaluation.metrics == run(name, fold, 1)[0].metrics
+
+
 def test_the_law_is_not_empty(run) -> None:
     """Models differ, epochs differ and seeds matter, or equality would say nothing."""
     finals = [tuple(run(name, 0, 1)[-1].metrics.values()) for name in (*CASES, *CLASSIC)]

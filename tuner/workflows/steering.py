@@ -18,6 +18,7 @@ from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import Problem, SpaceError, StoreError, TrialError
 from tuner.errors.caller import argument, hint
+from tuner.execution.logs import logs_to
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import Space, Value
@@ -56,7 +57,9 @@ def add_trial(folder: Path | str, params: Mapping[str, Any]) -> Request:
     check_exists(folder)
     study = Study.load(folder / layout.STUDY_FILE)
     flat = dict(_flat(params))
-    problems = list(_problems(flat, study, read_records(folder, curves=False).records))
+    records = read_records(folder, curves=False).records
+    with logs_to(layout.command_log(folder, "add")):
+        problems = list(_problems(flat, study, records))
     if problems:
         raise StoreError("params", problems)
     request = Request(RequestKind.ADD, flat, by=_who())

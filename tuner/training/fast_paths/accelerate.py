@@ -12,6 +12,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from tuner.training.fast_paths.data import Draws, accelerate_data, on_gpu, restore_data
+from tuner.training.fast_paths.ease import accelerate_ease
 from tuner.training.fast_paths.eligible import (
     allows_fused_adam,
     allows_target_only_step,
@@ -34,7 +35,7 @@ def accelerate(model: ModelBase[Any], *, unpadded: bool = False, replay: bool = 
     Parameters
     ----------
     model
-        Any RecTools model that is not fitted yet. Only a transformer is changed.
+        Any RecTools model that is not fitted yet. Only a transformer or EASE is changed.
     unpadded
         Whether fits may also skip padding. Random numbers are then drawn for real tokens only, so they differ
         from RecTools'.
@@ -47,6 +48,7 @@ def accelerate(model: ModelBase[Any], *, unpadded: bool = False, replay: bool = 
         The callback, which also knows which fast paths the last fit used.
     """
     paths = FastPaths(unpadded=unpadded, replay=replay)
+    paths.data = accelerate_ease(model)
     if isinstance(model, TransformerModelBase):
         paths.data = accelerate_data(model, paths.draws)
         # RecTools' trainer gets the callback, so that the model's params stay those of a plain model.
@@ -66,7 +68,7 @@ class FastPaths(Callback):
     draws
         Which random numbers the batches of a fit draw.
     data
-        Names of the fast paths for loading data and recommending.
+        Names of the fast paths for loading data and recommending, and for EASE.
     step
         Names of the fast paths that the training steps of the last fit used.
     """

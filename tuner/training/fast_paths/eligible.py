@@ -17,6 +17,7 @@ __all__ = [
     "allows_fused_adam",
     "allows_target_only_step",
     "allows_whole_steps",
+    "is_own",
     "scored_as",
     "scores_last_only",
     "sends_batches_plainly",
@@ -40,8 +41,8 @@ def allows_target_only_step(module: LightningModule, trainer: Trainer) -> TypeIs
     return (
         isinstance(module, TransformerLightningModule)
         and trainer.precision in {"32-true", "64-true", "bf16-mixed"}
-        and _is_own(module, TransformerLightningModule, "training_step")
-        and (_scored_positions(module) or _is_own(module, TransformerLightningModule, "get_batch_logits"))
+        and is_own(module, TransformerLightningModule, "training_step")
+        and (_scored_positions(module) or is_own(module, TransformerLightningModule, "get_batch_logits"))
         and _calculates_loss(module)
         and isinstance(module.torch_model, TransformerTorchBackbone)
         and _is_called_as(module.torch_model, TransformerTorchBackbone, "forward")
@@ -97,7 +98,7 @@ def _declaring(instance: object, name: str) -> Mapping[str, Any]:
 def sends_batches_plainly(module: LightningModule) -> bool:
     """Whether no code of the user reads a batch before it is copied to a GPU."""
     hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-    return _is_own(module, LightningModule, *hooks)
+    return is_own(module, LightningModule, *hooks)
 
 
 def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
@@ -109,7 +110,7 @@ def allows_fused_adam(module: LightningModule, trainer: Trainer) -> bool:
     return (
         isinstance(module, TransformerLightningModule)
         and (
-            _is_own(module, TransformerLightningModule, "configure_optimizers")
+            is_own(module, TransformerLightningModule, "configure_optimizers")
             or _declaring(module, "configure_optimizers").get("configures_torch_optimizers") is True
         )
         and trainer.precision in {"32-true", "64-true", "bf16-mixed"}  # these do not round its numbers
@@ -132,8 +133,8 @@ def allows_whole_steps(module: LightningModule, trainer: Trainer) -> bool:
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets this attribute at run time
     return (
         sends_batches_plainly(module)
-        and _is_own(module, LightningModule, *hooks, *steps)
-        and all(_is_own(callback, Callback, *hooks) for callback in callbacks)
+        and is_own(module, LightningModule, *hooks, *steps)
+        and all(is_own(callback, Callback, *hooks) for callback in callbacks)
         and len(trainer.optimizers) == len(trainer.optimizers[0].param_groups) == 1
         and not trainer.lr_scheduler_configs
         and not trainer.gradient_clip_val
@@ -157,16 +158,16 @@ def _calculates_loss(module: TransformerLightningModule) -> bool:
         methods is not None
         and module.loss_calculator == getattr(module, methods[0])
         and module._requires_negatives == (module.loss != "softmax")  # noqa: SLF001  # RecTools' step reads it
-        and _is_own(module, TransformerLightningModule, *methods)
+        and is_own(module, TransformerLightningModule, *methods)
     )
 
 
 def _is_called_as(module: torch.nn.Module, cls: type[torch.nn.Module], *names: str) -> bool:
     """Whether a call of the module runs these methods of the class, without hooks."""
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks)  # noqa: SLF001  # torch has no public names for its hooks
-    return not any(hooks) and _is_own(module, cls, "__call__", *names)
+    return not any(hooks) and is_own(module, cls, "__call__", *names)
 
 
-def _is_own(instance: object, cls: type, *names: str) -> bool:
+def is_own(instance: object, cls: type, *names: str) -> bool:
     """Whether the instance has these attributes from the class, without any override."""
     return all(getattr_static(instance, name) is getattr_static(cls, name) for name in names)
