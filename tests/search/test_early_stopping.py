@@ -383,6 +383,15 @@ def test_the_best_of_four_at_a_late_rung_is_a_leader_and_is_judged_no_more() -> 
     assert came(rules, 3, 0.05) == Pause(0, 1, 1), "another attempt is judged again"
 
 
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_a_study_with_one_fold_has_no_leaders(n_folds: int) -> None:
+    rules = early_stopping(Halving(rungs=(4,), keep=0.5, hold=0), n_folds=n_folds)
+    for number, value in enumerate([0.2, 0.3, 0.4]):
+        rules.evaluated(number, fold=0, epoch=4, value=value)
+    assert (rules.evaluated(3, fold=0, epoch=4, value=0.5) is None) == (n_folds == 1)
+    assert rules.decision_on(3) == (None if n_folds == 1 else Decision("leader", 4, 0.5, 1, 4, 2))
+
+
 def test_a_promoted_trial_may_be_a_leader() -> None:
     rules = early_stopping(Halving(rungs=(1, 4), keep=0.25, hold=4))
     for number, value in enumerate([0.5, 0.4, 0.3, 0.2]):

@@ -68,6 +68,8 @@ class EarlyStopping:
         direction: Direction,
         complete: int = 0,
     ) -> None:
+        if halving is not None and n_folds == 1:  # a leader has no other folds that could begin
+            halving = halving.model_copy(update={"leaders": False})
         self._n_folds = n_folds
         self._results: dict[int, TrialResults] = {}
         self._completed = Completed(complete)
