@@ -16,7 +16,6 @@ import time
 import warnings
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pandas as pd
 import torch
@@ -90,10 +89,8 @@ def print_rows(n_items: int, of: dict[str, list[dict[str, float]]]) -> None:
         scale, unit = (2**20, "MB") if task == "memory" else (1, "s")
         stock, fast = ([one[task] / scale for one in of[way]] for way in WAYS)
         ratio = median(stock) / median(fast)
-        spread: list[Any] = [middle_and_spread(values) for values in (stock, fast)]
-        print(
-            f"{n_items:6,} items  {task:9}  {spread[0]} {unit}  {spread[1]} {unit}  {ratio:.2f} x", flush=True
-        )
+        both = "  ".join(f"{middle_and_spread(values)} {unit}" for values in (stock, fast))
+        print(f"{n_items:6,} items  {task:9}  {both}  {ratio:.2f} x", flush=True)
 
 
 if __name__ == "__main__":

@@ -288,8 +288,8 @@ def _facts(trained: Coded, tested: Coded) -> dict[str, object]:
         for name, rows in (("train", trained), ("test", tested))
         for what, number in (
             ("", len(rows)),
-            ("_users", int(present(rows.users, len(rows.user_ids)).sum())),
-            ("_items", int(present(rows.items, len(rows.item_ids)).sum())),
+            ("_users", rows.n_users),
+            ("_items", rows.n_items),
         )
     }
 

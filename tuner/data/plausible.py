@@ -42,7 +42,7 @@ def refuse_one_item(rows: Coded, data: Data) -> None:
     DataError
         Saying which item it is.
     """
-    if len(rows) and _n_items(rows) == 1:
+    if rows.n_items == 1:
         only = rows.item_ids[rows.items[0]]
         rule = f"must have two items or more, but all {len(rows):,} interactions are with {str(only)!r}"
         raise DataError(data.place, [Problem("data.columns.item", rule, "is another column the item?")])
@@ -50,16 +50,12 @@ def refuse_one_item(rows: Coded, data: Data) -> None:
 
 def catalogue_warnings(rows: Coded, objective: Metric) -> Iterator[str]:
     """Yield what makes an objective of little use: there are so few items that a list has all of them."""
-    n_items = _n_items(rows)
+    n_items = rows.n_items
     if 0 < n_items <= objective.k:
         yield (
             f"{objective.label} looks at {objective.k} items, and the data have {n_items}: a list has all "
             "items, so models differ only in their order. Take a smaller number"
         )
-
-
-def _n_items(rows: Coded) -> int:
-    return int(present(rows.items, len(rows.item_ids)).sum())
 
 
 def refuse_short_data(interactions: Coded | pd.DataFrame, data: Data, folds: Folds) -> None:

@@ -31,7 +31,6 @@ from tuner.data.reading import (
     event_hashes,
     frequent,
     kept,
-    present,
     read_columns,
     read_interactions,
     repeated,
@@ -103,8 +102,8 @@ class Source:
         first, last = (pd.Timestamp(time) for time in (rows.times.min(), rows.times.max()))
         return {
             "interactions": len(rows),
-            "users": int(present(rows.users, len(rows.user_ids)).sum()),
-            "items": int(present(rows.items, len(rows.item_ids)).sum()),
+            "users": rows.n_users,
+            "items": rows.n_items,
             "start": f"{first:%Y-%m-%d}",
             "end": f"{last:%Y-%m-%d}",
             "duplicates": self.duplicates,

@@ -64,6 +64,16 @@ class Coded:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def n_users(self) -> int:
+        """Number of users who have rows."""
+        return int(present(self.users, len(self.user_ids)).sum())
+
+    @property
+    def n_items(self) -> int:
+        """Number of items that have rows."""
+        return int(present(self.items, len(self.item_ids)).sum())
+
     @classmethod
     def of(cls, table: pd.DataFrame | Coded) -> Coded:
         """Return a table with RecTools' columns as numbers."""

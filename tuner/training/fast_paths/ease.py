@@ -65,9 +65,7 @@ def _weights(dataset: Dataset, regularization: float) -> np.ndarray[Any, np.dtyp
     root, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram.toarray()))
     if failed or root.diagonal().min() ** 2 <= _SINGULAR * gram.diagonal().max():
         return None
-    inverse = torch.cholesky_inverse(root).numpy()
-    del root
-    weights = np.asfortranarray(inverse)
-    weights /= -np.diag(weights).copy()
+    weights = np.asfortranarray(torch.cholesky_inverse(root).numpy())
+    weights /= -np.diag(weights)
     np.fill_diagonal(weights, 0.0)
     return weights

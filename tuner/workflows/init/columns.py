@@ -291,7 +291,7 @@ def time_formats(column: Column, *, named: bool = False) -> list[str]:
         return _formats_of_numbers(values.to_numpy(dtype="float64"), least)
     texts = [str(value) for value in values.tolist() if isinstance(value, (str, date))]
     numbers = [text for text in texts if re.fullmatch(NUMBER, text)]  # that a file stores as text
-    if numbers and (len(numbers) == len(texts) or (named and len(numbers) >= _MOST * len(texts))):
+    if numbers and len(numbers) >= (_MOST if named else 1) * len(texts):
         return _formats_of_numbers(np.array(numbers, dtype=np.float64), least)
     return fitting_formats(pa.chunked_array([pa.array(texts, pa.string())]))
 
