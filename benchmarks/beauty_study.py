@@ -14,15 +14,10 @@ interval of the difference in NDCG@10 (see docs/results.md).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measuring import command_line, machine, write_results
-from tuner.config import Study
-from tuner.holdout import Final, JudgedRow
-from tuner.reporting.final import read_final
-from tuner.reporting.leaderboard import load_leaderboard
-from tuner.trials.status import TrialStatus
-from tuner.workflows.final import run_final
+from benchmarks.judging import arguments, judge
+from benchmarks.measuring import write_results
+from tuner.holdout import Final
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty.yaml"
 
@@ -48,57 +43,13 @@ def figures_of(final: Final) -> dict[str, float]:
     }
 
 
-def row_of(final: Final, row: JudgedRow) -> dict[str, Any]:
-    """Return a row of the judgement as JSON types."""
-    interval = row.intervals[final.objective]
-    return {
-        "trial": row.number,
-        "label": row.label,
-        "epoch": row.epoch,
-        "holdout": row.metrics[final.objective],
-        "low": interval.low,
-        "high": interval.high,
-        "validation": row.validation,
-        "optimism": row.optimism,
-        "letters": row.letters,
-        "by_seed": [one[final.objective] for one in row.by_seed],
-    }
-
-
 def main() -> None:
     """Run the missing parts, print the table and write the results."""
-    parser = command_line(__doc__)
-    parser.add_argument("--folder", type=Path, help="folder of a study that has been run")
-    parser.add_argument("--output", type=Path, default=Path("studies"), help="folder for the study's folder")
-    arguments = parser.parse_args()
-    facts = machine()
-    study = Study.load(STUDY)
-    folder: Path = arguments.folder or arguments.output / study.study
-    if arguments.folder is None:
-        from tuner import run
-
-        run(study, arguments.output)
-        final = read_final(folder)
-        if final is None:
-            raise RuntimeError("the run ended before its final judgement: run the same command to continue")
-    else:
-        final = run_final(study, folder.resolve())
-    from tuner.holdout.text import final_lines, render_final
-
-    print(render_final(final))
+    final, results = judge(STUDY, arguments(__doc__))
     figures = figures_of(final)
-    print()
     for name, value in figures.items():
         print(f"{name:<26} {value:.6g}")
-    states = [row.record.status for row in load_leaderboard(folder).rows if row.record.name is None]
-    results = {
-        "machine": facts,
-        "figures": figures,
-        "settings": {"trials": len(states), "of them stopped early": states.count(TrialStatus.STOPPED)},
-        "words": final_lines(final)[0].removeprefix("final: "),
-        "rows": [row_of(final, row) for row in final.rows],
-    }
-    path = write_results("beauty_study", results)
+    path = write_results("beauty_study", {**results, "figures": figures})
     print(f"\nwritten to {path}")
 
 

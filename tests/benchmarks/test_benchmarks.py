@@ -22,6 +22,7 @@ SCRIPTS = sorted([*FOLDER.glob("*.py"), *(ROOT / "docs").glob("*.py"), *(ROOT / 
 NO_COMMANDS = {
     "__init__",
     "contenders",
+    "judging",
     "made_study",
     "measuring",
     "one_epoch",

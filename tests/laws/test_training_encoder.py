@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import torch
 from pytorch_lightning import seed_everything
+from rectools.models.nn.transformers.hstu import STULayers
 from rectools.models.nn.transformers.net_blocks import (
     LearnableInversePositionalEncoding,
     PointWiseFeedForward,
@@ -37,6 +38,7 @@ ALBERT = {"transformer_layers_type": AlbertLayers, "transformer_layers_kwargs.n_
 LONG: dict[str, Any] = {"session_max_len": 30, "loss": "softmax"}
 MASKED = {**SASREC, **LONG, "use_key_padding_mask": True}
 TASK = {**BERT4REC, **LONG}
+HSTU = {**SASREC, **LONG, "cls": "HSTUModel"}
 ENCODERS: dict[str, dict[str, Any]] = {
     "sasrec": {**SASREC, **LONG},
     "sasrec, padding masked": MASKED,
@@ -56,6 +58,13 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "alsasrec": {**MASKED, **ALBERT},
     "pre-LN that sees padding": {**SASREC, **LONG, "transformer_layers_type": PreLNTransformerLayers},
     "LiGR that sees padding": {**SASREC, **LONG, **LIGR},
+    "HSTU": HSTU,
+    "HSTU, one head, no times": {**HSTU, "n_heads": 1, "relative_time_attention": False},
+    "HSTU, dropout of attention, no positions": {
+        **HSTU,
+        "relative_pos_attention": False,
+        "transformer_layers_kwargs.attn_dropout_rate": 0.3,
+    },
 }
 
 
@@ -68,7 +77,7 @@ def test_positions_are_encoded_as_in_a_padded_batch(name: str, folds: list[Fold]
     read = x.flatten().nonzero().squeeze(1)[1::2]
     table = module.double().torch_model.item_model.get_all_embeddings()
     seed_everything(SEED, verbose=False)
-    ours, state = encode_at(module.torch_model, x, table, read), torch.get_rng_state()
+    ours, state = encode_at(module.torch_model, batch, table, read), torch.get_rng_state()
     seed_everything(SEED, verbose=False)
     expected = module.torch_model.encode_sessions(batch, table).flatten(0, 1)[read]
     assert torch.equal(state, torch.get_rng_state())
@@ -116,6 +125,10 @@ class SubclassedSasrec(SASRecTransformerLayers):
     """As above."""
 
 
+class SubclassedStu(STULayers):
+    """As above."""
+
+
 class OwnMasks(TransformerTorchBackbone):
     def _merge_masks(self, *args: Any) -> torch.Tensor:
         return super()._merge_masks(*args) / 2
@@ -127,7 +140,16 @@ class OwnPositions(LearnableInversePositionalEncoding):
 
 
 NOT_ALLOWED: dict[str, dict[str, Any]] = {
-    "HSTU": {**SASREC, **LONG, "cls": "HSTUModel"},
+    "a subclass of HSTU's layers": {
+        **SASREC,
+        **LONG,
+        "transformer_layers_type": SubclassedStu,
+        "transformer_layers_kwargs.linear_hidden_dim": 8,
+        "transformer_layers_kwargs.attention_dim": 8,
+        "transformer_layers_kwargs.session_max_len": 30,
+        "transformer_layers_kwargs.relative_time_attention": False,
+        "transformer_layers_kwargs.relative_pos_attention": True,
+    },
     "a subclass of declared layers": {**TASK, **ALBERT, "transformer_layers_type": SubclassedLayers},
     "a subclass of RecTools' layers": {**MASKED, "transformer_layers_type": SubclassedSasrec},
     "other masks": {**MASKED, "backbone_type": OwnMasks},

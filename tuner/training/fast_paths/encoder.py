@@ -2,10 +2,11 @@
 
 RecTools encodes padded batches. Only 15 to 50 % of their positions are tokens, and a step reads only the
 targets from the output of the last block. This module computes the last block only at targets (see `blocks`),
-and the earlier blocks only at tokens, if tokens do not see padding. That is so in two cases:
+and the earlier blocks only at tokens, if tokens do not see padding. That is so in three cases:
 
 - The key padding mask gives padding a weight of 0 in attention.
 - `SASRecTransformerLayers` set padding to 0 before each block, so its keys and values are the biases.
+- `STULayers` of HSTU do so too, and hide padding in attention (see `stu`).
 
 If tokens see padding, as in pre-LN layers without that mask, padding is encoded like tokens.
 
@@ -34,7 +35,7 @@ from torch.nn import functional
 
 from tuner.training.fast_paths.blocks import BLOCKS, PaddedTokens, Tokens, draws_as_it_lies
 from tuner.training.fast_paths.packed import PackedTokens
-from tuner.training.fast_paths.stu import is_stu
+from tuner.training.fast_paths.stu import is_stu, tokens_through_stu
 from tuner.training.fast_paths.table import takes_ids_of_any_device
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "seen_positions",
 ]
 
+Batch = dict[str, torch.Tensor]
 #: Methods of the backbone that `encode_at` replaces.
 _METHODS = ("encode_sessions", "_merge_masks", "_convert_mask_to_float")
 
@@ -65,7 +67,7 @@ def encodes_unpadded(backbone: TransformerBackboneBase) -> bool:
 
     The backbone's methods, positional encoding and blocks must be RecTools' own, without hooks.
     """
-    return _is_plain(backbone) and len(_blocks(backbone.transformer_layers)) > 0
+    return _is_plain(backbone) and (_is_hstu(backbone) or len(_blocks(backbone.transformer_layers)) > 0)
 
 
 def _is_plain(backbone: TransformerBackboneBase) -> bool:
@@ -83,13 +85,17 @@ def _is_plain(backbone: TransformerBackboneBase) -> bool:
 def same_at_each_step(backbone: TransformerBackboneBase) -> bool:
     """Whether a backbone does the same at each step, without waiting for the GPU."""
     net = backbone.item_model
-    layers = backbone.transformer_layers
-    hstu = is_stu(layers) and backbone.use_causal_attn and not backbone.use_key_padding_mask
     return (
-        _is_plain(backbone)
-        and (hstu or len(_blocks(layers)) > 0)
+        encodes_unpadded(backbone)
         and takes_ids_of_any_device(net)
         and all(type(block) is IdEmbeddingsItemNet for block in net.item_net_blocks)
+    )
+
+
+def _is_hstu(backbone: TransformerBackboneBase) -> bool:
+    """Whether the layers are RecTools' for HSTU, used as HSTU uses them."""
+    return (
+        is_stu(backbone.transformer_layers) and backbone.use_causal_attn and not backbone.use_key_padding_mask
     )
 
 
@@ -128,34 +134,35 @@ def _does_more(part: torch.nn.Module) -> bool:
 
 
 def encode_at(
-    backbone: TransformerBackboneBase, x: torch.Tensor, table: torch.Tensor, read: torch.Tensor
+    backbone: TransformerBackboneBase, batch: Batch, table: torch.Tensor, read: torch.Tensor
 ) -> torch.Tensor:
-    """Return ``backbone.encode_sessions({"x": x}, table).flatten(0, 1)[read]``.
+    """Return ``backbone.encode_sessions(batch, table).flatten(0, 1)[read]``.
 
     Parameters
     ----------
     backbone
         A backbone for which `encodes_at_targets` is true.
-    x : shape (batch_size, session_max_len)
-        Sessions of items, 0 for padding.
+    batch
+        "x", shape (batch_size, session_max_len): sessions of items, 0 for padding. For HSTU also "unix_ts".
     table : shape (n_items, n_factors)
         Item embeddings.
     read : shape (n_read,)
-        Flat positions of tokens in `x`, ascending.
+        Flat positions of tokens in "x", ascending.
 
     Returns
     -------
     torch.Tensor, shape (n_read, n_factors)
         Encoded sessions.
     """
+    x = batch["x"]
     positions = seen_positions(backbone, x)
     tokens = PaddedTokens(x.shape[0], x.shape[1], positions, _attention_mask(backbone, x, table.dtype))
-    return _encoded(backbone, x, table, tokens, positions, read)
+    return _encoded(backbone, batch, table, tokens, positions, read)
 
 
 def encode_unpadded(
     backbone: TransformerBackboneBase,
-    x: torch.Tensor,
+    batch: Batch,
     table: torch.Tensor,
     read: torch.Tensor,
     positions: torch.Tensor | None = None,
@@ -166,34 +173,38 @@ def encode_unpadded(
     ----------
     backbone
         A backbone for which `encodes_unpadded` is true.
-    x, table, read
+    batch, table, read
         As in `encode_at`.
     positions : shape (n_tokens,), optional
         Positions of the tokens, if already known; see `PackedTokens`.
     """
+    x = batch["x"]
     if positions is None:
         positions = seen_positions(backbone, x)
     sees_padding = _puts_padding_to_0(backbone) and not backbone.use_key_padding_mask
     tokens = PackedTokens(x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding)
-    return _encoded(backbone, x, table, tokens, positions, read)
+    return _encoded(backbone, batch, table, tokens, positions, read)
 
 
 def _encoded(  # noqa: PLR0917  # all are needed alike
     backbone: TransformerBackboneBase,
-    x: torch.Tensor,
+    batch: Batch,
     table: torch.Tensor,
     tokens: Tokens,
     positions: torch.Tensor,
     read: torch.Tensor,
 ) -> torch.Tensor:
-    seqs = _embedded(backbone, x, table, positions)
+    layers = backbone.transformer_layers
+    seqs = _embedded(backbone, batch["x"], table, positions)
     seqs = tokens.dropped(backbone.emb_dropout, seqs, positions)
-    *first, last = _blocks(backbone.transformer_layers)
+    if is_stu(layers):
+        return tokens_through_stu(layers, seqs, tokens, positions, read, batch)
+    *first, last = _blocks(layers)
     for block in first:
         seqs = BLOCKS[type(block)](block, seqs, tokens, positions)
     seqs = BLOCKS[type(last)](last, seqs, tokens, read)
-    if isinstance(backbone.transformer_layers, SASRecTransformerLayers):
-        seqs = backbone.transformer_layers.last_layernorm(seqs)
+    if isinstance(layers, SASRecTransformerLayers):
+        seqs = layers.last_layernorm(seqs)
     return seqs
 
 
@@ -205,7 +216,7 @@ def seen_positions(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.
 
 
 def _puts_padding_to_0(backbone: TransformerBackboneBase) -> bool:
-    return isinstance(backbone.transformer_layers, SASRecTransformerLayers)
+    return isinstance(backbone.transformer_layers, SASRecTransformerLayers) or _is_hstu(backbone)
 
 
 def _attention_mask(

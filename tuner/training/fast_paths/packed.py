@@ -20,33 +20,12 @@ import torch
 from torch.nn import functional
 
 from tuner.training.fast_paths.blocks import Projected
+from tuner.training.fast_paths.groups import Group, Groups
 
 __all__ = ["PackedTokens"]
 
-#: Number of sessions of similar length in one group of attention on a CPU.
-_SESSIONS = 16
 #: Dropout on a CPU compares numbers of 16 bits. A random word contains four of them.
 _STEPS = 2**16
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Sessions of similar length.
-
-    Attributes
-    ----------
-    cells, is_token : shape (size, longest)
-        Row of the token in each cell, and whether the cell has one. Other cells have an arbitrary row.
-    hidden : shape (size or 1, 1, longest or 1, longest)
-        Whether a position must not see another.
-    n_padding : shape (size, 1, longest, 1)
-        Number of positions of padding that a position sees.
-    """
-
-    cells: torch.Tensor
-    is_token: torch.Tensor
-    hidden: torch.Tensor
-    n_padding: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,20 +80,14 @@ class PackedTokens:
         rows, queries = self.rows(read), projected.queries
         if len(read) < len(self.positions):
             queries = queries.new_zeros(projected.keys.shape).index_copy(0, rows, queries)
-        # One operation splits off all groups, because the gradient of each split is as large as all tokens.
-        sizes = [group.cells.numel() for group in self._groups]
-        parts = (
-            torch.split(values.index_select(0, self._cells), sizes)
-            for values in (queries, projected.keys, projected.values)
-        )
         mixed = [
             self._mixed_in(group, of_group, projected, dropout)
-            for group, *of_group in zip(self._groups, *parts, strict=True)
+            for group, of_group in self._groups.split(queries, projected.keys, projected.values)
         ]
-        return torch.cat(mixed).index_select(0, self._cell_of_row[rows])
+        return self._groups.joined(mixed, rows)
 
     def _mixed_in(
-        self, group: _Group, of_group: Sequence[torch.Tensor], projected: Projected, dropout: float
+        self, group: Group, of_group: Sequence[torch.Tensor], projected: Projected, dropout: float
     ) -> torch.Tensor:
         """Return the output of attention for the queries, keys and values of some sessions."""
         heads, shape = projected.n_heads, group.cells.shape
@@ -154,35 +127,8 @@ class PackedTokens:
         return np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
 
     @cached_property
-    def _groups(self) -> list[_Group]:
-        lengths = torch.bincount(self.positions // self.length, minlength=self.size)
-        order = lengths.argsort(stable=True)
-        starts = lengths.cumsum(0) - lengths
-        groups = []
-        for sessions in torch.split(order[lengths[order] > 0], _SESSIONS):
-            of_sessions = lengths[sessions, None]
-            place = torch.arange(int(of_sessions.max()))
-            is_token = place < of_sessions
-            hidden = ~is_token[:, None, None]
-            if self.is_causal:
-                hidden = torch.ones(len(place), len(place), dtype=torch.bool).triu(1)[None, None]
-            cells = torch.where(is_token, starts[sessions, None] + place, starts[sessions[-1]])
-            n_padding = (self.length - of_sessions).expand(cells.shape)
-            if self.is_causal:
-                n_padding = (self.positions[cells] % self.length - place).clamp_min(0)
-            groups.append(_Group(cells, is_token, hidden, n_padding[:, None, :, None]))
-        return groups
-
-    @cached_property
-    def _cells(self) -> torch.Tensor:
-        """Rows of the tokens in all groups, one after the other."""
-        return torch.cat([group.cells.flatten() for group in self._groups])
-
-    @cached_property
-    def _cell_of_row(self) -> torch.Tensor:
-        """Index of each token's cell among the cells of all groups, shape (n_tokens,)."""
-        places = torch.cat([group.is_token.flatten() for group in self._groups]).nonzero().squeeze(1)
-        return torch.empty_like(self.positions).index_copy(0, self._cells[places], places)
+    def _groups(self) -> Groups:
+        return Groups(self.size, self.length, self.positions, self.is_causal)
 
     def _mixed_padded(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         queries, heads = projected.queries, projected.n_heads

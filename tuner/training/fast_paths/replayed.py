@@ -165,7 +165,7 @@ class ReplayedSteps:
         backbone = module.torch_model
         table = all_embeddings(backbone.item_model)
         if self._unpadded:
-            hidden = encode_unpadded(backbone, sent["x"], table, sent["read"], sent["tokens"])
+            hidden = encode_unpadded(backbone, sent, table, sent["read"], sent["tokens"])
         else:
             hidden = encode_sessions(backbone, sent, table).flatten(0, 1).index_select(0, sent["read"])
         negatives = None

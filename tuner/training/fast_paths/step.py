@@ -228,9 +228,9 @@ def _encoded_at_targets(
         return None
     encode = encode_unpadded if unpadded else encode_at
     if not last or y.shape[1] == 1:
-        return encode(module.torch_model, x, table, read)
+        return encode(module.torch_model, batch, table, read)
     read, of_target = torch.unique_consecutive(read, return_inverse=True)
-    return encode(module.torch_model, x, table, read).index_select(0, of_target)
+    return encode(module.torch_model, batch, table, read).index_select(0, of_target)
 
 
 def last_positions(targets: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -1,22 +1,35 @@
-"""The blocks of HSTU on a GPU. They avoid RecTools' waits and compute the gradient of time biases faster.
+"""The blocks of HSTU, for all positions of a padded batch on a GPU, or for its tokens alone.
 
-RecTools creates a tensor of zeros on the CPU in each block. It also sums the gradient of 129 weights from
-millions of positions one after another. This module sums each row of positions separately first. Otherwise
-it works as RecTools' `STULayers`, and results differ only by the rounding of that sum.
+On a GPU RecTools creates a tensor of zeros on the CPU in each block. It also sums the gradient of 129 weights
+from millions of positions one after another. This module sums each row of positions separately first.
+
+Padding is 0 before each block and hidden in attention, so it can be left out. Attention has no dropout on
+its weights, so its shape changes no random numbers. On a CPU it works on groups of sessions (see `groups`),
+and on a GPU in the padded shape.
+
+Otherwise this module works as RecTools' `STULayers`, and results differ only by rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from rectools.models.nn.transformers.hstu import RelativeAttentionBias, STULayer, STULayers
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 from typing_extensions import TypeIs
 
-__all__ = ["is_stu", "through_stu"]
+from tuner.training.fast_paths.blocks import Tokens
+from tuner.training.fast_paths.groups import Groups
+
+__all__ = ["is_stu", "through_stu", "tokens_through_stu"]
 
 Batch = dict[str, torch.Tensor]
+#: Returns the output of attention at all tokens, shape (n_tokens, n_heads * linear_hidden_dim), for a block
+#: and the queries, keys and values of all tokens.
+_Attention = Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def is_stu(layers: torch.nn.Module) -> TypeIs[STULayers]:
@@ -51,8 +64,113 @@ def through_stu(
     return seqs * is_token
 
 
-def _through(
+def tokens_through_stu(  # noqa: PLR0917  # all are needed alike
+    layers: STULayers,
+    seqs: torch.Tensor,
+    tokens: Tokens,
+    positions: torch.Tensor,
+    read: torch.Tensor,
+    batch: Batch,
+) -> torch.Tensor:
+    """Return the rows of ``layers(...)`` that are read, shape (n_read, n_factors).
+
+    Parameters
+    ----------
+    layers
+        Layers for which `is_stu` is true, in a causal backbone without a key padding mask.
+    seqs : shape (n_tokens, n_factors)
+        Embedded tokens.
+    tokens
+        Draws the dropout masks.
+    positions : shape (n_tokens,)
+        Flat positions of the tokens; see `tuner.training.fast_paths.packed.PackedTokens`.
+    read : shape (n_read,)
+        Flat positions that are read.
+    batch
+        Contains "x" and, if the layers use times, "unix_ts".
+    """
+    in_groups = not positions.is_cuda and _follow_each_other(positions, batch["x"].shape[1])
+    attention = (_grouped if in_groups else _padded)(positions, batch)
+    *first, last = layers.stu_blocks
+    for block in first:
+        seqs = _tokens_through(block, seqs, tokens, positions, attention)
+    return _tokens_through(last, seqs, tokens, read, attention)
+
+
+def _tokens_through(
     block: Any,  # noqa: ANN401  # torch does not type attributes of modules
+    seqs: torch.Tensor,
+    tokens: Tokens,
+    read: torch.Tensor,
+    attention: _Attention,
+) -> torch.Tensor:
+    """Return the output of a block at the positions that are read; see `_through`."""
+    rows = tokens.rows(read)
+    u, v, q, k = _split(block, block.silu(torch.matmul(block.norm_input(seqs), block.uvqk_proj)))
+    attended = tokens.dropped(block.dropout_attn, attention(block, q, k, v).index_select(0, rows), read)
+    gated = u.index_select(0, rows) * block.norm_attn_output(attended)
+    output: torch.Tensor = block.output_mlp(tokens.dropped(block.dropout_mlp, gated, read))
+    return output + seqs.index_select(0, rows)
+
+
+def _follow_each_other(positions: torch.Tensor, length: int) -> bool:
+    """Whether no padding lies within a session. Otherwise places in a group are not distances."""
+    before, after = positions[:-1], positions[1:]
+    return bool(((after == before + 1) | (after // length > before // length)).all())
+
+
+def _grouped(positions: torch.Tensor, batch: Batch) -> _Attention:
+    """Return attention in groups of sessions of similar length."""
+    size, length = batch["x"].shape
+    groups = Groups(size, length, positions, is_causal=True)
+    buckets: list[torch.Tensor] = []
+
+    def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+        if block.rel_attn.relative_time_attention and not buckets:  # they are those of all blocks
+            buckets.extend(
+                _buckets(block.rel_attn, *_times(positions[group.cells], batch)) for group in groups.all
+            )
+        attended, of_positions = [], _of_positions(block.rel_attn)
+        for at, (group, of_group) in enumerate(groups.split(q, k, v)):
+            of_times = buckets[at] if buckets else None
+            bias = _bias(block.rel_attn, group.cells.shape[1], of_positions, of_times)
+            in_cells = (values.view(*group.cells.shape, -1) for values in of_group)
+            attended.append(_attended(block, in_cells, ~group.hidden, bias, length).flatten(0, 1))
+        return groups.joined(attended, torch.arange(len(positions)))
+
+    return attention
+
+
+def _padded(positions: torch.Tensor, batch: Batch) -> _Attention:
+    """Return attention in the padded shape. The value ``size * length`` may follow the positions."""
+    size, length = batch["x"].shape
+    is_token = batch["x"] != 0
+    causal = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
+    seen = (causal & is_token[:, None] & is_token[:, :, None]).unsqueeze(1)
+
+    def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+        in_places = (
+            values.new_zeros(size * length + 1, values.shape[1])
+            .index_copy(0, positions, values)[:-1]
+            .view(size, length, -1)
+            for values in (q, k, v)
+        )
+        bias = _bias_of_all(block.rel_attn, batch)
+        attended = _attended(block, in_places, seen, bias, length)
+        return functional.pad(attended.flatten(0, 1), (0, 0, 0, 1)).index_select(0, positions)
+
+    return attention
+
+
+def _times(positions: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the times at flat positions, and those of the items that follow them."""
+    length, times = batch["x"].shape[1], batch["unix_ts"]
+    session, place = positions // length, positions % length
+    return times[session, place], times[session, place + 1]
+
+
+def _through(
+    block: Any,  # noqa: ANN401  # as above
     seqs: torch.Tensor,
     is_token: torch.Tensor,
     seen: torch.Tensor,
@@ -62,35 +180,96 @@ def _through(
 
     ``u, v, q, k`` are ``silu(W LN(x))``, and ``A`` is ``silu(q k + bias) / length``.
     """
-    size, length, _ = seqs.shape
-    heads, wide, narrow = block.n_heads, block.linear_hidden_dim, block.attention_dim
+    length = seqs.shape[1]
     mixed = block.silu(torch.matmul(block.norm_input(seqs) * is_token, block.uvqk_proj))
-    u, v, q, k = torch.split(mixed, [wide * heads, wide * heads, narrow * heads, narrow * heads], dim=-1)
-    q, k, v = (values.view(size, length, heads, -1).transpose(1, 2) for values in (q, k, v.contiguous()))
-    scores = q @ k.transpose(2, 3) + _bias(block.rel_attn, length, batch).unsqueeze(1)
-    weights = block.silu(scores) / length * seen
-    attended = (weights @ v.to(weights.dtype)).transpose(1, 2).reshape(size, length, -1)
+    u, v, q, k = _split(block, mixed)
+    attended = _attended(block, (q, k, v), seen, _bias_of_all(block.rel_attn, batch), length)
     attended = block.norm_attn_output(block.dropout_attn(attended))
     output: torch.Tensor = block.output_mlp(block.dropout_mlp(u * attended * is_token)) + seqs
     return output
 
 
-def _bias(rel_attn: RelativeAttentionBias, length: int, batch: Batch) -> torch.Tensor:
-    """Return ``rel_attn(batch)``, in float32 as in RecTools, shape (batch_size or 1, length, length)."""
-    bias = None
+def _split(block: Any, mixed: torch.Tensor) -> Sequence[torch.Tensor]:  # noqa: ANN401  # as above
+    wide, narrow = block.linear_hidden_dim * block.n_heads, block.attention_dim * block.n_heads
+    return torch.split(mixed, [wide, wide, narrow, narrow], dim=-1)
+
+
+def _attended(
+    block: Any,  # noqa: ANN401  # as above
+    projected: Iterable[torch.Tensor],
+    seen: torch.Tensor,
+    bias: torch.Tensor | None,
+    divisor: int,
+) -> torch.Tensor:
+    """Return ``silu(q k + bias) / divisor v`` over the positions that are seen.
+
+    Parameters
+    ----------
+    block
+        The block, for its number of heads.
+    projected : three of shape (size, length, n_heads * width)
+        Queries, keys and values. The values may have another width.
+    seen : shape (size or 1, 1, length, length)
+        Whether a position sees another.
+    bias : shape (size or 1, length, length), optional
+        Added to the scores.
+    divisor
+        RecTools divides by the length of the padded shape.
+    """
+    q, k, v = (values.reshape(*values.shape[:2], block.n_heads, -1).transpose(1, 2) for values in projected)
+    scores = q @ k.transpose(2, 3)
+    if bias is not None:
+        scores = scores + bias.unsqueeze(1)
+    weights: torch.Tensor = block.silu(scores) / divisor * seen
+    attended: torch.Tensor = weights @ v.to(weights.dtype)
+    return attended.transpose(1, 2).flatten(2)
+
+
+def _buckets(rel_attn: RelativeAttentionBias, times: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+    """Return the bucket of each pair of positions, shape (size, length, length).
+
+    Parameters
+    ----------
+    rel_attn
+        RecTools' biases.
+    times, later : shape (size, length)
+        Times of the items, and of the items that follow them. For a position its target's time is known.
+    """
+    buckets = rel_attn._quantization_func(later[:, :, None] - times[:, None])  # noqa: SLF001  # RecTools' own
+    return buckets.clamp(0, rel_attn.num_buckets)
+
+
+def _of_positions(rel_attn: RelativeAttentionBias) -> torch.Tensor | None:
+    """Return the biases of positions, in float32 as in RecTools, shape (1, length, length)."""
+    return rel_attn.forward_pos_attention().float() if rel_attn.relative_pos_attention else None
+
+
+def _bias(
+    rel_attn: RelativeAttentionBias,
+    length: int,
+    of_positions: torch.Tensor | None,
+    buckets: torch.Tensor | None,
+) -> torch.Tensor | None:
+    """Return the sum of the biases, in float32 as in RecTools, shape (size or 1, length, length).
+
+    The bias of two positions depends on their distance. So a part of the matrix of positions is right for
+    shorter sessions.
+    """
+    if of_positions is not None:
+        of_positions = of_positions[:, :length, :length]
+    if buckets is None:
+        return of_positions
+    of_times: torch.Tensor = _Looked.apply(rel_attn.time_weights, buckets).float()  # type: ignore[no-untyped-call]  # torch does not type it
+    return of_times if of_positions is None else of_times + of_positions
+
+
+def _bias_of_all(rel_attn: RelativeAttentionBias, batch: Batch) -> torch.Tensor | None:
+    """Return ``rel_attn(batch)``, shape (batch_size or 1, length, length); None if it has no bias."""
+    length, buckets = batch["x"].shape[1], None
     if rel_attn.relative_time_attention:
         times = batch["unix_ts"]
-        later = torch.cat([times, times[:, length:]], dim=1)[:, 1 : length + 1]
-        buckets = rel_attn._quantization_func(later[:, :, None] - times[:, None, :length])  # noqa: SLF001  # RecTools' own
-        buckets = buckets.clamp(0, rel_attn.num_buckets)
-        bias = _Looked.apply(rel_attn.time_weights, buckets).float()  # type: ignore[no-untyped-call]  # torch does not type it
-    if rel_attn.relative_pos_attention:
-        of_positions = rel_attn.forward_pos_attention().float()
-        bias = of_positions if bias is None else bias + of_positions
-    if bias is None:
-        return torch.zeros(1, length, length, device=batch["x"].device)
-    found: torch.Tensor = bias
-    return found
+        buckets = _buckets(rel_attn, times[:, :length], times[:, 1 : length + 1])
+    return _bias(rel_attn, length, _of_positions(rel_attn), buckets)
 
 
 class _Looked(torch.autograd.Function):
@@ -106,6 +285,9 @@ class _Looked(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401  # as above
         (index,) = ctx.saved_tensors
+        if grad.device.type == "cpu":
+            summed = torch.bincount(index.flatten(), grad.flatten(), minlength=ctx.n_weights)
+            return summed.to(grad.dtype), None
         if torch.are_deterministic_algorithms_enabled():
             return grad.new_zeros(ctx.n_weights).index_put_((index,), grad, accumulate=True), None
         by_row = grad.new_zeros(index.shape[:-1].numel(), ctx.n_weights)
