@@ -3,8 +3,7 @@
     python -m benchmarks.startup [--rounds N] [--quick]
 
 - first_report: from the command `tuner run` to the first evaluation in the study's store. This includes
-imports,
-  data, folds, the start of Ray and of a worker, and the first baseline on one fold;
+  imports, data, folds, the start of Ray and of a worker, and the first baseline on one fold;
 - help: `tuner --help`;
 - leaderboard: `tuner leaderboard` on that study when it is done.
 
