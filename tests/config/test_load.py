@@ -409,7 +409,13 @@ def test_a_study_is_frozen():
             "must be an encoding that Python knows, but got 'utf8x'",
             None,
         ),
-        ({"data__interactions": 5}, "data.interactions", "must be text, or a list of texts, but got 5", None),
+        (
+            {"data__interactions": 5},
+            "data.interactions",
+            "must be a path, a list of paths, or from Python a table of pandas, polars or pyarrow or "
+            "RecTools' Dataset, but got 5",
+            None,
+        ),
         (
             {"data__datetime": "unix"},
             "data.datetime",

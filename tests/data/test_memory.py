@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -75,7 +76,7 @@ def test_the_snapshot_says_that_data_were_in_memory(interactions: pd.DataFrame) 
 @pytest.mark.parametrize(
     ("column", "rule"),
     [
-        ([1, "a", 2], "columns must hold one type each, but 'item_id' does not"),
+        ([1, "a", 2], "columns must hold one type each, but 'item_id' holds int, str"),
         ([[1], [2], [3]], "a row must be one interaction"),
         ([None, 1, 2], "ids must not be missing"),
     ],
@@ -87,10 +88,82 @@ def test_columns_that_cannot_be_ids_are_refused(column: list[Any], rule: str) ->
         load_source(Data(interactions=frame))
 
 
+def test_columns_may_be_named_by_numbers(interactions: pd.DataFrame) -> None:
+    numbered = interactions.rename(columns={"user_id": 0, "item_id": 1, "datetime": 2})
+    columns = {"user": "0", "item": "1", "datetime": "2"}
+    found = load_source(Data.model_validate({"interactions": numbered, "columns": columns}))
+    assert found.fingerprint == load_source(Data(interactions=interactions)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "cure"),
+    [
+        (lambda t: t.set_index("user_id"), "but 'user_id' is in the index", "reset_index()"),
+        (
+            lambda t: t.set_index(["user_id", "item_id"]),
+            "but 'user_id', 'item_id' are in the index",
+            "reset_index()",
+        ),
+        (
+            lambda t: t.assign(datetime=t["datetime"].dt.to_period("D")),
+            "'datetime' holds period[D]",
+            "dt.to_timestamp() makes times",
+        ),
+        (
+            lambda t: t.assign(datetime=t["datetime"].where(t.index != 1)),
+            "times must not be missing, but 'datetime' is in 1 of",
+            "leave such rows out",
+        ),
+        (lambda t: t.assign(item_id=1j), "'item_id' holds complex128", "make it text, or numbers"),
+        (
+            lambda t: t.assign(item_id=(t["item_id"].factorize()[0] + 2**25).astype("float32")),
+            "holds float, which rounds integers above 16,777,216, such as 33554432 in 'item_id'",
+            "from before they became floats",
+        ),
+    ],
+)
+def test_a_table_that_would_be_read_otherwise_is_refused(
+    interactions: pd.DataFrame, change: Any, rule: str, cure: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load_source(Data(interactions=change(interactions.reset_index(drop=True))))
+    [problem] = caught.value.problems
+    assert rule in problem.rule
+    assert cure in (problem.hint or "")
+
+
+def test_sparse_columns_are_read(interactions: pd.DataFrame) -> None:
+    packed = interactions.assign(weight=pd.arrays.SparseArray([2.0] * len(interactions)))
+    found = load_source(Data.model_validate({"interactions": packed, "columns": {"weight": "weight"}}))
+    assert set(found.interactions["weight"]) == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (pd.Series([1]), "pandas Series"),
+        (np.zeros((2, 3)), "numpy ndarray"),
+        ([{"user_id": 1}], "[{'user_id': 1}]"),
+        ({"user_id": [1]}, "{'user_id': [1]}"),
+    ],
+)
+def test_other_objects_are_refused_with_their_type(given: object, shown: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        Study(
+            study="memory",
+            data={"interactions": given},
+            folds={"split": "last_n", "size": 1},
+            metrics={"objective": "NDCG@5", "direction": "maximize"},
+            space={"set": {"cls": "EASEModel"}},
+        )
+    [problem] = caught.value.problems
+    assert problem.rule.endswith(f"or RecTools' Dataset, but got {shown}")
+
+
 def test_an_empty_table_and_a_missing_column_are_told(interactions: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="must have rows, but has none"):
         load_source(Data(interactions=interactions[:0]))
-    with pytest.raises(DataError, match="must be a column of the file, but 'item_id' is not"):
+    with pytest.raises(DataError, match="must be a column of the table, but 'item_id' is not"):
         load_source(Data(interactions=interactions.drop(columns="item_id")))
 
 

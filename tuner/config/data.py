@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -186,7 +187,10 @@ class Data(Section):
             return tuple(refuse_credentials(place) for place in places)
         if (table := _in_memory(places)) is not None:
             return table
-        msg = f"must be text, or a list of texts, but got {places!r}"
+        msg = (
+            "must be a path, a list of paths, or from Python a table of pandas, polars or pyarrow or "
+            f"RecTools' Dataset, but got {_shown(places)}"
+        )
         raise ValueError(msg)
 
     @field_validator("item_features", "user_features", mode="plain")
@@ -196,7 +200,7 @@ class Data(Section):
             return refuse_credentials(place)
         if place is None or (place := _in_memory(place)) is not None:
             return place
-        msg = "must be text, the path of a table"
+        msg = f"must be a path, or from Python a table of pandas, polars or pyarrow, but got {_shown(place)}"
         raise ValueError(msg)
 
     @field_validator("extra_columns", mode="after")
@@ -271,6 +275,16 @@ class Data(Section):
         return (self.interactions,) if isinstance(self.interactions, str) else self.interactions
 
 
+#: Library and class of the tables that may be given as objects.
+_TABLES = frozenset(
+    {
+        ("pandas", "DataFrame"),
+        ("polars", "DataFrame"),
+        ("pyarrow", "Table"),
+        ("pyarrow", "RecordBatch"),
+        ("rectools", "Dataset"),
+    }
+)
 #: Names that RecTools gives to the columns of interactions.
 _RECTOOLS = frozenset({"user_id", "item_id", "weight", "datetime", "unix_ts"})
 
@@ -279,8 +293,15 @@ def _in_memory(table: object) -> InMemory | None:
     """Return a table in memory as such; None for anything else."""
     if isinstance(table, InMemory):
         return table
-    known = type(table).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow", "rectools"}
-    return InMemory(table) if known else None
+    kinds = ((cls.__module__.partition(".")[0], cls.__name__) for cls in type(table).__mro__)
+    return InMemory(table) if any(kind in _TABLES for kind in kinds) else None
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, and the type of an object that is not written in YAML."""
+    if value is None or isinstance(value, (bool, int, float, list, tuple, dict)):
+        return reprlib.repr(value)
+    return f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
 
 
 def _listed(values: object) -> list[Any]:

@@ -99,12 +99,15 @@ class Read:
         Whether values come from text, which declares no types.
     hint
         What may be the cause if columns are missing.
+    kind
+        What has the columns, for people.
     """
 
     columns: dict[str, pa.ChunkedArray]
     names: tuple[str, ...]
     written: bool
     hint: str | None = None
+    kind: str = "file"
 
     @property
     def n_rows(self) -> int:

@@ -20,8 +20,8 @@ __all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_codes"
 
 #: An integer as Python writes it.
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
-#: Integers up to which a float64 holds each of them.
-_EXACT = 2**53
+#: Integers up to which floats of a type hold each of them.
+_EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 #: Integers within such a range are numbered by a table of all of them.
 _DENSE = 2**22
 
@@ -176,22 +176,29 @@ def _texts(values: pa.Array, kind: pa.DataType) -> pa.Array:
         plain = values.cast(pa.date32()) if types.is_date64(kind) else values
         return plain.cast(pa.string())
     if types.is_floating(kind):
-        return _of_floats(values)
+        return _of_floats(values, kind)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return _of_bytes(values.to_pylist())
     rule = f"ids must be text or integers, but the column holds {type_name(kind)}"
     raise WrongIdsError(rule, "write ids as text, or as integers")
 
 
-def _of_floats(values: pa.Array) -> pa.Array:
+def _of_floats(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Spell whole numbers without a fraction: pandas makes floats of integers where one was missing."""
     numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    whole = np.isfinite(numbers) & (np.abs(numbers) <= _EXACT)
+    whole = np.isfinite(numbers)
     whole[whole] = numbers[whole] == np.floor(numbers[whole])
     if not whole.all():
         [one] = numbers[~whole][:1].tolist()
-        rule = f"ids must be text or integers, but the column holds {values.type} such as {one!r}"
+        rule = f"ids must be text or integers, but the column holds {kind} such as {one!r}"
         raise WrongIdsError(rule, "write ids as text, or as integers")
+    rounded = np.abs(numbers) > _EXACT[kind]
+    if rounded.any():
+        rule = (
+            f"ids must be text or integers, but the column holds {kind}, which rounds integers above "
+            f"{_EXACT[kind]:,}, such as {int(numbers[rounded][0])}"
+        )
+        raise WrongIdsError(rule, "take ids from before they became floats, as text or as integers")
     return pa.array(numbers.astype(np.int64)).cast(pa.string())
 
 

@@ -118,7 +118,7 @@ def interactions_of(
     told: dict[str, list[Trouble]] = {role: [] for role in roles}
     for role, name in roles.items():
         if name not in read.columns:
-            rule = f"must be a column of the file, but {name!r} is not"
+            rule = f"must be a column of the {read.kind}, but {name!r} is not"
             told[role].append(Trouble(role, rule, _nearest(name, read.names)))
 
     def codes(role: str) -> tuple[Codes, Ids]:
@@ -222,7 +222,7 @@ def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> ND
 def _values(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> NDArray[Any]:
     """Return the values of a further column: numbers where every one is a number, else as they are."""
     if name not in read.columns:
-        rule = f"must be columns of the file, but {name!r} is not"
+        rule = f"must be columns of the {read.kind}, but {name!r} is not"
         troubles.append(Trouble(EXTRA, rule, _nearest(name, read.names)))
         return np.zeros(0)
     column = read.columns[name]

@@ -151,12 +151,15 @@ def _stored(column: pa.ChunkedArray, kind: str) -> Times:
 
 def _scaled(column: pa.ChunkedArray, factor: int, kind: str) -> Times:
     """Return whole numbers of a unit as times; those before 1677 or after 2262 cannot be held."""
-    missing = column.is_null().to_numpy() if column.null_count else False
-    numbers = column.fill_null(0).to_numpy() if column.null_count else column.to_numpy()
     # The lowest number of nanoseconds means that there is no time.
     most = (2**63 - 1) // factor
-    if column.null_count or numbers.max() > most or numbers.min() < -most:
-        bad = missing | (numbers > most) | (numbers < -most)
+    if column.null_count:
+        raise WrongTimesError(
+            "times must not be missing, but {name} is in {rows}", column.is_null().to_numpy()
+        )
+    numbers = column.to_numpy()
+    if numbers.max() > most or numbers.min() < -most:
+        bad = (numbers > most) | (numbers < -most)
         raise WrongTimesError(
             f"must be readable as {kind}, but {{name}} is not in {{rows}}", bad, _unit_cure(numbers, kind)
         )
