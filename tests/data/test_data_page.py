@@ -94,7 +94,7 @@ def test_shown_items_to_recommend() -> None:
         assert source.items.tolist() == items
         assert source.notes == (
             "items to recommend: 1 of 2; 50.0% of the interactions are with other items, which no model may "
-            "recommend",
+            f"recommend{'; not in the interactions: 1, such as c' if section is by_file else ''}",
         )
 
 

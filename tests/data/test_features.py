@@ -95,6 +95,14 @@ def test_user_features_are_those_of_rectools(load: Callable[..., Source]) -> Non
     assert source.notes == ("numeric features of users: age as written, 20 to 60",)
 
 
+def test_repeated_categories_are_told(load: Callable[..., Source]) -> None:
+    source = load(item_features=f"{ITEMS}{ITEMS.splitlines()[1]}\n")
+    first = ITEMS.splitlines()[1].split(",")
+    [warning] = [one for one in source.warnings if "item_features" in one]
+    assert f"repeats 1 of {len(ITEMS.splitlines())} rows, such as [{first[0]}, '{first[1]}'" in warning
+    assert not load(item_features=ITEMS).warnings
+
+
 @pytest.mark.parametrize(
     ("how", "values", "said"),
     [
@@ -214,7 +222,7 @@ def test_a_feature_without_spread_becomes_zero(load: Callable[..., Source]) -> N
                 "data.items_to_recommend",
                 "must have items of the interactions, but no id matches: ids here are like 'x', those of the "
                 "interactions like 10",
-                None,
+                "write them as `item` of the interactions has them, leading zeros too",
             ),
         ),
         (
@@ -284,6 +292,7 @@ def test_items_are_those_of_a_file_or_with_features(
     assert list(map(int, source.items)) == expected
     known = len({10, 11, 12} & set(expected))
     assert source.notes[-1].startswith(f"items to recommend: {known} of 3; ")
+    assert ("not in the interactions: 1, such as 99" in source.notes[-1]) == (99 in expected)
     assert source.fingerprint != load(item_features=ITEMS).fingerprint
 
 

@@ -62,6 +62,10 @@ class Odd(Splitter):
                 test = test[:0]
             if self.how == "twice":
                 test = rows[90:110]
+            if self.how == "empty list":
+                test = []
+            if self.how == "masks":
+                test = np.isin(rows, test)
             if self.how == "outside":
                 test = np.array([10**9])
             yield train, test, {}
@@ -191,7 +195,9 @@ def test_without_a_holdout_folds_are_those_of_cross_validate(interactions: pd.Da
                 ("few", "folds.n_folds", "= 3 folds, but Odd yields 2", "set `n_folds: 1`"),
                 ("empty", "folds, fold 1", "but Odd yields no test rows", None),
                 ("twice", "folds, fold 1", "must have each row once, in train or in test", "a row in both"),
-                ("outside", "folds, fold 1", "must have rows from 0 to", None),
+                ("empty list", "folds, fold 1", "but Odd yields no test rows", None),
+                ("masks", "folds, fold 1", "numbers of rows, as integers, but Odd yields", "np.flatnonzero"),
+                ("outside", "folds, fold 1", "must have rows from 0 to", "not labels of its index"),
                 (
                     "newest first",
                     "folds, fold 1",

@@ -28,7 +28,7 @@ from tuner.data.reading.troubles import example
 from tuner.errors import Problem, did_you_mean
 from tuner.errors.caller import hint as hint_for
 
-__all__ = ["load_features", "matched", "read_side_table"]
+__all__ = ["load_features", "matched", "read_side_table", "repeated_line"]
 
 ENTITIES: tuple[Entity, ...] = ("item", "user")
 _COLUMNS = ("id", "feature", "value")
@@ -149,6 +149,21 @@ def _unknown_numbers(features: Features | None, entity: Entity, data: Data) -> I
             rule = f"must be numbers in the Dataset, but {feature!r} is a category"
             hint = f"leave it out of cat_{entity}_features there"
             yield Problem(f"data.{_numeric(entity)}", rule, hint)
+
+
+def repeated_line(features: Features | None, entity: Entity) -> str | None:
+    """Return how many rows repeat a category of an id; None if there are none, or no features."""
+    if features is None or features.dense:
+        return None
+    table = features.table
+    again = table.duplicated(["id", "feature", "value"]) & ~table["feature"].isin(features.numeric)
+    if not again.any():
+        return None
+    first = table[again].iloc[0].tolist()
+    return (
+        f"data.{entity}_features repeats {int(again.sum()):,} of {len(table):,} rows, such as {first}: "
+        "models that weigh features count such a value twice; keep one row"
+    )
 
 
 def matched(features: Features, entity: Entity, rows: Coded, problems: list[Problem]) -> Features:

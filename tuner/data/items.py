@@ -49,7 +49,8 @@ def load_items(data: Data, rows: Coded, features: Features | None, problems: lis
             f"must have items of the interactions, but no id matches: ids here are like "
             f"{mine!r}, those of the interactions like {other!r}"
         )
-        problems.append(Problem(_KEY, rule))
+        hint = "write them as `item` of the interactions has them, leading zeros too"
+        problems.append(Problem(_KEY, rule, hint))
     return found.drop_duplicates().to_numpy()
 
 
@@ -123,10 +124,14 @@ def items_line(items: AnyIds, rows: Coded) -> str:
     known = _are_in(rows.item_ids, items)
     n_known, n_all = int(known.sum()), len(known)
     others = 1 - float(known[rows.items].mean())
-    return (
+    text = (
         f"items to recommend: {n_known:,} of {n_all:,}; {others:.1%} of the interactions are with other "
         "items, which no model may recommend"
     )
+    strange = items[~_are_in(items, rows.item_ids)]
+    if len(strange):
+        text += f"; not in the interactions: {len(strange):,}, such as {strange[0]}"
+    return text
 
 
 def with_items(folds: Sequence[Fold], items: AnyIds | None) -> list[Fold]:

@@ -147,15 +147,22 @@ def _wrong(splits: list[Split], n_rows: int, folds: Folds, path: str) -> Problem
         return Problem("folds.n_folds", rule, f"set `n_folds: {max(1, len(splits) - folds.holdout)}`")
     for number, (train, test, _) in enumerate(splits, 1):
         where = f"folds, fold {number}"
-        both = np.concatenate([train, test])
-        if both.dtype.kind not in "iu" or (len(both) and not (both.min() >= 0 and both.max() < n_rows)):
-            return Problem(where, f"must have rows from 0 to {n_rows - 1:,}, but {path} yields others")
-        if len(np.unique(both)) < len(both):
-            rule = f"must have each row once, in train or in test, but {path} repeats some"
-            return Problem(where, rule, "a row in both would be known before it is predicted")
         if not len(train) or not len(test):
             side = "train" if not len(train) else "test"
             return Problem(where, f"must have train and test rows, but {path} yields no {side} rows")
+        others = [part.dtype for part in (train, test) if part.dtype.kind not in "iu"]
+        if others:
+            rule = f"must have numbers of rows, as integers, but {path} yields {others[0]}"
+            return Problem(where, rule, "np.flatnonzero(mask) gives the numbers of a mask's rows")
+        both = np.concatenate([train, test])
+        if len(both) and not (both.min() >= 0 and both.max() < n_rows):
+            rule = f"must have rows from 0 to {n_rows - 1:,}, but {path} yields others"
+            return Problem(
+                where, rule, "np.flatnonzero(mask) gives places in the table, not labels of its index"
+            )
+        if len(np.unique(both)) < len(both):
+            rule = f"must have each row once, in train or in test, but {path} repeats some"
+            return Problem(where, rule, "a row in both would be known before it is predicted")
     return _reads_holdout(splits, n_rows, folds, path)
 
 
