@@ -4,7 +4,7 @@
 
 It runs or continues `examples/beauty-record.yaml`: 32 trials over `search_spaces.esasrec`, four baselines,
 and the final judgement on the last item of each user. This takes several hours on two cores. With `--folder`
-the study exists already, and only its final judgement is run or continued.
+the study exists already, and only its final judgement is read, or made.
 
 Validation chooses the winner. `ndcg_at_10` and `recall_at_10` are its metrics on the last items, as means
 over the seeds of the judgement. The published table has .0531 and .0921 for SASRec with sampled softmax, and

@@ -4,7 +4,7 @@
 
 It runs or continues `examples/beauty.yaml`: 40 trials over the guide's space, ten baselines, and the final
 judgement on a holdout of four weeks. This takes about an hour on two cores. With `--folder` the study exists
-already, and only its final judgement is run or continued.
+already, and only its final judgement is read, or made.
 
 The winner and the best baseline are the best by validation, so the holdout chose neither. Both are compared
 on the same users, in the primary comparison of the judgement: `primary_low` and `primary_high` are the 95 %

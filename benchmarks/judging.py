@@ -29,7 +29,7 @@ def arguments(doc: str | None) -> argparse.Namespace:
 
 
 def judge(path: Path, asked: argparse.Namespace) -> tuple[Final, dict[str, Any]]:
-    """Run what is missing of a study and of its judgement, and print the judgement.
+    """Run what is missing of a study, judge it if it is not yet judged, and print the judgement.
 
     Parameters
     ----------
@@ -48,11 +48,7 @@ def judge(path: Path, asked: argparse.Namespace) -> tuple[Final, dict[str, Any]]
     folder: Path = asked.folder or asked.output / study.study
     if asked.folder is None:
         run(study, asked.output)
-        final = read_final(folder)
-        if final is None:
-            raise RuntimeError("the run ended before its final judgement: run the same command to continue")
-    else:
-        final = run_final(study, folder.resolve())
+    final = read_final(folder) or run_final(study, folder.resolve())
     print(render_final(final))
     print()
     states = [row.record.status for row in load_leaderboard(folder).rows if row.record.name is None]
