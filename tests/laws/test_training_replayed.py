@@ -121,7 +121,7 @@ def test_replayed_unpadded_steps_learn(name: str, loss: str, folds: list[Fold]) 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("params", [SASREC, BERT4REC], ids=["sasrec", "bert4rec"])
+@pytest.mark.parametrize("params", [SASREC, BERT4REC, MODELS["hstu"]], ids=["sasrec", "bert4rec", "hstu"])
 def test_whole_steps_without_padding_are_the_same_without_dropout(
     params: dict[str, Any], loss: str, folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ) -> None:
