@@ -481,6 +481,27 @@ def test_times_in_which_nobody_interacts_are_told(written: str, kind: str, said:
     assert "drop such rows" in warning
 
 
+@pytest.mark.parametrize(
+    ("item", "time", "said"),
+    [
+        (
+            "1.23457E+12",
+            "1709288430",
+            "'item_id' is rounded in 2 of 3 rows, such as 1.23457E+12, as spreadsheets",
+        ),
+        ("8", "1.709288e+09", "'datetime' is rounded in 2 of 3 rows, such as 1.709288e+09: the order of"),
+        ("8", "1.709288430e+09", None),
+        ("1e5", "1709288430", None),
+        ("+9E+5x", "1709288430", None),
+    ],
+)
+def test_numbers_that_were_rounded_are_told(item: str, time: str, said: str | None, write: Write) -> None:
+    rows = f"1,{item},{time}\n2,9,1709288430\n2,{item},{time}\n"
+    warnings = load_source(Data(interactions=write(HEADER + rows), datetime="unix_s")).warnings
+    assert len(warnings) == (said is not None)
+    assert all((said or "") in one for one in warnings)
+
+
 # ####  --------------  Weights  --------------  #### #
 
 

@@ -26,6 +26,10 @@ __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 _NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
 #: Digits that are a name and no number: with a leading zero, or more of them than 64 bits hold.
 _NAMES = r"^\s*[-+]?(?:0[0-9]+|[0-9]{19,})\s*$"
+#: Number of rows in which rounded times are looked for first.
+_LOOKED_AT = 1000
+#: A long number as spreadsheets write it: 1.23457E+12 stands for a million different ones.
+_SHORTENED = r"^\s*[-+]?[0-9](?:\.[0-9]+)?[eE]\+[0-9]+\s*$"
 #: Where troubles with further columns are.
 EXTRA = "extra_columns"
 
@@ -141,7 +145,12 @@ def interactions_of(
     extras = {name: _values(read, name, decimal, troubles) for name in extra}
     if troubles:
         return Interactions(None, troubles)
-    warnings = _doubtful_times(read, roles["datetime"], times)
+    warnings = [
+        *_rounded_ids(roles["user"], users, user_ids),
+        *_rounded_ids(roles["item"], items, item_ids),
+        *_rounded_times(read, roles["datetime"]),
+        *_doubtful_times(read, roles["datetime"], times),
+    ]
     return Interactions(Coded(users, items, user_ids, item_ids, times, weights, extras), troubles, warnings)
 
 
@@ -189,6 +198,44 @@ def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Troubl
         rule = f"must be readable as {kind}, but {name!r} holds {type_name(read.columns[name].type)}"
         troubles.append(Trouble("datetime", f"{rule}: {first_line(error)}"))
     return np.zeros(0)
+
+
+def _rounded_ids(name: str, codes: Codes, known: Ids) -> list[str]:
+    """Tell of ids that a spreadsheet has rounded."""
+    if known.dtype != object:
+        return []
+    shortened = pc.match_substring_regex(pa.array(known, pa.string()), _SHORTENED).to_numpy(False)
+    if not shortened.any():
+        return []
+    n_rows = int(shortened[codes].sum())
+    return [
+        f"{name!r} is rounded in {n_rows:,} of {len(codes):,} rows, such as {known[shortened][0]}, as "
+        "spreadsheets do: several ids may have become one; export them as text"
+    ]
+
+
+def _rounded_times(read: Read, name: str) -> list[str]:
+    """Tell of times that are written with too few digits."""
+    column = read.columns[name]
+    if not pa.types.is_string(column.type) or not _rounded(column.slice(0, _LOOKED_AT)).any():
+        return []
+    shortened = _rounded(column)
+    first = column.filter(pa.array(shortened))[0].as_py()
+    return [
+        f"{name!r} is rounded in {int(shortened.sum()):,} of {len(column):,} rows, such as {first}: the order "
+        "of interactions is lost; write all digits"
+    ]
+
+
+def _rounded(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Mark numbers whose exponent is larger than their number of digits."""
+    matches: NDArray[np.bool_] = pc.match_substring_regex(column, _SHORTENED).fill_null(False).to_numpy()
+    if matches.any():
+        parts = pd.Series(column.to_numpy(), dtype=object)[matches].str.strip().str.lower().str.split("e")
+        digits = parts.str[0].str.partition(".")[2].str.len()
+        matches = matches.copy()
+        matches[matches] = (digits < parts.str[1].astype(int)).to_numpy()
+    return matches
 
 
 def _doubtful_times(read: Read, name: str, times: NDArray[np.datetime64]) -> list[str]:

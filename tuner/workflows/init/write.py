@@ -37,6 +37,7 @@ def findings(found: Inspection) -> Iterator[Finding]:
 
 def doubts(found: Inspection) -> Iterator[str]:
     """Yield the points that the file leaves open and that the user should check."""
+    yield from found.source.warnings
     guesses = found.guesses
     for role, guess in (("user", guesses.user), ("item", guesses.item), ("datetime", guesses.datetime)):
         if guess.others:
