@@ -220,10 +220,10 @@ def _rounded_times(read: Read, name: str) -> list[str]:
     if not pa.types.is_string(column.type) or not _rounded(column.slice(0, _LOOKED_AT)).any():
         return []
     shortened = _rounded(column)
-    first = column.filter(pa.array(shortened))[0].as_py()
+    first, n_rows = column.filter(pa.array(shortened))[0].as_py(), int(shortened.sum())
     return [
-        f"{name!r} is rounded in {int(shortened.sum()):,} of {len(column):,} rows, such as {first}: the order "
-        "of interactions is lost; write all digits"
+        f"{name!r} is rounded in {n_rows:,} of {len(column):,} rows, such as {first}: the order of interactions is "
+        "lost; write all digits"
     ]
 
 
