@@ -222,8 +222,8 @@ def _rounded_times(read: Read, name: str) -> list[str]:
     shortened = _rounded(column)
     first, n_rows = column.filter(pa.array(shortened))[0].as_py(), int(shortened.sum())
     return [
-        f"{name!r} is rounded in {n_rows:,} of {len(column):,} rows, such as {first}: the order of interactions is "
-        "lost; write all digits"
+        f"{name!r} is rounded in {n_rows:,} of {len(column):,} rows, such as {first}: the order of "
+        "interactions is lost; write all digits"
     ]
 
 
