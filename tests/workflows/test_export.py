@@ -134,12 +134,14 @@ def test_newer_interactions_bring_new_users_and_change_recommendations(exported,
         }
     )
     newer.loc[len(newer)] = ["u3", 999, "2024-02-04"]
+    newer.loc[len(newer)] = ["u3", 7, "1970-01-01"]
     newer.to_csv(tmp_path / "newer.csv", index=False)
     command = ["recommend", str(exported), "--users", "new", "--interactions", str(tmp_path / "newer.csv")]
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert len(pd.read_csv(io.StringIO(out))) == 10
     assert "1 interactions are left out: the model does not know their items" in err
+    assert "warning: 'datetime' is before 1973-03-03 or in the future in 1 of 6 rows" in err
     assert "error" not in err
 
 

@@ -5,6 +5,7 @@ Each export contains this file, so it does not import rectools-tuner.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,17 +14,34 @@ if TYPE_CHECKING:
     import pandas as pd
     from rectools.dataset import Dataset
 
-__all__ = ["NewerError", "with_newer"]
+__all__ = ["Newer", "NewerError", "with_newer"]
 
 
 class NewerError(Exception):
     """The interactions cannot be used. The message says why."""
 
 
-def with_newer(
-    fitted_on: Dataset, facts: dict[str, Any], path: str, reading: ModuleType
-) -> tuple[Dataset, dict[str, Any], int]:
-    """Return a dataset of newer interactions, the settings, and how many interactions are left out.
+@dataclass(frozen=True)
+class Newer:
+    """Newer interactions, ready to recommend from.
+
+    Attributes
+    ----------
+    dataset
+        RecTools' dataset of them, with the ids of the fit.
+    n_left_out
+        Number of interactions whose items the model does not know.
+    warnings
+        What may be wrong with them.
+    """
+
+    dataset: Dataset
+    n_left_out: int
+    warnings: tuple[str, ...]
+
+
+def with_newer(fitted_on: Dataset, facts: dict[str, Any], path: str, reading: ModuleType) -> Newer:
+    """Return newer interactions as a dataset.
 
     Parameters
     ----------
@@ -44,7 +62,7 @@ def with_newer(
     from rectools.dataset import Dataset, Interactions  # noqa: PLC0415  # a light start, as in `recommend.py`
 
     items, users = fitted_on.item_id_map, fitted_on.user_id_map
-    newer = _read(path, facts, reading)
+    newer, warnings = _read(path, facts, reading)
     newer = newer.assign(
         user_id=reading.like_known(newer["user_id"], users.external_ids),
         item_id=reading.like_known(newer["item_id"], items.external_ids),
@@ -61,11 +79,11 @@ def with_newer(
     # Users beyond those of the fit have no features; models that know them only by their history use none.
     of_users = fitted_on.user_features if users.size == fitted_on.user_id_map.size else None
     dataset = Dataset(users, items, internal, of_users, fitted_on.item_features)
-    return dataset, facts, int((~usable).sum())
+    return Newer(dataset, int((~usable).sum()), warnings)
 
 
-def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> pd.DataFrame:
-    """Read newer interactions as the study's were read, with its policy for duplicates."""
+def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read newer interactions as the study's were read, with its policy for duplicates; also what is odd."""
     dialect = reading.Format(**facts.get("text", {}))
     try:
         found = reading.read_interactions(
@@ -86,4 +104,4 @@ def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> pd.DataFrame
         msg = f"{path} must be interactions as those of the search, but " + "; ".join(lines)
         raise NewerError(msg)
     kept: pd.DataFrame = reading.deduplicated(found.frame, facts.get("duplicates", "keep"))
-    return kept
+    return kept, tuple(found.warnings)
