@@ -217,8 +217,8 @@ def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:
         ),
         (
             pa.array([{"id": 1}]),
-            "a row must be one interaction with one id, but holds a struct",
-            "one interaction a row",
+            "ids must be text or integers, but the column holds objects with id",
+            "pandas.json_normalize",
         ),
         (pa.array([None], pa.int64()), "ids must not be missing", "leave such rows out"),
         (pa.array([""]), "ids must not be missing", "leave such rows out"),
@@ -479,6 +479,16 @@ def test_times_in_which_nobody_interacts_are_told(written: str, kind: str, said:
     (warning,) = load_source(data).warnings
     assert said in warning
     assert "drop such rows" in warning
+
+
+def test_ids_that_say_that_there_is_none_are_told(write: Write) -> None:
+    rows = "null,a,1709288430\n\\N,a,1709288431\nnull,b,1709288432\nx,NA,1709288433\n"
+    warnings = load_source(Data(interactions=write(HEADER + rows), datetime="unix_s")).warnings
+    assert [one.partition(",")[0] for one in warnings] == [
+        "'user_id' is null in 2 of 4 rows",
+        "'user_id' is \\N in 1 of 4 rows",
+        "'item_id' is NA in 1 of 4 rows",
+    ]
 
 
 @pytest.mark.parametrize(

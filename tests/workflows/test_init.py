@@ -216,6 +216,34 @@ def test_encoding_decimal_and_format_of_dates_are_found(tmp_path, monkeypatch, c
     assert "it is read as latin-1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("encoding", "title"),
+    [
+        ("cp1251", "Война и мир"),
+        ("koi8_r", "Мастер и Маргарита"),
+        ("cp932", "ノルウェイの森 吾輩は猫である"),
+        ("gb18030", "红楼梦的故事"),
+        ("cp949", "채식주의자 소설"),
+        ("latin-1", "L'été à Nîmes"),
+        ("latin-1", "Zoë"),
+        ("cp1252", "“Größe” für alle"),
+    ],
+)
+def test_the_encoding_is_found_by_letters(encoding, title, tmp_path):
+    rows = "".join(f"{n % 30},{title} {n % 20},{1_700_000_000 + 3600 * n}\n" for n in range(300))
+    (tmp_path / "i.csv").write_bytes(("user_id,item_id,timestamp\n" + rows).encode(encoding))
+    found = inspect_file(str(tmp_path / "i.csv"))
+    assert found.written.settings["encoding"] == encoding
+    assert found.source.interactions["item_id"][0] == f"{title} 0"
+
+
+def test_a_time_of_day_beside_the_date_is_told(tmp_path):
+    rows = "".join(f"{n % 30},{n % 20},2024-01-{1 + n % 28:02d},{n % 24:02d}:30\n" for n in range(300))
+    (tmp_path / "i.csv").write_text("user_id,item_id,date,clock\n" + rows)
+    told = list(doubts(inspect_file(str(tmp_path / "i.csv"))))
+    assert any("date has days alone, and clock may be the time of day" in one for one in told)
+
+
 def test_sessions_in_one_row_are_told(tmp_path, capsys):
     frame = pd.DataFrame(
         {"user_id": [1, 2], "item_id": [[1], [2, 3]], "datetime": pd.Timestamp("2024-01-01")}

@@ -65,6 +65,11 @@ _OTHERS = {
     b"ORC": "ORC",
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
+    b"<!DOCTYP": "a web page",
+    b"<!doctyp": "a web page",
+    b"<html": "a web page",
+    b"<HTML": "a web page",
+    b"<?xml": "XML",
 }
 _OTHER_ENDINGS = (
     ".xlsx",
@@ -257,7 +262,8 @@ def _kind(path: str) -> tuple[str, str, str | None]:
     """Return the kind of a file, its ending and its compression; its content decides before its name."""
     ending, compression = _endings(path)
     if ending in _OTHER_ENDINGS:
-        raise TableError(f"must be {_CAN_READ}, but got {path!r}", "save it as CSV or Parquet")
+        cure = "unpack it" if ending in {".zip", ".xz"} else "save it as CSV or Parquet"
+        raise TableError(f"must be {_CAN_READ}, but got {path!r}", cure)
     with fsspec.open(path, "rb") as file:
         head = file.read(8)
     told = _told(_COMPRESSION_BEGINS, head)

@@ -105,6 +105,10 @@ def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
     if isinstance(column.type, pa.BaseExtensionType):
         return _of_extension(column)
     plain = _plain(column.type)
+    if pa.types.is_struct(plain):
+        fields = ", ".join(plain.field(at).name for at in range(plain.num_fields))
+        rule = f"ids must be text or integers, but the column holds objects with {fields or 'no fields'}"
+        raise WrongIdsError(rule, "flatten them, as pandas.json_normalize does")
     if pa.types.is_nested(plain):
         rule = f"a row must be one interaction with one id, but holds a {type_name(plain)}"
         raise WrongIdsError(rule, "write one interaction a row: unnest sessions and baskets first")

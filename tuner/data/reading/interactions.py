@@ -26,6 +26,22 @@ __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 _NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
 #: Digits that are a name and no number: with a leading zero, or more of them than 64 bits hold.
 _NAMES = r"^\s*[-+]?(?:0[0-9]+|[0-9]{19,})\s*$"
+#: How programs write that there is no value.
+_NOTHING = (
+    "\\N",
+    "NA",
+    "N/A",
+    "#N/A",
+    "<NA>",
+    "null",
+    "NULL",
+    "Null",
+    "(null)",
+    "None",
+    "nan",
+    "NaN",
+    "undefined",
+)
 #: Number of rows in which rounded times are looked for first.
 _LOOKED_AT = 1000
 #: A long number as spreadsheets write it: 1.23457E+12 stands for a million different ones.
@@ -146,8 +162,8 @@ def interactions_of(
     if troubles:
         return Interactions(None, troubles)
     warnings = [
-        *_rounded_ids(roles["user"], users, user_ids),
-        *_rounded_ids(roles["item"], items, item_ids),
+        *_odd_ids(roles["user"], users, user_ids),
+        *_odd_ids(roles["item"], items, item_ids),
         *_rounded_times(read, roles["datetime"]),
         *_doubtful_times(read, roles["datetime"], times),
     ]
@@ -200,18 +216,24 @@ def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Troubl
     return np.zeros(0)
 
 
-def _rounded_ids(name: str, codes: Codes, known: Ids) -> list[str]:
-    """Tell of ids that a spreadsheet has rounded."""
+def _odd_ids(name: str, codes: Codes, known: Ids) -> list[str]:
+    """Tell of ids that a spreadsheet has rounded, and of those that say that there is none."""
     if known.dtype != object:
         return []
-    shortened = pc.match_substring_regex(pa.array(known, pa.string()), _SHORTENED).to_numpy(False)
-    if not shortened.any():
-        return []
-    n_rows = int(shortened[codes].sum())
-    return [
-        f"{name!r} is rounded in {n_rows:,} of {len(codes):,} rows, such as {known[shortened][0]}, as "
-        "spreadsheets do: several ids may have become one; export them as text"
-    ]
+    texts, told = pa.array(known, pa.string()), []
+    shortened = pc.match_substring_regex(texts, _SHORTENED).to_numpy(zero_copy_only=False)
+    if shortened.any():
+        told.append(
+            f"{name!r} is rounded in {int(shortened[codes].sum()):,} of {len(codes):,} rows, such as "
+            f"{known[shortened][0]}, as spreadsheets do: several ids may have become one; export them as text"
+        )
+    nothing = np.flatnonzero(pc.is_in(texts, pa.array(_NOTHING)).to_numpy(zero_copy_only=False))
+    told.extend(
+        f"{name!r} is {known[at]} in {int((codes == at).sum()):,} of {len(codes):,} rows, which count as one "
+        "id: leave such rows out if they have none"
+        for at in nothing
+    )
+    return told
 
 
 def _rounded_times(read: Read, name: str) -> list[str]:

@@ -107,6 +107,10 @@ def _parsed(number: int, line: str) -> object:
 def _column(values: list[Any]) -> pa.ChunkedArray:
     """Return values with their type; those of several types as text."""
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {dict}:
+        names = dict.fromkeys(str(name) for value in values if value is not None for name in value)
+        fields = pa.struct([(name, pa.string()) for name in names])
+        return pa.chunked_array([pa.nulls(len(values), fields)])
     if kinds & {list, dict}:
         return pa.chunked_array([pa.nulls(len(values), pa.list_(pa.string()))])
     readers: list[tuple[set[type], Callable[[], pa.Array]]] = [

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from tuner.data.reading.times import NUMBER, fitting_formats, likeliest_unit
 from tuner.errors import DataError, Problem
 
-__all__ = ["Guess", "Guesses", "describe_column", "guess_columns"]
+__all__ = ["Guess", "Guesses", "describe_column", "guess_columns", "time_of_day"]
 
 if TYPE_CHECKING:
     Column = pd.Series[Any]
 
+_LOOKED_AT = 1000
+_CLOCK = re.compile(r"\s*(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?\s*")
 #: Names of columns in lower case without punctuation, the most certain first.
 _NAMES: Mapping[str, Sequence[str]] = {
     "user": [
@@ -314,3 +316,12 @@ def describe_column(column: Column) -> str:
     example = "".join(f", such as {value!r}" for value in values.head(1).tolist())
     missing = f", {int(column.isna().sum()):,} missing" if len(values) < len(column) else ""
     return f"{column.name} ({column.dtype}, {values.nunique():,} values{missing}{example})"
+
+
+def time_of_day(table: pd.DataFrame) -> str | None:
+    """Return the name of the first column whose first values are times without a date, such as ``10:20``."""
+    for name, column in table.items():
+        values = column.dropna().head(_LOOKED_AT)
+        if len(values) and values.map(lambda value: bool(_CLOCK.fullmatch(str(value)))).all():
+            return str(name)
+    return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from charset_normalizer import from_bytes
 
 from tuner.data.reading import Format, TableError
 from tuner.data.reading.delimited import DELIMITERS, RARE_DELIMITERS, rows_of
@@ -24,6 +27,12 @@ _ROWS = 50
 _THOUSANDS = 3
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*")
+#: Encodings that are told apart; by short texts more of them cannot.
+_ENCODINGS = ["cp1252", "cp1251", "koi8_r", "gb18030", "big5", "cp949"]
+#: Letters that Japanese alone has, two in a row.
+_KANA = re.compile(r"[\u3041-\u30f6]{2}")
+#: A word of Latin letters with one of another alphabet.
+_MIXED_WORD = re.compile(r"[A-Za-z]{2}[\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]{2}")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 
 
@@ -123,11 +132,24 @@ def _encoding(raw: bytes) -> _Guess[str]:
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError:
-        encoding = "cp1252" if re.search(rb"[\x80-\x9f]", raw) else "latin-1"
-        why = f"the text is not UTF-8; it is read as {encoding}: check letters with accents"
+        encoding = _by_letters(raw[: raw.rfind(b"\n") + 1] or raw)
+        why = f"the text is not UTF-8; it is read as {encoding}: check its letters"
         return _Guess(encoding, Finding(f"encoding {encoding}", why, sure=False))
     why = "all letters are ASCII" if text.isascii() else "the bytes of other letters are valid"
     return _Guess("utf-8", Finding("encoding utf-8", f"{why} in the first {len(raw):,} bytes"))
+
+
+def _by_letters(raw: bytes) -> str:
+    """Return the likeliest encoding of text that is not UTF-8."""
+    for encoding in ("cp932", "euc_jp"):
+        with contextlib.suppress(UnicodeDecodeError):
+            if _KANA.search(raw.decode(encoding)):
+                return encoding
+    best = from_bytes(raw, cp_isolation=_ENCODINGS).best()
+    # In another alphabet whole words are of its letters; in Latin text some letters have accents.
+    if best is not None and best.encoding != "cp1252" and not _MIXED_WORD.search(str(best)):
+        return best.encoding
+    return "cp1252" if re.search(rb"[\x80-\x9f]", raw) else "latin-1"
 
 
 def _delimiter(lines: Sequence[str], usual: str | None) -> _Guess[str]:

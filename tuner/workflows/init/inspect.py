@@ -15,7 +15,7 @@ from tuner.config import Data
 from tuner.data.plausible import refuse_one_item
 from tuner.data.reading import guessed
 from tuner.data.source import Source, load_source, read_table
-from tuner.workflows.init.columns import Guesses, describe_column, guess_columns
+from tuner.workflows.init.columns import Guesses, describe_column, guess_columns, time_of_day
 from tuner.workflows.init.dialect import GuessedDialect, guess_dialect
 from tuner.workflows.init.folds import ProposedFolds, propose_folds
 
@@ -46,6 +46,8 @@ class Inspection:
         Share of interactions whose user had an earlier interaction with the same item.
     same_time
         Share of interactions whose user had another one at the same time.
+    clock
+        Column with the time of day, where the time is a date alone; None for none.
     folds
         Proposed folds.
     history
@@ -63,6 +65,7 @@ class Inspection:
     source: Source
     repeats: float
     same_time: float
+    clock: str | None
     folds: ProposedFolds
     history: tuple[int, int]
     rare_items: int
@@ -120,9 +123,15 @@ def inspect_file(path: str) -> Inspection:
         source=source,
         repeats=repeats,
         same_time=float(frame.duplicated([Columns.User, Columns.Datetime], keep=False).mean()),
+        clock=time_of_day(table) if _are_days(frame) else None,
         folds=propose_folds(frame, filter_viewed=repeats < REPEATS),
         history=(int(counts.median()), int(counts.quantile(0.9))),
         rare_items=int((frame[Columns.Item].value_counts() < 5).sum()),  # noqa: PLR2004  # see `Inspection`
         cpus=os.cpu_count() or 1,
         gpus=torch.cuda.device_count(),
     )
+
+
+def _are_days(frame: pd.DataFrame) -> bool:
+    times = frame[Columns.Datetime]
+    return bool((times == times.dt.normalize()).all())

@@ -49,6 +49,11 @@ def doubts(found: Inspection) -> Iterator[str]:
             f"{found.source.duplicates:,} rows have the same user, item and time as another row. "
             "They are kept; `duplicates` changes this"
         )
+    if found.clock is not None:
+        yield (
+            f"{guesses.datetime.column} has days alone, and {found.clock} may be the time of day: join both "
+            "into one column to keep the order within a day"
+        )
     if found.same_time >= _MANY_AT_ONCE:
         yield (
             f"{found.same_time:.0%} of interactions have the same user and time as another. Their order is "
