@@ -25,7 +25,7 @@ from tuner.reporting.trial_details import show_trial
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
 from tuner.trials.records import Evaluation, Summary
-from tuner.workflows.final import choose
+from tuner.workflows.final import begun_lines, choose
 
 HIT = "HitRate@10"
 FIRST = [Chosen(1, 3, (10, 11)), Chosen(0, 0, (20, 21))]
@@ -102,6 +102,9 @@ def test_looking_at_the_same_fits_again_is_the_same_look(store: StudyStore, tmp_
     again = HoldoutLooks(opened(tmp_path).study, tmp_path)
     assert again.begin(FIRST[::-1]) == first
     assert again.begin(FIRST[:1]) == first
+    assert begun_lines(first, FIRST) == []
+    (line,) = begun_lines(first, FIRST[:1])
+    assert f"was begun with {len(FIRST)} trials" in line
 
 
 @pytest.mark.parametrize(

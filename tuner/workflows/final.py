@@ -97,7 +97,8 @@ def judge_study(
     records = {row.record.number: row.record for row in board.rows}
     looks = HoldoutLooks(store.study, folder)
     look = looks.begin(chosen)
-    for line in [*_unfinished_lines(board), *look_lines(look.number, look.before)]:
+    begun = begun_lines(look, chosen)
+    for line in [*_unfinished_lines(board), *begun, *look_lines(look.number, look.before)]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
     final = _judge(prepared, look, board, fits, winner)
@@ -108,6 +109,17 @@ def judge_study(
 def _unfinished_lines(board: Leaderboard) -> list[str]:
     unfinished = sum(not row.status.has_ended for row in board.rows)
     return [f"final: {unfinished} trials have not ended and are left out"] if unfinished else []
+
+
+def begun_lines(look: HoldoutLook, chosen: Sequence[Chosen]) -> list[str]:
+    """Tell a user who asks for fewer fits than the look has that it stays as it was begun."""
+    n_begun, n_asked = (sum(len(one.seeds) for one in rows) for rows in (look.chosen, chosen))
+    if n_begun == n_asked:
+        return []
+    return [
+        f"final: the look of {look.made} was begun with {len(look.chosen)} trials and {n_begun} fits, and "
+        f"stays so; {n_asked} of the fits were asked for"
+    ]
 
 
 def choose(
