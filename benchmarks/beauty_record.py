@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.judging import arguments, judge
-from benchmarks.measuring import write_results
+from benchmarks.judging import judge
 from tuner.holdout import Final
 
 STUDY = Path(__file__).parents[1] / "examples" / "beauty-record.yaml"
@@ -44,12 +43,7 @@ def figures_of(final: Final) -> dict[str, float]:
 
 def main() -> None:
     """Run the missing parts, print the table and write the results."""
-    final, results = judge(STUDY, arguments(__doc__))
-    figures = figures_of(final)
-    for name, value in figures.items():
-        print(f"{name:<26} {value:.6g}")
-    path = write_results("beauty_record", {**results, "figures": figures})
-    print(f"\nwritten to {path}")
+    judge("beauty_record", STUDY, __doc__, figures_of)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ _NOTHING = (
 )
 #: Number of rows in which rounded times are looked for first.
 _LOOKED_AT = 1000
-#: A long number as spreadsheets write it: 1.23457E+12 stands for a million different ones.
+#: A long number as spreadsheets write it: 1.23457E+12 may have been any of ten million numbers.
 _SHORTENED = r"^\s*[-+]?[0-9](?:\.[0-9]+)?[eE]\+[0-9]+\s*$"
 #: Where troubles with further columns are.
 EXTRA = "extra_columns"

@@ -27,7 +27,7 @@ _ROWS = 50
 _THOUSANDS = 3
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*")
-#: Encodings that are told apart; by short texts more of them cannot.
+#: Encodings that letters distinguish. With more of them, short texts would be ambiguous.
 _ENCODINGS = ["cp1252", "cp1251", "koi8_r", "gb18030", "big5", "cp949"]
 #: Letters that Japanese alone has, two in a row.
 _KANA = re.compile(r"[\u3041-\u30f6]{2}")
