@@ -198,8 +198,9 @@ class Data(Section):
     def _check_features(cls, place: object) -> object:
         if isinstance(place, str):
             return refuse_credentials(place)
-        if place is None or (table := _in_memory(place)) is not None:
-            return None if place is None else table
+        table = _in_memory(place)
+        if place is None or table is not None:
+            return table
         msg = f"must be a path, or from Python a table of pandas, polars or pyarrow, but got {_shown(place)}"
         raise ValueError(msg)
 

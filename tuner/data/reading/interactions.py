@@ -217,7 +217,7 @@ def _times(read: Read, name: str, kind: str, decimal: str, troubles: list[Troubl
 
 
 def _odd_ids(name: str, codes: Codes, known: Ids) -> list[str]:
-    """Tell of ids that a spreadsheet has rounded, and of those that say that there is none."""
+    """Tell of ids that a spreadsheet has rounded, and of words such as ``null`` that count as an id."""
     if known.dtype != object:
         return []
     texts, told = pa.array(known, pa.string()), []
