@@ -16,7 +16,7 @@ __all__ = ["PROFILED", "StepProfile", "profile_table"]
 _BEFORE, _TIMED, _INSIDE = 20, 40, 5
 PROFILED = _BEFORE + _TIMED + _INSIDE + 3
 #: Kernels that are named, longest first.
-_NAMED = 6
+_NAMED = 16
 
 
 class StepProfile(Callback):
@@ -26,7 +26,7 @@ class StepProfile(Callback):
     ----------
     found
         "wall" and "host", seconds of a step: until the GPU has done all; until the processor has sent all;
-        "kernels", seconds that the GPU is at work in it; "launches"; "names", seconds by kernel.
+        "kernels", seconds that the GPU is at work in it; "launches"; "names", seconds and launches by kernel.
     """
 
     def __init__(self) -> None:
@@ -63,10 +63,11 @@ class StepProfile(Callback):
     def _note(self, events: Sequence[Any]) -> None:
         kernels = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
         seconds = {event.key: event.self_device_time_total / _INSIDE / 1e6 for event in kernels}
+        launches = {event.key: event.count / _INSIDE for event in kernels}
         longest = sorted(seconds, key=seconds.__getitem__, reverse=True)[:_NAMED]
         self.found["kernels"] = sum(seconds.values())
-        self.found["launches"] = sum(event.count for event in kernels) / _INSIDE
-        self.found["names"] = {name: seconds[name] for name in longest}
+        self.found["launches"] = sum(launches.values())
+        self.found["names"] = {name: (seconds[name], launches[name]) for name in longest}
 
 
 def profile_table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -78,5 +79,8 @@ def profile_table(runs: Sequence[Mapping[str, Any]]) -> str:
             f"{run['case']:<34} {run['way']:<16} {wall:7.2f} {host:7.2f} {kernels:8.2f} "
             f"{run['launches']:9.0f}"
         )
-        lines += [f"    {1000 * seconds:6.3f}  {name[:90]}" for name, seconds in run["names"].items()]
+        lines += [
+            f"    {1000 * seconds:6.3f} {launches:5.0f}  {name[:90]}"
+            for name, (seconds, launches) in run["names"].items()
+        ]
     return "\n".join(lines)

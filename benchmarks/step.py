@@ -187,8 +187,7 @@ def now(device: str) -> float:
 def measure(job: Job) -> dict[str, Any]:
     """Fit for a few steps and recommend, in this process."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    if job.device == "cpu":
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     source = SOURCES[job.device][job.source]
     dataset = load(None if source.folder is None else Path(job.data) / source.folder)
     model, clock = build(job), Clock(job)
@@ -337,8 +336,6 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
         for model in MODELS:
             for loss in LOSSES:
                 for way in ways:
-                    if model == "hstu" and "unpadded" in way:
-                        continue  # its blocks keep the padding
                     job = Job(model, loss, source, way, args.device, str(args.data), steps)
                     is_asked = job.case in args.only if args.only else not args.models or model in args.models
                     if is_asked:

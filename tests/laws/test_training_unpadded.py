@@ -9,6 +9,7 @@ import torch
 
 from tests.laws.test_training import CHANGED, LOSSES, PLAIN, TOLERANCES, assert_same_gradients, begun, step
 from tests.laws.test_training_encoder import ENCODERS
+from tuner.training.fast_paths import kernels
 from tuner.training.fast_paths.encoder import encodes_unpadded
 from tuner.training.fast_paths.step import target_only_step, unpadded_step
 
@@ -44,6 +45,36 @@ def test_without_dropout_a_step_is_that_of_rectools(name: str, device: str, fold
     model, batch = begun(params, folds[0], features=False, device=device)
     assert_same(model.lightning_model, batch)
     assert_same(model.lightning_model.double(), batch)
+
+
+@pytest.fixture
+def by_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encode as on a GPU, with kernels in Triton's interpreter."""
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        pytest.skip("a GPU runs the kernels itself")
+    monkeypatch.setattr(kernels, "INTERPRETED", True)
+
+
+@pytest.mark.usefixtures("by_kernels")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_so_it_is_by_kernels(name: str, folds: list[Fold]) -> None:
+    params = {**ENCODERS[name], "dropout_rate": 0.0}
+    params.pop("transformer_layers_kwargs.attn_dropout_rate", None)
+    model, batch = begun(params, folds[0])
+    assert_same(model.lightning_model, {key: values[:8] for key, values in batch.items()})
+
+
+@pytest.mark.usefixtures("by_kernels")
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
+def test_by_kernels_padding_within_a_session_is_left_out_too(name: str, folds: list[Fold]) -> None:
+    model, batch = begun({**ENCODERS[name], "dropout_rate": 0.0}, folds[0])
+    batch = {key: values[:8] for key, values in batch.items()}
+    gaps = torch.rand(batch["x"].shape) < 0.3
+    batch["x"][gaps] = 0
+    batch["y"][gaps] = 0
+    batch["x"][0] = batch["y"][0] = 0  # a session of nothing
+    assert_same(model.lightning_model, batch)
 
 
 @pytest.mark.parametrize("changes", [PLAIN, CHANGED], ids=["plain", "changed"])

@@ -19,19 +19,35 @@ from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayer, Sw
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayer
 from torch.nn import functional
 
-__all__ = ["BLOCKS", "PaddedTokens", "Projected", "Tokens", "draws_as_it_lies"]
+__all__ = ["BLOCKS", "PaddedTokens", "PlainLayers", "Projected", "Tokens", "draws_as_it_lies"]
 
 
 class Tokens(Protocol):
-    """The positions at which blocks work, with the operations that need more than one position."""
+    """The positions at which blocks work, with the operations of blocks."""
 
-    def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
+    def at(self, values: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
 
-    def dropped(
-        self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
+    def linear(
+        self, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Apply dropout to values at the flat positions `at`, shape (n, n_factors).
+        """Return ``values @ weight.T + bias``."""
+
+    def normed(
+        self, norm: torch.nn.LayerNorm, values: torch.Tensor, *, is_factor: bool = False
+    ) -> torch.Tensor:
+        """Return ``norm(values)``. With `is_factor` it is only a factor of products, so it may be rounded."""
+
+    def dropped(  # all are needed alike
+        self,
+        dropout: torch.nn.Dropout,
+        values: torch.Tensor,
+        at: torch.Tensor,
+        *,
+        time_first: bool = False,
+        plus: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Apply dropout to values at the flat positions `at`, shape (n, n_factors), and add others.
 
         Masks are drawn in the order of a tensor's memory. With `time_first` that order is position by
         position, as in attention's output, and not session by session.
@@ -49,23 +65,43 @@ class Projected:
     ----------
     queries : shape (n_read, n_factors)
         Queries at the positions that are read.
-    keys, values : shape (n_tokens, n_factors)
+    keys_values : shape (n_tokens, 2 * n_factors)
         Keys and values at all tokens.
-    of_padding : two of shape (n_factors,)
+    of_padding : shape (2 * n_factors,)
         Key and value of padding.
     n_heads
         Number of attention heads.
     """
 
     queries: torch.Tensor
-    keys: torch.Tensor
-    values: torch.Tensor
-    of_padding: tuple[torch.Tensor, torch.Tensor]
+    keys_values: torch.Tensor
+    of_padding: torch.Tensor
     n_heads: int
 
 
+class PlainLayers:
+    """The operations of `Tokens` that work on one position at a time, by torch's own functions."""
+
+    def linear(
+        self, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return ``values @ weight.T + bias``."""
+        return functional.linear(values, weight, bias)
+
+    def normed(
+        self,
+        norm: torch.nn.LayerNorm,
+        values: torch.Tensor,
+        *,
+        is_factor: bool = False,  # noqa: ARG002  # the protocol `Tokens` has it
+    ) -> torch.Tensor:
+        """Return ``norm(values)``."""
+        result: torch.Tensor = norm(values)
+        return result
+
+
 @dataclass(frozen=True)
-class PaddedTokens:
+class PaddedTokens(PlainLayers):
     """Tokens of a padded batch. Attention and dropout masks keep the padded shape.
 
     Attributes
@@ -83,14 +119,26 @@ class PaddedTokens:
     positions: torch.Tensor
     mask: torch.Tensor | None
 
-    def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
-        return torch.searchsorted(self.positions, read)
+    def at(self, values: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
+        return values.index_select(0, torch.searchsorted(self.positions, read))
 
-    def dropped(
-        self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool = False
+    def dropped(  # as in the protocol
+        self,
+        dropout: torch.nn.Dropout,
+        values: torch.Tensor,
+        at: torch.Tensor,
+        *,
+        time_first: bool = False,
+        plus: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Apply dropout to a padded tensor, given and returned as its values at the flat positions `at`."""
+        values = self._dropped(dropout, values, at, time_first=time_first)
+        return values if plus is None else plus + values
+
+    def _dropped(
+        self, dropout: torch.nn.Dropout, values: torch.Tensor, at: torch.Tensor, *, time_first: bool
+    ) -> torch.Tensor:
         if not dropout.training or not 0 < dropout.p < 1:  # torch draws no mask then
             return functional.dropout(values, dropout.p, dropout.training)
         # Integers: torch draws them, and converts them for other types.
@@ -104,10 +152,11 @@ class PaddedTokens:
         """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
         queries, heads = projected.queries, projected.n_heads
         width = queries.shape[1]
-        of_keys, of_values = projected.of_padding
+        keys, values = projected.keys_values.chunk(2, dim=1)
+        of_keys, of_values = projected.of_padding.chunk(2)
         q = self._padded(queries, read, queries.new_zeros(width), heads)
-        k = self._padded(projected.keys, self.positions, of_keys, heads)
-        v = self._padded(projected.values, self.positions, of_values, heads)
+        k = self._padded(keys, self.positions, of_keys, heads)
+        v = self._padded(values, self.positions, of_values, heads)
         mask = None if self.mask is None else self.mask.to(q.dtype)
         mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
         return mixed.transpose(1, 2).reshape(-1, width).index_select(0, read)
@@ -153,54 +202,63 @@ def _attended(
         Context at all tokens. At padding it counts as 0, so keys and values there are the biases.
     """
     width = attention.embed_dim
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    queries = functional.linear(query, weight[:width], bias[:width])
-    keys, values = functional.linear(context, weight[width:], bias[width:]).chunk(2, dim=1)
-    of_padding = bias[width : 2 * width], bias[2 * width :]
-    projected = Projected(queries, keys, values, of_padding, attention.num_heads)
+    parts = [width, 2 * width]
+    for_queries, for_others = attention.in_proj_bias.split_with_sizes(parts)
+    if query is context:
+        all_at_once = tokens.linear(query, attention.in_proj_weight, attention.in_proj_bias)
+        queries, keys_values = all_at_once.split_with_sizes(parts, dim=1)
+    else:
+        of_queries, of_others = attention.in_proj_weight.split_with_sizes(parts)
+        queries = tokens.linear(query, of_queries, for_queries)
+        keys_values = tokens.linear(context, of_others, for_others)
+    projected = Projected(queries, keys_values, for_others, attention.num_heads)
     mixed = tokens.mixed(projected, read, attention.dropout if attention.training else 0.0)
-    output: torch.Tensor = attention.out_proj(mixed)
-    return output
+    return tokens.linear(mixed, attention.out_proj.weight, attention.out_proj.bias)
 
 
 def _pre_ln(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # torch does not type attributes of modules
     """`PreLNTransformerLayer`: ``x += drop(MHA(LN(x))); x = drop(x + drop(FF(LN(x))))``."""
-    rows, normed = tokens.rows(read), block.layer_norm_1(seqs)
-    attended = _attended(block.multi_head_attn, normed.index_select(0, rows), normed, tokens, read)
-    seqs = seqs.index_select(0, rows) + tokens.dropped(block.dropout_1, attended, read, time_first=True)
-    fed = _fed_forward(block.feed_forward, block.layer_norm_2(seqs), tokens, read)
-    seqs = seqs + tokens.dropped(block.dropout_2, fed, read)
+    normed = tokens.normed(block.layer_norm_1, seqs, is_factor=True)
+    attended = _attended(block.multi_head_attn, tokens.at(normed, read), normed, tokens, read)
+    seqs = tokens.dropped(block.dropout_1, attended, read, time_first=True, plus=tokens.at(seqs, read))
+    fed = _fed_forward(block, tokens.normed(block.layer_norm_2, seqs, is_factor=True), tokens, read)
+    seqs = tokens.dropped(block.dropout_2, fed, read, plus=seqs)
     return tokens.dropped(block.dropout_3, seqs, read)
 
 
 def _ligr(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
     """`LiGRLayer`: ``x += s(G1 x) * drop(MHA(LN(x))); x += s(G2 x) * drop(FF(LN(x)))``, s the sigmoid."""
-    rows, normed = tokens.rows(read), block.layer_norm_1(seqs)
-    attended = _attended(block.multi_head_attn, normed.index_select(0, rows), normed, tokens, read)
+    normed = tokens.normed(block.layer_norm_1, seqs, is_factor=True)
+    attended = _attended(block.multi_head_attn, tokens.at(normed, read), normed, tokens, read)
     attended = tokens.dropped(block.dropout_1, attended, read, time_first=True)
-    seqs = seqs.index_select(0, rows)
-    seqs = seqs + block.gating_linear_1(seqs).sigmoid() * attended
-    fed = _fed_forward(block.feed_forward, block.layer_norm_2(seqs), tokens, read)
-    gated: torch.Tensor = block.gating_linear_2(seqs).sigmoid() * tokens.dropped(block.dropout_2, fed, read)
-    return seqs + gated
+    seqs = tokens.at(seqs, read)
+    seqs = seqs + _gate(block.gating_linear_1, seqs, tokens) * attended
+    fed = _fed_forward(block, tokens.normed(block.layer_norm_2, seqs, is_factor=True), tokens, read)
+    gate = _gate(block.gating_linear_2, seqs, tokens)
+    return seqs + gate * tokens.dropped(block.dropout_2, fed, read)
+
+
+def _gate(layer: torch.nn.Linear, seqs: torch.Tensor, tokens: Tokens) -> torch.Tensor:
+    return tokens.linear(seqs, layer.weight, layer.bias).sigmoid()
 
 
 def _sasrec(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
     """`SASRecTransformerLayer`, 0 at padding: ``q = LN(x); y = LN(q + MHA(q, x, x)); y + drop(FF(y))``."""
-    query = block.q_layer_norm(seqs.index_select(0, tokens.rows(read)))
+    query = tokens.normed(block.q_layer_norm, tokens.at(seqs, read))
     attended = _attended(block.multi_head_attn, query, seqs, tokens, read)
-    seqs = block.ff_layer_norm(query + attended)
-    fed = _fed_forward(block.feed_forward, seqs, tokens, read)
-    return tokens.dropped(block.dropout, fed, read) + seqs
+    seqs = tokens.normed(block.ff_layer_norm, query + attended)
+    fed = _fed_forward(block, seqs, tokens, read)
+    return tokens.dropped(block.dropout, fed, read, plus=seqs)
 
 
-def _fed_forward(layer: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
+def _fed_forward(block: Any, seqs: torch.Tensor, tokens: Tokens, read: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
     """`PointWiseFeedForward` or, with a gate, `SwigluFeedForward`."""
-    inner = layer.ff_activation(layer.ff_linear_1(seqs))
+    layer = block.feed_forward
+    inner = layer.ff_activation(tokens.linear(seqs, layer.ff_linear_1.weight, layer.ff_linear_1.bias))
     if isinstance(layer, SwigluFeedForward):
-        inner = inner * layer.ff_linear_3(seqs)
-    output: torch.Tensor = layer.ff_linear_2(tokens.dropped(layer.ff_dropout_1, inner, read))
-    return output
+        inner = inner * tokens.linear(seqs, layer.ff_linear_3.weight, layer.ff_linear_3.bias)
+    inner = tokens.dropped(layer.ff_dropout_1, inner, read)
+    return tokens.linear(inner, layer.ff_linear_2.weight, layer.ff_linear_2.bias)
 
 
 #: For each exact type of block, the function that passes tokens, shape (n_tokens, n_factors), through it. The

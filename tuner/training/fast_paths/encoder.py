@@ -33,7 +33,10 @@ from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBase, TransformerTorchBackbone
 from torch.nn import functional
 
+from tuner.training.fast_paths import fused
 from tuner.training.fast_paths.blocks import BLOCKS, PaddedTokens, Tokens, draws_as_it_lies
+from tuner.training.fast_paths.fused_tokens import FusedTokens
+from tuner.training.fast_paths.kernels import serves
 from tuner.training.fast_paths.packed import PackedTokens
 from tuner.training.fast_paths.stu import is_stu, tokens_through_stu
 from tuner.training.fast_paths.table import takes_ids_of_any_device
@@ -174,7 +177,8 @@ def encode_unpadded(
     backbone
         A backbone for which `encodes_unpadded` is true.
     batch, table, read
-        As in `encode_at`.
+        As in `encode_at`. The batch may also contain "order", shape (n_tokens,): the tokens in ascending
+        order of their items.
     positions : shape (n_tokens,), optional
         Positions of the tokens, if already known; see `PackedTokens`.
     """
@@ -182,7 +186,8 @@ def encode_unpadded(
     if positions is None:
         positions = seen_positions(backbone, x)
     sees_padding = _puts_padding_to_0(backbone) and not backbone.use_key_padding_mask
-    tokens = PackedTokens(x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding)
+    kind = FusedTokens if serves(table) else PackedTokens
+    tokens = kind(x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding)
     return _encoded(backbone, batch, table, tokens, positions, read)
 
 
@@ -195,7 +200,10 @@ def _encoded(  # noqa: PLR0917  # all are needed alike
     read: torch.Tensor,
 ) -> torch.Tensor:
     layers = backbone.transformer_layers
-    seqs = _embedded(backbone, batch["x"], table, positions)
+    if isinstance(tokens, FusedTokens) and _sees_only_tokens(backbone):
+        seqs = _embedded_by_kernels(backbone, batch, table, tokens)
+    else:
+        seqs = _embedded(backbone, batch["x"], table, positions)
     seqs = tokens.dropped(backbone.emb_dropout, seqs, positions)
     if is_stu(layers):
         return tokens_through_stu(layers, seqs, tokens, positions, read, batch)
@@ -204,15 +212,19 @@ def _encoded(  # noqa: PLR0917  # all are needed alike
         seqs = BLOCKS[type(block)](block, seqs, tokens, positions)
     seqs = BLOCKS[type(last)](last, seqs, tokens, read)
     if isinstance(layers, SASRecTransformerLayers):
-        seqs = layers.last_layernorm(seqs)
+        seqs = tokens.normed(layers.last_layernorm, seqs)
     return seqs
 
 
 def seen_positions(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
     """Return the flat positions that tokens may see, ascending."""
-    if backbone.use_key_padding_mask or _puts_padding_to_0(backbone):
+    if _sees_only_tokens(backbone):
         return x.flatten().nonzero().squeeze(1)
     return torch.arange(x.numel(), device=x.device)
+
+
+def _sees_only_tokens(backbone: TransformerBackboneBase) -> bool:
+    return backbone.use_key_padding_mask or _puts_padding_to_0(backbone)
 
 
 def _puts_padding_to_0(backbone: TransformerBackboneBase) -> bool:
@@ -249,3 +261,24 @@ def _embedded(
         return seqs
     embedded: torch.Tensor = seqs + encoding.pos_emb(x.shape[1] - 1 - positions % x.shape[1])
     return embedded
+
+
+def _embedded_by_kernels(
+    backbone: TransformerBackboneBase, batch: Batch, table: torch.Tensor, tokens: FusedTokens
+) -> torch.Tensor:
+    """Return the same, by kernels that sum gradients in a fixed order without sorting on the GPU."""
+    encoding = backbone.pos_encoding_layer
+    assert isinstance(encoding, LearnableInversePositionalEncoding)
+    x, positions = batch["x"], tokens.positions
+    items = functional.pad(x.flatten(), (0, 1))[positions]
+    order = batch["order"] if "order" in batch else items.argsort(stable=True)
+    return fused.embedded(
+        table,
+        None if encoding.pos_emb is None else encoding.pos_emb.weight,
+        items,
+        x.shape[1] - 1 - positions % x.shape[1],
+        order,
+        tokens.cells[:-1],
+        n_sessions=x.shape[0],
+        scale=table.shape[1] ** 0.5 if encoding.use_scale_factor else 1.0,
+    )

@@ -6,7 +6,7 @@ unpadded``.
 
 If RecTools' attention sees padding, all padding has the same key and value, the biases. On a CPU one more
 column of scores represents it. This column has the weight of ``n`` equal columns, of which dropout keeps a
-binomial number. On a GPU attention keeps the padded shape, in one kernel of torch.
+binomial number. On a GPU attention keeps the padded shape, in one kernel of torch (see also `fused_tokens`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tuner.training.fast_paths.blocks import Projected
+from tuner.training.fast_paths.blocks import PlainLayers, Projected
 from tuner.training.fast_paths.groups import Group, Groups
 
 __all__ = ["PackedTokens"]
@@ -29,7 +29,7 @@ _STEPS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
-class PackedTokens:
+class PackedTokens(PlainLayers):
     """Tokens of a batch, one session after the other.
 
     Attributes
@@ -56,33 +56,40 @@ class PackedTokens:
         """Whether attention keeps the padded shape."""
         return self.positions.is_cuda
 
-    def rows(self, read: torch.Tensor) -> torch.Tensor:
-        """Return the rows of the tokens at some flat positions, shape (n_read,)."""
+    def at(self, values: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
+        return values.index_select(0, self._rows(read))
+
+    def _rows(self, read: torch.Tensor) -> torch.Tensor:
         return torch.searchsorted(self.positions, read)
 
-    def dropped(
+    def dropped(  # as in the protocol
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,
         at: torch.Tensor,  # noqa: ARG002  # the protocol `Tokens` has it
         *,
         time_first: bool = False,  # noqa: ARG002  # as above
+        plus: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Apply dropout to values."""
+        """Apply dropout to values, and add others."""
         if not dropout.training or not 0 < dropout.p < 1 or values.is_cuda:
-            return functional.dropout(values, dropout.p, dropout.training)
-        return values * self._kept(values, dropout.p)
+            values = functional.dropout(values, dropout.p, dropout.training)
+        else:
+            values = values * self._kept(values, dropout.p)
+        return values if plus is None else plus + values
 
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
         if self.in_one_kernel:
             return self._mixed_padded(projected, read, dropout)
-        rows, queries = self.rows(read), projected.queries
+        rows, queries = self._rows(read), projected.queries
+        keys, values = projected.keys_values.chunk(2, dim=1)
         if len(read) < len(self.positions):
-            queries = queries.new_zeros(projected.keys.shape).index_copy(0, rows, queries)
+            queries = queries.new_zeros(keys.shape).index_copy(0, rows, queries)
         mixed = [
             self._mixed_in(group, of_group, projected, dropout)
-            for group, of_group in self._groups.split(queries, projected.keys, projected.values)
+            for group, of_group in self._groups.split(queries, keys, values)
         ]
         return self._groups.joined(mixed, rows)
 
@@ -97,7 +104,7 @@ class PackedTokens:
         if not self.sees_padding:
             mixed = self._weighted(scores.softmax(dim=3), dropout) @ v
             return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
-        key, value = (values.view(heads, 1, -1) for values in projected.of_padding)
+        key, value = (values.view(heads, 1, -1) for values in projected.of_padding.chunk(2))
         of_padding = (q * key).sum(dim=3, keepdim=True) + group.n_padding.to(q.dtype).log()
         weights = torch.cat([scores, of_padding], dim=3).softmax(dim=3)
         mixed = self._weighted(weights[..., :-1], dropout) @ v
@@ -132,11 +139,12 @@ class PackedTokens:
 
     def _mixed_padded(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         queries, heads = projected.queries, projected.n_heads
-        key, value = projected.of_padding
         q = self._padded(queries, read, queries.new_zeros(queries.shape[1]), heads)
         k, v = (
             self._padded(values, self.positions, padding, heads)
-            for values, padding in ((projected.keys, key), (projected.values, value))
+            for values, padding in zip(
+                projected.keys_values.chunk(2, dim=1), projected.of_padding.chunk(2), strict=True
+            )
         )
         mixed = functional.scaled_dot_product_attention(
             q, k, v, self._mask(q.dtype), dropout, is_causal=self.is_causal and self.sees_padding

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
+from torch.nn import functional
 
 from tuner.training.fast_paths.eligible import scores_last_only
 from tuner.training.fast_paths.encoder import encode_unpadded, seen_positions
@@ -147,6 +148,8 @@ class ReplayedSteps:
         if self._unpadded:
             tokens = seen_positions(self._module.torch_model, x)
             found["tokens"] = _fill(tokens, self._tokens.at_least(len(tokens) + 1), nowhere)
+            items = functional.pad(x.flatten(), (0, 1))[found["tokens"]]
+            found["order"] = items.argsort(stable=True)
         if "negatives" in batch:
             found["negatives"] = batch["negatives"]
             found["targets"] = _fill(targets, n, 0)
@@ -254,7 +257,7 @@ def _pinned(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _fill(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
-    return torch.nn.functional.pad(values, (0, n - len(values)), value=value)
+    return functional.pad(values, (0, n - len(values)), value=value)
 
 
 def _as_it_is(batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG001  # Lightning's `transfer_batch_to_device`

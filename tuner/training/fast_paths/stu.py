@@ -105,12 +105,13 @@ def _tokens_through(
     attention: _Attention,
 ) -> torch.Tensor:
     """Return the output of a block at the positions that are read; see `_through`."""
-    rows = tokens.rows(read)
-    u, v, q, k = _split(block, block.silu(torch.matmul(block.norm_input(seqs), block.uvqk_proj)))
-    attended = tokens.dropped(block.dropout_attn, attention(block, q, k, v).index_select(0, rows), read)
-    gated = u.index_select(0, rows) * block.norm_attn_output(attended)
-    output: torch.Tensor = block.output_mlp(tokens.dropped(block.dropout_mlp, gated, read))
-    return output + seqs.index_select(0, rows)
+    normed = tokens.normed(block.norm_input, seqs, is_factor=True)
+    u, v, q, k = _split(block, block.silu(tokens.linear(normed, block.uvqk_proj.T)))
+    attended = tokens.at(attention(block, q, k, v), read)
+    attended = tokens.normed(block.norm_attn_output, tokens.dropped(block.dropout_attn, attended, read))
+    gated = tokens.dropped(block.dropout_mlp, tokens.at(u, read) * attended, read)
+    output = tokens.linear(gated, block.output_mlp.weight, block.output_mlp.bias)
+    return output + tokens.at(seqs, read)
 
 
 def _follow_each_other(positions: torch.Tensor, length: int) -> bool:

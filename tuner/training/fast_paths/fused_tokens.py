@@ -1,0 +1,118 @@
+"""Tokens without padding on a GPU: the operations of blocks by `fused`, and attention in the padded shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import count
+
+import torch
+from torch.nn import functional
+
+from tuner.training.fast_paths import fused
+from tuner.training.fast_paths.blocks import Projected
+from tuner.training.fast_paths.packed import PackedTokens
+
+__all__ = ["FusedTokens"]
+
+
+class FusedTokens(PackedTokens):
+    """Tokens of a batch, one session after the other, with the kernels of `fused`.
+
+    Results are those of `PackedTokens`, with other dropout masks. The attributes are the same.
+    """
+
+    def at(self, values: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
+        if read is self.positions:
+            return values
+        return fused.taken(values, self.cells[read], self._cells_of(read)[self.positions])
+
+    def linear(
+        self, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return ``values @ weight.T + bias``."""
+        return fused.linear(values, weight, bias)
+
+    def normed(
+        self, norm: torch.nn.LayerNorm, values: torch.Tensor, *, is_factor: bool = False
+    ) -> torch.Tensor:
+        """Return ``norm(values)``, in float32 or, if it is only a factor of products, in their type."""
+        return fused.normed(norm, values, is_factor=is_factor)
+
+    def dropped(  # as in the protocol
+        self,
+        dropout: torch.nn.Dropout,
+        values: torch.Tensor,
+        at: torch.Tensor,  # the protocol `Tokens` has it
+        *,
+        time_first: bool = False,  # noqa: ARG002  # as above
+        plus: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Apply dropout to values, and add others."""
+        if not dropout.training or dropout.p == 0:
+            return values if plus is None else plus + values
+        if dropout.p >= 1:
+            return super().dropped(dropout, values, at, plus=plus)
+        return fused.dropped(values, dropout.p, self._seed, next(self._sites), plus)
+
+    def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
+        """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
+        shape, width = (self.size, self.length), projected.queries.shape[1]
+        cells, heads = self._cells_of(read)[:-1], projected.n_heads
+        queries = fused.taken(projected.queries, cells, read).view(*shape, heads, -1)
+        padding = projected.of_padding if self.sees_padding else None
+        keys_values = fused.taken(projected.keys_values, self.cells[:-1], self.positions, padding)
+        keys, values = keys_values.view(*shape, 2, heads, -1).unbind(2)
+        mixed = functional.scaled_dot_product_attention(
+            queries.transpose(1, 2),
+            keys.transpose(1, 2),
+            values.transpose(1, 2),
+            self._masks(queries.dtype),
+            dropout,
+            is_causal=self.is_causal and self.sees_padding,
+        )
+        return fused.taken(mixed.transpose(1, 2).reshape(-1, width), read, cells)
+
+    @cached_property
+    def cells(self) -> torch.Tensor:
+        """Row of the token in each cell of the padded shape; -1 for none, and at the end."""
+        return self._inverse(self.positions)
+
+    def _cells_of(self, read: torch.Tensor) -> torch.Tensor:
+        """Return the same for the rows that are read."""
+        if read is self.positions:
+            return self.cells
+        known = self._known.get(id(read))
+        if known is None:
+            known = self._known[id(read)] = read, self._inverse(read)
+        return known[1]
+
+    def _inverse(self, positions: torch.Tensor) -> torch.Tensor:
+        n = self.size * self.length
+        cells = positions.new_full((n + 1,), -1)
+        cells.index_copy_(0, positions, torch.arange(len(positions), device=positions.device))
+        cells[n:] = -1  # the filling
+        return cells
+
+    def _masks(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return the mask of attention, which is that of all blocks."""
+        if dtype not in self._made:
+            self._made[dtype] = self._mask(dtype)
+        return self._made[dtype]
+
+    @cached_property
+    def _known(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        return {}
+
+    @cached_property
+    def _made(self) -> dict[torch.dtype, torch.Tensor | None]:
+        return {}
+
+    @cached_property
+    def _seed(self) -> torch.Tensor:
+        return torch.randint(2**62, (1,), device=self.positions.device)
+
+    @cached_property
+    def _sites(self) -> Iterator[int]:
+        return count()
