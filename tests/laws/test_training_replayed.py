@@ -41,8 +41,8 @@ class Unrecorded:
     def __init__(self, steps: ReplayedSteps) -> None:
         self.steps = steps
 
-    def replay(self, sent: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.steps._stepped(lambda: self.steps._loss(sent))
+    def replay(self, prepared: Any) -> torch.Tensor:
+        return self.steps._stepped(lambda: self.steps._loss(prepared.on(torch.device("cpu"))))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuner.training.fast_paths.encoder.takes_ids_of_any_device", lambda net: True)
     monkeypatch.setattr("tuner.training.fast_paths.data.made_ahead", iter)  # dropout draws from one generator
     monkeypatch.setattr(PackedTokens, "in_one_kernel", True)
-    monkeypatch.setattr(ReplayedSteps, "_recorded", lambda self: Unrecorded(self))  # noqa: PLW0108  # a class is no method
+    monkeypatch.setattr(ReplayedSteps, "_recorded", lambda self, prepared: Unrecorded(self))
 
 
 class Counts(Callback):
@@ -144,7 +144,7 @@ def test_steps_that_cannot_be_recorded_run_as_they_come(
 ) -> None:
     tries = []
 
-    def failing(self: ReplayedSteps) -> None:
+    def failing(self: ReplayedSteps, prepared: object) -> None:
         tries.append(1)
         raise RuntimeError("Cannot copy between CPU and CUDA tensors")
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from tuner.training.fast_paths import fused, kernels
+from tuner.training.fast_paths.fused import ByItem
 from tuner.training.fast_paths.kernels import serves
 
 pytest.importorskip("triton")
@@ -57,9 +58,7 @@ def test_a_linear_layer(size: tuple[int, int], draw: Callable[..., torch.Tensor]
 
 def test_a_linear_layer_of_part_of_other_values(draw: Callable[..., torch.Tensor]) -> None:
     values, weight = draw(9, 8), draw(5, 4)
-    assert_same(
-        lambda x, w: fused.linear(x[:, 2:6], w, None), lambda x, w: x[:, 2:6] @ w.T, values, weight
-    )
+    assert_same(lambda x, w: fused.linear(x[:, 2:6], w, None), lambda x, w: x[:, 2:6] @ w.T, values, weight)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -161,7 +160,6 @@ def test_items_and_places_are_looked_up(
     cells = torch.full((len(is_token) + 1,), -1, device=table.device)
     cells[positions] = torch.arange(len(positions), device=table.device)
     places = length - 1 - positions % length
-    order = items.argsort(stable=True)
     is_row = (positions < len(is_token))[:, None]
 
     def ours(table: torch.Tensor, of_places: torch.Tensor) -> torch.Tensor:
@@ -170,7 +168,7 @@ def test_items_and_places_are_looked_up(
             of_places if with_places else None,
             items,
             places,
-            order,
+            ByItem.of(items),
             cells[:-1],
             n_sessions=n_sessions,
             scale=1.5,
@@ -178,6 +176,7 @@ def test_items_and_places_are_looked_up(
         return found * is_row + (0 if with_places else 0 * of_places.sum())
 
     def theirs(table: torch.Tensor, of_places: torch.Tensor) -> torch.Tensor:
-        return (table[items] * 1.5 + of_places[places] * with_places) * is_row
+        of_items = functional.embedding(items, table, padding_idx=0)
+        return (of_items * 1.5 + of_places[places] * with_places) * is_row
 
     assert_same(ours, theirs, table, of_places)

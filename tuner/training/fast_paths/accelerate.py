@@ -110,6 +110,7 @@ class FastPaths(Callback):
                 self._replayed = ReplayedSteps(pl_module, trainer.optimizers[0], unpadded=unpadded)
                 self._placed = self._replayed.methods()
                 self.draws.ahead, self.draws.no_negatives = True, unpadded
+                self.draws.prepare = self._replayed.prepare
                 self.step += ("replayed steps",)
             elif on_gpu(trainer) and sends_batches_plainly(pl_module):
                 ahead = TargetsAhead(pl_module, take)
@@ -138,7 +139,7 @@ class FastPaths(Callback):
         """Turn the module back into RecTools' plain one."""
         if self._replayed is not None:
             self._replayed.close()
-            self._replayed = None
+            self._replayed = self.draws.prepare = None
         for name, ours in self._placed.items():
             if vars(pl_module).get(name) == ours:
                 delattr(pl_module, name)

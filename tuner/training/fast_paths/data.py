@@ -59,15 +59,25 @@ class Draws:
         Whether RecTools' sampler draws no negatives, because the training step draws them.
     ahead
         Whether to make a batch while the step before it runs.
+    prepare
+        Called with each batch that is made ahead.
     """
 
     at_targets: bool = False
     no_negatives: bool = False
     ahead: bool = False
+    prepare: Callable[[Batch], None] | None = None
 
     def reset(self) -> None:
         """Draw the same numbers as RecTools, at the same time."""
         self.at_targets = self.no_negatives = self.ahead = False
+        self.prepare = None
+
+    def prepared(self, batch: Batch) -> Batch:
+        """Prepare a batch, and return it."""
+        if self.prepare is not None:
+            self.prepare(batch)
+        return batch
 
 
 class _Loader(DataLoader[Any]):
@@ -79,7 +89,7 @@ class _Loader(DataLoader[Any]):
     def __iter__(self) -> Any:  # noqa: ANN401  # torch's own has no public type
         """Yield batches."""
         batches = super().__iter__()
-        return made_ahead(batches) if self.draws.ahead else batches
+        return made_ahead(map(self.draws.prepared, batches)) if self.draws.ahead else batches
 
 
 def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None) -> tuple[str, ...]:

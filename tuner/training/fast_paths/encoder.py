@@ -177,8 +177,8 @@ def encode_unpadded(
     backbone
         A backbone for which `encodes_unpadded` is true.
     batch, table, read
-        As in `encode_at`. The batch may also contain "order", shape (n_tokens,): the tokens in ascending
-        order of their items.
+        As in `encode_at`. The batch may also contain "items" and "order": the tokens by item, as in
+        `tuner.training.fast_paths.fused.ByItem`.
     positions : shape (n_tokens,), optional
         Positions of the tokens, if already known; see `PackedTokens`.
     """
@@ -271,13 +271,13 @@ def _embedded_by_kernels(
     assert isinstance(encoding, LearnableInversePositionalEncoding)
     x, positions = batch["x"], tokens.positions
     items = functional.pad(x.flatten(), (0, 1))[positions]
-    order = batch["order"] if "order" in batch else items.argsort(stable=True)
+    is_sorted = "order" in batch
     return fused.embedded(
         table,
         None if encoding.pos_emb is None else encoding.pos_emb.weight,
         items,
         x.shape[1] - 1 - positions % x.shape[1],
-        order,
+        fused.ByItem(batch["items"], batch["order"]) if is_sorted else fused.ByItem.of(items),
         tokens.cells[:-1],
         n_sessions=x.shape[0],
         scale=table.shape[1] ** 0.5 if encoding.use_scale_factor else 1.0,

@@ -6,6 +6,7 @@ sums, norms and the gradients of parameters are float32. All sums have a fixed o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,9 +25,30 @@ from tuner.training.fast_paths.kernels import (
 )
 from tuner.training.fast_paths.linear import product
 
-__all__ = ["dropped", "embedded", "linear", "normed", "taken"]
+__all__ = ["ByItem", "dropped", "embedded", "linear", "looked_up", "normed", "taken"]
 
 # ruff: noqa: ANN401, PLR0917  # torch gives the context of a function no type, and passes arguments by position
+
+
+@dataclass(frozen=True)
+class ByItem:
+    """Rows by item, for the gradient of item embeddings.
+
+    Attributes
+    ----------
+    items : shape (n_sorted,)
+        Items in ascending order. 0 is padding, and gets no gradient.
+    order : shape (n_sorted,)
+        Row of each of them. Each row with an item other than 0 occurs once.
+    """
+
+    items: torch.Tensor
+    order: torch.Tensor
+
+    @classmethod
+    def of(cls, items: torch.Tensor) -> ByItem:
+        """Sort the items of rows, shape (n_rows,)."""
+        return cls(*items.sort(stable=True))
 
 
 def linear(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -76,12 +98,18 @@ def taken(
     return result
 
 
-def embedded(
+def looked_up(table: torch.Tensor, items: torch.Tensor, by_item: ByItem) -> torch.Tensor:
+    """Return ``table[items]``, shape (n_rows, n_factors). Row 0 of the table, padding, gets no gradient."""
+    result: torch.Tensor = _Embedded.apply(table, None, items, None, by_item, None, 0, 1.0)  # type: ignore[no-untyped-call]  # torch does not type it
+    return result
+
+
+def embedded(  # all are needed alike
     table: torch.Tensor,
     of_places: torch.Tensor | None,
     items: torch.Tensor,
     places: torch.Tensor,
-    order: torch.Tensor,
+    by_item: ByItem,
     cells: torch.Tensor,
     *,
     n_sessions: int,
@@ -92,13 +120,13 @@ def embedded(
     Parameters
     ----------
     table : shape (n_items, n_factors)
-        Item embeddings.
+        Item embeddings. Row 0, padding, gets no gradient.
     of_places : shape (at least length, n_factors), optional
         Embeddings of places, counted from the end of a session. Without them only items are looked up.
     items, places : shape (n_rows,)
         Item and place of each row.
-    order : shape (n_rows,)
-        Rows in ascending order of their items.
+    by_item
+        The rows in the order of their items.
     cells : shape (n_sessions * length,)
         Row of each cell of the padded sessions; -1 if there is none. The gradients of all other rows must
         be 0.
@@ -107,7 +135,7 @@ def embedded(
     scale
         Factor of the items' embeddings.
     """
-    result: torch.Tensor = _Embedded.apply(table, of_places, items, places, order, cells, n_sessions, scale)  # type: ignore[no-untyped-call]  # torch does not type it
+    result: torch.Tensor = _Embedded.apply(table, of_places, items, places, by_item, cells, n_sessions, scale)  # type: ignore[no-untyped-call]  # torch does not type it
     return result
 
 
@@ -218,24 +246,23 @@ class _Embedded(torch.autograd.Function):
         table: torch.Tensor,
         of_places: torch.Tensor | None,
         items: torch.Tensor,
-        places: torch.Tensor,
-        order: torch.Tensor,
-        cells: torch.Tensor,
+        places: torch.Tensor | None,
+        by_item: ByItem,
+        cells: torch.Tensor | None,
         n_sessions: int,
         scale: float,
     ) -> torch.Tensor:
         ctx.n_items, ctx.n_places = len(table), None if of_places is None else len(of_places)
         ctx.n_sessions, ctx.scale = n_sessions, scale
-        ctx.save_for_backward(items, order, cells)
+        ctx.by_item, ctx.cells = by_item, cells
         return embedded_rows(table, of_places, items, places, scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        items, order, cells = ctx.saved_tensors
         grad = grad.contiguous()
-        by_table = summed_by_item(grad, items[order], order, ctx.n_items, ctx.scale)
+        by_table = summed_by_item(grad, ctx.by_item.items, ctx.by_item.order, ctx.n_items, ctx.scale)
         by_places = None
         if ctx.n_places is not None:
-            by_places = summed_by_place(grad, cells, ctx.n_sessions, ctx.n_places)
+            by_places = summed_by_place(grad, ctx.cells, ctx.n_sessions, ctx.n_places)
         return by_table, by_places, None, None, None, None, None, None

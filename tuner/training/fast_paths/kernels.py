@@ -320,7 +320,7 @@ def embedded_rows(
     table: torch.Tensor,
     of_places: torch.Tensor | None,
     items: torch.Tensor,
-    places: torch.Tensor,
+    places: torch.Tensor | None,
     scale: float,
 ) -> torch.Tensor:
     """Return ``table[items] * scale + of_places[places]`` in float32, shape (n_rows, n_factors).
@@ -355,18 +355,18 @@ def summed_by_item(
     ----------
     values : shape (n_rows, n_factors)
         Contiguous rows, in float32.
-    items : shape (n_rows,)
-        Item of each row, in ascending order.
-    order : shape (n_rows,)
-        Rows of `values`, in the order of `items`.
+    items : shape (n_sorted,)
+        Items in ascending order. Item 0 is padding. Its sum is 0.
+    order : shape (n_sorted,)
+        Row of `values` for each of the `items`.
     n_items, scale
         Number of sums, and their factor.
     """
-    n_rows, n_factors = values.shape
+    n_sorted, n_factors = len(items), values.shape[1]
     sums = torch.zeros(n_items, n_factors, dtype=torch.float32, device=values.device)
     rows, factors = _rows_of(n_factors, most=16)
-    _triton().summed_by_item[(n_rows,)](
-        values, items, order, sums, n_rows, n_factors, scale, ROWS=rows, FACTORS=factors
+    _triton().summed_by_item[(n_sorted,)](
+        values, items, order, sums, n_sorted, n_factors, scale, ROWS=rows, FACTORS=factors
     )
     return sums
 

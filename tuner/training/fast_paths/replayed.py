@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
@@ -34,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 _AHEAD = 16
 #: A known size is reused if it is at most this many times the needed size.
 _ROOM = 1.25
+#: Numbers below this have 16 bits.
+_SHORT = 2**16
 
 
 class ReplayedSteps:
@@ -56,9 +59,10 @@ class ReplayedSteps:
         self._targets, self._tokens = _Sizes(), _Sizes()
         self._graphs: dict[tuple[object, ...], _Graph | None] = {}
         self._pool: Any = None
-        self._sent: Batch = {}
+        self._prepared: dict[int, tuple[Batch, _Prepared]] = {}
+        self._sent = _Prepared((), {}, is_plain=True)
         self._done: deque[torch.cuda.Event] = deque()
-        self._is_plain = self._can_record = True
+        self._can_record = True
 
     def methods(self) -> dict[str, Callable[..., Any]]:
         """Return the functions that replace methods of the module during a fit."""
@@ -76,37 +80,38 @@ class ReplayedSteps:
         self._graphs.clear()
         self._optimizer.zero_grad(set_to_none=True)
 
+    def prepare(self, batch: Batch) -> None:
+        """Prepare what a step needs of a batch. Another thread may call this before the batch is sent."""
+        self._prepared[id(batch)] = batch, self._made(batch)  # the batch too: its id must stay its own
+
     def send(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
-        """Send the part of a batch that a step needs to the GPU, without waiting for it."""
+        """Take the next batch. The step sends what it needs of it, without waiting for the GPU."""
         self._wait_if_far_ahead()
-        found = self._filled(batch)
-        self._is_plain = found is not None
-        device = self._module.device
-        self._sent = {
-            key: _pinned(values, device).to(device, non_blocking=True)
-            for key, values in (found or batch).items()
-        }
+        _, prepared = self._prepared.pop(id(batch), (batch, None))
+        self._sent = prepared or self._made(batch)
         return batch
 
     def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002  # a training step's signature
         """Run a whole step with the latest batch: update the parameters, log the loss and return it."""
-        if not self._is_plain:
-            return logged(self._module, batch, self._stepped(self._as_rectools))
-        shapes = tuple((key, values.shape) for key, values in self._sent.items())
-        key = (shapes, self._state())
-        if key not in self._graphs:
-            self._graphs[key] = None
-            return logged(self._module, batch, self._stepped(lambda: self._loss(self._sent)))
-        graph = self._graphs[key]
-        if graph is None and self._can_record:
-            graph = self._graphs[key] = self._try_to_record()
-        if graph is None:
-            return logged(self._module, batch, self._stepped(lambda: self._loss(self._sent)))
-        return logged(self._module, batch, graph.replay(self._sent))
+        return logged(self._module, batch, self._run(self._sent))
 
-    def _try_to_record(self) -> _Graph | None:
+    def _run(self, sent: _Prepared) -> torch.Tensor:
+        device = self._module.device
+        if not sent.is_plain:
+            return self._stepped(lambda: self._as_rectools(sent.on(device)))
+        key = (sent.layout, self._state())
+        if key in self._graphs:
+            graph = self._graphs[key]
+            if graph is None and self._can_record:
+                graph = self._graphs[key] = self._try_to_record(sent)
+            if graph is not None:
+                return graph.replay(sent)
+        self._graphs.setdefault(key)
+        return self._stepped(lambda: self._loss(sent.on(device)))
+
+    def _try_to_record(self, sent: _Prepared) -> _Graph | None:
         try:
-            return self._recorded()
+            return self._recorded(sent)
         except RuntimeError as error:
             self._can_record = False
             _LOG.warning(
@@ -122,6 +127,10 @@ class ReplayedSteps:
         self._done.append(event)
         if len(self._done) > _AHEAD:
             self._done.popleft().synchronize()
+
+    def _made(self, batch: Batch) -> _Prepared:
+        found = self._filled(batch)
+        return _Prepared.of(found or batch, is_plain=found is not None, pin=self._module.device.type != "cpu")
 
     def _filled(self, batch: Batch) -> Batch | None:
         """Return a batch in fixed shapes, with its targets.
@@ -139,20 +148,25 @@ class ReplayedSteps:
             return None
         n = self._targets.at_least(len(targets))
         nowhere = x.numel() if self._unpadded else 0
+        tokens = (
+            seen_positions(self._module.torch_model, x) if self._unpadded else x.flatten().nonzero()[:, 0]
+        )
+        n_tokens = self._tokens.at_least(len(tokens) + 1)
         found = {
             "x": x,
             "read": _fill(read, n, nowhere),
             "y": _fill(y[targets], n, 0),
             "w": _fill(batch["yw"].flatten()[targets], n, 0),
         }
+        items, order = _by_item(x.flatten()[tokens])
         if self._unpadded:
-            tokens = seen_positions(self._module.torch_model, x)
-            found["tokens"] = _fill(tokens, self._tokens.at_least(len(tokens) + 1), nowhere)
-            items = functional.pad(x.flatten(), (0, 1))[found["tokens"]]
-            found["order"] = items.argsort(stable=True)
+            found["tokens"] = _fill(tokens, n_tokens, nowhere)
+        else:
+            order = tokens[order]
+        found["items"], found["order"] = (_fill_before(values, n_tokens, 0) for values in (items, order))
         if "negatives" in batch:
-            found["negatives"] = batch["negatives"]
-            found["targets"] = _fill(targets, n, 0)
+            negatives = batch["negatives"].flatten(0, 1).index_select(0, targets).int()
+            found["negatives"] = functional.pad(negatives, (0, 0, 0, n - len(negatives)))
         if "unix_ts" in batch:
             found["unix_ts"] = batch["unix_ts"]
         return found
@@ -173,7 +187,7 @@ class ReplayedSteps:
             hidden = encode_sessions(backbone, sent, table).flatten(0, 1).index_select(0, sent["read"])
         negatives = None
         if "negatives" in sent:
-            negatives = sent["negatives"].flatten(0, 1).index_select(0, sent["targets"])
+            negatives = sent["negatives"]
         elif module.loss != "softmax":
             negatives = self._drawn(len(sent["y"]))
         return loss_at_targets(module, hidden, table, sent["y"], sent["w"], negatives)
@@ -186,9 +200,8 @@ class ReplayedSteps:
         low, high = preparator.n_item_extra_tokens, preparator.item_id_map.size
         return torch.randint(low, high, shape, device=self._module.device)
 
-    def _as_rectools(self) -> torch.Tensor:
+    def _as_rectools(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch without fixed shapes."""
-        batch = dict(self._sent)
         if self._module.loss != "softmax" and "negatives" not in batch:
             batch["negatives"] = self._drawn(int((batch["y"] != 0).sum()))
         return step_loss(self._module, batch)
@@ -202,9 +215,13 @@ class ReplayedSteps:
             self._optimizer.step()
         return loss.detach()
 
-    def _recorded(self) -> _Graph:
-        """Record a step with the batch that was sent. Recording does not run the step."""
-        sent = {key: values.clone() for key, values in self._sent.items()}
+    def _recorded(self, prepared: _Prepared) -> _Graph:
+        """Record a step with a batch. Recording does not run the step."""
+        sent = _Prepared(
+            prepared.layout,
+            {dtype: values.to(self._module.device) for dtype, values in prepared.buffers.items()},
+            is_plain=True,
+        )
         graph = torch.cuda.CUDAGraph()
         (group,) = self._optimizer.param_groups
         self._optimizer.zero_grad(set_to_none=True)
@@ -212,7 +229,7 @@ class ReplayedSteps:
         try:
             # Another thread may allocate pinned memory meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                loss = self._stepped(lambda: self._loss(sent))
+                loss = self._stepped(lambda: self._loss(sent.on(self._module.device)))
         finally:
             group["capturable"] = False
         self._pool = self._pool or graph.pool()
@@ -220,17 +237,56 @@ class ReplayedSteps:
 
 
 @dataclass(frozen=True)
+class _Prepared:
+    """Tensors for a step. Those of one type share one buffer, so each type needs only one copy.
+
+    Attributes
+    ----------
+    layout
+        Name, type and shape of each tensor, in the order in which they lie in the buffers.
+    buffers
+        Their elements, by type.
+    is_plain
+        Whether the shapes are fixed ones.
+    """
+
+    layout: tuple[tuple[str, torch.dtype, torch.Size], ...]
+    buffers: dict[torch.dtype, torch.Tensor]
+    is_plain: bool
+
+    @classmethod
+    def of(cls, batch: Batch, *, is_plain: bool, pin: bool) -> _Prepared:
+        """Copy the tensors of a batch into buffers; with `pin`, in pinned memory."""
+        buffers = {}
+        for dtype in {values.dtype for values in batch.values()}:
+            parts = [values.flatten() for values in batch.values() if values.dtype is dtype]
+            buffer = torch.empty(sum(map(len, parts)), dtype=dtype, pin_memory=pin)
+            buffers[dtype] = torch.cat(parts, out=buffer)
+        layout = tuple((key, values.dtype, values.shape) for key, values in batch.items())
+        return cls(layout, buffers, is_plain)
+
+    def on(self, device: torch.device) -> Batch:
+        """Return the tensors on a device, without waiting for their copies."""
+        left = {dtype: values.to(device, non_blocking=True) for dtype, values in self.buffers.items()}
+        found = {}
+        for key, dtype, shape in self.layout:
+            n = shape.numel()
+            found[key], left[dtype] = left[dtype][:n].view(shape), left[dtype][n:]
+        return found
+
+
+@dataclass(frozen=True)
 class _Graph:
     """A recorded step, with the tensors that it reads and the tensor of its loss."""
 
     graph: torch.cuda.CUDAGraph
-    sent: Batch
+    sent: _Prepared
     loss: torch.Tensor
 
-    def replay(self, sent: Batch) -> torch.Tensor:
+    def replay(self, prepared: _Prepared) -> torch.Tensor:
         """Run the step with other values."""
-        for key, values in sent.items():
-            self.sent[key].copy_(values, non_blocking=True)
+        for dtype, values in prepared.buffers.items():
+            self.sent.buffers[dtype].copy_(values, non_blocking=True)
         self.graph.replay()
         return self.loss.clone()
 
@@ -252,12 +308,21 @@ class _Sizes:
         return size
 
 
-def _pinned(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return values if device.type == "cpu" or values.is_pinned() else values.pin_memory()
-
-
 def _fill(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
     return functional.pad(values, (0, n - len(values)), value=value)
+
+
+def _fill_before(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
+    return functional.pad(values, (n - len(values), 0), value=value)
+
+
+def _by_item(items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return items in ascending order, and their places before."""
+    numbers = items.numpy()
+    if numbers.max(initial=0) < _SHORT:
+        numbers = numbers.astype(np.uint16)  # NumPy sorts them in less time
+    order = torch.from_numpy(numbers.argsort(kind="stable"))
+    return items[order], order
 
 
 def _as_it_is(batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG001  # Lightning's `transfer_batch_to_device`

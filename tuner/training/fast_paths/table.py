@@ -6,6 +6,7 @@ On a CPU, and with a user's classes, RecTools' own methods run.
 from __future__ import annotations
 
 from inspect import getattr_static
+from typing import Any
 
 import torch
 from rectools.models.nn.item_net import (
@@ -17,24 +18,52 @@ from rectools.models.nn.item_net import (
 )
 from rectools.models.nn.transformers.net_blocks import LearnableInversePositionalEncoding
 from rectools.models.nn.transformers.torch_backbone import TransformerBackboneBase, TransformerTorchBackbone
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding
 from typing_extensions import TypeIs
 
+from tuner.training.fast_paths.fused import ByItem, looked_up
+from tuner.training.fast_paths.kernels import serves
 from tuner.training.fast_paths.stu import is_stu, through_stu
 
-__all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device"]
+__all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device", "weights_of"]
 
 
 def all_embeddings(net: ItemNetBase) -> torch.Tensor:
     """Return ``net.get_all_embeddings()``, shape (n_items, n_factors).
 
     At each step RecTools makes the ids of all items on the CPU, and waits until they have been sent. Here the
-    GPU makes the ids.
+    GPU makes the ids. If items have no features, all embeddings are the weights themselves, in their order.
     """
     if not (takes_ids_of_any_device(net) and net.device.type == "cuda"):
         return net.get_all_embeddings()
+    if type(net) is SumOfEmbeddingsConstructor and len(net.item_net_blocks) == 1:
+        (block,) = net.item_net_blocks
+        if type(block) is IdEmbeddingsItemNet and type(block.ids_emb) is torch.nn.Embedding:
+            return weights_of(block.ids_emb)
     embeddings: torch.Tensor = net.forward(torch.arange(net.n_items, device=net.device))
     return embeddings
+
+
+def weights_of(layer: torch.nn.Embedding) -> torch.Tensor:
+    """Return the embeddings of all ids, without a gradient for the padding."""
+    weights: torch.Tensor = _Weights.apply(layer.weight, layer.padding_idx)  # type: ignore[no-untyped-call]  # torch does not type it
+    return weights
+
+
+class _Weights(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor, padding: int | None) -> torch.Tensor:  # noqa: ANN401  # torch gives it no type
+        ctx.padding = padding
+        return weight.view_as(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401  # as above
+        if ctx.padding is not None:
+            grad = grad.clone()
+            grad[ctx.padding] = 0
+        return grad, None
 
 
 def takes_ids_of_any_device(net: ItemNetBase) -> TypeIs[ItemNetConstructorBase]:
@@ -73,7 +102,7 @@ def _encoded(
     padding, length = x == 0, x.shape[1]
     encoding = backbone.pos_encoding_layer
     assert isinstance(encoding, LearnableInversePositionalEncoding)
-    seqs = _with_positions(encoding, embedding(x, table))
+    seqs = _with_positions(encoding, _embedded(batch, table))
     seqs = backbone.emb_dropout(seqs)
     attention_mask = key_padding_mask = None
     if backbone.use_causal_attn:
@@ -88,6 +117,14 @@ def _encoded(
         return through_stu(layers, seqs, is_token, attention_mask, batch)
     encoded: torch.Tensor = layers(seqs, is_token, attention_mask, key_padding_mask, batch=batch)
     return encoded
+
+
+def _embedded(batch: dict[str, torch.Tensor], table: torch.Tensor) -> torch.Tensor:
+    x = batch["x"]
+    if "order" not in batch or not serves(table):
+        return embedding(x, table)
+    by_item = ByItem(batch["items"], batch["order"])
+    return looked_up(table, x.flatten(), by_item).view(*x.shape, -1)
 
 
 def _with_positions(encoding: LearnableInversePositionalEncoding, seqs: torch.Tensor) -> torch.Tensor:

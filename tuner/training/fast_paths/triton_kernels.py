@@ -261,14 +261,15 @@ def embedded(
 def summed_by_item(
     values, items, order, out, n_rows, n_factors, scale, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
-    """Sum the rows of each item, given in ascending order of items; see `kernels.summed_by_item`."""
+    """Sum the rows of each item, given in ascending order; see `kernels.summed_by_item`."""
     at = tl.program_id(0)
     item = tl.load(items + at)
-    if (at == 0) | (tl.load(items + at - 1, mask=at > 0, other=-1) != item):
+    is_first = (at == 0) | (tl.load(items + at - 1, mask=at > 0, other=-1) != item)
+    if is_first & (item > 0):
         factor = tl.arange(0, FACTORS)
         is_factor = factor < n_factors
         total = tl.zeros((FACTORS,), dtype=tl.float32)
-        goes_on = item >= 0
+        goes_on = item > 0
         while goes_on:
             place = at + tl.arange(0, ROWS)
             is_same = tl.load(items + place, mask=place < n_rows, other=-1) == item
