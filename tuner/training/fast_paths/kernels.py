@@ -31,8 +31,10 @@ __all__ = [
 
 #: Whether Triton interprets the kernels. Only tests set it, with ``TRITON_INTERPRET=1`` in the environment.
 INTERPRETED = False
-#: Number of columns that a program of Triton holds at one time.
+#: Number of columns that a program of Triton reads at one time, if it cannot hold a row.
 _COLUMNS = 8192
+#: Number of columns of the longest row that a program can hold.
+_LONGEST = 32_768
 #: Number of programs that sum rows. Each writes a partial sum.
 _PROGRAMS = 256
 #: Number of elements of rows that a program holds at one time.
@@ -84,8 +86,10 @@ def cross_entropy_rows(
         ``-log(softmax(logits / temperature)[targets])``, float32.
     """
     losses = torch.empty(len(logits), dtype=torch.float32, device=logits.device)
-    columns = min(_COLUMNS, _power_of_2(logits.shape[1]))
-    _triton().cross_entropy[(len(logits),)](
+    columns = _power_of_2(logits.shape[1])
+    kernel = _triton().cross_entropy_at_once if columns <= _LONGEST else _triton().cross_entropy
+    columns = columns if columns <= _LONGEST else _COLUMNS
+    kernel[(len(logits),)](
         logits,
         gradient,
         targets.contiguous(),
@@ -94,7 +98,7 @@ def cross_entropy_rows(
         logits.shape[1],
         1 / temperature,
         COLUMNS=columns,
-        num_warps=8,
+        num_warps=16 if columns > _COLUMNS else 8,
     )
     return losses
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
 from tuner.training.fast_paths.kernels import combined_rows, scores_of_rows, serves, weighted_rows
 from tuner.training.fast_paths.linear import product
@@ -113,15 +113,14 @@ class _ByKernels(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401  # as above
         hidden, table, candidates = ctx.saved_tensors
         grad = grad.contiguous()
-        by_hidden = weighted_rows(grad, table, candidates)
         n_candidates, n_items = candidates.shape[1], len(table)
+        if n_candidates > _FEW and n_items <= _ITEMS_PER_CANDIDATE * n_candidates:
+            return *_by_products(hidden, table, candidates, grad), None, None
         if n_candidates <= _FEW:
             by_table = _by_rows(hidden, n_items, candidates, grad)
-        elif n_items <= _ITEMS_PER_CANDIDATE * n_candidates:
-            by_table = _by_product(hidden, n_items, candidates, grad)
         else:
             by_table = _by_sorted_items(hidden.float(), n_items, candidates, grad)
-        return by_hidden, by_table, None, None
+        return weighted_rows(grad, table, candidates), by_table, None, None
 
 
 def _by_rows(
@@ -135,20 +134,29 @@ def _by_rows(
     return by_table
 
 
-def _by_product(
-    hidden: torch.Tensor, n_items: int, candidates: torch.Tensor, grad: torch.Tensor
-) -> torch.Tensor:
-    """Return the gradient of the table as a product, computed for some targets at a time."""
+def _by_products(
+    hidden: torch.Tensor, table: torch.Tensor, candidates: torch.Tensor, grad: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradients of `hidden` and of the table as products, computed for some targets at a time.
+
+    If factors have half precision, both are products with the same matrix. In float32 a product with the
+    whole table would take longer than its rows in place.
+    """
+    is_half = table.dtype is not torch.float32
+    n_items = len(table)
     width = n_items + -n_items % 8  # the matrix units of a GPU read such a width faster
+    items = pad(table, (0, 0, 0, width - n_items)) if is_half else table
     n_chunks = -(-len(hidden) * width // _ELEMENTS)
     by_table = torch.zeros(n_items, hidden.shape[1], dtype=torch.float32, device=hidden.device)
+    by_hidden = []
     for some, few, weights in zip(
         *(values.tensor_split(n_chunks) for values in (hidden, candidates, grad)), strict=True
     ):
         by_item = torch.zeros(len(some), width, dtype=hidden.dtype, device=hidden.device)
         combined_rows(weights, few, by_item)
         by_table += product(by_item.T, some)[:n_items]
-    return by_table
+        by_hidden.append(product(by_item, items) if is_half else weighted_rows(weights, table, few))
+    return torch.cat(by_hidden), by_table
 
 
 def _by_sorted_items(

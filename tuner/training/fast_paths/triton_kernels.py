@@ -32,6 +32,23 @@ def cross_entropy(logits, gradient, targets, losses, n_items, stride, scale, COL
 
 
 @triton.jit
+def cross_entropy_at_once(logits, gradient, targets, losses, n_items, stride, scale, COLUMNS: tl.constexpr):
+    """Do the same for rows that a program can hold, so that each logit is read once."""
+    row = tl.program_id(0).to(tl.int64)
+    target = tl.load(targets + row)
+    at = tl.arange(0, COLUMNS)
+    x = tl.load(logits + row * stride + at, mask=at < n_items, other=-float("inf")).to(tl.float32) * scale
+    most = tl.max(x, 0)
+    of_target = tl.sum(tl.where(at == target, x, 0.0), 0)
+    p = tl.exp(x - most)
+    total = tl.sum(p, 0)
+    tl.store(losses + row, tl.log(total) - (of_target - most))
+    p = p / total
+    p = tl.where(at == target, p - 1, p)
+    tl.store(gradient + row * stride + at, p.to(gradient.dtype.element_ty), mask=at < stride)
+
+
+@triton.jit
 def scores(
     hidden, table, candidates, scores, n_candidates, n_factors, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
