@@ -294,7 +294,7 @@ def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     steps = 10 if args.quick else 120
     source = next(iter(SOURCES[args.device]))
     runs = []
-    for n in PACKED[:2] if args.quick else PACKED:
+    for n in args.packed or (PACKED[:2] if args.quick else PACKED):
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
             way = "unpadded_bf16" if args.device == "cuda" else "ours"
             job = Job("sasrec", "softmax", source, way, args.device, str(args.data), steps, n, folder)
@@ -419,7 +419,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=(), help="such as sasrec hstu")
     parser.add_argument("--rounds", type=int, help="3 on a CPU, 2 on a GPU")
     parser.add_argument("--ways", nargs="*", default=(), help="such as stock ours")
-    parser.add_argument("--packed", action="store_true", help="only several trials at once")
+    parser.add_argument(
+        "--packed", type=int, nargs="*", help="only trials at once, for these numbers of them or for all"
+    )
     parser.add_argument("--profile", action="store_true", help="only where a GPU's steps go")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -430,7 +432,7 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     if args.device == "cuda":
         facts["gpu"] = torch.cuda.get_device_name()
-    if args.packed:
+    if args.packed is not None:
         print(packed_figures(packed(args)))
         return
     if args.profile:
