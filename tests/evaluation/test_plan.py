@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuner.evaluation.plan import Plan, shares_gpu
-
-
-@pytest.mark.parametrize(
-    ("gpus_per_trial", "shares"), [(0, False), (0.25, True), (1, False), (2, False), ("auto", True)]
-)
-def test_a_part_of_a_gpu_is_shared(gpus_per_trial: float | str, shares: bool) -> None:
-    assert shares_gpu(gpus_per_trial) is shares
+from tuner.evaluation.plan import Plan
 
 
 @pytest.mark.parametrize(("fast", "unpadded"), [(True, False), (False, False), ("unpadded", True)])

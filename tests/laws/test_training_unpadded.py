@@ -62,14 +62,14 @@ def test_so_it_is_by_kernels(name: str, folds: list[Fold]) -> None:
     params = {**ENCODERS[name], "dropout_rate": 0.0}
     params.pop("transformer_layers_kwargs.attn_dropout_rate", None)
     model, batch = begun(params, folds[0])
-    assert_same(model.lightning_model, {key: values[:8] for key, values in batch.items()})
+    assert_same(model.lightning_model, {key: values[:4] for key, values in batch.items()})
 
 
 @pytest.mark.usefixtures("by_kernels")
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
 def test_by_kernels_padding_within_a_session_is_left_out_too(name: str, folds: list[Fold]) -> None:
     model, batch = begun({**ENCODERS[name], "dropout_rate": 0.0}, folds[0])
-    batch = {key: values[:8] for key, values in batch.items()}
+    batch = {key: values[:4] for key, values in batch.items()}
     gaps = torch.rand(batch["x"].shape) < 0.3
     batch["x"][gaps] = 0
     batch["y"][gaps] = 0

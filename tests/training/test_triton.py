@@ -7,11 +7,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tuner.training.fast_paths import kernels, linear, sampled
+from tuner.training.fast_paths.kernel_check import serves
 from tuner.training.fast_paths.kernels import (
     combined_rows,
     cross_entropy_rows,
     scores_of_rows,
-    serves,
     weighted_rows,
 )
 from tuner.training.fast_paths.linear import linear_cross_entropy

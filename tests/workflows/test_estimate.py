@@ -16,7 +16,7 @@ from tuner.preparation.prepare import Prepared, prepare
 from tuner.trials.records import Evaluation
 from tuner.workflows.estimate import Estimate, estimate, estimates
 from tuner.workflows.estimate_table import draw_estimates
-from tuner.workflows.gpu_share import CONTEXT_BYTES, gpu_share, measure_gpu_share
+from tuner.workflows.gpu_share import CONTEXT_BYTES, gpu_share, measure_gpu_share, of_sharing
 
 SPACE = (
     "space={set: {cls: SASRecModel, n_factors: [8, 64], n_heads: 2, session_max_len: [8, 32], "
@@ -122,6 +122,15 @@ def test_as_many_trials_share_a_gpu_as_have_room(peak: int, total: int, n_trials
 
 def test_a_configuration_beyond_the_gpu_has_it_alone() -> None:
     assert gpu_share(200 * GB, 80 * GB) == 1
+
+
+def test_people_are_told_whether_mps_lets_trials_run_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    assert "MPS is off" in of_sharing()
+    (tmp_path / "control").touch()
+    assert "MPS is on" in of_sharing()
 
 
 def test_without_a_gpu_auto_says_what_to_write(prepared: Prepared) -> None:

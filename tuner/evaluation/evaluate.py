@@ -202,7 +202,7 @@ def _fast_paths(model: ModelBase[Any], plan: Plan, ranks: Ranks) -> FastPaths:
     """Return the fast paths that the plan lets a model take. With several ranks no step is replayed."""
     if not plan.fast:
         return FastPaths()
-    return accelerate(model, unpadded=plan.unpadded, replay=plan.replay and ranks.count == 1)
+    return accelerate(model, unpadded=plan.unpadded, replay=ranks.count == 1)
 
 
 def with_reference(

@@ -35,8 +35,6 @@ class Plan:
         as well.
     precision
         Arithmetic of the fits; see `tuner.training.precision`.
-    replay
-        Whether whole steps may be replayed on a GPU. It does not change numbers.
     devices
         Number of devices on which a transformer trains.
     """
@@ -50,7 +48,6 @@ class Plan:
     patience: int | None = None
     fast: Fast = True
     precision: Precision = "float32"
-    replay: bool = True
     devices: int = 1
 
     @classmethod
@@ -66,7 +63,6 @@ class Plan:
             patience=study.training.patience,
             fast=study.training.fast,
             precision=study.training.precision,
-            replay=not shares_gpu(study.resources.gpus_per_trial),
             devices=study.resources.n_devices,
         )
 
@@ -79,12 +75,3 @@ class Plan:
     def k(self) -> int:
         """Length of the recommendation lists: the largest k of all metrics."""
         return max(metric.k for metric in self.metrics)
-
-
-def shares_gpu(gpus_per_trial: float | str) -> bool:
-    """Return whether several trials may use one GPU at a time.
-
-    Then steps are not replayed. Two processes that replayed steps on one H100 trained a quarter as many
-    trials per hour as one process alone; see ``benchmarks/README.md``.
-    """
-    return isinstance(gpus_per_trial, str) or 0 < gpus_per_trial < 1

@@ -11,7 +11,7 @@ import torch
 from tuner.config import Resources, Study
 from tuner.formatting import aligned, count, duration, size
 from tuner.workflows.estimate import Estimate, described
-from tuner.workflows.gpu_share import gpu_share
+from tuner.workflows.gpu_share import gpu_share, of_sharing
 
 __all__ = ["draw_estimates"]
 
@@ -43,8 +43,14 @@ def draw_estimates(found: Sequence[Estimate], study: Study) -> str:
         f"{aligned(header, rows, text=('configuration', 'which'))}\n"
         f"{n_trials} trials of the median configuration, {at_once} at once on this machine: about {whole}"
         f"{gpu_hours}"
+        f"{_sharing_text(share)}"
         f"{_retained_text(found, study, at_once)}"
     )
+
+
+def _sharing_text(share: float) -> str:
+    """Return a line on trials that share a GPU of this machine, or nothing."""
+    return f"\n{of_sharing()}" if 0 < share < 1 and torch.cuda.is_available() else ""
 
 
 def _retained_text(found: Sequence[Estimate], study: Study, at_once: int) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from tuner.errors import Problem, StudyError
-from tuner.evaluation.plan import shares_gpu
 from tuner.formatting import size
 from tuner.models.build import trial_params
 from tuner.preparation.prepare import Prepared
 from tuner.workflows.estimate import as_a_worker, described, estimate, ordered_by_work, points_by_work
 
-__all__ = ["gpu_share", "with_gpu_share"]
+__all__ = ["gpu_share", "of_sharing", "with_gpu_share"]
 
 #: Numbers of trials that may share a GPU.
 PACKINGS = (1, 2, 3, 4, 6, 8)
@@ -87,6 +88,15 @@ def with_gpu_share(prepared: Prepared, say: Callable[[str], None]) -> Prepared:
         return prepared
     share, why = measure_gpu_share(prepared)
     say(f"gpus_per_trial: {share:g}; {why}")
+    if 0 < share < 1:
+        say(of_sharing())
     resources = prepared.study.resources.model_copy(update={"gpus_per_trial": share})
-    study = prepared.study.model_copy(update={"resources": resources})
-    return replace(prepared, study=study, plan=replace(prepared.plan, replay=not shares_gpu(share)))
+    return replace(prepared, study=prepared.study.model_copy(update={"resources": resources}))
+
+
+def of_sharing() -> str:
+    """Return a line for people: how trials on one GPU of this machine share it."""
+    pipes = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"))  # noqa: S108  # NVIDIA's default
+    if (pipes / "control").exists():
+        return "NVIDIA MPS is on: the steps of trials that share a GPU run side by side"
+    return "NVIDIA MPS is off: trials that share a GPU take turns; docs/speed.md says how to turn it on"

@@ -40,7 +40,7 @@ def accelerate(model: ModelBase[Any], *, unpadded: bool = False, replay: bool = 
         Whether fits may also skip padding. Random numbers are then drawn for real tokens only, so they differ
         from RecTools'.
     replay
-        Whether a GPU may replay whole steps. This is best if no other process uses the GPU.
+        Whether a GPU may replay whole steps. One device must do all work of a step.
 
     Returns
     -------

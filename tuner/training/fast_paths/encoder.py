@@ -36,7 +36,7 @@ from torch.nn import functional
 from tuner.training.fast_paths import fused
 from tuner.training.fast_paths.blocks import BLOCKS, PaddedTokens, Tokens, draws_as_it_lies
 from tuner.training.fast_paths.fused_tokens import FusedTokens
-from tuner.training.fast_paths.kernels import serves
+from tuner.training.fast_paths.kernel_check import serves
 from tuner.training.fast_paths.packed import PackedTokens
 from tuner.training.fast_paths.stu import is_stu, tokens_through_stu
 from tuner.training.fast_paths.table import takes_ids_of_any_device

@@ -13,7 +13,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from tuner.training.fast_paths.kernels import (
+from tuner.training.fast_paths.layer_kernels import (
     dropped_values,
     embedded_rows,
     gradients_of_norm,
@@ -70,7 +70,7 @@ def normed(norm: torch.nn.LayerNorm, values: torch.Tensor, *, is_factor: bool) -
 def dropped(
     values: torch.Tensor, share: float, seed: torch.Tensor, site: int, plus: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Apply dropout, and add other values of the same shape; see `kernels.dropped_values`."""
+    """Apply dropout, and add other values of the same shape; see `layer_kernels.dropped_values`."""
     result: torch.Tensor = _Dropped.apply(values, plus, share, seed, site)  # type: ignore[no-untyped-call]  # torch does not type it
     return result
 

@@ -16,7 +16,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from tuner.training.fast_paths.kernels import cross_entropy_rows, serves
+from tuner.training.fast_paths.kernel_check import serves
+from tuner.training.fast_paths.kernels import cross_entropy_rows
 
 __all__ = ["linear_cross_entropy", "product"]
 

@@ -22,7 +22,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, pad
 
-from tuner.training.fast_paths.kernels import combined_rows, scores_of_rows, serves, weighted_rows
+from tuner.training.fast_paths.kernel_check import serves
+from tuner.training.fast_paths.kernels import combined_rows, scores_of_rows, weighted_rows
 from tuner.training.fast_paths.linear import product
 
 __all__ = ["candidate_scores"]

@@ -23,10 +23,10 @@ from torch.nn.functional import embedding
 from typing_extensions import TypeIs
 
 from tuner.training.fast_paths.fused import ByItem, looked_up
-from tuner.training.fast_paths.kernels import serves
+from tuner.training.fast_paths.kernel_check import serves
 from tuner.training.fast_paths.stu import is_stu, through_stu
 
-__all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device", "weights_of"]
+__all__ = ["all_embeddings", "encode_sessions", "takes_ids_of_any_device"]
 
 
 def all_embeddings(net: ItemNetBase) -> torch.Tensor:
@@ -40,12 +40,12 @@ def all_embeddings(net: ItemNetBase) -> torch.Tensor:
     if type(net) is SumOfEmbeddingsConstructor and len(net.item_net_blocks) == 1:
         (block,) = net.item_net_blocks
         if type(block) is IdEmbeddingsItemNet and type(block.ids_emb) is torch.nn.Embedding:
-            return weights_of(block.ids_emb)
+            return _weights_of(block.ids_emb)
     embeddings: torch.Tensor = net.forward(torch.arange(net.n_items, device=net.device))
     return embeddings
 
 
-def weights_of(layer: torch.nn.Embedding) -> torch.Tensor:
+def _weights_of(layer: torch.nn.Embedding) -> torch.Tensor:
     """Return the embeddings of all ids, without a gradient for the padding."""
     weights: torch.Tensor = _Weights.apply(layer.weight, layer.padding_idx)  # type: ignore[no-untyped-call]  # torch does not type it
     return weights

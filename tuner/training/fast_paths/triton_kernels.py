@@ -114,7 +114,7 @@ def norm(
     ROWS: tl.constexpr,
     FACTORS: tl.constexpr,
 ):
-    """Normalise rows; see `kernels.normed_rows`."""
+    """Normalise rows; see `layer_kernels.normed_rows`."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     factor = tl.arange(0, FACTORS)
     is_row, is_factor = row < n_rows, factor < n_factors
@@ -147,7 +147,7 @@ def norm_gradient(
     ROWS: tl.constexpr,
     FACTORS: tl.constexpr,
 ):
-    """Compute the gradients of `norm`; see `kernels.gradients_of_norm`."""
+    """Compute the gradients of `norm`; see `layer_kernels.gradients_of_norm`."""
     program = tl.program_id(0)
     factor = tl.arange(0, FACTORS)
     is_factor = factor < n_factors
@@ -177,7 +177,7 @@ def norm_gradient(
 
 @triton.jit(do_not_specialize=["site", "n"])
 def drop(values, seed, site, plus, out, n, share, factor, HAS_PLUS: tl.constexpr, ELEMENTS: tl.constexpr):
-    """Apply dropout to values, and add others; see `kernels.dropped_values`."""
+    """Apply dropout to values, and add others; see `layer_kernels.dropped_values`."""
     at = tl.program_id(0) * ELEMENTS + tl.arange(0, ELEMENTS)
     is_in = at < n
     x = tl.load(values + at, mask=is_in, other=0.0).to(tl.float32)
@@ -202,7 +202,7 @@ def taken(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Take rows by an index; see `kernels.taken_rows`."""
+    """Take rows by an index; see `layer_kernels.taken_rows`."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     column = tl.arange(0, COLUMNS)
     is_row, is_column = row < n_rows, column < width
@@ -230,7 +230,7 @@ def column_sums(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Sum rows, as one partial sum for each program; see `kernels.summed_rows`."""
+    """Sum rows, as one partial sum for each program; see `layer_kernels.summed_rows`."""
     program = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     is_column = column < width
@@ -261,7 +261,7 @@ def embedded(
     ROWS: tl.constexpr,
     FACTORS: tl.constexpr,
 ):
-    """Look up items and places, and add them; see `kernels.embedded_rows`."""
+    """Look up items and places, and add them; see `layer_kernels.embedded_rows`."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     factor = tl.arange(0, FACTORS)
     is_row = row < n_rows
@@ -278,7 +278,7 @@ def embedded(
 def summed_by_item(
     values, items, order, out, n_rows, n_factors, scale, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
-    """Sum the rows of each item, given in ascending order; see `kernels.summed_by_item`."""
+    """Sum the rows of each item, given in ascending order; see `layer_kernels.summed_by_item`."""
     at = tl.program_id(0)
     item = tl.load(items + at)
     is_first = (at == 0) | (tl.load(items + at - 1, mask=at > 0, other=-1) != item)
@@ -303,7 +303,7 @@ def summed_by_item(
 def summed_by_place(
     values, cells, out, n_sessions, length, n_values, n_factors, ROWS: tl.constexpr, FACTORS: tl.constexpr
 ):
-    """Sum the rows of each place in the sessions; see `kernels.summed_by_place`."""
+    """Sum the rows of each place in the sessions; see `layer_kernels.summed_by_place`."""
     place = tl.program_id(0)
     factor = tl.arange(0, FACTORS)
     is_factor = factor < n_factors
