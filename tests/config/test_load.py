@@ -217,7 +217,7 @@ def test_a_minimal_study_has_these_defaults(study_file):
                 "hold": 4,
                 "leaders": True,
             },
-            "race": {"z": 1.0},
+            "race": {"z": 1.64},
             "complete": 3,
         },
         "training": {

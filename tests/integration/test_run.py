@@ -134,20 +134,63 @@ def test_the_example_of_a_custom_module_is_searched_from_another_folder(small: S
     assert record.params["transformer_layers_kwargs.gate_init"] == 0.5
 
 
+#: Layers with which a model recommends what it has learned (1), the same items to everyone (0), or what is
+#: least likely (-1), and a sampler that chooses these values in turn. One worker keeps that order.
+TURNED = """
+import optuna
+from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+
+IN_TURN = [1, -1, 0, -1, 0]
+
+
+class Turned(PreLNTransformerLayers):
+    def __init__(self, *args, turn, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.turn = turn
+
+    def forward(self, *args, **kwargs):
+        learned = super().forward(*args, **kwargs)
+        return learned if self.training else self.turn * learned
+
+
+class InTurn(optuna.samplers.RandomSampler):
+    def sample_independent(self, study, trial, name, distribution):
+        known = sum(name in other.params for other in study.get_trials(deepcopy=False))
+        if ".turn" not in name or known >= len(IN_TURN):
+            return super().sample_independent(study, trial, name, distribution)
+        return IN_TURN[known]
+"""
+
+
 @pytest.mark.long
-def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
-    rules = "stopping={halving: {rungs: [1], keep: 0.5, resume: null}, race: {z: 0.5}}"
-    done = small.tuner("run", "study.yaml", "--set", rules, "--set", "search.trials=8")
+def test_trials_that_fall_behind_are_stopped_and_say_why(
+    small: Small, own_module: Callable[[str], None]
+) -> None:
+    own_module(TURNED)
+    overrides = (
+        "stopping={halving: {rungs: [1], keep: 0.5, resume: null}, complete: 1}",
+        "space.set.transformer_layers_type={choice: {mine.Turned: {turn: [1, 0, -1]}}}",
+        "space.set.cls=SASRecModel",
+        "space.set.loss=softmax",
+        "space.set.lr=0.01",
+        "space.set.n_factors=16",
+        "space.set.batch_size=4",
+        "space.set.dropout_rate={float: [0.0, 0.1]}",
+        "training.epochs=4",
+        "search={trials: 5, seed: 60, sampler: {use: mine.InTurn}}",
+    )
+    turned = (*(word for override in overrides for word in ("--set", override)), *ONE_WORKER)
+    done = small.tuner("run", "study.yaml", *turned)
     assert done.returncode == 0, done.stderr
     records = read_records(small.results).records
-    assert len(records) == 2 + 8
+    ended = [record.stop.rule if record.stop else record.status for record in records]
+    assert ended == ["complete"] * 3 + ["halving", "race"] * 2, "-1 is below the middle; 0 is not, and loses"
     stopped = [record for record in records if record.status == "stopped"]
-    assert {record.stop.rule for record in stopped} == {"halving", "race"}
     assert all(record.name is None for record in stopped), "baselines never are"
     for record in stopped:
         points = [(e.fold, e.epoch) for e in record.evaluations]
         assert points[-1] == (record.stop.fold, record.stop.epoch)
-        assert points == ([(0, 1)] if record.stop.rule == "halving" else [(0, 1), (0, 2)])
+        assert points == ([(0, 1)] if record.stop.rule == "halving" else [(0, 1), (0, 2), (0, 3), (0, 4)])
         assert f"trial {record.number} " in done.stderr
         shown = small.tuner("show", "studies/small", str(record.number)).stdout
         assert f"stopped after {record.stop.where} by {record.stop.rule}: {record.stop.why}" in shown
@@ -155,11 +198,11 @@ def test_trials_that_fall_behind_are_stopped_and_say_why(small: Small) -> None:
     assert {t.number for t in trials if t.state == TrialState.PRUNED} == {r.number for r in stopped}
     assert all(trial.state in {TrialState.COMPLETE, TrialState.PRUNED} for trial in trials)
     complete = [record for record in records if record.status == "complete"]
-    assert all(len(record.evaluations) == 4 for record in complete if record.summary.epochs_run)
+    assert all(len(record.evaluations) == 8 for record in complete if record.summary.epochs_run)
     assert "stopped by" in small.tuner("leaderboard", "studies/small").stdout
 
     # The rules go on from what the first run recorded, and may be changed.
-    more = small.tuner("run", "study.yaml", "--set", "stopping=false", "--trials", "9")
+    more = small.tuner("run", "study.yaml", *turned, "--set", "stopping=false", "--trials", "6")
     assert more.returncode == 0, more.stderr
     assert read_records(small.results).records[-1].status == "complete"
 

@@ -109,6 +109,18 @@ def test_a_race_is_lost_where_the_users_agree_and_open_where_they_do_not() -> No
     assert race({0: incumbent}, {0: incumbent}, Race(z=0), "maximize") is None, "a tie is not lost"
 
 
+def test_by_default_a_trial_stops_that_is_worse_by_more_than_1_64_standard_errors() -> None:
+    noise = np.random.default_rng(0).normal(size=400)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)  # mean 0, standard error 1 / 20
+    incumbent = {0: np.zeros(400, dtype=np.float32)}
+
+    def lost(errors: float) -> bool:
+        candidate = {0: (noise - errors / 20).astype(np.float32)}
+        return race(candidate, incumbent, Race(), "maximize") is not None
+
+    assert [errors for errors in (1.0, 1.2, 1.6, 1.7, 2.0) if lost(errors)] == [1.7, 2.0]
+
+
 @given(st.lists(values, min_size=2, max_size=50), st.floats(0, 3), st.floats(0, 2))
 def test_a_wider_interval_stops_no_more(differences: list[float], z: float, more: float) -> None:
     candidate = {0: np.zeros(len(differences), dtype=np.float32)}
@@ -346,8 +358,8 @@ def test_the_study_switches_each_rule() -> None:
     assert Stopping.model_validate(True) == Stopping()
     assert Stopping.model_validate(False) == Stopping(halving=None, race=None)
     assert Stopping.model_validate({"halving": False}) == Stopping(halving=None)
-    only = Stopping.model_validate({"race": {"z": 1.64}, "halving": {"rungs": [1, 3], "keep": 0.25}})
-    assert (only.race, only.halving) == (Race(z=1.64), Halving(rungs=(1, 3), keep=0.25))
+    only = Stopping.model_validate({"race": {"z": 2.5}, "halving": {"rungs": [1, 3], "keep": 0.25}})
+    assert (only.race, only.halving) == (Race(z=2.5), Halving(rungs=(1, 3), keep=0.25))
     for wrong in ({"halving": {"rungs": [3, 1]}}, {"halving": {"rungs": []}}, {"halving": {"keep": 1.0}}):
         with pytest.raises(ValueError, match=r"must be|should be"):
             Stopping.model_validate(wrong)

@@ -68,10 +68,11 @@ class Race(Section):
     Attributes
     ----------
     z
-        A trial is stopped if its mean difference is worse than zero by more than `z` standard errors.
+        A trial is stopped if its mean difference is worse than zero by more than `z` standard errors. With
+        1.64, a trial that is as good as the best one is stopped after a fold with a chance of one in twenty.
     """
 
-    z: float = Field(default=1.0, ge=0)
+    z: float = Field(default=1.64, ge=0)
 
 
 class Stopping(Section):
