@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLOSE", "Outcome", "details", "geometric_mean", "interval", "quantile", "ratios", "sub_rows"]
+__all__ = [
+    "CLOSE",
+    "Outcome",
+    "against",
+    "details",
+    "geometric_mean",
+    "interval",
+    "quantile",
+    "ratios",
+    "sub_rows",
+]
 
 Floats = NDArray[np.float64]
 
@@ -117,6 +127,14 @@ def details(outcomes: Sequence[Outcome]) -> dict[str, float]:
         found[f"missed{ending}"] = _missed(reached)
     found["regret"] = float(np.mean([one.regret for one in outcomes]))
     return found
+
+
+def against(outcomes: Sequence[Outcome], ours: Sequence[Outcome]) -> tuple[float, float]:
+    """Return the compute of a contender divided by ours with the same seeds: median and 90th percentile."""
+    n_seeds = min(len(outcomes), len(ours))
+    other, mine = _reached(outcomes[:n_seeds]), _reached(ours[:n_seeds])
+    median, p90 = (float(quantile(other, share) / quantile(mine, share)) for share in (0.5, 0.9))
+    return median, p90
 
 
 def geometric_mean(values: Sequence[float]) -> float:

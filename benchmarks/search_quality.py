@@ -19,6 +19,7 @@ names that end in `_3` are for 3 %.
 - `compute_vs_random` and the others are ratios (ours / other) of medians and of 90th percentiles over the
   seeds. `stock` is the better one of Ray's two ways, at each quantile. Without a table's name, a figure is
   that of the worst table.
+- `divided by ours` is a contender's compute divided by ours over the same seeds: medians, 90th percentiles.
 - `low` to `high` are 95 % intervals over the seeds, by the bootstrap.
 - With 1 and 16 workers, for variants of ours, and for small searches, only the first `--fewer` seeds are
   used.
@@ -51,6 +52,7 @@ from benchmarks.measuring import RESULTS, command_line, machine
 from benchmarks.quality import (
     CLOSE,
     Outcome,
+    against,
     details,
     finite,
     from_text,
@@ -243,7 +245,7 @@ def summary(runs: Mapping[Case, Mapping[str, Sequence[Outcome]]]) -> dict[str, A
     return {
         "settings": {"(main figures)": seeds_of(compared), "(all others, at least)": seeds_of(runs)},
         "figures": figures,
-        "rows": [shown(case, name, of) for case, name, of in found if _is_main(case)],
+        "rows": [shown(case, name, of, runs[case]) for case, name, of in found if _is_main(case)],
         "details": [
             {"case": str(case), "contender": name, "seeds": len(runs[case][name]), **finite(of, 4)}
             for case, name, of in found
@@ -274,8 +276,12 @@ def _is_main(case: Case) -> bool:
     return case.workers == WORKERS and not case.sub and not case.trials
 
 
-def shown(case: Case, contender: str, figures: Mapping[str, float]) -> dict[str, str]:
-    """Return a contender's figures as a row of a table for people."""
+def shown(
+    case: Case, contender: str, figures: Mapping[str, float], runs: Mapping[str, Sequence[Outcome]]
+) -> dict[str, str]:
+    """Return a contender's figures in a case as a row of a table for people."""
+    ours = runs.get("ours", ())
+    by_ours = against(runs[contender], ours) if ours and contender != "ours" else ()
 
     def text(name: str) -> str:
         return f"{figures[name]:.3f}" if figures[name] < math.inf else "never"
@@ -283,11 +289,13 @@ def shown(case: Case, contender: str, figures: Mapping[str, float]) -> dict[str,
     return {
         "table": str(case),
         "contender": contender,
+        "seeds": str(len(runs[contender])),
         "median": f"{text('median')} ({text('median_low')} to {text('median_high')})",
         "90th percentile": f"{text('p90')} ({text('p90_low')} to {text('p90_high')})",
         "within 3 %": f"{text('median_3')}, {text('p90_3')}",
         "missed": f"{figures['missed']:.0%}",
         "regret": f"{figures['regret']:.4f}",
+        "divided by ours": ", ".join(f"{of:.2f}" if math.isfinite(of) else "never" for of in by_ours),
     }
 
 

@@ -327,6 +327,19 @@ def test_the_summary_has_the_worst_table_and_each_table() -> None:
     assert summary(runs)["settings"]["(all others, at least)"] == "2 seeds of one, 1 seeds of two"
 
 
+def test_a_variant_with_fewer_seeds_is_compared_with_ours_over_the_same_seeds() -> None:
+    runs = {
+        "ours": outcomes(0.1, 0.2, 0.9),
+        "ours, no race": outcomes(0.2, 0.5),
+        "random": outcomes(math.inf),
+    }
+    rows = {row["contender"]: row for row in summary({Case(Path("one.npz"), False, 4): runs})["rows"]}
+    assert [rows[name]["seeds"] for name in runs] == ["3", "2", "1"]
+    assert rows["ours, no race"]["divided by ours"] == "2.50, 2.50", "the third seed of ours is left out"
+    assert rows["random"]["divided by ours"] == "never, never"
+    assert rows["ours"]["divided by ours"] == ""
+
+
 def test_small_searches_are_compared_by_regret() -> None:
     runs = {
         "ours": outcomes(0.1, regret=0.01),
