@@ -186,8 +186,8 @@ def encode_unpadded(
     if positions is None:
         positions = seen_positions(backbone, x)
     sees_padding = _puts_padding_to_0(backbone) and not backbone.use_key_padding_mask
-    kind = FusedTokens if serves(table) else PackedTokens
-    tokens = kind(x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding)
+    of_batch = x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding
+    tokens = FusedTokens(*of_batch, read) if serves(table) else PackedTokens(*of_batch)
     return _encoded(backbone, batch, table, tokens, positions, read)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 
@@ -16,17 +17,25 @@ from tuner.training.fast_paths.packed import PackedTokens
 __all__ = ["FusedTokens"]
 
 
+@dataclass(frozen=True, eq=False)
 class FusedTokens(PackedTokens):
     """Tokens of a batch, one session after the other, with the kernels of `fused`.
 
-    Results are those of `PackedTokens`, with other dropout masks. The attributes are the same.
+    Results are those of `PackedTokens`, with other dropout masks.
+
+    Attributes
+    ----------
+    read : shape (n_read,)
+        Flat positions that the last block reads.
     """
+
+    read: torch.Tensor
 
     def at(self, values: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
         """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
         if read is self.positions:
             return values
-        return fused.taken(values, self.cells[read], self._cells_of(read)[self.positions])
+        return fused.taken(values, self.cells[read], self.cells_of_read[self.positions])
 
     def linear(
         self, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
@@ -59,7 +68,8 @@ class FusedTokens(PackedTokens):
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
         shape, width = (self.size, self.length), projected.queries.shape[1]
-        cells, heads = self._cells_of(read)[:-1], projected.n_heads
+        cells = self.cells if read is self.positions else self.cells_of_read
+        cells, heads = cells[:-1], projected.n_heads
         queries = fused.taken(projected.queries, cells, read).view(*shape, heads, -1)
         padding = projected.of_padding if self.sees_padding else None
         keys_values = fused.taken(projected.keys_values, self.cells[:-1], self.positions, padding)
@@ -68,25 +78,29 @@ class FusedTokens(PackedTokens):
             queries.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
-            self._masks(queries.dtype),
+            self._mask(queries.dtype),
             dropout,
             is_causal=self.is_causal and self.sees_padding,
         )
         return fused.taken(mixed.transpose(1, 2).reshape(-1, width), read, cells)
+
+    def in_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the values of all tokens into the padded shape, (size * length, width). Others are 0."""
+        return fused.taken(values, self.cells[:-1], self.positions)
+
+    def of_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of all tokens from the padded shape."""
+        return fused.taken(values, self.positions, self.cells[:-1])
 
     @cached_property
     def cells(self) -> torch.Tensor:
         """Row of the token in each cell of the padded shape; -1 for none, and at the end."""
         return self._inverse(self.positions)
 
-    def _cells_of(self, read: torch.Tensor) -> torch.Tensor:
-        """Return the same for the rows that are read."""
-        if read is self.positions:
-            return self.cells
-        known = self._known.get(id(read))
-        if known is None:
-            known = self._known[id(read)] = read, self._inverse(read)
-        return known[1]
+    @cached_property
+    def cells_of_read(self) -> torch.Tensor:
+        """Row of what is read in each cell of the padded shape; -1 for none, and at the end."""
+        return self._inverse(self.read)
 
     def _inverse(self, positions: torch.Tensor) -> torch.Tensor:
         n = self.size * self.length
@@ -95,18 +109,14 @@ class FusedTokens(PackedTokens):
         cells[n:] = -1  # the filling
         return cells
 
-    def _masks(self, dtype: torch.dtype) -> torch.Tensor | None:
+    def _mask(self, dtype: torch.dtype) -> torch.Tensor | None:
         """Return the mask of attention, which is that of all blocks."""
-        if dtype not in self._made:
-            self._made[dtype] = self._mask(dtype)
-        return self._made[dtype]
+        if dtype not in self._masks:
+            self._masks[dtype] = super()._mask(dtype)
+        return self._masks[dtype]
 
     @cached_property
-    def _known(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        return {}
-
-    @cached_property
-    def _made(self) -> dict[torch.dtype, torch.Tensor | None]:
+    def _masks(self) -> dict[torch.dtype, torch.Tensor | None]:
         return {}
 
     @cached_property

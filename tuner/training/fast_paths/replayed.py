@@ -78,6 +78,7 @@ class ReplayedSteps:
     def close(self) -> None:
         """Release the graphs, and the gradients in their memory."""
         self._graphs.clear()
+        self._prepared.clear()
         self._optimizer.zero_grad(set_to_none=True)
 
     def prepare(self, batch: Batch) -> None:

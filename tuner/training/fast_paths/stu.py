@@ -22,6 +22,7 @@ from torch.nn import functional
 from typing_extensions import TypeIs
 
 from tuner.training.fast_paths.blocks import Tokens
+from tuner.training.fast_paths.fused_tokens import FusedTokens
 from tuner.training.fast_paths.groups import Groups
 
 __all__ = ["is_stu", "through_stu", "tokens_through_stu"]
@@ -90,7 +91,7 @@ def tokens_through_stu(  # noqa: PLR0917  # all are needed alike
         Contains "x" and, if the layers use times, "unix_ts".
     """
     in_groups = not positions.is_cuda and _follow_each_other(positions, batch["x"].shape[1])
-    attention = (_grouped if in_groups else _padded)(positions, batch)
+    attention = _grouped(positions, batch) if in_groups else _padded(tokens, positions, batch)
     *first, last = layers.stu_blocks
     for block in first:
         seqs = _tokens_through(block, seqs, tokens, positions, attention)
@@ -142,23 +143,27 @@ def _grouped(positions: torch.Tensor, batch: Batch) -> _Attention:
     return attention
 
 
-def _padded(positions: torch.Tensor, batch: Batch) -> _Attention:
+def _padded(tokens: Tokens, positions: torch.Tensor, batch: Batch) -> _Attention:
     """Return attention in the padded shape. The value ``size * length`` may follow the positions."""
     size, length = batch["x"].shape
     is_token = batch["x"] != 0
     causal = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
     seen = (causal & is_token[:, None] & is_token[:, :, None]).unsqueeze(1)
 
+    def in_cells(values: torch.Tensor) -> torch.Tensor:
+        if isinstance(tokens, FusedTokens):
+            return tokens.in_cells(values)
+        return values.new_zeros(size * length + 1, values.shape[1]).index_copy(0, positions, values)[:-1]
+
+    def of_tokens(cells: torch.Tensor) -> torch.Tensor:
+        if isinstance(tokens, FusedTokens):
+            return tokens.of_cells(cells)
+        return functional.pad(cells, (0, 0, 0, 1)).index_select(0, positions)
+
     def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
-        in_places = (
-            values.new_zeros(size * length + 1, values.shape[1])
-            .index_copy(0, positions, values)[:-1]
-            .view(size, length, -1)
-            for values in (q, k, v)
-        )
+        in_places = (in_cells(values).view(size, length, -1) for values in (q, k, v))
         bias = _bias_of_all(block.rel_attn, batch)
-        attended = _attended(block, in_places, seen, bias, length)
-        return functional.pad(attended.flatten(0, 1), (0, 0, 0, 1)).index_select(0, positions)
+        return of_tokens(_attended(block, in_places, seen, bias, length).flatten(0, 1))
 
     return attention
 

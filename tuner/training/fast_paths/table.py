@@ -39,10 +39,14 @@ def all_embeddings(net: ItemNetBase) -> torch.Tensor:
         return net.get_all_embeddings()
     if type(net) is SumOfEmbeddingsConstructor and len(net.item_net_blocks) == 1:
         (block,) = net.item_net_blocks
-        if type(block) is IdEmbeddingsItemNet and type(block.ids_emb) is torch.nn.Embedding:
+        if type(block) is IdEmbeddingsItemNet and not any(map(_has_hooks, net.modules())):
             return _weights_of(block.ids_emb)
     embeddings: torch.Tensor = net.forward(torch.arange(net.n_items, device=net.device))
     return embeddings
+
+
+def _has_hooks(part: torch.nn.Module) -> bool:
+    return bool(part._forward_pre_hooks or part._forward_hooks or part._backward_hooks)  # noqa: SLF001  # torch has no public names for its hooks
 
 
 def _weights_of(layer: torch.nn.Embedding) -> torch.Tensor:
