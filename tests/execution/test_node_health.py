@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,9 +40,16 @@ cluster.shutdown()
 
 def test_a_machine_that_died_is_known_as_lost_at_once() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # a short path, since sockets are in it
+    (folder / "ray").mkdir()  # for the address, which Ray else writes where every ray.init() looks
     command = [sys.executable, "-c", LOSE_A_NODE, str(folder)]
     done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "RAY_TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     shutil.rmtree(folder, ignore_errors=True)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ from tuner.errors import UserError
 
 N = int(os.environ.get("TUNER_FUZZ", "0"))
 SEED = int(os.environ.get("TUNER_FUZZ_SEED", "60"))
-N_STUDIES, N_OVERRIDES, N_EXPORTS, N_COMMANDS = N or 1000, N or 600, N or 300, N or 20
+N_STUDIES, N_OVERRIDES, N_EXPORTS, N_COMMANDS = N or 1000, N or 600, N or 300, N or 12
 #: Exit codes that docs/running.md names.
 CODES = {0, 1, 2, 75, 130}
 #: Most seconds of the processor, and most bytes, that reading a study takes; and seconds of anything longer.

@@ -81,6 +81,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def session() -> Iterator[Path]:
     """Make a folder for what Ray writes; a short path, since sockets stand in it."""
     folder = Path(tempfile.mkdtemp(prefix="ray"))
+    (folder / "ray").mkdir()  # for the address, which Ray else writes where every ray.init() looks
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,6 +91,7 @@ def on_two_nodes(small: Small, session: Path, *arguments: str) -> subprocess.Pop
         **small.environment(),
         "PYTHONPATH": f"{ROOT}{os.pathsep}{small.folder}",
         "RAY_raylet_start_wait_time_s": "120",
+        "RAY_TMPDIR": str(session),
     }
     return subprocess.Popen(
         [sys.executable, "-c", ON_TWO_NODES, str(session), *arguments],
