@@ -13,7 +13,9 @@ QUICK := 'not slow and not long and not gpu'
 DATA ?= ../shared/data
 
 BIN := $(VENV)/bin
-# pip would compile 19,000 modules, which takes a minute. A module that is imported is compiled then.
+# pip would compile 19,000 modules, which takes a minute. A module that is imported is compiled then, and must
+# be kept: otherwise each process compiles all that it imports, for ten seconds.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
 # A PYTHON that was named is used or refused; the default is a first choice among others.
 CANDIDATES := $(if $(filter file,$(origin PYTHON)),$(PYTHON) python3.12 python3.11 python3.13 python3.10,$(PYTHON))
