@@ -38,7 +38,7 @@ class Tokens(Protocol):
     ) -> torch.Tensor:
         """Return ``norm(values)``. With `is_factor` it is only a factor of products, so it may be rounded."""
 
-    def dropped(  # all are needed alike
+    def dropped(
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,
@@ -123,7 +123,7 @@ class PaddedTokens(PlainLayers):
         """Return the values of the tokens at some flat positions, shape (n_read, n_factors)."""
         return values.index_select(0, torch.searchsorted(self.positions, read))
 
-    def dropped(  # as in the protocol
+    def dropped(
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,

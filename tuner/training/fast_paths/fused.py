@@ -104,7 +104,7 @@ def looked_up(table: torch.Tensor, items: torch.Tensor, by_item: ByItem) -> torc
     return result
 
 
-def embedded(  # all are needed alike
+def embedded(
     table: torch.Tensor,
     of_places: torch.Tensor | None,
     items: torch.Tensor,

@@ -49,7 +49,7 @@ class FusedTokens(PackedTokens):
         """Return ``norm(values)``, in float32 or, if it is only a factor of products, in their type."""
         return fused.normed(norm, values, is_factor=is_factor)
 
-    def dropped(  # as in the protocol
+    def dropped(
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,

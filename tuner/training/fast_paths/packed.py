@@ -63,7 +63,7 @@ class PackedTokens(PlainLayers):
     def _rows(self, read: torch.Tensor) -> torch.Tensor:
         return torch.searchsorted(self.positions, read)
 
-    def dropped(  # as in the protocol
+    def dropped(
         self,
         dropout: torch.nn.Dropout,
         values: torch.Tensor,
