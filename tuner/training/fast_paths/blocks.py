@@ -56,6 +56,12 @@ class Tokens(Protocol):
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
 
+    def in_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the values of all tokens into the padded shape, (size * length, width). Others are 0."""
+
+    def of_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of all tokens from the padded shape."""
+
 
 @dataclass(frozen=True)
 class Projected:
@@ -80,7 +86,11 @@ class Projected:
 
 
 class PlainLayers:
-    """The operations of `Tokens` that work on one position at a time, by torch's own functions."""
+    """Operations of `Tokens` by torch's own functions."""
+
+    size: int
+    length: int
+    positions: torch.Tensor
 
     def linear(
         self, values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
@@ -98,6 +108,15 @@ class PlainLayers:
         """Return ``norm(values)``."""
         result: torch.Tensor = norm(values)
         return result
+
+    def in_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the values of all tokens into the padded shape, (size * length, width). Others are 0."""
+        cells = values.new_zeros(self.size * self.length + 1, values.shape[1])
+        return cells.index_copy(0, self.positions, values)[:-1]
+
+    def of_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of all tokens from the padded shape."""
+        return functional.pad(values, (0, 0, 0, 1)).index_select(0, self.positions)
 
 
 @dataclass(frozen=True)

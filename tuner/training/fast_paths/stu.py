@@ -18,11 +18,9 @@ from typing import Any
 import torch
 from rectools.models.nn.transformers.hstu import RelativeAttentionBias, STULayer, STULayers
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 from typing_extensions import TypeIs
 
 from tuner.training.fast_paths.blocks import Tokens
-from tuner.training.fast_paths.fused_tokens import FusedTokens
 from tuner.training.fast_paths.groups import Groups
 
 __all__ = ["is_stu", "through_stu", "tokens_through_stu"]
@@ -150,20 +148,10 @@ def _padded(tokens: Tokens, positions: torch.Tensor, batch: Batch) -> _Attention
     causal = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
     seen = (causal & is_token[:, None] & is_token[:, :, None]).unsqueeze(1)
 
-    def in_cells(values: torch.Tensor) -> torch.Tensor:
-        if isinstance(tokens, FusedTokens):
-            return tokens.in_cells(values)
-        return values.new_zeros(size * length + 1, values.shape[1]).index_copy(0, positions, values)[:-1]
-
-    def of_tokens(cells: torch.Tensor) -> torch.Tensor:
-        if isinstance(tokens, FusedTokens):
-            return tokens.of_cells(cells)
-        return functional.pad(cells, (0, 0, 0, 1)).index_select(0, positions)
-
     def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
-        in_places = (in_cells(values).view(size, length, -1) for values in (q, k, v))
+        in_places = (tokens.in_cells(values).view(size, length, -1) for values in (q, k, v))
         bias = _bias_of_all(block.rel_attn, batch)
-        return of_tokens(_attended(block, in_places, seen, bias, length).flatten(0, 1))
+        return tokens.of_cells(_attended(block, in_places, seen, bias, length).flatten(0, 1))
 
     return attention
 
