@@ -7,22 +7,26 @@ within the time in which all were training are counted.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 
-__all__ = ["PACKED", "Meeting", "trials_per_hour"]
+__all__ = ["PACKED", "Meeting", "has_mps", "mps", "trials_per_hour"]
 
 #: Trials at once.
 PACKED = (1, 2, 4, 8)
 #: Of the trial that is counted by: epochs over the sessions of the data, without evaluations.
 EPOCHS = 10
 #: Steps that are timed as one.
-TOGETHER = 5
+TOGETHER = 20
 LONGEST_WAIT = 600.0
 
 
@@ -83,6 +87,30 @@ class Meeting(Callback):
             if time.monotonic() - began > LONGEST_WAIT:
                 raise TimeoutError(f"{self.n} processes must meet, but not all have come")
             time.sleep(0.01)
+
+
+def has_mps() -> bool:
+    """Whether NVIDIA's Multi-Process Service is installed here."""
+    return shutil.which("nvidia-cuda-mps-control") is not None
+
+
+@contextmanager
+def mps() -> Iterator[dict[str, str]]:
+    """Run the Multi-Process Service, and yield the environment of processes that use it."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], env=os.environ | found, check=True)
+        try:
+            yield found
+        finally:
+            subprocess.run(
+                ["nvidia-cuda-mps-control"],
+                input="quit\n",
+                text=True,
+                env=os.environ | found,
+                check=False,
+                capture_output=True,
+            )
 
 
 def trials_per_hour(times: Sequence[Sequence[float]], steps_per_epoch: int) -> float:

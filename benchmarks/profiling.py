@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import torch
@@ -25,13 +27,14 @@ class StepProfile(Callback):
     Attributes
     ----------
     found
-        "wall" and "host", seconds of a step: until the GPU has done all; until the processor has sent all;
-        "kernels", seconds that the GPU is at work in it; "launches"; "names", seconds and launches by kernel.
+        "wall" and "host", seconds of a step, medians: from the GPU's end of one to its end of the next; until
+        the processor has sent all; "kernels", seconds that the GPU is at work in it; "launches"; "names",
+        seconds and launches by kernel.
     """
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}
-        self._began = 0.0
+        self._ends: list[tuple[torch.cuda.Event, float]] = []
         self._profile: Any = None
 
     def __deepcopy__(self, _memo: dict[int, object]) -> StepProfile:
@@ -46,13 +49,15 @@ class StepProfile(Callback):
         batch_idx: int,
     ) -> None:
         """Begin and end what is measured."""
-        if batch_idx == _BEFORE:
+        if _BEFORE <= batch_idx <= _BEFORE + _TIMED:
+            end = torch.cuda.Event(enable_timing=True)
+            end.record()
+            self._ends.append((end, time.perf_counter()))
+        if batch_idx == _BEFORE + _TIMED:
             torch.cuda.synchronize()
-            self._began = time.perf_counter()
-        elif batch_idx == _BEFORE + _TIMED:
-            self.found["host"] = (time.perf_counter() - self._began) / _TIMED
-            torch.cuda.synchronize()
-            self.found["wall"] = (time.perf_counter() - self._began) / _TIMED
+            steps = list(pairwise(self._ends))
+            self.found["wall"] = median(one.elapsed_time(two) / 1000 for (one, _), (two, _) in steps)
+            self.found["host"] = median(two - one for (_, one), (_, two) in steps)
             self._profile = profile(activities=[ProfilerActivity.CUDA])
             self._profile.__enter__()
         elif batch_idx == _BEFORE + _TIMED + _INSIDE:

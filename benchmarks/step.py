@@ -12,7 +12,7 @@ On a CPU five ways are measured, each in processes of its own, in rounds that ta
 
 On a GPU all are measured in one process, since a context of CUDA takes longer to make than a fit of a few
 steps; PyTorch counts its memory for each alone. The C library's settings play no part there; beside stock and
-ours stand ours with `training.precision` tf32 and bf16, each also with `training.fast: unpadded`.
+ours stand ours with `training.precision` tf32 and bf16, all three also with `training.fast: unpadded`.
 
 A step is the time from one batch's end to the next one's: collate, transfer, loss, gradients, optimizer. On a
 CPU it is the process's own time on one thread, which other processes disturb less than the time of day; on a
@@ -24,9 +24,10 @@ peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB o
 stock / ours. Stock next action scores all positions and keeps the last, as in RecTools' guide.
 
 On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with
-softmax, bf16, unpadded, 10 epochs, without evaluations). 1, 2 and 8 processes are measured as well.
-`packed/best` is the most of all, and `.../gb` is what the tensors of all processes take at most. `--packed`
-measures that alone, also on a CPU.
+softmax, bf16, unpadded, 10 epochs, without evaluations), and `packed/4/mps` the same where they share it by
+NVIDIA's Multi-Process Service, if that is installed. 1, 2 and 8 processes are measured as well. `packed/best`
+is the most of all, and `.../gb` is what the tensors of all processes take at most. `--packed` measures that
+alone, also on a CPU.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -57,7 +59,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 
 from benchmarks.measuring import machine, measured_apart, write_results
-from benchmarks.packing import PACKED, Meeting, trials_per_hour
+from benchmarks.packing import PACKED, Meeting, has_mps, mps, trials_per_hour
 from benchmarks.profiling import PROFILED, StepProfile, profile_table
 from search_spaces.next_action import NextActionDataPreparator, NextActionLightningModule
 from tuner.config import Precision
@@ -72,7 +74,7 @@ ALLOCATOR = {
 }
 WAYS = {
     "cpu": ("stock", "stock_allocator", "ours", "unpadded", "paths"),
-    "cuda": ("stock", "ours", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"),
+    "cuda": ("stock", "ours", "tf32", "bf16", "unpadded", "unpadded_tf32", "unpadded_bf16"),
 }
 MODELS = {"sasrec": SASRecModel, "bert4rec": BERT4RecModel, "hstu": HSTUModel, "next_action": BERT4RecModel}
 LOSSES = {"softmax": 1, "BCE": 1, "gBCE": 128, "sampled_softmax": 128}  # and negatives per target
@@ -144,9 +146,8 @@ class Clock(Callback):
 
     def __init__(self, job: Job) -> None:
         first = WARM_UP[job.device] - 1
-        # To ask a GPU for the time is to wait for it, and a trial does not: so it is asked now and then.
         self.at = list(range(first, first + job.steps + 1, TOGETHER if job.device == "cuda" else 1))
-        self.times: list[float] = []
+        self._ends: list[float | torch.cuda.Event] = []
         self._losses: list[torch.Tensor] = []
 
     def __deepcopy__(self, _memo: dict[int, object]) -> Clock:
@@ -161,19 +162,37 @@ class Clock(Callback):
         batch_idx: int,
     ) -> None:
         if batch_idx in self.at:
-            self.times.append(now(str(pl_module.device)))
+            self._ends.append(mark(str(pl_module.device)))
         assert isinstance(outputs, Mapping), "Lightning's own form of a loss"
         self._losses.append(outputs["loss"].detach())
 
     @property
     def step(self) -> float:
         """Seconds that a step takes."""
-        return median((np.diff(self.times) / np.diff(self.at)).tolist())
+        passed = [seconds(*ends) for ends in pairwise(self._ends)]
+        return median((np.array(passed) / np.diff(self.at)).tolist())
 
     @property
     def losses(self) -> list[float]:
         """Of all steps."""
         return [float(loss) for loss in self._losses]
+
+
+def mark(device: str) -> float | torch.cuda.Event:
+    """Return what `seconds` compares. A GPU is not waited for, since a trial does not wait either."""
+    if not device.startswith("cuda"):
+        return now(device)
+    end = torch.cuda.Event(enable_timing=True)
+    end.record()
+    return end
+
+
+def seconds(begin: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
+    """Return the seconds between two marks."""
+    if isinstance(begin, float):
+        return end - begin
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000
 
 
 def now(device: str) -> float:
@@ -291,19 +310,30 @@ def load(folder: Path | None) -> Dataset:
 
 def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train several at once, for each number of them, and return what they did."""
+    numbers = args.packed or (PACKED[:2] if args.quick else PACKED)
+    runs = [packed_once(args, n, {}) for n in numbers]
+    if args.device == "cuda" and has_mps():
+        with mps() as environment:
+            runs += [packed_once(args, n, environment) for n in numbers if n > 1]
+    return runs
+
+
+def packed_once(args: argparse.Namespace, n: int, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Train `n` at once, with a Multi-Process Service if the environment names its folder."""
     steps = 10 if args.quick else 120
     source = next(iter(SOURCES[args.device]))
-    runs = []
-    for n in args.packed or (PACKED[:2] if args.quick else PACKED):
-        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
-            way = "unpadded_bf16" if args.device == "cuda" else "ours"
-            job = Job("sasrec", "softmax", source, way, args.device, str(args.data), steps, n, folder)
-            measure_one = partial(measured_apart, "benchmarks.step", asdict(job), job.environment)
-            found = [one.result() for one in [pool.submit(measure_one) for _ in range(n)]]
-        rate = trials_per_hour([one["times"] for one in found], found[0]["batches"])
-        runs.append({"packed": n, "trials_per_hour": rate, "peak": sum(one["peak"] for one in found)})
-        print(f"{n} at once: {rate:.1f} trials an hour, {runs[-1]['peak'] / 2**30:.2f} GB", flush=True)
-    return runs
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
+        way = "unpadded_bf16" if args.device == "cuda" else "ours"
+        job = Job("sasrec", "softmax", source, way, args.device, str(args.data), steps, n, folder)
+        measure_one = partial(
+            measured_apart, "benchmarks.step", asdict(job), {**job.environment, **environment}
+        )
+        found = [one.result() for one in [pool.submit(measure_one) for _ in range(n)]]
+    rate = trials_per_hour([one["times"] for one in found], found[0]["batches"])
+    name = f"{n}/mps" if environment else str(n)
+    peak = sum(one["peak"] for one in found)
+    print(f"{name} at once: {rate:.1f} trials an hour, {peak / 2**30:.2f} GB", flush=True)
+    return {"packed": name, "trials_per_hour": rate, "peak": peak}
 
 
 def profiles(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -233,9 +233,9 @@ def test_a_step_on_a_gpu_waits_for_nothing(
             assert modes[0]() == 2
             modes[1]("default")
 
-    def recorded(self: ReplayedSteps) -> Any:
+    def recorded(self: ReplayedSteps, *args: Any) -> Any:
         modes[1]("default")
-        graph = record(self)
+        graph = record(self, *args)
         modes[1]("error")
         return graph
 

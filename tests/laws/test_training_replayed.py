@@ -15,12 +15,11 @@ from pytorch_lightning import Callback, seed_everything
 from tests.laws.test_training import BERT4REC, LOSSES, MODELS, SASREC, SEED
 from tuner.models.build import build_model
 from tuner.training.fast_paths import accelerate
-from tuner.training.fast_paths.ahead import made_ahead
+from tuner.training.fast_paths.filled import _Sizes
 from tuner.training.fast_paths.packed import PackedTokens
-from tuner.training.fast_paths.replayed import ReplayedSteps, _Sizes
+from tuner.training.fast_paths.replayed import ReplayedSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from rectools.models.nn.transformers.base import TransformerModelBase
 
@@ -50,7 +49,6 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules["tuner.training.fast_paths.accelerate"]
     monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
     monkeypatch.setattr("tuner.training.fast_paths.encoder.takes_ids_of_any_device", lambda net: True)
-    monkeypatch.setattr("tuner.training.fast_paths.data.made_ahead", iter)  # dropout draws from one generator
     monkeypatch.setattr(PackedTokens, "in_one_kernel", True)
     monkeypatch.setattr(ReplayedSteps, "_recorded", lambda self, prepared: Unrecorded(self))
 
@@ -182,30 +180,3 @@ def test_few_sizes_serve_many_numbers() -> None:
     assert all(n <= size <= 1.25 * n + 64 for n, size in found.items())
     assert len(set(found.values())) <= 4
     assert sizes.at_least(1) >= 1
-
-
-# ####  --------------  Batches made ahead  --------------  #### #
-
-
-def test_batches_made_ahead_come_in_their_order() -> None:
-    assert list(made_ahead(iter(range(50)))) == list(range(50))
-
-
-def test_an_error_comes_where_it_would() -> None:
-    def failing() -> Iterator[int]:
-        yield 1
-        raise ValueError("no more")
-
-    made = made_ahead(failing())
-    assert next(made) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(made)
-
-
-def test_who_leaves_early_leaves_no_thread() -> None:
-    import threading
-
-    made = made_ahead(iter(range(1000)))
-    next(made)
-    made.close()
-    assert "batches" not in {thread.name for thread in threading.enumerate()}

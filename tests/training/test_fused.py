@@ -181,3 +181,12 @@ def test_items_and_places_are_looked_up(
         return (of_items * 1.5 + of_places[places] * with_places) * is_row
 
     assert_same(ours, theirs, table, of_places)
+
+
+def test_what_is_looked_up_for_padding_has_a_gradient_too(draw: Callable[..., torch.Tensor]) -> None:
+    """A table of projected embeddings needs it, where padding is not masked."""
+    table = draw(5, 6)
+    x = torch.tensor([0, 0, 3, 1, 0, 3, 4, 0], device=table.device)
+    order = torch.tensor([3, 2, 5, 6], device=table.device)
+    by_item = ByItem(x[order], order)
+    assert_same(lambda t: fused.looked_up(t, x, by_item), lambda t: functional.embedding(x, t), table)

@@ -66,7 +66,7 @@ class FastPaths(Callback):
     replay
         Whether a GPU may replay whole steps.
     draws
-        Which random numbers the batches of a fit draw.
+        How the batches of a fit are made.
     data
         Names of the fast paths for loading data and recommending, and for EASE.
     step
@@ -109,8 +109,7 @@ class FastPaths(Callback):
                 _set_fused(trainer, fused=True)
                 self._replayed = ReplayedSteps(pl_module, trainer.optimizers[0], unpadded=unpadded)
                 self._placed = self._replayed.methods()
-                self.draws.ahead, self.draws.no_negatives = True, unpadded
-                self.draws.prepare = self._replayed.prepare
+                self.draws.pinned, self.draws.no_negatives = False, unpadded
                 self.step += ("replayed steps",)
             elif on_gpu(trainer) and sends_batches_plainly(pl_module):
                 ahead = TargetsAhead(pl_module, take)
@@ -139,7 +138,7 @@ class FastPaths(Callback):
         """Turn the module back into RecTools' plain one."""
         if self._replayed is not None:
             self._replayed.close()
-            self._replayed = self.draws.prepare = None
+            self._replayed = None
         for name, ours in self._placed.items():
             if vars(pl_module).get(name) == ours:
                 delattr(pl_module, name)

@@ -84,14 +84,18 @@ def shifted_batch(
           (n_targets, n_negatives), for losses that need them;
         - "unix_ts", shape (batch_size, session_max_len + 1), if the preparator adds it.
     """
-    width = preparator.session_max_len
-    items = _pad_left(batch.items, batch.lengths, width + 1, np.int64)
-    weights = _pad_left(batch.weights, batch.lengths, width + 1, np.float32)
-    is_target = _is_filled(batch.lengths - 1, width)
+    width, lengths = preparator.session_max_len, batch.lengths
+    cells = _cells(lengths, width + 1)
+    items = _padded(batch.items, cells, (len(batch), width + 1), np.int64)
+    weights = _padded(batch.weights, cells, (len(batch), width + 1), np.float32)
+    y, yw = items[:, 1:].copy(), weights[:, 1:].copy()
+    rows = np.flatnonzero(lengths <= width)
+    begins = rows, width - lengths[rows]
+    y[begins] = yw[begins] = 0  # no item before it predicts a session's first
     batch_dict = {
         "x": torch.from_numpy(np.ascontiguousarray(items[:, :-1])),
-        "y": torch.from_numpy(np.where(is_target, items[:, 1:], 0)),
-        "yw": torch.from_numpy(np.where(is_target, weights[:, 1:], np.float32(0))),
+        "y": torch.from_numpy(y),
+        "yw": torch.from_numpy(yw),
     }
     _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
     if preparator.add_unix_ts:
@@ -131,10 +135,11 @@ def masked_batch(
     hidden = np.where(is_mask, preparator.extra_token_ids[MASKING_VALUE], batch.items)
     hidden[is_random] = random_items
     targets = np.where(numbers < mask_prob, batch.items, 0)
+    shape, cells = (len(batch), width), _cells(lengths, width)
     batch_dict = {
-        "x": torch.from_numpy(_pad_left(hidden, lengths, width, np.int64)),
-        "y": torch.from_numpy(_pad_left(targets, lengths, width, np.int64)),
-        "yw": torch.from_numpy(_pad_left(batch.weights, lengths, width, np.float32)),
+        "x": torch.from_numpy(_padded(hidden, cells, shape, np.int64)),
+        "y": torch.from_numpy(_padded(targets, cells, shape, np.int64)),
+        "yw": torch.from_numpy(_padded(batch.weights, cells, shape, np.float32)),
     }
     _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
     return batch_dict
@@ -191,17 +196,29 @@ def _is_filled(lengths: Array, width: int) -> Array:
     return np.arange(width) >= width - lengths[:, None]
 
 
-def _pad_left(values: Array, lengths: Array, width: int, dtype: npt.DTypeLike) -> Array:
-    """Put sequences of at most `width` entries into rows that start with zeros, shape (batch_size, width)."""
-    padded = np.zeros((len(lengths), width), dtype=dtype)
-    padded[_is_filled(lengths, width)] = values
+def _cells(lengths: Array, width: int) -> Array:
+    """Return the cells of all entries if sequences end at the right edge of rows of `width` cells.
+
+    A sequence has at most `width` entries. Cells count through all rows, shape (sum of lengths,).
+    """
+    ends = np.cumsum(lengths)
+    cells: Array = np.repeat(np.arange(1, len(lengths) + 1) * width - ends, lengths)
+    cells += np.arange(len(cells))
+    return cells
+
+
+def _padded(values: Array, cells: Array, shape: tuple[int, int], dtype: npt.DTypeLike) -> Array:
+    """Put values into their cells, and 0 into all others."""
+    padded = np.zeros(shape, dtype=dtype)
+    padded.reshape(-1)[cells] = values
     return padded
 
 
 def _newest(values: Array, lengths: Array, width: int) -> Array:
-    """Put the last `width` entries of each sequence into such rows, shape (batch_size, width)."""
+    """Put the last `width` entries of each sequence into rows of `width` cells that start with 0."""
     from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))  # 1 for the last entry
-    return _pad_left(values[from_end <= width], np.minimum(lengths, width), width, np.int64)
+    cells = _cells(np.minimum(lengths, width), width)
+    return _padded(values[from_end <= width], cells, (len(lengths), width), np.int64)
 
 
 def _pad_times(batch: Sequences, width: int) -> torch.Tensor:

@@ -22,7 +22,6 @@ from rectools.models.nn.transformers.data_preparator import SequenceDataset, Tra
 from scipy import sparse
 from torch.utils.data import DataLoader
 
-from tuner.training.fast_paths.ahead import made_ahead
 from tuner.training.fast_paths.batches import (
     Batch,
     recommend_batches,
@@ -49,7 +48,7 @@ _SHORTEST: dict[MakeBatch, int] = {shifted_batch: 2, timed_recommend_batch: 2}
 
 @dataclass
 class Draws:
-    """Which random numbers batches draw, and when. A fit sets this when it starts.
+    """How batches are made. A fit sets this when it starts.
 
     Attributes
     ----------
@@ -57,39 +56,31 @@ class Draws:
         Whether to draw negatives only for targets.
     no_negatives
         Whether RecTools' sampler draws no negatives, because the training step draws them.
-    ahead
-        Whether to make a batch while the step before it runs.
-    prepare
-        Called with each batch that is made ahead.
+    pinned
+        Whether batches may be in pinned memory. Replayed steps copy what they need into it themselves.
     """
 
     at_targets: bool = False
     no_negatives: bool = False
-    ahead: bool = False
-    prepare: Callable[[Batch], None] | None = None
+    pinned: bool = True
 
     def reset(self) -> None:
-        """Draw the same numbers as RecTools, at the same time."""
-        self.at_targets = self.no_negatives = self.ahead = False
-        self.prepare = None
-
-    def prepared(self, batch: Batch) -> Batch:
-        """Prepare a batch, and return it."""
-        if self.prepare is not None:
-            self.prepare(batch)
-        return batch
+        """Make the same batches as RecTools."""
+        self.at_targets = self.no_negatives = False
+        self.pinned = True
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that may make batches in advance."""
+    """A loader that asks `draws` whether to pin its batches."""
 
-    #: Lightning makes a loader anew for each device, without this attribute. Such a loader makes none ahead.
+    #: Lightning makes a loader anew for each device, without this attribute.
     draws = Draws()
 
     def __iter__(self) -> Any:  # noqa: ANN401  # torch's own has no public type
         """Yield batches."""
-        batches = super().__iter__()
-        return made_ahead(map(self.draws.prepared, batches)) if self.draws.ahead else batches
+        if not self.draws.pinned:
+            self.pin_memory = False
+        return super().__iter__()
 
 
 def accelerate_data(model: TransformerModelBase[Any], draws: Draws | None = None) -> tuple[str, ...]:

@@ -47,7 +47,6 @@ __all__ = [
     "encodes_at_targets",
     "encodes_unpadded",
     "same_at_each_step",
-    "seen_positions",
 ]
 
 Batch = dict[str, torch.Tensor]
@@ -158,7 +157,7 @@ def encode_at(
         Encoded sessions.
     """
     x = batch["x"]
-    positions = seen_positions(backbone, x)
+    positions = _seen_positions(backbone, x)
     tokens = PaddedTokens(x.shape[0], x.shape[1], positions, _attention_mask(backbone, x, table.dtype))
     return _encoded(backbone, batch, table, tokens, positions, read)
 
@@ -184,7 +183,7 @@ def encode_unpadded(
     """
     x = batch["x"]
     if positions is None:
-        positions = seen_positions(backbone, x)
+        positions = _seen_positions(backbone, x)
     sees_padding = _puts_padding_to_0(backbone) and not backbone.use_key_padding_mask
     of_batch = x.shape[0], x.shape[1], positions, backbone.use_causal_attn, sees_padding
     tokens = FusedTokens(*of_batch, read) if serves(table) else PackedTokens(*of_batch)
@@ -200,7 +199,7 @@ def _encoded(  # noqa: PLR0917  # all are needed alike
     read: torch.Tensor,
 ) -> torch.Tensor:
     layers = backbone.transformer_layers
-    if isinstance(tokens, FusedTokens) and _sees_only_tokens(backbone):
+    if isinstance(tokens, FusedTokens) and sees_only_tokens(backbone):
         seqs = _embedded_by_kernels(backbone, batch, table, tokens)
     else:
         seqs = _embedded(backbone, batch["x"], table, positions)
@@ -216,14 +215,15 @@ def _encoded(  # noqa: PLR0917  # all are needed alike
     return seqs
 
 
-def seen_positions(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
+def _seen_positions(backbone: TransformerBackboneBase, x: torch.Tensor) -> torch.Tensor:
     """Return the flat positions that tokens may see, ascending."""
-    if _sees_only_tokens(backbone):
+    if sees_only_tokens(backbone):
         return x.flatten().nonzero().squeeze(1)
     return torch.arange(x.numel(), device=x.device)
 
 
-def _sees_only_tokens(backbone: TransformerBackboneBase) -> bool:
+def sees_only_tokens(backbone: TransformerBackboneBase) -> bool:
+    """Whether no token may see padding."""
     return backbone.use_key_padding_mask or _puts_padding_to_0(backbone)
 
 

@@ -37,7 +37,7 @@ class ByItem:
     Attributes
     ----------
     items : shape (n_sorted,)
-        Items in ascending order. 0 is padding, and gets no gradient.
+        Items in ascending order. 0 stands for no item.
     order : shape (n_sorted,)
         Row of each of them. Each row with an item other than 0 occurs once.
     """
@@ -99,7 +99,10 @@ def taken(
 
 
 def looked_up(table: torch.Tensor, items: torch.Tensor, by_item: ByItem) -> torch.Tensor:
-    """Return ``table[items]``, shape (n_rows, n_factors). Row 0 of the table, padding, gets no gradient."""
+    """Return ``table[items]``, shape (n_rows, n_factors), for padded sessions.
+
+    Row 0 of the table gets the gradient of all rows at padding. `by_item` need not contain them.
+    """
     result: torch.Tensor = _Embedded.apply(table, None, items, None, by_item, None, 0, 1.0)  # type: ignore[no-untyped-call]  # torch does not type it
     return result
 
@@ -255,6 +258,7 @@ class _Embedded(torch.autograd.Function):
         ctx.n_items, ctx.n_places = len(table), None if of_places is None else len(of_places)
         ctx.n_sessions, ctx.scale = n_sessions, scale
         ctx.by_item, ctx.cells = by_item, cells
+        ctx.padded = items if cells is None else None
         return embedded_rows(table, of_places, items, places, scale)
 
     @staticmethod
@@ -262,6 +266,8 @@ class _Embedded(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad = grad.contiguous()
         by_table = summed_by_item(grad, ctx.by_item.items, ctx.by_item.order, ctx.n_items, ctx.scale)
+        if ctx.padded is not None:
+            by_table[0] = summed_rows(grad, ctx.padded - 1, ctx.n_items) * ctx.scale
         by_places = None
         if ctx.n_places is not None:
             by_places = summed_by_place(grad, ctx.cells, ctx.n_sessions, ctx.n_places)

@@ -1,9 +1,8 @@
 """Whole training steps on a GPU, recorded as a CUDA graph and replayed, to save time of the CPU.
 
 A step of RecTools starts some 350 kernels. Each start takes the CPU longer than the kernel takes the GPU. A
-graph starts all of them at once: loss, gradients and the update of the parameters. Its shapes are fixed. So
-targets (and tokens, without padding) are filled up to one of a few sizes. The filling has no weight. Random
-numbers continue from replay to replay as they would from step to step.
+graph starts all of them at once: loss, gradients and the update of the parameters. Its shapes are fixed; see
+`filled`. Random numbers continue from replay to replay as they would from step to step.
 
 The first step of each shape runs without a graph, which also loads its kernels. The second step is recorded.
 If torch cannot record it, all steps run without a graph.
@@ -17,15 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
-from torch.nn import functional
 
-from tuner.training.fast_paths.eligible import scores_last_only
-from tuner.training.fast_paths.encoder import encode_unpadded, seen_positions
-from tuner.training.fast_paths.step import Batch, last_positions, logged, loss_at_targets, step_loss
+from tuner.training.fast_paths.encoder import encode_unpadded
+from tuner.training.fast_paths.filled import Filler, Prepared
+from tuner.training.fast_paths.step import Batch, logged, loss_at_targets, step_loss
 from tuner.training.fast_paths.table import all_embeddings, encode_sessions
 
 __all__ = ["ReplayedSteps"]
@@ -33,10 +30,6 @@ __all__ = ["ReplayedSteps"]
 _LOG = logging.getLogger(__name__)
 #: Number of steps that the CPU may be ahead of the GPU. Their batches wait in memory.
 _AHEAD = 16
-#: A known size is reused if it is at most this many times the needed size.
-_ROOM = 1.25
-#: Numbers below this have 16 bits.
-_SHORT = 2**16
 
 
 class ReplayedSteps:
@@ -56,11 +49,10 @@ class ReplayedSteps:
         self, module: TransformerLightningModule, optimizer: torch.optim.Optimizer, *, unpadded: bool
     ) -> None:
         self._module, self._optimizer, self._unpadded = module, optimizer, unpadded
-        self._targets, self._tokens = _Sizes(), _Sizes()
+        self._filler = Filler(module, unpadded=unpadded)
         self._graphs: dict[tuple[object, ...], _Graph | None] = {}
         self._pool: Any = None
-        self._prepared: dict[int, tuple[Batch, _Prepared]] = {}
-        self._sent = _Prepared((), {}, is_plain=True)
+        self._sent = Prepared((), {}, is_plain=True)
         self._done: deque[torch.cuda.Event] = deque()
         self._can_record = True
 
@@ -78,25 +70,25 @@ class ReplayedSteps:
     def close(self) -> None:
         """Release the graphs, and the gradients in their memory."""
         self._graphs.clear()
-        self._prepared.clear()
         self._optimizer.zero_grad(set_to_none=True)
-
-    def prepare(self, batch: Batch) -> None:
-        """Prepare what a step needs of a batch. Another thread may call this before the batch is sent."""
-        self._prepared[id(batch)] = batch, self._made(batch)  # the batch too: its id must stay its own
 
     def send(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  # Lightning's `on_before_batch_transfer`
         """Take the next batch. The step sends what it needs of it, without waiting for the GPU."""
         self._wait_if_far_ahead()
-        _, prepared = self._prepared.pop(id(batch), (batch, None))
-        self._sent = prepared or self._made(batch)
+        self._sent = self._filler.prepared(batch)
         return batch
 
-    def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002  # a training step's signature
+    def step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Run a whole step with the latest batch: update the parameters, log the loss and return it."""
-        return logged(self._module, batch, self._run(self._sent))
+        loss = self._run(self._sent)
+        results = self._module.trainer._results  # noqa: SLF001  # Lightning's `log` takes longer than the step
+        name = f"training_step.{self._module.train_loss_name}"
+        if not batch_idx or results is None or name not in results or results[name].has_reset:
+            return logged(self._module, batch, loss)
+        results.update_metrics(name, loss, len(batch["x"]))  # as `log` does once it has checked all again
+        return loss
 
-    def _run(self, sent: _Prepared) -> torch.Tensor:
+    def _run(self, sent: Prepared) -> torch.Tensor:
         device = self._module.device
         if not sent.is_plain:
             return self._stepped(lambda: self._as_rectools(sent.on(device)))
@@ -110,7 +102,7 @@ class ReplayedSteps:
         self._graphs.setdefault(key)
         return self._stepped(lambda: self._loss(sent.on(device)))
 
-    def _try_to_record(self, sent: _Prepared) -> _Graph | None:
+    def _try_to_record(self, sent: Prepared) -> _Graph | None:
         try:
             return self._recorded(sent)
         except RuntimeError as error:
@@ -128,49 +120,6 @@ class ReplayedSteps:
         self._done.append(event)
         if len(self._done) > _AHEAD:
             self._done.popleft().synchronize()
-
-    def _made(self, batch: Batch) -> _Prepared:
-        found = self._filled(batch)
-        return _Prepared.of(found or batch, is_plain=found is not None, pin=self._module.device.type != "cpu")
-
-    def _filled(self, batch: Batch) -> Batch | None:
-        """Return a batch in fixed shapes, with its targets.
-
-        Return None if it has no target, or one at padding. Return None too if only real tokens are encoded
-        and several targets read the same one: its gradient would count several times.
-        """
-        x, y = batch["x"], batch["y"].flatten()
-        targets = y.nonzero().squeeze(1)
-        last = scores_last_only(self._module, batch)
-        read = last_positions(targets, x, batch["y"]) if last else targets
-        if not len(targets) or len(y) % len(x) or not x.flatten()[read].all():
-            return None
-        if last and self._unpadded and batch["y"].shape[1] > 1:
-            return None
-        n = self._targets.at_least(len(targets))
-        nowhere = x.numel() if self._unpadded else 0
-        tokens = (
-            seen_positions(self._module.torch_model, x) if self._unpadded else x.flatten().nonzero()[:, 0]
-        )
-        n_tokens = self._tokens.at_least(len(tokens) + 1)
-        found = {
-            "x": x,
-            "read": _fill(read, n, nowhere),
-            "y": _fill(y[targets], n, 0),
-            "w": _fill(batch["yw"].flatten()[targets], n, 0),
-        }
-        items, order = _by_item(x.flatten()[tokens])
-        if self._unpadded:
-            found["tokens"] = _fill(tokens, n_tokens, nowhere)
-        else:
-            order = tokens[order]
-        found["items"], found["order"] = (_fill_before(values, n_tokens, 0) for values in (items, order))
-        if "negatives" in batch:
-            negatives = batch["negatives"].flatten(0, 1).index_select(0, targets).int()
-            found["negatives"] = functional.pad(negatives, (0, 0, 0, n - len(negatives)))
-        if "unix_ts" in batch:
-            found["unix_ts"] = batch["unix_ts"]
-        return found
 
     def _state(self) -> tuple[object, ...]:
         """Return the state that a graph depends on: addresses of the parameters, and Adam's settings."""
@@ -216,9 +165,9 @@ class ReplayedSteps:
             self._optimizer.step()
         return loss.detach()
 
-    def _recorded(self, prepared: _Prepared) -> _Graph:
+    def _recorded(self, prepared: Prepared) -> _Graph:
         """Record a step with a batch. Recording does not run the step."""
-        sent = _Prepared(
+        sent = Prepared(
             prepared.layout,
             {dtype: values.to(self._module.device) for dtype, values in prepared.buffers.items()},
             is_plain=True,
@@ -228,7 +177,7 @@ class ReplayedSteps:
         self._optimizer.zero_grad(set_to_none=True)
         group["capturable"] = True  # torch requires it; fused Adam counts steps on the GPU anyway
         try:
-            # Another thread may allocate pinned memory meanwhile.
+            # Other threads may call CUDA meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 loss = self._stepped(lambda: self._loss(sent.on(self._module.device)))
         finally:
@@ -238,92 +187,19 @@ class ReplayedSteps:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """Tensors for a step. Those of one type share one buffer, so each type needs only one copy.
-
-    Attributes
-    ----------
-    layout
-        Name, type and shape of each tensor, in the order in which they lie in the buffers.
-    buffers
-        Their elements, by type.
-    is_plain
-        Whether the shapes are fixed ones.
-    """
-
-    layout: tuple[tuple[str, torch.dtype, torch.Size], ...]
-    buffers: dict[torch.dtype, torch.Tensor]
-    is_plain: bool
-
-    @classmethod
-    def of(cls, batch: Batch, *, is_plain: bool, pin: bool) -> _Prepared:
-        """Copy the tensors of a batch into buffers; with `pin`, in pinned memory."""
-        buffers = {}
-        for dtype in {values.dtype for values in batch.values()}:
-            parts = [values.flatten() for values in batch.values() if values.dtype is dtype]
-            buffer = torch.empty(sum(map(len, parts)), dtype=dtype, pin_memory=pin)
-            buffers[dtype] = torch.cat(parts, out=buffer)
-        layout = tuple((key, values.dtype, values.shape) for key, values in batch.items())
-        return cls(layout, buffers, is_plain)
-
-    def on(self, device: torch.device) -> Batch:
-        """Return the tensors on a device, without waiting for their copies."""
-        left = {dtype: values.to(device, non_blocking=True) for dtype, values in self.buffers.items()}
-        found = {}
-        for key, dtype, shape in self.layout:
-            n = shape.numel()
-            found[key], left[dtype] = left[dtype][:n].view(shape), left[dtype][n:]
-        return found
-
-
-@dataclass(frozen=True)
 class _Graph:
     """A recorded step, with the tensors that it reads and the tensor of its loss."""
 
     graph: torch.cuda.CUDAGraph
-    sent: _Prepared
+    sent: Prepared
     loss: torch.Tensor
 
-    def replay(self, prepared: _Prepared) -> torch.Tensor:
+    def replay(self, prepared: Prepared) -> torch.Tensor:
         """Run the step with other values."""
         for dtype, values in prepared.buffers.items():
             self.sent.buffers[dtype].copy_(values, non_blocking=True)
         self.graph.replay()
         return self.loss.clone()
-
-
-class _Sizes:
-    """The sizes in use. They are as few as possible, and no size is much larger than needed."""
-
-    def __init__(self) -> None:
-        self._known: list[int] = []
-
-    def at_least(self, n: int) -> int:
-        """Return a size of at least `n`."""
-        fits = [size for size in self._known if n <= size <= _ROOM * n]
-        if fits:
-            return min(fits)
-        step = max(64, 1 << n.bit_length() >> 4)
-        size = -(-n * 17 // 16 // step) * step
-        self._known.append(size)
-        return size
-
-
-def _fill(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
-    return functional.pad(values, (0, n - len(values)), value=value)
-
-
-def _fill_before(values: torch.Tensor, n: int, value: int) -> torch.Tensor:
-    return functional.pad(values, (n - len(values), 0), value=value)
-
-
-def _by_item(items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return items in ascending order, and their places before."""
-    numbers = items.numpy()
-    if numbers.max(initial=0) < _SHORT:
-        numbers = numbers.astype(np.uint16)  # NumPy sorts them in less time
-    order = torch.from_numpy(numbers.argsort(kind="stable"))
-    return items[order], order
 
 
 def _as_it_is(batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG001  # Lightning's `transfer_batch_to_device`

@@ -93,9 +93,10 @@ class Sequences(TorchDataset[BatchElement]):
     def __getitems__(self, indices: Sequence[int]) -> Sequences:
         """Return the sequences of some users, in the order asked for."""
         users = np.asarray(indices, dtype=np.int64)
-        lengths = self.lengths[users]
+        begins = self.starts[users]
+        lengths = self.starts[users + 1] - begins
         starts = _starts(lengths)
-        entries = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(starts[-1])
+        entries = np.repeat(begins - starts[:-1], lengths) + np.arange(starts[-1])
         extras = {name: values[entries] for name, values in self.extras.items()}
         return Sequences(self.items[entries], self.weights[entries], extras, starts)
 

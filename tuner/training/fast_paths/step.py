@@ -8,7 +8,9 @@ positions that matter. The random stream is RecTools' own in both cases.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
+import numpy.typing as npt
 import torch
 from rectools.models.nn.transformers.lightning import TransformerLightningModule
 from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
@@ -39,6 +41,7 @@ __all__ = [
 
 Batch = dict[str, torch.Tensor]
 Step = Callable[[TransformerLightningModule, Batch, int], torch.Tensor]
+Positions = TypeVar("Positions", torch.Tensor, npt.NDArray[Any])
 
 #: Key of a batch for the flat positions of the targets in "y", shape (n_targets,), if they are known. A
 #: step with it does not wait until the GPU has counted the targets.
@@ -223,7 +226,7 @@ def _encoded_at_targets(
         return None
     if not allowed(module.torch_model):
         return None
-    read = last_positions(targets, x, y) if last else targets
+    read = last_positions(targets, y.shape[1], x.shape[1]) if last else targets
     if not x.flatten()[read].all():  # a target at padding
         return None
     encode = encode_unpadded if unpadded else encode_at
@@ -233,9 +236,17 @@ def _encoded_at_targets(
     return encode(module.torch_model, batch, table, read).index_select(0, of_target)
 
 
-def last_positions(targets: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return the flat position in `x` of the last item of each target's session, shape (n_targets,)."""
-    return (targets // y.shape[1] + 1) * x.shape[1] - 1
+def last_positions(targets: Positions, n_columns: int, length: int) -> Positions:
+    """Return the flat position in "x" of the last item of each target's session, shape (n_targets,).
+
+    Parameters
+    ----------
+    targets : shape (n_targets,)
+        Flat positions in "y".
+    n_columns, length
+        Columns of "y", and of "x".
+    """
+    return (targets // n_columns + 1) * length - 1
 
 
 def _loss_at_all_positions(
