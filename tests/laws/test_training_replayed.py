@@ -15,12 +15,12 @@ from pytorch_lightning import Callback, seed_everything
 from tests.laws.test_training import BERT4REC, LOSSES, MODELS, SASREC, SEED
 from tuner.models.build import build_model
 from tuner.training.fast_paths import accelerate
+from tuner.training.fast_paths.draws import draw_masks
 from tuner.training.fast_paths.filled import _Sizes
 from tuner.training.fast_paths.packed import PackedTokens
 from tuner.training.fast_paths.replayed import ReplayedSteps
 
 if TYPE_CHECKING:
-
     from rectools.models.nn.transformers.base import TransformerModelBase
 
     from tuner.data.folds import Fold
@@ -123,7 +123,8 @@ def test_replayed_unpadded_steps_learn(name: str, loss: str, folds: list[Fold]) 
 def test_whole_steps_without_padding_are_the_same_without_dropout(
     params: dict[str, Any], loss: str, folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the negatives, which are drawn elsewhere: so there are none, or always the same."""
+    """But for the numbers that are drawn elsewhere: so negatives are always the same, and masks RecTools'."""
+    monkeypatch.setattr("tuner.training.fast_paths.batches.draw_masks_at_once", draw_masks)
     monkeypatch.setattr(
         ReplayedSteps, "_drawn", lambda self, n: torch.ones(n, 7, dtype=torch.int64) + torch.arange(7)
     )

@@ -22,7 +22,7 @@ from rectools.models.rank import Distance, TorchRanker
 from scipy import sparse
 
 from tuner.training.fast_paths.data import accelerate_data
-from tuner.training.fast_paths.draws import draw_masks
+from tuner.training.fast_paths.draws import draw_masks, draw_masks_at_once, replacements
 from tuner.training.fast_paths.recommend import Latest, rank
 from tuner.training.fast_paths.sequences import Sequences
 
@@ -179,6 +179,27 @@ def test_draws_from_another_generator_are_its_own() -> None:
         np.random.set_bit_generator(before)
     assert draws[:2] == draws[2:]
     assert len(draws[0][1]) > 4
+
+
+def test_draws_at_once_have_the_same_distribution() -> None:
+    """Of 30,000 positions: shares within three standard errors, and all items about equally often."""
+    np.random.seed(7)  # noqa: NPY002  # as above
+    lengths, mask_prob = np.full(300, 100), 0.4
+    numbers, items = draw_masks_at_once(lengths, mask_prob, 2, 12)
+    is_mask, is_random = replacements(numbers, mask_prob)
+    n = len(numbers)
+    assert n == lengths.sum()
+    assert len(items) == is_random.sum()
+    for is_one, share in (
+        (is_mask, 0.8 * mask_prob),
+        (is_random, 0.1 * mask_prob),
+        (numbers < mask_prob, mask_prob),
+    ):
+        assert abs(is_one.mean() - share) < 3 * (share * (1 - share) / n) ** 0.5
+    counts = np.bincount(items)
+    assert counts[:2].sum() == 0
+    assert len(counts) == 12
+    assert abs(counts[2:] - len(items) / 10).max() < 4 * (len(items) / 10) ** 0.5
 
 
 # ####  --------------  What is remembered  --------------  #### #

@@ -109,7 +109,7 @@ class FastPaths(Callback):
                 _set_fused(trainer, fused=True)
                 self._replayed = ReplayedSteps(pl_module, trainer.optimizers[0], unpadded=unpadded)
                 self._placed = self._replayed.methods()
-                self.draws.pinned, self.draws.no_negatives = False, unpadded
+                self.draws.pinned, self.draws.freely = False, unpadded
                 self.step += ("replayed steps",)
             elif on_gpu(trainer) and sends_batches_plainly(pl_module):
                 ahead = TargetsAhead(pl_module, take)

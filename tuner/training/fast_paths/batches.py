@@ -18,7 +18,7 @@ from rectools.models.nn.transformers.data_preparator import TransformerDataPrepa
 from rectools.models.nn.transformers.negative_sampler import CatalogUniformSampler
 from rectools.models.nn.transformers.sasrec import SASRecDataPreparator
 
-from tuner.training.fast_paths.draws import draw_masks, replacements
+from tuner.training.fast_paths.draws import draw_masks, draw_masks_at_once, replacements
 from tuner.training.fast_paths.sequences import Sequences
 
 __all__ = ["Batch", "recommend_batches", "train_batches"]
@@ -60,7 +60,7 @@ def shifted_batch(
     batch: Sequences,
     *,
     at_targets: bool = False,
-    no_negatives: bool = False,
+    freely: bool = False,
 ) -> Batch:
     """Make a training batch of SASRec, which predicts each item from the items before it.
 
@@ -73,8 +73,9 @@ def shifted_batch(
     at_targets
         Whether to draw negatives only for targets, if the sampler is RecTools'. The random numbers then
         differ from RecTools'.
-    no_negatives
-        Whether to draw no negatives, if the sampler is RecTools'.
+    freely
+        Whether the random numbers may differ from RecTools'. If the sampler is RecTools', no negatives are
+        drawn, because the training step draws them.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def shifted_batch(
         "y": torch.from_numpy(y),
         "yw": torch.from_numpy(yw),
     }
-    _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
+    _add_negatives(batch_dict, preparator, at_targets=at_targets, freely=freely)
     if preparator.add_unix_ts:
         batch_dict["unix_ts"] = _pad_times(batch, width + 1)
     return batch_dict
@@ -108,7 +109,7 @@ def masked_batch(
     batch: Sequences,
     *,
     at_targets: bool = False,
-    no_negatives: bool = False,
+    freely: bool = False,
 ) -> Batch:
     """Make a training batch of BERT4Rec, which predicts randomly hidden items from all others.
 
@@ -118,8 +119,8 @@ def masked_batch(
         Has `session_max_len`, `mask_prob`, the MASK token and the negative sampler.
     batch
         Sequences of at least 1 and at most `session_max_len` items.
-    at_targets, no_negatives
-        As in `shifted_batch`.
+    at_targets, freely
+        As in `shifted_batch`. With `freely` the masks are drawn at once.
 
     Returns
     -------
@@ -128,7 +129,8 @@ def masked_batch(
         - "negatives" as in `shifted_batch`, for losses that need them.
     """
     width, lengths, mask_prob = preparator.session_max_len, batch.lengths, preparator.mask_prob
-    numbers, random_items = draw_masks(
+    draw = draw_masks_at_once if freely else draw_masks
+    numbers, random_items = draw(
         lengths, mask_prob, low=preparator.n_item_extra_tokens, high=preparator.item_id_map.size
     )
     is_mask, is_random = replacements(numbers, mask_prob)
@@ -141,7 +143,7 @@ def masked_batch(
         "y": torch.from_numpy(_padded(targets, cells, shape, np.int64)),
         "yw": torch.from_numpy(_padded(batch.weights, cells, shape, np.float32)),
     }
-    _add_negatives(batch_dict, preparator, at_targets=at_targets, no_negatives=no_negatives)
+    _add_negatives(batch_dict, preparator, at_targets=at_targets, freely=freely)
     return batch_dict
 
 
@@ -175,11 +177,11 @@ def masked_recommend_batch(preparator: BERT4RecDataPreparator, batch: Sequences)
 
 
 def _add_negatives(
-    batch_dict: Batch, preparator: TransformerDataPreparatorBase, *, at_targets: bool, no_negatives: bool
+    batch_dict: Batch, preparator: TransformerDataPreparatorBase, *, at_targets: bool, freely: bool
 ) -> None:
     sampler = preparator.negative_sampler
     is_uniform = type(sampler) is CatalogUniformSampler
-    if sampler is None or (no_negatives and is_uniform):
+    if sampler is None or (freely and is_uniform):
         return
     few = at_targets and is_uniform  # this sampler only reads the shape
     y = batch_dict["y"]

@@ -54,19 +54,20 @@ class Draws:
     ----------
     at_targets
         Whether to draw negatives only for targets.
-    no_negatives
-        Whether RecTools' sampler draws no negatives, because the training step draws them.
+    freely
+        Whether random numbers need not come in RecTools' order. BERT4Rec's masks are then drawn at once, and
+        the training step draws the negatives.
     pinned
         Whether batches may be in pinned memory. Replayed steps copy what they need into it themselves.
     """
 
     at_targets: bool = False
-    no_negatives: bool = False
+    freely: bool = False
     pinned: bool = True
 
     def reset(self) -> None:
         """Make the same batches as RecTools."""
-        self.at_targets = self.no_negatives = False
+        self.at_targets = self.freely = False
         self.pinned = True
 
 
@@ -244,7 +245,7 @@ def _loader(
 
 def _drawn(make: MakeBatch, preparator: Preparator, draws: Draws, batch: Sequences) -> Batch:
     """Make a training batch with the numbers that `draws` asks for."""
-    return make(preparator, batch, at_targets=draws.at_targets, no_negatives=draws.no_negatives)
+    return make(preparator, batch, at_targets=draws.at_targets, freely=draws.freely)
 
 
 def _listed(own: Callable[[list[BatchElement]], Batch], batch: Sequence[BatchElement]) -> Batch:

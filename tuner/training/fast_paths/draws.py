@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["draw_masks", "replacements"]
+__all__ = ["draw_masks", "draw_masks_at_once", "replacements"]
 
 Array = npt.NDArray[Any]
 
@@ -72,6 +72,13 @@ def draw_masks(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[A
             continue
         np.random.randint(_WORD, size=n_used, dtype=np.uint32)  # noqa: NPY002  # as above
         return numbers, items
+
+
+def draw_masks_at_once(lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array]:
+    """Draw other numbers with the same distribution; see `draw_masks`."""
+    numbers = np.random.random(int(lengths.sum()))  # noqa: NPY002  # the generator that RecTools seeds
+    n_items = np.count_nonzero(replacements(numbers, mask_prob)[1])
+    return numbers, np.random.randint(low, high, size=n_items)  # noqa: NPY002  # as above
 
 
 def _deal(words: Array, lengths: Array, mask_prob: float, low: int, high: int) -> tuple[Array, Array, int]:
