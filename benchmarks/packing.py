@@ -22,7 +22,7 @@ from pytorch_lightning.utilities.types import STEP_OUTPUT
 __all__ = ["PACKED", "Meeting", "has_mps", "mps", "trials_per_hour"]
 
 #: Trials at once.
-PACKED = (1, 2, 4, 8)
+PACKED = (1, 4, 8)
 #: Of the trial that is counted by: epochs over the sessions of the data, without evaluations.
 EPOCHS = 10
 #: Steps that are timed as one.

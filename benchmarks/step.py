@@ -25,7 +25,7 @@ stock / ours. Stock next action scores all positions and keeps the last, as in R
 
 On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with
 softmax, bf16, unpadded, 10 epochs, without evaluations), and `packed/4/mps` the same where they share it by
-NVIDIA's Multi-Process Service, if that is installed. 1, 2 and 8 processes are measured as well. `packed/best`
+NVIDIA's Multi-Process Service, if that is installed. 1 and 8 processes are measured as well. `packed/best`
 is the most of all, and `.../gb` is what the tensors of all processes take at most. `--packed` measures that
 alone, also on a CPU.
 """
@@ -311,11 +311,11 @@ def load(folder: Path | None) -> Dataset:
 def packed(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train several at once, for each number of them, and return what they did."""
     numbers = args.packed or (PACKED[:2] if args.quick else PACKED)
-    runs = [packed_once(args, n, {}) for n in numbers]
-    if args.device == "cuda" and has_mps():
-        with mps() as environment:
-            runs += [packed_once(args, n, environment) for n in numbers if n > 1]
-    return runs
+    if args.device != "cuda" or not has_mps():
+        return [packed_once(args, n, {}) for n in numbers]
+    runs = [packed_once(args, n, {}) for n in dict.fromkeys((numbers[0], numbers[-1]))]
+    with mps() as environment:
+        return runs + [packed_once(args, n, environment) for n in numbers[1:]]
 
 
 def packed_once(args: argparse.Namespace, n: int, environment: Mapping[str, str]) -> dict[str, Any]:

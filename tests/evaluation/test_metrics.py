@@ -14,7 +14,7 @@ from rectools.metrics import DebiasConfig, IntraListDiversity, SparsePairwiseHam
 from rectools.models import PopularModel
 
 from tuner.config import Metric
-from tuner.config.metrics import _DEBIASABLE
+from tuner.config.metrics import _DEBIASABLE, METRICS
 from tuner.errors import TrialError
 from tuner.evaluation import (
     Plan,
@@ -25,7 +25,8 @@ from tuner.evaluation import (
     recommend,
     values_by_user,
 )
-from tuner.evaluation.metrics import calculate
+from tuner.evaluation.metrics import calculate, mean_over_users
+from tuner.evaluation.per_user import series_by_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,16 @@ def value(label: Any, recommended: pd.DataFrame, fold: Fold) -> float:
 def real(metric: Any, recommended: pd.DataFrame, fold: Fold) -> float:
     tables = {"interactions": fold.test, "prev_interactions": fold.seen, "catalog": fold.catalog}
     return rectools.metrics.calc_metrics({"m": metric}, reco=recommended, **tables)["m"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in METRICS if Metric.parse(f"{name}@5").per_user))
+def test_a_mean_over_users_is_the_metric_to_the_last_digit(
+    name: str, folds: list[Fold], recommended: pd.DataFrame
+):
+    """So the objective of a trial is calculated once, by user."""
+    metric = build_metric(Metric.parse(f"{name}@5"), folds[0])
+    by_user = series_by_user(metric, recommended, folds[0])
+    assert mean_over_users(metric, by_user) == value(f"{name}@5", recommended, folds[0])
 
 
 @pytest.mark.parametrize("name", sorted(_DEBIASABLE))

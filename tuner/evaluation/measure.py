@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from tuner.config import Precision
 from tuner.data.folds import Fold
 from tuner.errors import TrialError
 from tuner.evaluation.fitted import count_parameters, recommend
-from tuner.evaluation.metrics import build_metric, calculate, is_per_user
-from tuner.evaluation.per_user import values_by_user
+from tuner.evaluation.metrics import build_metric, calculate, is_per_user, mean_over_users
+from tuner.evaluation.per_user import in_order, series_by_user, values_by_user
 from tuner.evaluation.plan import Plan
 from tuner.evaluation.sample import sample_of
 from tuner.training.checkpoints import Checkpoint
@@ -173,9 +173,10 @@ class Measure:
         began = time.perf_counter()
         recommended = recommend(self.model, fold, self.plan.k, filter_viewed=self.plan.filter_viewed)
         recommend_seconds = time.perf_counter() - began
-        metrics = self._metrics(recommended, fold)
         if fold is self.fold:
-            self._keep_users(recommended)
+            metrics = self._metrics_of_all(recommended)
+        else:
+            metrics = self._metrics(recommended, fold, {})
         self._evaluating += time.perf_counter() - began
         fit_seconds = self._before + began - self._started - self._away
         self.measured = self.epoch
@@ -200,19 +201,24 @@ class Measure:
         self._away += time.perf_counter() - began
         return evaluation
 
-    def _keep_users(self, recommended: pd.DataFrame) -> None:
-        """Keep the recommendations, and the per-user values of the objective."""
+    def _metrics_of_all(self, recommended: pd.DataFrame) -> dict[str, float]:
+        """Return each metric of all test users; keep the recommendations and the users' objective."""
         self.recommended = recommended
+        objective = self.plan.objective
+        by_user = series_by_user(self.metrics[objective], recommended, self.fold) if self.per_user else None
+        mean = None if by_user is None else mean_over_users(self.metrics[objective], by_user)
+        metrics = self._metrics(recommended, self.fold, {} if mean is None else {objective: mean})
         if self.per_user:
-            by_user = values_by_user(self.metrics[self.plan.objective], recommended, self.fold)
-            if by_user is None:
-                msg = f"{self.plan.objective} must have a number for each test user, but has not"
+            values = None if by_user is None else in_order(by_user, self.fold)
+            if values is None:
+                msg = f"{objective} must have a number for each test user, but has not"
                 raise TrialError(msg, hint="calc_per_user returns a series with the test users as its index")
-            self.users[self.epoch] = by_user
+            self.users[self.epoch] = values
+        return metrics
 
-    def _metrics(self, recommended: pd.DataFrame, fold: Fold) -> dict[str, float]:
+    def _metrics(self, recommended: pd.DataFrame, fold: Fold, known: Mapping[str, float]) -> dict[str, float]:
         """Return each metric by its label."""
-        metrics = calculate(self.metrics, recommended, fold)
+        metrics = calculate(self.metrics, recommended, fold, known)
         for label, value in metrics.items():
             if not math.isfinite(value):
                 msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"

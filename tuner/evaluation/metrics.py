@@ -24,7 +24,7 @@ from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError
 from tuner.evaluation.per_user import called, values_by_user
 
-__all__ = ["Measured", "build_metric", "calculate", "is_per_user", "metric_problems"]
+__all__ = ["Measured", "build_metric", "calculate", "is_per_user", "mean_over_users", "metric_problems"]
 
 #: An object of a metric's class: one of RecTools', or the user's own with `calc` or `calc_per_user`.
 Measured = Any
@@ -128,7 +128,20 @@ def _own_problems(metric: Metric) -> Iterator[Problem]:
             yield Problem("metrics", rule, "the study gives each option by its name")
 
 
-def calculate(metrics: Mapping[str, Measured], recommended: pd.DataFrame, fold: Fold) -> dict[str, float]:
+def mean_over_users(metric: Measured, by_user: pd.Series[float]) -> float | None:
+    """Return what RecTools' `calc` gives for a metric of its own, from the values of its `calc_per_user`.
+
+    Return None for a metric of the user, whose `calc` may be anything.
+    """
+    return float(by_user.mean()) if _is_rectools(metric) else None
+
+
+def calculate(
+    metrics: Mapping[str, Measured],
+    recommended: pd.DataFrame,
+    fold: Fold,
+    known: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Return each metric on a fold, by its label.
 
     Parameters
@@ -139,13 +152,18 @@ def calculate(metrics: Mapping[str, Measured], recommended: pd.DataFrame, fold: 
         Recommendations to the test users, with external ids.
     fold
         The fold.
+    known
+        Metrics that need not be calculated, by label.
 
     Raises
     ------
     TrialError
         If a metric of the user fails.
     """
-    of_rectools = {label: metric for label, metric in metrics.items() if _is_rectools(metric)}
+    known = known or {}
+    of_rectools = {
+        label: metric for label, metric in metrics.items() if label not in known and _is_rectools(metric)
+    }
     values = calc_metrics(
         of_rectools,
         reco=recommended,
@@ -156,7 +174,9 @@ def calculate(metrics: Mapping[str, Measured], recommended: pd.DataFrame, fold: 
     )
     found = {}
     for label, metric in metrics.items():
-        if label in of_rectools:
+        if label in known:
+            found[label] = known[label]
+        elif label in of_rectools:
             found[label] = float(values[label if label in values else f"{label}_{_REFERENCE}"])
         else:
             found[label] = _own_value(label, metric, recommended, fold)

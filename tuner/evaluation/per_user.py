@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tuner.data.folds import Fold
 from tuner.errors import TrialError
 
-__all__ = ["called", "values_by_user"]
+__all__ = ["called", "in_order", "series_by_user", "values_by_user"]
 
 
 def values_by_user(metric: object, recommended: pd.DataFrame, fold: Fold) -> NDArray[np.float32] | None:
@@ -21,10 +21,21 @@ def values_by_user(metric: object, recommended: pd.DataFrame, fold: Fold) -> NDA
 
     Return None for a metric that is not a mean over users, such as one of the whole catalog.
     """
+    values = series_by_user(metric, recommended, fold)
+    return None if values is None else in_order(values, fold)
+
+
+def series_by_user(metric: object, recommended: pd.DataFrame, fold: Fold) -> pd.Series[float] | None:
+    """Return a metric's values with the users as index, or None as above."""
     measure: Any = getattr(metric, "calc_per_user", None)
     if measure is None or "ref_reco" in inspect.signature(measure).parameters:
         return None  # with a reference model, it has values for each such model
     values: pd.Series[float] = called(measure, recommended, fold)
+    return values
+
+
+def in_order(values: pd.Series[float], fold: Fold) -> NDArray[np.float32] | None:
+    """Return values of users in the order of the fold's users; None if one has no value."""
     found = values.reindex(fold.users).to_numpy(dtype=np.float32)
     return None if np.isnan(found).any() else found
 

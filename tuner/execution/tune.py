@@ -89,7 +89,7 @@ def fit_by_tune(
             _trainable(prepared, folder, artifacts),
             tune_config=tune.TuneConfig(
                 search_alg=adapters.SpareWorkers(searcher),
-                scheduler=adapters.NoteLostWorkers(searcher),
+                scheduler=adapters.WorkerScheduler(searcher),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_tune_name,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray.tune import ProgressReporter, Stopper
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher, SearchGenerator
 
@@ -17,9 +18,8 @@ from tuner.trials.messages import Job
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
-    from ray.tune.experiment import Trial
 
-__all__ = ["NoReports", "NoteLostWorkers", "SpareWorkers", "StopWhenAsked", "TuneSearcher"]
+__all__ = ["NoReports", "SpareWorkers", "StopWhenAsked", "TuneSearcher", "WorkerScheduler"]
 
 _Done = TypeVar("_Done")
 _Not = TypeVar("_Not")
@@ -162,12 +162,22 @@ class StopWhenAsked(Stopper):
         return self._searcher.ending_now
 
 
-class NoteLostWorkers(FIFOScheduler):
-    """Tells the search why Ray has lost a worker; Tune's searchers learn only that it has."""
+class WorkerScheduler(FIFOScheduler):
+    """Gives a free worker to the newest trial, and tells the search why Ray has lost a worker.
+
+    All older trials that wait have a worker of their own which is starting. Tune's own rule gives the free
+    worker to the oldest of them, cancels the start of its own, and begins to start one for the newest. With
+    trials that are shorter than a start, only one worker would ever work.
+    """
 
     def __init__(self, searcher: TuneSearcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's own
         self._searcher = searcher
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Return the newest trial that waits."""
+        trials: list[Trial] = tune_controller.get_trials()  # type: ignore[no-untyped-call]  # Ray does not type it
+        return next((trial for trial in reversed(trials) if trial.status == Trial.PENDING), None)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:  # noqa: ARG002  # Ray's signature
         """Pass on what Ray wrote of the error."""
@@ -175,6 +185,6 @@ class NoteLostWorkers(FIFOScheduler):
             with suppress(OSError):  # a full disk has no room for the file
                 self._searcher.lost(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
 
-    def __deepcopy__(self, _memo: dict[int, object]) -> NoteLostWorkers:
+    def __deepcopy__(self, _memo: dict[int, object]) -> WorkerScheduler:
         """Keep the one searcher when Tune copies its configuration."""
         return self

@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +48,10 @@ class Generators:
         """Return the current state of the generators."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002  # RecTools draws from the global generator
+
+    def to_plain(self) -> tuple[Any, Any, Any, Any]:
+        """Return the arguments of this class. `dataclasses.astuple` would copy each of a thousand numbers."""
+        return self.python, self.numpy, self.torch, self.cuda
 
     def restore(self) -> None:
         """Set the generators back to this state."""
@@ -145,8 +149,8 @@ class Checkpoint:
             "users": [(one.fold, one.epochs, one.values) for one in so_far],
             "fold": self.fold + self.ended,
             "epoch": epoch,
-            "generators": astuple(Generators.now()),
-            **({"ranks": list(map(astuple, others))} if others else {}),
+            "generators": Generators.now().to_plain(),
+            **({"ranks": [one.to_plain() for one in others]} if others else {}),
         }
 
     def fold_ended(self, users: Users | None) -> None:

@@ -19,7 +19,15 @@ from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayer, Sw
 from rectools.models.nn.transformers.sasrec import SASRecTransformerLayer
 from torch.nn import functional
 
-__all__ = ["BLOCKS", "PaddedTokens", "PlainLayers", "Projected", "Tokens", "draws_as_it_lies"]
+__all__ = [
+    "BLOCKS",
+    "PaddedTokens",
+    "PlainLayers",
+    "Projected",
+    "Tokens",
+    "draws_as_it_lies",
+    "silu_attended",
+]
 
 
 class Tokens(Protocol):
@@ -56,11 +64,20 @@ class Tokens(Protocol):
     def mixed(self, projected: Projected, read: torch.Tensor, dropout: float) -> torch.Tensor:
         """Return the output of attention at the positions that are read, shape (n_read, n_factors)."""
 
-    def in_cells(self, values: torch.Tensor) -> torch.Tensor:
-        """Put the values of all tokens into the padded shape, (size * length, width). Others are 0."""
+    def silu_mixed(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, n_heads: int
+    ) -> torch.Tensor:
+        """Return the output of HSTU's attention at all tokens, shape of `v`.
 
-    def of_cells(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values of all tokens from the padded shape."""
+        Parameters
+        ----------
+        q, k, v : shape (n_tokens, n_heads * width)
+            Queries, keys and values. The values may have another width.
+        bias : shape (size or 1, length, length), optional
+            Added to the scores.
+        n_heads
+            Number of attention heads.
+        """
 
 
 @dataclass(frozen=True)
@@ -109,14 +126,21 @@ class PlainLayers:
         result: torch.Tensor = norm(values)
         return result
 
-    def in_cells(self, values: torch.Tensor) -> torch.Tensor:
-        """Put the values of all tokens into the padded shape, (size * length, width). Others are 0."""
-        cells = values.new_zeros(self.size * self.length + 1, values.shape[1])
-        return cells.index_copy(0, self.positions, values)[:-1]
+    def silu_mixed(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, n_heads: int
+    ) -> torch.Tensor:
+        """Return the output of HSTU's attention at all tokens, by way of the padded shape."""
+        is_token = self._in_cells(q.new_ones(len(q), 1)) > 0
+        causal = torch.ones(self.length, self.length, dtype=torch.bool, device=q.device).tril()
+        seen = (causal & is_token & is_token.transpose(1, 2)).unsqueeze(1)
+        q, k, v = (self._in_cells(values) for values in (q, k, v))
+        attended = silu_attended(q, k, v, seen, bias, n_heads=n_heads, divisor=self.length)
+        return functional.pad(attended.flatten(0, 1), (0, 0, 0, 1)).index_select(0, self.positions)
 
-    def of_cells(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values of all tokens from the padded shape."""
-        return functional.pad(values, (0, 0, 0, 1)).index_select(0, self.positions)
+    def _in_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the values of all tokens into the padded shape, (size, length, width). Others are 0."""
+        cells = values.new_zeros(self.size * self.length + 1, values.shape[1])
+        return cells.index_copy(0, self.positions, values)[:-1].view(self.size, self.length, -1)
 
 
 @dataclass(frozen=True)
@@ -191,6 +215,40 @@ class PaddedTokens(PlainLayers):
         """
         everywhere = padding.to(values.dtype).expand(self.size * self.length, -1).index_copy(0, at, values)
         return everywhere.view(self.size, self.length, n_heads, -1).transpose(1, 2)
+
+
+def silu_attended(  # all are needed alike
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    seen: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    n_heads: int,
+    divisor: int,
+) -> torch.Tensor:
+    """Return ``silu(q k + bias) / divisor v`` over the positions that are seen.
+
+    Parameters
+    ----------
+    q, k, v : shape (size, length, n_heads * width)
+        Queries, keys and values. The values may have another width.
+    seen : shape (size or 1, 1, length, length)
+        Whether a position sees another.
+    bias : shape (size or 1, length, length), optional
+        Added to the scores.
+    n_heads
+        Number of attention heads.
+    divisor
+        RecTools divides by the length of the padded shape.
+    """
+    q, k, v = (values.reshape(*values.shape[:2], n_heads, -1).transpose(1, 2) for values in (q, k, v))
+    scores = q @ k.transpose(2, 3)
+    if bias is not None:
+        scores = scores + bias.unsqueeze(1)
+    weights = functional.silu(scores) / divisor * seen
+    attended: torch.Tensor = weights @ v.to(weights.dtype)
+    return attended.transpose(1, 2).flatten(2)
 
 
 @cache

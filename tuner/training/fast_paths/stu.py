@@ -5,7 +5,7 @@ from millions of positions one after another. This module sums each row of posit
 
 Padding is 0 before each block and hidden in attention, so it can be left out. Attention has no dropout on
 its weights, so its shape changes no random numbers. On a CPU it works on groups of sessions (see `groups`),
-and on a GPU in the padded shape.
+and on a GPU in kernels of its own (see `silu_attention`) or else in the padded shape.
 
 Otherwise this module works as RecTools' `STULayers`, and results differ only by rounding.
 """
@@ -13,14 +13,14 @@ Otherwise this module works as RecTools' `STULayers`, and results differ only by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rectools.models.nn.transformers.hstu import RelativeAttentionBias, STULayer, STULayers
 from torch.autograd.function import once_differentiable
 from typing_extensions import TypeIs
 
-from tuner.training.fast_paths.blocks import Tokens
+from tuner.training.fast_paths.blocks import Tokens, silu_attended
 from tuner.training.fast_paths.groups import Groups
 
 __all__ = ["is_stu", "through_stu", "tokens_through_stu"]
@@ -58,8 +58,12 @@ def through_stu(
         Contains "unix_ts", if the layers use times.
     """
     seen = (~hidden & is_token & is_token.transpose(1, 2)).unsqueeze(1)
-    for block in layers.stu_blocks:
-        seqs = _through(block, seqs * is_token, is_token, seen, batch)
+    buckets, blocks = None, cast("Iterable[Any]", layers.stu_blocks)
+    for block in blocks:
+        if block.rel_attn.relative_time_attention and buckets is None:  # they are those of all blocks
+            buckets = _buckets_of_all(block.rel_attn, batch)
+        bias = _bias_of_all(block.rel_attn, batch, buckets)
+        seqs = _through(block, seqs * is_token, is_token, seen, bias)
     return seqs * is_token
 
 
@@ -89,7 +93,7 @@ def tokens_through_stu(  # noqa: PLR0917  # all are needed alike
         Contains "x" and, if the layers use times, "unix_ts".
     """
     in_groups = not positions.is_cuda and _follow_each_other(positions, batch["x"].shape[1])
-    attention = _grouped(positions, batch) if in_groups else _padded(tokens, positions, batch)
+    attention = _grouped(positions, batch) if in_groups else _ungrouped(tokens, batch)
     *first, last = layers.stu_blocks
     for block in first:
         seqs = _tokens_through(block, seqs, tokens, positions, attention)
@@ -134,24 +138,23 @@ def _grouped(positions: torch.Tensor, batch: Batch) -> _Attention:
         for at, (group, of_group) in enumerate(groups.split(q, k, v)):
             of_times = buckets[at] if buckets else None
             bias = _bias(block.rel_attn, group.cells.shape[1], of_positions, of_times)
-            in_cells = (values.view(*group.cells.shape, -1) for values in of_group)
-            attended.append(_attended(block, in_cells, ~group.hidden, bias, length).flatten(0, 1))
+            q, k, v = (values.view(*group.cells.shape, -1) for values in of_group)
+            of_cells = silu_attended(q, k, v, ~group.hidden, bias, n_heads=block.n_heads, divisor=length)
+            attended.append(of_cells.flatten(0, 1))
         return groups.joined(attended, torch.arange(len(positions)))
 
     return attention
 
 
-def _padded(tokens: Tokens, positions: torch.Tensor, batch: Batch) -> _Attention:
-    """Return attention in the padded shape. The value ``size * length`` may follow the positions."""
-    size, length = batch["x"].shape
-    is_token = batch["x"] != 0
-    causal = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
-    seen = (causal & is_token[:, None] & is_token[:, :, None]).unsqueeze(1)
+def _ungrouped(tokens: Tokens, batch: Batch) -> _Attention:
+    """Return attention of all sessions at once."""
+    buckets: list[torch.Tensor] = []
 
     def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
-        in_places = (tokens.in_cells(values).view(size, length, -1) for values in (q, k, v))
-        bias = _bias_of_all(block.rel_attn, batch)
-        return tokens.of_cells(_attended(block, in_places, seen, bias, length).flatten(0, 1))
+        if block.rel_attn.relative_time_attention and not buckets:  # they are those of all blocks
+            buckets.append(_buckets_of_all(block.rel_attn, batch))
+        bias = _bias_of_all(block.rel_attn, batch, buckets[0] if buckets else None)
+        return tokens.silu_mixed(q, k, v, bias, block.n_heads)
 
     return attention
 
@@ -168,7 +171,7 @@ def _through(
     seqs: torch.Tensor,
     is_token: torch.Tensor,
     seen: torch.Tensor,
-    batch: Batch,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """Return ``x + MLP(drop(u LN(A v)))``.
 
@@ -177,7 +180,7 @@ def _through(
     length = seqs.shape[1]
     mixed = block.silu(torch.matmul(block.norm_input(seqs) * is_token, block.uvqk_proj))
     u, v, q, k = _split(block, mixed)
-    attended = _attended(block, (q, k, v), seen, _bias_of_all(block.rel_attn, batch), length)
+    attended = silu_attended(q, k, v, seen, bias, n_heads=block.n_heads, divisor=length)
     attended = block.norm_attn_output(block.dropout_attn(attended))
     output: torch.Tensor = block.output_mlp(block.dropout_mlp(u * attended * is_token)) + seqs
     return output
@@ -186,37 +189,6 @@ def _through(
 def _split(block: Any, mixed: torch.Tensor) -> Sequence[torch.Tensor]:  # noqa: ANN401  # as above
     wide, narrow = block.linear_hidden_dim * block.n_heads, block.attention_dim * block.n_heads
     return torch.split(mixed, [wide, wide, narrow, narrow], dim=-1)
-
-
-def _attended(
-    block: Any,  # noqa: ANN401  # as above
-    projected: Iterable[torch.Tensor],
-    seen: torch.Tensor,
-    bias: torch.Tensor | None,
-    divisor: int,
-) -> torch.Tensor:
-    """Return ``silu(q k + bias) / divisor v`` over the positions that are seen.
-
-    Parameters
-    ----------
-    block
-        The block, for its number of heads.
-    projected : three of shape (size, length, n_heads * width)
-        Queries, keys and values. The values may have another width.
-    seen : shape (size or 1, 1, length, length)
-        Whether a position sees another.
-    bias : shape (size or 1, length, length), optional
-        Added to the scores.
-    divisor
-        RecTools divides by the length of the padded shape.
-    """
-    q, k, v = (values.reshape(*values.shape[:2], block.n_heads, -1).transpose(1, 2) for values in projected)
-    scores = q @ k.transpose(2, 3)
-    if bias is not None:
-        scores = scores + bias.unsqueeze(1)
-    weights: torch.Tensor = block.silu(scores) / divisor * seen
-    attended: torch.Tensor = weights @ v.to(weights.dtype)
-    return attended.transpose(1, 2).flatten(2)
 
 
 def _buckets(rel_attn: RelativeAttentionBias, times: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
@@ -257,13 +229,17 @@ def _bias(
     return of_times if of_positions is None else of_times + of_positions
 
 
-def _bias_of_all(rel_attn: RelativeAttentionBias, batch: Batch) -> torch.Tensor | None:
+def _buckets_of_all(rel_attn: RelativeAttentionBias, batch: Batch) -> torch.Tensor:
+    """Return the buckets of the padded shape, shape (batch_size, length, length)."""
+    length, times = batch["x"].shape[1], batch["unix_ts"]
+    return _buckets(rel_attn, times[:, :length], times[:, 1 : length + 1])
+
+
+def _bias_of_all(
+    rel_attn: RelativeAttentionBias, batch: Batch, buckets: torch.Tensor | None
+) -> torch.Tensor | None:
     """Return ``rel_attn(batch)``, shape (batch_size or 1, length, length); None if it has no bias."""
-    length, buckets = batch["x"].shape[1], None
-    if rel_attn.relative_time_attention:
-        times = batch["unix_ts"]
-        buckets = _buckets(rel_attn, times[:, :length], times[:, 1 : length + 1])
-    return _bias(rel_attn, length, _of_positions(rel_attn), buckets)
+    return _bias(rel_attn, batch["x"].shape[1], _of_positions(rel_attn), buckets)
 
 
 class _Looked(torch.autograd.Function):
