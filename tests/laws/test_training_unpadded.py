@@ -69,7 +69,7 @@ def test_so_it_is_by_kernels(name: str, folds: list[Fold]) -> None:
 def test_heads_that_are_too_wide_for_a_kernel_keep_the_padded_shape(
     folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuner.training.fast_paths.silu_attention._WIDEST", 1)
+    monkeypatch.setattr("tuner.training.fast_paths.silu_attention._memory", lambda device: 1)
     model, batch = begun({**ENCODERS["HSTU"], "dropout_rate": 0.0}, folds[0])
     assert_same(model.lightning_model, {key: values[:4] for key, values in batch.items()})
 

@@ -6,6 +6,7 @@ all pairs of positions a dozen times. Here no pair is stored, except in the grad
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -23,8 +24,10 @@ __all__ = ["fits", "silu_attention"]
 _PLACES = 32
 #: The smallest width of a tile that Triton multiplies.
 _NARROWEST = 16
-#: Bytes of a head's row above which a program would need more shared memory than some GPUs have.
-_WIDEST = 256
+#: Shared memory that a program needs for each byte of a head's row; and what all GPUs of the last years have.
+_SHARED, _LEAST_SHARED = 160, 65_536
+#: Width of a head above which a program has more threads.
+_NARROW = 64
 
 
 @cache
@@ -34,8 +37,17 @@ def _kernels() -> Any:
 
 
 def fits(values: torch.Tensor, n_heads: int) -> bool:
-    """Whether the heads of queries, keys or values are narrow enough for the kernels."""
-    return values.shape[1] // n_heads * values.element_size() <= _WIDEST
+    """Whether the heads of queries, keys or values are narrow enough for the memory of a program."""
+    return power_of_2(values.shape[1] // n_heads) * values.element_size() * _SHARED <= _memory(values.device)
+
+
+@cache
+def _memory(device: torch.device) -> int:
+    """Return the bytes of shared memory that a program can have. There is no limit in the interpreter."""
+    if device.type == "cpu":
+        return sys.maxsize
+    properties = torch.cuda.get_device_properties(device)
+    return int(getattr(properties, "shared_memory_per_block_optin", _LEAST_SHARED))
 
 
 def silu_attention(
@@ -144,6 +156,6 @@ class _Call:
             "PLACES": _PLACES,
             "Q_WIDTH": max(_NARROWEST, power_of_2(q_width)),
             "V_WIDTH": max(_NARROWEST, power_of_2(v_width)),
-            "num_warps": 4,
+            "num_warps": 4 if max(q_width, v_width) <= _NARROW else 8,
             "num_stages": 1,  # more of them need more shared memory
         }
