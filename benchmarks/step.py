@@ -468,27 +468,28 @@ def main() -> None:
     if args.profile:
         print(profile_table(profiles(args)))
         return
-    at_once: list[dict[str, Any]] = []
-    try:
-        if args.device == "cuda" and not args.only:
-            at_once = packed(args)
-        for number in range(1 if args.quick else args.rounds or ROUNDS[args.device]):
-            for job in jobs(args):
-                measured = (
-                    measure(job)
-                    if job.device == "cuda"
-                    else measured_apart("benchmarks.step", asdict(job), job.environment)
-                )
-                runs.append({"case": job.case, "way": job.way, "round": number, **measured})
-                print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
-    finally:  # what was measured before a Ctrl-C is kept
-        found = figures(runs) | packed_figures(at_once)
-        print(table(runs, found))
-        name = "step" if args.device == "cpu" else f"step_{args.device}"
-        results = {"machine": facts, "quick": args.quick, "figures": found, "runs": runs}
+    at_once = packed(args) if args.device == "cuda" and not args.only else []
+
+    def written() -> Path:
+        results = {"machine": facts, "quick": args.quick, "figures": figures(runs) | packed_figures(at_once)}
         if at_once:
             results["packed"] = at_once
-        print(write_results(name, results))
+        return write_results(
+            "step" if args.device == "cpu" else f"step_{args.device}", results | {"runs": runs}
+        )
+
+    for number in range(1 if args.quick else args.rounds or ROUNDS[args.device]):
+        for job in jobs(args):
+            measured = (
+                measure(job)
+                if job.device == "cuda"
+                else measured_apart("benchmarks.step", asdict(job), job.environment)
+            )
+            runs.append({"case": job.case, "way": job.way, "round": number, **measured})
+            print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
+            written()  # a GPU may be taken away at any moment
+    print(table(runs, figures(runs)))
+    print(written())
 
 
 if __name__ == "__main__":

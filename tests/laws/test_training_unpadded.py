@@ -66,15 +66,6 @@ def test_so_it_is_by_kernels(name: str, folds: list[Fold]) -> None:
 
 
 @pytest.mark.usefixtures("by_kernels")
-def test_heads_that_are_too_wide_for_a_kernel_keep_the_padded_shape(
-    folds: list[Fold], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tuner.training.fast_paths.silu_attention._memory", lambda device: 1)
-    model, batch = begun({**ENCODERS["HSTU"], "dropout_rate": 0.0}, folds[0])
-    assert_same(model.lightning_model, {key: values[:4] for key, values in batch.items()})
-
-
-@pytest.mark.usefixtures("by_kernels")
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
 def test_by_kernels_padding_within_a_session_is_left_out_too(name: str, folds: list[Fold]) -> None:
     model, batch = begun({**ENCODERS[name], "dropout_rate": 0.0}, folds[0])

@@ -135,12 +135,16 @@ class PlainLayers:
         seen = (causal & is_token & is_token.transpose(1, 2)).unsqueeze(1)
         q, k, v = (self._in_cells(values) for values in (q, k, v))
         attended = silu_attended(q, k, v, seen, bias, n_heads=n_heads, divisor=self.length)
-        return functional.pad(attended.flatten(0, 1), (0, 0, 0, 1)).index_select(0, self.positions)
+        return self._of_cells(attended)
 
     def _in_cells(self, values: torch.Tensor) -> torch.Tensor:
         """Put the values of all tokens into the padded shape, (size, length, width). Others are 0."""
         cells = values.new_zeros(self.size * self.length + 1, values.shape[1])
         return cells.index_copy(0, self.positions, values)[:-1].view(self.size, self.length, -1)
+
+    def _of_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of all tokens from the padded shape."""
+        return functional.pad(values.flatten(0, 1), (0, 0, 0, 1)).index_select(0, self.positions)
 
 
 @dataclass(frozen=True)

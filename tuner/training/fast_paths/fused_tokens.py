@@ -13,7 +13,6 @@ from torch.nn import functional
 from tuner.training.fast_paths import fused
 from tuner.training.fast_paths.blocks import Projected
 from tuner.training.fast_paths.packed import PackedTokens
-from tuner.training.fast_paths.silu_attention import fits, silu_attention
 
 __all__ = ["FusedTokens"]
 
@@ -85,13 +84,13 @@ class FusedTokens(PackedTokens):
         )
         return fused.taken(mixed.transpose(1, 2).reshape(-1, width), read, cells)
 
-    def silu_mixed(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, n_heads: int
-    ) -> torch.Tensor:
-        """Return the output of HSTU's attention at all tokens, shape of `v`."""
-        if not (fits(q, n_heads) and fits(v, n_heads)):
-            return super().silu_mixed(q, k, v, bias, n_heads)
-        return silu_attention(q, k, v, bias, self.cells[:-1], length=self.length, n_heads=n_heads)
+    def _in_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Put the values of all tokens into the padded shape, (size, length, width). Others are 0."""
+        return fused.taken(values, self.cells[:-1], self.positions).view(self.size, self.length, -1)
+
+    def _of_cells(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of all tokens from the padded shape."""
+        return fused.taken(values.flatten(0, 1), self.positions, self.cells[:-1])
 
     @cached_property
     def cells(self) -> torch.Tensor:

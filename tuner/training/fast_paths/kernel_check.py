@@ -15,8 +15,6 @@ import torch
 from torch.nn import functional
 
 from tuner.training.fast_paths import kernels, layer_kernels
-from tuner.training.fast_paths.blocks import silu_attended
-from tuner.training.fast_paths.silu_attention import silu_attention
 from tuner.training.precision import products_in
 
 __all__ = ["serves"]
@@ -41,7 +39,7 @@ def _is_installed() -> bool:
 @cache
 def _work_on(device: torch.device) -> bool:
     try:
-        with torch.autocast("cuda", enabled=False), products_in("float32"):
+        with torch.no_grad(), torch.autocast("cuda", enabled=False), products_in("float32"):
             for name, ours, theirs in compared(device):
                 torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3, msg=f"{name} differs")
     except Exception as error:  # noqa: BLE001  # Triton has no class of its own for all that may fail
@@ -57,10 +55,8 @@ def _work_on(device: torch.device) -> bool:
 
 def compared(device: torch.device) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Yield the name of each kernel, a result of it, and what torch gives for the same values."""
-    with torch.no_grad():
-        yield from _losses(device)
-        yield from _layers(device)
-    yield from _attention(device)
+    yield from _losses(device)
+    yield from _layers(device)
 
 
 def _losses(device: torch.device) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -119,30 +115,6 @@ def _layers(device: torch.device) -> Iterator[tuple[str, torch.Tensor, torch.Ten
     cells = torch.where(order % 4 == 0, -1, order)[: _ROWS - _ROWS % 6]
     by_place = torch.where((cells < 0)[:, None], 0.0, values[: len(cells)]).view(-1, 6, _WIDTH).sum(0).flip(0)
     yield "summed_by_place", layer_kernels.summed_by_place(values, cells, len(cells) // 6, 6), by_place
-
-
-def _attention(device: torch.device) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Compare two sessions, each of which begins with padding."""
-    length, n_heads = _ROWS + 3, 2
-    q, k, v = ((_values(2 * _ROWS, _WIDTH, device) * scale).requires_grad_() for scale in (1.0, 0.7, 0.5))
-    bias = _values(2 * length, length, device).view(2, length, length).requires_grad_()
-    cells = torch.arange(2 * length, device=device) - 3
-    cells[length:] -= 3
-    cells[:3] = cells[length : length + 3] = -1
-    is_token = (cells >= 0).view(2, length, 1)
-    seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    seen = (seen & is_token & is_token.transpose(1, 2)).unsqueeze(1)
-    ours = silu_attention(q, k, v, bias, cells, length=length, n_heads=n_heads)
-    inputs, outputs = [q, k, v, bias], _values(2 * _ROWS, _WIDTH, device).flip(0)
-    q, k, v = (values[cells].view(2, length, _WIDTH) for values in (q, k, v))
-    theirs = silu_attended(q, k, v, seen, bias, n_heads=n_heads, divisor=length)[is_token[..., 0]]
-    yield "attended", ours, theirs
-    yield from zip(
-        ("query_gradient", "key_value_gradient", "key_value_gradient", "bias_gradient"),
-        torch.autograd.grad(ours, inputs, outputs),
-        torch.autograd.grad(theirs, inputs, outputs),
-        strict=True,
-    )
 
 
 def _values(n_rows: int, width: int, device: torch.device) -> torch.Tensor:

@@ -5,7 +5,7 @@ from millions of positions one after another. This module sums each row of posit
 
 Padding is 0 before each block and hidden in attention, so it can be left out. Attention has no dropout on
 its weights, so its shape changes no random numbers. On a CPU it works on groups of sessions (see `groups`),
-and on a GPU in kernels of its own (see `silu_attention`) or else in the padded shape.
+and on a GPU in the padded shape.
 
 Otherwise this module works as RecTools' `STULayers`, and results differ only by rounding.
 """
