@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import torch
@@ -130,12 +130,27 @@ class PlainLayers:
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, n_heads: int
     ) -> torch.Tensor:
         """Return the output of HSTU's attention at all tokens, by way of the padded shape."""
-        is_token = self._in_cells(q.new_ones(len(q), 1)) > 0
-        causal = torch.ones(self.length, self.length, dtype=torch.bool, device=q.device).tril()
-        seen = (causal & is_token & is_token.transpose(1, 2)).unsqueeze(1)
         q, k, v = (self._in_cells(values) for values in (q, k, v))
-        attended = silu_attended(q, k, v, seen, bias, n_heads=n_heads, divisor=self.length)
+        attended = silu_attended(q, k, v, self._seen, bias, n_heads=n_heads, divisor=self.length)
         return self._of_cells(attended)
+
+    @cached_property
+    def is_token(self) -> torch.Tensor:
+        """Whether a place of the padded shape is a token, shape (size, length)."""
+        n = self.size * self.length
+        places = torch.zeros(n + 1, dtype=torch.bool, device=self.positions.device)
+        return places.index_fill(0, self.positions, True)[:n].view(self.size, self.length)
+
+    @cached_property
+    def _seen(self) -> torch.Tensor:
+        """Whether a place sees another: tokens see themselves and earlier ones. All blocks share it."""
+        is_token = self.is_token[:, None]
+        return self._earlier & is_token[..., None] & is_token[:, :, None]
+
+    @property
+    def _earlier(self) -> torch.Tensor:
+        ones = torch.ones(self.length, self.length, dtype=torch.bool, device=self.positions.device)
+        return ones.tril()
 
     def _in_cells(self, values: torch.Tensor) -> torch.Tensor:
         """Put the values of all tokens into the padded shape, (size, length, width). Others are 0."""

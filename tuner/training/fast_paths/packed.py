@@ -164,12 +164,7 @@ class PackedTokens(PlainLayers):
         if self.sees_padding:
             return None
         device = self.positions.device
-        is_token = torch.zeros(self.size * self.length + 1, dtype=torch.bool, device=device)
-        is_token = is_token.index_fill(0, self.positions, True)[:-1].view(
-            self.size, 1, 1, self.length
-        )  # torch's own
-        allowed = is_token
+        allowed = self.is_token[:, None, None]
         if self.is_causal:
-            causal = torch.ones(self.length, self.length, dtype=torch.bool, device=device).tril()
-            allowed = (is_token & causal) | torch.eye(self.length, dtype=torch.bool, device=device)
+            allowed = (allowed & self._earlier) | torch.eye(self.length, dtype=torch.bool, device=device)
         return torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill(~allowed, -torch.inf)

@@ -58,10 +58,8 @@ def through_stu(
         Contains "unix_ts", if the layers use times.
     """
     seen = (~hidden & is_token & is_token.transpose(1, 2)).unsqueeze(1)
-    buckets, blocks = None, cast("Iterable[Any]", layers.stu_blocks)
-    for block in blocks:
-        if block.rel_attn.relative_time_attention and buckets is None:  # they are those of all blocks
-            buckets = _buckets_of_all(block.rel_attn, batch)
+    buckets = _buckets_of_all(layers, batch)
+    for block in _blocks(layers):
         bias = _bias_of_all(block.rel_attn, batch, buckets)
         seqs = _through(block, seqs * is_token, is_token, seen, bias)
     return seqs * is_token
@@ -93,7 +91,7 @@ def tokens_through_stu(  # noqa: PLR0917  # all are needed alike
         Contains "x" and, if the layers use times, "unix_ts".
     """
     in_groups = not positions.is_cuda and _follow_each_other(positions, batch["x"].shape[1])
-    attention = _grouped(positions, batch) if in_groups else _ungrouped(tokens, batch)
+    attention = _grouped(positions, batch) if in_groups else _ungrouped(layers, tokens, batch)
     *first, last = layers.stu_blocks
     for block in first:
         seqs = _tokens_through(block, seqs, tokens, positions, attention)
@@ -146,15 +144,12 @@ def _grouped(positions: torch.Tensor, batch: Batch) -> _Attention:
     return attention
 
 
-def _ungrouped(tokens: Tokens, batch: Batch) -> _Attention:
+def _ungrouped(layers: STULayers, tokens: Tokens, batch: Batch) -> _Attention:
     """Return attention of all sessions at once."""
-    buckets: list[torch.Tensor] = []
+    buckets = _buckets_of_all(layers, batch)
 
     def attention(block: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  # as above
-        if block.rel_attn.relative_time_attention and not buckets:  # they are those of all blocks
-            buckets.append(_buckets_of_all(block.rel_attn, batch))
-        bias = _bias_of_all(block.rel_attn, batch, buckets[0] if buckets else None)
-        return tokens.silu_mixed(q, k, v, bias, block.n_heads)
+        return tokens.silu_mixed(q, k, v, _bias_of_all(block.rel_attn, batch, buckets), block.n_heads)
 
     return attention
 
@@ -229,10 +224,20 @@ def _bias(
     return of_times if of_positions is None else of_times + of_positions
 
 
-def _buckets_of_all(rel_attn: RelativeAttentionBias, batch: Batch) -> torch.Tensor:
-    """Return the buckets of the padded shape, shape (batch_size, length, length)."""
-    length, times = batch["x"].shape[1], batch["unix_ts"]
-    return _buckets(rel_attn, times[:, :length], times[:, 1 : length + 1])
+def _blocks(layers: STULayers) -> Iterable[Any]:
+    return cast("Iterable[Any]", layers.stu_blocks)
+
+
+def _buckets_of_all(layers: STULayers, batch: Batch) -> torch.Tensor | None:
+    """Return the buckets of the padded shape, (batch_size, length, length); None if no block uses times.
+
+    They are the same for all blocks.
+    """
+    for block in _blocks(layers):
+        if block.rel_attn.relative_time_attention:
+            length, times = batch["x"].shape[1], batch["unix_ts"]
+            return _buckets(block.rel_attn, times[:, :length], times[:, 1 : length + 1])
+    return None
 
 
 def _bias_of_all(
