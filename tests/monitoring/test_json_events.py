@@ -106,6 +106,8 @@ def test_an_event_has_only_the_keys_of_its_schema(tmp_path: Path) -> None:
         Events(stream).study(study="shop")
     with (tmp_path / "out").open("w+") as stream:
         Events(stream).evaluated(JOB, Evaluation(1, 2, {"MAP@10": 0.5}, learning_rate=0.25))
+        Events(stream).fold_lost(JOB, 1, "it lost its worker")
         stream.seek(0)
-        event = json.loads(stream.read())
+        event, lost = map(json.loads, stream)
     assert (event["fold"], event["epoch"], event["learning_rate"]) == (2, 2, 0.25)
+    assert (lost["trial"], lost["fold"], lost["why"]) == (1, 2, "it lost its worker")

@@ -148,3 +148,14 @@ def test_progress_says_a_line_for_each_end_and_shows_the_rest() -> None:
     assert lines[0] == "  1/100  trial 0 SASRecModel: NDCG@10 0.5000 ± 0.0000, epoch 2 of 2, 2.0 s  (best)"
     assert lines[2] == "  3/100  trial 2 SASRecModel failed: it broke (see studies/shop/logs/trial-0002.log)"
     assert len(lines) == 3
+
+
+def test_a_fold_that_starts_again_is_told_with_the_reason() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False, soft_wrap=True)
+    progress = progress_on(console)
+    job = Job(2, {}, (1, 2), "sasrec")
+    progress.started(job, again=False)
+    progress.fold_lost(job, 1, "it lost its machine")
+    assert isinstance(console.file, io.StringIO)
+    assert "trial 2 sasrec: fold 2 starts again, because it lost its machine" in console.file.getvalue()
+    assert len(progress.live_table().running) == 1

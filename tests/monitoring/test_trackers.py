@@ -29,6 +29,7 @@ from tuner.monitoring.trackers.mlflow_runs import MlflowRuns
 from tuner.monitoring.trackers.wandb_runs import WandbRuns
 from tuner.trials.messages import Job
 from tuner.trials.objective import summarise
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Attempt, Failure, Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.status import TrialStatus
@@ -336,7 +337,7 @@ def log_records(content: bytes) -> Iterator[bytes]:
 # ####  --------------  Classes of the user's  --------------  #### #
 
 
-class Mine:
+class Mine(Observer):
     """An observer that fails when a trial ends."""
 
     seen: list[str] = []  # noqa: RUF012  # of this test
@@ -347,12 +348,8 @@ class Mine:
     def started(self, job: Job, *, again: bool) -> None:
         self.seen.append(f"started {job.number}")
 
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
-
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         raise ConnectionError("it is down")
-
-    stopped = paused = failed = evaluated
 
     def close(self) -> None:
         self.seen.append("closed")

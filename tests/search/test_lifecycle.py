@@ -34,6 +34,7 @@ from tuner.space import Float, Space
 from tuner.store import StudyStore
 from tuner.store.locking.drivers import Hold, hold_by_files
 from tuner.trials.messages import BEGAN, DONE, EVALUATION, FAILED, USERS, Job, Place
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import OUT_OF_MEMORY, TIMEOUT, Failure, Pause, Stop, Usage
 from tuner.trials.records import Evaluation, Users
 from tuner.trials.requests import Request, RequestKind
@@ -231,6 +232,7 @@ def test_a_lost_worker_of_several_begins_only_its_own_fold_again() -> None:
     trial, effects = run_of(*BOTH, lost)
     assert (trial.status, trial.waiting) == (S.RUNNING, SECOND)
     assert [one.folds for one in effects if isinstance(one, do.QueueFolds)] == [(1,)]
+    assert do.NotifyFoldLost(1, "it lost its worker") in effects
     trial, effects = handle(trial, replace(lost, folds=frozenset({2})))
     assert trial.status is S.INTERRUPTED, "nobody runs it"
     assert do.StopWorkers() in effects, "no queued fold of it begins"
@@ -273,7 +275,7 @@ class _Attempt:
     ends: bool = False  # whether it was told to stop, and Tune has not let go of it
 
 
-class _Driver:
+class _Driver(Observer):
     """A driver of the study, with a coordinator of its own."""
 
     def __init__(self, study: optuna.Study, folder: Path, halving: Halving | None, *, shared: bool) -> None:
@@ -311,12 +313,6 @@ class _Driver:
     def die(self) -> None:
         """End as a killed process does: its locks are released, and nothing else happens."""
         self._life.close()
-
-    def started(self, job: Job, *, again: bool) -> None: ...
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
-
-    def paused(self, job: Job, pause: Pause) -> None: ...
 
     def finished(self, job: Job, *_: object) -> None:
         self.reported[job.number] += 1

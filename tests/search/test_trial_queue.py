@@ -27,6 +27,7 @@ from tuner.search.study_rules import StudyRules
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
 from tuner.trials.messages import DONE, EVALUATION, USERS, Job
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause
 from tuner.trials.records import Evaluation, Users
 from tuner.trials.stored import TrialRecord
@@ -45,7 +46,7 @@ def value(job: Job, epoch: int) -> float:
 
 
 @dataclass
-class Run:
+class Run(Observer):
     """A run of a study with virtual workers: a step is an evaluation."""
 
     folder: Path
@@ -95,8 +96,6 @@ class Run:
 
     def started(self, job: Job, *, again: bool) -> None:
         self.events.append(("again" if again else "started", job.number))
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None: ...
 
     def paused(self, job: Job, _pause: Pause) -> None:
         self.events.append(("paused", job.number))

@@ -14,15 +14,16 @@ from tuner.artifacts import layout
 from tuner.artifacts.places import Artifacts
 from tuner.artifacts.user_values import write_users
 from tuner.trials.messages import Job
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
-from tuner.trials.records import Evaluation, Summary, Users
+from tuner.trials.records import Summary, Users
 
 __all__ = ["Mirror"]
 
 logger = logging.getLogger(__name__)
 
 
-class Mirror:
+class Mirror(Observer):
     """An observer of a search that copies the files of a trial when it has ended or is paused.
 
     Parameters
@@ -39,12 +40,6 @@ class Mirror:
         self._n_folds = n_folds
         self._folder = folder
         self._artifacts = artifacts
-
-    def started(self, job: Job, *, again: bool) -> None:
-        """Do nothing."""
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Do nothing."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's
         """Copy the files of the trial."""

@@ -21,6 +21,7 @@ from tuner.monitoring.live_table import LiveTable, RunningTrial
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction, is_better
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.status import TrialStatus
@@ -76,7 +77,7 @@ class _Counts:
     seconds: list[float] = field(default_factory=list)  # of trials of the search
 
 
-class Progress:
+class Progress(Observer):
     """An observer of a search that shows its progress; a context manager.
 
     Parameters
@@ -175,6 +176,10 @@ class Progress:
         running = self._running.get(job.number)
         if running is not None and (running.last is None or evaluation.fold >= running.last.fold):
             running.last = evaluation
+
+    def fold_lost(self, job: Job, fold: int, why: str) -> None:
+        """Write a line that a fold of a running trial starts again, with the reason."""
+        self._say(f"{_name(job)}: fold {fold + 1} starts again, because {why}")
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write a line with the result of a trial."""

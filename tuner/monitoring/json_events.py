@@ -19,6 +19,7 @@ from typing import TextIO
 
 from tuner.errors import Problem, StudyError
 from tuner.trials.messages import Job
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 
@@ -33,6 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "study": ("schema", "study", "folder", "objective", "direction", "n_folds", "trials", "ended"),
     "started": ("trial", "label", "params", "seeds", "again"),
     "evaluated": ("trial", "fold", "epoch", "metrics", "train_loss", "learning_rate", "fit_seconds"),
+    "fold_lost": ("trial", "fold", "why"),
     "finished": ("trial", "epoch", "mean", "std", "metrics", "parameters", "seconds"),
     "paused": ("trial", "fold", "epoch"),
     "stopped": ("trial", "rule", "fold", "epoch", "why", "seconds"),
@@ -41,7 +43,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Events:
+class Events(Observer):
     """An observer of a search that writes each event as a JSON line.
 
     If the stream can no longer be written, for example because its reader has ended, the log gets one
@@ -78,6 +80,10 @@ class Events:
             learning_rate=evaluation.learning_rate,
             fit_seconds=evaluation.fit_seconds,
         )
+
+    def fold_lost(self, job: Job, fold: int, why: str) -> None:
+        """Write that a fold of a running trial starts again, and why."""
+        self._write("fold_lost", trial=job.number, fold=fold + 1, why=why)
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write the results of a trial."""

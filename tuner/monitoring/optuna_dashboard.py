@@ -14,8 +14,9 @@ from optuna.exceptions import ExperimentalWarning
 
 from tuner.formatting import count, duration, number
 from tuner.trials.messages import Job
-from tuner.trials.outcomes import Pause, Stop
-from tuner.trials.records import Evaluation, Summary
+from tuner.trials.observer import Observer
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Summary
 from tuner.trials.schema import FACTS
 
 __all__ = ["DashboardNotes"]
@@ -26,7 +27,7 @@ MOST_NOTES = 1000
 _PART = 2045
 
 
-class DashboardNotes:
+class DashboardNotes(Observer):
     """An observer of a search that writes a note for each trial when it ends.
 
     Parameters
@@ -49,12 +50,6 @@ class DashboardNotes:
         if "dashboard:note_ver" not in known:  # an existing note may have been edited by a person
             self._save(None, _study_note(study, folder))
 
-    def started(self, job: Job, *, again: bool) -> None:
-        """Do nothing: a trial gets its note when it ends."""
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Do nothing: the trial itself has the learning curves."""
-
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write a note with the results of the trial."""
         epoch = f" at epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
@@ -66,9 +61,6 @@ class DashboardNotes:
             *_table(summary),
         ]
         self._note(job, "\n".join(lines))
-
-    def paused(self, job: Job, pause: Pause) -> None:
-        """Do nothing: a paused trial has not ended."""
 
     def stopped(self, job: Job, stop: Stop, seconds: float) -> None:
         """Write a note that the trial was stopped, where and why."""

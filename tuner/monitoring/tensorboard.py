@@ -45,6 +45,7 @@ from tuner.artifacts import layout
 from tuner.space.class_names import short_name
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 
@@ -62,7 +63,7 @@ LABEL_LENGTH = 60
 NAME = "name"
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(Observer):
     """An observer of a search that writes each event for TensorBoard.
 
     Every event is flushed when it is written. So TensorBoard shows it at its next reload, and a killed search

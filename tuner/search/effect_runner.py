@@ -220,10 +220,7 @@ class EffectRunner:
 
     @_run.register
     def _queue_folds(self, effect: do.QueueFolds, attempt: RunningAttempt) -> None:
-        number = attempt.job.number
-        for fold in effect.folds if effect.because else ():
-            logger.warning("fold %d of trial %d begins again: %s", fold + 1, number, effect.because)
-        self._queue.queue_folds(number, effect.folds)
+        self._queue.queue_folds(attempt.job.number, effect.folds)
 
     @_run.register
     def _requeue(self, effect: do.Requeue, attempt: RunningAttempt) -> None:
@@ -242,6 +239,13 @@ class EffectRunner:
     def _notify_evaluated(self, effect: do.NotifyEvaluated, attempt: RunningAttempt) -> None:
         for observer in self._observers:
             observer.evaluated(attempt.job, effect.evaluation)
+
+    @_run.register
+    def _notify_fold_lost(self, effect: do.NotifyFoldLost, attempt: RunningAttempt) -> None:
+        job, fold = attempt.job, effect.fold
+        logger.warning("fold %d of trial %d begins again: %s", fold + 1, job.number, effect.because)
+        for observer in self._observers:
+            observer.fold_lost(job, fold, effect.because)
 
     @_run.register
     def _notify_finished(self, effect: do.NotifyFinished, attempt: RunningAttempt) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "NotifyEvaluated",
     "NotifyFailed",
     "NotifyFinished",
+    "NotifyFoldLost",
     "NotifyPaused",
     "NotifyStarted",
     "NotifyStopped",
@@ -200,12 +201,9 @@ class QueueFolds(Effect):
     ----------
     folds
         The folds, in the order in which they begin.
-    because
-        The reason, for the log; empty if there is nothing to log.
     """
 
     folds: tuple[int, ...]
-    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +237,14 @@ class NotifyEvaluated(Effect):
     """Tell observers of an evaluation."""
 
     evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class NotifyFoldLost(Effect):
+    """Log, and tell observers, that a fold of the running trial starts again, and why."""
+
+    fold: int
+    because: str
 
 
 @dataclass(frozen=True)

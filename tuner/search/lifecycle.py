@@ -141,8 +141,8 @@ def _with_running(trial: Trial, folds: frozenset[int]) -> Trial:
     return replace(trial, waiting=trial.waiting - folds, running=trial.running | folds)
 
 
-def _queued(folds: frozenset[int], because: str = "") -> do.QueueFolds:
-    return do.QueueFolds(tuple(sorted(folds)), because)
+def _queued(folds: frozenset[int]) -> do.QueueFolds:
+    return do.QueueFolds(tuple(sorted(folds)))
 
 
 # ####  --------------  Reports of the worker  --------------  #### #
@@ -308,7 +308,8 @@ def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
     because = f"it lost its {'machine' if by_machine else 'worker'}"
     trial = _without(trial, event.folds)
     if trial.running:
-        return trial, [do.ChargeAttempt(), lost, _queued(event.folds, because)]
+        told = [do.NotifyFoldLost(fold, because) for fold in sorted(event.folds)]
+        return trial, [do.ChargeAttempt(), lost, _queued(event.folds), *told]
     return _become(trial, S.INTERRUPTED, do.Charge(), lost, do.StopWorkers(), do.Requeue(because=because))
 
 

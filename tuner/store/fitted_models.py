@@ -22,8 +22,9 @@ from tuner.artifacts.atomic import remove_leftovers, replaced_file
 from tuner.trials.constraints import Constraint, broken
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction, sort_key
-from tuner.trials.outcomes import Pause, Stop
-from tuner.trials.records import Evaluation, Summary
+from tuner.trials.observer import Observer
+from tuner.trials.outcomes import Stop
+from tuner.trials.records import Summary
 
 if TYPE_CHECKING:
     from rectools.models.base import ModelBase
@@ -66,7 +67,7 @@ def save_fitted_model(folder: Path, number: int, fold: int, model: ModelBase[Any
         logger.warning("the model of fold %d cannot be saved: %s", fold + 1, error)
 
 
-class FittedModelRetention:
+class FittedModelRetention(Observer):
     """An observer of a search that removes the models of trials that are not among the best.
 
     Parameters
@@ -109,15 +110,6 @@ class FittedModelRetention:
         """Return a line about the largest number of files."""
         n_files = (self.n_best + slots) * n_folds
         return f"models: those of the best {self.n_best} trials are retained, at most {n_files} files at once"
-
-    def started(self, job: Job, *, again: bool) -> None:
-        """Do nothing: the worker of the trial writes its models."""
-
-    def evaluated(self, job: Job, evaluation: Evaluation) -> None:
-        """Do nothing: the worker of the trial writes its models."""
-
-    def paused(self, job: Job, pause: Pause) -> None:
-        """Do nothing: the trial may continue, so its models stay."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:  # noqa: ARG002  # an observer's signature
         """Remove the models of the trials that are no longer among the best."""

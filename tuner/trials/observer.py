@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from tuner.trials.messages import Job
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
@@ -11,14 +9,20 @@ from tuner.trials.records import Evaluation, Summary
 __all__ = ["Observer"]
 
 
-class Observer(Protocol):
-    """A receiver of the events of a search, such as the live table, TensorBoard or a stream of JSON lines."""
+class Observer:
+    """A receiver of the events of a search, such as the live table, TensorBoard or a stream of JSON lines.
+
+    It ignores every event. A subclass has methods for the events that it needs.
+    """
 
     def started(self, job: Job, *, again: bool) -> None:
         """Receive that a trial started: for the first time, or `again` after an interruption or a pause."""
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Receive the metrics of a fold at an epoch."""
+
+    def fold_lost(self, job: Job, fold: int, why: str) -> None:
+        """Receive that a fold of a running trial starts again (its index), and why. Other folds go on."""
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Receive that a trial is complete, its result, and its duration in seconds."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from tuner.monitoring.trackers.tracked import Sink, TrackedTrial
 from tuner.trials.messages import Job
 from tuner.trials.objective import Direction, is_better
+from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
 from tuner.trials.records import Evaluation, Summary
 from tuner.trials.status import TrialStatus
@@ -25,7 +26,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 LAST_WAIT = 20.0
 
 
-class BackgroundTracker:
+class BackgroundTracker(Observer):
     """An observer that keeps the newest state of each trial, and a thread that pushes what has changed.
 
     It begins with the trials of earlier runs. So a tracker that was down gets all it has missed, at the

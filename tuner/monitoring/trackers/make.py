@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _SINKS: dict[str, type[MlflowRuns] | type[WandbRuns]] = {"mlflow": MlflowRuns, "wandb": WandbRuns}
 
 
-class _Guarded:
+class _Guarded(Observer):
     """An observer of the user's. Its first error is logged, and then it is no longer called."""
 
     def __init__(self, observer: Observer) -> None:
@@ -42,6 +42,10 @@ class _Guarded:
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
         """Pass it on."""
         self._tell("evaluated", job, evaluation)
+
+    def fold_lost(self, job: Job, fold: int, why: str) -> None:
+        """Pass it on."""
+        self._tell("fold_lost", job, fold, why)
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Pass it on."""
@@ -112,7 +116,7 @@ def _imported(path: str) -> type:
     missing = [name for name in events if not hasattr(cls, name)]
     if missing:
         rule = f"must be a class with the methods of an observer, but {path!r} has no {missing[0]}"
-        raise _wrong(rule, "see tuner.trials.observer.Observer")
+        raise _wrong(rule, "let it inherit from tuner.trials.observer.Observer")
     return cls  # type: ignore[no-any-return]  # a class, as found
 
 
