@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from rectools.dataset import Dataset
 
@@ -20,6 +22,7 @@ from tuner.data.reading import (
     deduplicated,
     enough_interactions,
     event_hashes,
+    last_equal,
     repeated,
     row_hashes,
 )
@@ -65,6 +68,20 @@ def test_repeated_rows_are_those_of_pandas_also_where_hashes_collide() -> None:
     assert np.array_equal(repeated(rows), expected)
     assert np.array_equal(repeated(rows, np.zeros(len(rows), dtype=np.uint64)), expected)
     assert not repeated(rows.take(~expected)).any()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-3, 40), max_size=200), st.sampled_from([1, 2**40]))
+def test_each_number_finds_the_last_that_is_equal(numbers: list[int], factor: int) -> None:
+    keys = np.array(numbers, dtype=np.int64) * factor
+    assert last_equal(keys).tolist() == [max(np.flatnonzero(keys == key)) for key in keys]
+
+
+def test_many_numbers_share_a_hash_and_find_their_own() -> None:
+    keys = np.random.default_rng(5).integers(0, 60_000, 200_000)
+    expected = np.zeros(60_000, dtype=np.int64)
+    expected[keys] = np.arange(len(keys))
+    assert np.array_equal(last_equal(keys), expected[keys])
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])

@@ -19,7 +19,7 @@ from rectools.model_selection import TimeRangeSplitter
 from scipy import sparse
 
 from tuner.config import Folds
-from tuner.data.reading import Coded, at_once, present
+from tuner.data.reading import Coded, at_once, last_equal, present
 
 __all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
 
@@ -176,31 +176,11 @@ def _first_parts(codes: NDArray[np.int32], n_ids: int, tested: Rows, part: Parts
 def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     """Mark the test rows whose user had the same item in an earlier part."""
     pairs = _pairs(rows, tested)
-    if not len(pairs):
-        return np.zeros(0, dtype=bool)
     before = _older_pairs(rows, pairs, older)
-    parts = np.concatenate([np.full(len(before), BEFORE, dtype=part.dtype), part])
-    order, is_first = _grouped(np.concatenate([before, pairs]))  # the first of a pair has its oldest part
-    parts = parts.take(order)
-    oldest = np.maximum.accumulate(np.where(is_first, np.arange(len(order), dtype=order.dtype), 0))
-    viewed = np.empty(len(order), dtype=bool)
-    viewed[order] = parts > parts.take(oldest)
-    return viewed[len(before) :]
-
-
-def _grouped(pairs: Rows) -> tuple[Rows, Mask]:
-    """Return the places of pairs in order, equal ones in their order, and mark the first of each pair."""
-    bits = (len(pairs) - 1).bit_length()
-    if int(pairs.max()).bit_length() + bits < np.iinfo(pairs.dtype).bits:
-        keys = (pairs << bits) | np.arange(len(pairs))  # a sort of numbers takes half of a sort of places
-        keys.sort()
-        ordered, order = keys >> bits, keys & ((1 << bits) - 1)
-    else:
-        order = np.argsort(pairs, kind="stable")
-        ordered = pairs.take(order)
-    is_first = np.ones(len(pairs), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    return order, is_first
+    parts = np.concatenate([part[::-1], np.full(len(before), BEFORE, dtype=part.dtype)])  # the newest first
+    oldest = last_equal(np.concatenate([pairs[::-1], before]))
+    viewed: Mask = parts > parts.take(oldest)
+    return viewed[: len(pairs)][::-1]
 
 
 def _older_pairs(rows: Coded, pairs: Rows, older: Mask) -> Rows:

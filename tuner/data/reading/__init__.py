@@ -11,7 +11,7 @@ from .ids import is_missing, like_known
 from .interactions import Interactions, guessed, ids_of, read_interactions
 from .memory import read_object
 from .policy import deduplicated, enough_interactions, frequent, kept
-from .repeats import event_hashes, repeated, row_hashes
+from .repeats import event_hashes, last_equal, repeated, row_hashes
 from .threads import at_once
 from .troubles import TableError, Trouble
 
@@ -35,6 +35,7 @@ __all__ = [
     "ids_of",
     "is_missing",
     "kept",
+    "last_equal",
     "like_known",
     "numbered",
     "present",

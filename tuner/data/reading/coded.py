@@ -159,17 +159,14 @@ def counts_of(codes: Codes, n_ids: int) -> NDArray[np.int64]:
 def by_appearance(codes: Codes, n_ids: int) -> NDArray[np.int64]:
     """Return the numbers of the ids that rows have, in the order in which they first appear."""
     n_rows = len(codes)
-    first = np.full(n_ids, n_rows, dtype=np.int64)
-    left = n_ids
-    for start in range(0, n_rows, _AT_ONCE):
-        mine = codes[start : start + _AT_ONCE]
-        new = np.flatnonzero(first[mine] == n_rows)[::-1]
-        first[mine[new]] = start + new  # from the last one back: the value that is written last stays
-        left -= int(np.count_nonzero(first[mine[new]] == start + new))
-        if not left:
+    first = np.full(n_ids, n_rows, dtype=np.int32)
+    for stop in (_AT_ONCE, n_rows):  # often all ids are in the first rows
+        head = codes[:stop]
+        first[head[::-1]] = np.arange(len(head) - 1, -1, -1, dtype=np.int32)  # what is written last stays
+        n_found = int(np.count_nonzero(first < n_rows))
+        if n_found == n_ids:
             break
-    order = np.argsort(first)
-    return order[: n_ids - left]
+    return np.argsort(first)[:n_found]
 
 
 def numbered(order: NDArray[np.int64], n_ids: int, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
