@@ -22,8 +22,8 @@ _AT_ONCE = 1 << 15
 #: pandas' constants for a table of four columns: the beginning, the factor after each column, the end.
 _BEGIN, _END = np.uint64(0x345678), np.uint64(97531)
 _FACTORS = np.array([1000003, 1082531, 1165057, 1247581], dtype=np.uint64)
-#: The hash of a number is the highest bits of its product with an odd factor, and another factor gives another
-#: hash. (Arrays, because a product of numpy's numbers would warn that its higher bits are lost.)
+#: The hash of a number is the highest bits of its product with an odd factor; after a step the factor is
+#: another one. (Arrays, because a product of numpy's numbers would warn that its higher bits are lost.)
 _HASH_FACTOR, _HASH_STEP = np.array([[0x9E3779B97F4A7C15], [0x3C6EF372FE94F82A]], dtype=np.uint64)
 #: Bits of a hash at most: its table then takes 128 MB.
 _MOST_BITS = 25
