@@ -50,7 +50,7 @@ check: $(VENV)/.dev  ## lint, format, types, import contracts
 docs: $(VENV)/.docs  ## build the site of the documentation into build/site; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-bench: $(VENV)/.dev  ## measure everything anew: two and a half hours on two quiet cores
+bench: $(VENV)/.dev  ## measure everything anew: four hours on two quiet cores
 	$(BIN)/python -m benchmarks.step --data $(DATA)
 	$(BIN)/python -m benchmarks.loader --data $(DATA)
 	$(BIN)/python -m benchmarks.study --rounds 1
