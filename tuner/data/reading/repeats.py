@@ -96,8 +96,8 @@ def repeated(table: Coded, events: Hashes | None = None) -> NDArray[np.bool_]:
 def last_equal(keys: NDArray[Any]) -> Places:
     """Return for each number the place of the last one that is equal, shape (n_keys,).
 
-    A table has the last place of each hash of a number. Numbers that find another one there are few; they
-    are looked for again in a table of their own, with another hash.
+    A hash table holds the place of the last number with each hash. The few numbers that find another number
+    there are looked for again in a table of their own, with another hash.
 
     Parameters
     ----------
