@@ -21,8 +21,8 @@ from tuner.data.reading import (
     by_appearance,
     deduplicated,
     enough_interactions,
+    equal_later,
     event_hashes,
-    last_equal,
     repeated,
     row_hashes,
 )
@@ -70,18 +70,32 @@ def test_repeated_rows_are_those_of_pandas_also_where_hashes_collide() -> None:
     assert not repeated(rows.take(~expected)).any()
 
 
+def last_of(keys: Any) -> Any:
+    """Return for each number the place of the last one that is equal, by `equal_later`."""
+    found = np.arange(len(keys))
+    earlier, last = equal_later(keys)
+    assert len(np.unique(earlier)) == len(earlier)
+    found[earlier] = last
+    return found
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(-3, 40), max_size=200), st.sampled_from([1, 2**40]))
 def test_each_number_finds_the_last_that_is_equal(numbers: list[int], factor: int) -> None:
     keys = np.array(numbers, dtype=np.int64) * factor
-    assert last_equal(keys).tolist() == [max(np.flatnonzero(keys == key)) for key in keys]
+    assert last_of(keys).tolist() == [max(np.flatnonzero(keys == key)) for key in keys]
 
 
-def test_many_numbers_share_a_hash_and_find_their_own() -> None:
-    keys = np.random.default_rng(5).integers(0, 60_000, 200_000)
-    expected = np.zeros(60_000, dtype=np.int64)
-    expected[keys] = np.arange(len(keys))
-    assert np.array_equal(last_equal(keys), expected[keys])
+@pytest.mark.parametrize(
+    ("n_keys", "highest"),
+    [(200_000, 60_000), (1_200_000, 400_000), (600_000, 2**60), (300_000, 1)],
+    ids=["two blocks", "several groups", "nearly none twice", "all equal"],
+)
+def test_many_numbers_share_a_hash_and_find_their_own(n_keys: int, highest: int) -> None:
+    keys = np.random.default_rng(5).integers(0, highest, n_keys)
+    keys[-1] = keys[0]
+    last = pd.Series(np.arange(n_keys)).groupby(keys).transform("max")
+    assert np.array_equal(last_of(keys), last)
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])

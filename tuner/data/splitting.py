@@ -19,7 +19,7 @@ from rectools.model_selection import TimeRangeSplitter
 from scipy import sparse
 
 from tuner.config import Folds
-from tuner.data.reading import Coded, at_once, last_equal, present
+from tuner.data.reading import Coded, at_once, equal_later, present
 
 __all__ = ["Split", "last_parts", "left_by_filters", "split_by_parts", "time_parts"]
 
@@ -178,8 +178,9 @@ def _viewed(rows: Coded, tested: Rows, part: Parts, older: Mask) -> Mask:
     pairs = _pairs(rows, tested)
     before = _older_pairs(rows, pairs, older)
     parts = np.concatenate([part[::-1], np.full(len(before), BEFORE, dtype=part.dtype)])  # the newest first
-    oldest = last_equal(np.concatenate([pairs[::-1], before]))
-    viewed: Mask = parts > parts.take(oldest)
+    newer, oldest = equal_later(np.concatenate([pairs[::-1], before]))
+    viewed = np.zeros(len(parts), dtype=bool)
+    viewed[newer] = parts.take(newer) > parts.take(oldest)
     return viewed[: len(pairs)][::-1]
 
 

@@ -5,13 +5,14 @@ So these modules import nothing else of rectools-tuner, and each other by relati
 """
 
 from .coded import Coded, Codes, by_appearance, counts_of, numbered, present
+from .equal import equal_later
 from .features import flat_to_wide
 from .files import Format, Read, read_columns, text_lines
 from .ids import is_missing, like_known
 from .interactions import Interactions, guessed, ids_of, read_interactions
 from .memory import read_object
 from .policy import deduplicated, enough_interactions, frequent, kept
-from .repeats import event_hashes, last_equal, repeated, row_hashes
+from .repeats import event_hashes, repeated, row_hashes
 from .threads import at_once
 from .troubles import TableError, Trouble
 
@@ -28,6 +29,7 @@ __all__ = [
     "counts_of",
     "deduplicated",
     "enough_interactions",
+    "equal_later",
     "event_hashes",
     "flat_to_wide",
     "frequent",
@@ -35,7 +37,6 @@ __all__ = [
     "ids_of",
     "is_missing",
     "kept",
-    "last_equal",
     "like_known",
     "numbered",
     "present",

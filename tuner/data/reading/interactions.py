@@ -146,16 +146,18 @@ def interactions_of(
             return _NO_IDS
         return _codes_of(read, roles[role], role, text=ids == "text", troubles=told[role])
 
-    def others() -> tuple[NDArray[np.datetime64], NDArray[np.float64] | None]:
-        times, weights = np.zeros(0, "datetime64[ns]"), None
-        if not told["datetime"]:
-            times = _times(read, roles["datetime"], datetime, decimal, told["datetime"])
-        if not told.get("weight", [""]):
-            weights = _weights(read, roles["weight"], decimal, told["weight"])
-        return times, weights
+    def times() -> NDArray[np.datetime64]:
+        if told["datetime"]:
+            return np.zeros(0, "datetime64[ns]")
+        return _times(read, roles["datetime"], datetime, decimal, told["datetime"])
 
-    (users, user_ids), ((items, item_ids), (times, weights)) = at_once(
-        lambda: codes("user"), lambda: (codes("item"), others())
+    def weights() -> NDArray[np.float64] | None:
+        if told.get("weight", [""]):
+            return None
+        return _weights(read, roles["weight"], decimal, told["weight"])
+
+    ((users, user_ids), weight), ((items, item_ids), time) = at_once(
+        lambda: (codes("user"), weights()), lambda: (codes("item"), times())
     )
     troubles = [trouble for role in roles for trouble in told[role]]
     extras = {name: _values(read, name, decimal, troubles) for name in extra}
@@ -165,9 +167,9 @@ def interactions_of(
         *_odd_ids(roles["user"], users, user_ids),
         *_odd_ids(roles["item"], items, item_ids),
         *_rounded_times(read, roles["datetime"]),
-        *_doubtful_times(read, roles["datetime"], times),
+        *_doubtful_times(read, roles["datetime"], time),
     ]
-    return Interactions(Coded(users, items, user_ids, item_ids, times, weights, extras), troubles, warnings)
+    return Interactions(Coded(users, items, user_ids, item_ids, time, weight, extras), troubles, warnings)
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
