@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 import yaml
@@ -59,10 +60,51 @@ def test_a_dataset_of_rectools_brings_its_weights(interactions: pd.DataFrame, tm
     assert load_source(Data(interactions=Dataset.construct(interactions))).fingerprint == file.fingerprint
 
 
-def test_a_table_of_polars(interactions: pd.DataFrame) -> None:
-    polars = pytest.importorskip("polars")
-    source = load_source(Data(interactions=polars.from_pandas(interactions)))
-    assert source.fingerprint == load_source(Data(interactions=interactions)).fingerprint
+POLARS = {
+    "as it is": {},
+    "unsigned": {"user_id": pl.UInt64},
+    "decimal": {"item_id": pl.Decimal(20, 0)},
+    "nanoseconds": {"datetime": pl.Datetime("ns")},
+}
+
+
+@pytest.mark.parametrize("types", POLARS.values(), ids=POLARS)
+def test_a_table_of_polars_is_one_of_pandas(types: dict[str, Any], interactions: pd.DataFrame) -> None:
+    table = pl.from_pandas(interactions).cast(types)
+    found = load_source(Data(interactions=table))
+    assert found.fingerprint == load_source(Data(interactions=interactions)).fingerprint
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum])
+def test_categories_of_polars_are_their_text(kind: Any, interactions: pd.DataFrame) -> None:
+    texts = interactions.assign(item_id=interactions["item_id"].map("sku-{}".format))
+    kind = pl.Enum(sorted(texts["item_id"].unique())) if kind is pl.Enum else kind
+    table = pl.from_pandas(texts).cast({"item_id": kind})
+    assert (
+        load_source(Data(interactions=table)).fingerprint == load_source(Data(interactions=texts)).fingerprint
+    )
+
+
+def test_objects_in_a_table_of_polars_are_refused(interactions: pd.DataFrame) -> None:
+    objects = pl.Series("user_id", [object()] * len(interactions), dtype=pl.Object)
+    with pytest.raises(DataError, match="'user_id' holds objects of Python"):
+        load_source(Data(interactions=pl.from_pandas(interactions).with_columns(objects)))
+
+
+def test_tables_that_are_not_in_memory_are_refused_with_their_cure(interactions: pd.DataFrame) -> None:
+    lazy = pl.from_pandas(interactions).lazy()
+    with pytest.raises(StudyError, match=r"got polars LazyFrame: call its collect\(\) first"):
+        Data(interactions=lazy)
+    with pytest.raises(StudyError, match=r"got polars Series$"):
+        Data(interactions=pl.Series([1]))
+
+
+def test_files_may_be_named_by_a_path(interactions: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "i.parquet"
+    interactions.to_parquet(path)
+    assert Data(interactions=path) == Data(interactions=str(path))
+    assert Data(interactions=[path, str(path)]).paths == (str(path), str(path))
+    assert Data(interactions=path, items_to_recommend=path).items_to_recommend == str(path)
 
 
 def test_the_snapshot_says_that_data_were_in_memory(interactions: pd.DataFrame) -> None:

@@ -189,7 +189,7 @@ class Data(Section):
             return table
         msg = (
             "must be a path, a list of paths, or from Python a table of pandas, polars or pyarrow or "
-            f"RecTools' Dataset, but got {_shown(places)}"
+            f"RecTools' Dataset, but got {_shown(places)}{_cure(places)}"
         )
         raise ValueError(msg)
 
@@ -201,7 +201,10 @@ class Data(Section):
         table = _in_memory(place)
         if place is None or table is not None:
             return table
-        msg = f"must be a path, or from Python a table of pandas, polars or pyarrow, but got {_shown(place)}"
+        msg = (
+            "must be a path, or from Python a table of pandas, polars or pyarrow, but got "
+            f"{_shown(place)}{_cure(place)}"
+        )
         raise ValueError(msg)
 
     @field_validator("extra_columns", mode="after")
@@ -303,6 +306,14 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float, list, tuple, dict)):
         return reprlib.repr(value)
     return f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
+
+
+def _cure(table: object) -> str:
+    """Return how a table of another library, such as polars' lazy one or Spark's, becomes one in memory."""
+    if not type(table).__name__.endswith(("Frame", "Table", "Relation")):
+        return ""
+    names = ("to_pandas", "toPandas", "to_df", "compute", "collect")
+    return next((f": call its {name}() first" for name in names if hasattr(table, name)), "")
 
 
 def _listed(values: object) -> list[Any]:

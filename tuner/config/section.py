@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
 from tuner.errors import StudyError
@@ -39,6 +39,22 @@ class Section(BaseModel, metaclass=_Checked):
     """A frozen part of a study. It refuses unknown keys, wrong types, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_file_paths(cls, plain: object) -> object:
+        if not isinstance(plain, Mapping):
+            return plain
+        return {key: _as_text(value) for key, value in plain.items()}
+
+
+def _as_text(value: object) -> object:
+    """Return a `Path` as text, and a list of them; in Python, files are often named so."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if type(value) is list:
+        return [_as_text(one) for one in value]
+    return tuple(map(_as_text, value)) if type(value) is tuple else value
 
 
 def with_paths(plain: Any) -> Any:  # noqa: ANN401  # plain data of any shape
@@ -77,7 +93,7 @@ def _above_zero(seconds: float, plain: object) -> float:
 
 def read_paths(plain: object) -> object:
     """Read a single path as a list with one path."""
-    return [str(plain)] if isinstance(plain, (str, Path)) else plain
+    return [plain] if isinstance(plain, str) else plain
 
 
 def read_switch(plain: object) -> object:

@@ -57,6 +57,9 @@ def _column(table: Any, name: str, known_as: Any) -> pa.ChunkedArray:  # noqa: A
     if kind.startswith(("period", "interval")):  # Arrow would store the numbers behind them
         rule = f"columns must hold text, numbers or times, but {name!r} holds {kind}"
         raise TableError(rule, "dt.to_timestamp() makes times of periods, and astype(str) makes text")
+    if kind == "Object":  # polars gives Arrow the addresses of such objects
+        rule = f"columns must hold text, numbers or times, but {name!r} holds objects of Python"
+        raise TableError(rule, "make it text, or numbers")
     try:
         if kind.startswith("Sparse"):
             column = column.sparse.to_dense()
