@@ -106,8 +106,10 @@ def test_an_event_has_only_the_keys_of_its_schema(tmp_path: Path) -> None:
         Events(stream).study(study="shop")
     with (tmp_path / "out").open("w+") as stream:
         Events(stream).evaluated(JOB, Evaluation(1, 2, {"MAP@10": 0.5}, learning_rate=0.25))
-        Events(stream).fold_lost(JOB, 1, "it lost its worker")
+        Events(stream).fold_lost(JOB, 1, "its worker died")
+        Events(stream).interrupted(JOB, "its machine was lost")
         stream.seek(0)
-        event, lost = map(json.loads, stream)
+        event, lost, interrupted = map(json.loads, stream)
     assert (event["fold"], event["epoch"], event["learning_rate"]) == (2, 2, 0.25)
-    assert (lost["trial"], lost["fold"], lost["why"]) == (1, 2, "it lost its worker")
+    assert (lost["trial"], lost["fold"], lost["why"]) == (1, 2, "its worker died")
+    assert (interrupted["trial"], interrupted["why"]) == (1, "its machine was lost")

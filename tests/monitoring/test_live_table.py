@@ -155,7 +155,24 @@ def test_a_fold_that_starts_again_is_told_with_the_reason() -> None:
     progress = progress_on(console)
     job = Job(2, {}, (1, 2), "sasrec")
     progress.started(job, again=False)
-    progress.fold_lost(job, 1, "it lost its machine")
+    progress.fold_lost(job, 1, "its machine was lost")
     assert isinstance(console.file, io.StringIO)
-    assert "trial 2 sasrec: fold 2 starts again, because it lost its machine" in console.file.getvalue()
+    assert "trial 2 sasrec: fold 2 starts again, because its machine was lost" in console.file.getvalue()
     assert len(progress.live_table().running) == 1
+
+
+def test_an_interrupted_trial_is_told_once_and_no_longer_shown_as_running() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False, soft_wrap=True)
+    progress = progress_on(console)
+    job = Job(2, {}, (1, 2), "sasrec")
+    progress.started(job, again=False)
+    progress.interrupted(job, "its worker died")
+    assert not progress.live_table().running
+    progress.started(job, again=True)
+    progress.started(Job(3, {}, (1, 2), "sasrec"), again=True)
+    assert isinstance(console.file, io.StringIO)
+    told = [line.split("  ")[-1] for line in console.file.getvalue().splitlines()]
+    assert told == [
+        "trial 2 sasrec starts again, because its worker died",
+        "trial 3 sasrec was interrupted and starts again",  # by an earlier run, whose reasons nobody knows
+    ]

@@ -232,11 +232,11 @@ def test_a_lost_worker_of_several_begins_only_its_own_fold_again() -> None:
     trial, effects = run_of(*BOTH, lost)
     assert (trial.status, trial.waiting) == (S.RUNNING, SECOND)
     assert [one.folds for one in effects if isinstance(one, do.QueueFolds)] == [(1,)]
-    assert do.NotifyFoldLost(1, "it lost its worker") in effects
+    assert do.NotifyFoldLost(1, "its worker died") in effects
     trial, effects = handle(trial, replace(lost, folds=frozenset({2})))
     assert trial.status is S.INTERRUPTED, "nobody runs it"
     assert do.StopWorkers() in effects, "no queued fold of it begins"
-    assert any(isinstance(one, do.Requeue) for one in effects)
+    assert effects[-2:] == [do.Requeue(), do.NotifyInterrupted("its worker died")]
 
 
 def test_a_trial_is_interrupted_when_the_last_of_its_attempts_is_released() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.finished import ROOT, started
 from tuner.trials.objective import summarise
-from tuner.trials.outcomes import Failure, Stop
+from tuner.trials.outcomes import PAUSED, Attempt, Failure, Stop
 from tuner.trials.records import Evaluation
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
@@ -134,6 +135,23 @@ def test_a_trial_that_came_and_went_between_two_looks_is_reported_whole() -> Non
         ("started", 1),
         ("failed", 1),
     ]
+
+
+def test_lost_workers_are_reported_with_the_reason() -> None:
+    one, other = Attempt("a", 1, folds=(0,)), Attempt("b", 2, folds=(1,))
+    died, gone = replace(one, lost="its worker died"), replace(other, lost="its machine was lost")
+
+    def running(*attempts: Attempt) -> list[TrialRecord]:
+        return [record(0, "running", 1, attempts=attempts)]
+
+    assert reports(running(one), running(one)) == []
+    assert reports(running(one), running(died)) == [("interrupted", 0, "its worker died")]
+    assert reports(running(died), running(died)) == []
+    assert reports(running(died), running(died, one)) == [("started", 0)]
+    assert reports(running(one, other), running(one, gone)) == [("fold_lost", 0, 1, "its machine was lost")]
+    assert reports(running(one, gone), running(one, gone, other)) == []
+    assert reports(running(one), running(died, one)) == [("fold_lost", 0, 0, "its worker died")]
+    assert reports(running(one), running(replace(one, lost=PAUSED))) == []
 
 
 def test_points_that_are_no_trials_and_unknown_states_are_not_reported() -> None:

@@ -132,6 +132,7 @@ class Progress(Observer):
         self._counts = _Counts()
         self._others: dict[str, int] = {}
         self._running: dict[int, _Running] = {}
+        self._interrupted: set[int] = set()
         self._n_paused = n_paused
         self._best: _Best | None = None
         self._cell = CellView(self.live_table) if in_notebook() else None
@@ -164,11 +165,11 @@ class Progress(Observer):
     def started(self, job: Job, *, again: bool, seconds: float = 0.0) -> None:
         """Show that a trial runs, since `seconds` ago.
 
-        Write a line only if it starts again after an interruption.
+        Write a line only if it starts again after an interruption in an earlier run, or of another driver.
         """
         epochs = int(str(job.params.get("epochs", 0)))
         self._running[job.number] = _Running(job, time.monotonic() - seconds, epochs)
-        if again:
+        if again and job.number not in self._interrupted:
             self._say(f"{_name(job)} was interrupted and starts again")
 
     def evaluated(self, job: Job, evaluation: Evaluation) -> None:
@@ -180,6 +181,12 @@ class Progress(Observer):
     def fold_lost(self, job: Job, fold: int, why: str) -> None:
         """Write a line that a fold of a running trial starts again, with the reason."""
         self._say(f"{_name(job)}: fold {fold + 1} starts again, because {why}")
+
+    def interrupted(self, job: Job, why: str) -> None:
+        """Write a line that a trial will start again, with the reason."""
+        self._running.pop(job.number, None)
+        self._interrupted.add(job.number)
+        self._say(f"{_name(job)} starts again, because {why}")
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write a line with the result of a trial."""

@@ -35,6 +35,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "started": ("trial", "label", "params", "seeds", "again"),
     "evaluated": ("trial", "fold", "epoch", "metrics", "train_loss", "learning_rate", "fit_seconds"),
     "fold_lost": ("trial", "fold", "why"),
+    "interrupted": ("trial", "why"),
     "finished": ("trial", "epoch", "mean", "std", "metrics", "parameters", "seconds"),
     "paused": ("trial", "fold", "epoch"),
     "stopped": ("trial", "rule", "fold", "epoch", "why", "seconds"),
@@ -84,6 +85,10 @@ class Events(Observer):
     def fold_lost(self, job: Job, fold: int, why: str) -> None:
         """Write that a fold of a running trial starts again, and why."""
         self._write("fold_lost", trial=job.number, fold=fold + 1, why=why)
+
+    def interrupted(self, job: Job, why: str) -> None:
+        """Write that a trial no longer runs and will be started again, and why."""
+        self._write("interrupted", trial=job.number, why=why)
 
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Write the results of a trial."""

@@ -224,8 +224,6 @@ class EffectRunner:
 
     @_run.register
     def _requeue(self, effect: do.Requeue, attempt: RunningAttempt) -> None:
-        alone = " alone on the machine" if effect.exclusive else ""
-        logger.warning("trial %d begins again%s: %s", attempt.job.number, alone, effect.because)
         self._queue.requeue(attempt.job.number, exclusive=effect.exclusive)
 
     # ####  --------------  Observers  --------------  #### #
@@ -246,6 +244,12 @@ class EffectRunner:
         logger.warning("fold %d of trial %d begins again: %s", fold + 1, job.number, effect.because)
         for observer in self._observers:
             observer.fold_lost(job, fold, effect.because)
+
+    @_run.register
+    def _notify_interrupted(self, effect: do.NotifyInterrupted, attempt: RunningAttempt) -> None:
+        logger.warning("trial %d begins again: %s", attempt.job.number, effect.because)
+        for observer in self._observers:
+            observer.interrupted(attempt.job, effect.because)
 
     @_run.register
     def _notify_finished(self, effect: do.NotifyFinished, attempt: RunningAttempt) -> None:

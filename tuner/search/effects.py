@@ -23,6 +23,7 @@ __all__ = [
     "NotifyFailed",
     "NotifyFinished",
     "NotifyFoldLost",
+    "NotifyInterrupted",
     "NotifyPaused",
     "NotifyStarted",
     "NotifyStopped",
@@ -214,12 +215,9 @@ class Requeue(Effect):
     ----------
     exclusive
         Whether it is to have the machine to itself.
-    because
-        The reason, for the log; empty if the log has it already.
     """
 
     exclusive: bool = False
-    because: str = ""
 
 
 # ####  --------------  Observers  --------------  #### #
@@ -244,6 +242,13 @@ class NotifyFoldLost(Effect):
     """Log, and tell observers, that a fold of the running trial starts again, and why."""
 
     fold: int
+    because: str
+
+
+@dataclass(frozen=True)
+class NotifyInterrupted(Effect):
+    """Log, and tell observers, that the trial no longer runs and starts again, and why."""
+
     because: str
 
 

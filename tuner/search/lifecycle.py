@@ -222,7 +222,8 @@ def _out_of_memory(trial: Trial, event: on.OutOfMemory) -> Step:
             do.RememberLarge(),
             do.WriteAttempt(failure.cause),
             do.StopWorkers(),
-            do.Requeue(exclusive=True, because=failure.cause),
+            do.Requeue(exclusive=True),
+            do.NotifyInterrupted(f"{failure.cause}; it then has the machine to itself"),
         )
     seen = trial.evaluations
     most = replace(
@@ -305,12 +306,12 @@ def _worker_lost(trial: Trial, event: on.WorkerLost) -> Step:
     lost = do.WriteAttempt(why.value, by_machine=by_machine)
     if not may_retry(cause, trial.losses):
         return _fail(_without(trial, event.folds), event.failure, event.seconds, lost)
-    because = f"it lost its {'machine' if by_machine else 'worker'}"
     trial = _without(trial, event.folds)
     if trial.running:
-        told = [do.NotifyFoldLost(fold, because) for fold in sorted(event.folds)]
+        told = [do.NotifyFoldLost(fold, why.value) for fold in sorted(event.folds)]
         return trial, [do.ChargeAttempt(), lost, _queued(event.folds), *told]
-    return _become(trial, S.INTERRUPTED, do.Charge(), lost, do.StopWorkers(), do.Requeue(because=because))
+    again = (do.Requeue(), do.NotifyInterrupted(why.value))
+    return _become(trial, S.INTERRUPTED, do.Charge(), lost, do.StopWorkers(), *again)
 
 
 def _without(trial: Trial, folds: frozenset[int]) -> Trial:

@@ -24,6 +24,9 @@ class Observer:
     def fold_lost(self, job: Job, fold: int, why: str) -> None:
         """Receive that a fold of a running trial starts again (its index), and why. Other folds go on."""
 
+    def interrupted(self, job: Job, why: str) -> None:
+        """Receive that a trial no longer runs, and why. It will be started `again`."""
+
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Receive that a trial is complete, its result, and its duration in seconds."""
 

@@ -19,6 +19,7 @@ from tuner.monitoring.console import Progress
 from tuner.store import read_records, store_exists, study_holder
 from tuner.trials.constraints import Constraint
 from tuner.trials.messages import Job
+from tuner.trials.outcomes import PAUSED
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import StoredStudy, TrialRecord
 
@@ -104,12 +105,38 @@ def _report(old: TrialRecord | None, record: TrialRecord, observer: Observer) ->
     known = set()
     if old is not None and old.status == TrialStatus.RUNNING:
         known = {(one.fold, one.epoch) for one in old.evaluations}
+        _report_losses(old, record, job, observer)
     else:  # new, or resumed
         observer.started(job, again=False)
     for evaluation in record.evaluations:
         if (evaluation.fold, evaluation.epoch) not in known:
             observer.evaluated(job, evaluation)
     _report_end(job, record, observer)
+
+
+def _report_losses(old: TrialRecord, record: TrialRecord, job: Job, observer: Observer) -> None:
+    """Report attempts that lost their worker or machine between two readings."""
+    if record.status != TrialStatus.RUNNING:  # its end says it all
+        return
+    before = dict(enumerate(old.attempts))
+    lost = [
+        one
+        for index, one in enumerate(record.attempts)
+        if one.lost not in {"", PAUSED} and (index not in before or not before[index].lost)
+    ]
+    if lost and _is_idle(record):
+        observer.interrupted(job, lost[-1].lost)
+        return
+    for one in lost:
+        for fold in one.folds:
+            observer.fold_lost(job, fold, one.lost)
+    if _is_idle(old) and not _is_idle(record):
+        observer.started(job, again=True)
+
+
+def _is_idle(record: TrialRecord) -> bool:
+    """Return whether a trial has lost all its attempts, so that it waits for another one."""
+    return bool(record.attempts) and all(one.lost for one in record.attempts)
 
 
 def _report_end(job: Job, record: TrialRecord, observer: Observer) -> None:

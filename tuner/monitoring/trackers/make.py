@@ -47,6 +47,10 @@ class _Guarded(Observer):
         """Pass it on."""
         self._tell("fold_lost", job, fold, why)
 
+    def interrupted(self, job: Job, why: str) -> None:
+        """Pass it on."""
+        self._tell("interrupted", job, why)
+
     def finished(self, job: Job, summary: Summary, seconds: float) -> None:
         """Pass it on."""
         self._tell("finished", job, summary, seconds)
