@@ -130,7 +130,10 @@ def test_the_detectable_difference_is_that_of_a_paired_test_on_the_users(shop: S
 
 def test_impossible_regions_are_reported_and_not_tried(shop: Small) -> None:
     space = "space={set: {cls: SASRecModel, n_factors: 8, n_heads: [2, 3], loss: [softmax, BCE]}}"
-    checked = check(study_of(shop, space, "baselines=[popular]"), lambda _line: None)
+    said: list[str] = []
+    checked = check(study_of(shop, space, "baselines=[popular]"), said.append)
+    (warning,) = [line for line in said if line.startswith("warning: no trial will have")]
+    assert "n_heads=3" in warning
     assert checked.problems == ()
     ((region, share),) = checked.regions
     assert region.where in {"n_heads", "n_factors"}
@@ -160,5 +163,5 @@ def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
         "run", "study.yaml", "--set", hopeless, "--set", "baselines=[]", "--set", "study=other"
     )
     assert refused.returncode == 1
-    assert "are infeasible; the last one: n_heads" in refused.stderr
+    assert "`n_factors % n_heads == 0` must hold" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -55,6 +55,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
         "reading/__init__.py",
         "reading/coded.py",
         "reading/delimited.py",
+        "reading/equal.py",
         "reading/features.py",
         "reading/files.py",
         "reading/ids.py",

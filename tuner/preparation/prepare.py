@@ -16,6 +16,7 @@ from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
+from tuner.models.feasibility import dead_values, infeasible
 from tuner.models.signatures import options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
@@ -93,6 +94,8 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for warning in (*source.warnings, *unwise):
         say(f"warning: {warning}")
     space = study_space(study)
+    for line in _dead_lines(study, space):
+        say(f"warning: {line}")
     # A wrong setting is found before a trial runs.
     check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
     baselines = resolve_baselines(study, space)
@@ -141,6 +144,24 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     return Prepared(
         study, space, baselines, folds, plan, _facts(study, source, space), (), former=_former(source)
     )
+
+
+def _dead_lines(study: Study, space: Space) -> list[str]:
+    """Return a line for each value that no trial can have, since the search leaves such values out.
+
+    Raises
+    ------
+    StudyError
+        If no point of the space can work.
+    """
+    dead = dead_values(space, infeasible, seed=study.search.seed)
+    problems = [Problem(f"space.{one.where}", one.rule, one.hint) for one in dead.problems]
+    if dead.is_all:
+        raise StudyError(study.study, problems)
+    return [
+        f"no trial will have a value of {one.where}: {one.rule}" + (f" ({one.hint})" if one.hint else "")
+        for one in problems
+    ]
 
 
 def _check_columns_asked_for(study: Study, space: Space, baselines: Sequence[NamedParams]) -> None:

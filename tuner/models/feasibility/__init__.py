@@ -20,10 +20,11 @@ from tuner.errors import Problem
 from tuner.models.feasibility.bounds import BOUND_RULES, CLASSIC
 from tuner.models.feasibility.case import case_of, model_named
 from tuner.models.feasibility.constructors import is_rectools, refusals
+from tuner.models.feasibility.dead import Dead, dead_values
 from tuner.models.feasibility.rules import RULES, none_beside_kwargs
 from tuner.space import Value
 
-__all__ = ["infeasible"]
+__all__ = ["Dead", "dead_values", "infeasible"]
 
 
 def infeasible(params: Mapping[str, Value]) -> list[Problem]:
