@@ -135,7 +135,6 @@ def _by_torch(  # noqa: PLR0917  # as above
     n_targets, n_items = len(hidden), len(table)
     chunk = min(_CHUNK.get(hidden.device.type, _LARGE_CHUNK), n_targets)
     logits = hidden.new_empty(chunk, n_items)
-    log_p = torch.empty_like(logits)
     losses = hidden.new_empty(n_targets)
     positions = torch.arange(chunk, device=hidden.device)
     factors, items = _rounded(hidden, products), _rounded(table, products)
@@ -146,13 +145,15 @@ def _by_torch(  # noqa: PLR0917  # as above
         scores = torch.mm(some, items.T, out=logits[: len(some)])
         if temperature != 1:
             scores.div_(temperature)
-        p = torch.log_softmax(scores, dim=1, out=log_p[: len(some)])
-        losses[rows] = -p[at_target]
+        highest, wanted = scores.amax(dim=1, keepdim=True), scores[at_target]
+        p = scores.sub_(highest).exp_()  # in place, and `exp` once: a second array would not fit the cache
+        total = p.sum(dim=1, keepdim=True)
+        losses[rows] = total[:, 0].log() + (highest[:, 0] - wanted)
         if gradients is None:
             continue
         by_hidden, by_table = gradients
         # The gradient of the logits is p minus the one-hot target, times the weight.
-        p.exp_()[at_target] -= 1
+        p.div_(total)[at_target] -= 1
         p = _rounded(p, products)
         torch.mm(p, items, out=by_hidden[rows])
         by_table.addmm_(p.T, some * weights[rows, None])
