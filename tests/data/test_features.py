@@ -63,7 +63,7 @@ def load(write: Write) -> Callable[..., Source]:
             else value
             for key, value in settings.items()
         }
-        return load_source(Data(interactions=write(CLICKS, "clicks.csv"), **named))
+        return load_source(Data(**{"interactions": write(CLICKS, "clicks.csv"), **named}))
 
     return loaded
 
@@ -145,14 +145,6 @@ def test_a_feature_without_spread_becomes_zero(load: Callable[..., Source]) -> N
                 "must describe users of the interactions, but no id matches: ids here are like 9, those of "
                 "the interactions like 1",
                 "write them as `user` of the interactions has them, leading zeros too",
-            ),
-        ),
-        (
-            {"user_features": "id;feature;value\n1;sex;m\n"},
-            (
-                "data.user_features",
-                "must have the columns id, feature, value, but id, feature, value is missing",
-                "the fields are separated by ';': set `data.format: {delimiter: ';'}`",
             ),
         ),
         (
@@ -308,7 +300,50 @@ def test_a_fold_that_knows_none_of_the_items_is_refused(load: Callable[..., Sour
     assert fold.items.tolist() == [10]
 
 
+def test_categories_that_are_one_number_stay_apart(load: Callable[..., Source]) -> None:
+    versions = "id,feature,value\n10,version,1.1\n11,version,1.10\n12,version,1.2\n"
+    source = load(item_features=versions)
+    assert source.item_features is not None
+    assert source.item_features.table["value"].tolist() == ["1.1", "1.10", "1.2"]
+    long = "id,feature,value\n10,code,90071992547409921\n11,code,90071992547409922\n12,price,1.5\n"
+    source = load(item_features=long, numeric_features=["price"])
+    assert source.item_features is not None
+    assert source.item_features.table["value"].tolist() == ["90071992547409921", "90071992547409922", "1.5"]
+
+
+def test_features_whose_ids_mostly_do_not_match_are_told(load: Callable[..., Source]) -> None:
+    few = "id,feature,value\n10,genre,drama\n0011,genre,war\n0012,genre,war\n"
+    (line,) = load(item_features=few).warnings
+    assert line == (
+        "data.item_features describes 1 of 3 items of the interactions, and 2 ids that have none, such as "
+        "'0011': are ids written alike, with leading zeros?"
+    )
+    assert not load(item_features=few.replace("0011", "11")).warnings, "most have features"
+
+
 def test_categories_with_leading_zeros_stay_apart(load: Callable[..., Source]) -> None:
     source = load(user_features="id,feature,value\n1,zip,01\n2,zip,1\n")
     assert source.user_features is not None
     assert source.user_features.table["value"].tolist() == ["01", "1"]
+
+
+@pytest.mark.parametrize("form", ["semicolon", "own", "latin"])
+def test_features_may_be_written_as_the_interactions_or_as_usual(
+    form: str, load: Callable[..., Source], tmp_path: Path
+) -> None:
+    text = ITEMS.replace("drama", "drôle")
+    path = tmp_path / "f.csv"
+    settings: dict[str, Any] = {}
+    if form == "semicolon":
+        path.write_text(text.replace(",", ";"), encoding="utf-8")
+    else:
+        path.write_bytes(text.replace(",", "," if form == "latin" else "~").encode("latin-1"))
+        (tmp_path / "i.txt").write_bytes(CLICKS.replace(",", "~").encode("latin-1"))
+        own = {"delimiter": "~", "encoding": "latin-1"}
+        settings = {"interactions": str(tmp_path / "i.txt"), "format": own}
+    if form == "latin":
+        settings["format"] = {"encoding": "latin-1"}
+        (tmp_path / "i.txt").write_bytes(CLICKS.encode("latin-1"))
+    found = load(item_features=str(path), **settings).item_features
+    assert found is not None
+    assert "drôle" in found.table["value"].tolist()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rectools.dataset import Dataset
 
 from tuner.config import Data
@@ -14,6 +15,7 @@ from tuner.config.data import IN_MEMORY, InMemory
 from tuner.data.features import Entity, Features, features_in
 from tuner.data.reading import (
     Coded,
+    Format,
     Read,
     TableError,
     Trouble,
@@ -28,10 +30,14 @@ from tuner.data.reading.troubles import example
 from tuner.errors import Problem, did_you_mean
 from tuner.errors.caller import hint as hint_for
 
-__all__ = ["load_features", "matched", "read_side_table", "repeated_line"]
+__all__ = ["load_features", "matched", "read_side_table", "repeated_line", "unmatched_line"]
 
 ENTITIES: tuple[Entity, ...] = ("item", "user")
 _COLUMNS = ("id", "feature", "value")
+#: Delimiters besides the comma.
+_DELIMITERS = (";", "\t", "|")
+#: Share of the ids with features from which on nobody asks why the others have none.
+_ENOUGH = 0.5
 
 Found = dict[Entity, Features | None]
 
@@ -59,8 +65,10 @@ def load_features(data: Data, problems: list[Problem]) -> Found:
     return found
 
 
-def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) -> Read:
+def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...], data: Data) -> Read:
     """Read columns of a table that describes items or users.
+
+    Text may have the format of the interactions, that of a usual CSV file, or another usual delimiter.
 
     Raises
     ------
@@ -73,7 +81,21 @@ def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) ->
         with_rows = hint_for(command=f"--set {key}=FILE", python=f'"{key}=FILE" among the overrides')
         hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
         raise TableError(f"must be given again from Python, since it was {place}", hint)
-    return read_columns(place, wanted)
+    own = Format(delimiter=data.format.delimiter, encoding=data.format.encoding)
+    read = error = None
+    for dialect in dict.fromkeys((Format(), own, *(Format(delimiter=one) for one in _DELIMITERS))):
+        try:
+            found = read_columns(place, wanted, dialect)
+        except TableError as one:
+            error = error or one
+            continue
+        if found.hint is None and any(name in found.columns for name in wanted):
+            return found
+        read = read or found
+    if read is not None and error is None:
+        return read
+    assert error is not None, "nothing was read"
+    raise error
 
 
 def _numeric(entity: Entity) -> str:
@@ -85,7 +107,7 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     """Return features: ids as in the interactions' file, names as text, values as they look."""
     key = f"data.{entity}_features"
     try:
-        read = read_side_table(place, key, _COLUMNS)
+        read = read_side_table(place, key, _COLUMNS, data)
     except TableError as error:
         problems.append(Problem(key, error.rule, error.hint))
         return None
@@ -110,7 +132,7 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
         {
             "id": ids,
             "feature": guessed(read.columns["feature"], written=False).to_numpy(),
-            "value": guessed(read.columns["value"], written=read.written).to_numpy(),
+            "value": _values(read),
         }
     )
     names = set(table["feature"].unique())
@@ -118,6 +140,16 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     features = Features(table, tuple(name for name in numeric if name in names))
     problems.extend(_numeric_problems(features, entity, read))
     return features
+
+
+def _values(read: Read) -> NDArray[Any]:
+    """Return values as they look. They stay text if two of them, such as 1.1 and 1.10, are one number."""
+    column = read.columns["value"]
+    looks = guessed(column, written=read.written)
+    if read.written and looks.dtype.kind == "f":
+        texts: pd.Series[Any] = column.to_pandas()
+        looks = looks if looks.nunique() == texts.nunique() else texts
+    return looks.to_numpy()
 
 
 def _numeric_problems(features: Features, entity: Entity, read: Read) -> Iterator[Problem]:
@@ -163,6 +195,24 @@ def repeated_line(features: Features | None, entity: Entity) -> str | None:
     return (
         f"data.{entity}_features repeats {int(again.sum()):,} of {len(table):,} rows, such as {first}: "
         "models that weigh features count such a value twice; keep one row"
+    )
+
+
+def unmatched_line(features: Features | None, entity: Entity, rows: Coded) -> str | None:
+    """Return that few ids of the interactions have features while others are unknown there; None if not."""
+    if features is None:
+        return None
+    known = rows.item_ids if entity == "item" else rows.user_ids
+    described = pd.Series(features.table["id"].unique())
+    strange = described[~described.isin(known)]
+    n_described = len(described) - len(strange)
+    if strange.empty or n_described >= _ENOUGH * len(known):
+        return None
+    [first] = strange.head(1).tolist()
+    return (
+        f"data.{entity}_features describes {n_described:,} of {len(known):,} {entity}s of the interactions, "
+        f"and {len(strange):,} ids that have none, such as {first!r}: "
+        "are ids written alike, with leading zeros?"
     )
 
 

@@ -18,7 +18,7 @@ from rectools.dataset.features import DenseFeatures, SparseFeatures
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
-from tuner.data.feature_tables import load_features, matched, repeated_line
+from tuner.data.feature_tables import load_features, matched, repeated_line, unmatched_line
 from tuner.data.features import Features, scale_lines, scaled
 from tuner.data.fingerprint import fingerprint_of, former_fingerprint
 from tuner.data.items import items_line, load_items
@@ -144,8 +144,9 @@ def load_source(data: Data) -> Source:
     items = load_items(data, rows, features["item"], problems)
     if problems:
         raise DataError(data.place, problems)
-    repeats = (repeated_line(one, entity) for entity, one in features.items())
-    warnings += tuple(line for line in repeats if line is not None)
+    for entity, one in features.items():
+        lines = repeated_line(one, entity), unmatched_line(one, entity, rows)
+        warnings += tuple(line for line in lines if line is not None)
     used = {entity: None if one is None else scaled(one, data.scaling) for entity, one in features.items()}
     events = event_hashes(rows)
     again, whole = at_once(

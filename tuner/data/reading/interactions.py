@@ -24,8 +24,8 @@ from .troubles import TableError, Trouble, example, first_line, type_name
 __all__ = ["Interactions", "guessed", "ids_of", "read_interactions"]
 
 _NO_IDS: tuple[Codes, Ids] = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object)
-#: Digits that are a name and no number: with a leading zero, or more of them than 64 bits hold.
-_NAMES = r"^\s*[-+]?(?:0[0-9]+|[0-9]{19,})\s*$"
+#: Digits that are a name and no number: with a leading zero, or more of them than every float holds.
+_NAMES = r"^\s*[-+]?(?:0[0-9]+|[0-9]{16,})\s*$"
 #: How programs write that there is no value.
 _NOTHING = (
     "\\N",
