@@ -204,3 +204,29 @@ def test_a_trial_with_a_damaged_checkpoint_starts_from_the_beginning(
     whole = run(MODELS["sasrec"], folds, None, PLAN)
     assert comparable(run(MODELS["sasrec"], folds, tmp_path, PLAN)) == comparable(whole)
     assert np.isfinite([e.train_loss for e in whole if isinstance(e, Evaluation)]).all()
+
+
+def test_checkpoints_that_are_written_quickly_are_written_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("tuner.training.checkpoints.time.monotonic", lambda: now)
+
+    def due_after(took: float) -> float:
+        """Return after how many seconds the next one is due if the last one took so long."""
+        nonlocal now
+
+        def write() -> None:
+            nonlocal now
+            now += took
+
+        checkpoint = read_checkpoint(tmp_path / f"{took}.pt", 30.0)
+        checkpoint.on_kept = write
+        began = now
+        checkpoint.fold_ended(None)
+        now = began
+        while not checkpoint.is_due:
+            now += 0.5
+        return now - began
+
+    assert [due_after(took) for took in (0.01, 0.1, 5.0)] == [2.0, 5.0, 30.0]

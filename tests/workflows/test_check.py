@@ -162,6 +162,6 @@ def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
     refused = shop.tuner(
         "run", "study.yaml", "--set", hopeless, "--set", "baselines=[]", "--set", "study=other"
     )
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "`n_factors % n_heads == 0` must hold" in refused.stderr
     assert "Traceback" not in refused.stderr

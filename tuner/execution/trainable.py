@@ -34,8 +34,8 @@ __all__ = ["run_trial"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a new checkpoint is due. It is saved at the next evaluation. An interrupted trial loses
-#: the work since its last checkpoint.
+#: Seconds after which a new checkpoint is due at the latest. It is saved at the next evaluation. An
+#: interrupted trial repeats the work since its last checkpoint.
 CHECKPOINT_SECONDS = 30.0
 #: A worker's shortest time limit: `faulthandler` takes no limit of 0.
 _LEAST_SECONDS = 1.0

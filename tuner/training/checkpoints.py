@@ -32,6 +32,8 @@ __all__ = ["Checkpoint", "Generators", "read_checkpoint"]
 logger = logging.getLogger(__name__)
 
 _KEY = "tuner"
+#: Share of a fold's time that checkpoints may take, and least seconds between two of them.
+_SHARE, _LEAST_SECONDS = 0.02, 2.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Checkpoint:
     path
         Path of the file.
     every
-        Seconds between two checkpoints.
+        Seconds between two checkpoints at most. Those that are written quickly are written more often.
     fold
         Index of the fold.
     evaluations, users
@@ -105,11 +107,16 @@ class Checkpoint:
     lightning: str | None = None
     on_kept: Callable[[], None] = field(default=lambda: None)
     _kept_at: float = field(default_factory=time.monotonic)
+    _took: float = 0.0
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to write a new checkpoint."""
-        return time.monotonic() - self._kept_at >= self.every
+        """Whether it is time to write a new checkpoint.
+
+        An interrupted trial repeats the work since its last one. Writing takes at most `_SHARE` of the time.
+        """
+        often = max(_LEAST_SECONDS, self._took / _SHARE)
+        return time.monotonic() - self._kept_at >= min(self.every, often)
 
     def generators_of(self, rank: int) -> Generators | None:
         """Return the random generators of a rank to continue from; None if the fold starts anew."""
@@ -165,11 +172,12 @@ class Checkpoint:
     @contextmanager
     def _kept(self) -> Iterator[Path]:
         """Yield a path to write to, then replace the last checkpoint. If that fails, the last one stays."""
-        self._kept_at = time.monotonic()
+        began = self._kept_at = time.monotonic()
         try:
             with replaced_file(self.path) as unfinished:
                 yield unfinished
             self.on_kept()
+            self._took = time.monotonic() - began
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
             logger.warning(
                 "cannot write a checkpoint; if interrupted, the trial repeats more work: %s", error
