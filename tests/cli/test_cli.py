@@ -393,3 +393,17 @@ def test_top_that_is_no_number_is_reported_by_its_rule(capsys):
     err = capsys.readouterr().err
     assert "argument --top: " in err
     assert "_positive" not in err
+
+
+def test_segments_refuse_options_that_they_would_ignore(capsys):
+    assert main(["leaderboard", "shop", "--segments", "--format", "json", "--top", "3"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split()[0] for line in err.splitlines()[1:]] == ["--format:", "--top:"]
+
+
+def test_a_folder_that_does_not_exist_has_no_studies_to_list(tmp_path, capsys):
+    assert main(["list", str(tmp_path / "nowhere")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "must be a folder with studies, but there is none" in err

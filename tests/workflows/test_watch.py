@@ -154,6 +154,24 @@ def test_lost_workers_are_reported_with_the_reason() -> None:
     assert reports(running(one), running(replace(one, lost=PAUSED))) == []
 
 
+def test_without_a_driver_running_trials_count_as_interrupted() -> None:
+    from tuner.workflows.watch import _show_waiting
+
+    records = [record(0, "running", 1), record(1, "paused", 1)]
+    counts: list[dict[str, int]] = []
+
+    class Shown:
+        def remove(self, number: int) -> None:
+            pass
+
+        def count(self, others: dict[str, int]) -> None:
+            counts.append(dict(others))
+
+    for running in (True, False):
+        _show_waiting(records, Shown(), running=running)  # type: ignore[arg-type]  # has what is called
+    assert counts == [{"paused": 1}, {"interrupted": 1, "paused": 1}]
+
+
 def test_points_that_are_no_trials_and_unknown_states_are_not_reported() -> None:
     assert reports([], [record(0, "duplicate"), record(1, "infeasible"), record(2, "paused", 1)]) == []
     resumed = reports([record(2, "paused", 1)], [record(2, "running", 2)])

@@ -100,13 +100,28 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _segments(arguments: argparse.Namespace) -> str:
     """Return the objective by segment of users: on validation, and on the holdout once it was judged."""
-    from tuner.errors import Problem, StoreError
+    from tuner.errors import Problem, StoreError, UserError
     from tuner.formatting import cut
     from tuner.holdout.segment_text import render_segments
     from tuner.holdout.text import worse_lines
     from tuner.reporting.leaderboard import load_leaderboard
     from tuner.reporting.segments import segment_lines, validation_segments
 
+    given = {
+        "--format": arguments.format != "table",
+        "--sort": arguments.sort,
+        "--columns": arguments.columns,
+        "--best": arguments.best,
+        "--top": arguments.top,
+        "--address": arguments.address,
+    }
+    problems = [
+        Problem(option, "must be left out with --segments, which prints a text without it")
+        for option, is_given in given.items()
+        if is_given
+    ]
+    if problems:
+        raise UserError("leaderboard", problems)
     folder = results_folder(arguments)
     if arguments.address is not None:
         rule = "needs the study on this machine, because the values of users are not sent with a leaderboard"

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.errors import StoreError
+from tuner.errors import Problem, StoreError
+from tuner.errors.caller import hint
 from tuner.formatting import aligned, number
 from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.store import read_records, store_exists, study_drivers
@@ -57,9 +58,17 @@ def list_studies(folder: Path | str = layout.DEFAULT_OUTPUT) -> list[StudyLine]:
     ----------
     folder
         Folder that has the folders of studies, or the folder of one study.
+
+    Raises
+    ------
+    StoreError
+        If there is no such folder.
     """
     folder = Path(folder)
-    found = [folder] if store_exists(folder) else sorted(folder.iterdir()) if folder.is_dir() else []
+    if not folder.is_dir():
+        cure = hint(command="`tuner run` makes it", python="run(study) makes it")
+        raise StoreError(str(folder), [Problem("", "must be a folder with studies, but there is none", cure)])
+    found = [folder] if store_exists(folder) else sorted(folder.iterdir())
     return [_line(one) for one in found if one.is_dir() and _may_be_study(one)]
 
 

@@ -55,7 +55,7 @@ def watch(folder: Path, progress_of: Callable[..., Progress], say: Callable[[str
     stored = read_records(folder)
     progress = progress_of(**facts_of(stored, folder))
     progress.remember(stored.records)
-    _show_waiting(stored.records, progress)
+    _show_waiting(stored.records, progress, running=running)
     if not running:
         say(f"no driver runs this study now: {progress.live_table().counts()}")
         return
@@ -76,7 +76,7 @@ def _follow(folder: Path, stored: StoredStudy, progress: Progress) -> None:
         began = time.monotonic()
         records = {record.number: record for record in read_records(folder).records}
         report_changes(known, records, progress)
-        _show_waiting(records.values(), progress)
+        _show_waiting(records.values(), progress, running=running)
         known = records
         pause = max(EVERY, PAUSE_FACTOR * (time.monotonic() - began))
 
@@ -162,12 +162,18 @@ def show_running(records: Iterable[TrialRecord], progress: Progress) -> None:
                 progress.evaluated(_job(record), evaluation)
 
 
-def _show_waiting(records: Iterable[TrialRecord], progress: Progress) -> None:
-    """Count the paused and interrupted trials, and remove them from the running ones."""
+def _show_waiting(records: Iterable[TrialRecord], progress: Progress, *, running: bool) -> None:
+    """Count the paused and interrupted trials, and remove them from the running ones.
+
+    If no driver runs the study, its running trials were interrupted.
+    """
     others: Counter[str] = Counter()
     for record in records:
-        if record.status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
-            others[record.status.value] += 1
+        status = record.status
+        if status == TrialStatus.RUNNING and not running:
+            status = TrialStatus.INTERRUPTED
+        if status in {TrialStatus.PAUSED, TrialStatus.INTERRUPTED}:
+            others[status.value] += 1
             progress.remove(record.number)
     progress.count(others)
 
