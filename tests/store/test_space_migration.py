@@ -282,7 +282,9 @@ def test_other_data_or_folds_are_refused_also_beside_another_space(fact: str, pl
     before = names_of(place)
     with pytest.raises(StoreError) as raised:
         opened(place, GROWN, facts=facts_of(GROWN, **{fact: "xyz"}))
-    assert [problem.where for problem in raised.value.problems] == [fact]
+    assert [problem.where for problem in raised.value.problems] == [
+        {"epochs": "training.epochs"}.get(fact, fact)
+    ]
     assert names_of(place) == before
     assert read_records(place.folder).facts == facts_of(SPACE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,21 @@ from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import as_now, further_objectives
 
 __all__ = ["open_store"]
+
+#: Keys of the study file of facts that have other names.
+_KEYS = {
+    "data settings": "data",
+    "objective": "metrics.objective",
+    "direction": "metrics.direction",
+    "further objectives": "metrics.further_objectives",
+    "constraints": "search.constraints",
+    "epochs": "training.epochs",
+    "precision": "training.precision",
+    "fast": "training.fast",
+    "evaluate users": "training.evaluate_users",
+    "devices": "resources.devices",
+    "seed": "search.seed",
+}
 
 Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
@@ -122,15 +137,23 @@ def _with_its_facts(
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
     """Refuse to continue a study if these facts have changed."""
     problems = [
-        Problem(
-            key,
-            f"must stay as it was when the study began: {known.get(key)!r}, but got {plain.get(key)!r}",
-        )
+        Problem(where, f"must stay as it was when the study began: {before!r}, but got {now!r}")
         for key in keys
+        for where, before, now in _differences(_KEYS.get(key, key), known.get(key), plain.get(key))
     ]
     if problems:
         problems[-1] = Problem(problems[-1].where, problems[-1].rule, start_anew())
         raise StoreError(str(folder), problems)
+
+
+def _differences(where: str, before: object, now: object) -> Iterator[tuple[str, object, object]]:
+    """Yield what differs between two values: of two sections, the keys that do."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        yield where, before, now
+        return
+    for key in {**before, **now}:
+        if before.get(key) != now.get(key):
+            yield f"{where}.{key}", before.get(key), now.get(key)
 
 
 def _refuse_beside_others(folder: Path, differ: Sequence[str], hold: Hold | None) -> None:
