@@ -19,6 +19,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from tuner.config import Data
+from tuner.data.reading import Coded
 from tuner.data.source import load_source
 from tuner.errors import DataError
 
@@ -200,6 +201,21 @@ def test_ids_of_all_types_are_spelled_as_a_person_would(
 def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:
     column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([U.bytes], pa.binary(16)))
     assert ids(save(table_of(column), tmp_path))[0] == [str(U)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0.0, -0.0, 3.0]),
+        pa.array([0.0, -0.0, 3.0]).dictionary_encode(),
+        pa.DictionaryArray.from_arrays([0, 1, 2], pa.array([0, 0, 3])),
+    ],
+    ids=str,
+)
+def test_equal_spellings_are_one_id(column: Any, tmp_path: Path) -> None:
+    source = load_source(Data(interactions=save(table_of(column), tmp_path, "feather")))
+    assert source.interactions["user_id"].tolist() == [0, 0, 3]
+    assert Coded.of(source.given).n_users == 2
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def to_codes(column: pa.ChunkedArray, *, written: bool, text: bool) -> tuple[Cod
     WrongIdsError
         If values of the column's type cannot be ids.
     """
-    codes, values = _spelled(column)
+    codes, values = _one_each(*_spelled(column))
     written = written or not pa.types.is_string(_plain(column.type))
     numbers = numbers_in(values) if written and not text else None
     return codes, values.to_numpy(zero_copy_only=False) if numbers is None else numbers
@@ -132,6 +132,14 @@ def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
         values = values.filter(pa.array(used))
         codes = (np.cumsum(used, dtype=np.int32) - 1)[codes]
     return codes, _texts(values, plain)
+
+
+def _one_each(codes: Codes, texts: pa.Array) -> tuple[Codes, pa.Array]:
+    """Make one id of equal spellings: other values may be spelled alike, as 0.0 and -0.0 are."""
+    encoded = texts.dictionary_encode()
+    if len(encoded.dictionary) == len(texts):
+        return codes, texts
+    return encoded.indices.to_numpy(zero_copy_only=False)[codes], encoded.dictionary
 
 
 def _of_integers(column: pa.ChunkedArray, low: int, high: int) -> tuple[Codes, pa.Array]:
