@@ -159,7 +159,7 @@ def test_columns_may_be_named_by_numbers(interactions: pd.DataFrame) -> None:
         (lambda t: t.assign(item_id=1j), "'item_id' holds complex128", "make it text, or numbers"),
         (
             lambda t: t.assign(item_id=(t["item_id"].factorize()[0] + 2**25).astype("float32")),
-            "holds float, which rounds integers above 16,777,216, such as 33554432 in 'item_id'",
+            "holds float, which may round integers from 16,777,216 on, such as 33554432 in 'item_id'",
             "from before they became floats",
         ),
     ],

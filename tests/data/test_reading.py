@@ -224,7 +224,9 @@ def test_equal_spellings_are_one_id(column: Any, tmp_path: Path) -> None:
         (pa.array([U.bytes]), "holds bytes such as b'", "for UUIDs, str(uuid)"),
         (pa.array([U.bytes], pa.binary(16)), "holds bytes such as b'", "for UUIDs, str(uuid)"),
         (pa.array([1.5]), "holds double such as 1.5", "write ids as text"),
-        (pa.array([float(2**60)]), "holds double, which rounds integers above", "became floats"),
+        (pa.array([float(2**53)]), "may round integers from 9,007,199,254,740,992 on", "became floats"),
+        (pa.array([-float(2**53)]), "on, such as -9007199254740992 in 'user_id'", "became floats"),
+        (pa.array([2.0**24], pa.float32()), "holds float, which may round", "became floats"),
         (pa.array([dt.datetime(2024, 1, 1)]), "holds timestamp[us]", "write ids as text"),
         (
             pa.array([["a"]]),
@@ -248,6 +250,33 @@ def test_ids_that_nobody_can_type_are_refused_with_a_cure(
     assert rule in said
     assert cure in said
     assert "1 problem" in said
+
+
+def lines(*users: str) -> str:
+    """Make JSON lines with users as JSON writes them."""
+    return "".join(
+        f'{{"user_id": {user}, "item_id": "i{n}", "datetime": "2024-01-01"}}\n'
+        for n, user in enumerate(users)
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["9007199254740993", "5.0"], [2**53 + 1, 5]),
+        (["9007199254740991.0", "5"], [2**53 - 1, 5]),
+        (["-9007199254740993", "-5.0"], [-(2**53) - 1, -5]),
+        (["12345678901234567890", "5"], ["12345678901234567890", "5"]),
+        (["12345678901234567890", "5.0"], ["12345678901234567890", "5"]),
+    ],
+)
+def test_integers_in_json_are_exact(written: list[str], read: list[object], write: Write) -> None:
+    assert ids(write(lines(*written), "i.jsonl"))[0] == read
+
+
+@pytest.mark.parametrize("written", [["9007199254740993.0", "5"], ["9007199254740992", "9007199254740993.0"]])
+def test_floats_in_json_that_were_rounded_are_refused(written: list[str], write: Write) -> None:
+    assert "may round integers from" in refusal(write(lines(*written), "i.jsonl"))
 
 
 def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ __all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_codes"
 
 #: An integer as Python writes it.
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
-#: Integers up to which floats of a type hold each of them.
+#: Integers below which floats of a type hold each of them: this one may have been the next, rounded.
 _EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 #: Integers within such a range are numbered by a table of all of them.
 _DENSE = 2**22
@@ -204,11 +204,11 @@ def _of_floats(values: pa.Array, kind: pa.DataType) -> pa.Array:
         [one] = numbers[~whole][:1].tolist()
         rule = f"ids must be text or integers, but the column holds {kind} such as {one!r}"
         raise WrongIdsError(rule, "write ids as text, or as integers")
-    rounded = np.abs(numbers) > _EXACT[kind]
+    rounded = np.abs(numbers) >= _EXACT[kind]
     if rounded.any():
         rule = (
-            f"ids must be text or integers, but the column holds {kind}, which rounds integers above "
-            f"{_EXACT[kind]:,}, such as {int(numbers[rounded][0])}"
+            f"ids must be text or integers, but the column holds {kind}, which may round integers from "
+            f"{_EXACT[kind]:,} on, such as {int(numbers[rounded][0])}"
         )
         raise WrongIdsError(rule, "take ids from before they became floats, as text or as integers")
     return pa.array(numbers.astype(np.int64)).cast(pa.string())

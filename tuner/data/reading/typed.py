@@ -14,6 +14,9 @@ from .troubles import TableError, shown
 
 __all__ = ["read_feather", "read_json_lines", "read_parquet"]
 
+#: Integers below which floats hold each of them.
+_EXACT = 2**53
+
 Columns = dict[str, pa.ChunkedArray]
 
 
@@ -115,9 +118,13 @@ def _column(values: list[Any]) -> pa.ChunkedArray:
         return pa.chunked_array([pa.nulls(len(values), pa.list_(pa.string()))])
     readers: list[tuple[set[type], Callable[[], pa.Array]]] = [
         ({int}, lambda: pa.array(values, pa.int64())),
+        ({int}, lambda: pa.array([None if v is None else str(v) for v in values], pa.string())),
         ({int, float}, lambda: pa.array([None if v is None else float(v) for v in values], pa.float64())),
         ({bool}, lambda: pa.array(values, pa.bool_())),
     ]
+    if kinds == {int, float}:
+        values = _exact(values)
+        kinds = {type(value) for value in values if value is not None}
     for known, read in readers:
         if kinds <= known:
             try:
@@ -126,3 +133,12 @@ def _column(values: list[Any]) -> pa.ChunkedArray:
                 continue
     texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _exact(values: list[Any]) -> list[Any]:
+    """Return numbers as integers if floats would change some, and each float is an integer for certain."""
+    changed = any(isinstance(value, int) and abs(value) >= _EXACT for value in values)
+    floats = [value for value in values if isinstance(value, float)]
+    if not changed or not all(value.is_integer() and abs(value) < _EXACT for value in floats):
+        return values
+    return [int(value) if isinstance(value, float) else value for value in values]
