@@ -182,6 +182,7 @@ def table_of(column: Any) -> pa.Table:
         (pa.array([1, 2], pa.int8()), [1, 2]),
         (pa.array([decimal.Decimal("10"), decimal.Decimal("2")]), [10, 2]),
         (pa.array([decimal.Decimal("1.50"), decimal.Decimal("2.00")]), ["1.50", "2.00"]),
+        (pa.array([decimal.Decimal("1.00"), decimal.Decimal("2.00")]), [1, 2]),
         (pa.array([dt.date(2024, 1, 1), dt.date(2024, 1, 2)]), ["2024-01-01", "2024-01-02"]),
         (pa.array([1.0, 2.0]), [1, 2]),
         (pa.array([1.0, 2.0], pa.float16()), [1, 2]),
@@ -267,6 +268,8 @@ def lines(*users: str) -> str:
         (["9007199254740991.0", "5"], [2**53 - 1, 5]),
         (["-9007199254740993", "-5.0"], [-(2**53) - 1, -5]),
         (["12345678901234567890", "5"], ["12345678901234567890", "5"]),
+        (['"7"', "7.0", "7", "1e3", "1000"], ["7", "7", "7", "1000", "1000"]),
+        (["true", "7.0", "7"], ["true", "7", "7"]),
         (["12345678901234567890", "5.0"], ["12345678901234567890", "5"]),
     ],
 )
@@ -274,9 +277,25 @@ def test_integers_in_json_are_exact(written: list[str], read: list[object], writ
     assert ids(write(lines(*written), "i.jsonl"))[0] == read
 
 
-@pytest.mark.parametrize("written", [["9007199254740993.0", "5"], ["9007199254740992", "9007199254740993.0"]])
+@pytest.mark.parametrize(
+    "written",
+    [["9007199254740993.0", "5"], ["9007199254740993.0", '"a"'], ["9007199254740992", "9007199254740993.0"]],
+)
 def test_floats_in_json_that_were_rounded_are_refused(written: list[str], write: Write) -> None:
     assert "may round integers from" in refusal(write(lines(*written), "i.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (['"a"', "1.5"], "but the column holds double such as 1.5 in 'user_id'"),
+        (['"a"', "NaN"], "ids must not be missing"),
+    ],
+)
+def test_numbers_in_json_that_are_no_ids_are_refused_also_beside_text(
+    written: list[str], said: str, write: Write
+) -> None:
+    assert said in refusal(write(lines(*written), "i.jsonl"))
 
 
 def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:
@@ -434,6 +453,69 @@ def test_a_url_without_files_is_told() -> None:
 def test_parts_with_other_ids_are_text_together(write: Write) -> None:
     parts = [write(rows([1, 2], ["a", "b"]), "p/1.csv"), write(rows(["x", "01"], ["a", "b"]), "p/2.csv")]
     assert ids(str(Path(parts[0]).parent))[0] == ["1", "2", "x", "01"]
+
+
+def decimals(*written: str) -> pa.Array:
+    return pa.array([decimal.Decimal(value) for value in written])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "read"),
+    [
+        (pa.array([12345678901]), pa.array([12345678901.0]), [12345678901]),
+        (pa.array([1, 2], pa.int32()), pa.array([2, 1], pa.int64()), [1, 2]),
+        (pa.array([1, 2]), pa.array([2.0, 1.0]).dictionary_encode(), [1, 2]),
+        (pa.array([1, 2]), decimals("1.00", "2.00"), [1, 2]),
+        (decimals("1.0", "2.0"), decimals("1.00", "2.00"), [1, 2]),
+        (decimals("1.5", "2.0"), decimals("1.50", "2.00"), ["1.50", "2.00"]),
+        (pa.array([1, 2]), decimals("1.00", "2.50"), ["1.00", "2.00", "2.50"]),
+        (pa.array([2**63], pa.uint64()), pa.array([5.0]), [str(2**63), "5"]),
+        (pa.array(["7", "a"]), pa.array([7.0]), ["7", "a"]),
+        (pa.array(["7", "8"]), pa.array([7, 8]), ["7", "8"]),
+        (pa.array(["7", "8"]).dictionary_encode(), decimals("7.00", "8.00"), ["7", "8"]),
+        (pa.array(["2024-01-01"]), pa.array([dt.date(2024, 1, 1)]), ["2024-01-01"]),
+        (pa.array([b"a"]), pa.array(["a"], pa.large_string()), ["a"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_id_is_one_in_parts_with_other_types(
+    first: pa.Array, second: pa.Array, read: list[object], turned: bool, tmp_path: Path
+) -> None:
+    for number, column in enumerate([second, first] if turned else [first, second]):
+        feather.write_feather(table_of(column), tmp_path / f"{number}.feather")
+    found = load_source(Data(interactions=str(tmp_path)))
+    assert sorted(set(found.interactions["user_id"])) == sorted(read)
+    assert Coded.of(found.given).n_users == len(read)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([1.5]), "the column holds double such as 1.5 in 'user_id' of {path}"),
+        (pa.array([2.0**53]), "such as 9007199254740992 in 'user_id' of {path}"),
+        (pa.array([["a"]]), "but holds a list in 'user_id' of {path}"),
+        (pa.array([1.0, None]), "ids must not be missing, but 'user_id' is in 1 of 3 rows"),
+        (pa.nulls(1), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+        (pa.array(["a", ""]), "ids must not be missing, but 'user_id' is in 1 of 3 rows"),
+    ],
+    ids=str,
+)
+def test_a_part_without_ids_is_refused_as_a_file_is(column: Any, said: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "2.parquet")
+    parquet.write_table(table_of(pa.array([1])), tmp_path / "1.parquet")
+    parquet.write_table(table_of(column), path)
+    assert said.format(path=path) in refusal(str(tmp_path))
+
+
+def test_features_know_an_id_of_parts_with_other_types(tmp_path: Path, write: Write) -> None:
+    places = [str(tmp_path / "f" / f"{number}.parquet") for number in range(2)]
+    (tmp_path / "f").mkdir()
+    for place, column in zip(places, [pa.array([1, 2]), pa.array([3.0, 1.0])], strict=True):
+        parquet.write_table(pa.table({"id": column, "feature": ["a", "b"], "value": ["x", "y"]}), place)
+    source = load_source(Data(interactions=write(rows([7, 8], [1, 3])), item_features=str(tmp_path / "f")))
+    assert source.item_features is not None
+    assert source.item_features.table["id"].tolist() == [1, 2, 3, 1]
 
 
 def test_parts_with_other_columns_are_refused(write: Write) -> None:

@@ -59,8 +59,8 @@ def load_features(data: Data, problems: list[Problem]) -> Found:
     return found
 
 
-def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) -> Read:
-    """Read columns of a table that describes items or users.
+def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...], ids: tuple[str, ...]) -> Read:
+    """Read columns of a table that describes items or users; those in `ids` may hold their ids.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...]) ->
         with_rows = hint_for(command=f"--set {key}=FILE", python=f'"{key}=FILE" among the overrides')
         hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
         raise TableError(f"must be given again from Python, since it was {place}", hint)
-    return read_columns(place, wanted)
+    return read_columns(place, wanted, packed=ids)
 
 
 def _numeric(entity: Entity) -> str:
@@ -85,7 +85,7 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     """Return features: ids as in the interactions' file, names as text, values as they look."""
     key = f"data.{entity}_features"
     try:
-        read = read_side_table(place, key, _COLUMNS)
+        read = read_side_table(place, key, _COLUMNS, ids=_COLUMNS[:1])
     except TableError as error:
         problems.append(Problem(key, error.rule, error.hint))
         return None

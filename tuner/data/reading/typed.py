@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from math import isnan
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 from pyarrow import feather, parquet
 
+from .ids import WrongIdsError, whole
 from .troubles import TableError, shown
 
 __all__ = ["read_feather", "read_json_lines", "read_parquet"]
@@ -77,12 +80,23 @@ def _asked(names: tuple[str, ...], wanted: Sequence[str] | None) -> list[str]:
     return asked
 
 
-def read_json_lines(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
-    """Read keys of the objects that a file has one a line, or of a list of objects."""
+def read_json_lines(
+    stream: pa.NativeFile, wanted: Sequence[str] | None, packed: Collection[str] = ()
+) -> tuple[Columns, tuple[str, ...]]:
+    """Read keys of the objects that a file has one a line, or of a list of objects.
+
+    Those in `packed` are ids: a whole number beside text is spelled as an integer.
+    """
     rows = _objects(stream.read().decode("utf-8-sig"))
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     asked = names if wanted is None else tuple(name for name in wanted if name in names)
-    return {name: _column([row.get(name) for row in rows]) for name in asked}, names
+    columns = {}
+    for name in asked:
+        try:
+            columns[name] = _column([row.get(name) for row in rows], ids=name in packed)
+        except WrongIdsError as error:
+            raise TableError(f"{error} in {name!r}", error.cure) from error
+    return columns, names
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
@@ -107,7 +121,7 @@ def _parsed(number: int, line: str) -> object:
         raise TableError(rule) from error
 
 
-def _column(values: list[Any]) -> pa.ChunkedArray:
+def _column(values: list[Any], *, ids: bool) -> pa.ChunkedArray:
     """Return values with their type; those of several types as text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {dict}:
@@ -131,8 +145,20 @@ def _column(values: list[Any]) -> pa.ChunkedArray:
                 return pa.chunked_array([read()])
             except (OverflowError, pa.ArrowInvalid):
                 continue
+    if ids:
+        values = _without_floats(values)
     texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _without_floats(values: list[Any]) -> list[Any]:
+    """Return ids of several types with integers for floats, and nothing for nan."""
+    floats = [value for value in values if isinstance(value, float) and not isnan(value)]
+    integers = iter(whole(np.array(floats, dtype=np.float64), pa.float64()).tolist())
+    return [
+        value if not isinstance(value, float) else None if isnan(value) else next(integers)
+        for value in values
+    ]
 
 
 def _exact(values: list[Any]) -> list[Any]:
