@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
@@ -197,6 +198,53 @@ def test_ids_of_all_types_are_spelled_as_a_person_would(
     found, _ = ids(save(table_of(column), tmp_path, how))
     assert found == read
     assert [type(value) for value in found] == [type(value) for value in read]
+
+
+def in_runs(*values: object) -> pa.Array:
+    return pa.RunEndEncodedArray.from_arrays([1 + n for n in range(len(values))], pa.array(values))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
+        (pa.array([b"a", b"b"], pa.binary_view()), ["a", "b"]),
+        (pa.DictionaryArray.from_arrays([0, 1], pa.array(["a", "b"], pa.string_view())), ["a", "b"]),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", "b"], pa.string_view())), ["a", "b"]),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", "b"]).dictionary_encode()), ["a", "b"]),
+        (in_runs(7, 8, 9).slice(1, 2), [8, 9]),
+        (pa.array(["a", "", None], pa.string_view()), "ids must not be missing, but 'user_id' is in 2 of 3"),
+        (in_runs(1, None), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+        (in_runs("a", ""), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+    ],
+    ids=str,
+)
+def test_packed_columns_are_as_plain_ones(column: Any, read: Any, in_memory: bool, tmp_path: Path) -> None:
+    table = table_of(column)
+    given: Any = table if in_memory else write_ipc(table, tmp_path)
+    if isinstance(read, str):
+        assert read in refusal(given)
+    else:
+        assert ids(given)[0] == read
+
+
+def write_ipc(table: pa.Table, tmp_path: Path) -> str:
+    path = str(tmp_path / "i.arrow")
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    return path
+
+
+def test_weights_and_features_of_polars_files_are_text(tmp_path: Path) -> None:
+    table = pl.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "w": ["1", "2"]})
+    table.with_columns(datetime=pl.lit("2024-01-01")).write_ipc(tmp_path / "i.feather")
+    assert pa.ipc.open_file(tmp_path / "i.feather").schema.field("w").type == pa.string_view()
+    data = Data(interactions=str(tmp_path / "i.feather"), columns={"weight": "w"})
+    assert load_source(data).interactions["weight"].tolist() == [1.0, 2.0]
+    pl.DataFrame({"id": ["x"], "feature": [""], "value": [""]}).write_ipc(tmp_path / "f.feather")
+    with pytest.raises(DataError, match="names must not be missing"):
+        load_source(data.model_copy(update={"item_features": str(tmp_path / "f.feather")}))
 
 
 def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:

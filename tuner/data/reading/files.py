@@ -17,6 +17,7 @@ from .ids import WrongIdsError
 from .joined import alike
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
+from .unpacked import unpacked
 
 __all__ = ["Format", "Read", "read_columns", "text_head", "text_lines"]
 
@@ -264,7 +265,7 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
         if kind in reads:
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
-            return Read(columns, names, written=False)
+            return Read(unpacked(columns), names, written=False)
         columns, names, hint = read_delimited(
             lambda: opened(path, compression), ending, wanted, dialect, packed
         )

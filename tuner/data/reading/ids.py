@@ -94,9 +94,9 @@ def to_codes(column: pa.ChunkedArray, *, written: bool, text: bool) -> tuple[Cod
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     """Return the type of the values of a column, without how they are packed."""
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+    if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+    return pa.string() if pa.types.is_large_string(kind) else kind
 
 
 def spelled_rows(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -129,13 +129,11 @@ def _refuse_nested(plain: pa.DataType) -> None:
 
 def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
     """Return the different values as text, and for each row the number of its value."""
-    if pa.types.is_run_end_encoded(column.type):
-        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks])
     if isinstance(column.type, pa.BaseExtensionType):
         return _of_extension(column)
     plain = _plain(column.type)
     _refuse_nested(plain)
-    if pa.types.is_string_view(column.type) or pa.types.is_large_string(column.type):
+    if pa.types.is_large_string(column.type):
         column = column.cast(pa.string())
     if pa.types.is_float16(column.type):  # which pyarrow does not encode
         column = column.cast(pa.float32())

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from .files import Read
 from .troubles import TableError, first_line
+from .unpacked import unpacked
 
 __all__ = ["read_object"]
 
@@ -32,10 +33,18 @@ def read_object(table: Any, wanted: Sequence[str]) -> Read:  # noqa: ANN401  # t
         if names.count(name) > 1:
             raise TableError(f"must name each column once, but {name!r} is named {names.count(name)} times")
     _refuse_in_index(table, [name for name in wanted if name not in known])
-    columns = {name: _column(table, name, known[name]) for name in asked}
+    columns = {name: _unpacked(_column(table, name, known[name]), name) for name in asked}
     if columns and not len(next(iter(columns.values()))):
         raise TableError("must have rows, but has none")
     return Read(columns, names, written=False, kind="table")
+
+
+def _unpacked(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    try:
+        return unpacked({name: column})[name]
+    except pa.ArrowException as error:
+        rule = f"columns must hold text, numbers or times, but {name!r} holds {column.type}"
+        raise TableError(f"{rule}: {first_line(error)}", "make it text, or numbers") from error
 
 
 def _refuse_in_index(table: Any, missing: Sequence[str]) -> None:  # noqa: ANN401  # as above
