@@ -346,6 +346,19 @@ def test_numbers_in_json_that_are_no_ids_are_refused_also_beside_text(
     assert said in refusal(write(lines(*written), "i.jsonl"))
 
 
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        (100_000, "must be a list of objects, but lists in it are nested too deeply: [[["),
+        (500, "each line must hold an object, but line 0 holds [[["),
+    ],
+)
+def test_lists_in_lists_are_refused_in_one_line(depth: int, said: str, write: Write) -> None:
+    found = refusal(write("[" * depth + "]" * depth, "i.json"))
+    assert said in found
+    assert len(found) < 600
+
+
 def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:
     frame = pd.DataFrame({"user_id": [1, 2], "item_id": [3, 4], "datetime": pd.Timestamp("2024-01-01")})
     frame.set_index("user_id").to_parquet(tmp_path / "i.parquet")

@@ -101,7 +101,7 @@ def read_json_lines(
 
 def _objects(text: str) -> list[dict[str, Any]]:
     if text.lstrip().startswith("["):
-        lines = [(0, row) for row in json.loads(text)]
+        lines = [(0, row) for row in _listed(text)]
     else:
         lines = []
         for number, line in enumerate(text.split("\n"), 1):
@@ -111,6 +111,15 @@ def _objects(text: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise TableError(f"each line must hold an object, but line {number} holds {shown(str(row))}")
     return [row for _, row in lines]
+
+
+def _listed(text: str) -> list[Any]:
+    try:
+        rows: list[Any] = json.loads(text)
+    except RecursionError as error:
+        rule = f"must be a list of objects, but lists in it are nested too deeply: {shown(text.strip())}"
+        raise TableError(rule, "write one object a row, with one value a key") from error
+    return rows
 
 
 def _parsed(number: int, line: str) -> object:
