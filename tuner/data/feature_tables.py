@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from rectools.dataset import Dataset
 
 from tuner.config import Data
@@ -24,7 +25,7 @@ from tuner.data.reading import (
     read_columns,
     read_object,
 )
-from tuner.data.reading.troubles import example
+from tuner.data.reading.troubles import example, type_name
 from tuner.errors import Problem, did_you_mean
 from tuner.errors.caller import hint as hint_for
 
@@ -99,6 +100,11 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     troubles: list[Trouble] = []
     ids = ids_of(read, "id", key, text=False, troubles=troubles)
     for name, what in (("feature", "names"), ("value", "values")):
+        kind = read.columns[name].type
+        if pa.types.is_nested(kind):
+            rule = f"{what} must be text or numbers, but {name!r} holds a {type_name(kind)} in each row"
+            troubles.append(Trouble(key, rule, "write one value a row, as pandas.explode does for lists"))
+            continue
         unknown = is_missing(read.columns[name])
         if unknown.any():
             rule = f"{what} must not be missing, but are in {example(read.columns, unknown)}"
@@ -121,7 +127,13 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
 
 
 def _numeric_problems(features: Features, entity: Entity, read: Read) -> Iterator[Problem]:
-    table = features.table
+    table, kind = features.table, read.columns["value"].type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if features.numeric and (pa.types.is_temporal(kind) or isinstance(kind, pa.BaseExtensionType)):
+        rule = f"must have numbers as values, but 'value' holds {kind}, so {features.numeric[0]!r} has none"
+        hint = f"mend the values in data.{entity}_features, or leave the name out"
+        yield Problem(f"data.{_numeric(entity)}", rule, hint)
+        return
     for feature in features.numeric:
         rows = (table["feature"] == feature).to_numpy()
         numbers: pd.Series[Any] = pd.to_numeric(table["value"], errors="coerce")
