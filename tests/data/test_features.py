@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import feather, parquet
 from rectools.dataset import Dataset
 
 from tuner.config import Data, Folds
@@ -230,6 +233,50 @@ def test_what_cannot_be_used_is_told_with_key_value_and_cure(
     if rule == "must be a file that exists, but it does not":
         hint = None  # it names the working folder
     assert (where, rule, hint) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pa.array([dt.datetime(2024, 1, 1)]),
+        pa.array([dt.datetime(2024, 1, 1)]).dictionary_encode(),
+        pa.array([dt.date(2024, 1, 1)]),
+        pa.array([dt.timedelta(1)]),
+        pa.array([dt.time(1)]),
+        pa.array([b"a"]),
+    ],
+    ids=str,
+)
+def test_numeric_features_that_are_times_are_refused(
+    value: pa.Array, load: Callable[..., Source], tmp_path: Path
+) -> None:
+    feather.write_feather(pa.table({"id": [10], "feature": ["a"], "value": value}), tmp_path / "f.feather")
+    where, rule, hint = refusal(
+        load, item_features=str(tmp_path / "f.feather"), numeric_features=("a",), scaling="standard"
+    )
+    assert where == "data.numeric_features"
+    assert "must have numbers as values, but 'value' holds" in rule or "but 'a' has none in 1 of 1" in rule
+    assert hint == "mend the values in data.item_features, or leave the name out"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("value", [["x"]], "values must be text or numbers, but 'value' holds a list in each row"),
+        ("value", [{"x": 1}], "values must be text or numbers, but 'value' holds a struct in each row"),
+        ("feature", [["x"]], "names must be text or numbers, but 'feature' holds a list in each row"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_nested_features_are_refused_as_what_they_are(
+    column: str, values: list[Any], said: str, in_memory: bool, load: Callable[..., Source], tmp_path: Path
+) -> None:
+    table = pa.table({"id": [10], "feature": ["a"], "value": ["x"]} | {column: values})
+    parquet.write_table(table, tmp_path / "f.parquet")
+    place: Any = table if in_memory else str(tmp_path / "f.parquet")
+    where, rule, hint = refusal(load, item_features=place)
+    assert (where, rule) == ("data.item_features", said)
+    assert hint == "write one value a row, as pandas.explode does for lists"
 
 
 def test_text_and_tables_with_one_type_are_kept_apart(load: Callable[..., Source]) -> None:

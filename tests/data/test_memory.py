@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,48 @@ def test_columns_that_cannot_be_ids_are_refused(column: list[Any], rule: str) ->
         load_source(Data(interactions=frame))
 
 
+DAY, TIME = dt.date(2024, 3, 1), dt.datetime(2024, 3, 1, 10, 20)
+ZONED = pd.Timestamp("2024-03-01 10:20", tz="Europe/Vienna")
+
+
+@pytest.mark.parametrize(
+    ("times", "rule"),
+    [
+        ([DAY, TIME], "columns must hold one type each, but 'datetime' holds date, datetime"),
+        ([TIME, DAY], "columns must hold one type each, but 'datetime' holds date, datetime"),
+        ([DAY, pd.Timestamp(TIME)], "columns must hold one type each, but 'datetime' holds Timestamp, date"),
+        (
+            [pd.Timestamp(TIME), ZONED],
+            "must name a time zone in all rows or in none, but 'datetime' does in 1 of 2 rows; the first is "
+            "row 2: 2024-03-01 10:20:00+01:00",
+        ),
+        ([ZONED, TIME], "must name a time zone in all rows or in none, but 'datetime' does in 1 of 2 rows"),
+    ],
+)
+def test_times_of_several_kinds_in_a_column_are_refused(times: list[Any], rule: str) -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "datetime": pd.Series(times, dtype=object)})
+    with pytest.raises(DataError) as caught:
+        load_source(Data(interactions=frame))
+    [problem] = caught.value.problems
+    assert rule in problem.rule
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("times", "read"),
+    [
+        ([DAY, DAY], ["2024-03-01", "2024-03-01"]),
+        ([TIME, pd.Timestamp(TIME)], ["2024-03-01 10:20", "2024-03-01 10:20"]),
+        ([ZONED, ZONED.tz_convert("Asia/Tokyo")], ["2024-03-01 09:20", "2024-03-01 09:20"]),
+    ],
+)
+def test_objects_that_are_times_of_one_kind_are_read(times: list[Any], read: list[str]) -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "datetime": pd.Series(times, dtype=object)})
+    assert load_source(Data(interactions=frame)).interactions["datetime"].tolist() == [
+        *map(pd.Timestamp, read)
+    ]
+
+
 def test_columns_may_be_named_by_numbers(interactions: pd.DataFrame) -> None:
     numbered = interactions.rename(columns={"user_id": 0, "item_id": 1, "datetime": 2})
     columns = {"user": "0", "item": "1", "datetime": "2"}
@@ -159,7 +202,7 @@ def test_columns_may_be_named_by_numbers(interactions: pd.DataFrame) -> None:
         (lambda t: t.assign(item_id=1j), "'item_id' holds complex128", "make it text, or numbers"),
         (
             lambda t: t.assign(item_id=(t["item_id"].factorize()[0] + 2**25).astype("float32")),
-            "holds float, which rounds integers above 16,777,216, such as 33554432 in 'item_id'",
+            "holds float, which may round integers from 16,777,216 on, such as 33554432 in 'item_id'",
             "from before they became floats",
         ),
     ],

@@ -14,11 +14,13 @@ from typing import Any
 import fsspec
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
 from tuner.config import Data
+from tuner.data.reading import Coded
 from tuner.data.source import load_source
 from tuner.errors import DataError
 
@@ -181,6 +183,7 @@ def table_of(column: Any) -> pa.Table:
         (pa.array([1, 2], pa.int8()), [1, 2]),
         (pa.array([decimal.Decimal("10"), decimal.Decimal("2")]), [10, 2]),
         (pa.array([decimal.Decimal("1.50"), decimal.Decimal("2.00")]), ["1.50", "2.00"]),
+        (pa.array([decimal.Decimal("1.00"), decimal.Decimal("2.00")]), [1, 2]),
         (pa.array([dt.date(2024, 1, 1), dt.date(2024, 1, 2)]), ["2024-01-01", "2024-01-02"]),
         (pa.array([1.0, 2.0]), [1, 2]),
         (pa.array([1.0, 2.0], pa.float16()), [1, 2]),
@@ -197,9 +200,71 @@ def test_ids_of_all_types_are_spelled_as_a_person_would(
     assert [type(value) for value in found] == [type(value) for value in read]
 
 
+def in_runs(*values: object) -> pa.Array:
+    return pa.RunEndEncodedArray.from_arrays([1 + n for n in range(len(values))], pa.array(values))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
+        (pa.array([b"a", b"b"], pa.binary_view()), ["a", "b"]),
+        (pa.DictionaryArray.from_arrays([0, 1], pa.array(["a", "b"], pa.string_view())), ["a", "b"]),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", "b"], pa.string_view())), ["a", "b"]),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], pa.array(["a", "b"]).dictionary_encode()), ["a", "b"]),
+        (in_runs(7, 8, 9).slice(1, 2), [8, 9]),
+        (pa.array(["a", "", None], pa.string_view()), "ids must not be missing, but 'user_id' is in 2 of 3"),
+        (in_runs(1, None), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+        (in_runs("a", ""), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+    ],
+    ids=str,
+)
+def test_packed_columns_are_as_plain_ones(column: Any, read: Any, in_memory: bool, tmp_path: Path) -> None:
+    table = table_of(column)
+    given: Any = table if in_memory else write_ipc(table, tmp_path)
+    if isinstance(read, str):
+        assert read in refusal(given)
+    else:
+        assert ids(given)[0] == read
+
+
+def write_ipc(table: pa.Table, tmp_path: Path) -> str:
+    path = str(tmp_path / "i.arrow")
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    return path
+
+
+def test_weights_and_features_of_polars_files_are_text(tmp_path: Path) -> None:
+    table = pl.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "w": ["1", "2"]})
+    table.with_columns(datetime=pl.lit("2024-01-01")).write_ipc(tmp_path / "i.feather")
+    assert pa.ipc.open_file(tmp_path / "i.feather").schema.field("w").type == pa.string_view()
+    data = Data(interactions=str(tmp_path / "i.feather"), columns={"weight": "w"})
+    assert load_source(data).interactions["weight"].tolist() == [1.0, 2.0]
+    pl.DataFrame({"id": ["x"], "feature": [""], "value": [""]}).write_ipc(tmp_path / "f.feather")
+    with pytest.raises(DataError, match="names must not be missing"):
+        load_source(data.model_copy(update={"item_features": str(tmp_path / "f.feather")}))
+
+
 def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:
     column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([U.bytes], pa.binary(16)))
     assert ids(save(table_of(column), tmp_path))[0] == [str(U)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0.0, -0.0, 3.0]),
+        pa.array([0.0, -0.0, 3.0]).dictionary_encode(),
+        pa.DictionaryArray.from_arrays([0, 1, 2], pa.array([0, 0, 3])),
+    ],
+    ids=str,
+)
+def test_equal_spellings_are_one_id(column: Any, tmp_path: Path) -> None:
+    source = load_source(Data(interactions=save(table_of(column), tmp_path, "feather")))
+    assert source.interactions["user_id"].tolist() == [0, 0, 3]
+    assert Coded.of(source.given).n_users == 2
 
 
 @pytest.mark.parametrize(
@@ -208,7 +273,9 @@ def test_uuids_that_are_declared_are_spelled_as_such(tmp_path: Path) -> None:
         (pa.array([U.bytes]), "holds bytes such as b'", "for UUIDs, str(uuid)"),
         (pa.array([U.bytes], pa.binary(16)), "holds bytes such as b'", "for UUIDs, str(uuid)"),
         (pa.array([1.5]), "holds double such as 1.5", "write ids as text"),
-        (pa.array([float(2**60)]), "holds double, which rounds integers above", "became floats"),
+        (pa.array([float(2**53)]), "may round integers from 9,007,199,254,740,992 on", "became floats"),
+        (pa.array([-float(2**53)]), "on, such as -9007199254740992 in 'user_id'", "became floats"),
+        (pa.array([2.0**24], pa.float32()), "holds float, which may round", "became floats"),
         (pa.array([dt.datetime(2024, 1, 1)]), "holds timestamp[us]", "write ids as text"),
         (
             pa.array([["a"]]),
@@ -232,6 +299,64 @@ def test_ids_that_nobody_can_type_are_refused_with_a_cure(
     assert rule in said
     assert cure in said
     assert "1 problem" in said
+
+
+def lines(*users: str) -> str:
+    """Make JSON lines with users as JSON writes them."""
+    return "".join(
+        f'{{"user_id": {user}, "item_id": "i{n}", "datetime": "2024-01-01"}}\n'
+        for n, user in enumerate(users)
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["9007199254740993", "5.0"], [2**53 + 1, 5]),
+        (["9007199254740991.0", "5"], [2**53 - 1, 5]),
+        (["-9007199254740993", "-5.0"], [-(2**53) - 1, -5]),
+        (["12345678901234567890", "5"], ["12345678901234567890", "5"]),
+        (['"7"', "7.0", "7", "1e3", "1000"], ["7", "7", "7", "1000", "1000"]),
+        (["true", "7.0", "7"], ["true", "7", "7"]),
+        (["12345678901234567890", "5.0"], ["12345678901234567890", "5"]),
+    ],
+)
+def test_integers_in_json_are_exact(written: list[str], read: list[object], write: Write) -> None:
+    assert ids(write(lines(*written), "i.jsonl"))[0] == read
+
+
+@pytest.mark.parametrize(
+    "written",
+    [["9007199254740993.0", "5"], ["9007199254740993.0", '"a"'], ["9007199254740992", "9007199254740993.0"]],
+)
+def test_floats_in_json_that_were_rounded_are_refused(written: list[str], write: Write) -> None:
+    assert "may round integers from" in refusal(write(lines(*written), "i.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (['"a"', "1.5"], "but the column holds double such as 1.5 in 'user_id'"),
+        (['"a"', "NaN"], "ids must not be missing"),
+    ],
+)
+def test_numbers_in_json_that_are_no_ids_are_refused_also_beside_text(
+    written: list[str], said: str, write: Write
+) -> None:
+    assert said in refusal(write(lines(*written), "i.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        (100_000, "must be a list of objects, but lists in it are nested too deeply: [[["),
+        (500, "each line must hold an object, but line 0 holds [[["),
+    ],
+)
+def test_lists_in_lists_are_refused_in_one_line(depth: int, said: str, write: Write) -> None:
+    found = refusal(write("[" * depth + "]" * depth, "i.json"))
+    assert said in found
+    assert len(found) < 600
 
 
 def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:
@@ -389,6 +514,69 @@ def test_a_url_without_files_is_told() -> None:
 def test_parts_with_other_ids_are_text_together(write: Write) -> None:
     parts = [write(rows([1, 2], ["a", "b"]), "p/1.csv"), write(rows(["x", "01"], ["a", "b"]), "p/2.csv")]
     assert ids(str(Path(parts[0]).parent))[0] == ["1", "2", "x", "01"]
+
+
+def decimals(*written: str) -> pa.Array:
+    return pa.array([decimal.Decimal(value) for value in written])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "read"),
+    [
+        (pa.array([12345678901]), pa.array([12345678901.0]), [12345678901]),
+        (pa.array([1, 2], pa.int32()), pa.array([2, 1], pa.int64()), [1, 2]),
+        (pa.array([1, 2]), pa.array([2.0, 1.0]).dictionary_encode(), [1, 2]),
+        (pa.array([1, 2]), decimals("1.00", "2.00"), [1, 2]),
+        (decimals("1.0", "2.0"), decimals("1.00", "2.00"), [1, 2]),
+        (decimals("1.5", "2.0"), decimals("1.50", "2.00"), ["1.50", "2.00"]),
+        (pa.array([1, 2]), decimals("1.00", "2.50"), ["1.00", "2.00", "2.50"]),
+        (pa.array([2**63], pa.uint64()), pa.array([5.0]), [str(2**63), "5"]),
+        (pa.array(["7", "a"]), pa.array([7.0]), ["7", "a"]),
+        (pa.array(["7", "8"]), pa.array([7, 8]), ["7", "8"]),
+        (pa.array(["7", "8"]).dictionary_encode(), decimals("7.00", "8.00"), ["7", "8"]),
+        (pa.array(["2024-01-01"]), pa.array([dt.date(2024, 1, 1)]), ["2024-01-01"]),
+        (pa.array([b"a"]), pa.array(["a"], pa.large_string()), ["a"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_id_is_one_in_parts_with_other_types(
+    first: pa.Array, second: pa.Array, read: list[object], turned: bool, tmp_path: Path
+) -> None:
+    for number, column in enumerate([second, first] if turned else [first, second]):
+        feather.write_feather(table_of(column), tmp_path / f"{number}.feather")
+    found = load_source(Data(interactions=str(tmp_path)))
+    assert sorted(set(found.interactions["user_id"])) == sorted(read)
+    assert Coded.of(found.given).n_users == len(read)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([1.5]), "the column holds double such as 1.5 in 'user_id' of {path}"),
+        (pa.array([2.0**53]), "such as 9007199254740992 in 'user_id' of {path}"),
+        (pa.array([["a"]]), "but holds a list in 'user_id' of {path}"),
+        (pa.array([1.0, None]), "ids must not be missing, but 'user_id' is in 1 of 3 rows"),
+        (pa.nulls(1), "ids must not be missing, but 'user_id' is in 1 of 2 rows"),
+        (pa.array(["a", ""]), "ids must not be missing, but 'user_id' is in 1 of 3 rows"),
+    ],
+    ids=str,
+)
+def test_a_part_without_ids_is_refused_as_a_file_is(column: Any, said: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "2.parquet")
+    parquet.write_table(table_of(pa.array([1])), tmp_path / "1.parquet")
+    parquet.write_table(table_of(column), path)
+    assert said.format(path=path) in refusal(str(tmp_path))
+
+
+def test_features_know_an_id_of_parts_with_other_types(tmp_path: Path, write: Write) -> None:
+    places = [str(tmp_path / "f" / f"{number}.parquet") for number in range(2)]
+    (tmp_path / "f").mkdir()
+    for place, column in zip(places, [pa.array([1, 2]), pa.array([3.0, 1.0])], strict=True):
+        parquet.write_table(pa.table({"id": column, "feature": ["a", "b"], "value": ["x", "y"]}), place)
+    source = load_source(Data(interactions=write(rows([7, 8], [1, 3])), item_features=str(tmp_path / "f")))
+    assert source.item_features is not None
+    assert source.item_features.table["id"].tolist() == [1, 2, 3, 1]
 
 
 def test_parts_with_other_columns_are_refused(write: Write) -> None:

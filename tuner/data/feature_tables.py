@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from rectools.dataset import Dataset
 
@@ -26,7 +27,7 @@ from tuner.data.reading import (
     read_columns,
     read_object,
 )
-from tuner.data.reading.troubles import example
+from tuner.data.reading.troubles import example, type_name
 from tuner.errors import Problem, did_you_mean
 from tuner.errors.caller import hint as hint_for
 
@@ -65,8 +66,10 @@ def load_features(data: Data, problems: list[Problem]) -> Found:
     return found
 
 
-def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...], data: Data) -> Read:
-    """Read columns of a table that describes items or users.
+def read_side_table(
+    place: str | InMemory, key: str, wanted: tuple[str, ...], data: Data, *, ids: tuple[str, ...]
+) -> Read:
+    """Read columns of a table that describes items or users; those in `ids` may hold their ids.
 
     Text may have the format of the interactions, that of a usual CSV file, or another usual delimiter.
 
@@ -85,7 +88,7 @@ def read_side_table(place: str | InMemory, key: str, wanted: tuple[str, ...], da
     read = error = None
     for dialect in dict.fromkeys((Format(), own, *(Format(delimiter=one) for one in _DELIMITERS))):
         try:
-            found = read_columns(place, wanted, dialect)
+            found = read_columns(place, wanted, dialect, packed=ids)
         except TableError as one:
             error = error or one
             continue
@@ -107,7 +110,7 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     """Return features: ids as in the interactions' file, names as text, values as they look."""
     key = f"data.{entity}_features"
     try:
-        read = read_side_table(place, key, _COLUMNS, data)
+        read = read_side_table(place, key, _COLUMNS, data, ids=_COLUMNS[:1])
     except TableError as error:
         problems.append(Problem(key, error.rule, error.hint))
         return None
@@ -121,6 +124,11 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     troubles: list[Trouble] = []
     ids = ids_of(read, "id", key, text=False, troubles=troubles)
     for name, what in (("feature", "names"), ("value", "values")):
+        kind = read.columns[name].type
+        if pa.types.is_nested(kind):
+            rule = f"{what} must be text or numbers, but {name!r} holds a {type_name(kind)} in each row"
+            troubles.append(Trouble(key, rule, "write one value a row, as pandas.explode does for lists"))
+            continue
         unknown = is_missing(read.columns[name])
         if unknown.any():
             rule = f"{what} must not be missing, but are in {example(read.columns, unknown)}"
@@ -153,7 +161,13 @@ def _values(read: Read) -> NDArray[Any]:
 
 
 def _numeric_problems(features: Features, entity: Entity, read: Read) -> Iterator[Problem]:
-    table = features.table
+    table, kind = features.table, read.columns["value"].type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if features.numeric and (pa.types.is_temporal(kind) or isinstance(kind, pa.BaseExtensionType)):
+        rule = f"must have numbers as values, but 'value' holds {kind}, so {features.numeric[0]!r} has none"
+        hint = f"mend the values in data.{entity}_features, or leave the name out"
+        yield Problem(f"data.{_numeric(entity)}", rule, hint)
+        return
     for feature in features.numeric:
         rows = (table["feature"] == feature).to_numpy()
         numbers: pd.Series[Any] = pd.to_numeric(table["value"], errors="coerce")

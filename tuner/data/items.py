@@ -57,7 +57,7 @@ def load_items(data: Data, rows: Coded, features: Features | None, problems: lis
 def _listed(place: str, data: Data) -> AnyIds:
     """Read ids: a column of a table, or the lines of a text file."""
     names = tuple(dict.fromkeys((data.columns.item, Columns.Item, "id")))
-    read = read_side_table(place, _KEY, names, data)
+    read = read_side_table(place, _KEY, names, data, ids=names)
     name = next((name for name in names if name in read.columns), None)
     if name is None and place.lower().endswith(".txt"):
         read, name = Read({"id": text_lines(place)}, ("id",), written=True), "id"

@@ -13,8 +13,11 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from .delimited import HEAD, Dialect, read_delimited
+from .ids import WrongIdsError
+from .joined import alike
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
+from .unpacked import unpacked
 
 __all__ = ["Format", "Read", "read_columns", "text_head", "text_lines"]
 
@@ -137,7 +140,8 @@ def read_columns(
     dialect
         How text is written.
     packed
-        Columns whose values repeat, such as ids: of text, each value is then held once.
+        Columns of ids: of text, each value is then held once. Several types become one without making two
+        ids of one.
 
     Raises
     ------
@@ -152,7 +156,7 @@ def read_columns(
         except TableError as error:
             where = f"{path}: " if len(files) > 1 else ""
             raise TableError(where + error.rule, error.hint) from error
-    whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files])
+    whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files], packed)
     if whole.columns and not whole.n_rows:
         raise TableError("must have rows, but has none")
     return whole
@@ -207,8 +211,11 @@ def _with_keys(read: Read, keys: dict[str, str], wanted: Sequence[str] | None) -
     return replace(read, columns=columns, names=(*read.names, *added))
 
 
-def _together(parts: Sequence[Read], paths: Sequence[str]) -> Read:
-    """Put files one after the other; a column that has other types in other files is read as text."""
+def _together(parts: Sequence[Read], paths: Sequence[str], packed: Collection[str]) -> Read:
+    """Put files one after the other; a column that has other types in other files is read as text.
+
+    The columns of `packed` are ids, which may also become numbers.
+    """
     first = parts[0]
     columns: dict[str, pa.ChunkedArray] = {}
     for name in first.columns:
@@ -218,11 +225,24 @@ def _together(parts: Sequence[Read], paths: Sequence[str]) -> Read:
         chunks = [part.columns[name] for part in parts]
         kinds = {chunk.type for chunk in chunks if len(chunk)}
         if len(kinds) > 1:
-            chunks = [_as_text(chunk, name) for chunk in chunks]
-            kinds = {pa.string()}
+            chunks = (
+                _alike(chunks, name, paths) if name in packed else [_as_text(one, name) for one in chunks]
+            )
+            kinds = {chunk.type for chunk in chunks}
         arrays = [array for chunk in chunks for array in chunk.chunks if len(array)]
         columns[name] = pa.chunked_array(arrays, type=next(iter(kinds), chunks[0].type))
     return Read(columns, first.names, any(part.written for part in parts), first.hint)
+
+
+def _alike(columns: Sequence[pa.ChunkedArray], name: str, paths: Sequence[str]) -> list[pa.ChunkedArray]:
+    """Bring ids to one type."""
+    try:
+        return alike(columns, [f"{name!r} of {path}" for path in paths])
+    except WrongIdsError as error:
+        raise TableError(str(error), error.cure) from error
+    except pa.ArrowException as error:
+        kinds = ", ".join(sorted({str(column.type) for column in columns}))
+        raise TableError(f"files must have the same types, but {name!r} is {kinds} in them") from error
 
 
 def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -240,12 +260,12 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
         reads: dict[str, Callable[..., tuple[dict[str, pa.ChunkedArray], tuple[str, ...]]]] = {
             "parquet": partial(read_parquet, packed=packed),
             "feather": read_feather,
-            "json": read_json_lines,
+            "json": partial(read_json_lines, packed=packed),
         }
         if kind in reads:
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
-            return Read(columns, names, written=False)
+            return Read(unpacked(columns), names, written=False)
         columns, names, hint = read_delimited(
             lambda: opened(path, compression), ending, wanted, dialect, packed
         )

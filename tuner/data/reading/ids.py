@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from .coded import Codes, Ids, present
 from .troubles import Mask, type_name
 
-__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "to_codes"]
+__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "spelled_rows", "to_codes", "whole"]
 
 #: An integer as Python writes it.
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
-#: Integers up to which floats of a type hold each of them.
+#: Integers below which floats of a type hold each of them: this one may have been the next, rounded.
 _EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 #: Integers within such a range are numbered by a table of all of them.
 _DENSE = 2**22
@@ -85,7 +86,7 @@ def to_codes(column: pa.ChunkedArray, *, written: bool, text: bool) -> tuple[Cod
     WrongIdsError
         If values of the column's type cannot be ids.
     """
-    codes, values = _spelled(column)
+    codes, values = _one_each(*_spelled(column))
     written = written or not pa.types.is_string(_plain(column.type))
     numbers = numbers_in(values) if written and not text else None
     return codes, values.to_numpy(zero_copy_only=False) if numbers is None else numbers
@@ -93,18 +94,30 @@ def to_codes(column: pa.ChunkedArray, *, written: bool, text: bool) -> tuple[Cod
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     """Return the type of the values of a column, without how they are packed."""
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+    if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+    return pa.string() if pa.types.is_large_string(kind) else kind
 
 
-def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
-    """Return the different values as text, and for each row the number of its value."""
-    if pa.types.is_run_end_encoded(column.type):
-        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks])
-    if isinstance(column.type, pa.BaseExtensionType):
-        return _of_extension(column)
-    plain = _plain(column.type)
+def spelled_rows(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the text of the id of each row; null where it is missing.
+
+    Raises
+    ------
+    WrongIdsError
+        If values of the column's type cannot be ids.
+    """
+    _refuse_nested(_plain(column.type))
+    missing = is_missing(column)
+    codes = np.zeros(len(column), dtype=np.int32)
+    values = pa.nulls(1, pa.string())
+    if not missing.all():
+        codes[~missing], values = _one_each(*_spelled(column.filter(pa.array(~missing))))
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), values)])
+
+
+def _refuse_nested(plain: pa.DataType) -> None:
+    """Refuse a type whose values are made of others."""
     if pa.types.is_struct(plain):
         fields = ", ".join(plain.field(at).name for at in range(plain.num_fields))
         rule = f"ids must be text or integers, but the column holds objects with {fields or 'no fields'}"
@@ -112,7 +125,15 @@ def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
     if pa.types.is_nested(plain):
         rule = f"a row must be one interaction with one id, but holds a {type_name(plain)}"
         raise WrongIdsError(rule, "write one interaction a row: unnest sessions and baskets first")
-    if pa.types.is_string_view(column.type) or pa.types.is_large_string(column.type):
+
+
+def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
+    """Return the different values as text, and for each row the number of its value."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        return _of_extension(column)
+    plain = _plain(column.type)
+    _refuse_nested(plain)
+    if pa.types.is_large_string(column.type):
         column = column.cast(pa.string())
     if pa.types.is_float16(column.type):  # which pyarrow does not encode
         column = column.cast(pa.float32())
@@ -132,6 +153,14 @@ def _spelled(column: pa.ChunkedArray) -> tuple[Codes, pa.Array]:
         values = values.filter(pa.array(used))
         codes = (np.cumsum(used, dtype=np.int32) - 1)[codes]
     return codes, _texts(values, plain)
+
+
+def _one_each(codes: Codes, texts: pa.Array) -> tuple[Codes, pa.Array]:
+    """Make one id of equal spellings: other values may be spelled alike, as 0.0 and -0.0 are."""
+    encoded = texts.dictionary_encode()
+    if len(encoded.dictionary) == len(texts):
+        return codes, texts
+    return encoded.indices.to_numpy(zero_copy_only=False)[codes], encoded.dictionary
 
 
 def _of_integers(column: pa.ChunkedArray, low: int, high: int) -> tuple[Codes, pa.Array]:
@@ -176,34 +205,50 @@ def _texts(values: pa.Array, kind: pa.DataType) -> pa.Array:
             rule = "ids must be text without zero bytes, but the column holds some"
             raise WrongIdsError(rule, "the file may be broken, or in another `data.format.encoding`")
         return texts
-    if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_decimal(kind):
+    if types.is_integer(kind) or types.is_boolean(kind) or types.is_date(kind):
         plain = values.cast(pa.date32()) if types.is_date64(kind) else values
         return plain.cast(pa.string())
+    if types.is_decimal(kind):
+        fraction = pc.any(pc.not_equal(pc.trunc(values), values)).as_py()
+        return (values if fraction else values.cast(pa.decimal256(76, 0))).cast(pa.string())
     if types.is_floating(kind):
-        return _of_floats(values, kind)
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return pa.array(whole(numbers, kind)).cast(pa.string())
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return _of_bytes(values.to_pylist())
     rule = f"ids must be text or integers, but the column holds {type_name(kind)}"
     raise WrongIdsError(rule, "write ids as text, or as integers")
 
 
-def _of_floats(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Spell whole numbers without a fraction: pandas makes floats of integers where one was missing."""
-    numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    whole = np.isfinite(numbers)
-    whole[whole] = numbers[whole] == np.floor(numbers[whole])
-    if not whole.all():
-        [one] = numbers[~whole][:1].tolist()
+def whole(numbers: NDArray[np.float64], kind: pa.DataType) -> NDArray[np.int64]:
+    """Return floats as integers: pandas makes floats of integers where one was missing.
+
+    Parameters
+    ----------
+    numbers
+        Without missing values.
+    kind
+        The type that they had.
+
+    Raises
+    ------
+    WrongIdsError
+        If one has a fraction, or may have been rounded.
+    """
+    fits = np.isfinite(numbers)
+    fits[fits] = numbers[fits] == np.floor(numbers[fits])
+    if not fits.all():
+        [one] = numbers[~fits][:1].tolist()
         rule = f"ids must be text or integers, but the column holds {kind} such as {one!r}"
         raise WrongIdsError(rule, "write ids as text, or as integers")
-    rounded = np.abs(numbers) > _EXACT[kind]
+    rounded = np.abs(numbers) >= _EXACT[kind]
     if rounded.any():
         rule = (
-            f"ids must be text or integers, but the column holds {kind}, which rounds integers above "
-            f"{_EXACT[kind]:,}, such as {int(numbers[rounded][0])}"
+            f"ids must be text or integers, but the column holds {kind}, which may round integers from "
+            f"{_EXACT[kind]:,} on, such as {int(numbers[rounded][0])}"
         )
         raise WrongIdsError(rule, "take ids from before they became floats, as text or as integers")
-    return pa.array(numbers.astype(np.int64)).cast(pa.string())
+    return numbers.astype(np.int64)
 
 
 def _of_bytes(values: list[bytes]) -> pa.Array:

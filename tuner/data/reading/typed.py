@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from math import isnan
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 from pyarrow import feather, parquet
 
+from .ids import WrongIdsError, whole
 from .troubles import TableError, shown
 
 __all__ = ["read_feather", "read_json_lines", "read_parquet"]
+
+#: Integers below which floats hold each of them.
+_EXACT = 2**53
 
 Columns = dict[str, pa.ChunkedArray]
 
@@ -74,17 +80,28 @@ def _asked(names: tuple[str, ...], wanted: Sequence[str] | None) -> list[str]:
     return asked
 
 
-def read_json_lines(stream: pa.NativeFile, wanted: Sequence[str] | None) -> tuple[Columns, tuple[str, ...]]:
-    """Read keys of the objects that a file has one a line, or of a list of objects."""
+def read_json_lines(
+    stream: pa.NativeFile, wanted: Sequence[str] | None, packed: Collection[str] = ()
+) -> tuple[Columns, tuple[str, ...]]:
+    """Read keys of the objects that a file has one a line, or of a list of objects.
+
+    Those in `packed` are ids: a whole number beside text is spelled as an integer.
+    """
     rows = _objects(stream.read().decode("utf-8-sig"))
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     asked = names if wanted is None else tuple(name for name in wanted if name in names)
-    return {name: _column([row.get(name) for row in rows]) for name in asked}, names
+    columns = {}
+    for name in asked:
+        try:
+            columns[name] = _column([row.get(name) for row in rows], ids=name in packed)
+        except WrongIdsError as error:
+            raise TableError(f"{error} in {name!r}", error.cure) from error
+    return columns, names
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
     if text.lstrip().startswith("["):
-        lines = [(0, row) for row in json.loads(text)]
+        lines = [(0, row) for row in _listed(text)]
     else:
         lines = []
         for number, line in enumerate(text.split("\n"), 1):
@@ -96,6 +113,15 @@ def _objects(text: str) -> list[dict[str, Any]]:
     return [row for _, row in lines]
 
 
+def _listed(text: str) -> list[Any]:
+    try:
+        rows: list[Any] = json.loads(text)
+    except RecursionError as error:
+        rule = f"must be a list of objects, but lists in it are nested too deeply: {shown(text.strip())}"
+        raise TableError(rule, "write one object a row, with one value a key") from error
+    return rows
+
+
 def _parsed(number: int, line: str) -> object:
     try:
         return json.loads(line)
@@ -104,7 +130,7 @@ def _parsed(number: int, line: str) -> object:
         raise TableError(rule) from error
 
 
-def _column(values: list[Any]) -> pa.ChunkedArray:
+def _column(values: list[Any], *, ids: bool) -> pa.ChunkedArray:
     """Return values with their type; those of several types as text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {dict}:
@@ -115,14 +141,39 @@ def _column(values: list[Any]) -> pa.ChunkedArray:
         return pa.chunked_array([pa.nulls(len(values), pa.list_(pa.string()))])
     readers: list[tuple[set[type], Callable[[], pa.Array]]] = [
         ({int}, lambda: pa.array(values, pa.int64())),
+        ({int}, lambda: pa.array([None if v is None else str(v) for v in values], pa.string())),
         ({int, float}, lambda: pa.array([None if v is None else float(v) for v in values], pa.float64())),
         ({bool}, lambda: pa.array(values, pa.bool_())),
     ]
+    if kinds == {int, float}:
+        values = _exact(values)
+        kinds = {type(value) for value in values if value is not None}
     for known, read in readers:
         if kinds <= known:
             try:
                 return pa.chunked_array([read()])
             except (OverflowError, pa.ArrowInvalid):
                 continue
+    if ids:
+        values = _without_floats(values)
     texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _without_floats(values: list[Any]) -> list[Any]:
+    """Return ids of several types with integers for floats, and nothing for nan."""
+    floats = [value for value in values if isinstance(value, float) and not isnan(value)]
+    integers = iter(whole(np.array(floats, dtype=np.float64), pa.float64()).tolist())
+    return [
+        value if not isinstance(value, float) else None if isnan(value) else next(integers)
+        for value in values
+    ]
+
+
+def _exact(values: list[Any]) -> list[Any]:
+    """Return numbers as integers if floats would change some, and each float is an integer for certain."""
+    changed = any(isinstance(value, int) and abs(value) >= _EXACT for value in values)
+    floats = [value for value in values if isinstance(value, float)]
+    if not changed or not all(value.is_integer() and abs(value) < _EXACT for value in floats):
+        return values
+    return [int(value) if isinstance(value, float) else value for value in values]
