@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
+from tuner.execution.one_run import begin_run
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
 from tuner.workflows.background import BackgroundRun, StopRequest
@@ -80,7 +81,8 @@ def run(
     Raises
     ------
     UserError
-        If the study, the data or the space cannot be used. This is found before Ray starts.
+        If the study, the data or the space cannot be used, or another run is going in this process. This is
+        found before Ray starts.
     SearchError
         If the search cannot continue, no trial is complete in the end, or Ray does not start.
     InterruptedSearchError
@@ -94,16 +96,20 @@ def run(
     """
     folder = layout.study_folder(study.study, output)
     _refuse_itself(study, folder)
+    place = find_results(study, output)
+    with _failure_reported(events):
+        end = begin_run(study.study)  # not in the thread: what is called second is to be refused
 
     def search_and_judge(stop: StopRequest) -> Leaderboard:
-        with _failure_reported(events):
-            shown = console or stderr_console()
-            _run(study, folder, console=shown, events=events, address=address, stop=stop)
-        return board_of(find_results(study, output))
+        try:
+            with _failure_reported(events):
+                shown = console or stderr_console()
+                _run(study, folder, console=shown, events=events, address=address, stop=stop)
+        finally:
+            end()
+        return board_of(place)
 
-    if background:
-        return BackgroundRun(find_results(study, output), search_and_judge)
-    return search_and_judge(StopRequest())
+    return BackgroundRun(place, search_and_judge) if background else search_and_judge(StopRequest())
 
 
 def _run(
