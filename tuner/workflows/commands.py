@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from tuner.artifacts import layout
 from tuner.artifacts.private import private_files
 from tuner.config import FinalJudgement, Study
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, StudyError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
@@ -147,7 +147,7 @@ def judge(
     *,
     top: int | None = None,
     seeds: int | None = None,
-    best: Sequence[str] | None = None,
+    best: Sequence[str] | str | None = None,
     output: Path | str = layout.DEFAULT_OUTPUT,
 ) -> Final:
     """Fit the best trials and the baselines again, and measure them on the holdout.
@@ -163,7 +163,7 @@ def judge(
     seeds
         Number of fits for each trial. None takes the study's own, by default 3.
     best
-        Families of models of which the best trial is judged too, such as ``["transformer"]``.
+        Families of models of which the best trial is judged too, such as ``["transformer"]``; a text is one.
 
     Returns
     -------
@@ -173,7 +173,8 @@ def judge(
     Raises
     ------
     UserError
-        If the study has no holdout or no complete trial, or differs from the study that was run.
+        If the study has no holdout or no complete trial, or differs from the study that was run, or `top`,
+        `seeds` or `best` breaks a rule of the section `final`.
     SearchError
         If all fits fail.
 
@@ -185,12 +186,20 @@ def judge(
     """
     place = find_results(study, output)
     as_judged = place.given or as_run(place)
-    settings = as_judged.final or FinalJudgement()
-    given = {"top": top, "seeds": seeds, "best": None if best is None else tuple(best)}
-    changes = {key: value for key, value in given.items() if value is not None}
+    asked = _asked(as_judged, top=top, seeds=seeds, best=[best] if isinstance(best, str) else best)
     from tuner.workflows.final import run_final  # noqa: PLC0415  # after the study was read
 
-    return run_final(as_judged, place.folder.resolve(), settings.model_copy(update=changes))
+    return run_final(as_judged, place.folder.resolve(), asked)
+
+
+def _asked(study: Study, **given: object) -> FinalJudgement:
+    """Return the settings of a judgement: the study's own with what was given, under the rules of `final`."""
+    own = dict(study.final or FinalJudgement())
+    changes = {key: value for key, value in given.items() if value is not None}
+    try:
+        return FinalJudgement(**{**own, **changes})
+    except StudyError as error:
+        raise StudyError("judge", error.problems) from None
 
 
 @private_files()
