@@ -130,7 +130,7 @@ def recommend(
     model
         Folder of an export, or what `load_model` returned.
     users
-        Ids of users, as text or as in the data. Unknown users are skipped.
+        Ids of users, as text or as in the data. Unknown users are skipped, with a warning that names some.
     k
         Number of items for each user.
     at
@@ -144,7 +144,7 @@ def recommend(
     Raises
     ------
     StoreError
-        If the export or the time cannot be used.
+        If the export, the users, `k` or the time cannot be used.
 
     Examples
     --------
