@@ -19,7 +19,7 @@ from tuner.errors import SpaceError, StudyError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
-from tuner.workflows.results import Named, as_run, board_of, find_results
+from tuner.workflows.results import Named, as_run, board_of, find_results, given_study
 
 if TYPE_CHECKING:
     from tuner.holdout import Final
@@ -73,13 +73,13 @@ def init(data: Path | str, to: Path | str = layout.STUDY_FILE, *, force: bool = 
 
 
 @private_files()
-def check(study: Study) -> Checked:
+def check(study: Study | Path | str) -> Checked:
     """Check a study and its data, and train every alternative of its space for one batch. Ray is not used.
 
     Parameters
     ----------
     study
-        The study.
+        The study, or its file.
 
     Returns
     -------
@@ -95,6 +95,7 @@ def check(study: Study) -> Checked:
     --------
     >>> print(check(Study.load("shop.yaml")))  # doctest: +SKIP
     """
+    study = given_study(study)
     console = stderr_console()
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
         from tuner.workflows.check import check as checked_study  # noqa: PLC0415  # torch
