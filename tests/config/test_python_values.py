@@ -48,3 +48,11 @@ def test_numbers_of_numpy_are_numbers_of_a_space() -> None:
 def test_sets_are_refused_where_the_order_counts() -> None:
     with pytest.raises(StudyError, match="baselines: must be a list, because a set has no order"):
         study(baselines={"popular", "ease"})
+
+
+@pytest.mark.parametrize("value", ["fsat", 1, None])
+def test_a_union_is_told_as_one_rule(value: object) -> None:
+    with pytest.raises(StudyError) as error:
+        study(training={"fast": value})
+    (problem,) = error.value.problems
+    assert str(problem).startswith(f"training.fast: must be true, false or unpadded, but got {value!r}")
