@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("tuner", "search_spaces", "benchmarks", "examples")
 DOTTED = re.compile(r"\btuner(?:\.\w+)+")
 #: Are copied into each exported model; users import from them, and they find each other by their files.
-FOR_USERS = {f"tuner.workflows.export.{name}" for name in ("checksums", "loading", "newer", "serving")}
+FOR_USERS = {
+    f"tuner.workflows.export.{name}" for name in ("asked", "checksums", "loading", "newer", "serving")
+}
 #: What a package calls in all of its modules.
 INDIRECT = {"cli": {"add"}}
 IMPORTED = re.compile(r"from (tuner[\w.]*) import ([\w, ]+)")

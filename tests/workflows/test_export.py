@@ -42,6 +42,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
     assert files == [
         "README.md",
         "SHA256SUMS",
+        "asked.py",
         "checksums.py",
         "code/search_spaces/__init__.py",
         "code/search_spaces/albert.py",

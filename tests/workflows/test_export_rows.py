@@ -15,11 +15,13 @@ import pytest
 from pandas.testing import assert_frame_equal
 from rectools.models import EASEModel, PopularModel
 
+import tuner
 from tests.made_study import make_study
 from tuner.cli import main
 from tuner.config import Data, Folds, Study
 from tuner.data.folds import development_dataset, holdout_fold
 from tuner.data.source import load_source, make_dataset
+from tuner.errors import StoreError
 from tuner.models.build import build_model
 from tuner.workflows.export import card, make, serving
 from tuner.workflows.export.fit import Fitted
@@ -240,6 +242,11 @@ def test_users_that_are_numbers_are_known_beside_new_ones_that_are_not(interacti
     before = serving.recommend(serving.load(tmp_path / "model"), ["100"])
     assert_frame_equal(serving.recommend(exported, ["100"]), before, check_dtype=False)
     assert len(serving.recommend(exported, ["new"])) == 10
+    with pytest.warns(UserWarning, match="not in the interactions: nobody$"):
+        assert set(tuner.recommend(exported, ["new", "nobody"])["user_id"]) == {"new"}
+    with pytest.raises(StoreError, match=r"users must be a list of ids, .* the single text 'new'"):
+        tuner.recommend(exported, "new")
+    assert len(tuner.recommend(exported, np.array(["new"]), np.int64(2))) == 2
 
 
 def test_an_export_of_an_earlier_version_is_read(odd_ids, tmp_path):

@@ -26,11 +26,25 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     model
         The section that was checked.
     """
-    details = error.errors(include_url=False)
+    details = _joined(error.errors(include_url=False))
     found = [_problem(detail, model) for detail in details[:MOST_PROBLEMS]]
     if len(details) > MOST_PROBLEMS:
         found.append(Problem("", f"has {len(details) - MOST_PROBLEMS:,} more problems"))
     return found
+
+
+def _joined(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors with one for each flag that may also be a word: pydantic has one for each type."""
+    joined: list[ErrorDetails] = []
+    for detail in details:
+        before, where = (joined[-1] if joined else None), detail["loc"]
+        of_word = detail["type"] == "literal_error" and str(where[-1]).startswith("literal[")
+        if of_word and before is not None and before["loc"] == (*where[:-1], "bool"):
+            expected = f"true, false or {detail['ctx']['expected']}".replace("'", "")
+            joined[-1] = {**before, "type": "flag_or_word", "loc": where[:-1], "ctx": {"expected": expected}}
+        else:
+            joined.append(detail)
+    return joined
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
@@ -66,6 +80,7 @@ _RULES = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
     "finite_number": "must be finite",
+    "flag_or_word": "must be {expected}",
     "float_type": "must be a number",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
 from tuner.errors import StudyError
 from tuner.space.class_names import class_path
+from tuner.space.values import plain_scalar
 
 __all__ = ["Section", "read_duration", "read_paths", "read_switch", "with_paths"]
 
@@ -42,19 +43,27 @@ class Section(BaseModel, metaclass=_Checked):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_file_paths(cls, plain: object) -> object:
+    def _read_python_values(cls, plain: object) -> object:
         if not isinstance(plain, Mapping):
             return plain
-        return {key: _as_text(value) for key, value in plain.items()}
+        return {key: _as_plain(value) for key, value in plain.items()}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_sets(cls, value: object) -> object:
+        if isinstance(value, (set, frozenset)):
+            msg = f"must be a list, because a set has no order, but got {value!r}"
+            raise ValueError(msg)  # noqa: TRY004  # pydantic reports a ValueError
+        return value
 
 
-def _as_text(value: object) -> object:
-    """Return a `Path` as text, and a list of them; in Python, files are often named so."""
+def _as_plain(value: object) -> object:
+    """Return a `Path` as text, a scalar of numpy as Python's, and a list of them likewise."""
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if type(value) is list:
-        return [_as_text(one) for one in value]
-    return tuple(map(_as_text, value)) if type(value) is tuple else value
+        return [_as_plain(one) for one in value]
+    return tuple(map(_as_plain, value)) if type(value) is tuple else plain_scalar(value)
 
 
 def with_paths(plain: Any) -> Any:  # noqa: ANN401  # plain data of any shape

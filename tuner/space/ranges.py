@@ -10,12 +10,18 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from tuner.space.relations import Relation
-from tuner.space.values import Value, plain_when
+from tuner.space.values import Value, plain_scalar, plain_when
 
 __all__ = ["Float", "Int"]
 
 _MOST_STEPS = 1e9  # of a float; Optuna counts them with decimal numbers, which have 28 digits
 _STEP_TOLERANCE = 1e-8  # Optuna uses it to check whether a float is on the grid
+
+
+def _make_plain(domain: Int | Float, *names: str) -> None:
+    """Turn fields that are scalars of numpy into Python's own numbers and flags."""
+    for name in names:
+        object.__setattr__(domain, name, plain_scalar(getattr(domain, name)))
 
 
 def _check_flag(name: str, value: object) -> None:
@@ -77,6 +83,7 @@ class Int:
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", plain_when(self.when))
         object.__setattr__(self, "relations", tuple(self.relations))
+        _make_plain(self, "low", "high", "step", "log")
         if self.relations and isinstance(self.high, str):
             msg = f"high must be an integer if there is a relation, but got {self.high!r}"
             raise TypeError(msg)
@@ -181,6 +188,7 @@ class Float:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "when", plain_when(self.when))
+        _make_plain(self, "low", "high", "step", "log")
         _check_flag("log", self.log)
         for name in ("low", "high") if self.step is None else ("low", "high", "step"):
             _check_number(name, getattr(self, name))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from tuner.space.class_names import class_path
 
-__all__ = ["Value", "plain_value", "plain_when", "same"]
+__all__ = ["Value", "plain_scalar", "plain_value", "plain_when", "same"]
 
 #: The value of one flat param. Lists are stored as tuples.
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
@@ -17,6 +19,11 @@ Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 def same(left: Value, right: Value) -> bool:
     """Whether two values are equal. Unlike with ``==``, ``True`` and ``1`` differ."""
     return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def plain_scalar(value: Any) -> Any:  # noqa: ANN401  # of any type
+    """Return a number or flag of numpy as Python's own, and anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def plain_value(value: object) -> Value:
@@ -29,6 +36,7 @@ def plain_value(value: object) -> Value:
     TypeError
         If flat params cannot have such a value.
     """
+    value = plain_scalar(value)
     if isinstance(value, type):
         return class_path(value)
     if isinstance(value, (list, tuple)):

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from tuner.errors import InterruptedSearchError, StoreError
+from tuner.errors import InterruptedSearchError, Problem, StoreError
 from tuner.reporting.leaderboard import Leaderboard
 from tuner.reporting.place import Place
+from tuner.store import store_exists
 from tuner.workflows.results import board_of
 
 __all__ = ["BackgroundRun", "StopRequest"]
@@ -87,11 +88,15 @@ class BackgroundRun:
         StoreError
             If the run has not made its store yet.
         """
+        if self.running and not store_exists(self._place.folder):
+            rule = "must have results to show, but the run is starting and has none yet"
+            raise StoreError(self._place.folder.name, [Problem("", rule, "call board() again in a moment")])
         return board_of(self._place)
 
     def stop(self) -> Leaderboard:
         """End the run calmly, wait for its end, and return the leaderboard. Finished trials are kept."""
-        self._stop.ask()
+        if self.running:
+            self._stop.ask()
         with suppress(InterruptedSearchError):
             self.wait()
         return self.board()

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, TextIO
 from tuner.artifacts import layout
 from tuner.artifacts.private import private_files
 from tuner.config import FinalJudgement, Study
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, StudyError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
-from tuner.workflows.results import Named, as_run, board_of, find_results
+from tuner.workflows.results import Named, as_run, board_of, find_results, given_study
 
 if TYPE_CHECKING:
     from tuner.holdout import Final
@@ -73,13 +73,13 @@ def init(data: Path | str, to: Path | str = layout.STUDY_FILE, *, force: bool = 
 
 
 @private_files()
-def check(study: Study) -> Checked:
+def check(study: Study | Path | str) -> Checked:
     """Check a study and its data, and train every alternative of its space for one batch. Ray is not used.
 
     Parameters
     ----------
     study
-        The study.
+        The study, or its file.
 
     Returns
     -------
@@ -95,6 +95,7 @@ def check(study: Study) -> Checked:
     --------
     >>> print(check(Study.load("shop.yaml")))  # doctest: +SKIP
     """
+    study = given_study(study)
     console = stderr_console()
     with tempfile.TemporaryDirectory() as folder, logs_to(Path(folder) / "check.log"):
         from tuner.workflows.check import check as checked_study  # noqa: PLC0415  # torch
@@ -147,7 +148,7 @@ def judge(
     *,
     top: int | None = None,
     seeds: int | None = None,
-    best: Sequence[str] | None = None,
+    best: Sequence[str] | str | None = None,
     output: Path | str = layout.DEFAULT_OUTPUT,
 ) -> Final:
     """Fit the best trials and the baselines again, and measure them on the holdout.
@@ -163,7 +164,7 @@ def judge(
     seeds
         Number of fits for each trial. None takes the study's own, by default 3.
     best
-        Families of models of which the best trial is judged too, such as ``["transformer"]``.
+        Families of models of which the best trial is judged too, such as ``["transformer"]``; a text is one.
 
     Returns
     -------
@@ -173,7 +174,8 @@ def judge(
     Raises
     ------
     UserError
-        If the study has no holdout or no complete trial, or differs from the study that was run.
+        If the study has no holdout or no complete trial, or differs from the study that was run, or `top`,
+        `seeds` or `best` breaks a rule of the section `final`.
     SearchError
         If all fits fail.
 
@@ -185,12 +187,20 @@ def judge(
     """
     place = find_results(study, output)
     as_judged = place.given or as_run(place)
-    settings = as_judged.final or FinalJudgement()
-    given = {"top": top, "seeds": seeds, "best": None if best is None else tuple(best)}
-    changes = {key: value for key, value in given.items() if value is not None}
+    asked = _asked(as_judged, top=top, seeds=seeds, best=[best] if isinstance(best, str) else best)
     from tuner.workflows.final import run_final  # noqa: PLC0415  # after the study was read
 
-    return run_final(as_judged, place.folder.resolve(), settings.model_copy(update=changes))
+    return run_final(as_judged, place.folder.resolve(), asked)
+
+
+def _asked(study: Study, **given: object) -> FinalJudgement:
+    """Return the settings of a judgement: the study's own with what was given, under the rules of `final`."""
+    own = dict(study.final or FinalJudgement())
+    changes = {key: value for key, value in given.items() if value is not None}
+    try:
+        return FinalJudgement(**{**own, **changes})
+    except StudyError as error:
+        raise StudyError("judge", error.problems) from None
 
 
 @private_files()

@@ -13,6 +13,7 @@ from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError, StudyError
 from tuner.errors.caller import hint
 from tuner.execution.logs import logs_to, native_stderr_to
+from tuner.execution.one_run import one_run
 from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.formatting import duration, number
@@ -68,6 +69,7 @@ def run_final(
     load_leaderboard(folder)  # raises an error at once if there is no study
     console = console or stderr_console()
     with (
+        one_run(study.study),
         report_lost_store(folder, study.storage),
         hold_study(folder, study.study, study.storage),
         logs_to(layout.driver_log(folder)) as log,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from tuner.artifacts.private import private_files
 from tuner.errors import Problem, StoreError
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
-from tuner.workflows.results import Named, as_run, find_results
+from tuner.workflows.results import Named, Which, as_run, find_results, trial_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ __all__ = ["export", "load_model", "recommend", "reproduce"]
 @private_files()
 def export(
     study: Named,
-    trial: int | str = "best",
+    trial: Which = "best",
     *,
     to: Path | str,
     before_holdout: bool = False,
@@ -45,7 +45,8 @@ def export(
     study, output
         See `tuner.load_study`.
     trial
-        Number of the trial, a baseline's name, ``best``, or ``best:`` and a family of models.
+        Number of the trial, a baseline's name, ``best``, ``best:`` and a family of models, or a row of the
+        leaderboard.
     to, force
         Folder to write, and whether to replace an earlier export there.
     before_holdout, seed
@@ -68,7 +69,7 @@ def export(
     """
     place = find_results(study, output)
     options = {"whole": not before_holdout, "seed": seed, "other_data": other_data, "force": force}
-    return _write_export(place, as_run(place, _at(interactions)), str(trial), Path(to), options)
+    return _write_export(place, as_run(place, _at(interactions)), trial_of(place, trial), Path(to), options)
 
 
 def _write_export(place: Place, study: Study, trial: str, target: Path, options: Mapping[str, Any]) -> Made:
@@ -130,7 +131,7 @@ def recommend(
     model
         Folder of an export, or what `load_model` returned.
     users
-        Ids of users, as text or as in the data. Unknown users are skipped.
+        Ids of users, as text or as in the data. Unknown users are skipped, with a warning that names some.
     k
         Number of items for each user.
     at
@@ -144,7 +145,7 @@ def recommend(
     Raises
     ------
     StoreError
-        If the export or the time cannot be used.
+        If the export, the users, `k` or the time cannot be used.
 
     Examples
     --------
@@ -162,7 +163,7 @@ def recommend(
 @private_files()
 def reproduce(
     study: Named,
-    trials: int | str | Sequence[int | str] = "best",
+    trials: Which | Iterable[Which] = "best",
     *,
     interactions: str | None = None,
     ended: Callable[[Reproduced], None] | None = None,
@@ -198,12 +199,13 @@ def reproduce(
     """
     place = find_results(study, output)
     as_searched = as_run(place, _at(interactions))
-    which = [trials] if isinstance(trials, (int, str)) else trials
+    several = [trials] if isinstance(trials, str) or not isinstance(trials, Iterable) else trials
+    which = [trial_of(place, one) for one in several]
     made: list[Reproduced] = []
     with logs_to(layout.command_log(place.folder, "reproduce")):
         from tuner.workflows.reproduce import reproduce as run_again  # noqa: PLC0415  # torch
 
-        for again in run_again(as_searched, place.folder, [*map(str, which)], stderr_console().print):
+        for again in run_again(as_searched, place.folder, which, stderr_console().print):
             made.append(again)
             if ended is not None:
                 ended(again)

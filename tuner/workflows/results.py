@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.config.data import InMemory
-from tuner.errors import Problem, StoreError
+from tuner.errors import Problem, StoreError, StudyError
 from tuner.reporting.leaderboard import Leaderboard, at_place, load_leaderboard
 from tuner.reporting.place import Place
+from tuner.reporting.row import Row
 from tuner.space.yaml_form import see_modules
 from tuner.store import check_exists, store_exists
 
 if TYPE_CHECKING:
     from tuner.holdout import Final
-    from tuner.reporting.row import Row
 
-__all__ = ["Named", "as_run", "board_of", "find_results"]
+__all__ = ["Named", "Which", "as_run", "board_of", "find_results", "given_study", "trial_of"]
 
 #: How a person names a study that has results: its folder or name, its file, its leaderboard, or the study.
 Named: TypeAlias = "str | Path | Study | Leaderboard"
+#: How a person names a trial of a study: its number, its name or ``best``, or its row of the leaderboard.
+Which: TypeAlias = "int | str | Row"
 
 
 def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Place:
@@ -40,6 +42,8 @@ def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Pl
     ------
     StudyError
         If a study file cannot be used.
+    StoreError
+        If nothing of this type names a study.
     """
     if isinstance(named, Leaderboard):
         if named.place is None:
@@ -48,7 +52,11 @@ def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Pl
         return replace(named.place, actions=_ACTIONS)
     if isinstance(named, Study):
         return Place(layout.study_folder(named.study, output), named, _ACTIONS)
-    path = Path(named)
+    other: object = named
+    if not isinstance(other, (str, Path)):
+        rule = f"must be a study, its leaderboard, file, name or folder, but got a {type(other).__name__}"
+        raise StoreError("study", [Problem("", rule, 'give for example its name: "shop"')])
+    path = Path(other)
     if path.suffix in {".yaml", ".yml"}:
         study = Study.load(path)
         see_modules(path.resolve().parent)
@@ -56,6 +64,45 @@ def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Pl
     below = Path(output) / path
     known = not store_exists(path) and str(path) == path.name and store_exists(below)
     return Place(below if known else path, None, _ACTIONS)
+
+
+def given_study(given: object) -> Study:
+    """Return a study to check or to run: it has no results yet, so only it or its file can be given.
+
+    Raises
+    ------
+    StudyError
+        If it is something else, or the study file cannot be used.
+    """
+    if isinstance(given, Study):
+        return given
+    cure = 'give Study(study=..., data=..., ...), or its file: "shop.yaml"'
+    if isinstance(given, (str, Path)):
+        path = Path(given)
+        if path.is_file() or path.suffix in {".yaml", ".yml"}:
+            return Study.load(path)
+        rule = f"must be a Study or the path of a study file, but got {str(given)!r}"
+        raise StudyError("study", [Problem("", rule, cure)])
+    if isinstance(given, Mapping):
+        cure = "give Study(**sections), where sections is this dict"
+    rule = f"must be a Study or the path of a study file, but got a {type(given).__name__}"
+    raise StudyError("study", [Problem("", rule, cure)])
+
+
+def trial_of(place: Place, trial: Which) -> str:
+    """Return a trial as text that `tuner.reporting.find.find_row` takes.
+
+    Raises
+    ------
+    StoreError
+        If it is a row of the leaderboard of another study.
+    """
+    if not isinstance(trial, Row):
+        return str(trial)
+    if trial.place is not None and trial.place.folder.resolve() != place.folder.resolve():
+        rule = f"must be a trial of {place.folder}, but got a row of {trial.place.folder}"
+        raise StoreError("trial", [Problem("", rule, "give a row of the leaderboard of the same study")])
+    return str(trial.number)
 
 
 def as_run(place: Place, overrides: Sequence[str] = ()) -> Study:

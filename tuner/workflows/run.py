@@ -7,7 +7,7 @@ If this process started Ray, and Ray ends during the search, this process ends w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Literal, overload
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
+from tuner.execution.one_run import begin_run
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
 from tuner.workflows.background import BackgroundRun, StopRequest
 from tuner.workflows.opening import OpenedStudy, locked, n_unfinished, open_study
-from tuner.workflows.results import board_of, find_results
+from tuner.workflows.results import board_of, find_results, given_study
 from tuner.workflows.search import Outcome, refuse_without_result, search
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ __all__ = ["run"]
 
 @overload
 def run(
-    study: Study,
+    study: Study | Path | str,
     output: Path | str = ...,
     *,
     console: Console | None = ...,
@@ -44,7 +45,7 @@ def run(
 
 @overload
 def run(
-    study: Study,
+    study: Study | Path | str,
     output: Path | str = ...,
     *,
     console: Console | None = ...,
@@ -55,7 +56,7 @@ def run(
 
 
 def run(
-    study: Study,
+    study: Study | Path | str,
     output: Path | str = layout.DEFAULT_OUTPUT,
     *,
     console: Console | None = None,
@@ -68,10 +69,9 @@ def run(
     Parameters
     ----------
     study, output
-        The study to run, and the folder in which its results get a folder with its name.
+        The study to run or its file, and the folder in which its results get a folder with its name.
     console, events
-        Where to show progress: by default stderr, or the cell of a notebook; and an observer that writes the
-        events of the run for programs.
+        Where to show progress, by default stderr or a notebook's cell; and a writer of the run's events.
     address
         Address of a running Ray; see `tuner.execution.session.ray_session`.
     background
@@ -80,7 +80,7 @@ def run(
     Raises
     ------
     UserError
-        If the study, the data or the space cannot be used. This is found before Ray starts.
+        If the study, the data or the space cannot be used, or this process runs a study. Ray is not started.
     SearchError
         If the search cannot continue, no trial is complete in the end, or Ray does not start.
     InterruptedSearchError
@@ -88,34 +88,36 @@ def run(
 
     Examples
     --------
-    >>> board = run(Study.load("shop.yaml"))  # doctest: +SKIP
-    >>> board.best.metrics["NDCG@10"]  # doctest: +SKIP
-    0.0531
+    >>> board = run("shop.yaml")  # doctest: +SKIP
     """
-    folder = layout.study_folder(study.study, output)
-    _refuse_itself(study, folder)
+    given = given_study(study)
+    folder = layout.study_folder(given.study, output)
+    _refuse_itself(given, folder)
+    place = find_results(given, output)
+    with _failure_reported(events):
+        end = begin_run(given.study)  # not in the thread: what is called second is to be refused
 
     def search_and_judge(stop: StopRequest) -> Leaderboard:
-        with _failure_reported(events):
-            shown = console or stderr_console()
-            _run(study, folder, console=shown, events=events, address=address, stop=stop)
-        return board_of(find_results(study, output))
+        with ExitStack() as stack:
+            stack.callback(end)
+            stack.enter_context(_failure_reported(events))
+            _run(given, folder, console=console, events=events, address=address, stop=stop)
+        return board_of(place)
 
-    if background:
-        return BackgroundRun(find_results(study, output), search_and_judge)
-    return search_and_judge(StopRequest())
+    return BackgroundRun(place, search_and_judge) if background else search_and_judge(StopRequest())
 
 
 def _run(
     study: Study,
     folder: Path,
     *,
-    console: Console,
+    console: Console | None,
     events: Events | None,
     address: str | None,
     stop: StopRequest,
 ) -> None:
     """Lock and open a study, search, and judge if the study asks for it."""
+    console = console or stderr_console()
     with locked(study, folder) as hold:
         shown = layout.shown(folder)
         opened = open_study(

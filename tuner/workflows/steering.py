@@ -9,8 +9,9 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -21,23 +22,28 @@ from tuner.errors.caller import argument, hint
 from tuner.execution.logs import logs_to
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
+from tuner.reporting.row import Row
 from tuner.space import Space, Value
 from tuner.store import check_exists, read_records, study_holder
 from tuner.store.requests import write_exclusion, write_request
 from tuner.trials.requests import Exclusion, Request, RequestKind, utc_now
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
+from tuner.workflows.results import Named, find_results, trial_of
+
+if TYPE_CHECKING:
+    from tuner.reporting.place import Place
 
 __all__ = ["add_trial", "exclude_trial", "params_in_file", "params_of_trial", "stop_trial", "when_done"]
 
 
-def add_trial(folder: Path | str, params: Mapping[str, Any]) -> Request:
+def add_trial(folder: Named, params: Mapping[str, Any]) -> Request:
     """Queue a configuration. It does not count as one of `search.trials`; otherwise it is a trial as others.
 
     Parameters
     ----------
     folder
-        Folder of the study.
+        Folder of the study, or the study as `tuner.load_study` takes it.
     params
         Params as RecTools takes them, flat or nested. They may be outside the study's space; then the sampler
         does not learn from the trial.
@@ -53,7 +59,7 @@ def add_trial(folder: Path | str, params: Mapping[str, Any]) -> Request:
         If there is no such study, the params cannot work, or a trial has them already. The message has all
         problems of the params.
     """
-    folder = Path(folder)
+    folder = find_results(folder).folder
     check_exists(folder)
     study = Study.load(folder / layout.STUDY_FILE)
     flat = dict(_flat(params))
@@ -67,40 +73,40 @@ def add_trial(folder: Path | str, params: Mapping[str, Any]) -> Request:
     return request
 
 
-def stop_trial(folder: Path | str, trial: int) -> Request:
+def stop_trial(folder: Named, trial: int | Row) -> Request:
     """Stop a trial early: at its next evaluation if it runs. It keeps what it has measured.
 
     Parameters
     ----------
     folder
-        Folder of the study.
+        Folder of the study, or the study as `tuner.load_study` takes it.
     trial
-        Trial number, also of a baseline.
+        Trial number, also of a baseline, or a row of the leaderboard.
 
     Raises
     ------
     StoreError
         If there is no such study or trial, or the trial has ended.
     """
-    folder = Path(folder)
-    record = _record(folder, trial)
+    place = find_results(folder)
+    folder, record = place.folder, _record(place, trial)
     if record.status.has_ended or not record.status.is_trained:
-        rule = f"must be a trial that has not ended, but trial {trial} is {record.status}"
+        rule = f"must be a trial that has not ended, but trial {record.number} is {record.status}"
         raise StoreError(str(folder), [Problem(argument("--trial"), rule)])
-    request = Request(RequestKind.STOP, trial=trial, by=_who())
+    request = Request(RequestKind.STOP, trial=record.number, by=_who())
     write_request(folder, request)
     return request
 
 
-def exclude_trial(folder: Path | str, trial: int, why: str) -> None:
+def exclude_trial(folder: Named, trial: int | Row, why: str) -> None:
     """Leave a trial out of ranking and sampling. It is kept and marked. If it has not ended, it is stopped.
 
     Parameters
     ----------
     folder
-        Folder of the study.
+        Folder of the study, or the study as `tuner.load_study` takes it.
     trial
-        Trial number, also of a baseline.
+        Trial number, also of a baseline, or a row of the leaderboard.
     why
         Reason, which the leaderboard shows.
 
@@ -109,14 +115,14 @@ def exclude_trial(folder: Path | str, trial: int, why: str) -> None:
     StoreError
         If there is no such study or trial, there is no reason, or the trial is excluded already.
     """
-    folder = Path(folder)
-    record = _record(folder, trial)
+    place = find_results(folder)
+    folder, record = place.folder, _record(place, trial)
     if not why.strip():
         raise StoreError(str(folder), [Problem(argument("--why"), "must be a reason, but is empty")])
     if record.excluded is not None:
-        rule = f"must be a trial that is not excluded, but trial {trial} is: {record.excluded.why}"
+        rule = f"must be a trial that is not excluded, but trial {record.number} is: {record.excluded.why}"
         raise StoreError(str(folder), [Problem(argument("TRIAL", "trial"), rule)])
-    write_exclusion(folder, trial, Exclusion(" ".join(why.split()), _who(), utc_now()))
+    write_exclusion(folder, record.number, Exclusion(" ".join(why.split()), _who(), utc_now()))
 
 
 def when_done(folder: Path | str) -> str:
@@ -172,13 +178,14 @@ def _who() -> str:
         return f"somebody on {socket.gethostname()}"
 
 
-def _record(folder: Path, number: int) -> TrialRecord:
-    records = read_records(folder, curves=False).records
-    if 0 <= number < len(records):
-        return records[number]
-    rule = f"must be the number of a trial, from 0 to {len(records) - 1}, but got {number}"
+def _record(place: Place, trial: int | Row) -> TrialRecord:
+    records = read_records(place.folder, curves=False).records
+    number: object = int(trial_of(place, trial)) if isinstance(trial, Row) else trial
+    if type(number) is not bool and isinstance(number, Integral) and 0 <= int(number) < len(records):
+        return records[int(number)]
+    rule = f"must be the number of a trial, from 0 to {len(records) - 1}, but got {number!r}"
     numbers = hint(command="`tuner leaderboard` has the numbers", python="load_study(...) has the numbers")
-    raise StoreError(str(folder), [Problem(argument("TRIAL", "trial"), rule, numbers)])
+    raise StoreError(str(place.folder), [Problem(argument("TRIAL", "trial"), rule, numbers)])
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:

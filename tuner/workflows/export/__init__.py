@@ -5,7 +5,7 @@ An export contains
     model.pickle           the fitted model, as `model.save` of RecTools writes it
     params.json            its flat params, as `model_from_params` takes them
     recommend.py           loads the model and recommends; needs no rectools-tuner
-    checksums.py, newer.py parts of recommend.py
+    asked.py, checksums.py, newer.py parts of recommend.py
     requirements.txt       exact versions of the packages that it needs
     code/                  source of modules that are not in a package
     interactions.parquet   interactions that it was fitted on and recommends from

@@ -275,7 +275,7 @@ def write_model(
     lines = requirements(code, trained_by_torch=trained)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shutil.copyfile(serving.__file__, folder / "recommend.py")
-    for name in ("checksums.py", "loading.py", "newer.py"):
+    for name in ("asked.py", "checksums.py", "loading.py", "newer.py"):
         shutil.copyfile(Path(serving.__file__).with_name(name), folder / name)
     shutil.copyfile(launchers.__file__, folder / "launchers.py")
     ignored = shutil.ignore_patterns("__pycache__")

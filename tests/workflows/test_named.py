@@ -1,0 +1,64 @@
+"""Studies and trials are named as a person has them, and what names none is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tuner
+from tuner.errors import StoreError, StudyError
+from tuner.store import read_records
+from tuner.workflows.results import find_results, given_study, trial_of
+
+TEXT = """\
+study: shop
+data: {interactions: clicks.csv}
+folds: {split: last_n, size: 1}
+metrics: {objective: NDCG@10, direction: maximize}
+space: {set: {cls: EASEModel}}
+"""
+
+
+def test_a_study_to_run_is_the_study_or_its_file(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(TEXT, encoding="utf-8")
+    study = given_study(str(tmp_path / "shop.yaml"))
+    assert study == given_study(tmp_path / "shop.yaml") == given_study(study)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("shop", "must be a Study or the path of a study file, but got 'shop'"),
+        ({"study": "shop"}, r"but got a dict\n.*give Study\(\*\*sections\)"),
+        (7, "but got a int"),
+    ],
+)
+def test_what_is_no_study_is_refused(given: object, message: str) -> None:
+    for function in (tuner.run, tuner.check):
+        with pytest.raises(StudyError, match=message):
+            function(given)
+    with pytest.raises(StoreError, match="must be"):
+        tuner.load_study(given)
+
+
+def test_steering_takes_a_leaderboard_and_a_row(made_study: Path, tmp_path: Path, monkeypatch) -> None:
+    import shutil
+
+    shutil.copytree(made_study, tmp_path / "studies" / "made")
+    shutil.copytree(made_study, tmp_path / "studies" / "other")
+    monkeypatch.chdir(tmp_path)
+    board = tuner.load_study("made")
+    tuner.exclude_trial(board, board.best, "a test")
+    assert read_records(Path("studies/made")).records[board.best.number].excluded is not None
+    with pytest.raises(StoreError, match="must be a trial that has not ended"):
+        tuner.stop_trial("made", board.best)
+    with pytest.raises(StoreError, match="must be a trial of studies/other, but got a row of studies/made"):
+        tuner.exclude_trial("other", board.best, "a test")
+    for wrong in (True, "1", 1.0, 99):
+        with pytest.raises(StoreError, match=f"from 0 to .*, but got {wrong!r}"):
+            tuner.exclude_trial("made", wrong, "a test")
+    with pytest.raises(StoreError, match="name a model of RecTools"):
+        tuner.add_trial(board, {})
+    assert trial_of(find_results("made"), board.best) == str(board.best.number)
+    assert trial_of(find_results("made"), "ease") == "ease"
