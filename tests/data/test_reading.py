@@ -6,6 +6,7 @@ import bz2
 import datetime as dt
 import decimal
 import gzip
+import itertools
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,9 @@ import pytest
 from pyarrow import feather, parquet
 
 from tuner.config import Data
+from tuner.data.reading.times import to_times
 from tuner.data.source import load_source
-from tuner.errors import DataError
+from tuner.errors import DataError, StudyError
 
 HEADER = "user_id,item_id,datetime\n"
 Write = Callable[..., str]
@@ -439,6 +441,51 @@ def test_times_of_another_kind_are_refused_with_the_right_one(
     written: str, kind: str, cure: str, write: Write
 ) -> None:
     assert cure in refusal(write(HEADER + f"1,2,{written}\n"), datetime=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("%s", 'but has "%s": write datetime: unix_s'),
+        ("%Y-%m-%e", 'write "%d"'),
+        ("%F %T", 'but has "%F": write "%Y-%m-%d"'),
+        ("%-d.%m.%Y", 'but has "%-d": write "%d"'),
+        ("%Q", "unix_ms"),
+        ("%+", "datetime: iso"),
+        ("%Y-%m-%d %", 'but ends with "%"'),
+        ("%Y-%m-%d %H:%m", 'but has "%m" 2 times, "%M" is the minute'),
+        ("%Y-%W", '"%W" is only a week'),
+        ("%G-%V", 'write both with "%u"'),
+        ("%Y-%m-%d %H:%M %p", 'write "%I"'),
+        ("%H:%M", "names no date"),
+        ("%d.%m. %H:%M", "names no year"),
+        ("%d %Y", "a day without its month"),
+        ("%Y-%m-%d %z %Z", "name the time zone once"),
+        ("%Y-%m-%d %x", "leave one of them out"),
+    ],
+)
+def test_a_format_by_which_no_time_can_be_read_is_refused(kind: str, said: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        Data(interactions="i.csv", datetime=kind)
+    assert said in str(raised.value)
+
+
+def test_the_reader_reads_by_each_format_that_is_not_refused() -> None:
+    letters = [f"%{one}" for one in "aAbBcdfGHIjmMpSuUVwWxXyYzZ"]
+    day = pd.Timestamp("2024-03-05 10:07:09", tz="UTC").to_pydatetime()
+    n_read = 0
+    for first, second in itertools.product(
+        ["%Y-%m-%d", "%Y-%j", "%Y", "%y", "%G", "%G-%V", "%c", "%x"], letters
+    ):
+        for third in ["", *letters]:
+            kind = f"{first} {second} {third}".strip()
+            try:
+                Data(interactions="i.csv", datetime=kind)
+            except StudyError:
+                continue
+            n_read += 1
+            assert to_times(pa.chunked_array([[day.strftime(kind)]]), kind)[0] >= np.datetime64("2024-01-01")
+    assert n_read > 100
 
 
 def test_times_with_and_without_a_zone_are_not_mixed(write: Write) -> None:
