@@ -7,6 +7,8 @@ import datetime as dt
 import decimal
 import gzip
 import itertools
+import json
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from pyarrow import feather, parquet
 
 from tuner.config import Data
@@ -321,7 +324,8 @@ def test_a_decimal_comma_and_latin_text(write: Write) -> None:
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "::"])
 def test_another_delimiter_than_that_of_the_ending_is_told(delimiter: str, write: Write) -> None:
-    assert f"`data.format: {{delimiter: {delimiter!r}}}`" in refusal(write(PLAIN.replace(",", delimiter)))
+    said = refusal(write(PLAIN.replace(",", delimiter)))
+    assert f"`data.format: {{delimiter: {json.dumps(delimiter)}}}`" in said
 
 
 def test_another_encoding_is_told(write: Write) -> None:
@@ -636,3 +640,79 @@ def test_a_feature_without_a_name_is_refused(write: Write) -> None:
 
 def test_numbers_of_rows_are_those_of_the_data(write: Write) -> None:
     assert np.array_equal(ids(write(PLAIN))[0], [1, 2, 2])
+
+
+# ####  --------------  Quotes  --------------  #### #
+
+
+TITLED = "user_id\titem_id\tdatetime\ttitle\n"
+
+
+def test_a_stray_quote_never_swallows_rows(write: Write) -> None:
+    titles = ['"A' if n in {5, 9} else "t" for n in range(20)]
+    lines = [f"u{n}\ti{n}\t2024-03-01\t{title}\n" for n, title in enumerate(titles)]
+    said = refusal(write(TITLED + "".join(lines), "i.tsv"))
+    assert "must have one row a line, but a quote takes lines 7 to 11 for one field" in said
+    assert "write the quote twice inside quotes, or remove it" in said
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_lines_in_quoted_fields_are_told(ends: str, write: Write) -> None:
+    text = 'title,user_id,item_id,datetime\n"a\nb, c",1,2,2024-03-01\nx,1,3,2024-03-02\n'
+    source = load_source(Data(interactions=write(text.replace("\n", ends))))
+    assert source.interactions["item_id"].tolist() == [2, 3]
+    assert "1 of the line ends are inside quoted fields, the first in line 2" in source.warnings[0]
+
+
+def test_blank_lines_and_quotes_of_one_line_are_not_told(write: Write) -> None:
+    source = load_source(
+        Data(interactions=write(HEADER + '1,"a ""b""",2024-03-01\n\n1,"C:\\",2024-03-01\n\n'))
+    )
+    assert source.interactions["item_id"].tolist() == ['a "b"', "C:\\"]
+    assert not source.warnings
+
+
+def test_quotes_behind_a_backslash_are_refused(write: Write) -> None:
+    said = refusal(write(HEADER + '2,b,2024-03-02\n1,"say \\"hi\\"",2024-03-01\n'))
+    assert r"must write quotes inside quoted fields twice, but line 3 has \"" in said
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_an_open_quote_in_a_large_file_is_told(column: str, write: Write) -> None:
+    lines = rows(list(range(100_000)), ["b"] * 100_000)
+    lines = lines.replace("\n50,b", '\n"50,b' if column == "user" else '\n50,"b')
+    assert "must close each quote, but one is open to the end of the file, from line 52" in refusal(
+        write(lines)
+    )
+
+
+def test_a_long_field_is_read(write: Write) -> None:
+    text = f"user_id,item_id,datetime,title\n1,2,2024-03-01,{'x' * 3_000_000}\n1,3,2024-03-01,y\n"
+    assert ids(write(text)) == ([1, 1], [2, 3])
+
+
+def test_a_header_without_a_line_end_has_no_rows(write: Write) -> None:
+    assert "must have rows, but has none" in refusal(write(HEADER.strip()))
+
+
+# ####  --------------  Marks and delimiters  --------------  #### #
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "UTF-8", "utf_8_sig"])
+def test_a_mark_before_the_header_is_read_over(encoding: str, write: Write) -> None:
+    path = write(HEADER.encode("utf-8-sig") + b"1,2,2024-01-01\n")
+    assert ids(path, format={"encoding": encoding}) == ([1], [2])
+
+
+def test_a_mark_in_the_middle_is_refused(write: Write) -> None:
+    path = write("1,2,2024-01-01\n".encode("utf-8-sig") * 2)
+    columns = {"user": "0", "item": "1", "datetime": "2"}
+    said = refusal(path, format={"header": False}, columns=columns)
+    assert "must have a byte-order mark only at its beginning, but line 2 begins with one" in said
+
+
+def test_the_cure_for_tabs_works_in_a_study(write: Write) -> None:
+    path = write("user_id\titem_id\tdatetime\n1\t2\t2024-01-01\n")
+    found = re.search(r"`data.format: (.*)`", refusal(path))
+    assert found
+    assert ids(path, format=yaml.safe_load(found[1])) == ([1], [2])

@@ -106,6 +106,8 @@ class Read:
         What may be the cause if columns are missing.
     kind
         What has the columns, for people.
+    warnings
+        What may be wrong with the files.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -113,6 +115,7 @@ class Read:
     written: bool
     hint: str | None = None
     kind: str = "file"
+    warnings: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -155,7 +158,10 @@ def read_columns(
     whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files])
     if whole.columns and not whole.n_rows:
         raise TableError("must have rows, but has none")
-    return whole
+    told = [(path, text) for (path, _), part in zip(files, parts, strict=True) for text in part.warnings]
+    return replace(
+        whole, warnings=tuple(f"{path}: {text}" if len(files) > 1 else text for path, text in told)
+    )
 
 
 def _files(place: str) -> list[tuple[str, dict[str, str]]]:
@@ -246,10 +252,11 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
             return Read(columns, names, written=False)
-        columns, names, hint = read_delimited(
+        columns, names, hint, warning = read_delimited(
             lambda: opened(path, compression), ending, wanted, dialect, packed
         )
-        return Read(columns, names, written=True, hint=hint)
+        warnings = () if warning is None else (warning,)
+        return Read(columns, names, written=True, hint=hint, warnings=warnings)
     except TableError:
         raise
     except FileNotFoundError as error:
