@@ -716,3 +716,39 @@ def test_the_cure_for_tabs_works_in_a_study(write: Write) -> None:
     found = re.search(r"`data.format: (.*)`", refusal(path))
     assert found
     assert ids(path, format=yaml.safe_load(found[1])) == ([1], [2])
+
+
+# ####  --------------  Folders that say something  --------------  #### #
+
+
+def test_names_of_folders_are_decoded(write: Write) -> None:
+    write("item_id,datetime\nx,2024-03-01\n", "h/user_id=a%2Fb/p.csv")
+    path = write("item_id,datetime\ny,2024-03-01\n", "h/user_id=c d/p.csv")
+    assert ids(str(Path(path).parents[1])) == (["a/b", "c d"], ["x", "y"])
+
+
+def test_the_folder_of_rows_without_an_id_is_refused(write: Write) -> None:
+    write("item_id,datetime\nx,2024-03-01\n", "h/user_id=1/p.csv")
+    path = write("item_id,datetime\ny,2024-03-01\n", "h/user_id=__HIVE_DEFAULT_PARTITION__/p.csv")
+    assert "ids must not be missing, but 'user_id' is in 1 of 2 rows" in refusal(str(Path(path).parents[1]))
+
+
+def test_the_folder_above_is_named_where_it_gives_a_column(write: Write) -> None:
+    path = Path(write("item_id,datetime\nx,2024-03-01\n", "h/user_id=7/p.csv"))
+    assert f"give the folder above it, {str(path.parents[1])!r}" in refusal(str(path.parent))
+
+
+@pytest.mark.parametrize(
+    ("beside", "what"),
+    [
+        ("_delta_log/0.json", "a Delta table"),
+        (".hoodie/hoodie.properties", "a Hudi table"),
+        ("metadata/v1.metadata.json", "an Iceberg table"),
+    ],
+)
+def test_a_table_that_keeps_removed_rows_is_refused(beside: str, what: str, write: Write) -> None:
+    path = Path(write(rows([1], ["a"]), "t/data/p.csv"))
+    write("{}", f"t/{beside}")
+    said = refusal(str(path.parents[1]))
+    assert what in said
+    assert "export its current version" in said

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from .delimited import HEAD, Dialect, read_delimited
+from .folders import keys_of, parent_hint, refuse_versions
 from .troubles import TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
 
@@ -148,7 +149,8 @@ def read_columns(
         If a file is missing or cannot be read.
     """
     parts: list[Read] = []
-    files = [file for place in ([places] if isinstance(places, str) else places) for file in _files(place)]
+    places = [places] if isinstance(places, str) else places
+    files = [file for place in places for file in _files(place)]
     for path, keys in files:
         try:
             parts.append(_with_keys(_read(path, wanted, dialect or Dialect(), packed), keys, wanted))
@@ -159,12 +161,13 @@ def read_columns(
     if whole.columns and not whole.n_rows:
         raise TableError("must have rows, but has none")
     told = [(path, text) for (path, _), part in zip(files, parts, strict=True) for text in part.warnings]
+    hint = whole.hint or parent_hint(places, set(wanted or ()) - set(whole.names))
     return replace(
-        whole, warnings=tuple(f"{path}: {text}" if len(files) > 1 else text for path, text in told)
+        whole, hint=hint, warnings=tuple(f"{path}: {text}" if len(files) > 1 else text for path, text in told)
     )
 
 
-def _files(place: str) -> list[tuple[str, dict[str, str]]]:
+def _files(place: str) -> list[tuple[str, dict[str, str | None]]]:
     """Return the files of a place in the order of their names, with what their folders say (as Hive does)."""
     try:
         system, root = fsspec.core.url_to_fs(place)
@@ -174,16 +177,20 @@ def _files(place: str) -> list[tuple[str, dict[str, str]]]:
             rule = f"must match files, but {place!r} matches none"
             base = str(PurePosixPath(re.split(r"[*?\[]", root, maxsplit=1)[0]).parent)
         elif system.isdir(root):
-            found = sorted(path for path in system.find(root) if not _is_hidden(path[len(root) :]))
+            within = system.find(root)
+            refuse_versions(path[len(root) :] for path in within)
+            found = sorted(path for path in within if not _is_hidden(path[len(root) :]))
             rule = "must hold data files, but the folder holds none"
             base = root
         else:
             return [(place, {})]
+    except TableError:
+        raise
     except BROKEN as error:
         raise TableError(f"must be readable as a table, but {first_line(error)}") from error
     if not found:
         raise TableError(rule)
-    return [(_url(system, prefix, path), _keys(path[len(base) :])) for path in found]
+    return [(_url(system, prefix, path), keys_of(path[len(base) :])) for path in found]
 
 
 def _url(system: fsspec.AbstractFileSystem, prefix: str, path: str) -> str:
@@ -197,19 +204,14 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) and "=" not in part for part in path.split("/"))
 
 
-def _keys(path: str) -> dict[str, str]:
-    folders = path.strip("/").split("/")[:-1]
-    return dict(part.split("=", 1) for part in folders if "=" in part)
-
-
-def _with_keys(read: Read, keys: dict[str, str], wanted: Sequence[str] | None) -> Read:
+def _with_keys(read: Read, keys: dict[str, str | None], wanted: Sequence[str] | None) -> Read:
     """Add the columns that the names of folders give."""
     added = {name: value for name, value in keys.items() if name not in read.names}
     columns = dict(read.columns)
     n_rows = read.n_rows
     for name, value in added.items():
         if wanted is None or name in wanted:
-            columns[name] = pa.chunked_array([pa.repeat(pa.scalar(value), n_rows)])
+            columns[name] = pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), n_rows)])
     return replace(read, columns=columns, names=(*read.names, *added))
 
 
