@@ -492,6 +492,23 @@ def test_the_reader_reads_by_each_format_that_is_not_refused() -> None:
     assert n_read > 100
 
 
+@pytest.mark.parametrize(
+    ("written", "kind", "fitting"),
+    [
+        (["3/1/2024", "4/1/2024", "25/1/2024"], "%m/%d/%Y", "%d/%m/%Y"),
+        (["3/1/2024", "4/1/2024", "1/25/2024"], "%d/%m/%Y", "%m/%d/%Y"),
+        (["1.3.2024 09:10", "1.3.2024 10:10", "1.3.2024 13:10"], "%d.%m.%Y %I:%M", "%d.%m.%Y %H:%M"),
+        (["3/1/2024 09:10", "4/1/2024 10:10", "25/1/2024 13:10"], "%m/%d/%Y %I:%M", "%d/%m/%Y %H:%M"),
+    ],
+)
+def test_day_and_month_in_the_other_order_are_told(
+    written: list[str], kind: str, fitting: str, write: Write
+) -> None:
+    said = refusal(write(HEADER + "".join(f"1,2,{time}\n" for time in written)), datetime=kind)
+    assert f'all rows fit `datetime: "{fitting}"`' in said
+    assert "leave such rows out" not in said
+
+
 def test_times_with_and_without_a_zone_are_not_mixed(write: Write) -> None:
     said = refusal(write(HEADER + "1,2,2024-01-01 10:00:00+01:00\n1,3,2024-01-01 10:00:00\n"))
     assert "must name a time zone in all rows or in none" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -292,7 +293,20 @@ def _formatted(column: pa.ChunkedArray, kind: str) -> Times:
     series = pd.Series(column.to_numpy(), dtype=object)
     parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=kind)
     times = parsed.dt.tz_localize(None) if parsed.dt.tz is not None else parsed
-    return _checked(times, kind)
+    return _checked(times, kind, _swapped(series, kind) if times.isna().any() else None)
+
+
+def _swapped(series: pd.Series[Any], kind: str) -> str | None:
+    """Return the cure if all rows fit once day and month change places, or hours go to 24."""
+    other = re.sub("%[dm]", lambda found: "%m" if found[0] == "%d" else "%d", kind)
+    hours = kind.replace("%I", "%H") if "%p" not in kind else kind
+    for fitting in (other, hours, other.replace("%I", "%H") if "%p" not in kind else other):
+        if fitting == kind:
+            continue
+        parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=fitting)
+        if parsed.notna().all():
+            return f'all rows fit `datetime: "{fitting}"`'
+    return None
 
 
 def fitting_formats(column: pa.ChunkedArray) -> list[str]:
