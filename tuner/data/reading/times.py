@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .troubles import Mask, plain, type_name
 
-__all__ = ["NUMBER", "WrongTimesError", "fitting_formats", "likeliest_unit", "to_times"]
+__all__ = ["NUMBER", "WrongTimesError", "doubt_of", "fitting_formats", "likeliest_unit", "to_times"]
 
 Times = NDArray[np.datetime64]
 
@@ -54,6 +54,14 @@ NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _LOOKED_AT = 1000
 #: Times before this are of numbers read in a wrong unit, or stand for no time.
 OLDEST = "1973-03-03"
+#: Numbers of other programs: the name, how many of them are a second, and their beginning in seconds to 1970.
+_EPOCHS = (
+    ("ticks of .NET", 1e7, -62_135_596_800),
+    ("FILETIME of Windows", 1e7, -11_644_473_600),
+    ("seconds since 2001, as Apple counts", 1, 978_307_200),
+)
+#: Seconds since 1970 in 1995, before which few interactions of people were stored.
+_WEB = 788_918_400
 #: Share of the numbers from which they are taken to be of a unit.
 _NEARLY_ALL = 0.95
 #: Share of the rows up to which they are taken to be faults, not times that are written in another way.
@@ -249,6 +257,21 @@ def likeliest_unit(numbers: NDArray[Any]) -> tuple[str, float]:
         seconds = numbers * (factor / 1e9)
         shares[kind] = float(((seconds >= low) & (seconds <= high)).mean())
     return max(shares.items(), key=lambda found: found[1])
+
+
+def doubt_of(times: Times, kind: str) -> str | None:
+    """Say why numbers may not be times of a unit: in it, most are before 1995."""
+    seconds = float(np.median(times.astype("datetime64[ns]").astype(np.int64))) / 1e9
+    if kind not in UNITS or seconds >= _WEB:
+        return None
+    number = seconds * 1e9 / UNITS[kind]
+    now = float(np.datetime64("now").astype(np.int64))
+    for name, factor, begin in _EPOCHS:
+        if _WEB <= number / factor + begin <= now:
+            by = "" if factor == 1 else f" / {factor:.0f}"
+            sign = "+" if begin > 0 else "-"
+            return f"before 1995; the numbers look like {name}: number{by} {sign} {abs(begin)} is unix_s"
+    return "before 1995: the numbers may count in another unit, or from another year"
 
 
 def _unit_cure(numbers: NDArray[Any], kind: str) -> str | None:
