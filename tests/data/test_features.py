@@ -152,7 +152,7 @@ def test_a_feature_without_spread_becomes_zero(load: Callable[..., Source]) -> N
             (
                 "data.user_features",
                 "must have the columns id, feature, value, but id, feature, value is missing",
-                "the fields are separated by ';': set `data.format: {delimiter: ';'}`",
+                'the fields are separated by ";": set `data.format: {delimiter: ";"}`',
             ),
         ),
         (
