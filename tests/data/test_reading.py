@@ -6,6 +6,9 @@ import bz2
 import datetime as dt
 import decimal
 import gzip
+import itertools
+import json
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +20,14 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import yaml
 from pyarrow import feather, parquet
 
 from tuner.config import Data
 from tuner.data.reading import Coded
+from tuner.data.reading.times import to_times
 from tuner.data.source import load_source
-from tuner.errors import DataError
+from tuner.errors import DataError, StudyError
 
 HEADER = "user_id,item_id,datetime\n"
 Write = Callable[..., str]
@@ -444,7 +449,8 @@ def test_a_decimal_comma_and_latin_text(write: Write) -> None:
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", "::"])
 def test_another_delimiter_than_that_of_the_ending_is_told(delimiter: str, write: Write) -> None:
-    assert f"`data.format: {{delimiter: {delimiter!r}}}`" in refusal(write(PLAIN.replace(",", delimiter)))
+    said = refusal(write(PLAIN.replace(",", delimiter)))
+    assert f"`data.format: {{delimiter: {json.dumps(delimiter)}}}`" in said
 
 
 def test_another_encoding_is_told(write: Write) -> None:
@@ -629,6 +635,68 @@ def test_times_of_another_kind_are_refused_with_the_right_one(
     assert cure in refusal(write(HEADER + f"1,2,{written}\n"), datetime=kind)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("%s", 'but has "%s": write datetime: unix_s'),
+        ("%Y-%m-%e", 'write "%d"'),
+        ("%F %T", 'but has "%F": write "%Y-%m-%d"'),
+        ("%-d.%m.%Y", 'but has "%-d": write "%d"'),
+        ("%Q", "unix_ms"),
+        ("%+", "datetime: iso"),
+        ("%Y-%m-%d %", 'but ends with "%"'),
+        ("%Y-%m-%d %H:%m", 'but has "%m" 2 times, "%M" is the minute'),
+        ("%Y-%W", '"%W" is only a week'),
+        ("%G-%V", 'write both with "%u"'),
+        ("%Y-%m-%d %H:%M %p", 'write "%I"'),
+        ("%H:%M", "names no date"),
+        ("%d.%m. %H:%M", "names no year"),
+        ("%d %Y", "a day without its month"),
+        ("%Y-%m-%d %z %Z", "name the time zone once"),
+        ("%Y-%m-%d %x", "leave one of them out"),
+    ],
+)
+def test_a_format_by_which_no_time_can_be_read_is_refused(kind: str, said: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        Data(interactions="i.csv", datetime=kind)
+    assert said in str(raised.value)
+
+
+def test_the_reader_reads_by_each_format_that_is_not_refused() -> None:
+    letters = [f"%{one}" for one in "aAbBcdfGHIjmMpSuUVwWxXyYzZ"]
+    day = pd.Timestamp("2024-03-05 10:07:09", tz="UTC").to_pydatetime()
+    n_read = 0
+    for first, second in itertools.product(
+        ["%Y-%m-%d", "%Y-%j", "%Y", "%y", "%G", "%G-%V", "%c", "%x"], letters
+    ):
+        for third in ["", *letters]:
+            kind = f"{first} {second} {third}".strip()
+            try:
+                Data(interactions="i.csv", datetime=kind)
+            except StudyError:
+                continue
+            n_read += 1
+            assert to_times(pa.chunked_array([[day.strftime(kind)]]), kind)[0] >= np.datetime64("2024-01-01")
+    assert n_read > 100
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "fitting"),
+    [
+        (["3/1/2024", "4/1/2024", "25/1/2024"], "%m/%d/%Y", "%d/%m/%Y"),
+        (["3/1/2024", "4/1/2024", "1/25/2024"], "%d/%m/%Y", "%m/%d/%Y"),
+        (["1.3.2024 09:10", "1.3.2024 10:10", "1.3.2024 13:10"], "%d.%m.%Y %I:%M", "%d.%m.%Y %H:%M"),
+        (["3/1/2024 09:10", "4/1/2024 10:10", "25/1/2024 13:10"], "%m/%d/%Y %I:%M", "%d/%m/%Y %H:%M"),
+    ],
+)
+def test_day_and_month_in_the_other_order_are_told(
+    written: list[str], kind: str, fitting: str, write: Write
+) -> None:
+    said = refusal(write(HEADER + "".join(f"1,2,{time}\n" for time in written)), datetime=kind)
+    assert f'all rows fit `datetime: "{fitting}"`' in said
+    assert "leave such rows out" not in said
+
+
 def test_times_with_and_without_a_zone_are_not_mixed(write: Write) -> None:
     said = refusal(write(HEADER + "1,2,2024-01-01 10:00:00+01:00\n1,3,2024-01-01 10:00:00\n"))
     assert "must name a time zone in all rows or in none" in said
@@ -777,3 +845,115 @@ def test_a_feature_without_a_name_is_refused(write: Write) -> None:
 
 def test_numbers_of_rows_are_those_of_the_data(write: Write) -> None:
     assert np.array_equal(ids(write(PLAIN))[0], [1, 2, 2])
+
+
+# ####  --------------  Quotes  --------------  #### #
+
+
+TITLED = "user_id\titem_id\tdatetime\ttitle\n"
+
+
+def test_a_stray_quote_never_swallows_rows(write: Write) -> None:
+    titles = ['"A' if n in {5, 9} else "t" for n in range(20)]
+    lines = [f"u{n}\ti{n}\t2024-03-01\t{title}\n" for n, title in enumerate(titles)]
+    said = refusal(write(TITLED + "".join(lines), "i.tsv"))
+    assert "must have one row a line, but a quote takes lines 7 to 11 for one field" in said
+    assert "write the quote twice inside quotes, or remove it" in said
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_lines_in_quoted_fields_are_told(ends: str, write: Write) -> None:
+    text = 'title,user_id,item_id,datetime\n"a\nb, c",1,2,2024-03-01\nx,1,3,2024-03-02\n'
+    source = load_source(Data(interactions=write(text.replace("\n", ends))))
+    assert source.interactions["item_id"].tolist() == [2, 3]
+    assert "1 of the line ends are inside quoted fields, the first in line 2" in source.warnings[0]
+
+
+def test_blank_lines_and_quotes_of_one_line_are_not_told(write: Write) -> None:
+    source = load_source(
+        Data(interactions=write(HEADER + '1,"a ""b""",2024-03-01\n\n1,"C:\\",2024-03-01\n\n'))
+    )
+    assert source.interactions["item_id"].tolist() == ['a "b"', "C:\\"]
+    assert not source.warnings
+
+
+def test_quotes_behind_a_backslash_are_refused(write: Write) -> None:
+    said = refusal(write(HEADER + '2,b,2024-03-02\n1,"say \\"hi\\"",2024-03-01\n'))
+    assert r"must write quotes inside quoted fields twice, but line 3 has \"" in said
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_an_open_quote_in_a_large_file_is_told(column: str, write: Write) -> None:
+    lines = rows(list(range(100_000)), ["b"] * 100_000)
+    lines = lines.replace("\n50,b", '\n"50,b' if column == "user" else '\n50,"b')
+    assert "must close each quote, but one is open to the end of the file, from line 52" in refusal(
+        write(lines)
+    )
+
+
+def test_a_long_field_is_read(write: Write) -> None:
+    text = f"user_id,item_id,datetime,title\n1,2,2024-03-01,{'x' * 3_000_000}\n1,3,2024-03-01,y\n"
+    assert ids(write(text)) == ([1, 1], [2, 3])
+
+
+def test_a_header_without_a_line_end_has_no_rows(write: Write) -> None:
+    assert "must have rows, but has none" in refusal(write(HEADER.strip()))
+
+
+# ####  --------------  Marks and delimiters  --------------  #### #
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "UTF-8", "utf_8_sig"])
+def test_a_mark_before_the_header_is_read_over(encoding: str, write: Write) -> None:
+    path = write(HEADER.encode("utf-8-sig") + b"1,2,2024-01-01\n")
+    assert ids(path, format={"encoding": encoding}) == ([1], [2])
+
+
+def test_a_mark_in_the_middle_is_refused(write: Write) -> None:
+    path = write("1,2,2024-01-01\n".encode("utf-8-sig") * 2)
+    columns = {"user": "0", "item": "1", "datetime": "2"}
+    said = refusal(path, format={"header": False}, columns=columns)
+    assert "must have a byte-order mark only at its beginning, but line 2 begins with one" in said
+
+
+def test_the_cure_for_tabs_works_in_a_study(write: Write) -> None:
+    path = write("user_id\titem_id\tdatetime\n1\t2\t2024-01-01\n")
+    found = re.search(r"`data.format: (.*)`", refusal(path))
+    assert found
+    assert ids(path, format=yaml.safe_load(found[1])) == ([1], [2])
+
+
+# ####  --------------  Folders that say something  --------------  #### #
+
+
+def test_names_of_folders_are_decoded(write: Write) -> None:
+    write("item_id,datetime\nx,2024-03-01\n", "h/user_id=a%2Fb/p.csv")
+    path = write("item_id,datetime\ny,2024-03-01\n", "h/user_id=c d/p.csv")
+    assert ids(str(Path(path).parents[1])) == (["a/b", "c d"], ["x", "y"])
+
+
+def test_the_folder_of_rows_without_an_id_is_refused(write: Write) -> None:
+    write("item_id,datetime\nx,2024-03-01\n", "h/user_id=1/p.csv")
+    path = write("item_id,datetime\ny,2024-03-01\n", "h/user_id=__HIVE_DEFAULT_PARTITION__/p.csv")
+    assert "ids must not be missing, but 'user_id' is in 1 of 2 rows" in refusal(str(Path(path).parents[1]))
+
+
+def test_the_folder_above_is_named_where_it_gives_a_column(write: Write) -> None:
+    path = Path(write("item_id,datetime\nx,2024-03-01\n", "h/user_id=7/p.csv"))
+    assert f"give the folder above it, {str(path.parents[1])!r}" in refusal(str(path.parent))
+
+
+@pytest.mark.parametrize(
+    ("beside", "what"),
+    [
+        ("_delta_log/0.json", "a Delta table"),
+        (".hoodie/hoodie.properties", "a Hudi table"),
+        ("metadata/v1.metadata.json", "an Iceberg table"),
+    ],
+)
+def test_a_table_that_keeps_removed_rows_is_refused(beside: str, what: str, write: Write) -> None:
+    path = Path(write(rows([1], ["a"]), "t/data/p.csv"))
+    write("{}", f"t/{beside}")
+    said = refusal(str(path.parents[1]))
+    assert what in said
+    assert "export its current version" in said

@@ -16,7 +16,7 @@ from tuner.workflows.init.columns import guess_columns, time_formats
 from tuner.workflows.init.dialect import guess_dialect
 from tuner.workflows.init.folds import propose_folds
 from tuner.workflows.init.inspect import inspect_file
-from tuner.workflows.init.write import doubts, study_text
+from tuner.workflows.init.write import doubts, findings, study_text
 
 
 @pytest.fixture
@@ -288,6 +288,26 @@ def test_it_says_how_sure_it_is(name, text, said, tmp_path, monkeypatch, capsys)
     for line in said:
         assert line in err
     assert "sure, the times are then" in Path("study.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "doubt"),
+    [
+        (638448852300000000, 10**11, "look like ticks of .NET: number / 10000000 - 62135596800 is unix_s"),
+        (
+            133537620300000000,
+            10**11,
+            "look like FILETIME of Windows: number / 10000000 - 11644473600 is unix_s",
+        ),
+        (730981230, 10**4, "look like seconds since 2001, as Apple counts: number + 978307200 is unix_s"),
+    ],
+)
+def test_numbers_that_count_from_another_year_are_not_sure(first, step, doubt, tmp_path):
+    lines = [f"u{n % 9},i{n % 7},{first + n * step}" for n in range(60)]
+    (tmp_path / "i.csv").write_text("\n".join(["user,item,time", *lines]), encoding="utf-8")
+    told = next(one for one in findings(inspect_file(str(tmp_path / "i.csv"))) if one.what.startswith("time"))
+    assert not told.sure
+    assert doubt in told.why
 
 
 def test_it_says_what_speaks_against(tmp_path):

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, fi
 from typing_extensions import Self
 
 from tuner.config.section import Section
+from tuner.config.time_format import fault_of
 from tuner.config.urls import refuse_credentials
 
 __all__ = ["IN_MEMORY", "Columns", "Data", "Format", "InMemory", "spelled"]
@@ -256,6 +257,10 @@ class Data(Section):
         known = ("iso", "unix_s", "unix_ms", "unix_us", "unix_ns")
         if kind not in known and "%" not in kind:
             msg = f'must be one of {", ".join(known)}, or a format such as "%d.%m.%Y", but got {kind!r}'
+            raise ValueError(msg)
+        fault = fault_of(kind) if kind not in known else None
+        if fault is not None:
+            msg = f"{fault}; got {kind!r}"
             raise ValueError(msg)
         return kind
 

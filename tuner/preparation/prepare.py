@@ -87,12 +87,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     say(f"data: {source.describe(study.data.duplicates)}")
     for note in source.notes:
         say(note)
-    unwise = (
-        *holdout_warnings(source.coded, study.folds),
-        *catalogue_warnings(source.coded, study.metrics.objective),
-    )
-    for warning in (*source.warnings, *unwise):
-        say(f"warning: {warning}")
+    _warn(source, study, say)
     space = study_space(study)
     for line in _dead_lines(study, space):
         say(f"warning: {line}")
@@ -144,6 +139,16 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     return Prepared(
         study, space, baselines, folds, plan, _facts(study, source, space), (), former=_former(source)
     )
+
+
+def _warn(source: Source, study: Study, say: Callable[[str], None]) -> None:
+    """Say what may be wrong with the data, or unwise."""
+    unwise = (
+        *holdout_warnings(source.coded, study.folds),
+        *catalogue_warnings(source.coded, study.metrics.objective),
+    )
+    for warning in (*source.warnings, *unwise):
+        say(f"warning: {warning}")
 
 
 def _dead_lines(study: Study, space: Space) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from .quotes import Watched, lines_in_quotes, long_line, plain_codec
 from .troubles import TableError, first_line, shown
 
 __all__ = ["DELIMITERS", "RARE_DELIMITERS", "Dialect", "read_delimited", "rows_of"]
@@ -21,6 +23,8 @@ DELIMITERS = (",", "\t", ";", "|", "::")
 RARE_DELIMITERS = (" ", "^", "~", "||", "\x01")
 #: Bytes of a file that are looked at for its header.
 HEAD = 2**18
+#: Bytes of a block for files with longer lines than those of pyarrow's blocks.
+LONG = 2**28
 #: Types that RecBole writes behind the names of columns.
 _TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
 #: Stands in for a delimiter of several characters; no text holds it.
@@ -56,7 +60,7 @@ def read_delimited(
     wanted: Sequence[str] | None,
     dialect: Dialect,
     packed: Collection[str] = (),
-) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...], str | None]:
+) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...], str | None, str | None]:
     """Read columns of text as they are written.
 
     Parameters
@@ -75,7 +79,7 @@ def read_delimited(
     Returns
     -------
     tuple
-        The columns, the names of all columns, and a hint if some are missing.
+        The columns, the names of all columns, a hint if some are missing, and a warning.
     """
     with opened() as stream:
         head = _decoded(stream.read(HEAD), dialect.encoding)
@@ -89,11 +93,13 @@ def read_delimited(
         if names.count(name) > 1:
             raise TableError(f"must name each column once, but {name!r} is named {names.count(name)} times")
     if not asked:
-        return {}, names, hint
+        return {}, names, hint, None
     kinds = {str(names.index(name)): _PACKED if name in packed else pa.string() for name in asked}
-    table = _table(opened, delimiter, len(names), kinds=kinds, n_skipped=n_blank + 1, dialect=dialect)
+    table, warning = _table(
+        opened, delimiter, len(names), kinds=kinds, n_skipped=n_blank + 1, dialect=dialect
+    )
     columns = {name: table.column(number) for number, name in enumerate(asked)}
-    return columns, names, hint
+    return columns, names, hint, warning
 
 
 def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
@@ -111,12 +117,8 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
 
 
 def _decoded(raw: bytes, encoding: str) -> str:
-    try:
-        return io.TextIOWrapper(
-            io.BytesIO(raw), "utf-8-sig" if encoding == "utf-8" else encoding, errors="replace", newline=""
-        ).read()
-    except LookupError as error:
-        raise TableError(f"must be written in an encoding that Python knows, but got {encoding!r}") from error
+    codec = "utf-8-sig" if plain_codec(encoding) == "utf-8" else encoding
+    return io.TextIOWrapper(io.BytesIO(raw), codec, errors="replace", newline="").read()
 
 
 def rows_of(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -143,7 +145,8 @@ def _other_delimiter(head: str, delimiter: str, wanted: Sequence[str], dialect: 
         return None
     for other in DELIMITERS:
         if set(wanted) <= set(header_of(head, other)[1]):
-            return f"the fields are separated by {other!r}: set `data.format: {{delimiter: {other!r}}}`"
+            written = json.dumps(other)  # as YAML has it: only double quotes know a tab by \t
+            return f"the fields are separated by {written}: set `data.format: {{delimiter: {written}}}`"
     return None
 
 
@@ -155,35 +158,48 @@ def _table(
     kinds: dict[str, pa.DataType],
     n_skipped: int,
     dialect: Dialect,
-) -> pa.Table:
-    names = [str(number) for number in range(n_columns)]
+) -> tuple[pa.Table, str | None]:
     one = len(delimiter) == 1
     with opened() as stream:
-        source, sign = (stream, delimiter) if one else _single(stream.read(), delimiter, dialect.encoding)
+        watched = Watched(stream)
+        source, sign = (watched, delimiter) if one else _single(stream.read(), delimiter, dialect.encoding)
+        encoding = dialect.encoding if one else "utf-8"
+        options = (
+            arrow_csv.ParseOptions(delimiter=sign, quote_char='"' if one else False, newlines_in_values=True),
+            arrow_csv.ConvertOptions(
+                column_types=kinds, include_columns=list(kinds), strings_can_be_null=False, null_values=[]
+            ),
+        )
         try:
-            return arrow_csv.read_csv(
-                source,
-                arrow_csv.ReadOptions(
-                    column_names=names,
-                    skip_rows_after_names=n_skipped,
-                    encoding=dialect.encoding if one else "utf-8",
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=sign, quote_char='"' if one else False, newlines_in_values=True
-                ),
-                arrow_csv.ConvertOptions(
-                    column_types=kinds,
-                    include_columns=list(kinds),
-                    strings_can_be_null=False,
-                    null_values=[],
-                ),
-            )
+            table = arrow_csv.read_csv(source, _blocks(n_columns, n_skipped, encoding), *options)
         except UnicodeDecodeError as error:
             raise _wrong_encoding(dialect.encoding, error) from error
         except pa.ArrowInvalid as error:
             if "UTF8" in str(error):
                 raise _wrong_encoding(dialect.encoding, error) from error
-            raise _ragged(opened, delimiter, n_columns, dialect) or error from error
+            if not one or "straddl" not in str(error):
+                raise _ragged(opened, delimiter, n_columns, dialect) or error from error
+            long_line(opened, dialect.encoding, delimiter, n_columns)
+            with opened() as again:  # a field is longer than a block
+                blocks = _blocks(n_columns, n_skipped, encoding, LONG)
+                return arrow_csv.read_csv(again, blocks, *options), None
+    if one and _is_doubtful(watched, table.num_rows + n_skipped, encoding):
+        return table, lines_in_quotes(opened, encoding, delimiter, n_columns)
+    return table, None
+
+
+def _blocks(n_columns: int, n_skipped: int, encoding: str, size: int | None = None) -> arrow_csv.ReadOptions:
+    names = [str(number) for number in range(n_columns)]
+    return arrow_csv.ReadOptions(
+        column_names=names, skip_rows_after_names=n_skipped, encoding=encoding, block_size=size
+    )
+
+
+def _is_doubtful(watched: Watched, n_lines: int, encoding: str) -> bool:
+    """Tell whether lines may be inside of quotes, or marks inside of the text."""
+    wide = "utf-16" in plain_codec(encoding) or "utf-32" in plain_codec(encoding)  # other bytes end lines
+    more = watched.quoted and (wide or watched.n_lines != n_lines)
+    return more or watched.escaped or watched.marked
 
 
 def _single(raw: bytes, delimiter: str, encoding: str) -> tuple[io.BytesIO, str]:
@@ -217,7 +233,8 @@ def _ragged(
             line = getattr(rows, "line_num", number) + 1
         else:
             return None
-    except csv.Error:
+    except csv.Error:  # a field is too long
+        long_line(opened, dialect.encoding, delimiter, n_columns)
         return None
     header = "the header" if dialect.header else "the first row"
     rule = f"each row must have as many fields as {header}, {n_columns}, but line {line} has {len(row)}: "

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from .delimited import HEAD, Dialect, read_delimited
+from .folders import keys_of, parent_hint, refuse_versions
 from .ids import WrongIdsError
 from .joined import alike
 from .troubles import TableError, first_line
@@ -109,6 +110,8 @@ class Read:
         What may be the cause if columns are missing.
     kind
         What has the columns, for people.
+    warnings
+        What may be wrong with the files.
     """
 
     columns: dict[str, pa.ChunkedArray]
@@ -116,6 +119,7 @@ class Read:
     written: bool
     hint: str | None = None
     kind: str = "file"
+    warnings: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -149,7 +153,8 @@ def read_columns(
         If a file is missing or cannot be read.
     """
     parts: list[Read] = []
-    files = [file for place in ([places] if isinstance(places, str) else places) for file in _files(place)]
+    places = [places] if isinstance(places, str) else places
+    files = [file for place in places for file in _files(place)]
     for path, keys in files:
         try:
             parts.append(_with_keys(_read(path, wanted, dialect or Dialect(), packed), keys, wanted))
@@ -159,10 +164,14 @@ def read_columns(
     whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files], packed)
     if whole.columns and not whole.n_rows:
         raise TableError("must have rows, but has none")
-    return whole
+    told = [(path, text) for (path, _), part in zip(files, parts, strict=True) for text in part.warnings]
+    hint = whole.hint or parent_hint(places, set(wanted or ()) - set(whole.names))
+    return replace(
+        whole, hint=hint, warnings=tuple(f"{path}: {text}" if len(files) > 1 else text for path, text in told)
+    )
 
 
-def _files(place: str) -> list[tuple[str, dict[str, str]]]:
+def _files(place: str) -> list[tuple[str, dict[str, str | None]]]:
     """Return the files of a place in the order of their names, with what their folders say (as Hive does)."""
     try:
         system, root = fsspec.core.url_to_fs(place)
@@ -172,16 +181,20 @@ def _files(place: str) -> list[tuple[str, dict[str, str]]]:
             rule = f"must match files, but {place!r} matches none"
             base = str(PurePosixPath(re.split(r"[*?\[]", root, maxsplit=1)[0]).parent)
         elif system.isdir(root):
-            found = sorted(path for path in system.find(root) if not _is_hidden(path[len(root) :]))
+            within = system.find(root)
+            refuse_versions(path[len(root) :] for path in within)
+            found = sorted(path for path in within if not _is_hidden(path[len(root) :]))
             rule = "must hold data files, but the folder holds none"
             base = root
         else:
             return [(place, {})]
+    except TableError:
+        raise
     except BROKEN as error:
         raise TableError(f"must be readable as a table, but {first_line(error)}") from error
     if not found:
         raise TableError(rule)
-    return [(_url(system, prefix, path), _keys(path[len(base) :])) for path in found]
+    return [(_url(system, prefix, path), keys_of(path[len(base) :])) for path in found]
 
 
 def _url(system: fsspec.AbstractFileSystem, prefix: str, path: str) -> str:
@@ -195,19 +208,14 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) and "=" not in part for part in path.split("/"))
 
 
-def _keys(path: str) -> dict[str, str]:
-    folders = path.strip("/").split("/")[:-1]
-    return dict(part.split("=", 1) for part in folders if "=" in part)
-
-
-def _with_keys(read: Read, keys: dict[str, str], wanted: Sequence[str] | None) -> Read:
+def _with_keys(read: Read, keys: dict[str, str | None], wanted: Sequence[str] | None) -> Read:
     """Add the columns that the names of folders give."""
     added = {name: value for name, value in keys.items() if name not in read.names}
     columns = dict(read.columns)
     n_rows = read.n_rows
     for name, value in added.items():
         if wanted is None or name in wanted:
-            columns[name] = pa.chunked_array([pa.repeat(pa.scalar(value), n_rows)])
+            columns[name] = pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), n_rows)])
     return replace(read, columns=columns, names=(*read.names, *added))
 
 
@@ -266,10 +274,11 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
             return Read(unpacked(columns), names, written=False)
-        columns, names, hint = read_delimited(
+        columns, names, hint, warning = read_delimited(
             lambda: opened(path, compression), ending, wanted, dialect, packed
         )
-        return Read(columns, names, written=True, hint=hint)
+        warnings = () if warning is None else (warning,)
+        return Read(columns, names, written=True, hint=hint, warnings=warnings)
     except TableError:
         raise
     except FileNotFoundError as error:

@@ -164,6 +164,7 @@ def interactions_of(
     if troubles:
         return Interactions(None, troubles)
     warnings = [
+        *read.warnings,
         *_odd_ids(roles["user"], users, user_ids),
         *_odd_ids(roles["item"], items, item_ids),
         *_rounded_times(read, roles["datetime"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from .troubles import Mask, plain, type_name
 
-__all__ = ["NUMBER", "WrongTimesError", "fitting_formats", "likeliest_unit", "to_times"]
+__all__ = ["NUMBER", "WrongTimesError", "doubt_of", "fitting_formats", "likeliest_unit", "to_times"]
 
 Times = NDArray[np.datetime64]
 
@@ -53,6 +54,14 @@ NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _LOOKED_AT = 1000
 #: Times before this are of numbers read in a wrong unit, or stand for no time.
 OLDEST = "1973-03-03"
+#: Numbers of other programs: the name, how many of them are a second, and their beginning in seconds to 1970.
+_EPOCHS = (
+    ("ticks of .NET", 1e7, -62_135_596_800),
+    ("FILETIME of Windows", 1e7, -11_644_473_600),
+    ("seconds since 2001, as Apple counts", 1, 978_307_200),
+)
+#: Seconds since 1970 in 1995, before which few interactions of people were stored.
+_WEB = 788_918_400
 #: Share of the numbers from which they are taken to be of a unit.
 _NEARLY_ALL = 0.95
 #: Share of the rows up to which they are taken to be faults, not times that are written in another way.
@@ -250,6 +259,21 @@ def likeliest_unit(numbers: NDArray[Any]) -> tuple[str, float]:
     return max(shares.items(), key=lambda found: found[1])
 
 
+def doubt_of(times: Times, kind: str) -> str | None:
+    """Say why numbers may not be times of a unit: in it, most are before 1995."""
+    seconds = float(np.median(times.astype("datetime64[ns]").astype(np.int64))) / 1e9
+    if kind not in UNITS or seconds >= _WEB:
+        return None
+    number = seconds * 1e9 / UNITS[kind]
+    now = float(np.datetime64("now").astype(np.int64))
+    for name, factor, begin in _EPOCHS:
+        if _WEB <= number / factor + begin <= now:
+            by = "" if factor == 1 else f" / {factor:.0f}"
+            sign = "+" if begin > 0 else "-"
+            return f"before 1995; the numbers look like {name}: number{by} {sign} {abs(begin)} is unix_s"
+    return "before 1995: the numbers may count in another unit, or from another year"
+
+
 def _unit_cure(numbers: NDArray[Any], kind: str) -> str | None:
     unit = unit_of(np.asarray(numbers, dtype=np.float64))
     return f"the numbers look like `datetime: {unit}`" if unit not in {None, kind} else None
@@ -292,7 +316,20 @@ def _formatted(column: pa.ChunkedArray, kind: str) -> Times:
     series = pd.Series(column.to_numpy(), dtype=object)
     parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=kind)
     times = parsed.dt.tz_localize(None) if parsed.dt.tz is not None else parsed
-    return _checked(times, kind)
+    return _checked(times, kind, _swapped(series, kind) if times.isna().any() else None)
+
+
+def _swapped(series: pd.Series[Any], kind: str) -> str | None:
+    """Return the cure if all rows fit once day and month change places, or hours go to 24."""
+    other = re.sub("%[dm]", lambda found: "%m" if found[0] == "%d" else "%d", kind)
+    hours = kind.replace("%I", "%H") if "%p" not in kind else kind
+    for fitting in (other, hours, other.replace("%I", "%H") if "%p" not in kind else other):
+        if fitting == kind:
+            continue
+        parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=fitting)
+        if parsed.notna().all():
+            return f'all rows fit `datetime: "{fitting}"`'
+    return None
 
 
 def fitting_formats(column: pa.ChunkedArray) -> list[str]:

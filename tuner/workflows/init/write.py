@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rectools import Columns
 
+from tuner.data.reading.times import doubt_of
 from tuner.workflows.init.columns import Guess
 from tuner.workflows.init.dialect import Finding
 from tuner.workflows.init.folds import HOLDOUT, N_FOLDS
@@ -32,7 +33,10 @@ def findings(found: Inspection) -> Iterator[Finding]:
     why = f"the times are then {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
     if others:
         why += f"; it could be {' or '.join(map(_format, others))}"
-    yield Finding(f"time {_format(kind)}", why, sure=not others)
+    doubt = doubt_of(times.to_numpy(), kind)
+    if doubt is not None:
+        why += f", {doubt}"
+    yield Finding(f"time {_format(kind)}", why, sure=not others and doubt is None)
 
 
 def doubts(found: Inspection) -> Iterator[str]:
