@@ -145,7 +145,8 @@ def _other_delimiter(head: str, delimiter: str, wanted: Sequence[str], dialect: 
         return None
     for other in DELIMITERS:
         if set(wanted) <= set(header_of(head, other)[1]):
-            written = json.dumps(other)  # as YAML has it: only double quotes know a tab by \t
+            # As YAML has it: only double quotes know a tab by \t.
+            written = f"'{other}'" if other.isprintable() else json.dumps(other)
             return f"the fields are separated by {written}: set `data.format: {{delimiter: {written}}}`"
     return None
 
