@@ -23,7 +23,7 @@ __all__ = ["linear_cross_entropy", "product"]
 
 #: Number of targets whose logits exist at one time. A CPU's cache should hold them. A GPU is faster with
 #: large products.
-_CHUNK = {"cpu": 64}
+_CHUNK = {"cpu": 128}
 _LARGE_CHUNK = 2048
 #: Number of logits that exist at one time if a kernel computes their gradients: 256 MB of float32.
 _LOGITS = 2**26
