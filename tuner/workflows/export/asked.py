@@ -1,4 +1,4 @@
-"""What an exported model is asked for in Python: the users and the number of items.
+"""Checks the users and the number of items for which an exported model is asked in Python.
 
 Each export contains this file, so it does not import rectools-tuner.
 """
