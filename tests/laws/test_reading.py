@@ -151,21 +151,14 @@ def test_the_size_of_chunks_decides_nothing(table: pd.DataFrame, block: int) -> 
     original = delimited.arrow_csv.ReadOptions
 
     def small(**options: Any) -> Any:
-        return original(**options, block_size=block)
+        return original(**{**options, "block_size": options["block_size"] or block})
 
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         (Path(name) / "i.csv").write_text(csv_text(table, ","), encoding="utf-8")
         data = Data(interactions=str(Path(name) / "i.csv"), datetime="unix_s")
         whole = load_source(data).interactions
         patch.setattr(delimited.arrow_csv, "ReadOptions", small)
-        refused = ""
-        try:
-            parts = load_source(data).interactions
-        except TunerError as error:  # a row that is longer than a block
-            refused = str(error)
-    if refused:
-        assert "block" in refused
-        return
+        parts = load_source(data).interactions  # a row may be longer than a block
     assert_frame_equal(parts, whole)
 
 
