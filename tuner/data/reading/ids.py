@@ -17,12 +17,21 @@ from numpy.typing import NDArray
 from .coded import Codes, Ids, present
 from .troubles import Mask, type_name
 
-__all__ = ["WrongIdsError", "is_missing", "like_known", "numbers_in", "spelled_rows", "to_codes", "whole"]
+__all__ = [
+    "EXACT",
+    "WrongIdsError",
+    "is_missing",
+    "like_known",
+    "numbers_in",
+    "spelled_rows",
+    "to_codes",
+    "whole",
+]
 
 #: An integer as Python writes it.
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 #: Integers below which floats of a type hold each of them: this one may have been the next, rounded.
-_EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 #: Integers within such a range are numbered by a table of all of them.
 _DENSE = 2**22
 
@@ -241,11 +250,11 @@ def whole(numbers: NDArray[np.float64], kind: pa.DataType) -> NDArray[np.int64]:
         [one] = numbers[~fits][:1].tolist()
         rule = f"ids must be text or integers, but the column holds {kind} such as {one!r}"
         raise WrongIdsError(rule, "write ids as text, or as integers")
-    rounded = np.abs(numbers) >= _EXACT[kind]
+    rounded = np.abs(numbers) >= EXACT[kind]
     if rounded.any():
         rule = (
             f"ids must be text or integers, but the column holds {kind}, which may round integers from "
-            f"{_EXACT[kind]:,} on, such as {int(numbers[rounded][0])}"
+            f"{EXACT[kind]:,} on, such as {int(numbers[rounded][0])}"
         )
         raise WrongIdsError(rule, "take ids from before they became floats, as text or as integers")
     return numbers.astype(np.int64)

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.feather
 from pyarrow import feather, parquet
 
-from .ids import WrongIdsError, whole
+from .ids import EXACT, WrongIdsError, whole
 from .troubles import TableError, shown
 
 __all__ = ["read_feather", "read_json_lines", "read_parquet"]
 
 #: Integers below which floats hold each of them.
-_EXACT = 2**53
+_EXACT = EXACT[pa.float64()]
 
 Columns = dict[str, pa.ChunkedArray]
 
