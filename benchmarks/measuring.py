@@ -50,14 +50,18 @@ def middle_and_spread(values: Sequence[float], digits: int = 2) -> str:
     return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
-def measured_apart(module: str, job: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+def measured_apart(
+    module: str, job: Mapping[str, Any], environment: Mapping[str, str], checkout: Path | None = None
+) -> dict[str, Any]:
     """Run ``python -m MODULE --job JSON`` in a new process and return the JSON of its last line.
 
     In a new process, the peak of memory and the state of the allocator do not depend on earlier measurements.
+    With a checkout of another commit, the module and all of the project come from there.
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", module, "--job", json.dumps(job)],
         env={**os.environ, **environment},
+        cwd=checkout,  # first on the path of a module
         capture_output=True,
         text=True,
         check=False,

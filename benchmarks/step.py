@@ -10,6 +10,8 @@ On a CPU five ways are measured, each in processes of its own, in rounds that ta
 - unpadded: the same with `training.fast: unpadded`;
 - paths: the fast paths without the settings; not with --quick.
 
+With `--before CHECKOUT`, a folder with another commit, `before` is what ours was there, in the same run.
+
 On a GPU all are measured in one process, since a context of CUDA takes longer to make than a fit of a few
 steps; PyTorch counts its memory for each alone. The C library's settings play no part there; beside stock and
 ours stand ours with `training.precision` tf32 and bf16, all three also with `training.fast: unpadded`.
@@ -18,8 +20,8 @@ A step is the time from one batch's end to the next one's: collate, transfer, lo
 CPU it is the process's own time on one thread, which other processes disturb less than the time of day; on a
 GPU the time of many steps together, since a trial does not wait for each.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
-stock_allocator / ours, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory` ours / stock in
-peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU,
+stock_allocator / ours, `.../before`, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory`
+ours / stock in peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU,
 `.../best_ms` the milliseconds of ours in the quickest way on a GPU, and `sasrec/recommend/beauty` is
 stock / ours. Stock next action scores all positions and keeps the last, as in RecTools' guide.
 
@@ -245,6 +247,17 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
+def measured_where(job: Job, before: Path | None) -> dict[str, Any]:
+    """Measure in this process or in one of its own, with this code or with that of a checkout."""
+    if job.way == "before":
+        ours = replace(job, way="ours")
+        known = {name: value for name, value in asdict(ours).items() if value != Job.__dict__.get(name)}
+        return measured_apart("benchmarks.step", known, ours.environment, before)
+    if job.device == "cuda":
+        return measure(job)
+    return measured_apart("benchmarks.step", asdict(job), job.environment)
+
+
 def precision_of(way: str) -> Precision:
     """Return the arithmetic of a way."""
     found: Precision = "tf32" if "tf32" in way else "bf16" if "bf16" in way else "float32"
@@ -362,6 +375,7 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
     steps = (3 if args.quick else 5) * TOGETHER if args.device == "cuda" else (3 if args.quick else 8)
     ways = WAYS[args.device][: 3 if args.quick else None]
     ways = tuple(way for way in ways if way in args.ways) if args.ways else ways
+    ways += ("before",) if args.before else ()
     for source in SOURCES[args.device]:
         for model in MODELS:
             for loss in LOSSES:
@@ -388,7 +402,7 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         found[case] = ratio("stock", "ours", "step")
         if "stock_allocator" in of:
             found[f"{case}/allocator"] = ratio("stock_allocator", "ours", "step")
-        for way in ("paths", "unpadded", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"):
+        for way in ("before", "paths", "unpadded", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"):
             if way in of:
                 found[f"{case}/{way}"] = ratio("stock", way, "step")
         found[f"{case}/memory"] = ratio("ours", "stock", "peak")
@@ -449,6 +463,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=(), help="such as sasrec hstu")
     parser.add_argument("--rounds", type=int, help="3 on a CPU, 2 on a GPU")
     parser.add_argument("--ways", nargs="*", default=(), help="such as stock ours")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="folder of another commit to compare")
     parser.add_argument(
         "--packed", type=int, nargs="*", help="only trials at once, for these numbers of them or for all"
     )
@@ -480,11 +495,7 @@ def main() -> None:
 
     for number in range(1 if args.quick else args.rounds or ROUNDS[args.device]):
         for job in jobs(args):
-            measured = (
-                measure(job)
-                if job.device == "cuda"
-                else measured_apart("benchmarks.step", asdict(job), job.environment)
-            )
+            measured = measured_where(job, args.before)
             runs.append({"case": job.case, "way": job.way, "round": number, **measured})
             print(f"{job.case:<32} {job.way:<16} {1000 * measured['step']:8.1f} ms", flush=True)
             written()  # a GPU may be taken away at any moment

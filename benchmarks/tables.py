@@ -25,7 +25,7 @@ _TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.
 
 #: Last parts of the names of figures that are columns, by benchmark.
 COLUMNS = {
-    "step": ("unpadded", "allocator", "paths", "memory", "spread", "loss_difference"),
+    "step": ("before", "unpadded", "allocator", "paths", "memory", "spread", "loss_difference"),
     "step_cuda": (
         "tf32",
         "bf16",

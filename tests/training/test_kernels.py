@@ -6,14 +6,23 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from tuner.training.fast_paths.linear import _CHUNK, linear_cross_entropy
+from tuner.training.fast_paths import linear
+from tuner.training.fast_paths.linear import linear_cross_entropy
 from tuner.training.fast_paths.sampled import candidate_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
-#: Targets on both sides of a chunk's end, and one alone.
-SIZES = [1, _CHUNK["cpu"] - 1, _CHUNK["cpu"], 2 * _CHUNK["cpu"] + 1]
+#: Targets of one chunk and of several if `in_parts`, and one alone.
+SIZES = [1, 15, 48, 49, 481]
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "in parts"])
+def in_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a few logits exist at one time, so that there are several chunks of targets and blocks of items."""
+    if request.param:
+        for name, value in {"_STORED": 800, "_LOGITS": 800, "_FEWEST": 16, "_BLOCK": 700}.items():
+            monkeypatch.setattr(linear, name, value)
 
 
 def drawn(n_targets: int, n_items: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, ...]:
@@ -26,6 +35,7 @@ def drawn(n_targets: int, n_items: int, dtype: torch.dtype, device: str) -> tupl
     return hidden, table, targets, weights
 
 
+@pytest.mark.usefixtures("in_parts")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
@@ -48,6 +58,7 @@ def test_linear_cross_entropy_is_the_formula(
         torch.testing.assert_close(mine, theirs, rtol=0, atol=rtol * theirs.abs().max().item())
 
 
+@pytest.mark.usefixtures("in_parts")
 @pytest.mark.parametrize("device", DEVICES)
 def test_rounded_products_are_close(device: str) -> None:
     """In bfloat16, with 8 bits: losses within 1 %, gradients within 3 % of their largest element."""
@@ -66,18 +77,28 @@ def test_rounded_products_are_close(device: str) -> None:
             torch.testing.assert_close(mine, theirs, rtol=0, atol=0.03 * theirs.abs().max().item())
 
 
-def test_a_loss_of_0_does_not_count() -> None:
+def test_a_loss_of_0_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in RecTools: a target so sure that its loss is rounded to 0 leaves the mean."""
     hidden, table = torch.tensor([[100.0], [0.0]]), torch.tensor([[0.0], [1.0]])
     targets, weights = torch.tensor([1, 1]), torch.ones(2)
-    loss = linear_cross_entropy(hidden.requires_grad_(), table, targets, weights=weights)
-    torch.testing.assert_close(loss.detach(), torch.tensor(2.0).log())
+    for n_logits in (4, 2):  # of all items, and of one at a time
+        monkeypatch.setattr(linear, "_BLOCK", n_logits)
+        loss = linear_cross_entropy(hidden.requires_grad_(), table, targets, weights=weights)
+        torch.testing.assert_close(loss.detach(), torch.tensor(2.0).log())
 
 
 def test_a_hopeless_target_has_a_finite_loss() -> None:
     hidden, table = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[0.0], [1.0]])
     loss = linear_cross_entropy(hidden, table, torch.tensor([0]), weights=torch.ones(1))
-    assert loss.item() == 1000
+    torch.testing.assert_close(loss.detach(), torch.tensor(1000.0), rtol=1e-6, atol=0)
+
+
+def test_no_target_gives_no_loss() -> None:
+    """As in RecTools, where the mean of nothing is not a number."""
+    hidden, table, targets, weights = drawn(2, 50, torch.float32, "cpu")
+    loss = linear_cross_entropy(hidden[:0], table, targets[:0], weights=weights[:0])
+    assert loss.isnan()
+    assert torch.autograd.grad(loss, table)[0].shape == table.shape
 
 
 def test_without_gradients_the_loss_is_the_same() -> None:
