@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -29,6 +30,11 @@ LONG = 2**28
 _TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
 #: Stands in for a delimiter of several characters; no text holds it.
 _STANDS_IN = tuple("\x1f\x1e\x1d\x1c")
+#: Marks at the begin of text in encodings of several bytes a character; the longer ones first.
+_WIDE = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 _PACKED = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -82,7 +88,9 @@ def read_delimited(
         The columns, the names of all columns, a hint if some are missing, and a warning.
     """
     with opened() as stream:
-        head = _decoded(stream.read(HEAD), dialect.encoding)
+        head = stream.read(HEAD)
+    _refuse_wide(head, dialect.encoding)
+    head = _decoded(head, dialect.encoding)
     delimiter = dialect.delimiter or _delimiter(head, ending, wanted, dialect)
     n_blank, names = header_of(head, delimiter)
     if not dialect.header:
@@ -114,6 +122,21 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
         raise TableError(f"must be readable as a table, but {error}") from error
     typed = [_TYPED.fullmatch(name) for name in names]
     return n_blank, tuple(match[1] for match in typed if match) if all(typed) else tuple(names)
+
+
+def _refuse_wide(head: bytes, encoding: str) -> None:
+    """Refuse text of two or four bytes a character that is to be read as one of single bytes, and no text."""
+    if any(wide in plain_codec(encoding) for wide in ("utf-16", "utf-32")):
+        return
+    wide = next((name for name, marks in _WIDE.items() if head.startswith(marks)), None)
+    if wide is None and head[1::2].count(0) > len(head) // 4:
+        wide = "utf-16-le"
+    if wide is not None:
+        rule = f"must be readable as a table, but is not text in {encoding}: it looks like {wide}"
+        raise TableError(rule, f"set `data.format: {{encoding: {wide}}}`")
+    if 0 in head:
+        line = head[: head.index(0)].count(b"\n") + 1
+        raise TableError(f"must be text, but line {line} has a byte 0", "save it as CSV or Parquet")
 
 
 def _decoded(raw: bytes, encoding: str) -> str:

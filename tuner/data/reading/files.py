@@ -13,7 +13,8 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from .delimited import HEAD, Dialect, read_delimited
-from .folders import keys_of, parent_hint, refuse_versions
+from .folders import copies, keys_of, parent_hint, refuse_doubled, refuse_strangers, refuse_versions
+from .foreign import BEGIN, refuse_ending, refuse_foreign
 from .ids import WrongIdsError
 from .joined import alike
 from .troubles import TableError, first_line
@@ -60,36 +61,6 @@ _COMPRESSION_BEGINS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
-#: First bytes of files that are no tables here, and what they are.
-_OTHERS = {
-    b"PK\x03\x04": "a zip archive or an Excel file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"\xfd7zXZ": "compressed by xz",
-    b"\x89HDF": "HDF5",
-    b"ORC": "ORC",
-    b"\x80\x04": "a pickle",
-    b"\x80\x05": "a pickle",
-    b"<!DOCTYP": "a web page",
-    b"<!doctyp": "a web page",
-    b"<html": "a web page",
-    b"<HTML": "a web page",
-    b"<?xml": "XML",
-}
-_OTHER_ENDINGS = (
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".h5",
-    ".hdf5",
-    ".orc",
-    ".pkl",
-    ".pickle",
-    ".zip",
-    ".xz",
-    ".db",
-    ".sqlite",
-)
-_CAN_READ = "text (.csv, .tsv, .txt, .dat, .inter), .jsonl, .parquet or .feather"
 #: Errors that readers raise if a file is broken.
 BROKEN = (OSError, ValueError, pa.ArrowException, ImportError, EOFError, LookupError, OverflowError)
 
@@ -155,6 +126,7 @@ def read_columns(
     parts: list[Read] = []
     places = [places] if isinstance(places, str) else places
     files = [file for place in places for file in _files(place)]
+    refuse_doubled([path for path, _ in files], [_stem(path) for path, _ in files])
     for path, keys in files:
         try:
             parts.append(_with_keys(_read(path, wanted, dialect or Dialect(), packed), keys, wanted))
@@ -166,9 +138,9 @@ def read_columns(
         raise TableError("must have rows, but has none")
     told = [(path, text) for (path, _), part in zip(files, parts, strict=True) for text in part.warnings]
     hint = whole.hint or parent_hint(places, set(wanted or ()) - set(whole.names))
-    return replace(
-        whole, hint=hint, warnings=tuple(f"{path}: {text}" if len(files) > 1 else text for path, text in told)
-    )
+    warnings = [f"{path}: {text}" if len(files) > 1 else text for path, text in told]
+    warnings += copies([path for path, _ in files], [part.n_rows for part in parts])
+    return replace(whole, hint=hint, warnings=tuple(warnings))
 
 
 def _files(place: str) -> list[tuple[str, dict[str, str | None]]]:
@@ -184,6 +156,7 @@ def _files(place: str) -> list[tuple[str, dict[str, str | None]]]:
             within = system.find(root)
             refuse_versions(path[len(root) :] for path in within)
             found = sorted(path for path in within if not _is_hidden(path[len(root) :]))
+            refuse_strangers(root, [path for path in found if _endings(path)[0] not in _KINDS], found)
             rule = "must hold data files, but the folder holds none"
             base = root
         else:
@@ -290,16 +263,16 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
 def _kind(path: str) -> tuple[str, str, str | None]:
     """Return the kind of a file, its ending and its compression; its content decides before its name."""
     ending, compression = _endings(path)
-    if ending in _OTHER_ENDINGS:
-        cure = "unpack it" if ending in {".zip", ".xz"} else "save it as CSV or Parquet"
-        raise TableError(f"must be {_CAN_READ}, but got {path!r}", cure)
+    refuse_ending(path, ending)
     with fsspec.open(path, "rb") as file:
-        head = file.read(8)
+        head = file.read(BEGIN)
     told = _told(_COMPRESSION_BEGINS, head)
     compression = told or (compression if compression == "brotli" else None)
-    _refuse_others(path, head)
-    with opened(path, compression) as stream:
-        head = stream.read(8)
+    refuse_foreign(path, head)
+    if compression is not None:
+        with opened(path, compression) as stream:
+            head = stream.read(BEGIN)
+        refuse_foreign(path, head)
     is_json = head.lstrip()[:1] == b"{"
     kind = _told(_KIND_BEGINS, head) or _KINDS.get(ending) or ("json" if is_json else "text")
     return kind, ending, compression
@@ -357,17 +330,16 @@ def _not_there() -> TableError:
     return TableError("must be a file that exists, but it does not", hint)
 
 
-def _refuse_others(path: str, head: bytes) -> None:
-    what = _told(_OTHERS, head)
-    if what is not None:
-        raise TableError(f"must be {_CAN_READ}, but {path!r} is {what}", "save it as CSV or Parquet")
-
-
 def _endings(path: str) -> tuple[str, str | None]:
     """Return the ending of the kind of a file, and its compression."""
     name = PurePosixPath(path.lower())
     compression = _COMPRESSIONS.get(name.suffix)
     return (name.with_suffix("") if compression else name).suffix, compression
+
+
+def _stem(path: str) -> str:
+    """Return the path without the ending of a compression."""
+    return str(PurePosixPath(path).with_suffix("")) if _endings(path)[1] else path
 
 
 def _told(begins: dict[bytes, str], head: bytes) -> str | None:

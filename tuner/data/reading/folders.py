@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from urllib.parse import unquote
 
 from .troubles import TableError
 
-__all__ = ["keys_of", "parent_hint", "refuse_versions"]
+__all__ = ["copies", "keys_of", "parent_hint", "refuse_doubled", "refuse_strangers", "refuse_versions"]
 
 #: Hive's folder of the rows without a value.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -40,6 +42,61 @@ def refuse_versions(paths: Iterable[str]) -> None:
                 rule = f"must be data files only, but the folder is {what}, which keeps removed rows too"
                 cure = "export its current version to plain Parquet, or give a table in memory from Python"
                 raise TableError(rule, cure)
+
+
+def refuse_strangers(folder: str, strangers: Sequence[str], found: Sequence[str]) -> None:
+    """Refuse a folder that has files of other endings beside data files, such as copies and notes.
+
+    Files that all have other endings are data, as Hive writes them.
+
+    Raises
+    ------
+    TableError
+        If some of the files that were found are strangers, and not all.
+    """
+    if strangers and len(strangers) < len(found):
+        data = next(path for path in found if path not in set(strangers))
+        names = [path[len(folder) :].strip("/") for path in (strangers[0], data)]
+        ending = names[1].rsplit(".", 1)[-1]
+        raise TableError(
+            f"must be a folder of data files only, but it has {names[0]!r} beside {names[1]!r}",
+            f"move it away, or give a glob of the data files, as '{folder.rstrip('/')}/*.{ending}'",
+        )
+
+
+def refuse_doubled(paths: Sequence[str], stems: Sequence[str]) -> None:
+    """Refuse files that are read twice: named twice, or once more in compressed form.
+
+    Raises
+    ------
+    TableError
+        If two stems, which are paths without the ending of a compression, are the same.
+    """
+    first: dict[str, str] = {}
+    for path, stem in zip(paths, stems, strict=True):
+        other = first.get(stem)
+        first[stem] = path
+        if other == path:
+            raise TableError(f"must name each file once, but {path!r} is named twice")
+        if other is not None:
+            rule = f"must have each file once, but {other!r} and {path!r} differ only in their compression"
+            raise TableError(rule, "remove one of them, or give a glob that matches one of them")
+
+
+def copies(paths: Sequence[str], n_rows: Sequence[int]) -> list[str]:
+    """Return a warning for each local file with the same bytes as one before it, if they have rows."""
+    first: dict[tuple[int, int], list[str]] = {}
+    found = []
+    for path, n in zip(paths, n_rows, strict=True):
+        if not n or not Path(path).is_file():
+            continue
+        alike = first.setdefault((n, Path(path).stat().st_size), [])
+        other = next((one for one in alike if filecmp.cmp(one, path, shallow=False)), None)
+        if other is None:
+            alike.append(path)
+        else:
+            found.append(f"{path} has the same bytes as {other}, so their rows count twice")
+    return found
 
 
 def parent_hint(places: Sequence[str], missing: Collection[str]) -> str | None:

@@ -32,6 +32,8 @@ __all__ = [
 _INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 #: Integers below which floats of a type hold each of them: this one may have been the next, rounded.
 EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+#: Fields of an object that a message names.
+_FIELDS = 5
 #: Integers within such a range are numbered by a table of all of them.
 _DENSE = 2**22
 
@@ -128,8 +130,12 @@ def spelled_rows(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _refuse_nested(plain: pa.DataType) -> None:
     """Refuse a type whose values are made of others."""
     if pa.types.is_struct(plain):
-        fields = ", ".join(plain.field(at).name for at in range(plain.num_fields))
+        names = [plain.field(at).name for at in range(plain.num_fields)]
+        fields = ", ".join(names[:_FIELDS]) + f" and {len(names) - _FIELDS:,} more" * (len(names) > _FIELDS)
         rule = f"ids must be text or integers, but the column holds objects with {fields or 'no fields'}"
+        if names and all(name.isdecimal() for name in names):
+            cure = "write one object a row, as pandas' to_json(orient='records', lines=True) does"
+            raise WrongIdsError(rule, cure)
         raise WrongIdsError(rule, "flatten them, as pandas.json_normalize does")
     if pa.types.is_nested(plain):
         rule = f"a row must be one interaction with one id, but holds a {type_name(plain)}"
