@@ -712,13 +712,17 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(study_file, te
 @pytest.mark.parametrize(
     ("text", "rule", "line"),
     [
-        ("", "must be a mapping of sections, but got NoneType", None),
+        ("", "must be a mapping of sections, but the file is empty", None),
         ("- a\n- b\n", "must be a mapping of sections, but got list", None),
         (
             "study: a\n\tb: c\n",
             "must be valid YAML, but found a tab character that violates indentation",
             2,
         ),
+        ("study: shop\na: 010\n", "YAML reads 010 as 8: write '010' if it is text", 2),
+        ("a: [01, 08]\n", "YAML reads 01 as 1: write '01' if it is text", 1),
+        ("study: shop\n07: a\n", "YAML reads 07 as 7: write '07' if it is text", 2),
+        ("a: 12:30\n", "YAML reads 12:30 as 750: write '12:30' if it is text", 1),
         ("study: [a\n", "must be valid YAML, but did not find expected ',' or ']'", 2),
         ("study: !!python/name:os.system\n", "could not determine a constructor", 1),
     ],
@@ -799,6 +803,12 @@ def test_of_several_overrides_the_last_wins(study_file):
     [
         ("search.trials", "overrides", "must be key=value, but got 'search.trials'"),
         ("=5", "overrides", "must be key=value, but got '=5'"),
+        (
+            "study=007",
+            "overrides study",
+            "the value must be a decimal number, or text in quotes, but YAML reads 007 as 7: write '007' if "
+            "it is text",
+        ),
         ("search.trials=[", "overrides search.trials", "the value must be valid YAML, but got '['"),
         ("study.name=a", "overrides study.name", "must lead through sections, but 'study' holds 'shop'"),
         ("search.trails=5", "search.trails", "is no key of this section"),

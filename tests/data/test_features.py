@@ -204,6 +204,14 @@ def test_a_feature_without_spread_becomes_zero(load: Callable[..., Source]) -> N
             ),
         ),
         (
+            {"item_features": ITEMS, "items_to_recommend": {"genre": [True]}},
+            (
+                "data.items_to_recommend",
+                "must be values of 'genre', but no item has 'true'",
+                "YAML reads yes, no, on and off as true or false: write such words in quotes",
+            ),
+        ),
+        (
             {"item_features": ITEMS, "items_to_recommend": {"genre": "war", "stock": "no"}},
             (
                 "data.items_to_recommend",

@@ -60,6 +60,7 @@ def test_an_export_holds_what_its_readme_lists(exported):
         "reading/features.py",
         "reading/files.py",
         "reading/folders.py",
+        "reading/foreign.py",
         "reading/ids.py",
         "reading/interactions.py",
         "reading/joined.py",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tuner.cluster.version_check import deciding_versions
 from tuner.cluster.working_folder import Parcel, pack
 from tuner.config import Study
-from tuner.errors import ClusterError, Problem, StudyError, UserError
+from tuner.errors import ClusterError, Problem, UserError
 from tuner.errors.caller import hint
 from tuner.execution.user_modules import USER_FILES
 
@@ -80,17 +80,14 @@ def pack_checked(path: Path, study: Study) -> Parcel:
     from tuner.data.own_splitter import splitter_class  # noqa: PLC0415  # rectools
     from tuner.evaluation import metric_problems  # noqa: PLC0415  # torch
     from tuner.execution.user_modules import modules_of, named_modules  # noqa: PLC0415  # with the space
-    from tuner.models.build import resolve_baselines  # noqa: PLC0415  # torch
-    from tuner.preparation.prepare import study_space  # noqa: PLC0415  # torch
-    from tuner.sampling.samplers import make_sampler  # noqa: PLC0415  # optuna
+    from tuner.preparation.prepare import study_models  # noqa: PLC0415  # torch
 
     problems = list(metric_problems(study.metrics.all, item_features=True))  # the data may be elsewhere
     if problems:
-        raise StudyError(study.study, problems)
-    space = study_space(study)
-    make_sampler(study.search.sampler, study.search.seed)
+        raise study.refusal(problems)
+    space, baselines = study_models(study)
     given: list[Mapping[str, object]] = [
-        *(baseline.params for baseline in resolve_baselines(study, space)),
+        *(baseline.params for baseline in baselines),
         {"metrics": study.metrics.own},
     ]
     if study.folds.splitter is not None:

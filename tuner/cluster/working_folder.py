@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tuner.artifacts import layout
 from tuner.config import Study
-from tuner.errors import Problem, StudyError
+from tuner.errors import Problem
 from tuner.formatting import size
 
 __all__ = ["Parcel", "pack"]
@@ -134,7 +134,7 @@ def pack(path: Path, study: Study, modules: Iterable[str] = ()) -> Parcel:
     if not problems and n_bytes > PARCEL_LIMIT:
         problems.append(_too_much(root, files, n_bytes))
     if problems:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
     left = tuple(name for name in left_out if name not in files)
     return Parcel(str(path.relative_to(root)), tuple(overrides), files, n_bytes, left_out=left)
 

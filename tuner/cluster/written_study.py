@@ -15,7 +15,7 @@ from tuner.config import Study
 from tuner.config.data import Data, InMemory
 from tuner.config.snapshot import snapshot
 from tuner.data.reading.memory import read_object
-from tuner.errors import Problem, StudyError
+from tuner.errors import Problem
 
 __all__ = ["written_study"]
 
@@ -52,8 +52,6 @@ def _table(study: Study, data: Data) -> pa.Table:
     if features or hasattr(given.table, "get_raw_interactions"):
         where = features[0] if features else "interactions"
         rule = "must be a table or a file to be sent to a cluster, but is an object in memory"
-        raise StudyError(
-            study.study, [Problem(f"data.{where}", rule, "write it to a file, and name the file")]
-        )
+        raise study.refusal([Problem(f"data.{where}", rule, "write it to a file, and name the file")])
     columns = [name for name in data.columns.model_dump().values() if name is not None]
     return pa.table(dict(read_object(given.table, [*columns, *data.extra_columns]).columns))

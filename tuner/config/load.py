@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tuner.config.origin import Origin
 from tuner.config.paths import located
 from tuner.config.problems import MOST_PROBLEMS, dotted, problems_of
 from tuner.config.profiles import laid_over, leaves, take_profiles
@@ -50,7 +51,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), profile: str | None = 
     if profile in profiles:
         plain = laid_over(plain, profiles[profile])
         for key in leaves(profiles[profile]):
-            lines[key] = lines.get(("profiles", profile, *key), _NO_LINE)
+            _move_lines(lines, ("profiles", profile, *key), key)
     elif profile is not None:
         rule = f"must be a profile of the study, but got {profile!r}"
         hint = did_you_mean(profile, list(profiles)) if profiles else "the study has no section profiles"
@@ -90,10 +91,10 @@ def study_from_mapping(
     """
     study, found = _checked(plain, folder)
     found = [*problems, *found]
+    origin = Origin(source, {dotted(path): line for path, line in (lines or {}).items()})
     if found or study is None:
-        by_name = {dotted(path): line for path, line in (lines or {}).items()}
-        raise StudyError(source, [_with_line(problem, by_name) for problem in _unique(found)])
-    return study
+        raise StudyError(source, [origin.located(problem) for problem in _unique(found)])
+    return study.from_origin(origin) if lines is not None else study
 
 
 def _checked(plain: Mapping[str, Any], folder: Path | None) -> tuple[Study | None, list[Problem]]:
@@ -123,10 +124,12 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
     try:
         document = parse(read_text(path))
     except YamlError as error:
-        raise StudyError(str(path), [Problem("", error.rule, None, error.line)]) from error
+        hint = "indent with spaces" if "tab character" in error.rule else None
+        raise StudyError(str(path), [Problem("", error.rule, hint, error.line)]) from error
     if not isinstance(document.plain, dict):
-        rule = f"must be a mapping of sections, but got {type(document.plain).__name__}"
-        raise StudyError(str(path), [Problem("", rule)])
+        what = "the file is empty" if document.plain is None else f"got {type(document.plain).__name__}"
+        hint = f"see {argument('`tuner init`', '`tuner.init`')}, which writes one for your data"
+        raise StudyError(str(path), [Problem("", f"must be a mapping of sections, but {what}", hint)])
     repeated = [
         Problem(dotted(place), f"must be there once, but is also on line {first}", None, line)
         for place, first, line in document.repeated
@@ -149,8 +152,8 @@ def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Proble
     try:
         value = parse(text).plain
     except YamlError as error:
-        rule = "must be valid YAML" if error.__cause__ is not None else error.rule
-        return [Problem(_changes(key), f"the value {rule}, but got {text!r}")]
+        rule = f"must be valid YAML, but got {text!r}" if error.__cause__ is not None else error.rule
+        return [Problem(_changes(key), f"the value {rule}")]
     prefix = "space.set."
     steps = ["space", "set", key.removeprefix(prefix)] if key.startswith(prefix) else key.split(".")
     if len(steps) > DEEPEST:
@@ -163,8 +166,18 @@ def _override(plain: dict[str, Any], override: str, lines: Lines) -> list[Proble
         if not isinstance(section, dict):
             return [Problem(_changes(key), f"must lead through sections, but {step!r} holds {section!r}")]
     section[steps[-1]] = value
-    lines[tuple(steps)] = _NO_LINE
+    _move_lines(lines, None, tuple(steps))
     return []
+
+
+def _move_lines(lines: Lines, source: tuple[str | int, ...] | None, key: tuple[str | int, ...]) -> None:
+    """Give a key, and all within it, the lines of another key; none if it comes from the command line."""
+    for path in [path for path in lines if path[: len(key)] == key]:
+        del lines[path]
+    lines[key] = _NO_LINE
+    if source is not None:
+        within = {path[len(source) :]: line for path, line in lines.items() if path[: len(source)] == source}
+        lines.update({(*key, *rest): line for rest, line in within.items()})
 
 
 def _broken_text(text: str) -> bool:
@@ -213,13 +226,3 @@ def _space_problems(section: object) -> list[Problem]:
 def _unique(problems: Sequence[Problem]) -> list[Problem]:
     """Drop what was found twice."""
     return list(dict.fromkeys(problems))
-
-
-def _with_line(problem: Problem, by_name: Mapping[str, int]) -> Problem:
-    """Add the line of the key, or of the nearest section above it."""
-    if problem.line is not None:
-        return problem
-    where = problem.where
-    while where and where not in by_name:
-        where = where.rpartition(".")[0]
-    return Problem(problem.where, problem.rule, problem.hint, by_name.get(where) or None)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Discriminator, Field, InstanceOf, Tag, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from tuner.config.data import Data
 from tuner.config.folds import Folds
 from tuner.config.metrics import Metrics
+from tuner.config.origin import Origin
 from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
 from tuner.config.section import Section, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
 from tuner.config.tracking import Tracking
 from tuner.config.training import Resources, Training
 from tuner.config.urls import refuse_credentials, refuse_password
-from tuner.errors import did_you_mean
+from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.space import Space
 from tuner.trials.constraints import QUANTITIES
 
@@ -66,6 +77,7 @@ class Study(Section):
     resources: Resources = Field(default=Resources(), validate_default=True)
     final: Annotated[FinalJudgement | None, BeforeValidator(read_switch)] = None
     tracking: Tracking | None = None
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @field_validator("search")
     @classmethod
@@ -169,6 +181,17 @@ class Study(Section):
                 msg = f"names must differ, but {name!r} is there {names.count(name)} times"
                 raise ValueError(msg)
         return baselines
+
+    def from_origin(self, origin: Origin) -> Study:
+        """Return this study, which is written there."""
+        found = self.model_copy()
+        found._origin = origin  # noqa: SLF001  # a copy of this class
+        return found
+
+    def refusal(self, problems: Iterable[Problem]) -> StudyError:
+        """Return an error with problems of this study, each once, with the lines of its file."""
+        located = map(self._origin.located, dict.fromkeys(problems))
+        return StudyError(self._origin.name or self.study, list(located))
 
     @classmethod
     def load(

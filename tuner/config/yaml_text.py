@@ -26,6 +26,8 @@ MOST_VALUES, DEEPEST = 10_000, 64
 _BEYOND = 2**63
 #: An integer that is longer is too large, whatever its base.
 _LONGEST = 80
+#: Octal numbers, and those of the base 60.
+_MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-5]?[0-9])+)")
 #: What PyYAML raises for a value that does not fit its tag, such as `!!bool maybe`.
 _UNFIT = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
@@ -62,8 +64,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """Safe YAML, with floats as people write them: 1e-4 is a number."""
 
     def construct_small_int(self, node: yaml.ScalarNode) -> int:
-        """Return an integer. One that no study needs is refused: the digits of a huge one take minutes."""
+        """Return an integer. One that no study needs is refused: the digits of a huge one take minutes.
+
+        So is one that YAML reads as another number than people do: ``010`` as 8, ``12:30`` as 750.
+        """
         short = len(node.value) <= _LONGEST
+        if short and _MISREAD.fullmatch(node.value):
+            read = self.construct_yaml_int(node)
+            rule = f"must be a decimal number, or text in quotes, but YAML reads {node.value} as {read}"
+            raise YamlError(f"{rule}: write '{node.value}' if it is text", node.start_mark.line + 1)
         value = int(self.construct_yaml_int(node)) if short else _BEYOND
         if abs(value) >= _BEYOND:
             problem = "an integer must be between -2^63 and 2^63"

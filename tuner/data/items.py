@@ -107,7 +107,9 @@ def _unknown(wanted: Mapping[str, Sequence[str]], features: Features) -> Iterato
         for value in values:
             if value not in there:
                 rule = f"must be values of {name!r}, but no item has {value!r}"
-                yield Problem(_KEY, rule, did_you_mean(value, sorted(there)))
+                is_word = value in {"true", "false"}
+                cure = "YAML reads yes, no, on and off as true or false: write such words in quotes"
+                yield Problem(_KEY, rule, cure if is_word else did_you_mean(value, sorted(there)))
 
 
 def _are_in(ids: AnyIds, others: AnyIds | pd.Series[Any]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import LASTING, Problem, SearchError, StudyError, UserError
+from tuner.errors import LASTING, Problem, SearchError, UserError
 from tuner.errors.caller import hint as hint_for
 from tuner.execution import user_modules
 from tuner.execution.autoscaler import node_kinds
@@ -256,7 +256,7 @@ def _capacity(study: Study, *, joined: bool) -> Capacity:
         if not capacity.grows
     ]
     if problems:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
     return capacity
 
 

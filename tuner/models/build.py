@@ -14,7 +14,7 @@ from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Baseline, Study
-from tuner.errors import Problem, SpaceError, StudyError, TrialError, did_you_mean
+from tuner.errors import Problem, SpaceError, TrialError, did_you_mean
 from tuner.models.feasibility import infeasible
 from tuner.models.launchers import outside_of_jobs
 from tuner.models.signatures import accepted_kwargs, imported, model_class, options
@@ -263,7 +263,7 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
         rule = f"must name a baseline, but got {reference!r}"
         problems.append(Problem("metrics.reference", rule, did_you_mean(reference, [*names, *named])))
     if problems:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
     return resolved
 
 

@@ -5,8 +5,8 @@ All problems of a study that can be found before a trial are found here, the che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tuner.config import SpaceSection, Study
 from tuner.data.folds import Fold, holdout_fold, search_folds
@@ -23,7 +23,7 @@ from tuner.sampling.samplers import check_finite, make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.store.space_migration import SPACE_FACT
 
-__all__ = ["Prepared", "fold_line", "prepare", "prepare_final", "study_space"]
+__all__ = ["Prepared", "fold_line", "prepare", "prepare_final", "study_models", "study_space"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     Raises
     ------
     UserError
-        If there are problems. Checks are made in the order data, space, baselines, folds, earlier studies.
-        The message has all problems of the first check that fails.
+        If there are problems. Checks are made in the order space and baselines, data, folds, earlier
+        studies. The message has all problems of the first check that fails.
     """
+    space, baselines = study_models(study)
     source = load_source(study.data)
     refuse_one_item(source.coded, study.data)
     _check_metrics(study, source)
@@ -88,13 +89,8 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for note in source.notes:
         say(note)
     _warn(source, study, say)
-    space = study_space(study)
     for line in _dead_lines(study, space):
         say(f"warning: {line}")
-    # A wrong setting is found before a trial runs.
-    check_finite(make_sampler(study.search.sampler, study.search.seed, space), space)
-    baselines = resolve_baselines(study, space)
-    _check_columns_asked_for(study, space, baselines)
     folds = with_items(search_folds(source, study.data, study.folds), source.items)
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
@@ -126,10 +122,9 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     UserError
         See `prepare`. It is also raised if the study has no holdout.
     """
+    space, baselines = study_models(study)
     source = load_source(study.data)
     _check_metrics(study, source)
-    space = study_space(study)
-    baselines = resolve_baselines(study, space)
     (fold,) = with_items([holdout_fold(source, study.data, study.folds)], source.items)
     say(f"holdout: {fold_line(fold)}")
     for warning in holdout_warnings(source.coded, study.folds):
@@ -162,19 +157,19 @@ def _dead_lines(study: Study, space: Space) -> list[str]:
     dead = dead_values(space, infeasible, seed=study.search.seed)
     problems = [Problem(f"space.{one.where}", one.rule, one.hint) for one in dead.problems]
     if dead.is_all:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
     return [
         f"no trial will have a value of {one.where}: {one.rule}" + (f" ({one.hint})" if one.hint else "")
         for one in problems
     ]
 
 
-def _check_columns_asked_for(study: Study, space: Space, baselines: Sequence[NamedParams]) -> None:
-    """Refuse data preparators that ask for columns of interactions that the study does not keep.
+def _columns_asked_for(study: Study, space: Space, baselines: Sequence[NamedParams]) -> Iterator[Problem]:
+    """Yield problems with data preparators that ask for columns of interactions that the study does not keep.
 
     RecTools would train without such a column, and fail when it recommends.
     """
-    key, problems = "data_preparator_kwargs.extra_cols", []
+    key = "data_preparator_kwargs.extra_cols"
     asked = [(f"space, {key}", value) for value in options(space, key)]
     asked += [(f"baseline {one.name}, {key}", one.params[key]) for one in baselines if key in one.params]
     for where, columns in asked:
@@ -182,9 +177,7 @@ def _check_columns_asked_for(study: Study, space: Space, baselines: Sequence[Nam
             if name not in study.data.extra_columns:
                 rule = f"must be columns of data.extra_columns, but {name!r} is not"
                 kept = ", ".join([*study.data.extra_columns, str(name)])
-                problems.append(Problem(where, rule, f"set `data.extra_columns: [{kept}]`"))
-    if problems:
-        raise StudyError(study.study, list(dict.fromkeys(problems)))
+                yield Problem(where, rule, f"set `data.extra_columns: [{kept}]`")
 
 
 def _former(source: Source) -> dict[str, object]:
@@ -195,7 +188,7 @@ def _former(source: Source) -> dict[str, object]:
 def _check_metrics(study: Study, source: Source) -> None:
     problems = list(metric_problems(study.metrics.all, item_features=source.item_features is not None))
     if problems:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
 
 
 def study_space(study: Study) -> Space:
@@ -206,11 +199,51 @@ def study_space(study: Study) -> Space:
     SpaceError, StudyError
         If the space cannot be imported, is malformed, or has names that RecTools does not know.
     """
-    space = study.space if isinstance(study.space, Space) else _read_space(study, study.space)
-    problems = space_problems(space)
+    space = _named_space(study)
+    problems = _name_problems(study, space)
     if problems:
-        raise StudyError(study.study, [Problem(f"space.{p.where}", p.rule, p.hint) for p in problems])
+        raise study.refusal(problems)
     return space
+
+
+def study_models(study: Study) -> tuple[Space, Sequence[NamedParams]]:
+    """Return the space and the baselines of a study, after all checks that need no data.
+
+    Raises
+    ------
+    SpaceError, StudyError
+        With the problems of both.
+    """
+    space = _named_space(study)
+    problems = _name_problems(study, space)
+    baselines: Sequence[NamedParams] = ()
+    try:
+        baselines = resolve_baselines(study, space)
+    except StudyError as error:
+        problems.extend(error.problems)
+    problems.extend(_columns_asked_for(study, space, baselines))
+    try:  # a wrong setting is found before a trial runs
+        sampler = make_sampler(study.search.sampler, study.search.seed, space)
+        if not problems:
+            check_finite(sampler, space)
+    except StudyError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise study.refusal(problems)
+    return space, baselines
+
+
+def _named_space(study: Study) -> Space:
+    return study.space if isinstance(study.space, Space) else _read_space(study, study.space)
+
+
+def _name_problems(study: Study, space: Space) -> list[Problem]:
+    """Return the problems with names and values of the space, at the keys of the study that give them."""
+    given = study.space.set if isinstance(study.space, SpaceSection) else {}
+    return [
+        replace(problem, where=f"space.{'set.' * (problem.where in given)}{problem.where}")
+        for problem in space_problems(space)
+    ]
 
 
 def _read_space(study: Study, section: SpaceSection) -> Space:
@@ -228,7 +261,7 @@ def _read_space(study: Study, section: SpaceSection) -> Space:
             return Space(domains) if base is None else base.narrow(domains)
         except SpaceError as error:
             problems = [Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems]
-    raise StudyError(study.study, problems)
+    raise study.refusal(problems)
 
 
 def _paths(space: Space) -> list[str]:

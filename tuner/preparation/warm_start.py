@@ -18,7 +18,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from tuner.config import Study
-from tuner.errors import Problem, StoreError, StudyError, TrialError
+from tuner.errors import Problem, StoreError, TrialError
 from tuner.models.build import point_of
 from tuner.space import Space, Value
 from tuner.store import StudyStore, read_records
@@ -110,7 +110,7 @@ def read_earlier(
             rule = f"must {study.metrics.direction} its objective as this study does, but {path} does not"
             problems.append(Problem(where, rule, "values in the other direction cannot be used"))
     if problems:
-        raise StudyError(study.study, problems)
+        raise study.refusal(problems)
     return found
 
 

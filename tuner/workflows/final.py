@@ -10,7 +10,7 @@ import numpy as np
 
 from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
-from tuner.errors import Problem, SearchError, StoreError, StudyError
+from tuner.errors import Problem, SearchError, StoreError
 from tuner.errors.caller import hint
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.one_run import one_run
@@ -82,7 +82,7 @@ def _refuse_without_holdout(study: Study) -> None:
     if study.folds.holdout == 0:
         rule = "must be at least 1 for a final judgement, but got 0: the search used all data"
         hint = "start a new study under another name with `holdout: 1`"
-        raise StudyError(study.study, [Problem("folds.holdout", rule, hint)])
+        raise study.refusal([Problem("folds.holdout", rule, hint)])
 
 
 def judge_study(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tuner.errors import Problem, StudyError
+from tuner.errors import Problem
 from tuner.formatting import size
 from tuner.models.build import trial_params
 from tuner.preparation.prepare import Prepared
@@ -66,7 +66,7 @@ def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
     if not torch.cuda.is_available():
         rule = "must be a number if the search is started on a machine without a GPU, but got 'auto'"
         hint = "write 0 to train on CPUs, or a share such as 0.25 for workers that have GPUs"
-        raise StudyError(prepared.study.study, [Problem("resources.gpus_per_trial", rule, hint)])
+        raise prepared.study.refusal([Problem("resources.gpus_per_trial", rule, hint)])
     fold = prepared.folds[-1]
     n_items = len(fold.catalog)
     points = points_by_work(prepared.space, n_items, seed=prepared.study.search.seed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from tuner.artifacts import layout
 from tuner.config import Study
-from tuner.errors import InterruptedSearchError, Problem, StudyError, TunerError
+from tuner.errors import InterruptedSearchError, Problem, TunerError
 from tuner.execution.one_run import begin_run
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
@@ -145,7 +145,7 @@ def _refuse_itself(study: Study, folder: Path) -> None:
         if Path(path).resolve() == folder:
             rule = f"must be the folder of another study, but got {path!r}"
             hint = "a study always continues with its own trials"
-            raise StudyError(study.study, [Problem(f"search.warm_start[{index}]", rule, hint)])
+            raise study.refusal([Problem(f"search.warm_start[{index}]", rule, hint)])
 
 
 def _search(opened: OpenedStudy) -> None:
