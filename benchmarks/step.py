@@ -20,10 +20,11 @@ A step is the time from one batch's end to the next one's: collate, transfer, lo
 CPU it is the process's own time on one thread, which other processes disturb less than the time of day; on a
 GPU the time of many steps together, since a trial does not wait for each.
 The figures are ratios of medians over rounds: `sasrec/softmax/beauty` is stock / ours, `.../allocator`
-stock_allocator / ours, `.../before`, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../memory`
-ours / stock in peak memory (of the process on a CPU, allocated on a GPU), `.../gb` ours in GB on a GPU,
-`.../best_ms` the milliseconds of ours in the quickest way on a GPU, and `sasrec/recommend/beauty` is
-stock / ours. Stock next action scores all positions and keeps the last, as in RecTools' guide.
+stock_allocator / ours, `.../before`, `.../paths`, `.../tf32` and `.../bf16` stock / these, `.../gain`
+before / unpadded, `.../memory` ours / stock in peak memory (of the process on a CPU, allocated on a GPU),
+`.../gb` ours in GB on a GPU, `.../best_ms` the milliseconds of ours in the quickest way on a GPU, and
+`sasrec/recommend/beauty` is stock / ours. Stock next action scores all positions and keeps the last, as in
+RecTools' guide.
 
 On a GPU, `packed/4` is how many trials of ours an hour four processes train on it at once (SASRec with
 softmax, bf16, unpadded, 10 epochs, without evaluations), and `packed/4/mps` the same where they share it by
@@ -405,6 +406,8 @@ def figures(runs: list[dict[str, Any]]) -> dict[str, float]:
         for way in ("before", "paths", "unpadded", "tf32", "bf16", "unpadded_tf32", "unpadded_bf16"):
             if way in of:
                 found[f"{case}/{way}"] = ratio("stock", way, "step")
+        if {"before", "unpadded"} <= of.keys():
+            found[f"{case}/gain"] = ratio("before", "unpadded", "step")
         found[f"{case}/memory"] = ratio("ours", "stock", "peak")
         if "tf32" in of:
             steps = [median(float(run["step"]) for run in of[way]) for way in of if way != "stock"]

@@ -25,7 +25,7 @@ _TABLE = re.compile(r"(<!-- table (\w+)(?: (\w+))? -->\n).*?(<!-- end -->)", re.
 
 #: Last parts of the names of figures that are columns, by benchmark.
 COLUMNS = {
-    "step": ("before", "unpadded", "allocator", "paths", "memory", "spread", "loss_difference"),
+    "step": ("unpadded", "before", "gain", "allocator", "paths", "memory", "spread", "loss_difference"),
     "step_cuda": (
         "tf32",
         "bf16",
@@ -74,7 +74,12 @@ TARGETS = {
         for loss in ("softmax", "gBCE", "sampled_softmax")
         for at, data in enumerate(("beauty", "retail"))
     }
-    | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX},
+    | {f"{model}/softmax/beauty/memory": (0.0, 0.6) for model in _STEP_SOFTMAX}
+    | {
+        f"{model}/{loss}/beauty/gain": (softmax if loss == "softmax" else 1.8, float("inf"))
+        for model, softmax in (("sasrec", 1.4), ("bert4rec", 1.7))
+        for loss in ("softmax", "gBCE", "sampled_softmax")
+    },
     "step_cuda": {
         f"{model}/{loss}/synthetic/best_ms": (0.0, most)
         for model, softmax in (("sasrec", 3.0), ("bert4rec", 3.0), ("hstu", 5.0))
