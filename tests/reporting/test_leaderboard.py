@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from tuner.cli import main
 from tuner.config import Sampler
 from tuner.errors import StoreError
-from tuner.formatting import count, duration, number, short
+from tuner.formatting import count, duration, number, quantity, short
 from tuner.reporting.best import best_lines
 from tuner.reporting.distinguish import varying_params
 from tuner.reporting.find import find_row
@@ -675,3 +675,7 @@ def test_a_study_that_goes_on_with_a_changed_choice_is_told_and_goes_on_with_the
     store = Shop(tmp_path).store
     again = [store.ask_again(number, Space(old), 2, dict) for number in store.interrupted()]
     assert [asked.params["n_factors"] in {64, 128, 256} for asked in again] == [True, True]
+
+
+def test_one_of_a_thing_is_singular():
+    assert [quantity(n, "user") for n in (0, 1, 2, 1200)] == ["0 users", "1 user", "2 users", "1,200 users"]

@@ -6,7 +6,7 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,6 +38,7 @@ from tuner.data.reading import (
 from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem
 from tuner.errors.caller import hint as hint_for
+from tuner.formatting import quantity
 
 __all__ = ["Source", "counted", "load_source", "make_dataset", "make_table", "read_table"]
 
@@ -113,10 +114,10 @@ class Source:
 
     def describe(self, policy: str) -> str:
         """Return the facts as one line for people. `policy` is the study's duplicates policy."""
-        facts = self.facts()
+        facts: Mapping[str, Any] = self.facts()
         text = (
-            f"{facts['interactions']:,} interactions of {facts['users']:,} users with "
-            f"{facts['items']:,} items, {facts['start']} to {facts['end']}"
+            f"{quantity(facts['interactions'], 'interaction')} of {quantity(facts['users'], 'user')} with "
+            f"{quantity(facts['items'], 'item')}, {facts['start']} to {facts['end']}"
         )
         if self.duplicates or self.dropped:
             text += f"; {self.duplicates:,} repeat a user, item and datetime"

@@ -7,7 +7,18 @@ from collections.abc import Collection, Sequence
 
 from tuner.space.class_names import short_name
 
-__all__ = ["aligned", "count", "cut", "duration", "markdown_table", "number", "short", "size", "visible"]
+__all__ = [
+    "aligned",
+    "count",
+    "cut",
+    "duration",
+    "markdown_table",
+    "number",
+    "quantity",
+    "short",
+    "size",
+    "visible",
+]
 
 #: Characters that a terminal obeys instead of showing them, and those that change the direction of text. Line
 #: ends and tabs are not among them.
@@ -59,6 +70,11 @@ def count(value: int | None) -> str:
     if round(value / thousand) < thousand:
         return f"{value / thousand:.0f} k"
     return f"{value / million:.2f} M"
+
+
+def quantity(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 user``, ``1,200 users``."""
+    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 def duration(seconds: float | None) -> str:

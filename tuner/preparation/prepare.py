@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tuner.config import SpaceSection, Study
 from tuner.data.folds import Fold, holdout_fold, search_folds
@@ -15,6 +16,7 @@ from tuner.data.plausible import catalogue_warnings, holdout_text, holdout_warni
 from tuner.data.source import Source, load_source
 from tuner.errors import Problem, SpaceError, StudyError
 from tuner.evaluation import Plan, metric_problems, with_reference
+from tuner.formatting import quantity
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
 from tuner.models.feasibility import dead_values, infeasible
 from tuner.models.signatures import options, space_problems
@@ -278,13 +280,11 @@ def _paths(space: Space) -> list[str]:
 
 def fold_line(fold: Fold) -> str:
     """Return the time borders and sizes of a fold as text."""
-    facts = fold.facts
+    facts: Mapping[str, Any] = fold.facts
     window = f"{str(facts['start'])[:10]} to {str(facts['end'])[:10]}, " if "start" in facts else ""
-    return (
-        f"{window}{facts['train']:,} train interactions of {facts['train_users']:,} users with "
-        f"{facts['train_items']:,} items; {facts['test']:,} test interactions of "
-        f"{facts['test_users']:,} users"
-    )
+    train, test = quantity(facts["train"], "train interaction"), quantity(facts["test"], "test interaction")
+    items, users = quantity(facts["train_items"], "item"), quantity(facts["train_users"], "user")
+    return f"{window}{train} of {users} with {items}; {test} of {quantity(facts['test_users'], 'user')}"
 
 
 def _facts(study: Study, source: Source, space: Space) -> dict[str, object]:

@@ -27,7 +27,7 @@ from tuner.config import Study
 from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError
 from tuner.evaluation import Plan, boundary, build_metric, is_per_user, recommend, values_by_user
-from tuner.formatting import duration, size
+from tuner.formatting import duration, quantity, size
 from tuner.models.build import build_model, trial_params
 from tuner.models.feasibility import infeasible
 from tuner.preparation.prepare import Prepared, prepare
@@ -81,11 +81,11 @@ class Checked:
     study: Study
 
     def __str__(self) -> str:
-        failed = f"{len(self.problems)} causes of failures" if self.problems else "none failed"
+        failed = f"{quantity(len(self.problems), 'cause')} of failures" if self.problems else "none failed"
         text = (
-            f"{self.study.study}: {self.n_points} configurations with {self.n_options} options in "
-            f"{self.n_pairs} pairs were built, trained for a batch and recommended: "
-            f"{failed} ({duration(self.seconds)})"
+            f"{self.study.study}: {quantity(self.n_points, 'configuration')} with "
+            f"{quantity(self.n_options, 'option')} in {quantity(self.n_pairs, 'pair')} built, trained for a "
+            f"batch and recommended: {failed} ({duration(self.seconds)})"
         )
         costs = [draw_estimates(self.estimates, self.study)] if self.estimates else []
         return "\n".join([text, *costs])
@@ -106,9 +106,10 @@ def check(study: Study, say: Callable[[str], None]) -> Checked:
         difference = detectable_difference(fold, prepared.plan)
         if difference is not None:
             label = prepared.plan.objective
+            users = quantity(len(fold.users), "test user")
             say(
-                f"fold {fold.index + 1}: {len(fold.users):,} test users can distinguish models that differ "
-                f"by {difference:.4f} in {label} or more"
+                f"fold {fold.index + 1}: {users} can distinguish models that differ by {difference:.4f} in "
+                f"{label} or more"
             )
     shared = len(pickle.dumps(prepared.folds, protocol=5))  # Ray's object store holds the same bytes
     say(f"folds in memory: {size(shared)}, one copy on each node for all its trials")
