@@ -716,7 +716,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_their_lines(study_file, te
         ("- a\n- b\n", "must be a mapping of sections, but got list", None),
         (
             "study: a\n\tb: c\n",
-            "must be valid YAML, but found a tab character that violates indentation",
+            "must be indented with spaces, but has a tab",
             2,
         ),
         ("study: shop\na: 010\n", "YAML reads 010 as 8: write '010' if it is text", 2),

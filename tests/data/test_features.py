@@ -243,6 +243,20 @@ def test_what_cannot_be_used_is_told_with_key_value_and_cure(
     assert (where, rule, hint) == expected
 
 
+def test_numeric_features_have_the_decimal_sign_of_the_interactions(write: Write) -> None:
+    clicks = CLICKS.replace(",", ";").replace("2.5", "2,5")
+    items = "id;feature;value\n10;price;2,5\n11;price;3\n10;sizes;1,5\n"
+    data = Data(
+        interactions=write(clicks, "clicks.csv"),
+        item_features=write(items, "items.csv"),
+        numeric_features=("price",),
+        format={"delimiter": ";", "decimal": ","},
+    )
+    features = load_source(data).item_features
+    assert features is not None
+    assert [str(value) for value in features.table["value"]] == ["2.5", "3", "1,5"], "a category is a word"
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -131,9 +131,32 @@ def test_a_file_beside_its_compressed_form_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(CSV)
     (tmp_path / "p.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     rule, hint = refused(str(tmp_path))
-    assert "differ only in their compression" in rule
+    assert "differ only in their endings" in rule
     assert hint == "remove one of them, or give a glob that matches one of them"
     assert len(load_source(Data(interactions=str(tmp_path / "*.gz"))).interactions) == 2
+
+
+def test_a_table_beside_its_other_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(CSV)
+    FRAME.to_parquet(tmp_path / "p.parquet")
+    assert "differ only in their endings" in refused(str(tmp_path))[0]
+
+
+def test_equal_files_of_other_folders_are_no_copies(tmp_path: Path) -> None:
+    for day in ("2024-01-01", "2024-01-02"):
+        (tmp_path / f"datetime={day}").mkdir()
+        (tmp_path / f"datetime={day}" / "p.csv").write_text("user_id,item_id\n01,a\n02,b\n")
+    read = load_source(Data(interactions=str(tmp_path)))
+    assert read.warnings == ()
+    assert len(read.interactions) == 4
+
+
+def test_parts_without_a_byte_have_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(CSV)
+    (tmp_path / "q.csv").touch()
+    assert len(load_source(Data(interactions=str(tmp_path))).interactions) == 2
+    (tmp_path / "p.csv").write_text("")
+    assert refused(str(tmp_path))[0].endswith("must be readable as a table, but the file is empty")
 
 
 @pytest.mark.parametrize("name", ["p.csv.bak", "p.csv~", "README.md"])

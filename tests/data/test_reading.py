@@ -932,6 +932,31 @@ def test_names_of_folders_are_decoded(write: Write) -> None:
     assert ids(str(Path(path).parents[1])) == (["a/b", "c d"], ["x", "y"])
 
 
+@pytest.mark.parametrize(
+    "pair", [("01", "1"), ("1.0", "1"), (" 1", "1"), ("caf\u00e9", "cafe\u0301"), ("-07", "-7.00")]
+)
+def test_ids_that_differ_in_how_they_are_written_only_are_told(pair: tuple[str, str], write: Write) -> None:
+    path = write(rows([*pair, "x"], ["a", "b", "c"]))
+    (warning,) = load_source(Data(interactions=path)).warnings
+    assert warning.startswith("'user_id' has 2 ids that differ in how they are written only, such as ")
+    assert all(repr(one) in warning for one in pair)
+    assert ids(path)[0] == [*pair, "x"], "they are read as written"
+
+
+def test_ids_that_differ_are_not_told(write: Write) -> None:
+    path = write(rows(["10", "100", "1", "0", "1.5", "01x", "1x"], list("abcdefg")))
+    assert load_source(Data(interactions=path)).warnings == ()
+
+
+@pytest.mark.parametrize("weight", ["1.234", "12.500", "1.234,5"])
+def test_a_dot_where_a_comma_is_the_decimal_sign_is_no_weight(weight: str, write: Write) -> None:
+    path = write(f"user_id;item_id;datetime;w\na;x;2024-01-01;1,5\nb;y;2024-01-02;{weight}\n")
+    settings = {"columns": {"weight": "w"}, "format": {"delimiter": ";", "decimal": ","}}
+    said = refusal(path, **settings)
+    assert "weights must be finite numbers, but 'w' is not in 1 of 2 rows" in said
+    assert "write numbers alone, without separators of thousands" in said
+
+
 def test_the_folder_of_rows_without_an_id_is_refused(write: Write) -> None:
     write("item_id,datetime\nx,2024-03-01\n", "h/user_id=1/p.csv")
     path = write("item_id,datetime\ny,2024-03-01\n", "h/user_id=__HIVE_DEFAULT_PARTITION__/p.csv")

@@ -109,6 +109,10 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     (endless,) = [r for r in read_records(small.results).records if r.name == "endless"]
     assert endless.status == "running"
 
+    refused = small.tuner("stop", "study.yaml", new=True)
+    assert refused.returncode == 2
+    assert f"must be a study on a cluster, but process {first.pid} on" in refused.stderr
+
     later = add_trial(small.results, {**WANTED, "n_factors": 10}).id
     excluded = next(r.number for r in ended(small) if r.request is None)
     exclude_trial(small.results, excluded, "a test")
@@ -140,3 +144,9 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     assert line.best.record.number == board.best.record.number
     with pytest.raises(StoreError, match="must be a trial that has not ended"):
         stop_trial(small.results, both[0].number)
+
+    last = add_trial(small.results, {**WANTED, "n_factors": 14}).id
+    third = small.tuner(*run, *ONE_WORKER)
+    assert third.returncode == 0, third.stderr
+    assert (one := added(small, last)) is not None, "it runs although the budget is used up"
+    assert one.status == "complete"

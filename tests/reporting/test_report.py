@@ -501,6 +501,19 @@ def test_a_file_that_cannot_be_written_is_told_without_a_stack_trace(folder, tmp
     assert "--to: must be a file that can be written" in capsys.readouterr().err
 
 
+def test_a_report_is_not_written_over_another_file(folder, tmp_path, capsys):
+    for name, content in (("clicks.csv", "user_id,item_id\n"), ("notes.md", "# Mine\n")):
+        path = tmp_path / name
+        path.write_text(content)
+        for form in ("html", "md"):
+            assert main(["report", str(folder), "-o", str(path), "--format", form]) == 2
+            assert "--to: must not replace a file that is no report" in capsys.readouterr().err
+        assert path.read_text() == content
+    for form in ("html", "md"):
+        for _ in range(2):  # its own report is replaced
+            assert main(["report", str(folder), "-o", str(tmp_path / f"r.{form}"), "--format", form]) == 0
+
+
 def test_a_report_needs_none_of_the_libraries_that_train(folder, tmp_path):
     code = (
         "import sys; from tuner.cli import main; code = main(sys.argv[1:]);"

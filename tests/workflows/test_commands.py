@@ -86,7 +86,7 @@ def test_report(shop: Path, capsys) -> None:
     path = printed(capsys, "report", shop).strip()
     by_command = Path(path).read_text("utf-8")
     written = tuner.report(shop, "function.html")
-    assert written.path == Path("function.html")
+    assert written.path == Path(written) == Path("function.html")
     assert written.path.read_text("utf-8") == by_command
     text = printed(capsys, "report", shop, "--format", "md")
     assert tuner.report("made", markdown=True).path.read_text("utf-8") == text

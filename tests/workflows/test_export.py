@@ -125,7 +125,7 @@ def test_tuner_recommend_prints_the_users_own_ids_and_names_who_is_unknown(expor
 
 
 def test_a_file_of_users_and_json(exported, tmp_path, capsys):
-    (tmp_path / "users.txt").write_text("u1\n\nu2\n", encoding="utf-8")
+    (tmp_path / "users.txt").write_text("u1\r\n\r\nu2\r\n", encoding="utf-8-sig")
     command = ["recommend", str(exported), "--users-file", str(tmp_path / "users.txt"), "--format", "json"]
     assert main([*command, "-k", "2"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -150,6 +150,28 @@ def test_newer_interactions_bring_new_users_and_change_recommendations(exported,
     assert "1 interactions are left out: the model does not know their items" in err
     assert "warning: 'datetime' is before 1973-03-03 or in the future in 1 of 6 rows" in err
     assert "error" not in err
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"", "must have one id a line, but {} has none"),
+        ("u1\n".encode("utf-16"), "must be text in UTF-8, but {} is not"),
+    ],
+)
+def test_a_file_of_users_that_cannot_be_read_says_why(exported, tmp_path, capsys, content, rule):
+    path = tmp_path / "users.txt"
+    path.write_bytes(content)
+    assert main(["recommend", str(exported), "--users-file", str(path)]) == 2
+    assert f"--users-file {rule.format(path)}" in capsys.readouterr().err
+
+
+def test_newer_interactions_without_a_user_of_the_fit_are_told(exported, tmp_path, capsys):
+    newer = tmp_path / "newer.csv"
+    newer.write_text("user_id,item_id,datetime\nU3,1,2024-02-01\nU3,2,2024-02-02\n", encoding="utf-8")
+    assert main(["recommend", str(exported), "--users", "U3", "--interactions", str(newer)]) == 0
+    told = capsys.readouterr().err
+    assert f"none of the users that the model was fitted on is in {newer}: ids there are like 'U3'" in told
 
 
 def test_an_export_that_does_not_recommend_the_same_says_for_whom(exported, tmp_path, capsys):

@@ -68,6 +68,17 @@ def test_a_study_that_is_there_is_not_written_over(shop, tmp_path, capsys):
     assert main(["init", "clicks.csv.gz", "--force"]) == 0
 
 
+def test_a_study_is_not_written_over_its_data_nor_under_another_ending(shop, tmp_path, capsys):
+    data = tmp_path / "clicks.csv.gz"
+    before = data.read_bytes()
+    assert main(["init", "clicks.csv.gz", "-o", str(data), "--force"]) == 2
+    assert "-o: must not be the file of the data" in capsys.readouterr().err
+    assert main(["init", "clicks.csv.gz", "-o", "other.csv"]) == 2
+    assert "-o: must end in .yaml or .yml\n      say other.csv.yaml" in capsys.readouterr().err
+    assert data.read_bytes() == before
+    assert not (tmp_path / "other.csv").exists()
+
+
 def test_what_is_no_table_of_interactions_is_refused_with_its_columns(tmp_path):
     pd.DataFrame({"name": ["a", "b"], "price": [1.5, 2.5]}).to_csv(tmp_path / "prices.csv", index=False)
     with pytest.raises(DataError) as refused:

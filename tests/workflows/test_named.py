@@ -30,8 +30,8 @@ def test_a_study_to_run_is_the_study_or_its_file(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ("shop", "must be a Study or the path of a study file, but got 'shop'"),
-        ({"study": "shop"}, r"but got a dict\n.*give Study\(\*\*sections\)"),
-        (7, "but got a int"),
+        ({"study": "shop"}, r"but got dict\n.*give Study\(\*\*sections\)"),
+        (7, "but got int"),
     ],
 )
 def test_what_is_no_study_is_refused(given: object, message: str) -> None:

@@ -64,6 +64,18 @@ def _fetch(arguments: argparse.Namespace) -> None:
     )
 
 
+def _refuse_here(folder: Path) -> None:
+    """Refuse to look on a cluster for a study that a process of this or another host runs in a folder."""
+    from tuner.errors import Problem, StoreError
+    from tuner.store import study_holder
+
+    holder = study_holder(folder) if folder.is_dir() else None
+    if holder is not None:
+        rule = f"must be a study on a cluster, but {holder} runs it"
+        hint = "press Ctrl-C there, or send SIGINT to that process; --address URL looks on a cluster"
+        raise StoreError(str(folder), [Problem("STUDY", rule, hint)])
+
+
 def _stop(arguments: argparse.Namespace) -> None:
     if arguments.trial is not None:
         stop_trial(arguments)
@@ -71,6 +83,9 @@ def _stop(arguments: argparse.Namespace) -> None:
     from tuner.cluster.commands import stop
 
     study = study_name(str(arguments.study))
+    if arguments.address is None:
+        for folder in (arguments.study, arguments.output / study):
+            _refuse_here(folder)
     running = stop(study, address=arguments.address or DEFAULT_ADDRESS)
     outcome = "stopped; finished trials are kept" if running else "was not running"
     print(f"{study}: {outcome}", file=sys.stderr)

@@ -124,8 +124,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
     try:
         document = parse(read_text(path))
     except YamlError as error:
-        hint = "indent with spaces" if "tab character" in error.rule else None
-        raise StudyError(str(path), [Problem("", error.rule, hint, error.line)]) from error
+        raise StudyError(str(path), [Problem("", error.rule, None, error.line)]) from error
     if not isinstance(document.plain, dict):
         what = "the file is empty" if document.plain is None else f"got {type(document.plain).__name__}"
         hint = f"see {argument('`tuner init`', '`tuner.init`')}, which writes one for your data"

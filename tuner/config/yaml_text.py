@@ -28,6 +28,7 @@ _BEYOND = 2**63
 _LONGEST = 80
 #: Octal numbers, and those of the base 60.
 _MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-5]?[0-9])+)")
+_TABBED = re.compile(r" *\t")
 #: What PyYAML raises for a value that does not fit its tag, such as `!!bool maybe`.
 _UNFIT = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
@@ -142,6 +143,9 @@ def parse(text: str) -> Document:
         raise
     except (yaml.YAMLError, *_UNFIT) as error:  # a ValueError may be a date that does not exist
         mark = getattr(error, "problem_mark", None)
+        lines = text.splitlines()
+        if mark is not None and mark.line < len(lines) and _TABBED.match(lines[mark.line]):
+            raise YamlError("must be indented with spaces, but has a tab", mark.line + 1) from error
         rule = f"must be valid YAML, but {getattr(error, 'problem', None) or error}"
         raise YamlError(rule, mark.line + 1 if mark else None) from error
     return document

@@ -98,6 +98,8 @@ def read_side_table(
     if read is not None and error is None:
         return read
     assert error is not None, "nothing was read"
+    if "encoding" in (error.hint or ""):  # that is the key of the interactions
+        raise TableError(error.rule, "save it as UTF-8, or in the encoding of the interactions") from error
     raise error
 
 
@@ -145,6 +147,9 @@ def _read(place: str | InMemory, entity: Entity, data: Data, problems: list[Prob
     )
     names = set(table["feature"].unique())
     numeric: tuple[str, ...] = getattr(data, _numeric(entity))
+    if read.written and data.format.decimal != ".":
+        rows = table["feature"].isin(numeric)
+        table.loc[rows, "value"] = table["value"][rows].astype(str).str.replace(data.format.decimal, ".")
     features = Features(table, tuple(name for name in numeric if name in names))
     problems.extend(_numeric_problems(features, entity, read))
     return features

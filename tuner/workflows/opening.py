@@ -21,6 +21,7 @@ from tuner.monitoring.trackers import check_tracking
 from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, hold_study, open_store, report_lost_store
 from tuner.store.space_migration import Growth
+from tuner.trials.requests import RequestKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,8 +112,9 @@ def end_of(budget: Budget, store: StudyStore) -> End | None:
 
 
 def n_unfinished(store: StudyStore) -> int:
-    """Return the number of trials that are queued, interrupted or paused."""
-    return store.n_waiting() + len(store.interrupted()) + len(store.paused())
+    """Return the number of trials that are queued, interrupted or paused, or asked for by `tuner add`."""
+    asked = sum(request.kind is RequestKind.ADD for request in store.requests.read())
+    return store.n_waiting() + len(store.interrupted()) + len(store.paused()) + asked
 
 
 def open_study(

@@ -54,7 +54,7 @@ def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Pl
         return Place(layout.study_folder(named.study, output), named, _ACTIONS)
     other: object = named
     if not isinstance(other, (str, Path)):
-        rule = f"must be a study, its leaderboard, file, name or folder, but got a {type(other).__name__}"
+        rule = f"must be a study, its leaderboard, file, name or folder, but got {type(other).__name__}"
         raise StoreError("study", [Problem("", rule, 'give for example its name: "shop"')])
     path = Path(other)
     if path.suffix in {".yaml", ".yml"}:
@@ -85,7 +85,7 @@ def given_study(given: object) -> Study:
         raise StudyError("study", [Problem("", rule, cure)])
     if isinstance(given, Mapping):
         cure = "give Study(**sections), where sections is this dict"
-    rule = f"must be a Study or the path of a study file, but got a {type(given).__name__}"
+    rule = f"must be a Study or the path of a study file, but got {type(given).__name__}"
     raise StudyError("study", [Problem("", rule, cure)])
 
 

@@ -13,10 +13,9 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tuner.artifacts import layout
 from tuner.config import Study
+from tuner.config.yaml_text import YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StoreError, TrialError
 from tuner.errors.caller import argument, hint
 from tuner.execution.logs import logs_to
@@ -143,10 +142,9 @@ def params_in_file(path: Path) -> dict[str, Any]:
         If the file cannot be read, or has no params.
     """
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        rule = f"must be a file of YAML or JSON, but cannot be read: {' '.join(str(error).split())}"
-        raise StoreError(str(path), [Problem("--params", rule)]) from error
+        plain = parse(read_text(path)).plain
+    except YamlError as error:
+        raise StoreError(str(path), [Problem("--params", error.rule, None, error.line)]) from error
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
         rule = f"must have params by name, such as cls: SASRecModel, but has a {type(plain).__name__}"
         raise StoreError(str(path), [Problem("--params", rule)])

@@ -33,6 +33,9 @@ class Written:
     def __str__(self) -> str:
         return str(self.path)
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     def _repr_html_(self) -> str:
         shown = escape(layout.shown(self.path.resolve())) if self.path is not None else ""
         return f'<a href="{shown}" target="_blank">{shown}</a>'
@@ -59,9 +62,18 @@ def write_report(folder: Path, to: Path | TextIO | None, *, markdown: bool, figu
     return Written(path if isinstance(path, Path) else None, tuple(drawn))
 
 
+def _is_report(path: Path) -> bool:
+    """Tell whether a file begins as the reports that this module writes."""
+    with path.open("rb") as file:
+        return file.read(15).lower().startswith((b"<!doctype html>", b"## "))
+
+
 def _write(path: Path, text: str) -> None:
-    """Write a file. If it cannot be written, raise an error for the user."""
+    """Write a file. If it cannot be written, or has something else than a report, raise an error."""
+    problem = Problem(argument("--to"), "must not replace a file that is no report", "name another file")
     try:
+        if path.is_file() and path.stat().st_size and not _is_report(path):
+            raise StoreError(str(path), [problem])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:

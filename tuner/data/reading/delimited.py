@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 from .quotes import Watched, lines_in_quotes, long_line, plain_codec
 from .troubles import TableError, first_line, shown
 
-__all__ = ["DELIMITERS", "RARE_DELIMITERS", "Dialect", "read_delimited", "rows_of"]
+__all__ = ["DELIMITERS", "RARE_DELIMITERS", "Dialect", "EmptyFileError", "read_delimited", "rows_of"]
 
 #: Usual delimiters, the most common first.
 DELIMITERS = (",", "\t", ";", "|", "::")
@@ -36,6 +36,10 @@ _WIDE = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
 _PACKED = pa.dictionary(pa.int32(), pa.string())
+
+
+class EmptyFileError(TableError):
+    """A file has no line."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
     lines = head.splitlines()
     n_blank = next((number for number, line in enumerate(lines) if line.strip("\r\n")), None)
     if n_blank is None:
-        raise TableError("must be readable as a table, but the file is empty")
+        raise EmptyFileError("must be readable as a table, but the file is empty")
     try:
         names = next(rows_of("\n".join(lines[n_blank:]), delimiter))
     except csv.Error as error:  # such as a file of another kind, whose first line never ends

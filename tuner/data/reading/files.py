@@ -12,7 +12,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from .delimited import HEAD, Dialect, read_delimited
+from .delimited import HEAD, Dialect, EmptyFileError, read_delimited
 from .folders import copies, keys_of, parent_hint, refuse_doubled, refuse_strangers, refuse_versions
 from .foreign import BEGIN, refuse_ending, refuse_foreign
 from .ids import WrongIdsError
@@ -127,10 +127,13 @@ def read_columns(
     places = [places] if isinstance(places, str) else places
     files = [file for place in places for file in _files(place)]
     refuse_doubled([path for path, _ in files], [_stem(path) for path, _ in files])
-    for path, keys in files:
+    for path, keys in list(files):
         try:
             parts.append(_with_keys(_read(path, wanted, dialect or Dialect(), packed), keys, wanted))
         except TableError as error:
+            if isinstance(error, EmptyFileError) and len(files) > 1:  # as parts without rows are written
+                files.remove((path, keys))
+                continue
             where = f"{path}: " if len(files) > 1 else ""
             raise TableError(where + error.rule, error.hint) from error
     whole = parts[0] if len(parts) == 1 else _together(parts, [path for path, _ in files], packed)
@@ -139,7 +142,9 @@ def read_columns(
     told = [(path, text) for (path, _), part in zip(files, parts, strict=True) for text in part.warnings]
     hint = whole.hint or parent_hint(places, set(wanted or ()) - set(whole.names))
     warnings = [f"{path}: {text}" if len(files) > 1 else text for path, text in told]
-    warnings += copies([path for path, _ in files], [part.n_rows for part in parts])
+    warnings += copies(
+        [path for path, _ in files], [part.n_rows for part in parts], [keys for _, keys in files]
+    )
     return replace(whole, hint=hint, warnings=tuple(warnings))
 
 
@@ -338,8 +343,13 @@ def _endings(path: str) -> tuple[str, str | None]:
 
 
 def _stem(path: str) -> str:
-    """Return the path without the ending of a compression."""
-    return str(PurePosixPath(path).with_suffix("")) if _endings(path)[1] else path
+    """Return the path without the endings of a compression and of a kind of files."""
+    ending, compression = _endings(path)
+    n_endings = (compression is not None) + (ending in _KINDS)
+    name = PurePosixPath(path)
+    for _ in range(n_endings):
+        name = name.with_suffix("")
+    return str(name)
 
 
 def _told(begins: dict[bytes, str], head: bytes) -> str | None:

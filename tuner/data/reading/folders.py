@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -65,12 +65,12 @@ def refuse_strangers(folder: str, strangers: Sequence[str], found: Sequence[str]
 
 
 def refuse_doubled(paths: Sequence[str], stems: Sequence[str]) -> None:
-    """Refuse files that are read twice: named twice, or once more in compressed form.
+    """Refuse files that are read twice: named twice, or once more in another form.
 
     Raises
     ------
     TableError
-        If two stems, which are paths without the ending of a compression, are the same.
+        If two stems, which are paths without the endings of their form, are the same.
     """
     first: dict[str, str] = {}
     for path, stem in zip(paths, stems, strict=True):
@@ -79,18 +79,18 @@ def refuse_doubled(paths: Sequence[str], stems: Sequence[str]) -> None:
         if other == path:
             raise TableError(f"must name each file once, but {path!r} is named twice")
         if other is not None:
-            rule = f"must have each file once, but {other!r} and {path!r} differ only in their compression"
+            rule = f"must have each file once, but {other!r} and {path!r} differ only in their endings"
             raise TableError(rule, "remove one of them, or give a glob that matches one of them")
 
 
-def copies(paths: Sequence[str], n_rows: Sequence[int]) -> list[str]:
-    """Return a warning for each local file with the same bytes as one before it, if they have rows."""
-    first: dict[tuple[int, int], list[str]] = {}
+def copies(paths: Sequence[str], n_rows: Sequence[int], keys: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return a warning for each local file with the bytes and keys of one before it, if it has rows."""
+    first: dict[tuple[object, ...], list[str]] = {}
     found = []
-    for path, n in zip(paths, n_rows, strict=True):
+    for path, n, of_folders in zip(paths, n_rows, keys, strict=True):
         if not n or not Path(path).is_file():
             continue
-        alike = first.setdefault((n, Path(path).stat().st_size), [])
+        alike = first.setdefault((n, Path(path).stat().st_size, *of_folders.items()), [])
         other = next((one for one in alike if filecmp.cmp(one, path, shallow=False)), None)
         if other is None:
             alike.append(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -230,6 +230,7 @@ def _odd_ids(name: str, codes: Codes, known: Ids) -> list[str]:
             f"{name!r} is rounded in {int(shortened[codes].sum()):,} of {len(codes):,} rows, such as "
             f"{known[shortened][0]}, as spreadsheets do: several ids may have become one; export them as text"
         )
+    told.extend(_doubled(name, texts))
     nothing = np.flatnonzero(pc.is_in(texts, pa.array(_NOTHING)).to_numpy(zero_copy_only=False))
     told.extend(
         f"{name!r} is {known[at]} in {int((codes == at).sum()):,} of {len(codes):,} rows, which count as one "
@@ -237,6 +238,19 @@ def _odd_ids(name: str, codes: Codes, known: Ids) -> list[str]:
         for at in nothing
     )
     return told
+
+
+def _doubled(name: str, texts: pa.Array) -> Iterator[str]:
+    """Tell of ids that differ in how they are written only: by blanks, zeros, or forms of one character."""
+    plain = pc.utf8_trim_whitespace(pc.utf8_normalize(texts, "NFC"))
+    plain = pc.replace_substring_regex(plain, r"^(-?)0*([0-9]+?)(?:\.0+)?$", r"\1\2").to_pandas()
+    doubled = plain.duplicated(keep=False)
+    if doubled.any():
+        [first, *_] = alike = texts.filter(pa.array(plain == plain[doubled].iloc[0])).to_pylist()
+        yield (
+            f"{name!r} has {int(doubled.sum()):,} ids that differ in how they are written only, such as "
+            f"{first!r} and {alike[1]!r}: they count as different ids; write each in one way"
+        )
 
 
 def _rounded_times(read: Read, name: str) -> list[str]:
@@ -283,7 +297,8 @@ def _weights(read: Read, name: str, decimal: str, troubles: list[Trouble]) -> ND
     endless = ~np.isfinite(numbers)
     if endless.any():
         rule = f"weights must be finite numbers, but {name!r} is not in {example(read.columns, endless)}"
-        troubles.append(Trouble("weight", rule))
+        hint = "write numbers alone, without separators of thousands, units or signs of currencies"
+        troubles.append(Trouble("weight", rule, hint if read.written else "leave such rows out"))
     elif (numbers <= 0).any():
         rule = f"weights must be above 0, but {name!r} is not in {example(read.columns, numbers <= 0)}"
         hint = "drop such rows if they are no interactions, or leave `data.columns.weight` out"
@@ -327,9 +342,11 @@ def numbers_of(column: pa.ChunkedArray, decimal: str = ".") -> NDArray[np.float6
         numbers: NDArray[np.float64] = column.to_numpy()
         return numbers
     text = pc.utf8_trim_whitespace(column)
-    if decimal != ".":
-        text = pc.replace_substring(text, decimal, ".")
     written = pc.match_substring_regex(text, NUMBER)
+    if decimal != ".":  # then a dot may separate thousands
+        dotted = pc.match_substring(text, ".")
+        text = pc.replace_substring(text, decimal, ".")
+        written = pc.and_(pc.match_substring_regex(text, NUMBER), pc.invert(dotted))
     found: NDArray[np.float64] = (
         pc.if_else(written, text, None).cast(pa.float64()).fill_null(np.nan).to_numpy()
     )

@@ -68,6 +68,12 @@ def with_newer(fitted_on: Dataset, facts: dict[str, Any], path: str, reading: Mo
         item_id=reading.like_known(newer["item_id"], items.external_ids),
     )
     usable = newer["item_id"].isin(items.external_ids)
+    if not newer["user_id"].isin(users.external_ids).any():
+        mine, other = newer["user_id"].iloc[0], users.external_ids[0]
+        warnings += (
+            f"none of the users that the model was fitted on is in {path}: ids there are like {mine!r}, "
+            f"those of the fit like {other!r}",
+        )
     if facts["new_users"]:
         new = newer[~newer["user_id"].isin(users.external_ids)]
         enough = reading.enough_interactions(new, "user_id", facts.get("min_user_interactions", 1))

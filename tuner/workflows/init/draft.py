@@ -58,6 +58,18 @@ class Draft:
     __repr__ = __str__
 
 
+def _refuse_target(data: str, target: Path) -> None:
+    """Refuse to write the study where the data are, or under a name that no study file has."""
+    source = Path(data)
+    if target.exists() and source.exists() and target.samefile(source):
+        rule, cure = "must not be the file of the data", "name another file"
+    elif target.suffix.lower() not in {".yaml", ".yml"}:
+        rule, cure = "must end in .yaml or .yml", f"say {target.name}.yaml"
+    else:
+        return
+    raise StudyError(str(target), [Problem("-o", rule, cure)])
+
+
 def draft(data: str, target: Path, *, force: bool) -> Draft:
     """Write a study for a file of interactions; see `tuner.init`.
 
@@ -66,6 +78,7 @@ def draft(data: str, target: Path, *, force: bool) -> Draft:
     UserError
         If the data cannot be read, or the study file exists or cannot be written.
     """
+    _refuse_target(data, target)
     if target.exists() and not force:
         rule = "must not exist yet, but does"
         asked = hint_for(command="--force", python="force=True")
