@@ -139,6 +139,7 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
 
     (line,) = list_studies(small.results.parent)
     assert (line.state, line.ended, line.trials) == ("ended", len(records) + 1, len(records) + 1)
+    assert repr(line).startswith(f"small: ended, {line.ended} of {line.trials} trials have ended, best ")
     assert line.best is not None
     assert board.best is not None
     assert line.best.record.number == board.best.record.number

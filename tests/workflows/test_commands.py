@@ -116,6 +116,7 @@ def test_export_load_model_and_recommend(shop: Path, capsys) -> None:
 def test_reproduce(shop: Path, capsys) -> None:
     text = printed(capsys, "reproduce", shop, "ease", "0")
     again = tuner.reproduce("made", ["ease", 0])
+    assert repr(again) == f"[{again[0]}, {again[1]}]"
     assert all(one.equal for one in again)
     assert [str(one) for one in again] == text.splitlines()
 

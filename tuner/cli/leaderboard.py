@@ -72,7 +72,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     with _no_garbage_collection():
         board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
         if arguments.best is not None:
-            board = replace(board, rows=(find_row(board, f"best:{arguments.best}"),))
+            board = replace(board, rows=(find_row(board, f"best:{arguments.best}", "--best"),))
         print(
             render(
                 board,

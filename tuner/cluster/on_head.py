@@ -118,7 +118,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
 
     board = load_leaderboard(Path(arguments.folder).expanduser(), sort=arguments.sort, curves=False)
     if arguments.best is not None:
-        board = replace(board, rows=(find_row(board, f"best:{arguments.best}"),))
+        board = replace(board, rows=(find_row(board, f"best:{arguments.best}", "--best"),))
     columns = arguments.columns.split(",") if arguments.columns else None
     _result(render(board, arguments.format, top=arguments.top, columns=columns))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import get_args
 
@@ -73,9 +74,22 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         rule = (
             _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {})) + f", but got {value!r}"
         )
+        hint = "write it without quotes" if _is_quoted(kind, value) else None
     return Problem(dotted(where), rule, hint)
 
 
+def _is_quoted(kind: str, value: object) -> bool:
+    """Tell whether a text would be right without its quotes."""
+    pattern = _UNQUOTED.get(kind)
+    return pattern is not None and isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+#: What may stand without quotes, by the kind of pydantic's error.
+_UNQUOTED = {
+    "bool_type": "true|false",
+    "float_type": r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?",
+    "int_type": r"-?\d+",
+}
 _RULES = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",

@@ -17,19 +17,20 @@ __all__ = ["BEST", "find_row"]
 BEST = "best"
 
 
-def find_row(board: Leaderboard, which: str) -> Row:
+def find_row(board: Leaderboard, which: str, asked: str | None = None) -> Row:
     """Return the row of a trial: by number, baseline name, ``best``, or ``best:`` and a family.
 
-    See `Leaderboard.best_of` for families.
+    See `Leaderboard.best_of` for families. `asked` is the name of the argument in messages.
 
     Raises
     ------
     StoreError
         If there is no such row.
     """
+    asked = asked or argument("TRIAL", "trial")
     what, colon, family = which.partition(":")
     if what == BEST and bool(colon) == bool(family):
-        return _best(board, family)
+        return _best(board, family, asked)
     for row in board.rows:
         if which in {str(row.record.number), row.record.name}:
             return row
@@ -40,10 +41,10 @@ def find_row(board: Leaderboard, which: str) -> Row:
         if not which.isdigit()
         else f"there are {len(board.rows)} trials, from 0"
     )
-    raise StoreError(board.study, [Problem(argument("TRIAL", "trial"), rule, hint)])
+    raise StoreError(board.study, [Problem(asked, rule, hint)])
 
 
-def _best(board: Leaderboard, family: str) -> Row:
+def _best(board: Leaderboard, family: str, asked: str) -> Row:
     """Return the best row, of a family if it is not empty."""
     row = board.best_of(family) if family else board.best
     if row is not None:
@@ -57,4 +58,4 @@ def _best(board: Leaderboard, family: str) -> Row:
         hint = did_you_mean(family, board.families)
     else:
         none = f"no complete trial{f' of the family {family!r}' * bool(family)} satisfies all constraints"
-    raise StoreError(board.study, [Problem(argument("TRIAL", "trial"), f"must be a trial, but {none}", hint)])
+    raise StoreError(board.study, [Problem(asked, f"must be a trial, but {none}", hint)])

@@ -50,6 +50,13 @@ class StudyLine:
     objective: str = ""
     changed: datetime | None = None
 
+    def __str__(self) -> str:
+        summary = self.best.record.summary if self.best else None
+        best = f", best {number(summary.mean)} {self.objective}" if summary else ""
+        return f"{self.folder.name}: {self.state}, {self.ended} of {self.trials} trials have ended{best}"
+
+    __repr__ = __str__
+
 
 def list_studies(folder: Path | str = layout.DEFAULT_OUTPUT) -> list[StudyLine]:
     """Return the studies of a folder by name. A study may be running.

@@ -11,7 +11,7 @@ import numpy as np
 from tuner.artifacts import layout
 from tuner.config import FinalJudgement, Study
 from tuner.errors import Problem, SearchError, StoreError
-from tuner.errors.caller import hint
+from tuner.errors.caller import argument, hint
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.one_run import one_run
 from tuner.execution.session import ray_session
@@ -147,7 +147,7 @@ def choose(
     """
     complete = [row for row in board.rows if row.record.summary is not None and row.record.excluded is None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
-    best += [find_row(board, f"{BEST}:{family}").record for family in asked.best]
+    best += [find_row(board, f"{BEST}:{family}", argument("--best", "best")).record for family in asked.best]
     best += [winner.row.record] if winner is not None else []
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:

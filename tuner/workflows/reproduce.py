@@ -112,6 +112,8 @@ class Reproduced:
             lines.append(f"  the first in {self.differences[0]}")
         return "\n".join([*lines, *(f"  {line}" for line in self.changed)])
 
+    __repr__ = __str__
+
 
 def _largest(differences: Sequence[Difference]) -> str:
     known = [abs(d.now - d.before) for d in differences if d.now is not None and d.before is not None]
