@@ -91,6 +91,13 @@ def test_a_file_of_another_kind_is_named_whatever_its_name_says(
     assert hint == cure
 
 
+@pytest.mark.parametrize("name", ["ORCID", "RDX_id", "Rarity", "version"])
+def test_a_name_in_a_header_makes_no_other_kind(name: str, tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text(CSV.replace("user_id", name))
+    data = Data(interactions=str(tmp_path / "i.csv"), columns={"user": name})
+    assert load_source(data).interactions["user_id"].tolist() == ["01", "02"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
 def test_text_of_wide_characters_names_the_encoding_that_reads_it(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "i.csv"

@@ -21,7 +21,7 @@ _FOREIGN = {
     b"Obj\x01": ("Avro", _SAVE),
     b"SQLite format 3": ("a SQLite database", _SAVE),
     b"\x93NUMPY": ("an array of NumPy", _SAVE),
-    b"RDX": ("a file of R", _SAVE),
+    **dict.fromkeys((b"RDX2\n", b"RDX3\n"), ("a file of R", _SAVE)),
     b"%PDF": ("a PDF", _SAVE),
     b"<?xml": ("XML", _SAVE),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
@@ -57,6 +57,8 @@ def refuse_foreign(path: str, head: bytes) -> None:
         If it does.
     """
     for begin, (what, cure) in _FOREIGN.items():
+        if begin == b"ORC" and head.isascii():  # a name in a header, such as ORCID
+            continue
         if head.startswith(begin) or head[: len(begin)].lower() == begin:
             raise TableError(f"must be {_CAN_READ}, but {path!r} is {what}", cure)
     if head[257:262] == b"ustar":

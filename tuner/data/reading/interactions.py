@@ -246,10 +246,10 @@ def _doubled(name: str, texts: pa.Array) -> Iterator[str]:
     plain = pc.replace_substring_regex(plain, r"^(-?)0*([0-9]+?)(?:\.0+)?$", r"\1\2").to_pandas()
     doubled = plain.duplicated(keep=False)
     if doubled.any():
-        [first, *_] = alike = texts.filter(pa.array(plain == plain[doubled].iloc[0])).to_pylist()
+        one, other = texts.filter(pa.array(plain == plain[doubled].iloc[0]))[:2].to_pylist()
         yield (
             f"{name!r} has {int(doubled.sum()):,} ids that differ in how they are written only, such as "
-            f"{first!r} and {alike[1]!r}: they count as different ids; write each in one way"
+            f"{one!r} and {other!r}: they count as different ids; write each in one way"
         )
 
 
