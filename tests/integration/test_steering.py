@@ -92,6 +92,16 @@ def wait_until(holds: Callable[[], object], process: subprocess.Popen[str]) -> N
         time.sleep(0.2)
 
 
+def assert_added_beyond_the_budget(small: Small, run: list[str]) -> None:
+    last = add_trial(small.results, {**WANTED, "n_factors": 14}).id
+    third = small.tuner(*run, *ONE_WORKER)
+    assert third.returncode == 0, third.stderr
+    assert (one := added(small, last)) is not None, "it runs although the budget is used up"
+    assert one.status == "complete"
+    n_trials = len(read_records(small.results).records)
+    assert f"{n_trials}/{n_trials}  trial {one.number} " in third.stderr
+
+
 @pytest.mark.long
 def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     small: Small, run: list[str], started: list[subprocess.Popen[str]]
@@ -146,8 +156,4 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     with pytest.raises(StoreError, match="must be a trial that has not ended"):
         stop_trial(small.results, both[0].number)
 
-    last = add_trial(small.results, {**WANTED, "n_factors": 14}).id
-    third = small.tuner(*run, *ONE_WORKER)
-    assert third.returncode == 0, third.stderr
-    assert (one := added(small, last)) is not None, "it runs although the budget is used up"
-    assert one.status == "complete"
+    assert_added_beyond_the_budget(small, run)

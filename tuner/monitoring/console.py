@@ -288,7 +288,8 @@ class Progress(Observer):
     def _say(self, text: str, *, mark: str = "", style: str | None = None) -> None:
         clock = time.strftime("%H:%M:%S")
         done = self._already + self._counts.done + self._counts.failed
-        of = f"{done:>{len(str(self._total))}}/{self._total}" if self._total is not None else str(done)
+        total = None if self._total is None else max(self._total, done)  # people may add trials
+        of = f"{done:>{len(str(total))}}/{total}" if total is not None else str(done)
         line = f"{clock}  {of}  {text}{f'  ({mark})' if mark else ''}"
         if self._cell is not None:
             self._cell.add(line)

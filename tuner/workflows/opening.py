@@ -90,6 +90,7 @@ class OpenedStudy:
         """Return the number of all planned trials and baselines, and how many of them have ended."""
         records = self.store.records()
         others = sum(record.name is not None or record.request is not None for record in records)
+        others += n_asked(self.store)
         ended = sum(record.status.has_ended for record in records)
         return max(self.study.search.trials, self.store.n_searched()) + others, ended
 
@@ -113,8 +114,12 @@ def end_of(budget: Budget, store: StudyStore) -> End | None:
 
 def n_unfinished(store: StudyStore) -> int:
     """Return the number of trials that are queued, interrupted or paused, or asked for by `tuner add`."""
-    asked = sum(request.kind is RequestKind.ADD for request in store.requests.read())
-    return store.n_waiting() + len(store.interrupted()) + len(store.paused()) + asked
+    return store.n_waiting() + len(store.interrupted()) + len(store.paused()) + n_asked(store)
+
+
+def n_asked(store: StudyStore) -> int:
+    """Return the number of trials that `tuner add` asks for and that are not in the store yet."""
+    return sum(request.kind is RequestKind.ADD for request in store.requests.read())
 
 
 def open_study(
