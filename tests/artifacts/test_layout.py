@@ -27,7 +27,8 @@ PATTERN = re.compile(
 ELSEWHERE = {
     ("artifacts/layout.py", None),
     ("cli/init.py", "study.yaml"),  # the study file that the user is to edit
-    ("data/reading/files.py", ".pickle"),  # a kind of file that the reader refuses
+    ("data/reading/foreign.py", ".npz"),  # kinds of files that the reader refuses
+    ("data/reading/foreign.py", ".pickle"),
     ("workflows/export/serving.py", "model.pickle"),  # a file of an export
 }
 

@@ -237,7 +237,7 @@ def test_a_study_without_a_holdout_is_refused(pair: Pair, tmp_path: Path) -> Non
     (tmp_path / "study.yaml").write_text(STUDY.replace("holdout: 1", "holdout: 0"))
     refused = Small(tmp_path).tuner("final", "study.yaml")
     assert refused.returncode == 2
-    assert "folds.holdout: must be at least 1 for a final judgement, but got 0" in refused.stderr
+    assert "folds.holdout (line 4): must be at least 1 for a final judgement, but got 0" in refused.stderr
     (tmp_path / "study.yaml").write_text(STUDY.replace("holdout: 1", "holdout: 0") + "final: true\n")
     refused = Small(tmp_path).tuner("run", "study.yaml")
     assert refused.returncode == 2
