@@ -28,6 +28,7 @@ _BEYOND = 2**63
 _LONGEST = 80
 #: Octal numbers, and those of the base 60.
 _MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-5]?[0-9])+)")
+#: A line that a tab indents.
 _TABBED = re.compile(r" *\t")
 #: What PyYAML raises for a value that does not fit its tag, such as `!!bool maybe`.
 _UNFIT = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)

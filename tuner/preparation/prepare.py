@@ -124,7 +124,8 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     UserError
         See `prepare`. It is also raised if the study has no holdout.
     """
-    space, baselines = study_models(study)
+    space = study_space(study)  # it samples nothing, so the sampler is not checked
+    baselines = resolve_baselines(study, space)
     source = load_source(study.data)
     _check_metrics(study, source)
     (fold,) = with_items([holdout_fold(source, study.data, study.folds)], source.items)

@@ -128,9 +128,14 @@ def header_of(head: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
     return n_blank, tuple(match[1] for match in typed if match) if all(typed) else tuple(names)
 
 
+def _is_wide(encoding: str) -> bool:
+    """Tell whether a character takes two or four bytes."""
+    return any(wide in plain_codec(encoding) for wide in _WIDE)
+
+
 def _refuse_wide(head: bytes, encoding: str) -> None:
     """Refuse text of two or four bytes a character that is to be read as one of single bytes, and no text."""
-    if any(wide in plain_codec(encoding) for wide in ("utf-16", "utf-32")):
+    if _is_wide(encoding):
         return
     wide = next((name for name, marks in _WIDE.items() if head.startswith(marks)), None)
     if wide is None and head[1::2].count(0) > len(head) // 4:
@@ -225,8 +230,7 @@ def _blocks(n_columns: int, n_skipped: int, encoding: str, size: int | None = No
 
 def _is_doubtful(watched: Watched, n_lines: int, encoding: str) -> bool:
     """Tell whether lines may be inside of quotes, or marks inside of the text."""
-    wide = "utf-16" in plain_codec(encoding) or "utf-32" in plain_codec(encoding)  # other bytes end lines
-    more = watched.quoted and (wide or watched.n_lines != n_lines)
+    more = watched.quoted and (_is_wide(encoding) or watched.n_lines != n_lines)  # other bytes end lines
     return more or watched.escaped or watched.marked
 
 

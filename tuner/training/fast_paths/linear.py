@@ -36,6 +36,7 @@ _LINE = 16
 _LOGITS = 2**26
 #: The number of items is filled up to a multiple of this, because the matrix units of a GPU then read faster.
 _ALIGNED = 64
+#: What turns natural logarithms into those to the base 2.
 _BITS = math.log2(math.e)
 
 
