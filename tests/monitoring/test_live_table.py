@@ -78,8 +78,12 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_a_narrow_terminal_keeps_what_matters() -> None:
-    line = drawn(live_table([running_trial(7, value=0.25)]), width=45)[1]
-    assert line.split() == ["trial", "7", "fold", "1/2,", "epoch", "2/8", "0.2500"]
+    table = live_table([running_trial(7, value=0.25), running_trial(123, value=0.125)])
+    assert drawn(table, width=45)[1].split() == ["trial", "7", "0.2500", "fold", "1/2,", "epoch", "2/8"]
+    for width in (28, 40, 60):
+        assert [" 0.2500" in drawn(table, width=width)[1], " 0.1250" in drawn(table, width=width)[2]] == [
+            True
+        ] * 2
 
 
 @pytest.mark.parametrize("height", [4, 6, 10])

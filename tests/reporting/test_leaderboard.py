@@ -416,6 +416,17 @@ def test_a_narrow_terminal_drops_metrics_before_the_state_and_what_distinguishes
     assert [line.startswith("\x1b[2m") for line in grey[1:]] == [row.rank is None for row in stopped.rows]
 
 
+@pytest.mark.parametrize("width", [34, 40, 50, 60])
+def test_no_terminal_is_too_narrow_for_the_objective(stopped, width):
+    lines = render(stopped, width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert f"{NDCG} mean" in lines[0]
+    values = [f"{row.record.summary.mean:.4f}" for row in stopped.rows if row.record.summary]
+    values += [f"({row.reached.value:.4f})" for row in stopped.rows if row.reached]
+    for value in values:
+        assert sum(f" {value} " in f"{line} " for line in lines) == 1
+
+
 def test_columns_and_params_may_be_chosen(stopped):
     table = render(stopped, columns=["trial", "STATE", "ndcg@10", "lr", "differs"]).splitlines()
     assert table[0].split()[:6] == ["trial", "state", NDCG, "mean", "lr", "what"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +19,8 @@ __all__ = ["LiveTable", "RunningTrial", "in_order", "where_now"]
 MOST_ROWS = 8
 #: Number of other lines: the counts, the best trial, the trials that are not shown, and the prompt.
 _OTHER_LINES = 4
-#: Least widths in characters at which the model's name (wide) and the time (medium) are shown.
-_WIDE, _MEDIUM = 72, 52
+#: Least widths in characters for the names of model and objective (wide), and for the time (medium).
+_WIDE, _MEDIUM = 72, 56
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,25 @@ class LiveTable:
         return " · ".join(parts)
 
     def _table(self, shown: Sequence[RunningTrial], width: int) -> Table:
+        rows = [self._cells(trial, width) for trial in shown]
         table = Table.grid(padding=(0, 2))
-        for justify in ("left", "left", "left", "right", "right"):
+        for name in rows[0]:
+            justify: JustifyMethod = "right" if name in {"value", "time"} else "left"
             table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
-        for trial in shown:
-            value = f"{self.objective} {number(trial.value)}" if trial.value is not None else ""
-            cells = [f"  trial {trial.number}", trial.label, where_now(trial, self.n_folds), value]
-            cells.append(duration(trial.seconds))
-            if width < _WIDE:
-                cells[1] = ""
-            if width < _MEDIUM:
-                cells[3:] = [number(trial.value), ""]
-            table.add_row(*cells)
+        for cells in rows:
+            table.add_row(*cells.values())
         return table
+
+    def _cells(self, trial: RunningTrial, width: int) -> dict[str, str]:
+        """Return the cells of a trial for which the terminal has room, by column."""
+        name, where, value = f"  trial {trial.number}", where_now(trial, self.n_folds), number(trial.value)
+        if width < _MEDIUM:  # one cell, whose end may be cut
+            return {"line": f"{name:<11}{value:>7}  {where}"}
+        place = {"where": where, "value": value, "time": duration(trial.seconds)}
+        if width < _WIDE:
+            return {"trial": name} | place
+        place["value"] = f"{self.objective} {value}" if value else ""
+        return {"trial": name, "label": trial.label} | place
 
 
 def in_order(running: Sequence[RunningTrial], direction: Direction) -> list[RunningTrial]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.errors.caller import argument
@@ -21,6 +21,10 @@ DISTINGUISHES = "what distinguishes it"
 _KEPT = ("rank", "front", "trial", "model", "state", "holdout", DISTINGUISHES)
 #: Columns that a narrow terminal drops after the metrics, the first one first.
 _DROPPED = ("host", "fit", "params", "optimism", "epoch", "95 %", "fold", "std", "letters", "reached")
+#: Columns of words, which may be cut; the others are numbers.
+_TEXTS = ("model", "state", DISTINGUISHES)
+#: Fewest characters to which names and states are cut.
+_SHORTEST = 8
 #: Least width of the last column, and the least share of the terminal that it gets.
 _LEAST, _SHARE = 20, 5
 #: Characters between columns, and most characters of a model's name.
@@ -81,7 +85,8 @@ def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tu
     """Return a table without the columns that a terminal has no room for.
 
     Metrics are dropped first. The columns that identify a trial, its state, its objective and what
-    distinguishes it always stay. If they have no room either, names and states are shortened.
+    distinguishes it always stay. If they have no room either, names and states are shortened. In a terminal
+    that is too narrow even for this, numbers stand before them, and the end of a line is cut.
 
     Parameters
     ----------
@@ -96,26 +101,41 @@ def fitting(header: Sequence[str], rows: Rows, width: int, objective: str) -> tu
         [cut(cell, _MODEL) if name == "model" else cell for name, cell in zip(header, row, strict=True)]
         for row in rows
     ]
-    shown, fits = _shown(header, rows, width, objective)
+    shown, fits = _shown(header, rows, width, {*_KEPT, objective, "reached"})
     if not fits:
         rows = [[_compact(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
-        shown, _ = _shown(header, rows, width, objective)
+        shown, fits = _shown(header, rows, width, {*_KEPT, objective})
+    if not fits:
+        rows, shown = _shortened(header, rows, width, shown)
     return [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
 
 
-def _shown(header: Sequence[str], rows: Rows, width: int, objective: str) -> tuple[list[int], bool]:
-    """Return the columns that fit, and whether `reached` and all columns that always stay fit."""
+def _shortened(header: Sequence[str], rows: Rows, width: int, shown: list[int]) -> tuple[Rows, list[int]]:
+    """Return the rows with shortened texts, and the columns: numbers before texts if that is not enough."""
+    texts = [i for i in shown if header[i] in _TEXTS]
+    numbers = [i for i in shown if i not in texts]
+    room = width - sum(max(len(line[i]) for line in [header, *rows]) + _GAP for i in numbers)
+    most = max(_SHORTEST, room // len(texts) - _GAP)
+    rows = [[cut(cell, most) if i in texts[:-1] else cell for i, cell in enumerate(row)] for row in rows]
+    return rows, shown if most > _SHORTEST else numbers + texts
+
+
+def _shown(header: Sequence[str], rows: Rows, width: int, kept: Collection[str]) -> tuple[list[int], bool]:
+    """Return the columns that fit or have to be kept, and whether these fit."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     shown = [i for i in range(len(header)) if any(row[i] for row in rows)] or list(range(len(header)))
     least = min(widths[-1], max(_LEAST, width // _SHARE))
-    droppable = [i for i in shown if header[i] not in _KEPT and header[i] != objective]
-    for index in sorted(droppable, key=lambda i: (_when_dropped(header[i]), -i)):
-        if sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width:
-            return shown, True
-        if header[index] == "reached":
-            return [i for i in shown if i != index], False
+
+    def fits() -> bool:
+        return sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width
+
+    for index in sorted(
+        (i for i in shown if header[i] not in kept), key=lambda i: (_when_dropped(header[i]), -i)
+    ):
+        if fits():
+            break
         shown.remove(index)
-    return shown, sum(widths[i] + _GAP for i in shown if i != len(header) - 1) + least <= width
+    return shown, fits()
 
 
 def _compact(name: str, cell: str) -> str:
