@@ -206,10 +206,16 @@ def test_version(capsys):
     ("arguments", "text"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["leadrboard", "shop"], "invalid choice: 'leadrboard'"),
+        (["leadrboard", "shop"], "'stop'); did you mean leaderboard?\n"),
         (["run"], "the following arguments are required: STUDY.yaml"),
-        (["run", "shop.yaml", "--trails", "3"], "unrecognized arguments: --trails 3"),
+        (
+            ["run", "shop.yaml", "--trails", "3"],
+            "tuner run: error: unrecognized arguments: --trails; did you mean --trials?\n",
+        ),
+        (["run", "--trails=3", "shop.yaml"], "unrecognized arguments: --trails; did you mean --trials?\n"),
+        (["run", "shop.yaml", "more.yaml"], "tuner run: error: unrecognized arguments: more.yaml\n"),
         (["leaderboard", "shop", "--format", "xml"], "invalid choice: 'xml'"),
+        (["leaderboard", "shop", "--format", "cvs"], "did you mean csv?\n"),
         (["leaderboard", "shop", "--top", "0"], "must be an integer of at least 1, but got '0'"),
         (["show", "shop"], "the following arguments are required: TRIAL"),
     ],

@@ -121,7 +121,7 @@ def test_tuner_recommend_prints_the_users_own_ids_and_names_who_is_unknown(expor
     assert table["rank"].tolist() == [1, 2, 3] * 2
     assert "no recommendations for users that are not in the interactions: nobody" in err
     assert main(["recommend", str(exported), "--users", "nobody"]) == 2
-    assert "none of the users is in the interactions" in capsys.readouterr().err
+    assert "there are recommendations for none of the users" in capsys.readouterr().err
 
 
 def test_a_file_of_users_and_json(exported, tmp_path, capsys):
@@ -143,9 +143,11 @@ def test_newer_interactions_bring_new_users_and_change_recommendations(exported,
     newer.loc[len(newer)] = ["u3", 999, "2024-02-04"]
     newer.loc[len(newer)] = ["u3", 7, "1970-01-01"]
     newer.to_csv(tmp_path / "newer.csv", index=False)
-    command = ["recommend", str(exported), "--users", "new", "--interactions", str(tmp_path / "newer.csv")]
-    assert main(command) == 0
+    command = ["recommend", str(exported), "--users", "new,u5", "--interactions", str(tmp_path / "newer.csv")]
+    assert main([*command, "--at", "2024-03-01"]) == 0
     out, err = capsys.readouterr()
+    assert "no rows in these interactions for u5: they get" in err
+    assert "the time of the recommendation changes nothing" in err
     assert len(pd.read_csv(io.StringIO(out))) == 10
     assert "1 interactions are left out: the model does not know their items" in err
     assert "warning: 'datetime' is before 1973-03-03 or in the future in 1 of 6 rows" in err

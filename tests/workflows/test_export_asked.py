@@ -1,4 +1,4 @@
-"""What an export cannot be asked for is refused in one line, and unknown users are named."""
+"""What an export cannot be asked for is refused in one line; what it answers otherwise than asked is told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 
 import pandas as pd
 import pytest
+from rectools.dataset import Dataset, Interactions
 
-from tuner.workflows.export.asked import broken_rule, unknown_users
+from tuner.workflows.export.asked import broken_rule, to_tell
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,31 @@ from tuner.workflows.export.asked import broken_rule, unknown_users
     ],
 )
 def test_what_no_model_can_be_asked_for(users, k, rule):
-    assert re.match(rule, broken_rule(users, k))
+    assert re.match(rule, broken_rule(users, k, None))
 
 
-def test_many_unknown_users_are_counted():
-    assert unknown_users([*map(str, range(1200))]).endswith(
-        ": 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... (1,200 in all)"
-    )
+@pytest.mark.parametrize("at", ["soon", "", ["2024-01-01"], float("nan")])
+def test_what_is_no_time_is_refused_whatever_the_model(at):
+    assert broken_rule([7], 1, at) == f"at must be a time, such as 2024-12-31, but got {at!r}"
+    assert broken_rule([7], 1, "2024-12-31") is None
+
+
+@pytest.fixture(scope="module")
+def dataset(interactions):
+    """Interactions in which a user of the fit has no row, as in newer interactions."""
+    whole = Dataset.construct(interactions)
+    user = whole.user_id_map.convert_to_internal([100])[0]
+    rows = whole.interactions.df
+    return Dataset(whole.user_id_map, whole.item_id_map, Interactions(rows[rows["user_id"] != user].copy()))
+
+
+def test_many_users_are_counted(dataset):
+    (line,) = to_tell(dataset, [], [*map(str, range(1200))], at=None, uses_time=False)
+    assert line.endswith("not in the interactions: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... (1,200 in all)")
+
+
+def test_a_user_without_a_row_and_a_time_without_effect_are_told(dataset):
+    without, time = to_tell(dataset, [101, 100, 102], [], at="2024-12-31", uses_time=False)
+    assert without.startswith("no rows in these interactions for 100: they get what the model recommends")
+    assert time == "the time of the recommendation changes nothing: this model does not use it"
+    assert not [*to_tell(dataset, [101, 102], [], at="2024-12-31", uses_time=True)]

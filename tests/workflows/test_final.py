@@ -217,7 +217,7 @@ def test_what_is_said_is_calm_and_true(judged: Path, capsys: pytest.CaptureFixtu
     )
     assert lines[0].startswith(first)
     assert lines[0].endswith("1,000 users, p < 0.001)")
-    assert lines[1] == "final: no test parts the winner from trial 1"
+    assert lines[1] == "final: the holdout cannot tell the winner from trial 1"
     assert lines[2].startswith("final: of the winner, validation is 0.3000, the holdout 0.3")
     table = render_final(final)
     assert "letters" in table

@@ -32,6 +32,7 @@ from tuner.cli import (
     watch,
 )
 from tuner.cli.examples import EXAMPLES
+from tuner.cli.parser import Parser
 from tuner.cli.streams import discard_stdout, say, usable_streams, why_unusable
 
 __all__ = ["main", "run_as_module"]
@@ -118,7 +119,7 @@ def run_as_module() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tuner", description=_DESCRIPTION, epilog=_EPILOG)
+    parser = Parser(prog="tuner", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"tuner {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:

@@ -79,14 +79,14 @@ def study_name(text: str) -> str:
 
 
 def add_results(command: argparse.ArgumentParser) -> None:
-    """Add the arguments for a study's folder: the folder, or the study file and the folder of results."""
+    """Add the arguments for a study's folder: it, or the study's name or file and the folder of results."""
     command.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
     command.add_argument(
         "--output",
         type=Path,
         default=layout.DEFAULT_OUTPUT,
         metavar="DIR",
-        help="folder that has the results of STUDY.yaml; default: studies",
+        help="folder that has the results of STUDY.yaml, or of a study's name; default: studies",
     )
 
 
@@ -134,10 +134,13 @@ def shows_grey() -> bool:
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:
-    """Return the study's folder. The argument is this folder or the study file."""
+    """Return the study's folder. The argument is this folder, the study's name, or the study file."""
     path: Path = arguments.study
+    output: Path = arguments.output
     if path.suffix not in {".yaml", ".yml"}:
-        return path
+        from tuner.store import folder_named
+
+        return folder_named(path, output)
     from tuner.config import Study
 
-    return arguments.output / Study.load(path).study  # type: ignore[no-any-return]  # argparse gives Any
+    return output / Study.load(path).study

@@ -45,7 +45,7 @@ class Comparisons:
         return self._found[other, number].turned(other)
 
     def letters(self, numbers: Sequence[int]) -> dict[int, str]:
-        """Return the letters of each trial: two trials share one if and only if no test parts them.
+        """Return the letters of each trial: two trials share one if and only if no test tells them apart.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Writes which rows the holdout tells apart as letters: rows share a letter where no test parts them.
+"""Writes which rows the holdout tells apart as letters: rows share a letter where no test tells them apart.
 
 Piepho, An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons, 2004: it begins with one
 letter for all rows. For each pair that a test parts, a letter that both have becomes two, each without one of
@@ -16,7 +16,7 @@ Rows = frozenset[int]
 
 
 def letters_of_rows(n_rows: int, parted: Iterable[tuple[int, int]]) -> list[Rows]:
-    """Return the rows of each letter. Two rows are together in one if and only if no test parts them.
+    """Return the rows of each letter. Two rows are together in one if and only if no test tells them apart.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ def _among_others(final: Final) -> Iterator[str]:
     alike = [str(number) for number, better in found.items() if better is None]
     better = [str(number) for number, is_better in found.items() if is_better]
     if alike:
-        yield f"no test parts the winner from {_trials(alike)}"
+        yield f"the holdout cannot tell the winner from {_trials(alike)}"
     if better:
         yield (
             f"the holdout shows {_trials(better)} to be better than the winner; the winner stays, because "

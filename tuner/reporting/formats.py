@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tuner.errors import Problem, StoreError
+from tuner.errors.caller import argument
 from tuner.formatting import aligned, count, cut, duration, markdown_table, number, visible
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
@@ -293,9 +295,12 @@ def render(
     Raises
     ------
     StoreError
-        If there is no such column.
+        If there is no such column, or columns were chosen for CSV or JSON.
     """
     shown = replace(board, rows=board.rows[:top])
+    if columns and fmt in {"csv", "json"}:
+        rule = f"must be left out for {fmt}, which has all columns"
+        raise StoreError(board.study, [Problem(argument("--columns"), rule, "tables and Markdown take it")])
     if fmt == "csv":
         return _csv(shown)
     if fmt == "json":

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from tuner.store.asked import Asked
 from tuner.store.location import (
+    folder_named,
     hold_study,
     report_lost_store,
     store_exists,
@@ -43,6 +44,7 @@ __all__ = [
     "News",
     "StudyStore",
     "check_exists",
+    "folder_named",
     "hold_study",
     "open_store",
     "read_points",

@@ -34,6 +34,22 @@ def store_exists(folder: Path) -> bool:
     return (folder / JOURNAL).exists() or stored_at(folder)[1] is not None
 
 
+def folder_named(named: Path, output: Path) -> Path:
+    """Return the folder of a study.
+
+    Parameters
+    ----------
+    named
+        The folder, or the study's name.
+    output
+        Folder that has the folders of studies, for a name.
+    """
+    below = output / named
+    if str(named) != named.name or store_exists(named):
+        return named
+    return below if store_exists(below) or (below.is_dir() and not named.exists()) else named
+
+
 def stored_at(folder: Path) -> tuple[str, str | None]:
     """Return the name of the study of a folder, and the URL of its database (None if it has a journal)."""
     path = folder / STUDY_FILE

@@ -11,11 +11,12 @@ from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.config.data import InMemory
 from tuner.errors import Problem, StoreError, StudyError
+from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, at_place, load_leaderboard
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
 from tuner.space.yaml_form import see_modules
-from tuner.store import check_exists, store_exists
+from tuner.store import check_exists, folder_named
 
 if TYPE_CHECKING:
     from tuner.holdout import Final
@@ -61,9 +62,7 @@ def find_results(named: Named, output: Path | str = layout.DEFAULT_OUTPUT) -> Pl
         study = Study.load(path)
         see_modules(path.resolve().parent)
         return Place(Path(output) / study.study, study, _ACTIONS)
-    below = Path(output) / path
-    known = not store_exists(path) and str(path) == path.name and store_exists(below)
-    return Place(below if known else path, None, _ACTIONS)
+    return Place(folder_named(path, Path(output)), None, _ACTIONS)
 
 
 def given_study(given: object) -> Study:
@@ -95,9 +94,11 @@ def trial_of(place: Place, trial: Which) -> str:
     Raises
     ------
     StoreError
-        If it is a row of the leaderboard of another study.
+        If there is no such trial, or it is a row of the leaderboard of another study.
     """
     if not isinstance(trial, Row):
+        check_exists(place.folder)
+        find_row(load_leaderboard(place.folder, curves=False), str(trial))
         return str(trial)
     if trial.place is not None and trial.place.folder.resolve() != place.folder.resolve():
         rule = f"must be a trial of {place.folder}, but got a row of {trial.place.folder}"
