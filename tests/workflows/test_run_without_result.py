@@ -46,6 +46,9 @@ def test_a_run_whose_only_trial_failed_ends_with_1(
 
     err = capsys.readouterr().err
     assert "the search has ended without a complete trial\n" in err
-    assert "  the last failure: broken layer; see studies/none/logs; correct the cause" in err
+    assert (
+        "  the last failure: broken layer; see studies/none/logs; correct the cause; failed trials do" in err
+    )
+    assert "do not run again: to start a new study, give it another name or another --output\n" in err
     *_, last = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
     assert (last["event"], last["reason"]) == ("ended", "failed")

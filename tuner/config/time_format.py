@@ -81,6 +81,10 @@ def _clash(found: set[str]) -> str | None:
         return 'must have "%I" for hours with AM and PM, but has "%H", with which PM is ignored: write "%I"'
     if {"H", "I"} <= found:
         return 'must name the hour once, but has "%H" and "%I": write "%I" with "%p", else "%H"'
+    if "I" in found and "p" not in found:
+        return (
+            'must say which half of the day an hour is in, but has "%I" without "%p": write "%H" for 0 to 23'
+        )
     if {"z", "Z"} <= found:
         return 'must name the time zone once, but has "%z" and "%Z": write "%z" for an offset such as +0100'
     for week in ("W", "U"):

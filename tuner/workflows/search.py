@@ -14,6 +14,7 @@ from tuner.execution.session import ray_session
 from tuner.execution.signals import ended_by_signals
 from tuner.execution.tune import fit_by_tune
 from tuner.search.capacity import at_once, trial_share
+from tuner.store.hints import start_anew
 from tuner.trials.status import TrialStatus
 from tuner.workflows import wiring
 
@@ -93,8 +94,8 @@ def refuse_without_result(opened: OpenedStudy) -> None:
     failed = [record for record in records if record.status == TrialStatus.FAILED]
     failures = [record.failure.cause for record in failed if record.failure is not None]
     if failures:
-        cure = f"see {opened.shown}/{layout.LOGS}; correct the cause and {_again()}"
-        cure = f"the last failure: {failures[-1]}; {cure}"
+        cure = f"the last failure: {failures[-1]}; see {opened.shown}/{layout.LOGS}"
+        cure += f"; correct the cause; failed trials do not run again: {start_anew()}"
     else:
         cure = f"{_again()}, with a larger budget or a smaller model"
     raise SearchError("the search has ended without a complete trial", hint=cure)
@@ -139,6 +140,10 @@ def _outcome(opened: OpenedStudy, coordinator: Coordinator) -> Outcome:
 
 
 def _ask_to_end(coordinator: Coordinator, console: Console) -> None:
-    coordinator.interrupted = True
     again = hint(command="press Ctrl-C again", python="interrupt again")
-    console.print(f"the search ends; {again} to end it at once")
+    _end(coordinator, console, f"the search ends; {again} to end it at once")
+
+
+def _end(coordinator: Coordinator, console: Console, text: str) -> None:
+    coordinator.interrupted = True
+    console.print(text)

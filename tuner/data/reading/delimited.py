@@ -28,6 +28,10 @@ HEAD = 2**18
 LONG = 2**28
 #: Types that RecBole writes behind the names of columns.
 _TYPED = re.compile(r"(.+):(token|token_seq|float|float_seq)")
+#: Between columns that are aligned for people: by blanks, or with lines between them.
+_ALIGNING = re.compile(r"[\s|]+")
+#: Lines that are looked at for the header of a file that begins with something else.
+_FIRST_LINES = 20
 #: Stands in for a delimiter of several characters; no text holds it.
 _STANDS_IN = tuple("\x1f\x1e\x1d\x1c")
 #: Marks at the begin of text in encodings of several bytes a character; the longer ones first.
@@ -99,7 +103,7 @@ def read_delimited(
     n_blank, names = header_of(head, delimiter)
     if not dialect.header:
         n_blank, names = -1, tuple(str(number) for number in range(len(names)))
-    hint = None if wanted is None else _other_delimiter(head, delimiter, wanted, dialect)
+    hint = None if wanted is None else _why_no_columns(head, delimiter, wanted, dialect)
     asked = names if wanted is None else [name for name in dict.fromkeys(wanted) if name in names]
     for name in asked:
         if names.count(name) > 1:
@@ -171,16 +175,27 @@ def _delimiter(head: str, ending: str, wanted: Sequence[str] | None, dialect: Di
     return next((one for one in options if set(wanted) <= set(header_of(head, one)[1])), usual)
 
 
-def _other_delimiter(head: str, delimiter: str, wanted: Sequence[str], dialect: Dialect) -> str | None:
-    """Say by which delimiter a file would have the columns that it does not have."""
+def _why_no_columns(head: str, delimiter: str, wanted: Sequence[str], dialect: Dialect) -> str | None:
+    """Say how a file would have the columns that it lacks: by another delimiter, or from another line."""
     if set(wanted) <= set(header_of(head, delimiter)[1]) or not dialect.header:
         return None
-    for other in DELIMITERS:
-        if set(wanted) <= set(header_of(head, other)[1]):
+    for other in (*DELIMITERS, *RARE_DELIMITERS):
+        names = header_of(head, other)[1]
+        if set(wanted) <= set(names) and "" not in names:
             # As YAML has it: only double quotes know a tab by \t.
             written = f"'{other}'" if other.isprintable() else json.dumps(other)
             return f"the fields are separated by {written}: set `data.format: {{delimiter: {written}}}`"
+    lines = head.splitlines()
+    for number, line in enumerate(lines[:_FIRST_LINES], 1):
+        if set(wanted) <= set(_ALIGNING.split(line)):
+            return "the columns are aligned by blanks, as for people: export the table as CSV"
+        if number > 1 and any(set(wanted) <= set(_fields(line, other)) for other in (delimiter, *DELIMITERS)):
+            return f"line {number} has the names of the columns: remove what stands above it"
     return None
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(rows_of(line, delimiter), [])
 
 
 def _table(

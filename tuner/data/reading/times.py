@@ -44,9 +44,32 @@ FORMATS = tuple(
         "%d/%m/%y",
         "%d-%m-%y",
     )
-    for time in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+    for time in (
+        "",
+        " %H:%M",
+        " %H:%M:%S",
+        " %H:%M:%S.%f",
+        " %H:%M:%S,%f",
+        " %I:%M %p",
+        " %I:%M:%S %p",
+        ", %H:%M:%S",
+        ", %I:%M:%S %p",
+    )
 )
-_LOG_FORMATS = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z")
+#: How programs write times: logs, mail (RFC 5322), JavaScript, Oracle.
+_OF_PROGRAMS = (
+    "%a %b %d %H:%M:%S %Y",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%Y-%m-%dT%H:%M:%S,%f",
+    "%a, %d %b %Y %H:%M:%S %Z",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%a %b %d %Y %H:%M:%S GMT%z",
+    "%a %b %d %Y %H:%M:%S GMT%z (UTC)",
+    "%a %b %d %Y %H:%M:%S GMT%z (Coordinated Universal Time)",
+    "%d-%b-%y %I.%M.%S.%f %p",
+    "%d-%b-%Y %I.%M.%S.%f %p",
+)
 _ZONE = r"\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
 _UTC = r"(\d) ?(?:UTC|GMT)$"
 #: A number as people write it.
@@ -120,7 +143,12 @@ def to_times(column: pa.ChunkedArray, kind: str, decimal: str = ".") -> Times:
             return _formatted(column.cast(pa.string()), kind)
         raise _numbers(column, str(plain(column[0])))
     if not pa.types.is_string(stored):
-        raise WrongTimesError(f"must hold dates, but {{name}} holds {type_name(stored)}")
+        cure = (
+            'store the time itself: MongoDB\'s {"$date": ...} is the text or number within'
+            if (pa.types.is_struct(stored))
+            else None
+        )
+        raise WrongTimesError(f"must hold dates, but {{name}} holds {type_name(stored)}", None, cure)
     return _iso(column) if kind == "iso" else _formatted(column, kind)
 
 
@@ -320,16 +348,12 @@ def _formatted(column: pa.ChunkedArray, kind: str) -> Times:
 
 
 def _swapped(series: pd.Series[Any], kind: str) -> str | None:
-    """Return the cure if all rows fit once day and month change places, or hours go to 24."""
-    other = re.sub("%[dm]", lambda found: "%m" if found[0] == "%d" else "%d", kind)
-    hours = kind.replace("%I", "%H") if "%p" not in kind else kind
-    for fitting in (other, hours, other.replace("%I", "%H") if "%p" not in kind else other):
-        if fitting == kind:
-            continue
-        parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=fitting)
-        if parsed.notna().all():
-            return f'all rows fit `datetime: "{fitting}"`'
-    return None
+    """Return the cure if all rows fit once day and month change places."""
+    fitting = re.sub("%[dm]", lambda found: "%m" if found[0] == "%d" else "%d", kind)
+    if fitting == kind:
+        return None
+    parsed = pd.to_datetime(series, errors="coerce", utc="%z" in kind or "%Z" in kind, format=fitting)
+    return f'all rows fit `datetime: "{fitting}"`' if parsed.notna().all() else None
 
 
 def fitting_formats(column: pa.ChunkedArray) -> list[str]:
@@ -341,7 +365,7 @@ def fitting_formats(column: pa.ChunkedArray) -> list[str]:
     utc = series.str.replace(_UTC, r"\1Z", regex=True)
     if pd.to_datetime(utc, errors="coerce", utc=True, format="ISO8601").notna().mean() >= _NEARLY_ALL:
         return ["iso"]
-    return [kind for kind in (*FORMATS, *_LOG_FORMATS) if _fits(series, kind)]
+    return [kind for kind in (*FORMATS, *_OF_PROGRAMS) if _fits(series, kind)]
 
 
 def _fits(series: pd.Series[Any], kind: str) -> bool:
