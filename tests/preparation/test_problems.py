@@ -68,3 +68,28 @@ def test_lines_of_a_profile_and_of_the_command_line(tmp_path: Path) -> None:
     lines = {one.where: one.line for one in caught.value.problems}
     assert lines["space.set.n_factor"] is None, "it is not the file's value"
     assert lines["baselines[1]"] == 17
+
+
+@pytest.mark.parametrize(
+    ("family", "rule"),
+    [
+        ("transformers", "must be families of the study's models, but got 'transformers'"),
+        ("EASEModel", "must be families of the study's models, but got 'EASEModel'"),
+        ("transformer", None),
+        ("sasrec", None),
+        ("PopularModel", None),
+    ],
+)
+def test_a_family_that_the_final_judgement_cannot_have_is_told_before_the_search(
+    tmp_path: Path, family: str, rule: str | None
+) -> None:
+    path = tmp_path / "study.yaml"
+    text = STUDY.replace("popula}", "popular}").replace(
+        "baselines:\n  - popular\n  - populer\n", "baselines:\n  - popular\n"
+    )
+    text = text.replace("  - {name: own, use: sasrec, params: {epoch: 3}}\n", "")
+    path.write_text(text + f"final: {{best: [{family}]}}\n", encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        prepare(Study.load(path), pytest.fail)
+    told = {one.where: (one.rule, one.line) for one in caught.value.problems}
+    assert told.get("final.best") == (None if rule is None else (rule, 13))

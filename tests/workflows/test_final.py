@@ -12,7 +12,7 @@ import pytest
 
 from tests.holdout.test_judge import fitted_of, hits
 from tuner.cli import main
-from tuner.config import FinalJudgement, Sampler
+from tuner.config import FinalJudgement, Sampler, Study
 from tuner.errors import StoreError
 from tuner.holdout import Final
 from tuner.holdout.judge import judge
@@ -25,9 +25,16 @@ from tuner.reporting.trial_details import show_trial
 from tuner.space import Float, Space
 from tuner.store import StudyStore, open_store
 from tuner.trials.records import Evaluation, Summary
-from tuner.workflows.final import begun_lines, choose
+from tuner.workflows.final import _missing_lines, begun_lines, choose, run_final
 
 HIT = "HitRate@10"
+STUDY = {
+    "study": "shop",
+    "data": {"interactions": "clicks.csv"},
+    "folds": {"split": "last_n", "size": 1, "holdout": 1},
+    "metrics": {"objective": HIT, "direction": "maximize"},
+    "space": {"set": {"cls": "EASEModel"}},
+}
 FIRST = [Chosen(1, 3, (10, 11)), Chosen(0, 0, (20, 21))]
 
 
@@ -78,6 +85,24 @@ def test_the_best_that_satisfy_all_constraints_and_the_baselines_are_chosen(
     more = choose(load_leaderboard(tmp_path), FinalJudgement(top=5, seeds=3), 60)
     assert more[0].seeds[:2] == chosen[0].seeds, "more seeds are those before and others"
     assert {one.number for one in more} == {0, 1, 2, 4}
+
+
+def test_the_best_of_a_family_is_chosen_too_and_one_without_a_complete_trial_is_told(
+    store: StudyStore, tmp_path: Path
+) -> None:
+    board, asked = load_leaderboard(tmp_path), FinalJudgement(top=1, seeds=1, best=("popular", "HSTUModel"))
+    assert {one.number for one in choose(board, asked, 60)} == {2, 0}
+    assert _missing_lines(board, asked) == [
+        "final: no complete trial is of the family HSTUModel, so none of it is judged"
+    ]
+
+
+def test_a_family_asked_for_on_the_command_line_is_checked_before_the_holdout_is_read(
+    store: StudyStore, tmp_path: Path
+) -> None:
+    study = Study.model_validate({**STUDY, "final": {"best": ["HSTUModel"]}})
+    with pytest.raises(StoreError, match=r"best: must be a trial, but no complete trial .* 'BERT'"):
+        run_final(study, tmp_path, FinalJudgement(best=("HSTUModel", "BERT")))
 
 
 def test_a_study_without_a_result_has_nothing_to_judge() -> None:

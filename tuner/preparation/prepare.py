@@ -14,7 +14,7 @@ from tuner.data.folds import Fold, holdout_fold, search_folds
 from tuner.data.items import with_items
 from tuner.data.plausible import catalogue_warnings, holdout_text, holdout_warnings, refuse_one_item
 from tuner.data.source import Source, load_source
-from tuner.errors import Problem, SpaceError, StudyError
+from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.formatting import quantity
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
@@ -24,6 +24,7 @@ from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.store.space_migration import SPACE_FACT
+from tuner.trials.families import families, is_of
 
 __all__ = ["Prepared", "fold_line", "prepare", "prepare_final", "study_models", "study_space"]
 
@@ -222,6 +223,7 @@ def study_models(study: Study) -> tuple[Space, Sequence[NamedParams]]:
     baselines: Sequence[NamedParams] = ()
     try:
         baselines = resolve_baselines(study, space)
+        problems.extend(_unknown_families(study, space, baselines))
     except StudyError as error:
         problems.extend(error.problems)
     problems.extend(_columns_asked_for(study, space, baselines))
@@ -234,6 +236,18 @@ def study_models(study: Study) -> tuple[Space, Sequence[NamedParams]]:
     if problems:
         raise study.refusal(problems)
     return space, baselines
+
+
+def _unknown_families(study: Study, space: Space, baselines: Sequence[NamedParams]) -> Iterator[Problem]:
+    """Yield a problem if the final judgement is to take the best of a family that the study cannot have."""
+    keys = {parameter.key: None for parameter in space.parameters}
+    searched = [families({**keys, "cls": cls}, searched=True) for cls in options(space, "cls")]
+    named = [families(baseline.params, searched=False) for baseline in baselines]
+    known = sorted({name for names in [*searched, *named] for name in names})
+    for family in study.final.best if study.final is not None else ():
+        if not is_of(family, known):
+            rule = f"must be families of the study's models, but got {family!r}"
+            yield Problem("final.best", rule, did_you_mean(family, known))
 
 
 def _named_space(study: Study) -> Space:

@@ -23,7 +23,7 @@ from tuner.reporting.row import Row, actions_of
 from tuner.store import read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
-from tuner.trials.families import SEARCHED, families_of
+from tuner.trials.families import SEARCHED, families_of, is_of
 from tuner.trials.objective import Direction, sort_key
 from tuner.trials.pareto import fronts
 from tuner.trials.status import TrialStatus
@@ -99,10 +99,8 @@ class Leaderboard:
         family
             One of `families`, in any case. ``SASRec`` stands for ``SASRecModel``.
         """
-        asked = family.lower()
         rows = (row for row in self.rows if row.rank is not None and not row.breaks)
-        names = {asked, f"{asked}model"}
-        return next((row for row in rows if names & {one.lower() for one in families_of(row.record)}), None)
+        return next((row for row in rows if is_of(family, families_of(row.record))), None)
 
     @property
     def families(self) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from tuner.space.class_names import short_name
 from tuner.trials.stored import TrialRecord
 
-__all__ = ["SEARCHED", "TRANSFORMER", "families_of"]
+__all__ = ["SEARCHED", "TRANSFORMER", "families", "families_of", "is_of"]
 
 #: Families besides the classes of models: all trials of the search, and all transformers.
 SEARCHED, TRANSFORMER = "searched", "transformer"
@@ -20,10 +22,16 @@ def families_of(record: TrialRecord) -> tuple[str, ...]:
 
     The class is the short name, such as ``SASRecModel``.
     """
-    model = short_name(record.params.get("cls", "?"))
-    is_transformer = model in _TRANSFORMERS or not _MARKS.isdisjoint(record.params)
-    return (
-        model,
-        *([TRANSFORMER] if is_transformer else []),
-        *([SEARCHED] if record.name is None else []),
-    )
+    return families(record.params, searched=record.name is None)
+
+
+def families(params: Mapping[str, object], *, searched: bool) -> tuple[str, ...]:
+    """Return the families of a model with these params; see `families_of`."""
+    model = short_name(params.get("cls", "?"))
+    is_transformer = model in _TRANSFORMERS or not _MARKS.isdisjoint(params)
+    return (model, *([TRANSFORMER] if is_transformer else []), *([SEARCHED] if searched else []))
+
+
+def is_of(asked: str, names: Iterable[str]) -> bool:
+    """Tell whether a family is among names, in any case. ``SASRec`` stands for ``SASRecModel``."""
+    return not {asked.lower(), f"{asked.lower()}model"}.isdisjoint(name.lower() for name in names)

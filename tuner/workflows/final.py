@@ -66,7 +66,10 @@ def run_final(
         On Ctrl-C.
     """
     _refuse_without_holdout(study)
-    load_leaderboard(folder)  # raises an error at once if there is no study
+    asked = asked or study.final or FinalJudgement()
+    board = load_leaderboard(folder)  # raises an error at once if there is no study
+    for family in set(asked.best) - set(study.final.best if study.final is not None else ()):
+        find_row(board, f"{BEST}:{family}", argument("--best", "best"))
     console = console or stderr_console()
     with (
         one_run(study.study),
@@ -75,7 +78,7 @@ def run_final(
         logs_to(layout.driver_log(folder)) as log,
         native_stderr_to(log),
     ):
-        return judge_study(study, folder, asked or study.final or FinalJudgement(), console)
+        return judge_study(study, folder, asked, console)
 
 
 def _refuse_without_holdout(study: Study) -> None:
@@ -100,12 +103,24 @@ def judge_study(
     looks = HoldoutLooks(store.study, folder)
     look = looks.begin(chosen)
     begun = begun_lines(look, chosen)
-    for line in [*_unfinished_lines(board), *begun, *look_lines(look.number, look.before)]:
+    for line in [
+        *_missing_lines(board, asked),
+        *_unfinished_lines(board),
+        *begun,
+        *look_lines(look.number, look.before),
+    ]:
         console.print(line)
     fits = _fits(prepared, look, records, looks, say=console.print, address=address)
     final = _judge(prepared, look, board, fits, winner)
     looks.write_final(final)
     return final
+
+
+def _missing_lines(board: Leaderboard, asked: FinalJudgement) -> list[str]:
+    missing = [family for family in asked.best if board.best_of(family) is None]
+    return [
+        f"final: no complete trial is of the family {family}, so none of it is judged" for family in missing
+    ]
 
 
 def _unfinished_lines(board: Leaderboard) -> list[str]:
@@ -143,11 +158,11 @@ def choose(
     Raises
     ------
     StoreError
-        If no trial is complete, or none of a family.
+        If no trial is complete.
     """
     complete = [row for row in board.rows if row.record.summary is not None and row.record.excluded is None]
     best = [row.record for row in complete if row.record.name is None and not row.breaks][: asked.top]
-    best += [find_row(board, f"{BEST}:{family}", argument("--best", "best")).record for family in asked.best]
+    best += [row.record for row in map(board.best_of, asked.best) if row is not None]
     best += [winner.row.record] if winner is not None else []
     baselines = [row.record for row in complete if row.record.name is not None]
     if not complete:
