@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, get_args
 
@@ -532,6 +533,23 @@ def test_a_study_is_frozen():
             "metrics.objective",
             "NDCG's log_base must be int, but got True",
             None,
+        ),
+        *(
+            (
+                {"metrics__objective": {metric: {option: value}}},
+                "metrics.objective",
+                f"{metric.partition('@')[0]}'s {option} must be {rule}, but got {value!r}",
+                None,
+            )
+            for metric, option, value, rule in [
+                ("NDCG@10", "log_base", 1, "at least 2"),
+                ("NDCG@10", "log_base", -2, "at least 2"),
+                ("F1Beta@10", "beta", 0, "above 0"),
+                ("F1Beta@10", "beta", math.nan, "above 0"),
+                ("Intersection@10", "ref_k", 0, "at least 1"),
+                ("DebiasedRecall@10", "iqr_coef", -1.0, "at least 0"),
+                ("PAP@10", "insufficient_handling", "skip", "one of ignore, exclude, raise"),
+            ]
         ),
         (
             {"metrics__objective": {"MAP@10": {"divide_by_k": 1}}},

@@ -378,7 +378,7 @@ def test_the_epoch_of_a_loss_that_is_not_finite_is_named(folds: list[Fold]) -> N
 
 def test_a_metric_that_is_not_finite_is_refused(folds: list[Fold]) -> None:
     reported: list[Evaluation] = []
-    plan = plan_of({"NDCG@10": {"log_base": 1, "divide_by_achievable": True}})  # divides by log 1
+    plan = plan_of(Metric("NDCG", 10, {"log_base": 1, "divide_by_achievable": True}))  # divides by log 1
     with (
         np.errstate(all="ignore"),
         pytest.raises(TrialError, match=r"^fold 1: a metric must be finite, but NDCG@10 is \S+ at epoch 1"),

@@ -8,10 +8,11 @@ path: ``my_metrics.Novelty@10``.
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_validator
 
@@ -55,6 +56,18 @@ _DEBIASABLE = frozenset(
     }
 )
 DEBIASED = "Debiased"
+_HANDLINGS = ("ignore", "exclude", "raise")
+#: By option, which of its values give a metric a meaning. RecTools takes the others too.
+_SENSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "log_base": (lambda base: base >= 2, "at least 2"),  # noqa: PLR2004  # the base of a logarithm
+    "ref_k": (lambda k: k >= 1, "at least 1"),
+    "beta": (lambda beta: 0 < beta < math.inf, "above 0"),
+    "iqr_coef": (lambda coefficient: 0 <= coefficient < math.inf, "at least 0"),
+    "insufficient_handling": (
+        lambda handling: handling in _HANDLINGS,
+        "one of " + ", ".join(_HANDLINGS),
+    ),
+}
 #: Arguments of `rectools.metrics.DebiasConfig`.
 DEBIAS_OPTIONS: dict[str, type] = {"iqr_coef": float, "random_state": int}
 
@@ -200,6 +213,10 @@ def _check_option(name: str, valid: Mapping[str, type], option: str, value: obje
     accepted = isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
     if not accepted or (kind is not bool and isinstance(value, bool)):
         msg = f"{name}'s {option} must be {kind.__name__}, but got {value!r}"
+        raise ValueError(msg)
+    sensible, rule = _SENSIBLE.get(option, (None, ""))
+    if sensible is not None and not sensible(value):
+        msg = f"{name}'s {option} must be {rule}, but got {value!r}"
         raise ValueError(msg)
 
 
