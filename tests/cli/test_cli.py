@@ -413,3 +413,40 @@ def test_a_folder_that_does_not_exist_has_no_studies_to_list(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "must be a folder with studies, but there is none" in err
+
+
+def test_a_study_that_cannot_be_read_hides_no_other(tmp_path, capsys):
+    (tmp_path / "broken" / "journal.log").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "study.yaml").write_text("study: [", encoding="utf-8")
+    assert main(["list", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["broken", "unreadable"],
+        ["mine", "unreadable"],
+    ]
+    assert "Is a directory" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("command", ["list", "run study.yaml", "leaderboard studies/shop"])
+def test_a_working_folder_that_is_gone_is_told(tmp_path, command):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'cd "{gone}" && rmdir "{gone}" && exec "{sys.executable}" -m tuner {command}'
+    found = subprocess.run(
+        ["/bin/sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.endswith("folder that does, and run the command again\n")
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run study.yaml --output", "leaderboard", "export shop best --to"])
+def test_an_empty_path_is_refused(capsys, command):
+    assert call(*command.split(), "") == 2
+    assert "must be a path, but is empty; is a variable of the shell not set?" in capsys.readouterr().err

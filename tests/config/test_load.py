@@ -498,6 +498,8 @@ def test_a_study_is_frozen():
             "must be a metric and its k, as NDCG@10, but got 'NDCG'",
             None,
         ),
+        ({"data__interactions": " "}, "data.interactions", "must be a path, but got ' '", None),
+        ({"data__item_features": ""}, "data.item_features", "must be a path, but got ''", None),
         (
             {"metrics__objective": "NDCG@0"},
             "metrics.objective",
@@ -893,7 +895,12 @@ def test_every_metric_can_be_made_from_its_options():
 
 @given(st.sampled_from(sorted(METRICS)), st.integers(1, 10**6), st.data())
 def test_a_metric_is_read_as_it_is_written(name, k, data):
-    kinds = {bool: st.booleans(), int: st.integers(), float: st.floats(allow_nan=False), str: st.text()}
+    kinds = {
+        bool: st.booleans(),
+        int: st.integers(2),
+        float: st.floats(0, exclude_min=True, allow_infinity=False),
+        str: st.sampled_from(["ignore", "exclude", "raise"]),
+    }
     options = {
         option: data.draw(kinds[kind]) for option, kind in METRICS[name].items() if data.draw(st.booleans())
     }

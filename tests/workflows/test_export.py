@@ -345,6 +345,14 @@ def test_a_study_that_is_not_there_is_reported(tmp_path, capsys):
     assert "must be the folder of a study" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_made_is_told_before_the_fit(made_study, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["export", str(made_study), "best", "--to", str(tmp_path / "file" / "model")]) == 2
+    err = capsys.readouterr().err
+    assert f"--to: must be a place where a folder can be created, but {tmp_path / 'file'} is no folder" in err
+    assert "fitting on" not in err
+
+
 def test_a_model_that_looks_at_the_time_since_is_reported_the_moment(interactions):
     """By default that of the newest interaction, so that the same export recommends the same tomorrow."""
     from rectools.dataset import Dataset

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tuner.cli import (
     check,
@@ -65,6 +67,11 @@ _COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     usable_streams()
+    try:
+        pathlib.Path.cwd()
+    except FileNotFoundError:
+        say("the working folder no longer exists: change to a folder that does, and run the command again")
+        return 2
     from tuner.errors import TunerError
     from tuner.errors.caller import command_line
 
@@ -113,8 +120,9 @@ def run_as_module() -> int:
 
     Python has put the working folder first on its path. A file ``queue.py`` there would replace Python's own.
     """
-    if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # as Python writes it
-        sys.path.append(sys.path.pop(0))
+    with suppress(FileNotFoundError):  # the folder was removed: `main` tells
+        if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109  # as Python writes it
+            sys.path.append(sys.path.pop(0))
     return main()
 
 

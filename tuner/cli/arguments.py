@@ -25,6 +25,7 @@ __all__ = [
     "add_trial",
     "comma_separated",
     "overrides",
+    "path",
     "positive",
     "results_folder",
     "shows_grey",
@@ -38,7 +39,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public 
 
 def add_study_file(command: argparse.ArgumentParser) -> None:
     """Add the arguments for a study file and for changes to it."""
-    command.add_argument("study", type=Path, metavar="STUDY.yaml")
+    command.add_argument("study", type=path, metavar="STUDY.yaml")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study"
     )
@@ -80,10 +81,10 @@ def study_name(text: str) -> str:
 
 def add_results(command: argparse.ArgumentParser) -> None:
     """Add the arguments for a study's folder: it, or the study's name or file and the folder of results."""
-    command.add_argument("study", type=Path, metavar="DIR|STUDY.yaml")
+    command.add_argument("study", type=path, metavar="DIR|STUDY.yaml")
     command.add_argument(
         "--output",
-        type=Path,
+        type=path,
         default=layout.DEFAULT_OUTPUT,
         metavar="DIR",
         help="folder that has the results of STUDY.yaml, or of a study's name; default: studies",
@@ -113,6 +114,14 @@ def comma_separated(text: str) -> list[str]:
         msg = f"must be names with commas between them, but got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return names
+
+
+def path(text: str) -> Path:
+    """Read a path."""
+    if text:
+        return Path(text)
+    msg = "must be a path, but is empty; is a variable of the shell not set?"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def positive(text: str) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from tuner.cli.arguments import Commands
+from tuner.cli.arguments import Commands, path
 
 __all__ = ["add"]
 
@@ -18,8 +17,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Compare studies with the same data, folds and metrics: their best trials on the same "
         "users, their baselines, their trials with the same params, and their resource usage.",
     )
-    compare.add_argument("first", type=Path, metavar="DIR")
-    compare.add_argument("others", type=Path, nargs="+", metavar="DIR")
+    compare.add_argument("first", type=path, metavar="DIR")
+    compare.add_argument("others", type=path, nargs="+", metavar="DIR")
     compare.set_defaults(command=_compare)
 
 

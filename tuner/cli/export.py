@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from tuner.cli.arguments import Commands, add_data, add_results, add_trial
+from tuner.cli.arguments import Commands, add_data, add_results, add_trial, path
 
 __all__ = ["add"]
 
@@ -21,7 +20,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_results(export)
     add_trial(export, note="; default: best", nargs="?", default="best")
-    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--to", type=path, required=True, metavar="DIR", help="folder to write")
     export.add_argument("--before-holdout", action="store_true", help="fit without the holdout")
     export.add_argument(
         "--seed", type=int, metavar="N", help="seed of the fit; default: derived from the study's seed"

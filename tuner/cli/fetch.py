@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_address, study_name
+from tuner.cli.arguments import Commands, add_address, path, study_name
 from tuner.cli.steer import stop_trial
 from tuner.cluster.connection import DEFAULT_ADDRESS
 
@@ -25,7 +25,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     fetch.add_argument("study", metavar="STUDY", help="name or file of the study")
     add_address(fetch)
     fetch.add_argument(
-        "--to", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+        "--to", type=path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
     )
     fetch.set_defaults(command=_fetch)
     stop = commands.add_parser(
@@ -34,11 +34,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         description="End a study that runs on a cluster. Finished trials are kept. `tuner submit` continues "
         "the study. With --trial, stop one trial early, of a study here or on a cluster.",
     )
-    stop.add_argument("study", type=Path, metavar="STUDY", help="name, file or folder of the study")
+    stop.add_argument("study", type=path, metavar="STUDY", help="name, file or folder of the study")
     stop.add_argument("--trial", type=int, metavar="N", help="stop only this trial, at its next evaluation")
     stop.add_argument(
         "--output",
-        type=Path,
+        type=path,
         default=layout.DEFAULT_OUTPUT,
         metavar="DIR",
         help="with --trial: folder that has the results of STUDY.yaml; default: studies",

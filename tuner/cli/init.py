@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tuner.cli.arguments import Commands
+from tuner.cli.arguments import Commands, path
 
 __all__ = ["add"]
 
@@ -21,7 +21,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     init.add_argument("data", metavar="DATA", help="path or URL of the file")
     init.add_argument(
-        "-o", "--to", type=Path, default=Path("study.yaml"), metavar="STUDY.yaml", help="default: study.yaml"
+        "-o", "--to", type=path, default=Path("study.yaml"), metavar="STUDY.yaml", help="default: study.yaml"
     )
     init.add_argument("--force", action="store_true", help="replace an existing study file")
     init.set_defaults(command=_init)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from tuner.cli.arguments import Commands
+from tuner.cli.arguments import Commands, path
 from tuner.workflows.export.serving import ExportError, add_arguments, answer
 
 __all__ = ["add"]
@@ -19,7 +18,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         description="Recommend with a model that `tuner export` wrote. The file recommend.py in the export "
         "does the same without the tuner.",
     )
-    recommend.add_argument("model", type=Path, metavar="MODEL", help="folder of the export")
+    recommend.add_argument("model", type=path, metavar="MODEL", help="folder of the export")
     add_arguments(recommend)
     recommend.set_defaults(command=_recommend)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from tuner.cli.arguments import Commands, add_results
+from tuner.cli.arguments import Commands, add_results, path
 
 __all__ = ["add"]
 
@@ -24,11 +23,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     report.add_argument(
         "-o",
         "--to",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="default: report.html in the study's folder; stdout for md",
     )
-    report.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as SVG and PNG")
+    report.add_argument("--figures", type=path, metavar="DIR", help="also write each figure as SVG and PNG")
     report.set_defaults(command=_report)
 
 

@@ -13,6 +13,7 @@ from tuner.cli.arguments import (
     add_search_budgets,
     add_study_file,
     overrides,
+    path,
     shows_grey,
     terminal_width,
 )
@@ -31,7 +32,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_study_file(run)
     add_search_budgets(run)
     run.add_argument(
-        "--output", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
+        "--output", type=path, default=layout.DEFAULT_OUTPUT, metavar="DIR", help="default: studies"
     )
     run.add_argument(
         "--share", action="store_true", help="share the study with other drivers; it must be in a database"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.cli.arguments import Commands, add_address, add_results, results_folder, study_name
+from tuner.cli.arguments import Commands, add_address, add_results, path, results_folder, study_name
 
 __all__ = ["add", "stop_trial"]
 
@@ -21,7 +20,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_results(new)
     source = new.add_mutually_exclusive_group(required=True)
-    source.add_argument("--params", type=Path, metavar="FILE", help="params in YAML or JSON, flat or nested")
+    source.add_argument("--params", type=path, metavar="FILE", help="params in YAML or JSON, flat or nested")
     source.add_argument(
         "--from",
         dest="source",
@@ -47,7 +46,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="list the studies of a folder",
         description="List the studies of a folder: state, best trial, and when a trial last began or ended.",
     )
-    studies.add_argument("folder", nargs="?", type=Path, default=layout.DEFAULT_OUTPUT, metavar="DIR")
+    studies.add_argument("folder", nargs="?", type=path, default=layout.DEFAULT_OUTPUT, metavar="DIR")
     studies.set_defaults(command=_list)
 
 

@@ -183,9 +183,9 @@ class Data(Section):
     @classmethod
     def _check_interactions(cls, places: object) -> object:
         if isinstance(places, str):
-            return refuse_credentials(places)
+            return _place(places)
         if isinstance(places, (list, tuple)) and places and all(isinstance(place, str) for place in places):
-            return tuple(refuse_credentials(place) for place in places)
+            return tuple(_place(place) for place in places)
         if (table := _in_memory(places)) is not None:
             return table
         msg = (
@@ -198,7 +198,7 @@ class Data(Section):
     @classmethod
     def _check_features(cls, place: object) -> object:
         if isinstance(place, str):
-            return refuse_credentials(place)
+            return _place(place)
         table = _in_memory(place)
         if place is None or table is not None:
             return table
@@ -238,7 +238,7 @@ class Data(Section):
     @classmethod
     def _check_items(cls, plain: object, info: ValidationInfo) -> object:
         if plain is None or isinstance(plain, str):
-            return None if plain is None else refuse_credentials(plain)
+            return None if plain is None else _place(plain)
         if not isinstance(plain, Mapping) or not plain or not all(map(_is_wanted, plain.values())):
             msg = (
                 "must be the path of a file with ids, or features with the values to recommend, as "
@@ -329,3 +329,11 @@ def _is_wanted(values: object) -> bool:
     """Tell whether these can be values of a feature."""
     found = _listed(values)
     return bool(found) and all(isinstance(value, (str, int, float)) for value in found)
+
+
+def _place(text: str) -> str:
+    """Return a path or URL of data."""
+    if not text.strip():
+        msg = f"must be a path, but got {text!r}"
+        raise ValueError(msg)
+    return refuse_credentials(text)

@@ -82,7 +82,7 @@ def list_studies(folder: Path | str = layout.DEFAULT_OUTPUT) -> list[StudyLine]:
 def _may_be_study(folder: Path) -> bool:
     try:
         return store_exists(folder)
-    except StoreError:  # its study.yaml cannot be read
+    except (StoreError, OSError):  # its study.yaml or the folder cannot be read
         return True
 
 
@@ -90,9 +90,12 @@ def _line(folder: Path) -> StudyLine:
     try:
         drivers, stored = study_drivers(folder), read_records(folder, curves=False)
         board = rank(stored, running=bool(drivers), drivers=drivers)
-    except (StoreError, KeyError) as error:  # KeyError: the study was killed before its facts were written
-        why = error.problems[0].rule if isinstance(error, StoreError) else "it has no facts yet"
-        return StudyLine(folder, "unreadable", why)
+    except StoreError as error:
+        return StudyLine(folder, "unreadable", error.problems[0].rule)
+    except OSError as error:  # such as another user's study
+        return StudyLine(folder, "unreadable", error.strerror or str(error))
+    except KeyError:  # the study was killed before its facts were written
+        return StudyLine(folder, "unreadable", "it has no facts yet")
     ended = sum(row.status.has_ended for row in board.rows)
     state = "running" if drivers else "ended" if ended == len(board.rows) else "unfinished"
     times = [time for one in stored.records for time in (one.started, one.ended) if time is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,13 +17,18 @@ __all__ = ["atomic_folder", "check_target", "folder_size"]
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse a target that exists and is not empty. With `force`, an earlier export is accepted.
+    """Refuse a target that cannot be created, or is not empty. With `force`, an earlier export is accepted.
 
     Raises
     ------
     StoreError
         If the target cannot be written.
     """
+    above = next(path for path in target.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "cannot be written to" if above.is_dir() else "is no folder"
+        rule = f"must be a place where a folder can be created, but {above} {what}"
+        raise StoreError(str(target), [Problem(argument("--to"), rule, "name another folder")])
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not force:
