@@ -151,3 +151,17 @@ def test_a_folder_that_ray_cannot_use_is_told(small: Small, monkeypatch: pytest.
     stderr = ended_with(2, small.start("run", "study.yaml"))
     assert "\n/proc/tuner-ray-" in stderr
     assert ": must be usable, but got the error: " in stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_ray_starts_interrupts_the_run(small: Small, number: signal.Signals) -> None:
+    """A process that leaves Ray's start midway would crash at its end, or end without a word."""
+    process = small.start("run", "study.yaml")
+    deadline = time.monotonic() + PATIENCE
+    while "gcs_server" not in {name(pid) for pid in session(process.pid)}:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert ended_with(130, process).splitlines()[-1].startswith(("interrupted", "  run the same command"))

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from tuner.cli import (
     check,
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit code."""
     usable_streams()
     try:
-        pathlib.Path.cwd()
+        Path.cwd()
     except FileNotFoundError:
         say("the working folder no longer exists: change to a folder that does, and run the command again")
         return 2
@@ -109,8 +109,9 @@ def _call(argv: Sequence[str] | None) -> None:
         sys.stdout.flush()
         raise
     from tuner.artifacts.private import private_files
+    from tuner.execution.signals import ended_by_signals
 
-    with private_files():
+    with private_files(), ended_by_signals():
         arguments.command(arguments)
     sys.stdout.flush()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from tuner.execution.cluster_token import protect_cluster_token
 from tuner.execution.environment import environment
 from tuner.execution.local_ray import private_ray
 from tuner.execution.reaper import marks, reaper
+from tuner.execution.signals import ended_by_signals
 from tuner.execution.user_modules import cell_modules, modules_of, path_variables, see_user_folders
 from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
@@ -145,7 +147,7 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
     if address is not None:
         protect_cluster_token()
     try:
-        with _sent_by_value():
+        with _sent_by_value(), _signals_held():
             ray.init(
                 configure_logging=False,
                 log_to_driver=False,
@@ -177,6 +179,28 @@ def _refused_place(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold a first signal back while Ray starts; a second one is heard at once.
+
+    A process that leaves Ray's start midway crashes at its end. Ray's own answer to SIGTERM is left out: it
+    does so.
+    """
+    from ray._private import utils  # noqa: PLC0415  # ray; it has no public way
+
+    private: Any = utils
+    own = private.set_sigterm_handler
+    private.set_sigterm_handler = lambda _handler: None
+    heard = threading.Event()
+    try:
+        with ended_by_signals(heard.set):
+            yield
+    finally:
+        private.set_sigterm_handler = own
+    if heard.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager
