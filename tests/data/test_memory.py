@@ -274,7 +274,8 @@ def test_features_may_be_a_table_in_memory_that_is_asked_for_again(
     assert said == "in memory: pandas DataFrame"
     with pytest.raises(DataError, match="must be given again from Python") as raised:
         load_source(Data(interactions=interactions, item_features=said))
-    assert '"data.item_features=FILE" among the overrides' in str(raised.value)
+    assert "give the study with the same object in place of its name, as judge(study)" in str(raised.value)
+    assert "name it in the study under data.item_features" in str(raised.value)
 
 
 @pytest.mark.parametrize("where", ["space", "baselines"])

@@ -604,7 +604,7 @@ def test_show_tells_outcome_folds_curve_seeds_and_log(board, folder):
     text = show_trial(folder, "1")
     record = board.best.record
     assert text.startswith("trial 1  SASRecModel  complete  rank 1\n")
-    assert f"{NDCG}: 0.5 mean over folds, {record.summary.std!r} standard deviation" in text
+    assert f"{NDCG}: 0.5 mean over 2 folds, {record.summary.std!r} standard deviation" in text
     assert f"  {NDCG} by fold: 0.25  0.75\n" in text
     assert f"  {RECALL} by fold: 0.1  0.1\n" in text
     assert "best epoch: 2 of 2" in text

@@ -81,11 +81,20 @@ def _stop(arguments: argparse.Namespace) -> None:
         stop_trial(arguments)
         return
     from tuner.cluster.commands import stop
+    from tuner.errors import ClusterError, Problem, StoreError
+    from tuner.store import store_exists
 
     study = study_name(str(arguments.study))
-    if arguments.address is None:
-        for folder in (arguments.study, arguments.output / study):
-            _refuse_here(folder)
-    running = stop(study, address=arguments.address or DEFAULT_ADDRESS)
+    here = [arguments.study, arguments.output / study] if arguments.address is None else []
+    for folder in here:
+        _refuse_here(folder)
+    try:
+        running = stop(study, address=arguments.address or DEFAULT_ADDRESS)
+    except ClusterError as error:
+        ended = next(filter(store_exists, here), None)
+        if ended is None:
+            raise
+        rule = f"must be a study that runs, but no process here runs it, and {DEFAULT_ADDRESS} is no cluster"
+        raise StoreError(str(ended), [Problem("STUDY", rule, "--address URL looks on a cluster")]) from error
     outcome = "stopped; finished trials are kept" if running else "was not running"
     print(f"{study}: {outcome}", file=sys.stderr)

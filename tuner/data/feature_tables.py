@@ -31,7 +31,7 @@ from tuner.data.reading.troubles import example, type_name
 from tuner.errors import Problem, did_you_mean
 from tuner.errors.caller import hint as hint_for
 
-__all__ = ["load_features", "matched", "read_side_table", "repeated_line", "unmatched_line"]
+__all__ = ["give_again", "load_features", "matched", "read_side_table", "repeated_line", "unmatched_line"]
 
 ENTITIES: tuple[Entity, ...] = ("item", "user")
 _COLUMNS = ("id", "feature", "value")
@@ -66,6 +66,14 @@ def load_features(data: Data, problems: list[Problem]) -> Found:
     return found
 
 
+def give_again(key: str) -> str:
+    """Return how data in memory are given again to a study that is known by its name or folder only."""
+    command = "go on from Python, with the object itself"
+    python = "give the study with the same object in place of its name, as judge(study)"
+    as_file = f"or save the same rows as a file, and name it in the study under {key}"
+    return hint_for(command=f"{command}; {as_file}", python=f"{python}; {as_file}")
+
+
 def read_side_table(
     place: str | InMemory, key: str, wanted: tuple[str, ...], data: Data, *, ids: tuple[str, ...]
 ) -> Read:
@@ -81,9 +89,7 @@ def read_side_table(
     if isinstance(place, InMemory):
         return read_object(place.table, wanted)
     if place.startswith(IN_MEMORY):
-        with_rows = hint_for(command=f"--set {key}=FILE", python=f'"{key}=FILE" among the overrides')
-        hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
-        raise TableError(f"must be given again from Python, since it was {place}", hint)
+        raise TableError(f"must be given again from Python, since it was {place}", give_again(key))
     own = Format(delimiter=data.format.delimiter, encoding=data.format.encoding)
     read = error = None
     for dialect in dict.fromkeys((Format(), own, *(Format(delimiter=one) for one in _DELIMITERS))):

@@ -18,7 +18,7 @@ from rectools.dataset.features import DenseFeatures, SparseFeatures
 
 from tuner.config import Data
 from tuner.config.data import IN_MEMORY, InMemory
-from tuner.data.feature_tables import load_features, matched, repeated_line, unmatched_line
+from tuner.data.feature_tables import give_again, load_features, matched, repeated_line, unmatched_line
 from tuner.data.features import Features, scale_lines, scaled
 from tuner.data.fingerprint import fingerprint_of, former_fingerprint
 from tuner.data.items import items_line, load_items
@@ -37,7 +37,6 @@ from tuner.data.reading import (
 )
 from tuner.data.table import Table, appeared
 from tuner.errors import DataError, Problem
-from tuner.errors.caller import hint as hint_for
 from tuner.formatting import quantity
 
 __all__ = ["Source", "counted", "load_source", "make_dataset", "make_table", "read_table"]
@@ -253,9 +252,7 @@ def _interactions(data: Data, problems: list[Problem]) -> tuple[Coded | None, tu
     given = data.interactions
     if isinstance(given, str) and given.startswith(IN_MEMORY):
         rule = f"must be given again from Python, since it was {given}"
-        with_rows = hint_for(command="--interactions FILE", python="interactions=FILE")
-        hint = f"run(study) with the same object, or name a file with the same rows: {with_rows}"
-        problems.append(Problem("data.interactions", rule, hint))
+        problems.append(Problem("data.interactions", rule, give_again("data.interactions")))
         return None, ()
     try:
         found = read_interactions(

@@ -54,8 +54,9 @@ class DashboardNotes(Observer):
         """Write a note with the results of the trial."""
         epoch = f" at epoch {summary.epoch} of {summary.epochs_run}" if summary.epochs_run else ""
         size = f", {count(summary.n_parameters)} parameters" if summary.n_parameters else ""
+        spread = f" ± {number(summary.std)}" if summary.deviation is not None else ""
         lines = [
-            f"{_name(job)}: {self._objective} {number(summary.mean)} ± {number(summary.std)}{epoch}{size}, "
+            f"{_name(job)}: {self._objective} {number(summary.mean)}{spread}{epoch}{size}, "
             f"{duration(seconds)}",
             "",
             *_table(summary),

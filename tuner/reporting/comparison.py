@@ -178,7 +178,7 @@ def _best(title: str, studies: Sequence[Compared], best: Sequence[Row | None]) -
         if row is not first and first is not None:
             paired = compare_on_users(study.folder, row.record, first.record, studies[0].folder)
             difference = _difference_text(paired, study.board.direction)
-        shown = [str(row.record.number), row.record.label, number(summary.mean), number(summary.std)]
+        shown = [str(row.record.number), row.record.label, number(summary.mean), number(summary.deviation)]
         rows.append([study.name, *shown, difference])
     return aligned(header, rows, text=(title, "model"))
 

@@ -43,7 +43,7 @@ def _plain(board: Leaderboard) -> list[dict[str, Any]]:
             "model": short_name(record.params.get("cls", "")),
             "status": row.status.value,
             "objective_mean": summary.mean if summary else None,
-            "objective_std": summary.std if summary else None,
+            "objective_std": summary.deviation if summary else None,
         }
         for label in board.metrics:
             flat[label] = row.metrics.get(label)
@@ -202,7 +202,7 @@ def _value_cells(row: Row) -> list[str]:
     """
     summary, reached = row.record.summary, row.reached
     if summary is not None:
-        return [number(summary.mean), number(summary.std), ""]
+        return [number(summary.mean), number(summary.deviation), ""]
     if reached is None:
         return ["", "", ""]
     return [f"({number(reached.value)})", "", f"{reached.where}: {reached.among}"]

@@ -74,7 +74,7 @@ def _trial(board: Leaderboard, row: Row) -> dict[str, Any]:
         "model": record.params.get("cls"),
         "status": row.status.value,
         **{label: row.metrics.get(label) for label in board.metrics},
-        f"{board.objective} std": summary.std if summary else None,
+        f"{board.objective} std": summary.deviation if summary else None,
         "epoch": summary.epoch if summary else None,
         "parameters": summary.n_parameters if summary else None,
         "fit_seconds": summary.fit_seconds if summary else None,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tuner.artifacts import layout
-from tuner.formatting import count, duration, number, size, visible
+from tuner.formatting import count, duration, number, quantity, size, visible
 from tuner.holdout.text import row_lines
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, load_leaderboard
@@ -93,7 +93,10 @@ def _outcome(board: Leaderboard, record: TrialRecord) -> list[str]:
     summary = record.summary
     if summary is None:
         return lines
-    lines.append(f"{board.objective}: {summary.mean!r} mean over folds, {summary.std!r} standard deviation")
+    spread = f", {summary.std!r} standard deviation" if summary.deviation is not None else ""
+    lines.append(
+        f"{board.objective}: {summary.mean!r} mean over {quantity(len(summary.folds), 'fold')}{spread}"
+    )
     for label in summary.metrics:
         folds = "  ".join(repr(fold[label]) for fold in summary.folds)
         lines.append(f"  {label} by fold: {folds}")

@@ -128,6 +128,11 @@ class Summary:
     sampled_users: int | None = None
 
     @property
+    def deviation(self) -> float | None:
+        """The standard deviation over folds. One fold has none."""
+        return self.std if len(self.folds) > 1 else None
+
+    @property
     def unpadded(self) -> bool:
         """Whether its fits went without padding."""
         return is_unpadded(self.fast_paths)

@@ -141,7 +141,7 @@ def _folds(report: ReportData) -> _Columns:
         return cell
 
     def deviation(row: Row) -> Cell:
-        return _number(row.record.summary.std if row.record.summary else None)
+        return _number(row.record.summary.deviation if row.record.summary else None)
 
     folds = range(n_folds) if n_folds > 1 else range(0)
     return [
