@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -396,7 +397,12 @@ def test_a_study_is_frozen():
             "must be letters, digits, '.', '_' or '-', at most 80, but got '..'",
             None,
         ),
-        ({"data": "events.csv"}, "data", "must be a mapping of keys, but got 'events.csv'", None),
+        (
+            {"data": "events.csv"},
+            "data",
+            "must be a mapping of keys, but got 'events.csv'",
+            "write it as data: {interactions: ...}",
+        ),
         ({"folds__seed": -1}, "folds.seed", "must be at least 0, but got -1", None),
         (
             {"data__columns": {"user": "a", "item": "a"}},
@@ -1095,3 +1101,42 @@ def test_the_snapshot_keeps_what_a_study_prefers():
     metrics = {"objective": "NDCG@10", "direction": "maximize", "prefer": ["parameters"]}
     study = study_from_mapping({**minimal(), "metrics": metrics})
     assert study_from_mapping(yaml.safe_load(snapshot(study))).metrics == study.metrics
+
+
+# --- keys in a wrong place, and sections in Python -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "hint"),
+    [
+        ({"trials": 4}, "trials", "write it below `search`: it is search.trials"),
+        ({"holdout": 1}, "holdout", "write it below `folds`: it is folds.holdout"),
+        ({"search__epochs": 4}, "search.epochs", "valid: "),
+        ({"space": {"cls": "A"}}, "space.cls", "params of models stand below `set`: it is space.set.cls"),
+        ({"metrics": "NDCG@10"}, "metrics", "write it as metrics: {objective: ..., direction: ...}"),
+        ({"data": ["a.csv"]}, "data", "write it as data: {interactions: ...}"),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_told_its_right_one(changes, where, hint):
+    with pytest.raises(StudyError) as caught:
+        Study(**minimal(**changes))
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert problem.hint.startswith(hint)
+
+
+def test_a_section_without_names_is_refused_with_how_it_is_made():
+    with pytest.raises(
+        StudyError, match=r"as Study\(key=value\), but got 'p1' without one\n.*Study.load reads"
+    ):
+        Study("p1")
+
+
+def test_a_study_shows_what_was_given_and_no_table():
+    table = pd.DataFrame({"user_id": [1], "item_id": [2], "datetime": ["2024-01-01"]})
+    study = Study(**minimal(data={"interactions": table}, search={"trials": 3}))
+    assert "data=Data(interactions=<in memory: pandas DataFrame>)" in repr(study)
+    assert "search=Search(trials=3)" in repr(study)
+    assert str(study) == repr(study)
+    with pytest.raises(StudyError, match="data: must be a mapping of keys, but got pandas DataFrame\n"):
+        Study(**minimal(data=table))

@@ -149,7 +149,7 @@ class Course:
             os.kill(self.random.choice(victims), signal.SIGKILL)
         if kind in CODES:
             assert self.driver is not None
-            early = {RAY_DIED, -signal.SIGHUP} if kind == "hangup" else set()  # the program had not started yet
+            early = {RAY_DIED, -signal.SIGHUP} if kind == "hangup" else set()  # it had not started yet
             assert self.driver.wait(PATIENCE) in CODES[kind] | early, self.said
         if kind in {"driver", "group", "start"}:
             self.await_no_process()

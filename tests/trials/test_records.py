@@ -245,3 +245,10 @@ def test_seeds_differ_by_study_seed_fold_and_params():
 )
 def test_a_seed_is_one_that_numpy_takes(seed, params, fold):
     assert 0 <= fold_seed(seed, params, fold) < 2**32
+
+
+def test_one_fold_has_no_deviation():
+    one = Summary(1, 0.5, 0.0, {"NDCG@10": 0.5}, ({"NDCG@10": 0.5},))
+    assert one.deviation is None
+    two = Summary(1, 0.5, 0.1, {"NDCG@10": 0.5}, ({"NDCG@10": 0.4}, {"NDCG@10": 0.6}))
+    assert two.deviation == 0.1

@@ -40,6 +40,9 @@ class InMemory:
     def __str__(self) -> str:
         return f"{IN_MEMORY}: {type(self.table).__module__.partition('.')[0]} {type(self.table).__name__}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
 
 def spelled(value: object) -> str:
     """Return a value as a person types it: ``true``, and ``3`` for a whole number."""

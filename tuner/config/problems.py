@@ -59,8 +59,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     hint = None
     if kind == "extra_forbidden":
         rule = "is no key of this section"
-        fields = _fields_at(model, where[:-1])
-        hint = did_you_mean(str(where[-1]), fields) if fields else None
+        hint = _meant(model, where)
     elif kind == "missing":
         rule = "must be given, but is missing"
     elif kind == "literal_error":
@@ -71,10 +70,11 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     elif kind == "value_error":
         rule = str(detail["ctx"]["error"])
     else:
-        rule = (
-            _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {})) + f", but got {value!r}"
-        )
+        rule = _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {}))
+        rule += f", but got {_shown(value)}"
         hint = "write it without quotes" if _is_quoted(kind, value) else None
+        if kind == "model_type":
+            hint = _keys_needed(model, where)
     return Problem(dotted(where), rule, hint)
 
 
@@ -106,20 +106,59 @@ _RULES = {
 }
 
 
-def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
-    """Return the keys that the section at `path` below a section knows."""
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, or the type of an object that is not written in a study file."""
+    if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
+        return repr(value)
+    return f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
+
+
+def _meant(model: type[BaseModel], where: tuple[str | int, ...]) -> str | None:
+    """Return the hint for an unknown key: the section that has it, or the nearest key of this section."""
+    *above, key = where
+    section = _section_at(model, above)
+    if section is None:
+        return None
+    fields = section.model_fields
+    others = [name for name in fields if key in _keys_of(model, [*above, name])]
+    if others:
+        return f"write it below `{others[0]}`: it is {dotted([*above, others[0], key])}"
+    near = did_you_mean(str(key), list(fields))
+    if {"use", "set"} == set(fields) and not near.startswith("did"):
+        return f"params of models stand below `set`: it is {dotted([*above, 'set', key])}"
+    return near
+
+
+def _keys_needed(model: type[BaseModel], where: tuple[str | int, ...]) -> str | None:
+    """Return how a section is written, by the keys that it cannot do without."""
+    section = _section_at(model, where)
+    needed = [name for name, field in section.model_fields.items() if field.is_required()] if section else []
+    if not needed:
+        return None
+    return f"write it as {dotted(where)}: {{{', '.join(f'{name}: ...' for name in needed)}}}"
+
+
+def _keys_of(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    section = _section_at(model, path)
+    return [] if section is None else list(section.model_fields)
+
+
+def _section_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel] | None:
+    """Return the section at `path` below a section; None if there is none."""
     for step in path:
         if isinstance(step, int):
             continue
-        annotation = model.model_fields[step].annotation
-        parts = get_args(annotation)
+        field = model.model_fields.get(step)
+        if field is None:
+            return None
+        parts = get_args(field.annotation)
         tagged = [get_args(part)[0] for part in parts if get_args(part)]  # of a discriminated union
-        candidates = [annotation, *parts, *tagged]
+        candidates = [field.annotation, *parts, *tagged]
         sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not sections:
-            return []
+            return None
         model = sections[0]
-    return list(model.model_fields)
+    return model
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
-from tuner.errors import StudyError
+from tuner.errors import Problem, StudyError
 from tuner.space.class_names import class_path
 from tuner.space.values import plain_scalar
 
@@ -26,6 +26,13 @@ class _Checked(ModelMetaclass):
 
     def __call__(self, *args: Any, **values: Any) -> Any:  # noqa: ANN401  # an instance of the class
         """Make a section; raise its problems as a `StudyError` that names the fields."""
+        if args:
+            shown = repr(args[0]) if isinstance(args[0], (str, int, float)) else type(args[0]).__name__
+            rule = (
+                f"must be given with their names, as {self.__name__}(key=value), but got {shown} without one"
+            )
+            hint = "Study.load reads a study file" if self.__name__ == "Study" else None
+            raise StudyError(self.__name__, [Problem("", rule, hint)])
         try:
             return super().__call__(*args, **values)
         except ValidationError as error:
@@ -47,6 +54,13 @@ class Section(BaseModel, metaclass=_Checked):
         if not isinstance(plain, Mapping):
             return plain
         return {key: _as_plain(value) for key, value in plain.items()}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return what was given: the rest are defaults."""
+        return [(key, value) for key, value in super().__repr_args__() if key in self.model_fields_set]
+
+    def __str__(self) -> str:
+        return repr(self)
 
     @field_validator("*", mode="before")
     @classmethod
