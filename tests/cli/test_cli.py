@@ -419,11 +419,15 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path, capsys):
     (tmp_path / "broken" / "journal.log").mkdir(parents=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "study.yaml").write_text("study: [", encoding="utf-8")
+    (tmp_path / "new").mkdir()
+    facts = {"objective": "NDCG@10"}
+    open_store(tmp_path / "new", name="new", direction="maximize", sampler=Sampler(), seed=1, facts=facts)
     assert main(["list", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert [line.split()[:2] for line in out.splitlines()[1:]] == [
         ["broken", "unreadable"],
         ["mine", "unreadable"],
+        ["new", "unfinished"],
     ]
     assert "Is a directory" in out
     assert err == ""

@@ -126,7 +126,7 @@ def test_another_process_adds_stops_and_excludes_and_a_kill_loses_nothing(
     later = add_trial(small.results, {**WANTED, "n_factors": 10}).id
     excluded = next(r.number for r in ended(small) if r.request is None)
     exclude_trial(small.results, excluded, "a test")
-    stop_trial(small.results, endless.number)
+    stop_trial(small.results, str(endless.number))
     kill(first)
     assert [line.state for line in list_studies(small.results.parent)] == ["unfinished"]
 

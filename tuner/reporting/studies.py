@@ -97,7 +97,8 @@ def _line(folder: Path) -> StudyLine:
     except KeyError:  # the study was killed before its facts were written
         return StudyLine(folder, "unreadable", "it has no facts yet")
     ended = sum(row.status.has_ended for row in board.rows)
-    state = "running" if drivers else "ended" if ended == len(board.rows) else "unfinished"
+    has_ended = ended == len(board.rows) > 0  # a study without a trial was refused or killed before the first
+    state = "running" if drivers else "ended" if has_ended else "unfinished"
     times = [time for one in stored.records for time in (one.started, one.ended) if time is not None]
     return StudyLine(
         folder,

@@ -28,7 +28,7 @@ from tuner.store.requests import write_exclusion, write_request
 from tuner.trials.requests import Exclusion, Request, RequestKind, utc_now
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
-from tuner.workflows.results import Named, find_results, trial_of
+from tuner.workflows.results import Named, Which, find_results, trial_of
 
 if TYPE_CHECKING:
     from tuner.reporting.place import Place
@@ -72,7 +72,7 @@ def add_trial(folder: Named, params: Mapping[str, Any]) -> Request:
     return request
 
 
-def stop_trial(folder: Named, trial: int | Row) -> Request:
+def stop_trial(folder: Named, trial: Which) -> Request:
     """Stop a trial early: at its next evaluation if it runs. It keeps what it has measured.
 
     Parameters
@@ -97,7 +97,7 @@ def stop_trial(folder: Named, trial: int | Row) -> Request:
     return request
 
 
-def exclude_trial(folder: Named, trial: int | Row, why: str) -> None:
+def exclude_trial(folder: Named, trial: Which, why: str) -> None:
     """Leave a trial out of ranking and sampling. It is kept and marked. If it has not ended, it is stopped.
 
     Parameters
@@ -176,9 +176,11 @@ def _who() -> str:
         return f"somebody on {socket.gethostname()}"
 
 
-def _record(place: Place, trial: int | Row) -> TrialRecord:
+def _record(place: Place, trial: Which) -> TrialRecord:
     records = read_records(place.folder, curves=False).records
-    number: object = int(trial_of(place, trial)) if isinstance(trial, Row) else trial
+    number: object = trial_of(place, trial) if isinstance(trial, Row) else trial
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number)
     if type(number) is not bool and isinstance(number, Integral) and 0 <= int(number) < len(records):
         return records[int(number)]
     rule = f"must be the number of a trial, from 0 to {len(records) - 1}, but got {number!r}"
