@@ -6,10 +6,12 @@ import copy
 import pickle
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tuner
 import tuner.errors
 from tuner import load_study
 from tuner.cli import main
@@ -133,3 +135,27 @@ def test_messages_are_in_the_words_of_who_calls(tmp_path, capsys):
     assert main(["leaderboard", str(tmp_path)]) == 2
     assert "run `tuner run STUDY.yaml` first" in capsys.readouterr().err
     assert argument("--to") == "to"
+
+
+@pytest.mark.parametrize(
+    ("call", "where", "shown"),
+    [
+        (lambda: tuner.init(pd.DataFrame({"user_id": [1]})), "data", "DataFrame"),
+        (lambda: tuner.init(None), "data", "None"),
+        (lambda: tuner.init("clicks.csv", 5), "to", "5"),
+        (lambda: tuner.list_studies([]), "folder", "list"),
+        (lambda: tuner.load_model(""), "folder", "''"),
+        (lambda: tuner.export("studies/shop", to=None), "to", "None"),
+        (lambda: tuner.report("studies/shop", 5), "to", "5"),
+    ],
+)
+def test_what_is_no_path_is_refused_in_a_line(call, where, shown):
+    with pytest.raises(UserError) as caught:
+        call()
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.rule) == (where, f"must be a path, but got {shown}")
+
+
+def test_one_study_cannot_be_compared():
+    with pytest.raises(StoreError, match="must be at least two studies, but got one"):
+        tuner.compare("studies/shop")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["argument", "command_line", "hint"]
+from tuner.errors import Problem, UserError
+
+__all__ = ["argument", "command_line", "hint", "path_given"]
 
 #: Whether the command line calls. It holds for all threads of the process.
 _calls = {"command line": False}
@@ -38,3 +42,26 @@ def argument(option: str, python: str | None = None) -> str:
         Name in Python; by default that of the option without its dashes.
     """
     return hint(command=option, python=python or option.lstrip("-").replace("-", "_"))
+
+
+def path_given(value: object, function: str, name: str, cure: str | None = None) -> Path:
+    """Return a path that was given to a function of the package.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    function, name
+        The function and its argument, for the message.
+    cure
+        What to do about an object that is no path.
+
+    Raises
+    ------
+    UserError
+        If it is neither text nor a `Path`, or is empty.
+    """
+    if isinstance(value, (str, os.PathLike)) and os.fsdecode(value):
+        return Path(value)
+    shown = repr(value) if value is None or isinstance(value, (str, int, float)) else type(value).__name__
+    raise UserError(function, [Problem(name, f"must be a path, but got {shown}", cure)])

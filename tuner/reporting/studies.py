@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tuner.artifacts import layout
 from tuner.errors import Problem, StoreError
-from tuner.errors.caller import hint
+from tuner.errors.caller import hint, path_given
 from tuner.formatting import aligned, number
 from tuner.reporting.leaderboard import Leaderboard, Row, rank
 from tuner.store import read_records, store_exists, study_drivers
@@ -71,7 +71,7 @@ def list_studies(folder: Path | str = layout.DEFAULT_OUTPUT) -> list[StudyLine]:
     StoreError
         If there is no such folder.
     """
-    folder = Path(folder)
+    folder = path_given(folder, "list_studies", "folder")
     if not folder.is_dir():
         cure = hint(command="`tuner run` makes it", python="run(study) makes it")
         raise StoreError(str(folder), [Problem("", "must be a folder with studies, but there is none", cure)])

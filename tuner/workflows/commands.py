@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 from tuner.artifacts import layout
 from tuner.artifacts.private import private_files
 from tuner.config import FinalJudgement, Study
-from tuner.errors import SpaceError, StudyError
+from tuner.errors import Problem, SpaceError, StoreError, StudyError
+from tuner.errors.caller import path_given
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.leaderboard import Leaderboard
@@ -69,7 +70,8 @@ def init(data: Path | str, to: Path | str = layout.STUDY_FILE, *, force: bool = 
     """
     from tuner.workflows.init.draft import draft  # noqa: PLC0415  # torch
 
-    return draft(str(data), Path(to), force=force)
+    cure = "save the table as a file; a study that is made in Python takes the table itself"
+    return draft(str(path_given(data, "init", "data", cure)), path_given(to, "init", "to"), force=force)
 
 
 @private_files()
@@ -242,9 +244,10 @@ def report(
     """
     from tuner.workflows.written import write_report  # noqa: PLC0415  # jinja2
 
-    place = Path(to) if isinstance(to, str) else to
-    drawn = None if figures is None else Path(figures)
-    return write_report(find_results(study, output).folder, place, markdown=markdown, figures=drawn)
+    if isinstance(to, str) or not (to is None or hasattr(to, "write")):
+        to = path_given(to, "report", "to")
+    drawn = None if figures is None else path_given(figures, "report", "figures")
+    return write_report(find_results(study, output).folder, to, markdown=markdown, figures=drawn)
 
 
 @private_files()
@@ -276,4 +279,7 @@ def compare(first: Named, *others: Named, output: Path | str = layout.DEFAULT_OU
     from tuner.reporting.comparison import Comparison  # noqa: PLC0415  # after the arguments
     from tuner.reporting.comparison import compare as read_all  # noqa: PLC0415  # as above
 
+    if not others:
+        rule = "must be at least two studies, but got one"
+        raise StoreError("compare", [Problem("others", rule, "load_study(...) shows a single study")])
     return Comparison(tuple(read_all([find_results(one, output).folder for one in (first, *others)])))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.artifacts import layout
 from tuner.artifacts.private import private_files
 from tuner.errors import Problem, StoreError
+from tuner.errors.caller import path_given
 from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.workflows.results import Named, Which, as_run, find_results, trial_of
@@ -67,9 +68,9 @@ def export(
     >>> recommend(made.folder, ["ann"], k=3)["item_id"].tolist()  # doctest: +SKIP
     ['tea', 'jam', 'rye']
     """
-    place = find_results(study, output)
+    place, target = find_results(study, output), path_given(to, "export", "to")
     options = {"whole": not before_holdout, "seed": seed, "other_data": other_data, "force": force}
-    return _write_export(place, as_run(place, _at(interactions)), trial_of(place, trial), Path(to), options)
+    return _write_export(place, as_run(place, _at(interactions)), trial_of(place, trial), target, options)
 
 
 def _write_export(place: Place, study: Study, trial: str, target: Path, options: Mapping[str, Any]) -> Made:
@@ -115,8 +116,9 @@ def load_model(
     """
     from tuner.workflows.export import serving  # noqa: PLC0415  # a light start
 
+    place = path_given(folder, "load_model", "folder", "give the folder that `export` wrote")
     try:
-        return serving.load(folder, interactions, changed=changed)
+        return serving.load(place, interactions, changed=changed)
     except serving.ExportError as error:
         raise StoreError(str(folder), [Problem("", str(error))]) from error
 
