@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rectools.models import EASEModel, SASRecModel
@@ -102,7 +103,8 @@ def test_models_are_built_from_flat_params() -> None:
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"cls": "SASRecModel", "lrr": 1}, "ValidationError: .*lrr Extra inputs are not permitted"),
+        ({"cls": "SASRecModel", "lrr": 1}, "lrr is no key of this section$"),
+        ({"cls": "PopularModel", "popularity": "most"}, "popularity must be one of .*, but got 'most'$"),
         (
             {"cls": "SASRecModel", "transformer_layers_type": "no.Such"},
             "ModuleNotFoundError: No module named",
@@ -357,6 +359,79 @@ def test_a_baseline_may_change_a_named_one_or_be_new() -> None:
     assert own.params["item_net_block_types"] == ("rectools.models.nn.item_net.IdEmbeddingsItemNet",)
 
 
+KWARGS_OF_LAYERS = "transformer_layers_kwargs"
+
+
+@pytest.mark.parametrize(
+    ("params", "key", "hint"),
+    [
+        ({f"{KWARGS_OF_LAYERS}.a": 1}, f"{KWARGS_OF_LAYERS}.a", "valid: "),
+        ({KWARGS_OF_LAYERS: {"a": 1}}, f"{KWARGS_OF_LAYERS}.a", "valid: "),
+        (
+            {"transformer_layers_type": PRE_LN, f"{KWARGS_OF_LAYERS}.ff_factor_multiplier": 2},
+            f"{KWARGS_OF_LAYERS}.ff_factor_multiplier",
+            "did you mean 'ff_factors_multiplier'?",
+        ),
+        ({"negative_sampler_kwargs": {"foo": 1}}, "negative_sampler_kwargs.foo", "valid: "),
+        (
+            {"data_preparator_kwargs": {"shufle_train": True}},
+            "data_preparator_kwargs.shufle_train",
+            "did you mean 'shuffle_train'?",
+        ),
+        ({"cls": "SASRecModle"}, "cls", "did you mean 'SASRecModel'?"),
+        ({"cls": "EASEModel", "regularisation": 3}, "regularisation", "did you mean 'regularization'?"),
+        ({"n_factors": 32.0}, "n_factors", ""),
+        (
+            {"transformer_layers_type": "PreLNTransformerLayer"},
+            "transformer_layers_type",
+            "did you mean 'PreLNTransformerLayers'?",
+        ),
+    ],
+)
+def test_a_baseline_is_checked_as_a_space_is(params: dict[str, Any], key: str, hint: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        resolved({"name": "m5", "params": {"cls": "SASRecModel", **params}})
+    (problem,) = raised.value.problems
+    assert problem.where == f"baselines[0] m5, {key}"
+    assert hint in f"{problem.rule} {problem.hint}"
+
+
+def test_a_baseline_may_be_nested_and_name_classes_in_short() -> None:
+    flat = {
+        "cls": "SASRecModel",
+        "transformer_layers_type": PRE_LN,
+        "transformer_layers_kwargs.ff_factors_multiplier": 2,
+    }
+    nested = {
+        "cls": SASRecModel,
+        "transformer_layers_type": "PreLNTransformerLayers",
+        "transformer_layers_kwargs": {"ff_factors_multiplier": np.int64(2)},
+    }
+    of_the_space = {"cls": "SASRecModel", "transformer_layers_type": "AlbertLayers"}
+    one, other, third = resolved(
+        {"name": "flat", "params": flat},
+        {"name": "nested", "params": nested},
+        {"name": "third", "params": of_the_space},
+    )
+    assert one.params == other.params == flat
+    assert type(other.params["transformer_layers_kwargs.ff_factors_multiplier"]) is int
+    assert third.params["transformer_layers_type"] == ALBERT_LAYERS
+
+
+def test_a_baseline_may_have_all_params_that_a_model_prints() -> None:
+    printed = SASRecModel(n_factors=64).get_params(simple_types=True)
+    (baseline,) = resolved({"name": "printed", "params": printed})
+    assert complete_params(baseline.params) == complete_params({"cls": "SASRecModel", "n_factors": 64})
+
+
+def test_a_baseline_with_a_model_of_its_own_takes_nothing_from_the_space() -> None:
+    space = guide.narrow({"n_factors": 64, "lr": 0.003})
+    own, named = resolved({"name": "own", "params": {"cls": "SASRecModel"}}, "sasrec", space=space)
+    assert own.params == {"cls": "SASRecModel"}
+    assert own.point is None
+    assert named.params == {"cls": "SASRecModel", "n_factors": 64, "lr": 0.003}
+
+
 def test_a_model_of_its_own_does_not_start_from_the_one_of_its_name() -> None:
     (baseline,) = resolved({"name": "ease", "params": {"cls": "PopularModel"}})
     assert baseline.params == {"cls": "PopularModel"}
@@ -380,7 +455,10 @@ def test_all_impossible_baselines_are_reported_at_once_with_the_nearest_names() 
     assert problems["baselines[0]"] == (f"{rule}'poplar'", "did you mean 'popular'?")
     assert problems["baselines[2]"] == (f"{rule}'albrt'", "did you mean 'albert'?")
     assert problems["baselines[3]"] == (f"{rule}'qqqq'", "valid: " + ", ".join(ALL))
-    assert problems["baselines[4]"][0].startswith("y: the model cannot be built: ")
+    assert problems["baselines[4] y, lrr"] == (
+        "must be a param of SASRecModel, but is not",
+        "did you mean 'lr'?",
+    )
     assert problems["metrics.reference"] == ("must name a baseline, but got 'esae'", "did you mean 'ease'?")
     assert len(problems) == 5
     assert raised.value.exit_code == 2

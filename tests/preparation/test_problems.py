@@ -46,7 +46,7 @@ def test_problems_of_space_baselines_and_sampler_come_together(study: Study, tmp
         ("space.set.n_factor", 8),
         ("space.set.lr", 9),
         ("baselines[1]", 12),
-        ("baselines[2]", 13),
+        ("baselines[2] own, epoch", 13),
         ("search.sampler.options.n_startup_trial", 14),
     ]
 

@@ -21,7 +21,7 @@ from tuner.errors import Problem, did_you_mean
 from tuner.space import Choice, Domain, Float, Int, Parameter, Space, Value, short_name
 from tuner.space.validation import can_be
 
-__all__ = ["accepted_kwargs", "imported", "model_class", "options", "space_problems"]
+__all__ = ["accepted_kwargs", "class_paths", "imported", "model_class", "options", "space_problems"]
 
 
 def space_problems(space: Space) -> list[Problem]:
@@ -87,6 +87,13 @@ def options(space: Space, key: str) -> list[Value]:
     return found
 
 
+def class_paths(space: Space) -> list[str]:
+    """Return the class paths in a space. A study may use the short names of these classes."""
+    values = [value for parameter in space.parameters for value in _options_of(parameter.domain)]
+    parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+    return [part for part in parts if isinstance(part, str) and "." in part]
+
+
 def _options_of(domain: Domain) -> tuple[Value, ...]:
     return domain.options if isinstance(domain, Choice) else (domain.only(),)
 
@@ -127,7 +134,8 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             yield Problem(parameter.key, f"must be a param of {path}, but is not", hint)
             return
         annotation = fields[head].annotation
-        if (rest and annotation in _TYPE_NAMES) or (not rest and head.endswith("_kwargs")):
+        whole = not rest and head.endswith("_kwargs") and not parameter.domain.contains(None)
+        if (rest and annotation in _TYPE_NAMES) or whole:
             rule = (
                 f"must be {_TYPE_NAMES[annotation]}, without params of its own"
                 if rest

@@ -19,7 +19,7 @@ from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.formatting import quantity
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
 from tuner.models.feasibility import dead_values, infeasible
-from tuner.models.signatures import options, space_problems
+from tuner.models.signatures import class_paths, options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
@@ -251,7 +251,7 @@ def _name_problems(study: Study, space: Space) -> list[Problem]:
 
 def _read_space(study: Study, section: SpaceSection) -> Space:
     base = load_space(section.use) if section.use is not None else None
-    known = tuple(_paths(base)) if base is not None else ()
+    known = tuple(class_paths(base)) if base is not None else ()
     domains: dict[str, Domain] = {}
     problems: list[Problem] = []
     for key, plain in section.set.items():
@@ -265,18 +265,6 @@ def _read_space(study: Study, section: SpaceSection) -> Space:
         except SpaceError as error:
             problems = [Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems]
     raise study.refusal(problems)
-
-
-def _paths(space: Space) -> list[str]:
-    """Return the class paths in a space. The study may use the short names of these classes."""
-    values = (
-        value
-        for parameter in space.parameters
-        for value in (
-            getattr(parameter.domain, "options", None) or (getattr(parameter.domain, "value", None),)
-        )
-    )
-    return [value for value in values if isinstance(value, str) and "." in value]
 
 
 def fold_line(fold: Fold) -> str:
