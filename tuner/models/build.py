@@ -17,7 +17,7 @@ from rectools.models.nn.transformers.base import TransformerModelBase
 from tuner.config import Baseline, Study
 from tuner.config.problems import problems_of
 from tuner.errors import Problem, SpaceError, TrialError, did_you_mean
-from tuner.models.feasibility import infeasible
+from tuner.models.feasibility import DataFacts, infeasible
 from tuner.models.launchers import outside_of_jobs
 from tuner.models.params import params_problems
 from tuner.models.signatures import accepted_kwargs, class_paths, imported, model_class, options
@@ -223,9 +223,9 @@ def one_device_params(params: Mapping[str, Value], devices: int) -> Flat:
     return {**params, "batch_size": int(str(complete_params(params)["batch_size"])) * devices}
 
 
-def why_infeasible(params: Mapping[str, Value]) -> str | None:
+def why_infeasible(params: Mapping[str, Value], data: DataFacts | None = None) -> str | None:
     """Return in one line why these params are infeasible, or None if they are not."""
-    problems = infeasible(params)
+    problems = infeasible(params, data)
     return f"{problems[0].where}: {problems[0].rule}" if problems else None
 
 
