@@ -568,6 +568,13 @@ def test_a_study_is_frozen():
             {"space": "search_spaces.gide"},
             "space.use",
             "must be an importable module, but got 'search_spaces.gide'",
+            "did you mean 'guide'? search_spaces has: albert, all_action, classic, esasrec, everything, "
+            "guide, hstu, negatives, next_action, objectives, optimisation, priors, similarity, transformers",
+        ),
+        (
+            {"space": "my_spaces"},
+            "space.use",
+            "must be an importable module, but got 'my_spaces'",
             "for a file my_space.py next to the study file, write `use: my_space`",
         ),
         (

@@ -610,7 +610,7 @@ BROKEN = [
         "use",
         (
             "must be an importable module, but got 'search_spaces.gide'",
-            "a file my_space.py next to the study",
+            "did you mean 'guide'? search_spaces has: albert, ",
         ),
         use="search_spaces.gide",
     ),

@@ -18,7 +18,7 @@ from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.errors.caller import argument
 from tuner.space import Space, domain_from_plain
-from tuner.space.yaml_form import find_module, see_modules
+from tuner.space.imports import find_module, no_module, see_modules
 
 __all__ = ["load_study", "study_from_mapping"]
 
@@ -203,8 +203,7 @@ def _space_problems(section: object) -> list[Problem]:
     problems = []
     use = section.get("use")
     if isinstance(use, str) and find_module(use) is None:
-        hint = "for a file my_space.py next to the study file, write `use: my_space`"
-        problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
+        problems.append(no_module("space.use", use.partition(":")[0]))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():
         if len(problems) >= MOST_PROBLEMS:

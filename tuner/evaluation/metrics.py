@@ -25,6 +25,7 @@ from tuner.config.metrics import DEBIAS_OPTIONS, DEBIASED
 from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError, did_you_mean
 from tuner.evaluation.per_user import ARGUMENTS, called, values_by_user
+from tuner.space.imports import import_problem
 
 __all__ = ["Measured", "build_metric", "calculate", "is_per_user", "mean_over_users", "metric_problems"]
 
@@ -111,9 +112,8 @@ def _own_problems(metric: Metric) -> Iterator[Problem]:
     hint = "put the class at the top level of a file next to the study file, and name it as file.Class@K"
     try:
         cls = import_object(metric.name)
-    except Exception as error:  # noqa: BLE001  # a user's module may raise anything
-        rule = f"must be importable, but {metric.name!r} is not ({type(error).__name__}: {error})"
-        yield Problem("metrics", rule, hint)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
+        yield import_problem("metrics", metric.name, error, hint)
         return
     if not isinstance(cls, type):
         yield Problem("metrics", f"must be a class, but {metric.name!r} is {cls!r}", hint)

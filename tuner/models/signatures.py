@@ -19,6 +19,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from tuner.errors import Problem, did_you_mean
 from tuner.space import Choice, Domain, Float, Int, Parameter, Space, Value, short_name
+from tuner.space.imports import find_module, import_problem
 from tuner.space.validation import can_be
 
 __all__ = ["accepted_kwargs", "class_paths", "imported", "model_class", "options", "space_problems"]
@@ -53,11 +54,10 @@ def _no_model(path: Value) -> Problem:
     if "." in str(path):
         try:
             import_object(str(path))
-        except (ModuleNotFoundError, AttributeError):  # probably it is misspelt
-            pass
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
-            rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-            return Problem("cls", rule, "correct the module")
+            module = str(path).rpartition(".")[0]
+            if find_module(module) is not None and not module.startswith("rectools."):
+                return import_problem("cls", str(path), error)
     rule = f"must be a model of RecTools or an importable one, but got {path!r}"
     return Problem("cls", rule, _near_model(path))
 
@@ -224,8 +224,7 @@ def _class_problems(key: str, path: Value, bases: list[type]) -> Iterator[Proble
         try:
             found = import_object(path)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
-            rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-            yield Problem(key, rule, hint)
+            yield import_problem(key, path, error)
             return
         wrong = [base for base in bases if not (isinstance(found, type) and issubclass(found, base))]
         if not isinstance(found, type):

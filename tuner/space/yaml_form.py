@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.class_names import resolve_name
 from tuner.space.domains import Choice, Domain, Fixed, Subset
+from tuner.space.imports import find_module, line_that_raised, no_module
 from tuner.space.ranges import Float, Int
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
@@ -33,9 +30,7 @@ from tuner.space.space import Space
 __all__ = [
     "domain_from_plain",
     "domain_to_plain",
-    "find_module",
     "load_space",
-    "see_modules",
     "space_to_plain",
 ]
 
@@ -227,22 +222,6 @@ def _listed(value: object) -> object:
     return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
-def find_module(path: str) -> str | None:
-    """Return the module part of ``package.module:attribute``, or None if there is no such module.
-
-    This imports the parent packages, but not the module. If a parent package raises an error of its own, the
-    module counts as found, and its import reports the error.
-    """
-    module = path.partition(":")[0]
-    see_modules(Path.cwd())
-    try:
-        return module if importlib.util.find_spec(module) is not None else None
-    except (ImportError, ValueError):
-        return None
-    except (Exception, SystemExit):  # noqa: BLE001  # a user's package may raise anything
-        return module
-
-
 def load_space(path: str) -> Space:
     """Import a space.
 
@@ -258,16 +237,14 @@ def load_space(path: str) -> Space:
     """
     module_name, _, attribute = path.partition(":")
     if find_module(path) is None:
-        rule = f"must be an importable module, but got {module_name!r}"
-        hint: str | None = "for a file my_space.py next to the study file, write `use: my_space`"
-        raise SpaceError("space", [Problem("space.use", rule, hint)])
+        raise SpaceError("space", [no_module("space.use", module_name)])
     try:
         module = importlib.import_module(module_name)
     except SpaceError as error:
         raise SpaceError(module_name, error.problems) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
-        raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
+        raise SpaceError("space", [Problem("space.use", rule, line_that_raised(error))]) from error
     repeated = list(_repeated_keys(module))
     if repeated:
         raise SpaceError(module_name, repeated)
@@ -278,18 +255,6 @@ def load_space(path: str) -> Space:
     rule = f"must name a Space, but {module_name} has none called {attribute or 'space'!r}"
     hint = f"it has: {', '.join(f'{module_name}:{name}' for name in found)}" if found else None
     raise SpaceError("space", [Problem("space.use", rule, hint)])
-
-
-def _line_that_raised(error: BaseException) -> str | None:
-    """Return the innermost line of the user's code in a traceback, or None if there is none."""
-    if isinstance(error, SyntaxError):
-        return None  # the text of the error says the line
-    here = str(Path(__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
-    frames = [frame for frame in frames if frame.filename != importlib.__file__]
-    return (
-        f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else None
-    )
 
 
 def _repeated_keys(module: ModuleType) -> Iterator[Problem]:
@@ -307,10 +272,3 @@ def _repeated_keys(module: ModuleType) -> Iterator[Problem]:
                     rule = f"must appear once, but is on lines {lines[key.value]} and {key.lineno}"
                     yield Problem(str(key.value), rule, "remove one of the two: Python uses only the last")
                 lines[key.value] = key.lineno
-
-
-def see_modules(folder: Path) -> None:
-    """Make the modules in a folder importable. Installed modules of the same name have priority."""
-    path = str(folder.resolve())
-    if path not in sys.path:
-        sys.path.append(path)

@@ -15,7 +15,7 @@ from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, at_place, load_leaderboard
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
-from tuner.space.yaml_form import see_modules
+from tuner.space.imports import see_modules
 from tuner.store import check_exists, folder_named
 
 if TYPE_CHECKING:
