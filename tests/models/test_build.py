@@ -165,7 +165,7 @@ KWARGS = {
 
 @pytest.mark.parametrize("key", KWARGS)
 def test_kwargs_of_built_in_classes_are_known_and_misspelt_ones_are_not(key: str) -> None:
-    classes = {path: dict.fromkeys(names, 1) for path, names in KWARGS[key].items()}
+    classes = {path: dict.fromkeys(names) for path, names in KWARGS[key].items()}
     assert space_problems(Space({"cls": "SASRecModel", key: Choice(classes)})) == []
     for path, names in KWARGS[key].items():
         misspelt = {f"{name[:-1]}{name[-1] * 2}": Choice(1, 2) for name in names}
@@ -237,6 +237,48 @@ def test_all_problems_of_a_space_are_reported_at_once() -> None:
         ): "did you mean 'ff_factors_multiplier'?",
         ("pos_encoding_type", "must be importable, but 'nowhere.Encoding' is not"): importable,
     }
+
+
+@pytest.mark.parametrize(
+    ("params", "rule", "hint"),
+    [
+        (
+            {"data_preparator_kwargs.extra_cols": Choice("price", "page")},
+            "must be a list, but got 'price'",
+            "the list as the only value is [[price, page]]; a choice is [[A], [A, B]]",
+        ),
+        (
+            {"data_preparator_kwargs.extra_cols": "price"},
+            "must be a list, but got 'price'",
+            "a list with it is [price], or [[price]] in a space",
+        ),
+        ({"data_preparator_kwargs.extra_cols": Choice(["price"], None)}, None, None),
+        (
+            {
+                "lightning_module_type": "search_spaces.optimisation.OptimisedLightningModule",
+                "lightning_module_kwargs.betas": Choice(0.9, 0.98),
+            },
+            "must be a list, but got 0.9",
+            "the list as the only value is [[0.9, 0.98]]; a choice is [[A], [A, B]]",
+        ),
+        (
+            {"n_factors": Choice([16, 32])},
+            "must be an integer, but got (16, 32)",
+            "a choice among them is [16, 32], or Choice(16, 32) in Python",
+        ),
+        (
+            {"dropout_rate": Choice([0.1, 0.2])},
+            "must be a number, but got (0.1, 0.2)",
+            "a choice among them is [0.1, 0.2], or Choice(0.1, 0.2) in Python",
+        ),
+        ({"n_factors": 32.0}, "must be an integer, but got 32.0", "say 32"),
+    ],
+)
+def test_lists_and_single_values_are_told_apart(
+    params: dict[str, Any], rule: str | None, hint: str | None
+) -> None:
+    said = [(one.rule, one.hint) for one in space_problems(Space({"cls": "SASRecModel", **params}))]
+    assert said == ([] if rule is None else [(rule, hint)])
 
 
 def test_the_error_of_a_model_whose_module_cannot_be_imported_is_told(
