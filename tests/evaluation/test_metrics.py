@@ -260,3 +260,8 @@ def test_a_class_named_as_a_metric_of_rectools_is_refused():
 def test_the_message_for_an_unknown_name_says_how_to_name_ones_own():
     with pytest.raises(ValueError, match=r"import path of your own class, as my_metrics.Novelty@10"):
         Metric.parse("Novelty@10")
+
+
+def test_a_class_instead_of_an_object_is_refused_with_the_object():
+    with pytest.raises(ValueError, match=r"but got the class NDCG; give an object: NDCG\(k=10\)"):
+        Metric.parse(rectools.metrics.NDCG)

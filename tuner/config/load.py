@@ -212,7 +212,7 @@ def _space_problems(section: object) -> list[Problem]:
             domain_from_plain(str(key), plain)
         except (ValueError, TypeError) as error:
             if use is None or "short name" not in str(error):  # the base space may know the name
-                problems.append(Problem(f"space.set.{key}", str(error)))
+                problems.append(Problem.of(f"space.set.{key}", error))
     if not problems and use is None and isinstance(changes, Mapping):
         try:
             Space({str(key): domain_from_plain(str(key), plain) for key, plain in changes.items()})

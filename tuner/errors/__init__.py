@@ -80,6 +80,12 @@ class Problem:
     hint: str | None = None
     line: int | None = None
 
+    @classmethod
+    def of(cls, where: str, error: Exception) -> Problem:
+        """Return an error as a problem: in its text, a semicolon separates the rule and the hint."""
+        rule, separator, hint = str(error).rpartition("; ")
+        return cls(where, rule, hint) if separator else cls(where, hint)
+
     def __str__(self) -> str:
         place = f"{self.where} (line {self.line})" if self.line else self.where
         text = f"{_short(place)}: {_short(self.rule)}" if place else _short(self.rule)

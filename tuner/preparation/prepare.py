@@ -301,7 +301,7 @@ def _read_space(study: Study, section: SpaceSection) -> Space:
         try:
             domains[key] = domain_from_plain(key, plain, known)
         except (ValueError, TypeError) as error:
-            problems.append(Problem(f"space.set.{key}", str(error)))
+            problems.append(Problem.of(f"space.set.{key}", error))
     if not problems:
         try:
             return Space(domains) if base is None else base.narrow(domains)

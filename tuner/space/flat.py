@@ -32,7 +32,7 @@ def flat_params(params: object, known: Iterable[object] = ()) -> tuple[dict[str,
         try:
             flat[key] = plain_value(resolve_name(key, value, classes))
         except (TypeError, ValueError) as error:
-            problems.append(Problem(key, str(error)))
+            problems.append(Problem.of(key, error))
     return flat, problems
 
 

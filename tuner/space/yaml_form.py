@@ -44,6 +44,10 @@ _KINDS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Params of RecTools' classic models that are sections with params of their own.
+_NESTED = ("model", "period")
+
+
 def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -> Domain:
     """Read one domain of a study file.
 
@@ -68,11 +72,8 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
         return read.fixed(key, plain, {})
     kinds = [kind for kind in _KINDS if kind in plain]
     if len(kinds) != 1:
-        msg = (
-            f"must be a value, a list, or a mapping with one of {', '.join(_KINDS)}, but got {dict(plain)!r}"
-        )
-        if not kinds and len(plain) == 1:
-            msg += f"; {did_you_mean(str(*plain), list(_KINDS))}"
+        rule = f"must be a value, a list, or a mapping with one of {', '.join(_KINDS)}"
+        msg = f"{rule}, but got {dict(plain)!r}; {_hint_of_mapping(key, plain, kinds)}"
         raise ValueError(msg)
     (kind,) = kinds
     options = {name: value for name, value in plain.items() if name != kind}
@@ -87,6 +88,20 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
         options["relations"] = relations_from_plain(related)
     builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, kind)
     return builder(key, plain[kind], options)
+
+
+def _hint_of_mapping(key: str, plain: Mapping[Any, object], kinds: list[str]) -> str:
+    """Return how to write what a mapping, which is no domain, is probably meant to be."""
+    near = [did_you_mean(str(name), list(_KINDS)) for name in plain]
+    if kinds or not plain or any(hint.startswith("did") for hint in near):
+        return next((hint for hint in near if hint.startswith("did")), "name one of them")
+    name, value = next(iter(plain.items()))
+    if key.endswith("_kwargs") or key in _NESTED:
+        return f"write `{key}.{name}: {value}`"
+    if all(value is None or isinstance(value, Mapping) for value in plain.values()):
+        params = value or "{}"
+        return f"options with params are `{key}: {{choice: {{{name}: {params}}}}}`"
+    return near[0]
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,8 @@ def _bounds(kind: str, body: object) -> tuple[Any, Any]:
         case [low, high]:
             return low, high
     msg = f"{kind} must be [low, high], both included, but got {body!r}"
+    if isinstance(body, list) and len(body) > 2:  # noqa: PLR2004  # more than bounds
+        msg += f"; a choice of values is {body!r} without `{kind}`"
     raise ValueError(msg)
 
 
