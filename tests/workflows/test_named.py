@@ -66,7 +66,9 @@ def test_a_configuration_is_given_as_a_space_is(made_study: Path, tmp_path: Path
         "transformer_layers_kwargs.ff_factors_multiplier": 2,
         "item_net_block_types": ("rectools.models.nn.item_net.IdEmbeddingsItemNet",),
     }
-    with pytest.raises(StoreError, match=r"transformer_layers_type: .*did you mean 'PreLNTransformerLayers'"):
+    with pytest.raises(
+        StoreError, match=r"(?s)transformer_layers_type: .*did you mean 'PreLNTransformerLayers'"
+    ):
         tuner.add_trial(folder, {"cls": SASRecModel, "transformer_layers_type": "PreLNTransformerLayer"})
 
 

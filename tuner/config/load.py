@@ -13,6 +13,7 @@ from tuner.config.origin import Origin
 from tuner.config.paths import located
 from tuner.config.problems import MOST_PROBLEMS, dotted, problems_of
 from tuner.config.profiles import laid_over, leaves, take_profiles
+from tuner.config.search import SpaceSection
 from tuner.config.study import Study
 from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
@@ -93,7 +94,9 @@ def study_from_mapping(
     found = [*problems, *found]
     origin = Origin(source, {dotted(path): line for path, line in (lines or {}).items()})
     if found or study is None:
-        raise StudyError(source, [origin.located(problem) for problem in _unique(found)])
+        refusal = StudyError(source, [origin.located(problem) for problem in _unique(found)])
+        refusal.rest = None if study is None else _rest(study.from_origin(origin), found)
+        raise refusal
     return study.from_origin(origin) if lines is not None else study
 
 
@@ -219,6 +222,18 @@ def _space_problems(section: object) -> list[Problem]:
         except SpaceError as error:
             problems.extend(Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems)
     return problems
+
+
+def _rest(study: Study, problems: Sequence[Problem]) -> Study | None:
+    """Return a study without the params that have these problems; None if something else has some."""
+    section, prefix = study.space, "space.set."
+    wrong = {problem.where.removeprefix(prefix) for problem in problems if problem.where.startswith(prefix)}
+    if not isinstance(section, SpaceSection) or len(wrong) < len({problem.where for problem in problems}):
+        return None
+    left = {key: plain for key, plain in section.set.items() if key not in wrong}
+    if "cls" in wrong or not wrong <= section.set.keys() or not (left or section.use):
+        return None
+    return study.model_copy(update={"space": section.model_copy(update={"set": left})})
 
 
 def _unique(problems: Sequence[Problem]) -> list[Problem]:

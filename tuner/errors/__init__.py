@@ -137,7 +137,16 @@ class UserError(TunerError):
 
 
 class StudyError(UserError):
-    """The study file cannot be used."""
+    """The study file cannot be used.
+
+    Attributes
+    ----------
+    rest
+        The study without the params of its space that cannot be read, to look for further problems; None if
+        there is no such study.
+    """
+
+    rest: object = None
 
 
 class SpaceError(UserError):

@@ -11,6 +11,7 @@ from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.config.data import InMemory
 from tuner.errors import Problem, StoreError, StudyError
+from tuner.preparation.further import read_study
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, at_place, load_leaderboard
 from tuner.reporting.place import Place
@@ -79,7 +80,7 @@ def given_study(given: object) -> Study:
     if isinstance(given, (str, Path)):
         path = Path(given)
         if path.is_file() or path.suffix in {".yaml", ".yml"}:
-            return Study.load(path)
+            return read_study(path)
         rule = f"must be a Study or the path of a study file, but got {str(given)!r}"
         raise StudyError("study", [Problem("", rule, cure)])
     if isinstance(given, Mapping):
