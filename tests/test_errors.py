@@ -133,3 +133,20 @@ def test_messages_are_in_the_words_of_who_calls(tmp_path, capsys):
     assert main(["leaderboard", str(tmp_path)]) == 2
     assert "run `tuner run STUDY.yaml` first" in capsys.readouterr().err
     assert argument("--to") == "to"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "hint"),
+    [
+        (
+            "low <= high must hold, but got 2, 1; put it first",
+            "low <= high must hold, but got 2, 1",
+            "put it first",
+        ),
+        ("must be a number, but got 'a; b'", "must be a number, but got 'a; b'", None),
+        ("must be a number", "must be a number", None),
+    ],
+)
+def test_the_hint_of_an_error_follows_a_semicolon(text: str, rule: str, hint: str | None) -> None:
+    problem = Problem.of("lr", ValueError(text))
+    assert (problem.where, problem.rule, problem.hint) == ("lr", rule, hint)

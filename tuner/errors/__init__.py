@@ -84,7 +84,8 @@ class Problem:
     def of(cls, where: str, error: Exception) -> Problem:
         """Return an error as a problem: in its text, a semicolon separates the rule and the hint."""
         rule, separator, hint = str(error).rpartition("; ")
-        return cls(where, rule, hint) if separator else cls(where, hint)
+        is_within_value = rule.count("'") % 2 == 1
+        return cls(where, rule, hint) if separator and not is_within_value else cls(where, str(error))
 
     def __str__(self) -> str:
         place = f"{self.where} (line {self.line})" if self.line else self.where
