@@ -159,3 +159,20 @@ def test_what_is_no_path_is_refused_in_a_line(call, where, shown):
 def test_one_study_cannot_be_compared():
     with pytest.raises(StoreError, match="must be at least two studies, but got one"):
         tuner.compare("studies/shop")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "hint"),
+    [
+        (
+            "low <= high must hold, but got 2, 1; put it first",
+            "low <= high must hold, but got 2, 1",
+            "put it first",
+        ),
+        ("must be a number, but got 'a; b'", "must be a number, but got 'a; b'", None),
+        ("must be a number", "must be a number", None),
+    ],
+)
+def test_the_hint_of_an_error_follows_a_semicolon(text: str, rule: str, hint: str | None) -> None:
+    problem = Problem.of("lr", ValueError(text))
+    assert (problem.where, problem.rule, problem.hint) == ("lr", rule, hint)

@@ -122,7 +122,7 @@ PROBLEMS_TWO = [
         "must name a baseline when Intersection@10 is measured, but is missing",
         None,
     ),
-    ("space.set.n_blocks", 12, "low <= high must hold, but got low=4, high=1", None),
+    ("space.set.n_blocks", 12, "low <= high must hold, but got low=4, high=1", "put the lower bound first"),
 ]
 
 
@@ -594,19 +594,32 @@ def test_a_study_is_frozen():
             {"space": "search_spaces.gide"},
             "space.use",
             "must be an importable module, but got 'search_spaces.gide'",
+            "did you mean 'guide'? search_spaces has: albert, all_action, classic, esasrec, everything, "
+            "guide, hstu, negatives, next_action, objectives, optimisation, priors, similarity, transformers",
+        ),
+        (
+            {"space": "my_spaces"},
+            "space.use",
+            "must be an importable module, but got 'my_spaces'",
             "for a file my_space.py next to the study file, write `use: my_space`",
         ),
         (
             {"space": {"use": "search_spaces.guide", "set": {"lr": {"float": [0, 1], "log": True}}}},
             "space.set.lr",
             "log needs low > 0 and no step, but got low=0.0, step=None",
-            None,
+            "let low be above 0",
         ),
         (
             {"space": {"set": {"n": 1}}},
             "space.set.cls",
             "must say which model to build, but is missing",
-            None,
+            "add the name of a model, such as `cls: SASRecModel`",
+        ),
+        (
+            {"space": {"set": {"model": "SASRecModel"}}},
+            "space.set.cls",
+            "must say which model to build, but is missing",
+            "write `cls` instead of `model`",
         ),
         (
             {"space": {"set": {"cls": "SASRecModel", "n": {"int": [1, 2], "when": {"clz": 1}}}}},

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tuner import Study
+from tuner.config.snapshot import snapshot
 from tuner.errors import StudyError
 from tuner.space import Choice, Fixed, Float, Int
 
@@ -43,6 +45,16 @@ def test_numbers_of_numpy_are_numbers_of_a_space() -> None:
     assert type(Fixed(np.float64(0.5)).value) is float
     with pytest.raises(TypeError, match=r"low must be an integer, but got 2\.0"):
         Int(np.float64(2.0), 8)
+
+
+def test_numbers_of_numpy_in_a_baseline_or_a_change_are_written_to_the_study() -> None:
+    made = study(
+        baselines=[{"name": "one", "params": {"cls": "SASRecModel", "n_factors": np.int64(8)}}],
+        space={"set": {"cls": "SASRecModel", "lr": np.float64(0.5)}},
+    )
+    again = Study(**yaml.safe_load(snapshot(made)))
+    assert again.baselines[0].params["n_factors"] == 8
+    assert again.space.set["lr"] == 0.5
 
 
 def test_sets_are_refused_where_the_order_counts() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tuner.trials.records import Evaluation, Users
 
 OWN = """
+    import numpy as np
     import pandas as pd
 
     class Share:
@@ -65,6 +66,30 @@ OWN = """
     class Broken(OwnHit):
         def calc_per_user(self, reco):
             raise ZeroDivisionError("no luck")
+
+    class WrongName(OwnHit):
+        def calc_per_user(self, recos, interactions):
+            return super().calc_per_user(recos, interactions)
+
+    class NoK:
+        def calc(self, reco):
+            return 0.5
+
+    class Returns:
+        def __init__(self, k, what):
+            self.what = what
+
+        def calc(self, reco):
+            values = {"none": None, "text": "0.5", "flag": True, "series": reco["rank"]}
+            return values.get(self.what, np.float32(0.5))
+
+    class Listed(OwnHit):
+        def calc_per_user(self, reco, interactions):
+            return super().calc_per_user(reco, interactions).tolist()
+
+    class Written(OwnHit):
+        def calc_per_user(self, reco, interactions):
+            return super().calc_per_user(reco, interactions).astype(str)
 
     class Nothing:
         def __init__(self, k):
@@ -173,7 +198,12 @@ def test_values_by_user_of_the_users_metric_serve_the_race(own: str, folds: list
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("Forgetful", "a number for each test user"), ("Broken", "ZeroDivisionError: no luck")],
+    [
+        ("Forgetful", "a number for each test user"),
+        ("Broken", "ZeroDivisionError: no luck"),
+        ("Listed", r"Listed.calc_per_user must return a series of numbers, but got list"),
+        ("Written", r"Written.calc_per_user must return a series of numbers, but got one of other values"),
+    ],
 )
 def test_a_metric_of_the_user_that_fails_says_why(
     name: str, message: str, own: str, folds: list[Fold], recommended: pd.DataFrame
@@ -183,8 +213,28 @@ def test_a_metric_of_the_user_that_fails_says_why(
 
 
 @pytest.mark.parametrize(
+    ("what", "got"), [("none", "None"), ("text", "'0.5'"), ("flag", "True"), ("series", "a Series")]
+)
+def test_a_metric_of_the_user_returns_a_number(
+    what: str, got: str, own: str, folds: list[Fold], recommended: pd.DataFrame
+):
+    with pytest.raises(TrialError, match=f"^calc of Returns@5 must return a number, but got {got}$"):
+        value({f"{own}.Returns@5": {"what": what}}, recommended, folds[0])
+    assert value({f"{own}.Returns@5": {"what": "number"}}, recommended, folds[0]) == 0.5
+
+
+@pytest.mark.parametrize(
     ("label", "rule"),
     [
+        (
+            "{own}.WrongName@5",
+            "calc_per_user of '{own}.WrongName' must take arguments of the names reco, interactions, "
+            "prev_interactions, catalog, ref_reco, but got 'recos'",
+        ),
+        (
+            "{own}.NoK@5",
+            "'{own}.NoK' must accept k and its options, but has an unexpected keyword argument 'k'",
+        ),
         ("no_such_module.Share@5", "must be importable"),
         ("{own}.Missing@5", "must be importable"),
         ("{own}.function@5", "must be a class"),
@@ -199,7 +249,7 @@ def test_what_cannot_measure_is_found_before_the_search(label: Any, rule: str, o
         else {key.format(own=own): options for key, options in label.items()}
     )
     (problem,) = metric_problems([Metric.parse(plain)], item_features=True)
-    assert rule in problem.rule
+    assert rule.format(own=own) in problem.rule
 
 
 def test_a_class_named_as_a_metric_of_rectools_is_refused():
@@ -210,3 +260,8 @@ def test_a_class_named_as_a_metric_of_rectools_is_refused():
 def test_the_message_for_an_unknown_name_says_how_to_name_ones_own():
     with pytest.raises(ValueError, match=r"import path of your own class, as my_metrics.Novelty@10"):
         Metric.parse("Novelty@10")
+
+
+def test_a_class_instead_of_an_object_is_refused_with_the_object():
+    with pytest.raises(ValueError, match=r"but got the class NDCG; give an object: NDCG\(k=10\)"):
+        Metric.parse(rectools.metrics.NDCG)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rectools.models import EASEModel, SASRecModel
@@ -102,7 +103,8 @@ def test_models_are_built_from_flat_params() -> None:
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"cls": "SASRecModel", "lrr": 1}, "ValidationError: .*lrr Extra inputs are not permitted"),
+        ({"cls": "SASRecModel", "lrr": 1}, "lrr is no key of this section$"),
+        ({"cls": "PopularModel", "popularity": "most"}, "popularity must be one of .*, but got 'most'$"),
         (
             {"cls": "SASRecModel", "transformer_layers_type": "no.Such"},
             "ModuleNotFoundError: No module named",
@@ -163,7 +165,7 @@ KWARGS = {
 
 @pytest.mark.parametrize("key", KWARGS)
 def test_kwargs_of_built_in_classes_are_known_and_misspelt_ones_are_not(key: str) -> None:
-    classes = {path: dict.fromkeys(names, 1) for path, names in KWARGS[key].items()}
+    classes = {path: dict.fromkeys(names) for path, names in KWARGS[key].items()}
     assert space_problems(Space({"cls": "SASRecModel", key: Choice(classes)})) == []
     for path, names in KWARGS[key].items():
         misspelt = {f"{name[:-1]}{name[-1] * 2}": Choice(1, 2) for name in names}
@@ -227,8 +229,8 @@ def test_all_problems_of_a_space_are_reported_at_once() -> None:
         ("lrr", "must be a param of SASRecModel, but is not"): "did you mean 'lr'?",
         (
             "transformer_layers_type",
-            "must be importable, but 'search_spaces.albert.AlbertLayer' is not",
-        ): importable,
+            "must be importable, but search_spaces.albert has no 'AlbertLayer'",
+        ): "did you mean 'AlbertLayers'?",
         (
             "transformer_layers_kwargs.ff_factor_multiplier",
             "must be an argument of PreLNTransformerLayers, but is not",
@@ -237,14 +239,57 @@ def test_all_problems_of_a_space_are_reported_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("params", "rule", "hint"),
+    [
+        (
+            {"data_preparator_kwargs.extra_cols": Choice("price", "page")},
+            "must be a list, but got 'price'",
+            "the list as the only value is [[price, page]]; a choice is [[A], [A, B]]",
+        ),
+        (
+            {"data_preparator_kwargs.extra_cols": "price"},
+            "must be a list, but got 'price'",
+            "a list with it is [price], or [[price]] in a space",
+        ),
+        ({"data_preparator_kwargs.extra_cols": Choice(["price"], None)}, None, None),
+        (
+            {
+                "lightning_module_type": "search_spaces.optimisation.OptimisedLightningModule",
+                "lightning_module_kwargs.betas": Choice(0.9, 0.98),
+            },
+            "must be a list, but got 0.9",
+            "the list as the only value is [[0.9, 0.98]]; a choice is [[A], [A, B]]",
+        ),
+        (
+            {"n_factors": Choice([16, 32])},
+            "must be an integer, but got (16, 32)",
+            "a choice among them is [16, 32], or Choice(16, 32) in Python",
+        ),
+        (
+            {"dropout_rate": Choice([0.1, 0.2])},
+            "must be a number, but got (0.1, 0.2)",
+            "a choice among them is [0.1, 0.2], or Choice(0.1, 0.2) in Python",
+        ),
+        ({"n_factors": 32.0}, "must be an integer, but got 32.0", "say 32"),
+    ],
+)
+def test_lists_and_single_values_are_told_apart(
+    params: dict[str, Any], rule: str | None, hint: str | None
+) -> None:
+    said = [(one.rule, one.hint) for one in space_problems(Space({"cls": "SASRecModel", **params}))]
+    assert said == ([] if rule is None else [(rule, hint)])
+
+
 def test_the_error_of_a_model_whose_module_cannot_be_imported_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model_that_quits.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     (problem,) = space_problems(Space({"cls": "model_that_quits.Model"}))
-    rule = "must be importable, but 'model_that_quits.Model' is not (SystemExit: 3)"
-    assert (problem.where, problem.rule, problem.hint) == ("cls", rule, "correct the module")
+    rule = "must be importable, but model_that_quits raises SystemExit: 3"
+    line = "model_that_quits.py, line 1: raise SystemExit(3)"
+    assert (problem.where, problem.rule, problem.hint) == ("cls", rule, line)
     (problem,) = space_problems(Space({"cls": "rectools.models.SASRecMode"}))
     assert problem.hint == "did you mean 'SASRecModel'?"
 
@@ -357,6 +402,79 @@ def test_a_baseline_may_change_a_named_one_or_be_new() -> None:
     assert own.params["item_net_block_types"] == ("rectools.models.nn.item_net.IdEmbeddingsItemNet",)
 
 
+KWARGS_OF_LAYERS = "transformer_layers_kwargs"
+
+
+@pytest.mark.parametrize(
+    ("params", "key", "hint"),
+    [
+        ({f"{KWARGS_OF_LAYERS}.a": 1}, f"{KWARGS_OF_LAYERS}.a", "valid: "),
+        ({KWARGS_OF_LAYERS: {"a": 1}}, f"{KWARGS_OF_LAYERS}.a", "valid: "),
+        (
+            {"transformer_layers_type": PRE_LN, f"{KWARGS_OF_LAYERS}.ff_factor_multiplier": 2},
+            f"{KWARGS_OF_LAYERS}.ff_factor_multiplier",
+            "did you mean 'ff_factors_multiplier'?",
+        ),
+        ({"negative_sampler_kwargs": {"foo": 1}}, "negative_sampler_kwargs.foo", "valid: "),
+        (
+            {"data_preparator_kwargs": {"shufle_train": True}},
+            "data_preparator_kwargs.shufle_train",
+            "did you mean 'shuffle_train'?",
+        ),
+        ({"cls": "SASRecModle"}, "cls", "did you mean 'SASRecModel'?"),
+        ({"cls": "EASEModel", "regularisation": 3}, "regularisation", "did you mean 'regularization'?"),
+        ({"n_factors": 32.0}, "n_factors", ""),
+        (
+            {"transformer_layers_type": "PreLNTransformerLayer"},
+            "transformer_layers_type",
+            "did you mean 'PreLNTransformerLayers'?",
+        ),
+    ],
+)
+def test_a_baseline_is_checked_as_a_space_is(params: dict[str, Any], key: str, hint: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        resolved({"name": "m5", "params": {"cls": "SASRecModel", **params}})
+    (problem,) = raised.value.problems
+    assert problem.where == f"baselines[0] m5, {key}"
+    assert hint in f"{problem.rule} {problem.hint}"
+
+
+def test_a_baseline_may_be_nested_and_name_classes_in_short() -> None:
+    flat = {
+        "cls": "SASRecModel",
+        "transformer_layers_type": PRE_LN,
+        "transformer_layers_kwargs.ff_factors_multiplier": 2,
+    }
+    nested = {
+        "cls": SASRecModel,
+        "transformer_layers_type": "PreLNTransformerLayers",
+        "transformer_layers_kwargs": {"ff_factors_multiplier": np.int64(2)},
+    }
+    of_the_space = {"cls": "SASRecModel", "transformer_layers_type": "AlbertLayers"}
+    one, other, third = resolved(
+        {"name": "flat", "params": flat},
+        {"name": "nested", "params": nested},
+        {"name": "third", "params": of_the_space},
+    )
+    assert one.params == other.params == flat
+    assert type(other.params["transformer_layers_kwargs.ff_factors_multiplier"]) is int
+    assert third.params["transformer_layers_type"] == ALBERT_LAYERS
+
+
+def test_a_baseline_may_have_all_params_that_a_model_prints() -> None:
+    printed = SASRecModel(n_factors=64).get_params(simple_types=True)
+    (baseline,) = resolved({"name": "printed", "params": printed})
+    assert complete_params(baseline.params) == complete_params({"cls": "SASRecModel", "n_factors": 64})
+
+
+def test_a_baseline_with_a_model_of_its_own_takes_nothing_from_the_space() -> None:
+    space = guide.narrow({"n_factors": 64, "lr": 0.003})
+    own, named = resolved({"name": "own", "params": {"cls": "SASRecModel"}}, "sasrec", space=space)
+    assert own.params == {"cls": "SASRecModel"}
+    assert own.point is None
+    assert named.params == {"cls": "SASRecModel", "n_factors": 64, "lr": 0.003}
+
+
 def test_a_model_of_its_own_does_not_start_from_the_one_of_its_name() -> None:
     (baseline,) = resolved({"name": "ease", "params": {"cls": "PopularModel"}})
     assert baseline.params == {"cls": "PopularModel"}
@@ -380,7 +498,10 @@ def test_all_impossible_baselines_are_reported_at_once_with_the_nearest_names() 
     assert problems["baselines[0]"] == (f"{rule}'poplar'", "did you mean 'popular'?")
     assert problems["baselines[2]"] == (f"{rule}'albrt'", "did you mean 'albert'?")
     assert problems["baselines[3]"] == (f"{rule}'qqqq'", "valid: " + ", ".join(ALL))
-    assert problems["baselines[4]"][0].startswith("y: the model cannot be built: ")
+    assert problems["baselines[4] y, lrr"] == (
+        "must be a param of SASRecModel, but is not",
+        "did you mean 'lr'?",
+    )
     assert problems["metrics.reference"] == ("must name a baseline, but got 'esae'", "did you mean 'ease'?")
     assert len(problems) == 5
     assert raised.value.exit_code == 2

@@ -393,6 +393,35 @@ def test_constructors_of_the_user_speak_for_themselves(monkeypatch):
     assert infeasible({**SASREC, "transformer_layers_type": "mine.OwnLayers", **layers(depth=2)}) == []
 
 
+class Narrow(SASRecTransformerLayers):
+    def __init__(self, n_blocks, n_factors):
+        super().__init__(n_blocks, n_factors, 1, 0.0)
+
+
+def test_a_class_of_ones_own_is_asked_to_take_what_the_model_gives(monkeypatch):
+    monkeypatch.setattr("tuner.models.feasibility.case.imported", lambda _: Narrow)
+    (problem,) = infeasible({**SASREC, "transformer_layers_type": "mine.Narrow"})
+    assert "but got TypeError" in problem.rule
+    assert problem.hint == "let `__init__` of Narrow accept these arguments"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "transformer_layers_kwargs.n_factors",
+        "pos_encoding_kwargs.n_factors",
+        "data_preparator_kwargs.batch_size",
+        "item_net_constructor_kwargs.n_factors",
+        "lightning_module_kwargs.lr",
+    ],
+)
+def test_a_kwarg_that_the_model_gives_is_to_be_left_out(key):
+    (problem,) = infeasible({**SASREC, key: 3})
+    assert problem.where == key
+    assert "inspect" not in problem.rule
+    assert problem.hint == f"leave `{key}` out: the model gives {key.partition('.')[2]}"
+
+
 def test_all_problems_at_once():
     problems = infeasible({**SASREC, "lr": 0.0, "n_heads": 3, "dropout_rate": 1.5})
     assert {problem.where for problem in problems} == {"lr", "n_heads", "dropout_rate"}

@@ -10,6 +10,7 @@ import yaml
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
 from tuner.errors import StudyError
+from tuner.preparation.further import read_study
 from tuner.preparation.prepare import prepare
 
 STUDY = """\
@@ -46,9 +47,50 @@ def test_problems_of_space_baselines_and_sampler_come_together(study: Study, tmp
         ("space.set.n_factor", 8),
         ("space.set.lr", 9),
         ("baselines[1]", 12),
-        ("baselines[2]", 13),
+        ("baselines[2] own, epoch", 13),
         ("search.sampler.options.n_startup_trial", 14),
     ]
+
+
+def read(tmp_path: Path, space: str) -> set[tuple[str, int | None, str | None]]:
+    text = STUDY[: STUDY.index("space:")] + f"space: {{{space}}}\n"
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        read_study(tmp_path / "study.yaml")
+    return {(one.where, one.line, one.hint) for one in caught.value.problems}
+
+
+def test_names_are_checked_beside_domains_that_cannot_be_read(tmp_path: Path) -> None:
+    params = [
+        "cls: SASRecModel, n_factor: 16, lr: {float: [1e-2, 1e-3]}, n_blocks: {int: [1, 2, 3]}",
+        "lss: softmax, transformer_layers_type: no_such_module.Layers, n_heads: [1, 1]",
+    ]
+    assert read(tmp_path, f"set: {{{', '.join(params)}}}") == {
+        ("space.set.n_factor", 5, "did you mean 'n_factors'?"),
+        ("space.set.lr", 5, "put the lower bound first"),
+        ("space.set.n_blocks", 5, "a choice of values is [1, 2, 3] without `int`"),
+        ("space.set.lss", 5, "did you mean 'loss'?"),
+        ("space.set.n_heads", 5, "remove one of them"),
+        (
+            "space.set.transformer_layers_type",
+            5,
+            "put the class at the top level of a file next to the study file, and name it as file.Class",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "n_blocks: {int: [3, 1]}, n_heads: {int: [1, n_blocks]}",
+        "n_blocks: {int: [3, 1]}, n_heads: {int: [1, 4], when: {n_blocks: 2}}",
+        "transformer_layers_type: [search_spaces.albert.AlbertLayers, search_spaces.albert.AlbertLayers], "
+        "transformer_layers_kwargs.n_inner_groups: 2",
+    ],
+)
+def test_what_only_lacks_a_param_that_cannot_be_read_is_no_problem(tmp_path: Path, params: str) -> None:
+    (problem,) = read(tmp_path, f"set: {{cls: SASRecModel, {params}}}")
+    assert problem[0] in {"space.set.n_blocks", "space.set.transformer_layers_type"}
 
 
 def test_a_study_from_python_has_its_name_instead_of_a_file(study: Study) -> None:

@@ -207,9 +207,68 @@ BROKEN = [
         "transformer_layers_type",
         "workers cannot import",
     ),
-    of_python("a function", '"transformer_layers_type": lambda: None', "use", "must be a class, text"),
-    of_python("a built object", '"transformer_layers_type": object()', "use", "must be a class, text"),
+    of_python(
+        "a function",
+        '"transformer_layers_type": lambda: None',
+        "transformer_layers_type",
+        "must be a class, text",
+    ),
+    of_python(
+        "a built object",
+        '"transformer_layers_type": object()',
+        "transformer_layers_type",
+        "must be a class, text",
+    ),
     of_yaml("a number as a model", "cls: 5", "cls", "must be a model"),
+    # --- shapes that are meant otherwise
+    of_yaml(
+        "kwargs as RecTools nests them",
+        "transformer_layers_kwargs: {ff_factors_multiplier: [2, 4]}",
+        "transformer_layers_kwargs",
+        "must be a value, a list, or a mapping with one of choice, subset, int, float, fixed",
+        "write `transformer_layers_kwargs.ff_factors_multiplier: [2, 4]`",
+    ),
+    of_yaml(
+        "params of a classic model as RecTools nests them",
+        "cls: ImplicitALSWrapperModel\nmodel: {factors: [16, 32]}",
+        "model",
+        "write `model.factors: [16, 32]`",
+    ),
+    of_yaml(
+        "options with params, but no choice",
+        "cls: {SASRecModel: {n_blocks: {int: [1, 2]}}}",
+        "cls",
+        "options with params are `cls: {choice: {SASRecModel: {'n_blocks': {'int': [1, 2]}}}}`",
+    ),
+    of_yaml("a misspelt word", "n_blocks: {itn: [1, 2], log: true}", "n_blocks", "did you mean 'int'?"),
+    of_yaml(
+        "a new model in a ready-made space",
+        "cls: HSTUModel",
+        "cls",
+        "did you mean 'SASRecModel'? to add a new value, write {choice: [HSTUModel]}",
+        use=GUIDE,
+    ),
+    of_python(
+        "kwargs of a module as RecTools nests them",
+        '"transformer_layers_kwargs": {"ff_factors_multiplier": Choice(2, 4)}',
+        "transformer_layers_kwargs",
+        'write "transformer_layers_kwargs.ff_factors_multiplier": ...',
+    ),
+    of_python(
+        "options with params, but no Choice",
+        '"loss": {"softmax": {}, "BCE": {"n_negatives": Int(1, 9)}}',
+        "loss",
+        "options with params are Choice({'softmax': ...})",
+    ),
+    of_python("a list within a choice", '"n_factors": Choice([16, 32])', "n_factors", "Choice(16, 32)"),
+    Broken(
+        "a space of a list", "params", ("must be domains by key, but got [1]",), module="space = Space([1])\n"
+    ),
+    of_yaml("three bounds", "n_blocks: {int: [1, 2, 3]}", "n_blocks", "a choice of values is [1, 2, 3]"),
+    of_yaml("bounds in the wrong order", "lr: {float: [0.1, 0.01]}", "lr", "put the lower bound first"),
+    of_yaml("a bound of real numbers", "n_blocks: {int: [1.0, 2]}", "n_blocks", "write 1"),
+    of_yaml("an empty choice", "n_blocks: []", "n_blocks", "leave the key out for the default"),
+    of_yaml("an option twice", "n_blocks: [1, 1]", "n_blocks", "remove one of them"),
     # --- conditions
     of_yaml(
         "a condition on an unknown key",
@@ -544,7 +603,8 @@ BROKEN = [
         "an unknown key of a word",
         "n_blocks: {int: [1, 2], lgo: true}",
         "n_blocks",
-        "int takes no 'lgo'; did you mean 'log'?",
+        "int takes no 'lgo'",
+        "did you mean 'log'?",
     ),
     of_yaml(
         "a key of another word", "loss: {choice: [softmax, BCE], step: 1}", "loss", "choice takes no 'step'"
@@ -610,7 +670,7 @@ BROKEN = [
         "use",
         (
             "must be an importable module, but got 'search_spaces.gide'",
-            "a file my_space.py next to the study",
+            "did you mean 'guide'? search_spaces has: albert, ",
         ),
         use="search_spaces.gide",
     ),

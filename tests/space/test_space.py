@@ -778,7 +778,7 @@ def test_a_change_that_cannot_be_applied_names_its_key():
     with pytest.raises(SpaceError) as caught:
         MODULES.narrow({"layers_type": "Albrt", "n_blocks": {"a": 1}})
     assert [problem.where for problem in caught.value.problems] == ["layers_type", "n_blocks"]
-    assert "did you mean 'Albert'?" in caught.value.problems[0].rule
+    assert "did you mean 'Albert'?" in str(caught.value.problems[0].hint)
 
 
 # --- classes as text ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rectools.metrics import NDCG
 from rectools.models import PopularModel
@@ -18,6 +19,7 @@ from tests.integration.conftest import ROOT, STUDY, Small, write_interactions
 from tuner.config import Metrics, Study
 from tuner.data.folds import development_dataset, make_folds
 from tuner.data.source import load_source
+from tuner.errors import StudyError
 from tuner.evaluation import Plan
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.space import load_space
@@ -140,6 +142,135 @@ def test_impossible_regions_are_reported_and_not_tried(shop: Small) -> None:
     assert "n_factors % n_heads" in region.rule
     assert 0.4 < share < 0.6
     assert checked.n_points - 1 == 2, "softmax and BCE, with 2 heads"
+
+
+BROKEN = """
+import torch
+from rectools.models.nn.transformers.lightning import TransformerLightningModule
+from rectools.models.nn.transformers.net_blocks import PreLNTransformerLayers
+
+class LosesAll(TransformerLightningModule):
+    def get_batch_logits(self, batch):
+        return super().get_batch_logits(batch) * float("nan")
+
+class SeesNoBatch(PreLNTransformerLayers):
+    def forward(self, seqs):
+        return seqs
+
+class WorksOnce(PreLNTransformerLayers):
+    made = []
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.made.append(1)
+
+    def forward(self, *args, **kwargs):
+        if len(self.made) > 4:
+            raise RuntimeError("no more")
+        return super().forward(*args, **kwargs)
+
+class Divided:
+    def __init__(self, k): pass
+    def calc(self, reco): return 1 / 0
+
+class NotANumber(Divided):
+    def calc(self, reco): return float("nan")
+
+class NoValue(Divided):
+    def calc(self, reco): return None
+"""
+
+
+@pytest.fixture
+def broken(shop: Small, monkeypatch: pytest.MonkeyPatch) -> Small:
+    (shop.folder / "broken_parts.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(shop.folder))
+    yield shop
+    sys.modules.pop("broken_parts", None)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("lightning_module_type: broken_parts.LosesAll", "one batch: weights must stay finite"),
+        ("transformer_layers_type: broken_parts.SeesNoBatch", "one batch: TypeError: SeesNoBatch.forward"),
+    ],
+)
+def test_a_space_without_choices_is_tried(broken: Small, part: str, message: str) -> None:
+    space = f"space={{set: {{cls: SASRecModel, n_factors: 8, n_heads: 2, n_blocks: 1, {part}}}}}"
+    (problem,) = check(study_of(broken, space, "baselines=[]"), lambda _: None).problems
+    assert problem.where == "point 1 (SASRecModel)"
+    assert problem.rule.startswith(message)
+    assert "params: cls=SASRecModel n_factors=8" in str(problem.hint)
+
+
+def test_a_configuration_whose_cost_cannot_be_measured_is_reported_with_its_params(broken: Small) -> None:
+    layers = "transformer_layers_type: broken_parts.WorksOnce"
+    space = f"space={{set: {{cls: SASRecModel, n_factors: 8, n_heads: 2, n_blocks: 1, {layers}}}}}"
+    shared = ("study.yaml", "--set", space, "--set", "baselines=[]")
+    done = broken.tuner("check", *shared, "--set", "metrics.report=[]", "--set", "metrics.reference=null")
+    assert done.returncode == 2
+    assert re.search(r"configuration \(SASRecModel\): .*RuntimeError: no more\n +params: cls=", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("Divided", "Divided.calc of a metric failed: ZeroDivisionError: division by zero"),
+        ("NotANumber", "a metric must be finite, but NotANumber@10 is nan"),
+        ("NoValue", "calc of NoValue@10 must return a number, but got None"),
+    ],
+)
+def test_all_metrics_are_measured(broken: Small, metric: str, message: str) -> None:
+    space = "space={set: {cls: EASEModel, regularization: {float: [1, 100]}}}"
+    more = f"metrics.report=[NDCG@5, broken_parts.{metric}@10]"
+    study = study_of(broken, space, "baselines=[]", more, "metrics.reference=null")
+    (problem,) = check(study, lambda _: None).problems
+    assert (problem.where, problem.rule) == ("point 1 (EASEModel)", f"one batch: {message}")
+
+
+def test_a_rank_that_the_data_do_not_have_is_infeasible(shop: Small) -> None:
+    """The shop has 40 items, and the slice of a check has 64 users."""
+    said: list[str] = []
+    space = "space={set: {cls: PureSVDModel, factors: [4, 39, 40, 64]}}"
+    checked = check(study_of(shop, space, "baselines=[]"), said.append)
+    assert checked.problems == ()
+    assert checked.n_options == 2
+    (warning,) = [line for line in said if "no trial will have" in line]
+    assert "`factors < 40`, the number of items in a fold, must hold" in warning
+    with pytest.raises(StudyError, match=r"baselines\[0\] pure_svd, factors.*: `factors < 40`"):
+        check(study_of(shop, space, "baselines=[pure_svd]"), said.append)
+
+
+@pytest.mark.parametrize(("has_categories", "nets"), [(False, 2), (True, 3)])
+def test_nets_of_categories_need_categories(shop: Small, has_categories: bool, nets: int) -> None:
+    said: list[str] = []
+    items = pd.DataFrame({"id": range(40), "feature": "genre", "value": ["a", "b"] * 20})
+    items.to_csv(shop.folder / "items.csv", index=False)
+    subset = "item_net_block_types: {subset: [IdEmbeddingsItemNet, CatFeaturesItemNet]}"
+    space = f"space={{set: {{cls: SASRecModel, n_factors: 8, n_heads: 2, n_blocks: 1, {subset}}}}}"
+    data = ["data.item_features=items.csv"] if has_categories else []
+    checked = check(study_of(shop, space, "baselines=[]", *data), said.append)
+    assert checked.problems == ()
+    assert checked.n_options == nets
+    warnings = [line for line in said if line.startswith("warning: ")]
+    assert any("no trial will have" in line for line in warnings) is not has_categories
+    assert any("CatFeaturesItemNet has no effect beside" in line for line in warnings) is not has_categories
+
+
+def test_a_space_with_nets_of_categories_only_is_refused_without_categories(shop: Small) -> None:
+    only = "item_net_block_types: {choice: [[CatFeaturesItemNet]]}"
+    space = f"space={{set: {{cls: SASRecModel, n_factors: 8, n_heads: 2, {only}}}}}"
+    with pytest.raises(StudyError) as refused:
+        check(study_of(shop, space, "baselines=[]"), lambda _: None)
+    (problem,) = refused.value.problems
+    assert problem.where == "space.item_net_block_types"
+    assert problem.hint == (
+        "CatFeaturesItemNet needs categories in data.item_features (docs/data.md), or use IdEmbeddingsItemNet"
+    )
+    baseline = "{name: cats, params: {cls: SASRecModel, item_net_block_types: [CatFeaturesItemNet]}}"
+    with pytest.raises(StudyError, match=r"baselines\[0\] cats, item_net_block_types"):
+        check(study_of(shop, "space={set: {cls: EASEModel}}", f"baselines=[{baseline}]"), lambda _: None)
 
 
 @pytest.mark.ray

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rectools.models import SASRecModel
+from rectools.models.nn.item_net import IdEmbeddingsItemNet
 
 import tuner
 from tuner.errors import StoreError, StudyError
@@ -42,6 +45,33 @@ def test_what_is_no_study_is_refused(given: object, message: str) -> None:
         tuner.load_study(given)
 
 
+def test_a_configuration_is_given_as_a_space_is(made_study: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(made_study, tmp_path / "made")
+    request = tuner.add_trial(
+        folder,
+        {
+            "cls": SASRecModel,
+            "n_factors": np.int64(8),
+            "transformer_layers_type": "PreLNTransformerLayers",
+            "transformer_layers_kwargs": {"ff_factors_multiplier": 2},
+            "item_net_block_types": [IdEmbeddingsItemNet],
+        },
+    )
+    assert request.params == {
+        "cls": "SASRecModel",
+        "n_factors": 8,
+        "transformer_layers_type": "rectools.models.nn.transformers.net_blocks.PreLNTransformerLayers",
+        "transformer_layers_kwargs.ff_factors_multiplier": 2,
+        "item_net_block_types": ("rectools.models.nn.item_net.IdEmbeddingsItemNet",),
+    }
+    with pytest.raises(
+        StoreError, match=r"(?s)transformer_layers_type: .*did you mean 'PreLNTransformerLayers'"
+    ):
+        tuner.add_trial(folder, {"cls": SASRecModel, "transformer_layers_type": "PreLNTransformerLayer"})
+
+
 def test_steering_takes_a_leaderboard_and_a_row(made_study: Path, tmp_path: Path, monkeypatch) -> None:
     import shutil
 
@@ -60,5 +90,7 @@ def test_steering_takes_a_leaderboard_and_a_row(made_study: Path, tmp_path: Path
             tuner.exclude_trial("made", wrong, "a test")
     with pytest.raises(StoreError, match="name a model of RecTools"):
         tuner.add_trial(board, {})
+    with pytest.raises(StoreError, match="must be params by name, such as cls: SASRecModel, but got None"):
+        tuner.add_trial(board, None)
     assert trial_of(find_results("made"), board.best) == str(board.best.number)
     assert trial_of(find_results("made"), "ease") == "ease"

@@ -22,7 +22,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from tuner.config import Study
+    from tuner.preparation.further import read_study
     from tuner.workflows.commands import check
 
-    print(check(Study.load(arguments.study, arguments.set, arguments.profile)))
+    print(check(read_study(arguments.study, arguments.set, arguments.profile)))

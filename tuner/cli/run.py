@@ -53,10 +53,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from tuner.config import Study
+    from tuner.preparation.further import read_study
 
     changes = [*overrides(arguments), *(["share=true"] if arguments.share else [])]
-    study = Study.load(arguments.study, changes, arguments.profile)
+    study = read_study(arguments.study, changes, arguments.profile)
     from tuner.monitoring.json_events import events_to
     from tuner.workflows.run import run
 

@@ -29,10 +29,10 @@ def _space(arguments: argparse.Namespace) -> None:
     from tuner.space.describe import draw_tree
 
     if arguments.space.endswith((".yaml", ".yml")):
-        from tuner.config import Study
+        from tuner.preparation.further import read_study
         from tuner.preparation.prepare import study_space
 
-        space = study_space(Study.load(arguments.space))
+        space = study_space(read_study(arguments.space))
     else:
         space = load_space(arguments.space)
     print(visible(draw_tree(space, samples=arguments.samples)))

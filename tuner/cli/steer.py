@@ -96,7 +96,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _see_modules(arguments: argparse.Namespace) -> None:
     """Let modules of the user beside the study file be found."""
-    from tuner.space.yaml_form import see_modules
+    from tuner.space.imports import see_modules
 
     if arguments.study.suffix in {".yaml", ".yml"}:
         see_modules(arguments.study.parent)

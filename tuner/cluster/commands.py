@@ -20,6 +20,7 @@ from tuner.errors.caller import hint
 from tuner.execution.logs import logs_to
 from tuner.execution.user_modules import shadow_lines
 from tuner.monitoring.console import stderr_console
+from tuner.preparation.further import read_study
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -68,7 +69,7 @@ def submit(
     """
     say = stderr_console().print
     with written_study(study) as path:
-        read = Study.load(path, list(overrides), profile)
+        read = read_study(path, overrides, profile)
         client = connect(address)
         job = running_job(client, read.study)
         if job is not None:

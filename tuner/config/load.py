@@ -13,12 +13,13 @@ from tuner.config.origin import Origin
 from tuner.config.paths import located
 from tuner.config.problems import MOST_PROBLEMS, dotted, problems_of
 from tuner.config.profiles import laid_over, leaves, take_profiles
+from tuner.config.search import SpaceSection
 from tuner.config.study import Study
 from tuner.config.yaml_text import DEEPEST, Lines, YamlError, parse, read_text
 from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.errors.caller import argument
 from tuner.space import Space, domain_from_plain
-from tuner.space.yaml_form import find_module, see_modules
+from tuner.space.imports import find_module, no_module, see_modules
 
 __all__ = ["load_study", "study_from_mapping"]
 
@@ -93,7 +94,9 @@ def study_from_mapping(
     found = [*problems, *found]
     origin = Origin(source, {dotted(path): line for path, line in (lines or {}).items()})
     if found or study is None:
-        raise StudyError(source, [origin.located(problem) for problem in _unique(found)])
+        refusal = StudyError(source, [origin.located(problem) for problem in _unique(found)])
+        refusal.rest = None if study is None else _rest(study.from_origin(origin), found)
+        raise refusal
     return study.from_origin(origin) if lines is not None else study
 
 
@@ -203,8 +206,7 @@ def _space_problems(section: object) -> list[Problem]:
     problems = []
     use = section.get("use")
     if isinstance(use, str) and find_module(use) is None:
-        hint = "for a file my_space.py next to the study file, write `use: my_space`"
-        problems.append(Problem("space.use", f"must be an importable module, but got {use!r}", hint))
+        problems.append(no_module("space.use", use.partition(":")[0]))
     changes = section.get("set")
     for key, plain in changes.items() if isinstance(changes, Mapping) else ():
         if len(problems) >= MOST_PROBLEMS:
@@ -213,13 +215,25 @@ def _space_problems(section: object) -> list[Problem]:
             domain_from_plain(str(key), plain)
         except (ValueError, TypeError) as error:
             if use is None or "short name" not in str(error):  # the base space may know the name
-                problems.append(Problem(f"space.set.{key}", str(error)))
+                problems.append(Problem.of(f"space.set.{key}", error))
     if not problems and use is None and isinstance(changes, Mapping):
         try:
             Space({str(key): domain_from_plain(str(key), plain) for key, plain in changes.items()})
         except SpaceError as error:
             problems.extend(Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems)
     return problems
+
+
+def _rest(study: Study, problems: Sequence[Problem]) -> Study | None:
+    """Return a study without the params that have these problems; None if something else has some."""
+    section, prefix = study.space, "space.set."
+    wrong = {problem.where.removeprefix(prefix) for problem in problems if problem.where.startswith(prefix)}
+    if not isinstance(section, SpaceSection) or len(wrong) < len({problem.where for problem in problems}):
+        return None
+    left = {key: plain for key, plain in section.set.items() if key not in wrong}
+    if "cls" in wrong or not wrong <= section.set.keys() or not (left or section.use):
+        return None
+    return study.model_copy(update={"space": section.model_copy(update={"set": left})})
 
 
 def _unique(problems: Sequence[Problem]) -> list[Problem]:

@@ -143,6 +143,10 @@ class Metric:
         """
         if isinstance(plain, Metric):
             return plain
+        if isinstance(plain, type):
+            name = plain.__name__
+            msg = f"must be a metric and its k, but got the class {name}; give an object: {name}(k=10)"
+            raise ValueError(msg)  # noqa: TRY004  # pydantic reads it
         if isinstance(getattr(plain, "k", None), int):
             plain = _of_object(plain)
         label, options = _label_and_options(plain)

@@ -62,7 +62,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         hint = _meant(model, where)
     elif kind == "missing":
         rule = "must be given, but is missing"
-    elif kind == "literal_error":
+    elif kind in {"enum", "literal_error"}:
         options = [part.strip("'\" ") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
         rule = f"must be one of {', '.join(options)}, but got {value!r}"
         near = did_you_mean(str(value), options)

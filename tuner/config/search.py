@@ -63,9 +63,11 @@ class Baseline(Section):
         Name of the baseline on the leaderboard.
     use
         A baseline of the space or a built-in baseline to start from. By default it is the one called `name`,
-        unless `params` names a model (``cls``).
+        unless `params` names a model (``cls``): then it starts from RecTools' defaults. A baseline to start
+        from gets the values that the space fixes, if its model is one of the space's models.
     params
-        Flat params to add or change.
+        Params to add or change, as RecTools takes them, flat or nested. Names of classes are those that the
+        space takes.
     """
 
     name: str

@@ -81,14 +81,14 @@ def _as_plain(value: object) -> object:
 
 
 def with_paths(plain: Any) -> Any:  # noqa: ANN401  # plain data of any shape
-    """Return plain data in which each class is its import path."""
+    """Return plain data in which each class is its import path, and each scalar of numpy is Python's."""
     if isinstance(plain, type):
         return class_path(plain)
     if isinstance(plain, Mapping):
         return {with_paths(key): with_paths(value) for key, value in plain.items()}
     if isinstance(plain, (list, tuple)):
         return type(plain)(map(with_paths, plain)) if type(plain) in {list, tuple} else plain
-    return plain
+    return plain_scalar(plain)
 
 
 def read_duration(plain: object) -> object:

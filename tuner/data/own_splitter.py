@@ -17,6 +17,7 @@ from tuner.config import Folds
 from tuner.data.reading import Coded
 from tuner.data.table import appeared, internal
 from tuner.errors import DataError, Problem, did_you_mean
+from tuner.space.imports import import_problem
 
 __all__ = ["Split", "own_splits", "own_splitter", "rows_before_holdout", "splitter_class", "tested_last"]
 
@@ -64,12 +65,10 @@ def splitter_class(path: str) -> type[Splitter]:
     DataError
         If it cannot be imported, or is no splitter.
     """
-    hint = "put the class at the top level of a file next to the study file, and name it as file.Class"
     try:
         found = import_object(path)
-    except Exception as error:
-        rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-        raise DataError("folds", [Problem("folds.splitter", rule, hint)]) from error
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise DataError("folds", [import_problem("folds.splitter", path, error)]) from error
     own = "_split_without_filter"
     if not (isinstance(found, type) and issubclass(found, Splitter)):
         rule = f"must be a subclass of RecTools' Splitter, but {path!r} is not"

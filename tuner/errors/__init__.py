@@ -80,6 +80,13 @@ class Problem:
     hint: str | None = None
     line: int | None = None
 
+    @classmethod
+    def of(cls, where: str, error: Exception) -> Problem:
+        """Return an error as a problem: in its text, a semicolon separates the rule and the hint."""
+        rule, separator, hint = str(error).rpartition("; ")
+        is_within_value = rule.count("'") % 2 == 1
+        return cls(where, rule, hint) if separator and not is_within_value else cls(where, str(error))
+
     def __str__(self) -> str:
         place = f"{self.where} (line {self.line})" if self.line else self.where
         text = f"{_short(place)}: {_short(self.rule)}" if place else _short(self.rule)
@@ -131,7 +138,16 @@ class UserError(TunerError):
 
 
 class StudyError(UserError):
-    """The study file cannot be used."""
+    """The study file cannot be used.
+
+    Attributes
+    ----------
+    rest
+        The study without the params of its space that cannot be read, to look for further problems; None if
+        there is no such study.
+    """
+
+    rest: object = None
 
 
 class SpaceError(UserError):

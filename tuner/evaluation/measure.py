@@ -221,7 +221,8 @@ class Measure:
         metrics = calculate(self.metrics, recommended, fold, known)
         for label, value in metrics.items():
             if not math.isfinite(value):
-                msg = f"a metric must be finite, but {label} is {value} at epoch {self.epoch}"
+                when = f" at epoch {self.epoch}" if self.epoch else ""
+                msg = f"a metric must be finite, but {label} is {value}{when}"
                 raise TrialError(msg)
         return metrics
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import isfunction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ from rectools.utils.misc import import_object
 from tuner.config import Metric
 from tuner.config.metrics import DEBIAS_OPTIONS, DEBIASED
 from tuner.data.folds import Fold
-from tuner.errors import Problem, TrialError
-from tuner.evaluation.per_user import called, values_by_user
+from tuner.errors import Problem, TrialError, did_you_mean
+from tuner.evaluation.per_user import ARGUMENTS, called, values_by_user
+from tuner.space.imports import import_problem
 
 __all__ = ["Measured", "build_metric", "calculate", "is_per_user", "mean_over_users", "metric_problems"]
 
@@ -109,9 +112,8 @@ def _own_problems(metric: Metric) -> Iterator[Problem]:
     hint = "put the class at the top level of a file next to the study file, and name it as file.Class@K"
     try:
         cls = import_object(metric.name)
-    except Exception as error:  # noqa: BLE001  # a user's module may raise anything
-        rule = f"must be importable, but {metric.name!r} is not ({type(error).__name__}: {error})"
-        yield Problem("metrics", rule, hint)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
+        yield import_problem("metrics", metric.name, error, hint)
         return
     if not isinstance(cls, type):
         yield Problem("metrics", f"must be a class, but {metric.name!r} is {cls!r}", hint)
@@ -124,8 +126,26 @@ def _own_problems(metric: Metric) -> Iterator[Problem]:
         try:
             inspect.signature(cls).bind(k=metric.k, **metric.options)
         except TypeError as error:
-            rule = f"{metric.name!r} must accept k and its options, but got {error}"
+            reason = str(error).removeprefix("got ")
+            rule = f"{metric.name!r} must accept k and its options, but has {reason}"
             yield Problem("metrics", rule, "the study gives each option by its name")
+        yield from _argument_problems(metric, cls)
+
+
+def _argument_problems(metric: Metric, cls: type) -> Iterator[Problem]:
+    """Refuse arguments of a metric's methods that no table of a fold is given for."""
+    for method in ("calc", "calc_per_user"):
+        function = inspect.getattr_static(cls, method, None)
+        taken = list(inspect.signature(function).parameters.values())[1:] if isfunction(function) else []
+        for one in taken:
+            needed = one.default is one.empty and one.kind not in {one.VAR_POSITIONAL, one.VAR_KEYWORD}
+            if needed and one.name not in ARGUMENTS:
+                rule = (
+                    f"{method} of {metric.name!r} must take arguments of the names {', '.join(ARGUMENTS)}, "
+                    f"but got {one.name!r}"
+                )
+                near = did_you_mean(one.name, ARGUMENTS)
+                yield Problem("metrics", rule, near if near.startswith("did") else None)
 
 
 def mean_over_users(metric: Measured, by_user: pd.Series[float]) -> float | None:
@@ -189,9 +209,19 @@ def _is_rectools(metric: Measured) -> bool:
 
 def _own_value(label: str, metric: Measured, recommended: pd.DataFrame, fold: Fold) -> float:
     if hasattr(metric, "calc"):
-        return float(called(metric.calc, recommended, fold))
+        value = called(metric.calc, recommended, fold)
+        plain = value.item() if getattr(value, "ndim", None) == 0 else value  # a tensor, or numpy's number
+        if type(plain) is not bool and isinstance(plain, Real):
+            return float(plain)
+        msg = f"calc of {label} must return a number, but got {_text(value)}"
+        raise TrialError(msg)
     by_user = values_by_user(metric, recommended, fold)
     if by_user is None:
         msg = f"calc_per_user of {label} must return a number for each test user, but does not"
         raise TrialError(msg)
     return float(by_user.mean(dtype=np.float64))
+
+
+def _text(value: object) -> str:
+    """Return a value as text for a message: short ones as they are, others by their type."""
+    return repr(value) if isinstance(value, str | bool | None) else f"a {type(value).__name__}"

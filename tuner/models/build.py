@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning_utilities.core import rank_zero
+from pydantic import BaseModel, ValidationError
 from rectools.models import model_from_params
 from rectools.models.base import ModelBase
 from rectools.models.nn.transformers.base import TransformerModelBase
 
 from tuner.config import Baseline, Study
+from tuner.config.problems import problems_of
 from tuner.errors import Problem, SpaceError, TrialError, did_you_mean
-from tuner.models.feasibility import infeasible
+from tuner.models.feasibility import DataFacts, infeasible
 from tuner.models.launchers import outside_of_jobs
-from tuner.models.signatures import accepted_kwargs, imported, model_class, options
-from tuner.space import Space, Value
+from tuner.models.params import params_problems
+from tuner.models.signatures import accepted_kwargs, class_paths, imported, model_class, options
+from tuner.space import Space, Value, flat_params
 
 __all__ = [
     "NamedParams",
@@ -102,6 +105,11 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
     try:
         with _without_launcher():
             return model_from_params(plain)
+    except ValidationError as error:
+        cls = model_class(params.get("cls"))
+        found = problems_of(error, BaseModel if cls is None else cls.config_class)
+        msg = f"the model cannot be built: {'; '.join(f'{one.where} {one.rule}' for one in found)}"
+        raise TrialError(msg) from error
     except Exception as error:  # a user's constructor may raise anything
         reason = " ".join(str(error).split())
         msg = f"the model cannot be built: {type(error).__name__}: {reason[:300]}"
@@ -215,17 +223,17 @@ def one_device_params(params: Mapping[str, Value], devices: int) -> Flat:
     return {**params, "batch_size": int(str(complete_params(params)["batch_size"])) * devices}
 
 
-def why_infeasible(params: Mapping[str, Value]) -> str | None:
+def why_infeasible(params: Mapping[str, Value], data: DataFacts | None = None) -> str | None:
     """Return in one line why these params are infeasible, or None if they are not."""
-    problems = infeasible(params)
+    problems = infeasible(params, data)
     return f"{problems[0].where}: {problems[0].rule}" if problems else None
 
 
 def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
     """Return the baselines of a study with complete params, and as points of the space.
 
-    If the model of a baseline is one of the space's models, the baseline gets the values that the space
-    fixes.
+    A baseline of the space or a built-in one gets the values that the space fixes, if its model is one of
+    the space's models. A baseline whose params name a model is taken as it is written.
 
     Raises
     ------
@@ -244,12 +252,13 @@ def resolve_baselines(study: Study, space: Space) -> list[NamedParams]:
             rule = f"must be a named baseline or give `params` with a `cls`, but got {start!r}"
             problems.append(Problem(where, rule, did_you_mean(start, list(named))))
             continue
-        params = _with_fixed({**({} if own else named[start]), **_tupled(baseline)}, space)
-        impossible = infeasible(params)
-        if impossible:
-            problems.extend(
-                Problem(f"{where} {baseline.name}, {p.where}", p.rule, p.hint) for p in impossible
-            )
+        given, found = flat_params(baseline.params, class_paths(space))
+        written = given if own else {**named[start], **given}
+        params = written if own else _with_fixed(written, space)
+        if "cls" not in {problem.where for problem in found}:
+            found += params_problems(params, written)
+        if found:
+            problems.extend(Problem(f"{where} {baseline.name}, {p.where}", p.rule, p.hint) for p in found)
             continue
         try:
             build_model(params)
@@ -281,10 +290,6 @@ def reference_params(study: Study, space: Space) -> Flat | None:
     own = [baseline for baseline in study.baselines if baseline.name == name]
     wanted = study.model_copy(update={"baselines": tuple(own) or (Baseline(name=name),)})
     return trial_params(resolve_baselines(wanted, space)[0].params, study.training.epochs)
-
-
-def _tupled(baseline: Baseline) -> Flat:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in baseline.params.items()}
 
 
 def _with_fixed(params: Flat, space: Space) -> Flat:

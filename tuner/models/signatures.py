@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -19,9 +20,10 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from tuner.errors import Problem, did_you_mean
 from tuner.space import Choice, Domain, Float, Int, Parameter, Space, Value, short_name
+from tuner.space.imports import find_module, import_problem
 from tuner.space.validation import can_be
 
-__all__ = ["accepted_kwargs", "imported", "model_class", "options", "space_problems"]
+__all__ = ["accepted_kwargs", "class_paths", "imported", "model_class", "options", "space_problems"]
 
 
 def space_problems(space: Space) -> list[Problem]:
@@ -53,11 +55,10 @@ def _no_model(path: Value) -> Problem:
     if "." in str(path):
         try:
             import_object(str(path))
-        except (ModuleNotFoundError, AttributeError):  # probably it is misspelt
-            pass
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
-            rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-            return Problem("cls", rule, "correct the module")
+            module = str(path).rpartition(".")[0]
+            if find_module(module) is not None and not module.startswith("rectools."):
+                return import_problem("cls", str(path), error)
     rule = f"must be a model of RecTools or an importable one, but got {path!r}"
     return Problem("cls", rule, _near_model(path))
 
@@ -85,6 +86,13 @@ def options(space: Space, key: str) -> list[Value]:
         if parameter.key == key:
             found.extend(_options_of(parameter.domain))
     return found
+
+
+def class_paths(space: Space) -> list[str]:
+    """Return the class paths in a space. A study may use the short names of these classes."""
+    values = [value for parameter in space.parameters for value in _options_of(parameter.domain)]
+    parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+    return [part for part in parts if isinstance(part, str) and "." in part]
 
 
 def _options_of(domain: Domain) -> tuple[Value, ...]:
@@ -127,7 +135,8 @@ def _key_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[An
             yield Problem(parameter.key, f"must be a param of {path}, but is not", hint)
             return
         annotation = fields[head].annotation
-        if (rest and annotation in _TYPE_NAMES) or (not rest and head.endswith("_kwargs")):
+        whole = not rest and head.endswith("_kwargs") and not parameter.domain.contains(None)
+        if (rest and annotation in _TYPE_NAMES) or whole:
             rule = (
                 f"must be {_TYPE_NAMES[annotation]}, without params of its own"
                 if rest
@@ -163,10 +172,20 @@ def _value_problems(parameter: Parameter, takers: Mapping[Value, type[ModelBase[
             if not any(_is_a(value, kind) for kind in accepted):
                 real = isinstance(parameter.domain, Float)
                 got = "real numbers" if real else repr(value)
-                hint = "say `int`, or `Int` in Python" if real and int in accepted else None
+                hint = _hint_of_value(parameter.domain, value, whole=int in accepted)
                 rule = f"must be {' or '.join(_TYPE_NAMES[kind] for kind in accepted)}, but got {got}"
                 yield Problem(parameter.key, rule, hint)
                 return
+
+
+def _hint_of_value(domain: Domain, value: Value, *, whole: bool) -> str | None:
+    """Return how to write a value for a param of single values, perhaps of integers."""
+    if whole and isinstance(domain, Float):
+        return "say `int`, or `Int` in Python"
+    if isinstance(value, tuple) and isinstance(domain, Choice) and len(domain.options) == 1:
+        options = ", ".join(map(str, value))
+        return f"a choice among them is [{options}], or Choice({options}) in Python"
+    return f"say {int(value)}" if whole and isinstance(value, float) and value.is_integer() else None
 
 
 def _annotation(cls: type[ModelBase[Any]], key: str) -> object:
@@ -216,8 +235,7 @@ def _class_problems(key: str, path: Value, bases: list[type]) -> Iterator[Proble
         try:
             found = import_object(path)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's module may raise anything
-            rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-            yield Problem(key, rule, hint)
+            yield import_problem(key, path, error)
             return
         wrong = [base for base in bases if not (isinstance(found, type) and issubclass(found, base))]
         if not isinstance(found, type):
@@ -247,6 +265,7 @@ def _kwarg_problems(
 ) -> Iterator[Problem]:
     owner, _, name = parameter.key.partition("_kwargs.")
     type_key = f"{owner}_type"
+    name = name.partition(".")[0]  # a kwarg may be a mapping
     types = [p for p in space.parameters if p.key == type_key and _models_with(space, p) & takers.keys()]
     everywhere = [option for parameter in types for option in _options_of(parameter.domain)]
     paths = [value for c in parameter.conditions if c.key == type_key for value in c.values] or everywhere
@@ -263,6 +282,37 @@ def _kwarg_problems(
         if others:
             hint = f"{short_name(others[0])} takes it: put it under that option, or give it a `when` with it"
         yield Problem(parameter.key, rule, hint)
+    elif any(isinstance(cls, type) and _is_list(cls, name) for cls in classes.values()):
+        yield from _list_problems(parameter)
+
+
+def _list_problems(parameter: Parameter) -> Iterator[Problem]:
+    """Refuse single values of a kwarg that takes a list: in a study file, ``[a, b]`` is a choice."""
+    values = _samples(parameter.domain)
+    wrong = [value for value in values if value is not None and not isinstance(value, tuple)]
+    if wrong:
+        hint = f"the list as the only value is [[{', '.join(map(str, values))}]]; a choice is [[A], [A, B]]"
+        single = f"a list with it is [{wrong[0]}], or [[{wrong[0]}]] in a space"
+        hint = hint if isinstance(parameter.domain, Choice) else single
+        yield Problem(parameter.key, f"must be a list, but got {wrong[0]!r}", hint)
+
+
+def _is_list(cls: type, name: str) -> bool:
+    """Whether an argument of a class takes a list, and no single value, by its annotation."""
+    annotation: object = None
+    for source in reversed(_makers(cls)):
+        with suppress(Exception):  # a user's annotation may name what does not exist
+            annotation = get_type_hints(source).get(name, annotation)
+    union = get_origin(annotation) in {Union, UnionType}
+    kinds = {one for one in (get_args(annotation) if union else (annotation,)) if one is not type(None)}
+    return bool(kinds) and all((get_origin(kind) or kind) in {list, tuple, Sequence} for kind in kinds)
+
+
+def _makers(cls: type) -> list[Any]:
+    """Return the functions that take the arguments of a class, that of the class itself first."""
+    if hasattr(cls, "from_dataset"):
+        return [cls.from_dataset]
+    return [vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)]
 
 
 def accepted_kwargs(cls: type) -> dict[str, Any]:
@@ -277,11 +327,7 @@ def accepted_kwargs(cls: type) -> dict[str, Any]:
         Defaults by name of the argument; `inspect.Parameter.empty` for an argument without default.
     """
     found: dict[str, Any] = {}
-    if hasattr(cls, "from_dataset"):
-        sources: list[Any] = [cls.from_dataset]
-    else:
-        sources = [vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)]
-    for source in sources:
+    for source in _makers(cls):
         parameters = inspect.signature(source).parameters.values()
         for parameter in parameters:
             if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:

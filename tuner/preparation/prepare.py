@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tuner.config import SpaceSection, Study
@@ -18,11 +19,11 @@ from tuner.errors import Problem, SpaceError, StudyError, did_you_mean
 from tuner.evaluation import Plan, metric_problems, with_reference
 from tuner.formatting import quantity
 from tuner.models.build import NamedParams, reference_params, resolve_baselines
-from tuner.models.feasibility import dead_values, infeasible
-from tuner.models.signatures import options, space_problems
+from tuner.models.feasibility import DataFacts, dead_values, infeasible, needs_categories
+from tuner.models.signatures import class_paths, options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
-from tuner.space import Domain, Space, domain_from_plain, load_space
+from tuner.space import Domain, Space, Value, domain_from_plain, load_space, short_name
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.families import families, is_of
 
@@ -45,6 +46,8 @@ class Prepared:
         Folds, oldest first, without the holdout.
     plan
         What to measure on each fold.
+    known
+        What is known of the data, which decides which params cannot work.
     facts
         Facts that decide whether two trials can be compared. Between runs of a study only the space may
         change.
@@ -62,6 +65,7 @@ class Prepared:
     baselines: Sequence[NamedParams]
     folds: Sequence[Fold]
     plan: Plan
+    known: DataFacts
     facts: Mapping[str, object]
     earlier: Sequence[Earlier]
     description: Mapping[str, object] = field(default_factory=dict)
@@ -92,15 +96,18 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
     for note in source.notes:
         say(note)
     _warn(source, study, say)
-    for line in _dead_lines(study, space):
-        say(f"warning: {line}")
     folds = with_items(search_folds(source, study.data, study.folds), source.items)
+    known = _known(source, folds)
+    for line in (*_dead_lines(study, space, known), *_lines_of_nets(space, known)):
+        say(f"warning: {line}")
+    reference = reference_params(study, space)
+    _refuse_for_data(study, baselines, reference, known)
     for fold in folds:
         say(f"fold {fold.index + 1}: {fold_line(fold)}")
     if study.folds.holdout:
         say(f"holdout: {holdout_text(study.folds)}; the search never reads it")
     plan = Plan.of(study)
-    folds = with_reference(folds, reference_params(study, space), plan, study.search.seed)
+    folds = with_reference(folds, reference, plan, study.search.seed)
     facts = _facts(study, source, space)
     former = _former(source)
     earlier = read_earlier(study, space, facts, former)
@@ -109,7 +116,7 @@ def prepare(study: Study, say: Callable[[str], None]) -> Prepared:
         "folds": [fold.facts for fold in folds],
         "holdout": holdout_text(study.folds) if study.folds.holdout else None,
     }
-    return Prepared(study, space, baselines, folds, plan, facts, earlier, description, former)
+    return Prepared(study, space, baselines, folds, plan, known, facts, earlier, description, former)
 
 
 def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
@@ -130,14 +137,14 @@ def prepare_final(study: Study, say: Callable[[str], None]) -> Prepared:
     source = load_source(study.data)
     _check_metrics(study, source)
     (fold,) = with_items([holdout_fold(source, study.data, study.folds)], source.items)
+    known = _known(source, [fold])
     say(f"holdout: {fold_line(fold)}")
     for warning in holdout_warnings(source.coded, study.folds):
         say(f"warning: {warning}")
     plan = Plan.of(study)
     folds = with_reference([fold], reference_params(study, space), plan, study.search.seed)
-    return Prepared(
-        study, space, baselines, folds, plan, _facts(study, source, space), (), former=_former(source)
-    )
+    facts = _facts(study, source, space)
+    return Prepared(study, space, baselines, folds, plan, known, facts, (), former=_former(source))
 
 
 def _warn(source: Source, study: Study, say: Callable[[str], None]) -> None:
@@ -150,7 +157,43 @@ def _warn(source: Source, study: Study, say: Callable[[str], None]) -> None:
         say(f"warning: {warning}")
 
 
-def _dead_lines(study: Study, space: Space) -> list[str]:
+def _known(source: Source, folds: Sequence[Fold]) -> DataFacts:
+    features = source.item_features
+    return DataFacts(
+        n_users=min(int(str(fold.facts["train_users"])) for fold in folds),
+        n_items=min(int(str(fold.facts["train_items"])) for fold in folds),
+        has_categories=features is not None and not features.dense and bool(features.categorical),
+    )
+
+
+def _refuse_for_data(
+    study: Study, baselines: Sequence[NamedParams], reference: Mapping[str, Value] | None, known: DataFacts
+) -> None:
+    """Refuse baselines, and a reference model, that cannot work with these data."""
+    named = [(f"baselines[{index}] {one.name}", one.params) for index, one in enumerate(baselines)]
+    named += [("metrics.reference", dict(reference))] if reference is not None else []
+    problems = [
+        Problem(f"{where}, {problem.where}", problem.rule, problem.hint)
+        for where, params in named
+        for problem in infeasible(params, known)
+    ]
+    if problems:
+        raise study.refusal(problems)
+
+
+def _lines_of_nets(space: Space, known: DataFacts) -> list[str]:
+    """Return a line if the space names nets that RecTools leaves out because items have no categories."""
+    asked = [value for value in options(space, "item_net_block_types") if isinstance(value, tuple)]
+    beside = [
+        value for value in asked if any(map(needs_categories, value)) != all(map(needs_categories, value))
+    ]
+    if known.has_categories or not beside:
+        return []
+    names = dict.fromkeys(short_name(one) for value in beside for one in value if needs_categories(one))
+    return [f"{', '.join(names)} has no effect beside other item nets: data.item_features has no categories"]
+
+
+def _dead_lines(study: Study, space: Space, known: DataFacts) -> list[str]:
     """Return a line for each value that no trial can have, since the search leaves such values out.
 
     Raises
@@ -158,7 +201,7 @@ def _dead_lines(study: Study, space: Space) -> list[str]:
     StudyError
         If no point of the space can work.
     """
-    dead = dead_values(space, infeasible, seed=study.search.seed)
+    dead = dead_values(space, partial(infeasible, data=known), seed=study.search.seed)
     problems = [Problem(f"space.{one.where}", one.rule, one.hint) for one in dead.problems]
     if dead.is_all:
         raise study.refusal(problems)
@@ -265,32 +308,20 @@ def _name_problems(study: Study, space: Space) -> list[Problem]:
 
 def _read_space(study: Study, section: SpaceSection) -> Space:
     base = load_space(section.use) if section.use is not None else None
-    known = tuple(_paths(base)) if base is not None else ()
+    known = tuple(class_paths(base)) if base is not None else ()
     domains: dict[str, Domain] = {}
     problems: list[Problem] = []
     for key, plain in section.set.items():
         try:
             domains[key] = domain_from_plain(key, plain, known)
         except (ValueError, TypeError) as error:
-            problems.append(Problem(f"space.set.{key}", str(error)))
+            problems.append(Problem.of(f"space.set.{key}", error))
     if not problems:
         try:
             return Space(domains) if base is None else base.narrow(domains)
         except SpaceError as error:
             problems = [Problem(f"space.set.{p.where}", p.rule, p.hint) for p in error.problems]
     raise study.refusal(problems)
-
-
-def _paths(space: Space) -> list[str]:
-    """Return the class paths in a space. The study may use the short names of these classes."""
-    values = (
-        value
-        for parameter in space.parameters
-        for value in (
-            getattr(parameter.domain, "options", None) or (getattr(parameter.domain, "value", None),)
-        )
-    )
-    return [value for value in values if isinstance(value, str) and "." in value]
 
 
 def fold_line(fold: Fold) -> str:

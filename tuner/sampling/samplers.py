@@ -32,6 +32,7 @@ from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.sampling.model import ModelSampler
 from tuner.sampling.prior import PriorStart
 from tuner.space import Float, Int, Space
+from tuner.space.imports import import_problem
 from tuner.trials.schema import PAUSE_KEY
 
 __all__ = ["check_finite", "exhaustive_sampler", "make_sampler"]
@@ -340,7 +341,7 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     try:
         cls = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # a user's module may raise anything when it is imported
-        raise _wrong(f"must be importable, but {name!r} is not ({type(error).__name__}: {error})") from error
+        raise StudyError("study", [import_problem("search.sampler", name, error)]) from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
         rule = f"must be a subclass of Optuna's BaseSampler, but {name!r} is not"
         raise _wrong(rule, "let the class inherit from optuna.samplers.BaseSampler")

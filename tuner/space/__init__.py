@@ -7,6 +7,7 @@ kwargs of each class under that class. So a kwarg exists only in trials that cho
 
 from tuner.space.class_names import class_path, short_name
 from tuner.space.domains import Choice, Domain, Fixed, Subset
+from tuner.space.flat import flat_params
 from tuner.space.parameters import Parameter
 from tuner.space.ranges import Float, Int
 from tuner.space.relations import AtMost, Divides, Relation, SumAtMost
@@ -31,6 +32,7 @@ __all__ = [
     "class_path",
     "domain_from_plain",
     "domain_to_plain",
+    "flat_params",
     "load_space",
     "short_name",
     "space_to_plain",

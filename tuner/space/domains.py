@@ -108,12 +108,12 @@ class Choice:
             values = tuple(plain_value(option) for option in options)
             branches = {}
         if not values:
-            msg = "a choice needs at least one option, but got none"
+            msg = "a choice needs at least one option, but got none; leave the key out for the default"
             raise ValueError(msg)
         once = set()
         for value in values:
             if (isinstance(value, bool), value) in once:  # as `same` compares them, but fast for many options
-                msg = f"the options of a choice must differ, but {value!r} appears twice"
+                msg = f"the options of a choice must differ, but {value!r} appears twice; remove one of them"
                 raise ValueError(msg)
             once.add((isinstance(value, bool), value))
         params = {

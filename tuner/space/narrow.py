@@ -144,8 +144,8 @@ def _check_name(key: str, value: Value, old: Domain | None) -> None:
     names = [option for option in old.options if isinstance(option, str)]
     if isinstance(value, str) and len(names) == len(old.options):
         near = did_you_mean(value, names)
-        hint = near if near.startswith("did") else f"to add a new value, write {{choice: [{value}]}}"
-        msg = f"must {old.describe()}, but got {value!r}; {hint}"
+        new = f"to add a new value, write {{choice: [{value}]}}"
+        msg = f"must {old.describe()}, but got {value!r}; {f'{near} ' * near.startswith('did')}{new}"
         raise ValueError(msg)
 
 

@@ -18,6 +18,18 @@ _MOST_STEPS = 1e9  # of a float; Optuna counts them with decimal numbers, which 
 _STEP_TOLERANCE = 1e-8  # Optuna uses it to check whether a float is on the grid
 
 
+_LOWER_FIRST = "put the lower bound first"
+
+
+def _or_float(bound: object) -> str:
+    """Return the end of a message for a bound of integers: how a real number is written, if it is one."""
+    if not isinstance(bound, float):
+        return ""
+    return (
+        f"; write {int(bound)}" if bound.is_integer() else "; for real numbers take float, or Float in Python"
+    )
+
+
 def _make_plain(domain: Int | Float, *names: str) -> None:
     """Turn fields that are scalars of numpy into Python's own numbers and flags."""
     for name in names:
@@ -41,7 +53,9 @@ def _check_number(name: str, value: object) -> None:
 
 def _check_reach(low: float, high: float, step: float) -> None:
     if low < high < low + step:
-        msg = f"step <= high - low must hold, but got low={low}, high={high}, step={step}"
+        msg = (
+            f"step <= high - low must hold, but got low={low}, high={high}, step={step}; take a smaller step"
+        )
         raise ValueError(msg)
     if isinstance(step, float) and (high - low) / step > _MOST_STEPS:
         msg = f"there must be at most {_MOST_STEPS:g} steps, but got low={low}, high={high}, step={step}"
@@ -88,13 +102,15 @@ class Int:
             msg = f"high must be an integer if there is a relation, but got {self.high!r}"
             raise TypeError(msg)
         if isinstance(self.low, bool) or not isinstance(self.low, int):
-            msg = f"low must be an integer, but got {self.low!r}"
+            msg = f"low must be an integer, but got {self.low!r}{_or_float(self.low)}"
             raise TypeError(msg)
         if isinstance(self.high, bool) or not isinstance(self.high, (int, str)):
-            msg = f"high must be an integer or the name of a param, but got {self.high!r}"
+            msg = (
+                f"high must be an integer or the name of a param, but got {self.high!r}{_or_float(self.high)}"
+            )
             raise TypeError(msg)
         if isinstance(self.high, int) and self.high < self.low:
-            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
+            msg = f"low <= high must hold, but got low={self.low}, high={self.high}; {_LOWER_FIRST}"
             raise ValueError(msg)
         _check_flag("log", self.log)
         if isinstance(self.step, bool) or not isinstance(self.step, int):
@@ -106,7 +122,8 @@ class Int:
         if isinstance(self.high, int):
             _check_reach(self.low, self.high, self.step)
         if self.log and (self.low < 1 or self.step != 1):
-            msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}"
+            hint = "let low be at least 1" if self.low < 1 else "leave log or step out"
+            msg = f"log needs low >= 1 and step 1, but got low={self.low}, step={self.step}; {hint}"
             raise ValueError(msg)
 
     def values(self) -> tuple[int, ...]:
@@ -194,13 +211,14 @@ class Float:
             _check_number(name, getattr(self, name))
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.high < self.low:
-            msg = f"low <= high must hold, but got low={self.low}, high={self.high}"
+            msg = f"low <= high must hold, but got low={self.low}, high={self.high}; {_LOWER_FIRST}"
             raise ValueError(msg)
         if not math.isfinite(self.high - self.low):
             msg = f"high - low must be finite, but got low={self.low}, high={self.high}"
             raise ValueError(msg)
         if self.log and (self.low <= 0 or self.step is not None):
-            msg = f"log needs low > 0 and no step, but got low={self.low}, step={self.step}"
+            hint = "let low be above 0" if self.low <= 0 else "leave log or step out"
+            msg = f"log needs low > 0 and no step, but got low={self.low}, step={self.step}; {hint}"
             raise ValueError(msg)
         if self.step is not None and self.step <= 0:
             msg = f"step > 0 must hold, but got step={self.step}"

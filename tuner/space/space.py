@@ -15,7 +15,8 @@ Each
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -71,7 +72,7 @@ class Space:
         prior: Prior | None = None,
     ) -> None:
         self.prior = prior
-        self.domains: dict[str, Domain] = {key: as_domain(value) for key, value in params.items()}
+        self.domains = _domains(params)
         self.baselines: dict[str, Flat] = {
             name: {key: plain_value(value) for key, value in flat.items()}
             for name, flat in (baselines or {}).items()
@@ -197,7 +198,7 @@ class Space:
             try:
                 apply_change(domains, key, change)
             except (ValueError, TypeError) as error:
-                problems.append(Problem(key, str(error)))
+                problems.append(Problem.of(key, error))
         if problems:
             raise SpaceError("space", problems)
         written = {key for key, change in changes.items() if as_domain(change).when}
@@ -241,6 +242,32 @@ class Space:
             name, domain = parameter.dimension(flat)
             flat[parameter.key] = domain.only() if domain.distribution() is None else source(name, domain)
         return flat
+
+
+def _domains(params: object) -> dict[str, Domain]:
+    if not isinstance(params, Mapping):
+        hint = 'give a mapping, such as {"cls": "SASRecModel", "n_factors": Choice(64, 128)}'
+        raise SpaceError("space", [Problem("params", f"must be domains by key, but got {params!r}", hint)])
+    domains: dict[str, Domain] = {}
+    problems: list[Problem] = []
+    for key, value in params.items():
+        try:
+            domains[key] = as_domain(value)
+        except (ValueError, TypeError) as error:
+            problem = Problem.of(key, error)
+            is_mapping = isinstance(value, Mapping)
+            problems.append(replace(problem, hint=_hint_of_mapping(key, value)) if is_mapping else problem)
+    if problems:
+        raise SpaceError("space", problems)
+    return domains
+
+
+def _hint_of_mapping(key: str, params: Mapping[Any, object]) -> str:
+    """Return how to write what a mapping is probably meant to be."""
+    name = next(iter(params), "NAME")
+    if key.endswith("_kwargs"):
+        return f'write "{key}.{name}": ...'
+    return f"options with params are Choice({{{name!r}: ...}})"
 
 
 def _suggest(trial: Trial, name: str, domain: Domain) -> Value:

@@ -8,6 +8,7 @@ from itertools import combinations, islice, product
 from math import prod
 
 from tuner.errors import Problem, did_you_mean
+from tuner.space.class_names import short_name
 from tuner.space.domains import Choice, Domain
 from tuner.space.parameters import Condition, Parameter
 from tuner.space.ranges import Int
@@ -34,7 +35,7 @@ def structure_problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
 
 def _problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
     if not any(parameter.key == "cls" for parameter in parameters):
-        yield Problem("cls", "must say which model to build, but is missing")
+        yield Problem("cls", "must say which model to build, but is missing", _hint_of_model(parameters))
     before: dict[str, list[Parameter]] = {}
     names: set[str] = set()
     needs: dict[str, set[str]] = {}
@@ -71,6 +72,16 @@ def _problems(parameters: tuple[Parameter, ...]) -> Iterator[Problem]:
         if isinstance(parameter.domain, (Int, Choice)):
             yield from _relation_problems(parameter, parameter.domain, before, checked)
         before.setdefault(parameter.key, []).append(parameter)
+
+
+def _hint_of_model(parameters: tuple[Parameter, ...]) -> str:
+    """Return what to do in a space without `cls`: another key may have the model."""
+    for parameter in parameters:
+        domain = parameter.domain
+        values = domain.options if isinstance(domain, Choice) else (domain.only(),)
+        if any(isinstance(value, str) and short_name(value).endswith("Model") for value in values):
+            return f"write `cls` instead of `{parameter.key}`"
+    return "add the name of a model, such as `cls: SASRecModel`"
 
 
 def _needs(parameter: Parameter) -> set[str]:

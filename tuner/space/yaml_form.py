@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tuner.errors import Problem, SpaceError, did_you_mean
 from tuner.space.class_names import resolve_name
 from tuner.space.domains import Choice, Domain, Fixed, Subset
+from tuner.space.imports import find_module, line_that_raised, no_module
 from tuner.space.ranges import Float, Int
 from tuner.space.relations import relations_from_plain, relations_to_plain
 from tuner.space.space import Space
@@ -33,9 +30,7 @@ from tuner.space.space import Space
 __all__ = [
     "domain_from_plain",
     "domain_to_plain",
-    "find_module",
     "load_space",
-    "see_modules",
     "space_to_plain",
 ]
 
@@ -47,6 +42,10 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "float": ("step", "log", "when"),
     "fixed": ("when",),
 }
+
+
+#: Params of RecTools' classic models that are sections with params of their own.
+_NESTED = ("model", "period")
 
 
 def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -> Domain:
@@ -73,11 +72,8 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
         return read.fixed(key, plain, {})
     kinds = [kind for kind in _KINDS if kind in plain]
     if len(kinds) != 1:
-        msg = (
-            f"must be a value, a list, or a mapping with one of {', '.join(_KINDS)}, but got {dict(plain)!r}"
-        )
-        if not kinds and len(plain) == 1:
-            msg += f"; {did_you_mean(str(*plain), list(_KINDS))}"
+        rule = f"must be a value, a list, or a mapping with one of {', '.join(_KINDS)}"
+        msg = f"{rule}, but got {dict(plain)!r}; {_hint_of_mapping(key, plain, kinds)}"
         raise ValueError(msg)
     (kind,) = kinds
     options = {name: value for name, value in plain.items() if name != kind}
@@ -92,6 +88,20 @@ def domain_from_plain(key: str, plain: object, known: tuple[object, ...] = ()) -
         options["relations"] = relations_from_plain(related)
     builder: Callable[[str, object, dict[str, Any]], Domain] = getattr(read, kind)
     return builder(key, plain[kind], options)
+
+
+def _hint_of_mapping(key: str, plain: Mapping[Any, object], kinds: list[str]) -> str:
+    """Return how to write what a mapping, which is no domain, is probably meant to be."""
+    near = [did_you_mean(str(name), list(_KINDS)) for name in plain]
+    if kinds or not plain or any(hint.startswith("did") for hint in near):
+        return next((hint for hint in near if hint.startswith("did")), "name one of them")
+    name, value = next(iter(plain.items()))
+    if key.endswith("_kwargs") or key in _NESTED:
+        return f"write `{key}.{name}: {value}`"
+    if all(value is None or isinstance(value, Mapping) for value in plain.values()):
+        params = value or "{}"
+        return f"options with params are `{key}: {{choice: {{{name}: {params}}}}}`"
+    return near[0]
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,8 @@ def _bounds(kind: str, body: object) -> tuple[Any, Any]:
         case [low, high]:
             return low, high
     msg = f"{kind} must be [low, high], both included, but got {body!r}"
+    if isinstance(body, list) and len(body) > 2:  # noqa: PLR2004  # more than bounds
+        msg += f"; a choice of values is {body!r} without `{kind}`"
     raise ValueError(msg)
 
 
@@ -227,22 +239,6 @@ def _listed(value: object) -> object:
     return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
-def find_module(path: str) -> str | None:
-    """Return the module part of ``package.module:attribute``, or None if there is no such module.
-
-    This imports the parent packages, but not the module. If a parent package raises an error of its own, the
-    module counts as found, and its import reports the error.
-    """
-    module = path.partition(":")[0]
-    see_modules(Path.cwd())
-    try:
-        return module if importlib.util.find_spec(module) is not None else None
-    except (ImportError, ValueError):
-        return None
-    except (Exception, SystemExit):  # noqa: BLE001  # a user's package may raise anything
-        return module
-
-
 def load_space(path: str) -> Space:
     """Import a space.
 
@@ -258,16 +254,14 @@ def load_space(path: str) -> Space:
     """
     module_name, _, attribute = path.partition(":")
     if find_module(path) is None:
-        rule = f"must be an importable module, but got {module_name!r}"
-        hint: str | None = "for a file my_space.py next to the study file, write `use: my_space`"
-        raise SpaceError("space", [Problem("space.use", rule, hint)])
+        raise SpaceError("space", [no_module("space.use", module_name)])
     try:
         module = importlib.import_module(module_name)
     except SpaceError as error:
         raise SpaceError(module_name, error.problems) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything
         rule = f"must be importable, but {module_name} raises {type(error).__name__}: {error}"
-        raise SpaceError("space", [Problem("space.use", rule, _line_that_raised(error))]) from error
+        raise SpaceError("space", [Problem("space.use", rule, line_that_raised(error))]) from error
     repeated = list(_repeated_keys(module))
     if repeated:
         raise SpaceError(module_name, repeated)
@@ -278,18 +272,6 @@ def load_space(path: str) -> Space:
     rule = f"must name a Space, but {module_name} has none called {attribute or 'space'!r}"
     hint = f"it has: {', '.join(f'{module_name}:{name}' for name in found)}" if found else None
     raise SpaceError("space", [Problem("space.use", rule, hint)])
-
-
-def _line_that_raised(error: BaseException) -> str | None:
-    """Return the innermost line of the user's code in a traceback, or None if there is none."""
-    if isinstance(error, SyntaxError):
-        return None  # the text of the error says the line
-    here = str(Path(__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
-    frames = [frame for frame in frames if frame.filename != importlib.__file__]
-    return (
-        f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else None
-    )
 
 
 def _repeated_keys(module: ModuleType) -> Iterator[Problem]:
@@ -307,10 +289,3 @@ def _repeated_keys(module: ModuleType) -> Iterator[Problem]:
                     rule = f"must appear once, but is on lines {lines[key.value]} and {key.lineno}"
                     yield Problem(str(key.value), rule, "remove one of the two: Python uses only the last")
                 lines[key.value] = key.lineno
-
-
-def see_modules(folder: Path) -> None:
-    """Make the modules in a folder importable. Installed modules of the same name have priority."""
-    path = str(folder.resolve())
-    if path not in sys.path:
-        sys.path.append(path)

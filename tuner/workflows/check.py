@@ -1,9 +1,9 @@
 """`tuner check`: finds configurations that cannot work, before a search spends time on them. It needs no Ray.
 
-It first checks the study, the data, the space and the baselines. Then it builds models and runs each for one
-training batch and one recommendation on a slice of the user's data. These models cover every option of every
-choice, and every pair of options that can occur together. Finally it measures the cost of a few
-configurations on all of the data (`tuner.workflows.estimate`).
+It first checks the study, the data, the space and the baselines. Then it builds models. It trains each for
+one batch and lets it recommend on a slice of the user's data, and measures all metrics of the study. These
+models cover every option of every choice, and every pair of options that can occur together. Finally it
+measures the cost of a few configurations on all of the data (`tuner.workflows.estimate`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import stdev
 
@@ -27,14 +27,16 @@ from tuner.config import Study
 from tuner.data.folds import Fold
 from tuner.errors import Problem, TrialError
 from tuner.evaluation import Plan, boundary, build_metric, is_per_user, recommend, values_by_user
+from tuner.evaluation.measure import Measure
 from tuner.formatting import duration, quantity, size
 from tuner.models.build import build_model, trial_params
-from tuner.models.feasibility import infeasible
+from tuner.models.feasibility import DataFacts, infeasible
 from tuner.preparation.prepare import Prepared, prepare
 from tuner.space import Choice, Space, Value, short_name
 from tuner.space.describe import sample
-from tuner.training.fast_paths import accelerate
-from tuner.workflows.estimate import Estimate, estimates
+from tuner.training.fast_paths import FastPaths, accelerate
+from tuner.training.precision import products_in, set_precision
+from tuner.workflows.estimate import Estimate, estimates, shown
 from tuner.workflows.estimate_table import draw_estimates
 
 __all__ = ["Checked", "check"]
@@ -134,7 +136,9 @@ def detectable_difference(fold: Fold, plan: Plan) -> float | None:
     return 2.8 * float(stdev(values.tolist())) / float(np.sqrt(len(values)))
 
 
-def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:
+def covering_points(
+    space: Space, data: DataFacts | None = None, *, seed: int
+) -> tuple[list[Flat], set[Pair], set[tuple[str, str]]]:
     """Return few points that together have every option of every choice, and every pair that can occur.
 
     The choice is greedy over random points: a point that adds nothing new is skipped. Pairs are formed among
@@ -144,25 +148,27 @@ def covering_points(space: Space, *, seed: int) -> tuple[list[Flat], set[Pair], 
     points: list[Flat] = []
     pairs: set[Pair] = set()
     options: set[tuple[str, str]] = set()
-    drawn = [flat for flat in (sample(space, generator) for _ in range(DRAWS)) if not infeasible(flat)]
+    drawn = [flat for flat in (sample(space, generator) for _ in range(DRAWS)) if not infeasible(flat, data)]
     drawn.sort(key=lambda flat: -len(_options(space, flat)))
     choices = [p.key for p in space.parameters if isinstance(p.domain, Choice)]
     for flat in drawn:
         mine = {(key, str(flat[key])) for key in choices if key in flat}
         new = {frozenset(pair) for pair in combinations(_options(space, flat), 2)} - pairs
-        if new or not mine <= options:
+        if new or not mine <= options or not points:
             points.append(flat)
             pairs |= new
             options |= mine
     return points, pairs, options
 
 
-def impossible_regions(space: Space, *, seed: int, draws: int = 500) -> tuple[tuple[Problem, float], ...]:
+def impossible_regions(
+    space: Space, data: DataFacts | None = None, *, seed: int, draws: int = 500
+) -> tuple[tuple[Problem, float], ...]:
     """Return the rules that random points violate, each with an example and its share of the points."""
     generator = random.Random(seed)
     found: dict[str, list[Problem]] = {}
     for _ in range(draws):
-        for problem in infeasible(sample(space, generator)):
+        for problem in infeasible(sample(space, generator), data):
             found.setdefault(problem.where, []).append(problem)
     regions = [(problems[0], len(problems) / draws) for problems in found.values()]
     return tuple(sorted(regions, key=lambda region: -region[1]))
@@ -191,58 +197,74 @@ def _is_structural(key: str) -> bool:
 
 def _try_space(prepared: Prepared) -> Checked:
     began = time.perf_counter()
-    study = prepared.study
-    points, pairs, options = covering_points(prepared.space, seed=study.search.seed)
-    regions = impossible_regions(prepared.space, seed=study.search.seed)
-    small = slice_fold(prepared.folds[-1])
-    problems: dict[tuple[str, str], Problem] = {}
-    for name, params in _candidates(prepared, points):
+    study, seed = prepared.study, prepared.study.search.seed
+    points, pairs, options = covering_points(prepared.space, prepared.known, seed=seed)
+    regions = impossible_regions(prepared.space, prepared.known, seed=seed)
+    problems = _failures(prepared, points)
+    costs: tuple[Estimate, ...] = ()
+    if not problems:
         try:
-            _try_point(trial_params(params, 1), small, prepared.plan)
+            costs = tuple(estimates(prepared))
         except TrialError as error:
-            found = Problem(name, error.message, f"params: {_shown(params)}")
-            problems.setdefault((name.split(" ")[0], error.message), found)
-    costs = () if problems else tuple(estimates(prepared))
+            problems = (Problem("", error.message, error.hint),)
     return Checked(
         n_points=len(points) + len(prepared.baselines),
         n_options=len(options),
         n_pairs=len(pairs),
         regions=regions,
-        problems=tuple(problems.values()),
+        problems=problems,
         estimates=costs,
         seconds=time.perf_counter() - began,
         study=study,
     )
 
 
-def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, Flat]]:
+def _failures(prepared: Prepared, points: list[Flat]) -> tuple[Problem, ...]:
+    """Return a problem for each configuration that fails, but the same cause once for all points."""
+    whole = prepared.folds[-1]
+    small = slice_fold(whole)
+    of_slice = replace(prepared.known, n_users=small.train.n_hot_users, n_items=small.train.n_hot_items)
+    problems: dict[tuple[str, str], Problem] = {}
+    for kind, name, flat in _candidates(prepared, points):
+        params = trial_params(flat, 1)
+        try:  # what cannot work on so few users and items is tried on all of them
+            _try_point(params, whole if infeasible(params, of_slice) else small, prepared.plan)
+        except TrialError as error:
+            where = f"{kind} {name} ({short_name(params['cls'])})"
+            hint = "\n".join(filter(None, [error.hint, f"params: {shown(flat)}"]))
+            found = Problem(where, error.message, hint)
+            problems.setdefault((kind, error.message), found)
+    return tuple(problems.values())
+
+
+def _candidates(prepared: Prepared, points: list[Flat]) -> Iterator[tuple[str, str, Flat]]:
     for baseline in prepared.baselines:
-        yield f"baseline {baseline.name}", baseline.params
-    for number, flat in enumerate(points):
-        yield f"point {number + 1}", flat
+        yield "baseline", baseline.name, baseline.params
+    for number, flat in enumerate(points, 1):
+        yield "point", str(number), flat
 
 
 def _try_point(params: Flat, fold: Fold, plan: Plan) -> None:
-    """Build the model, fit it on one batch and recommend."""
+    """Build the model, fit it on one batch, recommend and measure, as a trial does."""
     model = build_model(params)
-    if plan.fast:
-        accelerate(model, unpadded=plan.unpadded)  # trials do so, too
+    precision = set_precision(model, plan.precision)
+    paths = accelerate(model, unpadded=plan.unpadded) if plan.fast else FastPaths()
     if isinstance(model, TransformerModelBase):
         trainer = model._trainer  # noqa: SLF001  # there is no public way to shorten an epoch
         trainer.limit_train_batches = 1
         trainer.fit_loop.max_epochs = 1
     seed_everything(60, workers=True, verbose=False)
-    with boundary("one batch"):
+    with boundary("one batch"), products_in(precision):
+        measure = Measure(
+            model, fold, plan, lambda _: None, paths=paths, precision=precision, checkpoint=None
+        )
         model.fit(fold.train)
-        recommend(model, fold, plan.k, filter_viewed=plan.filter_viewed)
         if isinstance(model, TransformerModelBase):
             _check_weights(model)
+        measure.take_last()
+        measure.all_by_user()
 
 
 def _check_weights(model: TransformerModelBase) -> None:  # type: ignore[type-arg]  # any config
     if not all(bool(torch.isfinite(p).all()) for p in model.torch_model.parameters()):
         raise TrialError("weights must stay finite, but one batch made some of them nan or inf")
-
-
-def _shown(params: Mapping[str, Value]) -> str:
-    return " ".join(f"{key}={short_name(value)}" for key, value in params.items())

@@ -29,7 +29,7 @@ from tuner.evaluation import Plan, boundary, count_parameters, recommend
 from tuner.formatting import short
 from tuner.models.build import build_model, complete_params, trial_params
 from tuner.models.cost import work_of
-from tuner.models.feasibility import infeasible
+from tuner.models.feasibility import DataFacts, infeasible
 from tuner.preparation.prepare import Prepared
 from tuner.space import Space, Value
 from tuner.space.describe import sample
@@ -51,6 +51,7 @@ __all__ = [
     "estimates",
     "ordered_by_work",
     "points_by_work",
+    "shown",
 ]
 
 #: Number of random points to choose from.
@@ -104,18 +105,27 @@ def estimates(prepared: Prepared) -> list[Estimate]:
 
     Configurations are ordered by `tuner.models.cost`. The list is empty if no model of the space is a
     transformer.
+
+    Raises
+    ------
+    TrialError
+        If one of them fails. The error has its params.
     """
     fold = prepared.folds[-1]
     training = prepared.study.training
-    points = points_by_work(prepared.space, len(fold.catalog), seed=prepared.study.search.seed)
+    seed = prepared.study.search.seed
+    points = points_by_work(prepared.space, len(fold.catalog), prepared.known, seed=seed)
     if not points:
         return []
     chosen = {"smallest": points[0], "median": points[len(points) // 2], "largest": points[-1]}
     with as_a_worker(prepared.study.resources):
-        measured = {
-            size: estimate(trial_params(params, training.epochs), fold, prepared.plan)
-            for size, params in chosen.items()
-        }
+        measured = {}
+        for size, params in chosen.items():
+            try:
+                measured[size] = estimate(trial_params(params, training.epochs), fold, prepared.plan)
+            except TrialError as error:
+                msg = f"{size} configuration ({short(params['cls'])}): {error.message}"
+                raise TrialError(msg, hint=f"params: {shown(params)}") from error
     return [
         replace(one, size=size, trial_seconds=_trial_seconds(one, prepared)) for size, one in measured.items()
     ]
@@ -220,6 +230,11 @@ def _fit_in_parts(params: Mapping[str, Value], fold: Fold, plan: Plan) -> _Fitte
     return replace(fitted, peak_memory=fitted.peak_memory + round(for_each * (batch - quarter)))
 
 
+def shown(params: Mapping[str, Value]) -> str:
+    """Return all params as text."""
+    return " ".join(f"{key}={short(value)}" for key, value in params.items())
+
+
 def described(params: Mapping[str, Value]) -> str:
     """Return the params that decide the work of a step as text, without those that are not set."""
     names = ("n_blocks", "n_factors", "session_max_len", "batch_size", "loss")
@@ -228,11 +243,11 @@ def described(params: Mapping[str, Value]) -> str:
     )
 
 
-def points_by_work(space: Space, n_items: int, *, seed: int) -> list[Flat]:
+def points_by_work(space: Space, n_items: int, data: DataFacts | None = None, *, seed: int) -> list[Flat]:
     """Return random feasible configurations of transformers, the least work first."""
     generator = random.Random(seed)
     drawn = (sample(space, generator) for _ in range(DRAWS))
-    return ordered_by_work((flat for flat in drawn if not infeasible(flat)), n_items)
+    return ordered_by_work((flat for flat in drawn if not infeasible(flat, data)), n_items)
 
 
 def ordered_by_work(points: Iterable[Flat], n_items: int) -> list[Flat]:

@@ -69,7 +69,7 @@ def measure_gpu_share(prepared: Prepared) -> tuple[float, str]:
         raise prepared.study.refusal([Problem("resources.gpus_per_trial", rule, hint)])
     fold = prepared.folds[-1]
     n_items = len(fold.catalog)
-    points = points_by_work(prepared.space, n_items, seed=prepared.study.search.seed)
+    points = points_by_work(prepared.space, n_items, prepared.known, seed=prepared.study.search.seed)
     points = ordered_by_work([*points, *(baseline.params for baseline in prepared.baselines)], n_items)
     if not points:
         return 0.0, "no model of the study is trained on a GPU"

@@ -11,11 +11,12 @@ from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.config.data import InMemory
 from tuner.errors import Problem, StoreError, StudyError
+from tuner.preparation.further import read_study
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import Leaderboard, at_place, load_leaderboard
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
-from tuner.space.yaml_form import see_modules
+from tuner.space.imports import see_modules
 from tuner.store import check_exists, folder_named
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def given_study(given: object) -> Study:
     if isinstance(given, (str, Path)):
         path = Path(given)
         if path.is_file() or path.suffix in {".yaml", ".yml"}:
-            return Study.load(path)
+            return read_study(path)
         rule = f"must be a Study or the path of a study file, but got {str(given)!r}"
         raise StudyError("study", [Problem("", rule, cure)])
     if isinstance(given, Mapping):

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from tuner.artifacts import layout
 from tuner.config import Study
 from tuner.config.yaml_text import YamlError, parse, read_text
-from tuner.errors import Problem, SpaceError, StoreError, TrialError
+from tuner.errors import Problem, StoreError, TrialError, UserError
 from tuner.errors.caller import argument, hint
 from tuner.execution.logs import logs_to
 from tuner.reporting.find import find_row
 from tuner.reporting.leaderboard import load_leaderboard
 from tuner.reporting.row import Row
-from tuner.space import Space, Value
+from tuner.space import Value, flat_params
 from tuner.store import check_exists, read_records, study_holder
 from tuner.store.requests import write_exclusion, write_request
 from tuner.trials.requests import Exclusion, Request, RequestKind, utc_now
@@ -44,8 +44,8 @@ def add_trial(folder: Named, params: Mapping[str, Any]) -> Request:
     folder
         Folder of the study, or the study as `tuner.load_study` takes it.
     params
-        Params as RecTools takes them, flat or nested. They may be outside the study's space; then the sampler
-        does not learn from the trial.
+        Params as RecTools takes them, flat or nested, with classes or their names as in a space. They may be
+        outside the study's space; then the sampler does not learn from the trial.
 
     Returns
     -------
@@ -61,10 +61,10 @@ def add_trial(folder: Named, params: Mapping[str, Any]) -> Request:
     folder = find_results(folder).folder
     check_exists(folder)
     study = Study.load(folder / layout.STUDY_FILE)
-    flat = dict(_flat(params))
     records = read_records(folder, curves=False).records
     with logs_to(layout.command_log(folder, "add")):
-        problems = list(_problems(flat, study, records))
+        flat, problems = flat_params(params, _class_paths(study))
+        problems = problems or list(_problems(flat, study, records))
     if problems:
         raise StoreError("params", problems)
     request = Request(RequestKind.ADD, flat, by=_who())
@@ -188,31 +188,23 @@ def _record(place: Place, trial: Which) -> TrialRecord:
     raise StoreError(str(place.folder), [Problem(argument("TRIAL", "trial"), rule, numbers)])
 
 
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Yield flat params: RecTools joins the keys of nested sections by dots."""
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
+def _class_paths(study: Study) -> list[str]:
+    """Return the class paths of a study's space, whose short names are accepted."""
+    from tuner.models.signatures import class_paths  # noqa: PLC0415  # torch
+    from tuner.preparation.prepare import study_space  # noqa: PLC0415  # torch
+
+    try:
+        return class_paths(study_space(study))
+    except UserError:  # a module of the space has changed since the search; full paths still work
+        return []
 
 
 def _problems(params: dict[str, Value], study: Study, records: list[TrialRecord]) -> Iterator[Problem]:
     """Yield all problems of params: with names and types, what cannot work, and a trial that has them."""
     from tuner.models.build import build_model, trial_params  # noqa: PLC0415  # torch
-    from tuner.models.feasibility import infeasible  # noqa: PLC0415  # torch
-    from tuner.models.signatures import space_problems  # noqa: PLC0415  # torch
+    from tuner.models.params import params_problems  # noqa: PLC0415  # torch
 
-    if "cls" not in params:
-        yield Problem("cls", "must be given", "name a model of RecTools, such as SASRecModel")
-        return
-    try:
-        found = space_problems(Space(params))
-    except SpaceError as error:
-        found = list(error.problems)
-    wrong = {problem.where for problem in found}
-    if "cls" not in wrong:
-        found += infeasible({key: value for key, value in params.items() if key not in wrong})
+    found = params_problems(params)
     yield from found
     if found:
         return

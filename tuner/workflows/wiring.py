@@ -158,7 +158,7 @@ def make_coordinator(
         Goal(metrics.objective.label, metrics.direction, study.search.constraints),
         n_folds=len(prepared.folds),
         finish=partial(trial_params, epochs=study.training.epochs),
-        refuse=why_infeasible,
+        refuse=partial(why_infeasible, data=prepared.known),
         timeout=study.training.timeout,
         folds_in_turn=study.search.folds == "in_turn",
         point_of=partial(point_of, space=prepared.space, epochs=study.training.epochs),

@@ -17,6 +17,8 @@ from tuner.models.feasibility.case import LOSSES, Case, defaults_of
 __all__ = ["is_rectools", "refusals"]
 
 _Names = tuple[str, ...]
+#: What Python says of a kwarg that the model gives too.
+_MULTIPLE = "multiple values for"
 
 #: Modules that need no data: the method with which a model builds each, and the params it passes besides the
 #: kwargs.
@@ -79,11 +81,20 @@ def _refusal(
 def _problem(case: Case, owner: str, error: str | None, handed: Mapping[str, Any]) -> Iterator[Problem]:
     if error is None:
         return
-    name, kwargs = case[f"{owner}_type"].__name__, case[f"{owner}_kwargs"]
+    cls, kwargs = case[f"{owner}_type"], case[f"{owner}_kwargs"]
+    name = cls.__name__
     key = next((f"{owner}_kwargs.{kwarg}" for kwarg in kwargs if kwarg in error), f"{owner}_type")
     given = ", ".join(f"{kwarg}={value!r}" for kwarg, value in {**handed, **kwargs}.items())
     rule = f"`{name}` must accept its arguments ({given}), but got {error}"
-    yield Problem(key, rule, f"make `{key}` conditional, or change what {name} is given")
+    kwarg = key.partition("_kwargs.")[2]
+    if kwarg and _MULTIPLE in error:
+        hint = f"leave `{key}` out: the model gives {kwarg}"
+    elif is_rectools(cls) or not error.startswith("TypeError"):
+        hint = f"make `{key}` conditional, or change what {name} is given"
+    else:
+        made = "from_dataset" if owner == "item_net_constructor" else "__init__"
+        hint = f"let `{made}` of {name} accept these arguments"
+    yield Problem(key, rule, hint)
 
 
 @lru_cache(maxsize=4096)
@@ -185,5 +196,5 @@ def _called(
     try:
         _CALLS[owner](model, self, inspect.signature(target).bind)
     except TypeError as error:
-        return f"TypeError: {error}"
+        return f"TypeError: {str(error).removeprefix('inspect.Signature.bind() ')}"
     return None

@@ -16,6 +16,7 @@ from tuner.errors import Problem, StudyError, did_you_mean
 from tuner.monitoring.trackers.background import BackgroundTracker
 from tuner.monitoring.trackers.mlflow_runs import MlflowRuns
 from tuner.monitoring.trackers.wandb_runs import WandbRuns
+from tuner.space.imports import import_problem
 from tuner.trials.messages import Job
 from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Pause, Stop
@@ -113,9 +114,8 @@ def _imported(path: str) -> type:
     module, _, attribute = path.rpartition(".")
     try:
         cls = getattr(import_module(module), attribute)
-    except Exception as error:  # a user's module may raise anything when it is imported
-        rule = f"must be importable, but {path!r} is not ({type(error).__name__}: {error})"
-        raise _wrong(rule) from error
+    except (Exception, SystemExit) as error:  # a user's module may raise anything when it is imported
+        raise StudyError("study", [import_problem("tracking", path, error)]) from error
     events = [name for name in vars(Observer) if not name.startswith("_")]
     missing = [name for name in events if not hasattr(cls, name)]
     if missing:

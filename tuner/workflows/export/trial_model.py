@@ -14,7 +14,7 @@ from tuner.execution.logs import logs_to
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
-from tuner.space.yaml_form import see_modules
+from tuner.space.imports import see_modules
 from tuner.workflows.export.make import fit_model
 from tuner.workflows.results import as_run
 
