@@ -264,7 +264,9 @@ def test_a_sampler_that_fails_is_not_taken_for_a_changed_space(tmp_path: Path) -
         store.complete(number, report_all(store, number), seconds=1.0, log="log")
     with pytest.raises(SearchError) as caught:
         ask(store)
-    assert caught.value.message.startswith("search.sampler: must choose a point, but got the error: IndexError")
+    assert caught.value.message.startswith(
+        "search.sampler: must choose a point, but got the error: IndexError"
+    )
     assert "continues the search" in str(caught.value)
     assert isinstance(caught.value.__cause__, IndexError)
 

@@ -102,8 +102,7 @@ class TrialSource:
         finish
             Function from suggested params to complete params.
         refuse
-            Function from complete params to the reason why they are infeasible, None if they are feasible. An
-            infeasible point is reported as such, and the sampler suggests another point.
+            See `Refuse`. An infeasible point is reported as such, and the sampler suggests another point.
 
         Returns
         -------
