@@ -68,3 +68,14 @@ def test_lines_of_a_profile_and_of_the_command_line(tmp_path: Path) -> None:
     lines = {one.where: one.line for one in caught.value.problems}
     assert lines["space.set.n_factor"] is None, "it is not the file's value"
     assert lines["baselines[1]"] == 17
+
+
+def test_a_sampler_that_cannot_choose_is_found_before_data_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    text = STUDY.replace("{n_startup_trial: 3}", "{n_ei_candidates: 0}").replace("popula}", "popular}")
+    text = text.replace("    n_factor: 16\n    lr: quick\n", "    n_factors: 16\n")
+    path.write_text(text.replace("populer", "ease").replace("epoch:", "epochs:"), encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        prepare(Study.load(path), pytest.fail)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.line) == ("search.sampler.options", 13)

@@ -92,13 +92,16 @@ _UNQUOTED = {
 }
 _RULES = {
     "bool_type": "must be true or false",
+    "callable_type": "must be a function",
     "dict_type": "must be a mapping",
     "finite_number": "must be finite",
     "flag_or_word": "must be {expected}",
     "float_type": "must be a number",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be an integer",
     "int_type": "must be an integer",
+    "is_instance_of": "must be an object of the class {class}",
     "less_than": "must be below {lt}",
     "model_type": "must be a mapping of keys",
     "string_type": "must be text",

@@ -22,6 +22,7 @@ from tuner.models.feasibility import dead_values, infeasible
 from tuner.models.signatures import options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
+from tuner.sampling.trying import try_sampler
 from tuner.space import Domain, Space, domain_from_plain, load_space
 from tuner.store.space_migration import SPACE_FACT
 
@@ -229,6 +230,8 @@ def study_models(study: Study) -> tuple[Space, Sequence[NamedParams]]:
         sampler = make_sampler(study.search.sampler, study.search.seed, space)
         if not problems:
             check_finite(sampler, space)
+            n_objectives = 1 + len(study.metrics.further_objectives)
+            try_sampler(study.search.sampler, study.search.seed, space, n_objectives=n_objectives)
     except StudyError as error:
         problems.extend(error.problems)
     if problems:
