@@ -616,7 +616,46 @@ def test_a_study_is_frozen():
         ),
         ({"training__timeout": 0}, "training.timeout", "must be above 0, but got 0", None),
         ({"training": None}, "training", "must be a mapping of keys, but got None", None),
-        ({"resources__cpus_per_trial": 0}, "resources.cpus_per_trial", "must be above 0.0, but got 0", None),
+        (
+            {"resources__cpus_per_trial": 0},
+            "resources.cpus_per_trial",
+            "must be at least 0.0001, but got 0",
+            None,
+        ),
+        *(
+            (
+                {f"resources__{key}": 0.00001},
+                f"resources.{key}",
+                f"must be {least} 0.0001, but got 1e-05",
+                None,
+            )
+            for key, least in (("cpus_per_trial", "at least"), ("gpus_per_trial", "0 or at least"))
+        ),
+        (
+            {"resources__custom": {"fast_disk": 0.00001}},
+            "resources.custom.fast_disk",
+            "must be at least 0.0001, but got 1e-05",
+            None,
+        ),
+        *(
+            (
+                {"resources__custom": {name: 64}},
+                f"resources.custom.{name}",
+                f"must be the name of another resource, but got {name!r}; {cure}",
+                None,
+            )
+            for name, cure in (
+                ("CPU", "write resources.cpus_per_trial"),
+                ("GPU", "write resources.gpus_per_trial"),
+                ("object_store_memory", "leave it out: Ray does not reserve it for a trial"),
+            )
+        ),
+        (
+            {"resources__custom": {" ": 1}},
+            "resources.custom. ",
+            "must be the name of a resource, as the nodes have it, but got ' '",
+            None,
+        ),
         (
             {"resources__gpus_per_trial": 1.5},
             "resources.gpus_per_trial",

@@ -53,7 +53,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     where = detail["loc"]
     if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
         where = (where[0], *where[2:])
-    if where[-1:] == ("share",):  # likewise, of a GPU
+    if where[-1:] in {("share",), ("[key]",)}:  # likewise, of a GPU; and it marks the name of a value
         where = where[:-1]
     kind, value = detail["type"], detail["input"]
     hint = None

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from tuner.config.section import Section, read_duration
 
@@ -12,6 +20,14 @@ __all__ = ["Precision", "Resources", "Training"]
 
 #: Number formats in which a model can be trained.
 Precision = Literal["float32", "tf32", "bf16"]
+#: The least share of a resource: Ray counts in ten-thousandths.
+_LEAST = 0.0001
+#: Resources of Ray that are not given by name, and what to write instead.
+_OF_RAY = {
+    "CPU": "write resources.cpus_per_trial",
+    "GPU": "write resources.gpus_per_trial",
+    "object_store_memory": "leave it out: Ray does not reserve it for a trial",
+}
 #: Which fast paths a fit takes.
 Fast = bool | Literal["unpadded"]
 
@@ -56,6 +72,17 @@ class Training(Section):
     timeout: Annotated[float | None, BeforeValidator(read_duration)] = None
 
 
+def _own_resource(name: str) -> str:
+    """Refuse a name that Ray has for something else, or cannot have."""
+    if name in _OF_RAY:
+        msg = f"must be the name of another resource, but got {name!r}; {_OF_RAY[name]}"
+        raise ValueError(msg)
+    if not name.strip() or not name.isprintable() or "_group_" in name:
+        msg = f"must be the name of a resource, as the nodes have it, but got {name!r}"
+        raise ValueError(msg)
+    return name
+
+
 class Resources(Section):
     """The resources of one trial, and how many trials run at once.
 
@@ -75,20 +102,22 @@ class Resources(Section):
         its own, so the effective batch is `batch_size` times the devices. null: `gpus_per_trial` if it is 2
         or more, otherwise 1. Without GPUs, each device is a process with its part of `cpus_per_trial`.
     custom
-        Further Ray resources that a trial on an accelerator needs, by name.
+        Further Ray resources that a trial on an accelerator needs, by name. ``memory`` is in bytes.
     accelerator_type
         The kind of accelerator that a trial needs, by Ray's name: ``A10G``, ``T4``, ``H100``.
     concurrency
         Number of trials at once. null: as many as fit, also while a cluster grows and shrinks.
     """
 
-    cpus_per_trial: float = Field(default=1, gt=0)
+    cpus_per_trial: float = Field(default=1, ge=_LEAST)
     gpus_per_trial: Annotated[
         Annotated[Literal["auto"], Tag("auto")] | Annotated[float, Field(ge=0), Tag("share")],
         Discriminator(lambda share: "auto" if share == "auto" else "share"),
     ] = 0.0
     devices: int | None = Field(default=None, ge=1)
-    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    custom: dict[Annotated[str, AfterValidator(_own_resource)], Annotated[float, Field(ge=_LEAST)]] = Field(
+        default_factory=dict
+    )
     accelerator_type: str | None = None
     concurrency: int | None = Field(default=None, ge=1)
 
@@ -110,6 +139,9 @@ class Resources(Section):
     def _check_share(cls, share: float | str) -> float | str:
         if isinstance(share, float) and share > 1 and share != int(share):
             msg = f"must be a fraction up to 1 or a whole number, but got {share:g}"
+            raise ValueError(msg)
+        if isinstance(share, float) and 0 < share < _LEAST:
+            msg = f"must be 0 or at least {_LEAST}, but got {share:g}"
             raise ValueError(msg)
         return share
 
