@@ -609,10 +609,19 @@ def test_a_study_is_frozen():
         ({"training__epochs": 0}, "training.epochs", "must be at least 1, but got 0", None),
         ({"training__patience": 0}, "training.patience", "must be at least 1, but got 0", None),
         (
-            {"training__precision": "fp16"},
+            {"training__precision": "tf23"},
             "training.precision",
-            "must be one of float32, tf32, bf16, but got 'fp16'",
-            "did you mean 'bf16'?",
+            "must be one of float32, tf32, bf16, but got 'tf23'",
+            "did you mean 'tf32'?",
+        ),
+        *(
+            (
+                {"training__precision": half},
+                "training.precision",
+                f"must be float32, tf32 or bf16, but got {half!r}; of 16 bits there is bf16, which is mixed",
+                None,
+            )
+            for half in ("fp16", "half", 16, "16-mixed", "bf16-true")
         ),
         ({"training__timeout": 0}, "training.timeout", "must be above 0, but got 0", None),
         ({"training": None}, "training", "must be a mapping of keys, but got None", None),
@@ -695,6 +704,32 @@ def test_a_study_is_frozen():
 def test_a_rule_that_is_broken_is_named_with_key_and_value(changes, where, rule, hint):
     (problem,) = problems_of(minimal(**changes))
     assert (problem.where, problem.rule, problem.hint) == (where, rule, hint)
+
+
+@pytest.mark.parametrize(
+    "codec", ["punycode", "idna", "rot13", "base64", "hex", "zlib", "undefined", "unicode_escape"]
+)
+def test_a_codec_that_is_no_encoding_of_text_is_refused(codec):
+    (problem,) = problems_of(minimal(data__format={"encoding": codec}))
+    rule = f"must be an encoding of text, as utf-8, latin-1 or cp1251, but got {codec!r}"
+    assert (problem.where, problem.rule) == ("data.format.encoding", rule)
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf_8_sig", "koi8-r", "gb18030", "shift_jis", "cp037"])
+def test_an_encoding_of_text_is_taken(codec):
+    assert study_from_mapping(minimal(data__format={"encoding": codec})).data.format.encoding == codec
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "float32") for name in ("float32", "fp32", 32, "32", "32-true", "single", "FP32")),
+        *((name, "bf16") for name in ("bf16", "bf16-mixed", "bfloat16")),
+        ("tf32", "tf32"),
+    ],
+)
+def test_a_precision_has_the_names_that_lightning_and_people_give_it(name, precision):
+    assert study_from_mapping(minimal(training__precision=name)).training.precision == precision
 
 
 # What a person may write by mistake: any YAML, much of it made of words that mean something elsewhere.

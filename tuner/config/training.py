@@ -28,6 +28,14 @@ _OF_RAY = {
     "GPU": "write resources.gpus_per_trial",
     "object_store_memory": "leave it out: Ray does not reserve it for a trial",
 }
+#: Other names of these formats: those of torch, of Lightning and of people.
+_PRECISIONS: dict[object, Precision] = {
+    **dict.fromkeys(("32", "32-true", "fp32", "f32", "float", "single", 32), "float32"),
+    **dict.fromkeys(("tfloat32", "tensorfloat32"), "tf32"),
+    **dict.fromkeys(("bfloat16", "bf16-mixed"), "bf16"),
+}
+#: Names of formats of 16 bits that are not supported.
+_HALF = ("16", "16-mixed", "16-true", "fp16", "f16", "float16", "half", "bf16-true", 16)
 #: Which fast paths a fit takes.
 Fast = bool | Literal["unpadded"]
 
@@ -52,7 +60,8 @@ class Training(Section):
         RecTools' code alone. ``unpadded``: leave padding out as well, which changes the random numbers.
     precision
         ``float32``, ``tf32`` or ``bf16`` (Lightning's mixed precision). ``tf32`` has no effect without a GPU.
-        On a GPU, ``tf32`` and ``bf16`` are faster and change the results.
+        On a GPU, ``tf32`` and ``bf16`` are faster and change the results. Lightning's names ``32-true`` and
+        ``bf16-mixed`` are read as well.
     keep_checkpoints
         Retain the fitted models of so many trials, the best so far, with a model for each fold; see
         `tuner.store.fitted_models`.
@@ -70,6 +79,17 @@ class Training(Section):
     precision: Precision = "float32"
     keep_checkpoints: int = Field(default=0, ge=0)
     timeout: Annotated[float | None, BeforeValidator(read_duration)] = None
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _read_precision(cls, plain: object) -> object:
+        name = plain.lower() if isinstance(plain, str) else plain
+        if isinstance(name, (str, int)) and name in _HALF:
+            msg = (
+                f"must be float32, tf32 or bf16, but got {plain!r}; of 16 bits there is bf16, which is mixed"
+            )
+            raise ValueError(msg)
+        return _PRECISIONS.get(name, plain) if isinstance(name, (str, int)) else plain
 
 
 def _own_resource(name: str) -> str:
