@@ -829,8 +829,35 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 def test_a_file_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "shop.yaml"
     path.write_bytes(MINIMAL.replace("shop", "é").encode("latin-1"))
-    with pytest.raises(StudyError, match="must be UTF-8 text, but"):
+    with pytest.raises(StudyError) as caught:
         Study.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.line) == ("must be UTF-8 text, but has the byte 0xe9", 1)
+    assert problem.hint == "save it as UTF-8; it may be in latin-1 or another old encoding"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_that_powershell_wrote_is_told(tmp_path, encoding):
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(MINIMAL.encode(encoding))
+    with pytest.raises(StudyError) as caught:
+        Study.load(path)
+    (problem,) = caught.value.problems
+    assert problem.rule == "must be UTF-8 text, but has bytes 0, as text in UTF-16 has"
+    assert problem.hint == "save it as UTF-8; `>` of Windows PowerShell writes UTF-16"
+
+
+def test_a_change_that_cannot_be_read_is_the_only_problem_of_its_key(study_file):
+    path = study_file(MINIMAL.replace("split: last_n, size: 1", "split: time_range, size: 7D"))
+    with pytest.raises(StudyError) as caught:
+        load_study(path, ["folds.split=last_n", "folds.size=9223372036854775808", "training.epochs=0"])
+    assert [(one.where, one.rule) for one in caught.value.problems] == [
+        (
+            "overrides folds.size",
+            "the value must have integers between -2^63 and 2^63, but got 9223372036854775808",
+        ),
+        ("training.epochs", "must be at least 1, but got 0"),
+    ]
 
 
 def test_a_key_that_stands_twice_is_told_wherever_it_is(study_file):
@@ -1063,14 +1090,14 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 1
         ("- " * 100_000, "must have at most 64 values within each other, but has more", 1),
         ("a: [" + "1, " * 100_000 + "1]", "must have at most 10,000 values, but has more", 1),
         ("# " + "a" * 2**20, "must have at most 1,048,576 bytes, but has more", None),
-        ("study: 1" + "0" * 30, "must be valid YAML, but an integer must be between -2^63 and 2^63", 1),
-        ("study: 0x" + "f" * 100_000, "an integer must be between -2^63 and 2^63", 1),
-        ("study: 1:59" + ":59" * 100_000, "an integer must be between -2^63 and 2^63", 1),
+        ("study: 1" + "0" * 30, "must have integers between -2^63 and 2^63, but got 1" + "0" * 30, 1),
+        ("study: 0x" + "f" * 100_000, "must have integers between -2^63 and 2^63, but got", 1),
+        ("study: 1:59" + ":59" * 100_000, "must have integers between -2^63 and 2^63, but got", 1),
         ("study: !!bool maybe\n", "must be valid YAML, but", None),
         ("study: !!int ''\n", "must be valid YAML, but", None),
         ("study: !!binary gA==\n", "could not determine a constructor for the tag", 1),
         ("study: !!set {a}\n", "could not determine a constructor for the tag", 1),
-        ("a: 1\n---\nb: 1\n", "must be valid YAML, but but found another document", None),
+        ("a: 1\n---\nb: 1\n", "must be valid YAML, but found another document", None),
     ],
 )
 def test_a_file_beyond_the_limits_is_refused(study_file, text, rule, line):
