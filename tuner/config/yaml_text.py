@@ -35,7 +35,7 @@ _UNFIT = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
 class YamlError(ValueError):
-    """The text cannot be read: `rule` says why, `line` where, from 1, and `hint` what to do, if they are known."""
+    """The text cannot be read: `rule` says why, `line` where, from 1, and `hint` what to do, if known."""
 
     def __init__(self, rule: str, line: int | None = None, hint: str | None = None) -> None:
         super().__init__(rule)
