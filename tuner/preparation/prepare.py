@@ -145,9 +145,25 @@ def _warn(source: Source, study: Study, say: Callable[[str], None]) -> None:
     unwise = (
         *holdout_warnings(source.coded, study.folds),
         *catalogue_warnings(source.coded, study.metrics.objective),
+        *_epoch_warnings(study),
     )
     for warning in (*source.warnings, *unwise):
         say(f"warning: {warning}")
+
+
+def _epoch_warnings(study: Study) -> Iterator[str]:
+    """Yield a warning for settings that count in epochs and are beyond the last one."""
+    training, halving = study.training, study.stopping.halving
+    if training.evaluate_every > training.epochs:
+        yield (
+            f"training.evaluate_every is {training.evaluate_every}, but training.epochs is {training.epochs}: "
+            "a fold is evaluated once"
+        )
+    if halving is not None and halving.rungs is not None and halving.rungs[0] > training.epochs:
+        yield (
+            f"stopping.halving.rungs begin at epoch {halving.rungs[0]}, but training.epochs is "
+            f"{training.epochs}: no trial reaches a rung"
+        )
 
 
 def _dead_lines(study: Study, space: Space) -> list[str]:
