@@ -156,8 +156,8 @@ def _epoch_warnings(study: Study) -> Iterator[str]:
     training, halving = study.training, study.stopping.halving
     if training.evaluate_every > training.epochs:
         yield (
-            f"training.evaluate_every is {training.evaluate_every}, but training.epochs is {training.epochs}: "
-            "a fold is evaluated once"
+            f"training.evaluate_every is {training.evaluate_every}, but training.epochs is "
+            f"{training.epochs}: a fold is evaluated once"
         )
     if halving is not None and halving.rungs is not None and halving.rungs[0] > training.epochs:
         yield (
