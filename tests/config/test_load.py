@@ -383,7 +383,7 @@ def test_a_study_is_frozen():
             "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, "
             "timeout",
         ),
-        ({"study": 5}, "study", "must be text, but got 5", None),
+        ({"study": 5}, "study", "must be text, but got 5", "if it is text, put it in quotes"),
         (
             {"study": "../shop"},
             "study",
@@ -733,6 +733,32 @@ def test_a_precision_has_the_names_that_lightning_and_people_give_it(name, preci
     assert study_from_mapping(minimal(training__precision=name)).training.precision == precision
 
 
+def test_false_switches_off_what_null_does():
+    off = study_from_mapping(
+        minimal(
+            tracking=False,
+            search={"trials": 1, "plateau": False, "time_budget": False, "cpu_hours": False, "target": False},
+            training={"timeout": False, "patience": False, "evaluate_users": False},
+            stopping={"halving": {"resume": False}},
+        )
+    )
+    null = study_from_mapping(
+        minimal(search={"trials": 1}, stopping={"halving": {"resume": None}}),
+    )
+    assert off == null
+    (problem,) = problems_of(minimal(search__grace=False))
+    assert problem.where == "search.grace", "it has no off"
+
+
+@pytest.mark.parametrize(("text", "got"), [("1e3", 1000.0), ("yes", True), ("2024-01-01", "")])
+def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(study_file, text, got):
+    with pytest.raises(StudyError) as caught:
+        Study.load(study_file(MINIMAL.replace("study: shop", f"study: {text}")))
+    (problem,) = caught.value.problems
+    assert problem.rule.startswith(f"must be text, but got {got}")
+    assert problem.hint == "if it is text, put it in quotes"
+
+
 # What a person may write by mistake: any YAML, much of it made of words that mean something elsewhere.
 WORDS = ["int", "float", "choice", "when", "log", "cls", "NDCG@10", "{x}", "popular", "name", "", "1e-4"]
 scalars = (
@@ -1012,7 +1038,7 @@ def test_a_label_that_is_no_metric_and_k_is_refused(label):
             "must name a space with `use`, or list params under `set`, but has neither",
             None,
         ),
-        ({"space": {"use": 5}}, "space.use", "must be text, but got 5", None),
+        ({"space": {"use": 5}}, "space.use", "must be text, but got 5", "if it is text, put it in quotes"),
         (
             {"space": {"use": "search_spaces.guide", "set": 5}},
             "space.set",

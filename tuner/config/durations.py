@@ -23,7 +23,7 @@ _PART = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*([a-z]*)[\s,]*")
 
 
 def nearest_duration(text: str) -> str | None:
-    """Return ``1h30m`` for a text such as ``1.5h`` or ``1h30``, ``90m`` for ``90 min``; None if it means none."""
+    """Return ``1h30m`` for a text such as ``1.5h`` or ``1h30``, ``90m`` for ``90 min``; None for others."""
     parts = _parts(text)
     if len(parts) == 1 and parts[0][0].denominator == 1:
         ((amount, unit),) = parts

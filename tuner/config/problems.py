@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -75,6 +76,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
             _RULES.get(kind, detail["msg"].lower()).format(**detail.get("ctx", {})) + f", but got {value!r}"
         )
         hint = "write it without quotes" if _is_quoted(kind, value) else None
+        if kind == "string_type" and isinstance(value, (bool, int, float, date)):
+            hint = "if it is text, put it in quotes"
     return Problem(dotted(where), rule, hint)
 
 

@@ -15,7 +15,7 @@ from tuner.errors import StudyError
 from tuner.space.class_names import class_path
 from tuner.space.values import plain_scalar
 
-__all__ = ["Section", "read_duration", "read_paths", "read_switch", "with_paths"]
+__all__ = ["Section", "read_duration", "read_off", "read_paths", "read_switch", "with_paths"]
 
 
 #: Most digits of a number in a duration.
@@ -113,6 +113,11 @@ def _above_zero(seconds: float, plain: object) -> float:
 def read_paths(plain: object) -> object:
     """Read a single path as a list with one path."""
     return [plain] if isinstance(plain, str) else plain
+
+
+def read_off(plain: object) -> object:
+    """Read ``false`` as null, where null switches something off."""
+    return None if plain is False else plain
 
 
 def read_switch(plain: object) -> object:

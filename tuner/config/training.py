@@ -14,10 +14,12 @@ from pydantic import (
     field_validator,
 )
 
-from tuner.config.section import Section, read_duration
+from tuner.config.section import Section, read_duration, read_off
 
 __all__ = ["Precision", "Resources", "Training"]
 
+#: Of a key that false switches off, as null does.
+_OFF = BeforeValidator(read_off)
 #: Number formats in which a model can be trained.
 Precision = Literal["float32", "tf32", "bf16"]
 #: The least share of a resource: Ray counts in ten-thousandths.
@@ -73,12 +75,12 @@ class Training(Section):
 
     epochs: int = Field(default=10, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
-    evaluate_users: int | None = Field(default=None, ge=1)
-    patience: int | None = Field(default=None, ge=1)
+    evaluate_users: Annotated[int | None, _OFF] = Field(default=None, ge=1)
+    patience: Annotated[int | None, _OFF] = Field(default=None, ge=1)
     fast: Fast = True
     precision: Precision = "float32"
     keep_checkpoints: int = Field(default=0, ge=0)
-    timeout: Annotated[float | None, BeforeValidator(read_duration)] = None
+    timeout: Annotated[float | None, BeforeValidator(read_duration), _OFF] = None
 
     @field_validator("precision", mode="before")
     @classmethod
