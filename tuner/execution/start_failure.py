@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOGS", "how_it_ended", "lasting_cause"]
+__all__ = ["how_it_ended", "lasting_cause"]
 
 logger = logging.getLogger(__name__)
 
