@@ -168,3 +168,23 @@ def texts(tree: ast.Module) -> Iterator[ast.Constant]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
             yield node
+
+
+#: What needs no quotes in a command: names of studies and trials, whose characters are checked, and numbers.
+NAMES = {"folder", "trial", "job.study", "report.folder_shown"}
+ENDS_IN_COMMAND = re.compile(r"(?:tuner [a-z]+|--logdir) $")
+
+
+def test_a_path_in_a_command_that_is_printed_is_quoted_for_a_shell() -> None:
+    found = [
+        f"{name_of(path)}:{value.lineno}: {ast.unparse(value)}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for text, value in zip(node.values, node.values[1:], strict=False)
+        if isinstance(text, ast.Constant) and ENDS_IN_COMMAND.search(str(text.value))
+        if isinstance(value, ast.FormattedValue)
+        and not ast.unparse(value.value).startswith(("in_shell(", "written"))
+        and ast.unparse(value.value) not in NAMES
+    ]
+    assert found == [], "use `in_shell` of tuner.formatting"

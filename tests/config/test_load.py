@@ -347,7 +347,8 @@ def test_durations(text, seconds):
 def test_what_is_no_duration_is_refused(text):
     (problem,) = problems_of(minimal(search__time_budget=text))
     assert problem.where == "search.time_budget"
-    assert problem.rule == f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {text!r}"
+    rule, _, _ = problem.rule.partition("; write ")
+    assert rule == f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {text!r}"
 
 
 def test_a_study_is_frozen():
@@ -384,7 +385,7 @@ def test_a_study_is_frozen():
             "valid: epochs, evaluate_every, evaluate_users, fast, keep_checkpoints, patience, precision, "
             "timeout",
         ),
-        ({"study": 5}, "study", "must be text, but got 5", None),
+        ({"study": 5}, "study", "must be text, but got 5", "if it is text, put it in quotes"),
         (
             {"study": "../shop"},
             "study",
@@ -648,14 +649,62 @@ def test_a_study_is_frozen():
         ({"training__epochs": 0}, "training.epochs", "must be at least 1, but got 0", None),
         ({"training__patience": 0}, "training.patience", "must be at least 1, but got 0", None),
         (
-            {"training__precision": "fp16"},
+            {"training__precision": "tf23"},
             "training.precision",
-            "must be one of float32, tf32, bf16, but got 'fp16'",
-            "did you mean 'bf16'?",
+            "must be one of float32, tf32, bf16, but got 'tf23'",
+            "did you mean 'tf32'?",
+        ),
+        *(
+            (
+                {"training__precision": half},
+                "training.precision",
+                f"must be float32, tf32 or bf16, but got {half!r}; of 16 bits there is bf16, which is mixed",
+                None,
+            )
+            for half in ("fp16", "half", 16, "16-mixed", "bf16-true")
         ),
         ({"training__timeout": 0}, "training.timeout", "must be above 0, but got 0", None),
         ({"training": None}, "training", "must be a mapping of keys, but got None", None),
-        ({"resources__cpus_per_trial": 0}, "resources.cpus_per_trial", "must be above 0.0, but got 0", None),
+        (
+            {"resources__cpus_per_trial": 0},
+            "resources.cpus_per_trial",
+            "must be at least 0.0001, but got 0",
+            None,
+        ),
+        *(
+            (
+                {f"resources__{key}": 0.00001},
+                f"resources.{key}",
+                f"must be {least} 0.0001, but got 1e-05",
+                None,
+            )
+            for key, least in (("cpus_per_trial", "at least"), ("gpus_per_trial", "0 or at least"))
+        ),
+        (
+            {"resources__custom": {"fast_disk": 0.00001}},
+            "resources.custom.fast_disk",
+            "must be at least 0.0001, but got 1e-05",
+            None,
+        ),
+        *(
+            (
+                {"resources__custom": {name: 64}},
+                f"resources.custom.{name}",
+                f"must be the name of another resource, but got {name!r}; {cure}",
+                None,
+            )
+            for name, cure in (
+                ("CPU", "write resources.cpus_per_trial"),
+                ("GPU", "write resources.gpus_per_trial"),
+                ("object_store_memory", "leave it out: Ray does not reserve it for a trial"),
+            )
+        ),
+        (
+            {"resources__custom": {" ": 1}},
+            "resources.custom. ",
+            "must be the name of a resource, as the nodes have it, but got ' '",
+            None,
+        ),
         (
             {"resources__gpus_per_trial": 1.5},
             "resources.gpus_per_trial",
@@ -695,6 +744,58 @@ def test_a_study_is_frozen():
 def test_a_rule_that_is_broken_is_named_with_key_and_value(changes, where, rule, hint):
     (problem,) = problems_of(minimal(**changes))
     assert (problem.where, problem.rule, problem.hint) == (where, rule, hint)
+
+
+@pytest.mark.parametrize(
+    "codec", ["punycode", "idna", "rot13", "base64", "hex", "zlib", "undefined", "unicode_escape"]
+)
+def test_a_codec_that_is_no_encoding_of_text_is_refused(codec):
+    (problem,) = problems_of(minimal(data__format={"encoding": codec}))
+    rule = f"must be an encoding of text, as utf-8, latin-1 or cp1251, but got {codec!r}"
+    assert (problem.where, problem.rule) == ("data.format.encoding", rule)
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf_8_sig", "koi8-r", "gb18030", "shift_jis", "cp037"])
+def test_an_encoding_of_text_is_taken(codec):
+    assert study_from_mapping(minimal(data__format={"encoding": codec})).data.format.encoding == codec
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "float32") for name in ("float32", "fp32", 32, "32", "32-true", "single", "FP32")),
+        *((name, "bf16") for name in ("bf16", "bf16-mixed", "bfloat16")),
+        ("tf32", "tf32"),
+    ],
+)
+def test_a_precision_has_the_names_that_lightning_and_people_give_it(name, precision):
+    assert study_from_mapping(minimal(training__precision=name)).training.precision == precision
+
+
+def test_false_switches_off_what_null_does():
+    off = study_from_mapping(
+        minimal(
+            tracking=False,
+            search={"trials": 1, "plateau": False, "time_budget": False, "cpu_hours": False, "target": False},
+            training={"timeout": False, "patience": False, "evaluate_users": False},
+            stopping={"halving": {"resume": False}},
+        )
+    )
+    null = study_from_mapping(
+        minimal(search={"trials": 1}, stopping={"halving": {"resume": None}}),
+    )
+    assert off == null
+    (problem,) = problems_of(minimal(search__grace=False))
+    assert problem.where == "search.grace", "it has no off"
+
+
+@pytest.mark.parametrize(("text", "got"), [("1e3", 1000.0), ("yes", True), ("2024-01-01", "")])
+def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(study_file, text, got):
+    with pytest.raises(StudyError) as caught:
+        Study.load(study_file(MINIMAL.replace("study: shop", f"study: {text}")))
+    (problem,) = caught.value.problems
+    assert problem.rule.startswith(f"must be text, but got {got}")
+    assert problem.hint == "if it is text, put it in quotes"
 
 
 # What a person may write by mistake: any YAML, much of it made of words that mean something elsewhere.
@@ -794,8 +895,35 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 def test_a_file_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "shop.yaml"
     path.write_bytes(MINIMAL.replace("shop", "é").encode("latin-1"))
-    with pytest.raises(StudyError, match="must be UTF-8 text, but"):
+    with pytest.raises(StudyError) as caught:
         Study.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.line) == ("must be UTF-8 text, but has the byte 0xe9", 1)
+    assert problem.hint == "save it as UTF-8; it may be in latin-1 or another old encoding"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_that_powershell_wrote_is_told(tmp_path, encoding):
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(MINIMAL.encode(encoding))
+    with pytest.raises(StudyError) as caught:
+        Study.load(path)
+    (problem,) = caught.value.problems
+    assert problem.rule == "must be UTF-8 text, but has bytes 0, as text in UTF-16 has"
+    assert problem.hint == "save it as UTF-8; `>` of Windows PowerShell writes UTF-16"
+
+
+def test_a_change_that_cannot_be_read_is_the_only_problem_of_its_key(study_file):
+    path = study_file(MINIMAL.replace("split: last_n, size: 1", "split: time_range, size: 7D"))
+    with pytest.raises(StudyError) as caught:
+        load_study(path, ["folds.split=last_n", "folds.size=9223372036854775808", "training.epochs=0"])
+    assert [(one.where, one.rule) for one in caught.value.problems] == [
+        (
+            "overrides folds.size",
+            "the value must have integers between -2^63 and 2^63, but got 9223372036854775808",
+        ),
+        ("training.epochs", "must be at least 1, but got 0"),
+    ]
 
 
 def test_a_key_that_stands_twice_is_told_wherever_it_is(study_file):
@@ -954,7 +1082,7 @@ def test_a_label_that_is_no_metric_and_k_is_refused(label):
             "must name a space with `use`, or list params under `set`, but has neither",
             None,
         ),
-        ({"space": {"use": 5}}, "space.use", "must be text, but got 5", None),
+        ({"space": {"use": 5}}, "space.use", "must be text, but got 5", "if it is text, put it in quotes"),
         (
             {"space": {"use": "search_spaces.guide", "set": 5}},
             "space.set",
@@ -1033,14 +1161,14 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 1
         ("- " * 100_000, "must have at most 64 values within each other, but has more", 1),
         ("a: [" + "1, " * 100_000 + "1]", "must have at most 10,000 values, but has more", 1),
         ("# " + "a" * 2**20, "must have at most 1,048,576 bytes, but has more", None),
-        ("study: 1" + "0" * 30, "must be valid YAML, but an integer must be between -2^63 and 2^63", 1),
-        ("study: 0x" + "f" * 100_000, "an integer must be between -2^63 and 2^63", 1),
-        ("study: 1:59" + ":59" * 100_000, "an integer must be between -2^63 and 2^63", 1),
+        ("study: 1" + "0" * 30, "must have integers between -2^63 and 2^63, but got 1" + "0" * 30, 1),
+        ("study: 0x" + "f" * 100_000, "must have integers between -2^63 and 2^63, but got", 1),
+        ("study: 1:59" + ":59" * 100_000, "must have integers between -2^63 and 2^63, but got", 1),
         ("study: !!bool maybe\n", "must be valid YAML, but", None),
         ("study: !!int ''\n", "must be valid YAML, but", None),
         ("study: !!binary gA==\n", "could not determine a constructor for the tag", 1),
         ("study: !!set {a}\n", "could not determine a constructor for the tag", 1),
-        ("a: 1\n---\nb: 1\n", "must be valid YAML, but but found another document", None),
+        ("a: 1\n---\nb: 1\n", "must be valid YAML, but found another document", None),
     ],
 )
 def test_a_file_beyond_the_limits_is_refused(study_file, text, rule, line):

@@ -51,11 +51,16 @@ def test_a_path_that_is_too_long_for_sockets_is_not_used(
 def test_the_environment_is_restored(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    harmful = dict.fromkeys(local_ray._HARMFUL, "1")
+    for name in harmful:
+        monkeypatch.setenv(name, "1")
     with local_ray.private_ray() as options:
+        assert not harmful.keys() & os.environ.keys(), "under these, processes of Ray die when they start"
         first = os.environ["RAY_AUTH_TOKEN"]
         assert os.environ["RAY_AUTH_MODE"] == "token"
         assert options["address"] == "local"
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert harmful.items() <= os.environ.items()
     assert "RAY_AUTH_TOKEN" not in os.environ
     with local_ray.private_ray():
         assert os.environ["RAY_AUTH_TOKEN"] != first

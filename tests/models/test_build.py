@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rectools.models import EASEModel, SASRecModel
 
@@ -666,3 +667,26 @@ def test_the_tasks_of_a_job_are_not_the_processes_of_a_fit(monkeypatch, folds, o
     assert model.fit_trainer.world_size == 1
     assert (model.fit_trainer.global_rank, model.fit_trainer.local_rank, rank_zero_only.rank) == (0, 0, 0)
     assert {name: os.environ[name] for name in LAUNCHED[launcher]} == LAUNCHED[launcher]
+
+
+def test_variables_of_lightning_change_no_fit(monkeypatch, folds, one_thread):
+    """Lightning takes defaults of a trainer, also of a subclass, from `PL_TRAINER_...`."""
+    params = {"cls": "SASRecModel", "epochs": 1, "n_factors": 8, "n_blocks": 1, "session_max_len": 8}
+
+    def fitted() -> tuple[list[torch.Tensor], Any]:
+        torch.manual_seed(7)
+        model = build_model(params)
+        model.fit(folds[0].train)
+        return list(model.torch_model.parameters()), model.fit_trainer
+
+    plain, _ = fitted()
+    for name, value in {
+        "LIMIT_TRAIN_BATCHES": "0",
+        "GRADIENT_CLIP_VAL": "0.001",
+        "ACCELERATOR": "gpu",
+    }.items():
+        monkeypatch.setenv(f"PL_TRAINER_{name}", value)
+    now, trainer = fitted()
+    assert all(map(torch.equal, plain, now))
+    assert (trainer.limit_train_batches, trainer.gradient_clip_val) == (1.0, None)
+    assert os.environ["PL_TRAINER_LIMIT_TRAIN_BATCHES"] == "0", "the user's own code sees them as before"

@@ -135,3 +135,14 @@ def test_a_family_that_the_final_judgement_cannot_have_is_told_before_the_search
         prepare(Study.load(path), pytest.fail)
     told = {one.where: (one.rule, one.line) for one in caught.value.problems}
     assert told.get("final.best") == (None if rule is None else (rule, 13))
+
+
+def test_a_sampler_that_cannot_choose_is_found_before_data_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    text = STUDY.replace("{n_startup_trial: 3}", "{n_ei_candidates: 0}").replace("popula}", "popular}")
+    text = text.replace("    n_factor: 16\n    lr: quick\n", "    n_factors: 16\n")
+    path.write_text(text.replace("populer", "ease").replace("epoch:", "epochs:"), encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        prepare(Study.load(path), pytest.fail)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.line) == ("search.sampler.options", 13)

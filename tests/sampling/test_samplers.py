@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import optuna
 import pytest
 from optuna.samplers import RandomSampler, TPESampler
@@ -15,8 +16,14 @@ from tuner.config.search import SAMPLERS
 from tuner.errors import StudyError
 from tuner.sampling import samplers
 from tuner.sampling.samplers import HISTORY, NAMED, BoundedTPESampler, check_finite, make_sampler
+from tuner.sampling.trying import try_sampler
 from tuner.space import Choice, Float, Int, Space
 from tuner.trials.schema import PAUSE_KEY
+
+
+@pytest.fixture
+def space() -> Space:
+    return Space({"cls": "EASEModel", "x": Float(0, 1), "n": Int(0, 50)})
 
 
 def test_every_name_that_a_study_may_write_has_a_sampler() -> None:
@@ -71,8 +78,77 @@ def test_options_reach_the_sampler() -> None:
     assert made._n_startup_trials == 3  # type: ignore[attr-defined]
     with pytest.raises(StudyError, match="must be an option of BoundedTPESampler"):
         make_sampler(Sampler(use="tpe", options={"n_startup": 3}), seed=1)
-    with pytest.raises(StudyError, match=r"BoundedTPESampler cannot be made: ValueError"):
+    with pytest.raises(StudyError, match="BoundedTPESampler cannot be made: ValueError"):
         make_sampler(Sampler(use="tpe", options={"multivariate": False, "group": True}), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "rules"),
+    [
+        ("tpe", {"n_startup_trials": "5"}, {"n_startup_trials": "must be an integer, but got '5'"}),
+        ("nsga2", {"population_size": 2.5}, {"population_size": "must be an integer, but got 2.5"}),
+        ("cmaes", {"sigma0": "abc"}, {"sigma0": "must be a number, but got 'abc'"}),
+        ("random", {"seed": True}, {"seed": "must be an integer, but got True"}),
+        (
+            "tpe",
+            {"n_startup_trials": -1, "multivariate": "no", "gamma": 3},
+            {
+                "n_startup_trials": "must be at least 0, but got -1",
+                "multivariate": "must be true or false, but got 'no'",
+                "gamma": "must be a function, but got 3",
+            },
+        ),
+        (
+            "gp",
+            {"independent_sampler": 1},
+            {"independent_sampler": "must be an object of the class BaseSampler"},
+        ),
+    ],
+)
+def test_options_have_the_types_of_the_samplers_annotations(use, options, rules) -> None:
+    with pytest.raises(StudyError) as raised:
+        make_sampler(Sampler(use=use, options=options), seed=1)
+    found = {one.where.removeprefix("search.sampler.options."): one.rule for one in raised.value.problems}
+    assert found.keys() == rules.keys(), "all at once"
+    assert all(found[name].startswith(rule) for name, rule in rules.items())
+
+
+def test_right_values_of_options_are_taken(space: Space) -> None:
+    for use, options in (
+        ("cmaes", {"sigma0": 1, "popsize": 5, "x0": None}),
+        ("tpe", {"gamma": lambda n: 1, "n_ei_candidates": np.int64(8)}),
+        ("nsga2", {"population_size": 2}),
+        ("optuna.samplers.QMCSampler", {"scramble": False}),
+        ("model", {"random_share": 1}),
+    ):
+        try_sampler(Sampler(use=use, options=options), 1, space)
+
+
+@pytest.mark.parametrize(
+    ("use", "options"),
+    [
+        ("tpe", {"n_ei_candidates": 0, "n_startup_trials": 1000}),
+        ("cmaes", {"popsize": 1}),
+        ("nsga3", {"reference_points": 7}),
+        ("optuna.samplers.GridSampler", {"search_space": {"a": [1]}}),
+    ],
+)
+def test_options_that_fail_while_points_are_chosen_are_found_before_a_search(use, options, space) -> None:
+    make_sampler(Sampler(use=use, options=options), 1, space)
+    with pytest.raises(StudyError) as raised:
+        try_sampler(Sampler(use=use, options=options), 1, space)
+    (problem,) = raised.value.problems
+    assert problem.where == "search.sampler.options"
+    assert problem.rule.startswith(f"must be options with which {use} can choose points, but got the error: ")
+
+
+def test_a_sampler_without_options_is_not_tried(space: Space) -> None:
+    try_sampler(Sampler(use="nowhere.Sampler"), 1, space)
+
+
+def test_without_multivariate_there_are_no_groups() -> None:
+    made = make_sampler(Sampler(use="tpe", options={"multivariate": False}), seed=1)
+    assert (made._multivariate, made._group) == (False, False)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

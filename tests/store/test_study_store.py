@@ -17,7 +17,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.config import Sampler
-from tuner.errors import StoreError
+from tuner.errors import SearchError, StoreError
 from tuner.space import Choice, Fixed, Float, Int, Space, Value
 from tuner.store import Asked, StudyStore, open_store, read_records, store_exists
 from tuner.store.journal import _Backend
@@ -255,6 +255,20 @@ def test_other_facts_are_refused_naming_each(tmp_path: Path) -> None:
     assert "another name" in str(raised.value)
     assert raised.value.exit_code == 2
     assert read_records(tmp_path).facts == FACTS
+
+
+def test_a_sampler_that_fails_is_not_taken_for_a_changed_space(tmp_path: Path) -> None:
+    options = {"n_startup_trials": 1, "n_ei_candidates": 0}
+    store = opened(tmp_path, sampler=Sampler(use="tpe", options=options))
+    for number in (ask(store).number, ask(store).number):
+        store.complete(number, report_all(store, number), seconds=1.0, log="log")
+    with pytest.raises(SearchError) as caught:
+        ask(store)
+    assert caught.value.message.startswith(
+        "search.sampler: must choose a point, but got the error: IndexError"
+    )
+    assert "continues the search" in str(caught.value)
+    assert isinstance(caught.value.__cause__, IndexError)
 
 
 def test_facts_are_compared_as_json_keeps_them(tmp_path: Path) -> None:

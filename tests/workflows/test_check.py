@@ -296,3 +296,27 @@ def test_a_search_spends_no_trial_on_what_cannot_work(shop: Small) -> None:
     assert refused.returncode == 2
     assert "`n_factors % n_heads == 0` must hold" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_epochs_beyond_the_last_one_are_told(shop: Small) -> None:
+    said: list[str] = []
+    ease = "space={set: {cls: EASEModel, regularization: [1, 10]}}"
+    changes = ("training={epochs: 2, evaluate_every: 3}", "stopping={halving: {rungs: [4, 16]}}")
+    check(study_of(shop, ease, "baselines=[]", *changes), said.append)
+    told = [line for line in said if "epochs is 2" in line]
+    assert told == [
+        "warning: training.evaluate_every is 3, but training.epochs is 2: a fold is evaluated once",
+        "warning: stopping.halving.rungs begin at epoch 4, but training.epochs is 2: no trial reaches a rung",
+    ]
+    said.clear()
+    changes = ("training={epochs: 2, evaluate_every: 2}", "stopping={halving: {rungs: [1, 4]}}")
+    check(study_of(shop, ease, "baselines=[]", *changes), said.append)
+    assert not [line for line in said if "epochs is 2" in line]
+
+
+def test_a_study_with_nothing_to_run_is_refused_before_its_data_are_read(shop: Small) -> None:
+    with pytest.raises(StudyError) as caught:
+        check(study_of(shop, "search.trials=0", "baselines=[]"), pytest.fail)
+    (problem,) = caught.value.problems
+    assert problem.where == "search.trials"
+    assert problem.rule == "must be at least 1 in a study without baselines, but got 0"

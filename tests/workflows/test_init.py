@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,14 @@ def test_missing_ids_are_refused_with_the_columns(tmp_path):
     frame.to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(DataError, match="ids must not be missing"):
         inspect_file(str(tmp_path / "x.csv"))
+
+
+def test_the_next_commands_can_be_pasted_into_a_shell(shop, capsys):
+    Path("my studies").mkdir()
+    assert main(["init", "clicks.csv.gz", "-o", "my studies/it's.yaml"]) == 0
+    lines = capsys.readouterr().err.splitlines()[-2:]
+    expected = [["tuner", command, "my studies/it's.yaml"] for command in ("check", "run")]
+    assert [shlex.split(line) for line in lines] == expected
 
 
 def test_columns_without_telling_names_are_a_guess_that_says_so():

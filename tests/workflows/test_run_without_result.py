@@ -52,3 +52,15 @@ def test_a_run_whose_only_trial_failed_ends_with_1(
     assert "do not run again: to start a new study, give it another name or another --output\n" in err
     *_, last = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
     assert (last["event"], last["reason"]) == ("ended", "failed")
+
+
+def test_a_new_study_with_nothing_to_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_interactions(tmp_path / "clicks.csv")
+    Path("study.yaml").write_text(STUDY)
+    assert main(["run", "study.yaml", "--trials", "0"]) == 2
+    err = capsys.readouterr().err
+    assert "must be at least 1 in a study without baselines, but got 0\n" in err
+    assert "nothing left to do" not in err

@@ -32,6 +32,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from tuner.formatting import in_shell
     from tuner.workflows.model_commands import export
 
     made = export(
@@ -47,7 +48,7 @@ def _export(arguments: argparse.Namespace) -> None:
     )
     print(made)
     print(
-        f"  tuner recommend {made.folder} --users ID,ID\n"
+        f"  tuner recommend {in_shell(made.folder)} --users ID,ID\n"
         f"  {made.folder}/README.md: what the model is, and how to use it",
         file=sys.stderr,
     )

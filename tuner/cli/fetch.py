@@ -53,13 +53,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> None:
     from tuner.cluster.commands import fetch
-    from tuner.formatting import size
+    from tuner.formatting import in_shell, size
 
     fetched = fetch(study_name(arguments.study), address=arguments.address, to=arguments.to)
     print(fetched)
     curves = layout.tensorboard_folder(fetched.folder)
     print(
-        f"{size(fetched.n_bytes)} fetched\n  tuner leaderboard {fetched}\n  tensorboard --logdir {curves}",
+        f"{size(fetched.n_bytes)} fetched\n"
+        f"  tuner leaderboard {in_shell(fetched)}\n"
+        f"  tensorboard --logdir {in_shell(curves)}",
         file=sys.stderr,
     )
 

@@ -28,9 +28,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> None:
+    from tuner.formatting import in_shell
     from tuner.workflows.commands import init
 
     draft = init(arguments.data, arguments.to, force=arguments.force)
     print(draft.heading)
-    next_commands = [f"  tuner check {draft.path}", f"  tuner run {draft.path}"]
+    written = in_shell(draft.path)
+    next_commands = [f"  tuner check {written}", f"  tuner run {written}"]
     print(*draft.notes, *next_commands, sep="\n", file=sys.stderr)

@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _summary(board: Leaderboard, folder: Path) -> None:
     """Print the best rows to stdout, and the next commands to stderr."""
-    from tuner.formatting import visible
+    from tuner.formatting import in_shell, visible
     from tuner.reporting.best import best_lines
     from tuner.reporting.formats import render
 
@@ -81,8 +81,8 @@ def _summary(board: Leaderboard, folder: Path) -> None:
         print(f"Pareto front: trials {numbers or 'none'}", file=sys.stderr)
     print(
         f"results: {where}\n"
-        f"  tuner leaderboard {where}\n"
-        f"  tuner show {where} best\n"
-        f"  tensorboard --logdir {where}/tensorboard",
+        f"  tuner leaderboard {in_shell(where)}\n"
+        f"  tuner show {in_shell(where)} best\n"
+        f"  tensorboard --logdir {in_shell(f'{where}/tensorboard')}",
         file=sys.stderr,
     )

@@ -84,6 +84,18 @@ class Columns(Section):
         return self
 
 
+#: Codecs of Python for names of hosts, for its own source code, and for none; no file of data is in them.
+_NO_TEXT = (
+    "idna",
+    "punycode",
+    "raw-unicode-escape",
+    "raw_unicode_escape",
+    "undefined",
+    "unicode-escape",
+    "unicode_escape",
+)
+
+
 class Format(Section):
     """How a file of text is written. Files of other kinds say it themselves.
 
@@ -109,10 +121,13 @@ class Format(Section):
     @classmethod
     def _check_encoding(cls, encoding: str) -> str:
         try:
-            codecs.lookup(encoding)
-        except LookupError:
+            codec = codecs.lookup(encoding)
+        except (LookupError, ValueError):  # also one that this system does not have, or no name
             msg = f"must be an encoding that Python knows, but got {encoding!r}"
             raise ValueError(msg) from None
+        if codec.name in _NO_TEXT or not codec._is_text_encoding:  # noqa: SLF001  # Python has no public name for it
+            msg = f"must be an encoding of text, as utf-8, latin-1 or cp1251, but got {encoding!r}"
+            raise ValueError(msg)
         return encoding
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tuner.config.durations import nearest_window
 from tuner.config.section import Section, with_paths
 
 __all__ = ["Folds", "OwnSplitter"]
@@ -132,7 +133,9 @@ class Folds(Section):
             msg = f"must be text or a number, but got {size!r}"
             raise ValueError(msg)
         if split == "time_range" and not (isinstance(size, str) and re.fullmatch(r"[1-9]\d{0,8}[DH]", size)):
-            msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}"
+            near = nearest_window(size) if isinstance(size, str) else None
+            cure = f"; did you mean {near}?" if near else ""
+            msg = f"must be days or hours for a time_range split, as 14D or 12H, but got {size!r}{cure}"
             raise ValueError(msg)
         if split == "last_n" and not (number and isinstance(size, int) and size >= 1):
             msg = f"must be an integer of at least 1 for a last_n split, but got {size!r}"

@@ -91,7 +91,9 @@ def study_from_mapping(
         With every problem found.
     """
     study, found = _checked(plain, folder)
-    found = [*problems, *found]
+    unread = {problem.where.removeprefix(_changes()).strip() for problem in problems}
+    # Where a change could not be read, the file still has its own value, which may not fit the other changes.
+    found = [*problems, *(one for one in found if one.where not in unread - {""})]
     origin = Origin(source, {dotted(path): line for path, line in (lines or {}).items()})
     if found or study is None:
         refusal = StudyError(source, [origin.located(problem) for problem in _unique(found)])
@@ -127,7 +129,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines, list[Problem]]:
     try:
         document = parse(read_text(path))
     except YamlError as error:
-        raise StudyError(str(path), [Problem("", error.rule, None, error.line)]) from error
+        raise StudyError(str(path), [Problem("", error.rule, error.hint, error.line)]) from error
     if not isinstance(document.plain, dict):
         what = "the file is empty" if document.plain is None else f"got {type(document.plain).__name__}"
         hint = f"see {argument('`tuner init`', '`tuner.init`')}, which writes one for your data"

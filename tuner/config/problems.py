@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -53,7 +54,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     where = detail["loc"]
     if len(where) > 1 and where[0] == "space":  # pydantic names the alternative that it tried
         where = (where[0], *where[2:])
-    if where[-1:] == ("share",):  # likewise, of a GPU
+    if where[-1:] in {("share",), ("[key]",)}:  # likewise, of a GPU; and it marks the name of a value
         where = where[:-1]
     kind, value = detail["type"], detail["input"]
     hint = None
@@ -75,6 +76,8 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
         hint = "write it without quotes" if _is_quoted(kind, value) else None
         if kind == "model_type":
             hint = _keys_needed(model, where)
+        if kind == "string_type" and isinstance(value, (bool, int, float, date)):
+            hint = "if it is text, put it in quotes"
     return Problem(dotted(where), rule, hint)
 
 
@@ -92,13 +95,16 @@ _UNQUOTED = {
 }
 _RULES = {
     "bool_type": "must be true or false",
+    "callable_type": "must be a function",
     "dict_type": "must be a mapping",
     "finite_number": "must be finite",
     "flag_or_word": "must be {expected}",
     "float_type": "must be a number",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be an integer",
     "int_type": "must be an integer",
+    "is_instance_of": "must be an object of the class {class}",
     "less_than": "must be below {lt}",
     "model_type": "must be a mapping of keys",
     "string_type": "must be text",

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tuner.config.section import Section, read_duration, read_paths, with_paths
+from tuner.config.section import Section, read_duration, read_off, read_paths, with_paths
 from tuner.errors import did_you_mean
 from tuner.trials.constraints import Constraint
 
@@ -22,6 +22,9 @@ __all__ = ["ONE_OBJECTIVE", "Baseline", "Plateau", "Sampler", "Search", "SpaceSe
 
 #: Samplers that a study can name without an import path.
 SAMPLERS = ("tpe", "model", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
+
+#: Of a key that false switches off, as null does.
+_OFF = BeforeValidator(read_off)
 
 #: Samplers that cannot search for several objectives.
 ONE_OBJECTIVE = ("cmaes", "model")
@@ -173,7 +176,7 @@ class Search(Section):
         finished.
     plateau
         End the search after so many trials without a new best trial. Written as 30, or as
-        ``{trials: 30, min_improvement: 0.001}``. Running trials are finished.
+        ``{trials: 30, min_improvement: 0.001}``. Running trials are finished. null or false: off.
     terminator
         Ask Optuna's terminator after each complete trial, from this number of complete trials on. It ends the
         search when, by its model of the objective, no further trial can gain more than the noise of the
@@ -200,12 +203,12 @@ class Search(Section):
     """
 
     trials: int = Field(default=20, ge=0)
-    time_budget: Annotated[float | None, BeforeValidator(read_duration)] = None
-    cpu_hours: float | None = Field(default=None, gt=0)
-    gpu_hours: float | None = Field(default=None, gt=0)
-    target: float | None = None
-    plateau: Plateau | None = None
-    terminator: int | None = Field(default=None, ge=2)
+    time_budget: Annotated[float | None, BeforeValidator(read_duration), _OFF] = None
+    cpu_hours: Annotated[float | None, _OFF] = Field(default=None, gt=0)
+    gpu_hours: Annotated[float | None, _OFF] = Field(default=None, gt=0)
+    target: Annotated[float | None, _OFF] = None
+    plateau: Annotated[Plateau | None, _OFF] = None
+    terminator: Annotated[int | None, _OFF] = Field(default=None, ge=2)
     grace: Annotated[float, BeforeValidator(read_duration)] = 600.0
     constraints: tuple[ConstraintField, ...] = Field(default=(), strict=False)
     sampler: Sampler = Sampler()

@@ -10,11 +10,16 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic._internal._model_construction import ModelMetaclass  # a metaclass has no public name
 
+from tuner.config.durations import nearest_duration
 from tuner.errors import Problem, StudyError
 from tuner.space.class_names import class_path
 from tuner.space.values import plain_scalar
 
-__all__ = ["Section", "read_duration", "read_paths", "read_switch", "with_paths"]
+__all__ = ["Section", "read_duration", "read_off", "read_paths", "read_switch", "with_paths"]
+
+
+#: Most digits of a number in a duration.
+_MOST_DIGITS = 9
 
 
 class _Checked(ModelMetaclass):
@@ -97,11 +102,16 @@ def read_duration(plain: object) -> object:
         return None
     if isinstance(plain, (int, float)) and not isinstance(plain, bool):
         return _above_zero(float(plain), plain)
-    digits = r"(\d{1,9})"
+    digits = r"(\d+)"
     pattern = f"(?:{digits}d)?(?:{digits}h)?(?:{digits}m)?(?:{digits}s)?"
     parts = re.fullmatch(pattern, str(plain).strip().lower())
     if parts is None or not any(parts.groups()):
-        msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}"
+        near = nearest_duration(str(plain))
+        cure = f"; write {near}" if near else ""
+        msg = f"must be a duration, as 45s, 30m, 2h or 1h30m, but got {plain!r}{cure}"
+        raise ValueError(msg)
+    if any(len(n or "") > _MOST_DIGITS for n in parts.groups()):
+        msg = f"must have numbers of at most {_MOST_DIGITS} digits, but got {plain!r}"
         raise ValueError(msg)
     seconds = sum(int(n or 0) * unit for n, unit in zip(parts.groups(), (86400, 3600, 60, 1), strict=True))
     return _above_zero(float(seconds), plain)
@@ -117,6 +127,11 @@ def _above_zero(seconds: float, plain: object) -> float:
 def read_paths(plain: object) -> object:
     """Read a single path as a list with one path."""
     return [plain] if isinstance(plain, str) else plain
+
+
+def read_off(plain: object) -> object:
+    """Read ``false`` as null, where null switches something off."""
+    return None if plain is False else plain
 
 
 def read_switch(plain: object) -> object:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tuner.config.section import Section, read_switch
+from tuner.config.section import Section, read_off, read_switch
 
 __all__ = ["FinalJudgement", "Halving", "Race", "Stopping"]
 
@@ -46,7 +46,7 @@ class Halving(Section):
 
     rungs: tuple[int, ...] | None = Field(default=None, strict=False)
     keep: float = Field(default=0.25, gt=0, lt=1)
-    resume: float | None = Field(default=0.5, gt=0, le=1)
+    resume: Annotated[float | None, BeforeValidator(read_off)] = Field(default=0.5, gt=0, le=1)
     grace: int = Field(default=2, ge=2)
     hold: int = Field(default=4, ge=0)
     leaders: bool = True

@@ -23,7 +23,7 @@ from tuner.config.folds import Folds
 from tuner.config.metrics import Metrics
 from tuner.config.origin import Origin
 from tuner.config.search import ONE_OBJECTIVE, Baseline, Search, SpaceSection
-from tuner.config.section import Section, read_switch
+from tuner.config.section import Section, read_off, read_switch
 from tuner.config.stopping import FinalJudgement, Stopping
 from tuner.config.tracking import Tracking
 from tuner.config.training import Resources, Training
@@ -56,7 +56,7 @@ class Study(Section):
     final
         Judge the best trials on the holdout when a run ends. null or false: only `tuner final` judges them.
     tracking
-        A tracker that gets the trials while they run, besides TensorBoard's files.
+        A tracker that gets the trials while they run, besides TensorBoard's files. null or false: none.
     """
 
     study: str
@@ -76,7 +76,7 @@ class Study(Section):
     stopping: Stopping = Field(default=None, validate_default=True)
     resources: Resources = Field(default=Resources(), validate_default=True)
     final: Annotated[FinalJudgement | None, BeforeValidator(read_switch)] = None
-    tracking: Tracking | None = None
+    tracking: Annotated[Tracking | None, BeforeValidator(read_off)] = None
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
     @field_validator("search")

@@ -35,12 +35,13 @@ _UNFIT = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
 class YamlError(ValueError):
-    """The text cannot be read. `rule` says why, and `line` where, counted from 1; None if that is unknown."""
+    """The text cannot be read: `rule` says why, `line` where, from 1, and `hint` what to do, if known."""
 
-    def __init__(self, rule: str, line: int | None = None) -> None:
+    def __init__(self, rule: str, line: int | None = None, hint: str | None = None) -> None:
         super().__init__(rule)
         self.rule = rule
         self.line = line
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise YamlError(f"{rule}: write '{node.value}' if it is text", node.start_mark.line + 1)
         value = int(self.construct_yaml_int(node)) if short else _BEYOND
         if abs(value) >= _BEYOND:
-            problem = "an integer must be between -2^63 and 2^63"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            got = node.value if short else f"{node.value[:_LONGEST]}..."
+            rule = f"must have integers between -2^63 and 2^63, but got {got}"
+            raise YamlError(rule, node.start_mark.line + 1)
         return value
 
 
@@ -114,10 +116,17 @@ def read_text(path: Path) -> str:
         ) from error
     if len(content) > MOST_BYTES:
         raise YamlError(f"must have at most {MOST_BYTES:,} bytes, but has more")
+    if 0 in content:
+        rule = "must be UTF-8 text, but has bytes 0, as text in UTF-16 has"
+        raise YamlError(rule, hint="save it as UTF-8; `>` of Windows PowerShell writes UTF-16")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise YamlError(f"must be UTF-8 text, but {error.reason}") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        rule = f"must be UTF-8 text, but has the byte 0x{content[error.start]:02x}"
+        raise YamlError(
+            rule, line, "save it as UTF-8; it may be in latin-1 or another old encoding"
+        ) from error
 
 
 def parse(text: str) -> Document:
@@ -147,7 +156,8 @@ def parse(text: str) -> Document:
         lines = text.splitlines()
         if mark is not None and mark.line < len(lines) and _TABBED.match(lines[mark.line]):
             raise YamlError("must be indented with spaces, but has a tab", mark.line + 1) from error
-        rule = f"must be valid YAML, but {getattr(error, 'problem', None) or error}"
+        cause = str(getattr(error, "problem", None) or error).removeprefix("but ")
+        rule = f"must be valid YAML, but {cause}"
         raise YamlError(rule, mark.line + 1 if mark else None) from error
     return document
 

@@ -10,15 +10,19 @@ __all__ = ["environment"]
 
 
 @contextmanager
-def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables in this context, and restore them in the end."""
+def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables in this context, None to remove one, and restore them in the end."""
     before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+    _apply(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _apply(before)
+
+
+def _apply(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

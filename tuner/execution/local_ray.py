@@ -39,6 +39,19 @@ _SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_enable_metrics_collection": "0",
 }
+#: Variables that keep processes of a private Ray from starting, or lead them to another cluster. Under the
+#: first ones, Ray's own Python code raises errors; a certificate is of no use beside a token on loopback.
+_HARMFUL = (
+    "PYTHONDEVMODE",
+    "PYTHONINSPECT",
+    "PYTHONOPTIMIZE",
+    "PYTHONWARNINGS",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING",
+    "RAY_REDIS_ADDRESS",
+    "RAY_RUNTIME_ENV_HOOK",
+    "RAY_USE_TLS",
+)
 #: Settings of Ray for which `ray.init` has no argument. One of Ray's ports is fixed, and two searches at once
 #: would want it. The autoscaler cannot add a machine here, and nobody reads what the log monitor sends.
 _PARAMETERS: dict[str, Any] = {
@@ -58,13 +71,13 @@ def private_ray() -> Iterator[dict[str, Any]]:
         Keyword arguments for ``ray.init``.
     """
     token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _settings(_SETTINGS | token), _lean(), _folder() as folder:
+    with _settings({**dict.fromkeys(_HARMFUL), **_SETTINGS, **token}), _lean(), _folder() as folder:
         yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / _RAYS)}
 
 
 @contextmanager
-def _settings(changes: Mapping[str, str]) -> Iterator[None]:
-    """Set Ray's settings in the environment, for this process and those of Ray."""
+def _settings(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set Ray's settings in the environment, for this process and those of Ray; None removes one."""
     try:
         with environment(changes):
             _forget_token()

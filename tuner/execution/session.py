@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import LASTING, Problem, SearchError, UserError
+from tuner.errors import LASTING, Problem, SearchError, TunerError, UserError
 from tuner.errors.caller import hint as hint_for
 from tuner.execution import user_modules
 from tuner.execution.autoscaler import node_kinds
@@ -20,8 +22,9 @@ from tuner.execution.environment import environment
 from tuner.execution.local_ray import private_ray
 from tuner.execution.reaper import marks, reaper
 from tuner.execution.signals import ended_by_signals
+from tuner.execution.start_failure import lasting_cause
 from tuner.execution.user_modules import cell_modules, modules_of, path_variables, see_user_folders
-from tuner.execution.watchdog import RAY_DIED, watch_ray, watch_start
+from tuner.execution.watchdog import AGAIN, CANNOT_START, LASTS, RAY_DIED, watch_ray, watch_start
 from tuner.search.capacity import Capacity, Machines, lacking, trial_share
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ _QUIET_RAY = {
 }
 #: Keys of a study by the name of Ray's resource.
 _KEYS = {"CPU": "resources.cpus_per_trial", "GPU": "resources.gpus_per_trial"}
+#: Errors of Ray's Python code that do not pass, such as those of a setting that it cannot read.
+_OF_CODE = (AttributeError, ImportError, LookupError, NameError, TypeError, ValueError)
 #: Seconds for which a list of nodes is reused.
 _FRESH = 1.0
 #: Jobs of Ray for which `join_cluster` has connected this process.
@@ -64,6 +69,12 @@ class RayStartError(SearchError):
     """Ray could not be started. No trial has run."""
 
     exit_code = RAY_DIED
+
+
+class LastingStartError(RayStartError):
+    """Ray could not be started, for a cause that stays until a person removes it."""
+
+    exit_code = CANNOT_START
 
 
 @contextmanager
@@ -81,13 +92,15 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
     Raises
     ------
     RayStartError
-        If Ray cannot be started, or there is none at the address.
+        If Ray cannot be started, or there is none at the address. A `LastingStartError` if the next start
+        would fail for the same cause.
     UserError
-        If Ray cannot use the user's home or its folder for temporary files, or if this process is connected
-        to a Ray whose workers cannot import modules that were made of cells.
+        If Ray cannot use the user's home or its folder for temporary files, if Python removes docstrings,
+        or if this process is connected to a Ray whose workers cannot import modules that were made of cells.
     StudyError
         If no node has room for one trial, and the autoscaler cannot add such a node.
     """
+    _check_docstrings()
     import ray  # noqa: PLC0415  # ray
 
     if ray.is_initialized():
@@ -99,7 +112,7 @@ def ray_session(prepared: Prepared, address: str | None = None) -> Iterator[Capa
             where = stack.enter_context(private_ray())
             stack.callback(ray.shutdown)
             mark = stack.enter_context(reaper())
-            with environment(marks(mark)), watch_start():
+            with environment(marks(mark)), watch_start(Path(where["_temp_dir"])):
                 _connect(_runtime_env(prepared), where)
             stack.enter_context(watch_ray())
         else:
@@ -121,6 +134,13 @@ def join_cluster(study: Study, runtime_env: Mapping[str, object] | None = None) 
     _connect({"env_vars": ALLOCATOR, **(runtime_env or {})}, {"address": "auto"})
     _own_jobs.add(ray.get_runtime_context().get_job_id())
     return _capacity(study, joined=True)
+
+
+def _check_docstrings() -> None:
+    """Refuse a Python that removes docstrings: Ray's code adds to its own, and cannot be imported then."""
+    if sys.flags.optimize > 1:
+        rule = "must keep docstrings, because Ray's code needs them, but PYTHONOPTIMIZE=2 or -OO removes them"
+        raise UserError("Python", [Problem("", rule, "unset PYTHONOPTIMIZE, or start Python without -OO")])
 
 
 def _check_cells(prepared: Prepared) -> None:
@@ -163,13 +183,22 @@ def _connect(runtime_env: Mapping[str, object], where: Mapping[str, Any]) -> Non
                 python='address="auto" works on a node of a cluster; submit(study) works elsewhere',
             )
             raise RayStartError(f"cannot join Ray at {address!r}: {error}", hint=hint) from error
-        refused = _refused_place(error)
-        if refused is not None:
-            rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
-            hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
-            raise UserError("Ray", [Problem("", rule, hint)]) from error
-        hint = "is the machine overloaded, or out of memory? run the study again to try again"
-        raise RayStartError(f"Ray could not be started: {error}", hint=hint) from error
+        raise _start_error(error, Path(where["_temp_dir"])) from error
+
+
+def _start_error(error: Exception, folder: Path) -> TunerError:
+    """Return the error for a Ray that could not be started in a folder."""
+    refused = _refused_place(error)
+    if refused is not None:
+        rule = f"must be able to use {refused.filename}, but got the error: {refused.strerror}"
+        hint = "set HOME and RAY_TMPDIR to folders that exist and that this user can write"
+        return UserError("Ray", [Problem("", rule, hint)])
+    cause = lasting_cause(folder)
+    if cause is None and isinstance(error, _OF_CODE):
+        cause = f"{type(error).__name__}: {error}"
+    if cause is not None:
+        return LastingStartError(f"Ray could not be started: {cause}", hint=LASTS)
+    return RayStartError(f"Ray could not be started: {error}", hint=AGAIN)
 
 
 def _refused_place(error: BaseException | None) -> OSError | None:

@@ -13,13 +13,21 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-__all__ = ["RAY_DIED", "watch_ray", "watch_start"]
+from tuner.execution.start_failure import how_it_ended, lasting_cause
+
+__all__ = ["AGAIN", "CANNOT_START", "LASTS", "RAY_DIED", "watch_ray", "watch_start"]
 
 #: Exit code that means: run the command again. It is EX_TEMPFAIL of BSD's sysexits.h.
 RAY_DIED = 75
+#: Exit code if the cause lasts.
+CANNOT_START = 1
+#: What to do if Ray could not be started.
+AGAIN = "is the machine overloaded, or out of memory? the same command tries again"
+LASTS = "this lasts until its cause is removed; the log of this command has the last lines of Ray's logs"
 #: Seconds between two checks.
 _EVERY = 0.2
 #: Seconds between two checks while Ray starts, seconds in which it reports an error itself, and most seconds
@@ -43,13 +51,21 @@ def watch_ray() -> Iterator[None]:
 
 
 @contextmanager
-def watch_start(longest: float = _LONGEST_START) -> Iterator[None]:
+def watch_start(folder: Path, longest: float = _LONGEST_START) -> Iterator[None]:
     """End this process with `RAY_DIED` if a process of the Ray that starts in this context dies, or it hangs.
 
-    Otherwise Ray's C++ code in this process would end it with the exit code 1, which means something else.
+    Otherwise Ray's C++ code in this process would end it without a word on the cause. If the cause would keep
+    Ray from starting again, the exit code is `CANNOT_START`.
+
+    Parameters
+    ----------
+    folder
+        Folder of the Ray.
+    longest
+        Most seconds that the start may take.
     """
     started = threading.Event()
-    arguments = (started, time.monotonic() + longest)
+    arguments = (started, time.monotonic() + longest, folder)
     watcher = threading.Thread(target=_watch_start, args=arguments, name="watch-start", daemon=True)
     watcher.start()
     try:
@@ -59,7 +75,7 @@ def watch_start(longest: float = _LONGEST_START) -> Iterator[None]:
         watcher.join()
 
 
-def _watch_start(started: threading.Event, until: float) -> None:
+def _watch_start(started: threading.Event, until: float, folder: Path) -> None:
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  # Ray brings it, without annotations
 
     seen: dict[int, tuple[str, Any]] = {}
@@ -74,15 +90,14 @@ def _watch_start(started: threading.Event, until: float) -> None:
         if started.wait(_GRACE):  # Ray has reported it
             return
         label, child = dead[0] if dead else ("start", None)
+        cause = lasting_cause(folder) or (how_it_ended(child) if child else None)
         what = f"its {label} (process {child.pid}) has died" if child else "it took too long"
-        _write(
-            f"Ray could not be started: {what}\n"
-            "  is the machine overloaded, or out of memory? the same command tries again\n"
-        )
+        reason = f": {cause}" if cause else ""
+        _write(f"Ray could not be started: {what}{reason}\n  {LASTS if cause else AGAIN}\n")
         for one in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 one.kill()
-        os._exit(RAY_DIED)
+        os._exit(CANNOT_START if cause else RAY_DIED)
 
 
 def _is_alive(process: Any) -> bool:  # noqa: ANN401  # a process of psutil, which has no annotations

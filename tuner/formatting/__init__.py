@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Sequence
 
 from tuner.space.class_names import short_name
@@ -12,6 +13,7 @@ __all__ = [
     "count",
     "cut",
     "duration",
+    "in_shell",
     "markdown_table",
     "number",
     "quantity",
@@ -34,6 +36,11 @@ def visible(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def in_shell(path: object) -> str:
+    """Return a path or a name as a command is given it, in quotes if a shell would split it."""
+    return shlex.quote(str(path))
 
 
 def _cell(text: str) -> str:

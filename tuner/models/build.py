@@ -118,7 +118,7 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
 
 @contextmanager
 def _without_launcher() -> Iterator[None]:
-    """Hide the variables of batch systems and launchers from Lightning.
+    """Hide the variables of batch systems and launchers from Lightning, and those that change its defaults.
 
     A trainer reads them when it is made. It takes the job's tasks for its own processes, and refuses to start
     or waits for them. A fit here has one process: Ray shares out the job's machines. Lightning has read the

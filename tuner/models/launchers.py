@@ -1,4 +1,4 @@
-"""Hides the variables of batch systems and launchers, from which Lightning takes its processes.
+"""Hides the variables from which Lightning takes its processes, and settings that no study has.
 
 Each export contains this file, so it does not import rectools-tuner.
 """
@@ -17,6 +17,8 @@ __all__ = ["outside_of_jobs"]
 #: How variables begin from which Lightning takes its processes: those of SLURM, of LSF with its launcher, of
 #: torchrun, and of MPI as PBS and others start it.
 _LAUNCHERS = ("SLURM_", "LSB_", "LSF_", "JSM_", "TORCHELASTIC_", "PET_", "OMPI_", "PMI_", "PMIX_", "ROLE_")
+#: How variables begin that replace the defaults of a trainer, such as `PL_TRAINER_LIMIT_TRAIN_BATCHES`.
+_SETTINGS = "PL_"
 #: Variables of torchrun, and of operators of Kubernetes.
 _RANKS = frozenset(
     {
@@ -35,8 +37,11 @@ _RANKS = frozenset(
 
 @contextmanager
 def outside_of_jobs() -> Iterator[None]:
-    """Hide the variables of a launcher such as SLURM from Lightning, which takes its tasks for its own."""
-    names = [name for name in os.environ if name.startswith(_LAUNCHERS) or name in _RANKS]
+    """Hide the variables of a launcher such as SLURM from Lightning, which takes its tasks for its own.
+
+    Those that change the defaults of a trainer are hidden too: a study says how a trial trains.
+    """
+    names = [name for name in os.environ if name.startswith((*_LAUNCHERS, _SETTINGS)) or name in _RANKS]
     hidden = {name: os.environ.pop(name) for name in names}
     try:
         yield

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
-from tuner.formatting import count, duration, number
+from tuner.formatting import count, duration, in_shell, number
 from tuner.trials.messages import Job
 from tuner.trials.observer import Observer
 from tuner.trials.outcomes import Stop
@@ -103,6 +103,7 @@ def _table(summary: Summary) -> list[str]:
 
 
 def _study_note(study: optuna.Study, folder: str) -> str:
+    folder = in_shell(folder)
     facts: Mapping[str, object] = study.user_attrs.get(FACTS, {})
     plain = {key: value for key, value in facts.items() if not isinstance(value, (dict, list))}
     known = "\n".join(f"- {key}: `{value}`" for key, value in plain.items())

@@ -23,6 +23,7 @@ from tuner.models.feasibility import DataFacts, dead_values, infeasible, needs_c
 from tuner.models.signatures import class_paths, options, space_problems
 from tuner.preparation.warm_start import Earlier, read_earlier
 from tuner.sampling.samplers import check_finite, make_sampler
+from tuner.sampling.trying import try_sampler
 from tuner.space import Domain, Space, Value, domain_from_plain, load_space, short_name
 from tuner.store.space_migration import SPACE_FACT
 from tuner.trials.families import families, is_of
@@ -152,6 +153,7 @@ def _warn(source: Source, study: Study, say: Callable[[str], None]) -> None:
     unwise = (
         *holdout_warnings(source.coded, study.folds),
         *catalogue_warnings(source.coded, study.metrics.objective),
+        *_epoch_warnings(study),
     )
     for warning in (*source.warnings, *unwise):
         say(f"warning: {warning}")
@@ -191,6 +193,21 @@ def _lines_of_nets(space: Space, known: DataFacts) -> list[str]:
         return []
     names = dict.fromkeys(short_name(one) for value in beside for one in value if needs_categories(one))
     return [f"{', '.join(names)} has no effect beside other item nets: data.item_features has no categories"]
+
+
+def _epoch_warnings(study: Study) -> Iterator[str]:
+    """Yield a warning for settings that count in epochs and are beyond the last one."""
+    training, halving = study.training, study.stopping.halving
+    if training.evaluate_every > training.epochs:
+        yield (
+            f"training.evaluate_every is {training.evaluate_every}, but training.epochs is "
+            f"{training.epochs}: a fold is evaluated once"
+        )
+    if halving is not None and halving.rungs is not None and halving.rungs[0] > training.epochs:
+        yield (
+            f"stopping.halving.rungs begin at epoch {halving.rungs[0]}, but training.epochs is "
+            f"{training.epochs}: no trial reaches a rung"
+        )
 
 
 def _dead_lines(study: Study, space: Space, known: DataFacts) -> list[str]:
@@ -274,6 +291,8 @@ def study_models(study: Study) -> tuple[Space, Sequence[NamedParams]]:
         sampler = make_sampler(study.search.sampler, study.search.seed, space)
         if not problems:
             check_finite(sampler, space)
+            n_objectives = 1 + len(study.metrics.further_objectives)
+            try_sampler(study.search.sampler, study.search.seed, space, n_objectives=n_objectives)
     except StudyError as error:
         problems.extend(error.problems)
     if problems:

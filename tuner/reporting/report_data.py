@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.formatting import short
+from tuner.formatting import in_shell, short
 from tuner.holdout import Final
 from tuner.holdout.read import final_of
 from tuner.reporting.clock import Clock, Stay, clock_of, stays
@@ -61,7 +60,7 @@ class ReportData:
     @property
     def folder_shown(self) -> str:
         """The last two parts of the folder's path, quoted for a shell."""
-        return shlex.quote("/".join(self.folder.resolve().parts[-2:]))
+        return in_shell("/".join(self.folder.resolve().parts[-2:]))
 
     @property
     def objective(self) -> str:

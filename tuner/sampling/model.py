@@ -93,6 +93,9 @@ class ModelSampler(BaseSampler):
         random_share: float = 0.2,
         optimism: float = 1.0,
     ) -> None:
+        if not 0 <= random_share <= 1:
+            msg = f"random_share must be between 0 and 1, but got {random_share:g}"
+            raise ValueError(msg)
         self._space = space
         self._seed = seed
         self._n_startup = n_startup_trials

@@ -28,14 +28,15 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config import Sampler
-from tuner.errors import Problem, StudyError, did_you_mean
+from tuner.errors import Problem, StudyError
 from tuner.sampling.model import ModelSampler
+from tuner.sampling.options import option_problems
 from tuner.sampling.prior import PriorStart
 from tuner.space import Float, Int, Space
 from tuner.space.imports import import_problem
 from tuner.trials.schema import PAUSE_KEY
 
-__all__ = ["check_finite", "exhaustive_sampler", "make_sampler"]
+__all__ = ["check_finite", "exhaustive_sampler", "make_sampler", "sampler_class"]
 
 #: Largest number of values of a param that the sampler brute_force lists.
 _MOST_TRIED = 100_000
@@ -269,13 +270,12 @@ def make_sampler(wanted: Sampler, seed: int, space: Space | None = None) -> Base
         If there is no such sampler, or it does not accept the options.
     """
     cls, preset = _find(wanted.use)
-    accepted = {name: p for name, p in inspect.signature(cls).parameters.items() if name != "space"}
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-    for option in wanted.options:
-        if option not in accepted and not takes_any:
-            rule = f"must be an option of {cls.__name__}, but is not"
-            raise _wrong(rule, did_you_mean(option, list(accepted)), key=f"search.sampler.options.{option}")
-    seeded: dict[str, Any] = {"seed": seed} if "seed" in accepted else {}
+    problems = list(option_problems(cls, wanted.options))
+    if problems:
+        raise StudyError("study", problems)
+    if wanted.options.get("multivariate") is False and "group" in preset:
+        preset = {**preset, "group": False}  # there are only groups of params that are sampled together
+    seeded: dict[str, Any] = {"seed": seed} if "seed" in inspect.signature(cls).parameters else {}
     if cls is ModelSampler:
         seeded["space"] = space
     try:
@@ -330,6 +330,11 @@ def exhaustive_sampler(seed: int) -> BaseSampler:
     return make_sampler(Sampler(use="brute_force"), seed)
 
 
+def sampler_class(name: str) -> type[BaseSampler]:
+    """Return the class of a sampler by its name or import path; see `make_sampler`."""
+    return _find(name)[0]
+
+
 def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     if name in NAMED:
         package = _NEEDS.get(name)
@@ -348,5 +353,5 @@ def _find(name: str) -> tuple[type[BaseSampler], Mapping[str, Any]]:
     return cls, {}
 
 
-def _wrong(rule: str, hint: str = "", *, key: str = "search.sampler") -> StudyError:
-    return StudyError("study", [Problem(key, rule, hint)])
+def _wrong(rule: str, hint: str = "") -> StudyError:
+    return StudyError("study", [Problem("search.sampler", rule, hint)])

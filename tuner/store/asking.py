@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from traceback import walk_tb
 
 import optuna
+from optuna.distributions import check_distribution_compatibility
+from optuna.exceptions import OptunaError
 from optuna.trial import Trial, TrialState
 
 from tuner.errors import Problem, SearchError, StoreError
 from tuner.space import Space, Value
 from tuner.store.asked import Asked
 from tuner.store.by_number import TrialsByNumber
-from tuner.store.hints import lists_infeasible, start_anew
+from tuner.store.hints import goes_on, lists_infeasible, start_anew
 from tuner.store.known_points import KnownPoints
 from tuner.trials.outcomes import Failure, Pause
 from tuner.trials.schema import (
@@ -37,6 +41,18 @@ Finish = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 #: Largest number of refused points in a row. After so many, nearly the whole space must be infeasible.
 MOST_REFUSED = 200
+#: What the code of a sampler raises. Errors of a storage, which a sampler reads, are others.
+_OF_CODE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def accept(params_of: Mapping[str, Value]) -> None:  # a `Refuse`
@@ -86,8 +102,7 @@ class TrialSource:
         finish
             Function from suggested params to complete params.
         refuse
-            Function from complete params to the reason why they are infeasible, None if they are feasible. An
-            infeasible point is reported as such, and the sampler suggests another point.
+            See `Refuse`. An infeasible point is reported as such, and the sampler suggests another point.
 
         Returns
         -------
@@ -97,12 +112,13 @@ class TrialSource:
         Raises
         ------
         SearchError
-            If `MOST_REFUSED` points in a row are infeasible.
+            If `MOST_REFUSED` points in a row are infeasible, or the sampler fails.
         """
         reason, n_refused, n_repeated = None, 0, 0
         while n_refused < MOST_REFUSED:
             with self.known.sampler(space, n_repeated):
-                trial = self.study.ask()
+                with self._sampling():
+                    trial = self.study.ask()
                 params = None if PARAMS in trial.user_attrs else finish(self._suggest(space, trial))
             if params is not None:  # not queued: the sampler suggested the point
                 known = self.known.number_of(trial, params)
@@ -162,8 +178,26 @@ class TrialSource:
         return Asked(trial.number, params, attributes.get(NAME), tuple(seeds), attempt=attempt)
 
     def _suggest(self, space: Space, trial: Trial) -> dict[str, Value]:
-        try:
+        with self._sampling():
             return space.suggest(trial)
-        except ValueError as error:  # Optuna refuses a dimension that has changed
-            rule = f"must stay as it was when the study began, but {error}"
-            raise StoreError(self.study.study_name, [Problem("space", rule, start_anew())]) from error
+
+    @contextmanager
+    def _sampling(self) -> Iterator[None]:
+        """Report what Optuna and the sampler raise while they choose a point."""
+        try:
+            yield
+        except OptunaError:  # some are also a RuntimeError
+            raise
+        except _OF_CODE as error:
+            if _is_of_changed_space(error):
+                rule = f"must stay as it was when the study began, but {error}"
+                raise StoreError(self.study.study_name, [Problem("space", rule, start_anew())]) from error
+            msg = f"search.sampler: must choose a point, but got the error: {type(error).__name__}: {error}"
+            hint = f"change its options, or take another sampler; {goes_on()}"
+            raise SearchError(msg, hint=hint) from error
+
+
+def _is_of_changed_space(error: Exception) -> bool:
+    """Whether Optuna has raised an error because a dimension is not as it was in earlier trials."""
+    check = check_distribution_compatibility.__code__
+    return any(frame.f_code is check for frame, _ in walk_tb(error.__traceback__))

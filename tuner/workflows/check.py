@@ -38,6 +38,7 @@ from tuner.training.fast_paths import FastPaths, accelerate
 from tuner.training.precision import products_in, set_precision
 from tuner.workflows.estimate import Estimate, estimates, shown
 from tuner.workflows.estimate_table import draw_estimates
+from tuner.workflows.opening import NOTHING_TO_RUN, nothing_to_run
 
 __all__ = ["Checked", "check"]
 
@@ -101,8 +102,10 @@ def check(study: Study, say: Callable[[str], None]) -> Checked:
     Raises
     ------
     UserError
-        If the study, the data, the space or a baseline cannot be used.
+        If the study, the data, the space or a baseline cannot be used, or there is nothing to run.
     """
+    if nothing_to_run(study):
+        raise study.refusal([NOTHING_TO_RUN])
     prepared = prepare(study, say)
     for fold in prepared.folds:
         difference = detectable_difference(fold, prepared.plan)

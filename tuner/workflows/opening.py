@@ -14,6 +14,7 @@ from tuner.artifacts.atomic import write_file
 from tuner.artifacts.user_values import write_groupings
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
+from tuner.errors import Problem
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.user_modules import cell_modules, shadow_lines
@@ -33,7 +34,28 @@ if TYPE_CHECKING:
     from tuner.store.open import Grow
     from tuner.workflows.background import StopRequest
 
-__all__ = ["OpenedStudy", "locked", "n_unfinished", "open_prepared", "open_study"]
+__all__ = [
+    "NOTHING_TO_RUN",
+    "OpenedStudy",
+    "locked",
+    "n_unfinished",
+    "nothing_to_run",
+    "open_prepared",
+    "open_study",
+]
+
+
+#: A study that has nothing to run and no trials from before.
+NOTHING_TO_RUN = Problem(
+    "search.trials",
+    "must be at least 1 in a study without baselines, but got 0",
+    "give it trials, or models under `baselines`",
+)
+
+
+def nothing_to_run(study: Study) -> bool:
+    """Tell whether a study gives a search no trial, so that it can only continue those from before."""
+    return study.search.trials == 0 and not study.baselines
 
 
 @dataclass(frozen=True)
@@ -144,6 +166,8 @@ def open_study(
     prepared = prepare(study, console.print)
     with hold.turn():
         store = _open_for_search(prepared, folder, hold, console)
+    if nothing_to_run(study) and not store.records() and not n_unfinished(store):
+        raise study.refusal([NOTHING_TO_RUN])
     budget = Budget(
         study.search,
         objective=study.metrics.objective.label,

@@ -144,7 +144,7 @@ def params_in_file(path: Path) -> dict[str, Any]:
     try:
         plain = parse(read_text(path)).plain
     except YamlError as error:
-        raise StoreError(str(path), [Problem("--params", error.rule, None, error.line)]) from error
+        raise StoreError(str(path), [Problem("--params", error.rule, error.hint, error.line)]) from error
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
         rule = f"must have params by name, such as cls: SASRecModel, but has a {type(plain).__name__}"
         raise StoreError(str(path), [Problem("--params", rule)])

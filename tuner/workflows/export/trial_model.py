@@ -11,6 +11,7 @@ from rectools.models.base import ModelBase
 from tuner.artifacts import layout
 from tuner.errors import Problem, StoreError
 from tuner.execution.logs import logs_to
+from tuner.models.launchers import outside_of_jobs
 from tuner.monitoring.console import stderr_console
 from tuner.reporting.place import Place
 from tuner.reporting.row import Row
@@ -64,4 +65,5 @@ def _retained(folder: Path, number: int, fold: int) -> ModelBase[Any]:
         hint = "with training.keep_checkpoints: 1, a search retains the models of the best trial"
         raise StoreError(str(folder), [Problem("fold", rule, hint)])
     see_modules(folder)  # the classes may be from a notebook
-    return load_model(path)
+    with outside_of_jobs():
+        return load_model(path)
