@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import sqlite3
 import tarfile
 import zipfile
@@ -121,7 +122,22 @@ def test_a_table_written_by_columns_says_how_to_write_it_by_rows(tmp_path: Path)
     pd.concat([FRAME] * 4, ignore_index=True).to_json(tmp_path / "i.json")
     with pytest.raises(DataError, match="objects with 0, 1, 2, 3, 4 and 3 more") as raised:
         load_source(Data(interactions=str(tmp_path / "i.json")))
-    assert "to_json(orient='records', lines=True)" in str(raised.value)
+    assert str(raised.value).count("to_json(orient='records', lines=True)") == 3
+    FRAME.to_json(tmp_path / "split.json", orient="split")
+    rule, hint = refused(str(tmp_path / "split.json"))
+    assert rule == "must have the columns user_id, item_id, datetime, but has 'columns'"
+    assert hint.startswith("write one object a row")
+
+
+def test_values_that_mongodb_wraps_are_told(tmp_path: Path) -> None:
+    row = {"user_id": {"$oid": "5f"}, "item_id": "a", "datetime": {"$date": "2024-01-01T00:00:00Z"}}
+    (tmp_path / "i.jsonl").write_text(f"{json.dumps(row)}\n" * 2, encoding="utf-8")
+    with pytest.raises(DataError) as raised:
+        load_source(Data(interactions=str(tmp_path / "i.jsonl")))
+    assert [(one.where, one.hint) for one in raised.value.problems] == [
+        ("data.columns.user", "store the value itself, in place of MongoDB's {$oid: ...}"),
+        ("data.columns.datetime", "store the value itself, in place of MongoDB's {$date: ...}"),
+    ]
 
 
 # ####  --------------  Files that are read twice  --------------  #### #

@@ -17,7 +17,7 @@ from .folders import copies, keys_of, parent_hint, refuse_doubled, refuse_strang
 from .foreign import BEGIN, refuse_ending, refuse_foreign
 from .ids import WrongIdsError
 from .joined import alike
-from .troubles import TableError, first_line
+from .troubles import OBJECT_A_ROW, TableError, first_line
 from .typed import read_feather, read_json_lines, read_parquet
 from .unpacked import unpacked
 
@@ -251,7 +251,8 @@ def _read(path: str, wanted: Sequence[str] | None, dialect: Dialect, packed: Col
         if kind in reads:
             with opened(path, compression) as stream:
                 columns, names = reads[kind](stream, wanted)
-            return Read(unpacked(columns), names, written=False)
+            split = {"columns", "data"} <= set(names) and not set(wanted or ()) <= set(names)
+            return Read(unpacked(columns), names, written=False, hint=OBJECT_A_ROW if split else None)
         columns, names, hint, warning = read_delimited(
             lambda: opened(path, compression), ending, wanted, dialect, packed
         )

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .coded import Codes, Ids, present
-from .troubles import Mask, type_name
+from .troubles import Mask, cure_of_objects, type_name
 
 __all__ = [
     "EXACT",
@@ -133,10 +133,7 @@ def _refuse_nested(plain: pa.DataType) -> None:
         names = [plain.field(at).name for at in range(plain.num_fields)]
         fields = ", ".join(names[:_FIELDS]) + f" and {len(names) - _FIELDS:,} more" * (len(names) > _FIELDS)
         rule = f"ids must be text or integers, but the column holds objects with {fields or 'no fields'}"
-        if names and all(name.isdecimal() for name in names):
-            cure = "write one object a row, as pandas' to_json(orient='records', lines=True) does"
-            raise WrongIdsError(rule, cure)
-        raise WrongIdsError(rule, "flatten them, as pandas.json_normalize does")
+        raise WrongIdsError(rule, cure_of_objects(plain))
     if pa.types.is_nested(plain):
         rule = f"a row must be one interaction with one id, but holds a {type_name(plain)}"
         raise WrongIdsError(rule, "write one interaction a row: unnest sessions and baskets first")

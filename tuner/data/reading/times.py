@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .troubles import Mask, plain, type_name
+from .troubles import Mask, cure_of_objects, plain, type_name
 
 __all__ = ["NUMBER", "WrongTimesError", "doubt_of", "fitting_formats", "likeliest_unit", "to_times"]
 
@@ -143,11 +143,7 @@ def to_times(column: pa.ChunkedArray, kind: str, decimal: str = ".") -> Times:
             return _formatted(column.cast(pa.string()), kind)
         raise _numbers(column, str(plain(column[0])))
     if not pa.types.is_string(stored):
-        cure = (
-            'store the time itself: MongoDB\'s {"$date": ...} is the text or number within'
-            if (pa.types.is_struct(stored))
-            else None
-        )
+        cure = cure_of_objects(stored) if pa.types.is_struct(stored) else None
         raise WrongTimesError(f"must hold dates, but {{name}} holds {type_name(stored)}", None, cure)
     return _iso(column) if kind == "iso" else _formatted(column, kind)
 

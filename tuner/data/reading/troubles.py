@@ -8,10 +8,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Mask", "TableError", "Trouble", "example", "first_line", "plain", "type_name"]
+__all__ = [
+    "OBJECT_A_ROW",
+    "Mask",
+    "TableError",
+    "Trouble",
+    "cure_of_objects",
+    "example",
+    "first_line",
+    "plain",
+    "type_name",
+]
 
 Mask = NDArray[np.bool_]
 
+#: How JSON has to be written.
+OBJECT_A_ROW = "write one object a row, as pandas' to_json(orient='records', lines=True) does"
 #: Characters of a value that a message shows.
 _SHOWN = 80
 
@@ -73,3 +85,13 @@ def first_line(error: BaseException) -> str:
 def type_name(kind: pa.DataType) -> str:
     """Return the name of a type, for people."""
     return str(kind).split("<", maxsplit=1)[0] if pa.types.is_nested(kind) else str(kind)
+
+
+def cure_of_objects(kind: pa.StructType) -> str:
+    """Say what to do about a column that holds objects."""
+    names = [kind.field(at).name for at in range(kind.num_fields)]
+    if names and all(name.isdecimal() for name in names):
+        return OBJECT_A_ROW
+    if any(name.startswith("$") for name in names):
+        return f"store the value itself, in place of MongoDB's {{{names[0]}: ...}}"
+    return "flatten them, as pandas.json_normalize does"
