@@ -29,6 +29,7 @@ ELSEWHERE = {
     ("cli/init.py", "study.yaml"),  # the study file that the user is to edit
     ("data/reading/foreign.py", ".npz"),  # kinds of files that the reader refuses
     ("data/reading/foreign.py", ".pickle"),
+    ("execution/start_failure.py", "logs"),  # a folder of Ray
     ("workflows/export/serving.py", "model.pickle"),  # a file of an export
 }
 

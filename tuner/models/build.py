@@ -108,7 +108,8 @@ def build_model(params: Mapping[str, Value]) -> ModelBase[Any]:
     except ValidationError as error:
         cls = model_class(params.get("cls"))
         found = problems_of(error, BaseModel if cls is None else cls.config_class)
-        msg = f"the model cannot be built: {'; '.join(f'{one.where} {one.rule}' for one in found)}"
+        rules = (f"{one.where} {one.rule}" for one in found)
+        msg = f"the model cannot be built: {'; '.join(rules)}".replace("key of this section", "param of it")
         raise TrialError(msg) from error
     except Exception as error:  # a user's constructor may raise anything
         reason = " ".join(str(error).split())
