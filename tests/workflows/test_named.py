@@ -85,7 +85,7 @@ def test_steering_takes_a_leaderboard_and_a_row(made_study: Path, tmp_path: Path
         tuner.stop_trial("made", board.best)
     with pytest.raises(StoreError, match="must be a trial of studies/other, but got a row of studies/made"):
         tuner.exclude_trial("other", board.best, "a test")
-    for wrong in (True, "one", 1.0, 99, "99"):
+    for wrong in (True, "one", 1.0, 99):
         with pytest.raises(StoreError, match=f"from 0 to .*, but got {wrong!r}"):
             tuner.exclude_trial("made", wrong, "a test")
     with pytest.raises(StoreError, match="name a model of RecTools"):
