@@ -156,8 +156,8 @@ def interactions_of(
             return None
         return _weights(read, roles["weight"], decimal, told["weight"])
 
-    (users, user_ids), (items, item_ids), weight, time = at_once(
-        lambda: codes("user"), lambda: codes("item"), weights, times
+    ((users, user_ids), weight), ((items, item_ids), time) = at_once(
+        lambda: (codes("user"), weights()), lambda: (codes("item"), times())
     )
     troubles = [trouble for role in roles for trouble in told[role]]
     extras = {name: _values(read, name, decimal, troubles) for name in extra}
