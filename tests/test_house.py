@@ -137,7 +137,9 @@ SPEAK_OF_COMMANDS = {
     "tuner/reporting/html/answer.py": "the report",
     "tuner/workflows/export/card.py": "the card of a model",
     "tuner/workflows/export/checksums.py": "it is copied into exports, and names both",
+    "tuner/workflows/export/asked.py": "as `serving.py`, of which it is a part",
     "tuner/workflows/export/serving.py": "it is copied into exports, and is a command there",
+    "tuner/reporting/html/facts.py": "commands that make a study again",
     "tuner/workflows/init/write.py": "a comment in a study file",
     "tuner/workflows/steering.py": "only the command line reads params from a file",
 }

@@ -505,6 +505,12 @@ def test_a_study_is_frozen():
             "must be a metric and its k, as NDCG@10, but got 'NDCG'",
             None,
         ),
+        (
+            {"storage": "sqlite://trials.db"},
+            "storage",
+            "must be a URL that begins with sqlite:/// or postgresql+psycopg://, but does not",
+            None,
+        ),
         ({"data__interactions": " "}, "data.interactions", "must be a path, but got ' '", None),
         ({"data__item_features": ""}, "data.item_features", "must be a path, but got ''", None),
         (

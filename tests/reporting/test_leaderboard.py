@@ -416,6 +416,11 @@ def test_a_narrow_terminal_drops_metrics_before_the_state_and_what_distinguishes
     assert [line.startswith("\x1b[2m") for line in grey[1:]] == [row.rank is None for row in stopped.rows]
 
 
+def test_a_param_may_be_named_that_no_row_shown_has(stopped):
+    first = render(stopped, top=1, columns=["trial", "lr"], whole=stopped).splitlines()
+    assert [line.split() for line in first] == [["trial", "lr"], ["0", "-"]]
+
+
 @pytest.mark.parametrize("width", [34, 40, 50, 60])
 def test_no_terminal_is_too_narrow_for_the_objective(stopped, width):
     lines = render(stopped, width=width).splitlines()

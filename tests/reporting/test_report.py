@@ -455,7 +455,9 @@ def test_markdown_has_the_answer_the_first_rows_and_how_to_run_it_again(report):
     assert "| 1 | " in text
     assert "and 53 more" in text
     assert "PED-ANOVA" in text
-    assert f"tuner run {report.folder_shown}/study.yaml" in text
+    name = report.folder.name
+    assert f"tuner run {report.folder_shown}/study.yaml --output again\n" in text
+    assert f"tuner show again/{name} best\n" in text
 
 
 def test_every_figure_is_written_in_its_own_colours(written):
@@ -501,13 +503,31 @@ def test_a_file_that_cannot_be_written_is_told_without_a_stack_trace(folder, tmp
     assert "--to: must be a file that can be written" in capsys.readouterr().err
 
 
+def test_the_ending_of_the_name_says_the_format_of_a_report(folder, tmp_path, capsys):
+    assert main(["report", str(folder), "-o", str(tmp_path / "r.md")]) == 0
+    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("## ")
+    from tuner import report
+
+    assert report(folder, tmp_path / "r.HTM").path.read_bytes().lower().startswith(b"<!doctype")
+    capsys.readouterr()
+    for arguments, wanted in (
+        (["r.pdf"], ""),
+        (["r.csv", "--format", "md"], " for a report in Markdown"),
+        (["r2.md", "--format", "html"], " for a report in HTML"),
+        (["r2.html", "--format", "md"], " for a report in Markdown"),
+    ):
+        path = tmp_path / arguments[0]
+        assert main(["report", str(folder), "-o", str(path), *arguments[1:]]) == 2
+        assert f"--to: must end with .html or .md{wanted}, but got {path}\n" in capsys.readouterr().err
+        assert not path.exists()
+
+
 def test_a_report_is_not_written_over_another_file(folder, tmp_path, capsys):
-    for name, content in (("clicks.csv", "user_id,item_id\n"), ("notes.md", "# Mine\n")):
+    for name, content in (("page.html", "<p>Mine</p>\n"), ("notes.md", "# Mine\n"), ("notes", "Mine\n")):
         path = tmp_path / name
         path.write_text(content)
-        for form in ("html", "md"):
-            assert main(["report", str(folder), "-o", str(path), "--format", form]) == 2
-            assert "--to: must not replace a file that is no report" in capsys.readouterr().err
+        assert main(["report", str(folder), "-o", str(path)]) == 2
+        assert "--to: must not replace a file that is no report" in capsys.readouterr().err
         assert path.read_text() == content
     for form in ("html", "md"):
         for _ in range(2):  # its own report is replaced

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import re
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rectools.dataset import Dataset, Interactions
 
-from tuner.workflows.export.asked import broken_rule, to_tell
+from tuner.data import reading
+from tuner.workflows.export import serving
+from tuner.workflows.export.asked import DEFAULT_K, broken_options, broken_rule, to_tell
+from tuner.workflows.export.code import Code, requirements
 
 
 @pytest.mark.parametrize(
@@ -54,3 +61,37 @@ def test_a_user_without_a_row_and_a_time_without_effect_are_told(dataset):
     assert without.startswith("no rows in these interactions for 100: they get what the model recommends")
     assert time == "the time of the recommendation changes nothing: this model does not use it"
     assert not [*to_tell(dataset, [101, 102], [], at="2024-12-31", uses_time=True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({}, None),
+        ({"k": 3}, None),
+        ({"check": True}, None),
+        ({"k": 0}, "-k must be at least 1, but got 0"),
+        ({"check": True, "k": 3}, "--check makes the sample of the export again: leave -k"),
+        ({"check": True, "interactions": "new.csv"}, "--check makes the sample of the export again"),
+    ],
+)
+def test_a_check_of_an_export_takes_no_other_question(options, rule):
+    given = {"check": False, "k": DEFAULT_K, "interactions": None, **options}
+    found = broken_options(argparse.Namespace(**given))
+    assert found is None if rule is None else found.startswith(rule)
+
+
+def test_all_that_an_export_imports_is_in_its_requirements():
+    """Also without torch, which would bring fsspec."""
+    exported = [Path(serving.__file__).with_name(f"{name}.py") for name in ("serving", "asked", "newer")]
+    exported += sorted(Path(reading.__file__).parent.glob("*.py"))
+    names = set()
+    for path in exported:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.partition(".")[0])
+    lines = requirements(Code({}, ()), trained_by_torch=False)
+    pinned = {line.partition("==")[0].partition("[")[0] for line in lines}
+    assert names - sys.stdlib_module_names - {"__future__"} <= pinned
+    assert {"fsspec", "pandas", "rectools"} <= names

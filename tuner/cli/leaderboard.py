@@ -70,7 +70,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from tuner.reporting.leaderboard import load_leaderboard
 
     with _no_garbage_collection():
-        board = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
+        board = whole = load_leaderboard(results_folder(arguments), sort=arguments.sort, curves=False)
         if arguments.best is not None:
             board = replace(board, rows=(find_row(board, f"best:{arguments.best}", "--best"),))
         print(
@@ -80,6 +80,7 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
                 top=arguments.top,
                 width=terminal_width(),
                 columns=arguments.columns,
+                whole=whole,
                 grey=shows_grey(),
             )
         )

@@ -19,7 +19,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "network, a summary in Markdown for a pull request, or the figures as SVG and PNG.",
     )
     add_results(report)
-    report.add_argument("--format", choices=("html", "md"), default="html")
+    report.add_argument("--format", choices=("html", "md"), help="default: by the ending of FILE, or html")
     report.add_argument(
         "-o",
         "--to",
@@ -34,7 +34,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from tuner.workflows.commands import report
 
-    markdown = arguments.format == "md"
+    markdown = None if arguments.format is None else arguments.format == "md"
     to = arguments.to or (sys.stdout if markdown else None)
     figures = arguments.figures
     written = report(arguments.study, to, markdown=markdown, figures=figures, output=arguments.output)

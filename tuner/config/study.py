@@ -143,8 +143,11 @@ class Study(Section):
         # No message repeats the URL: it may hold a password.
         if url is None:
             return None
-        scheme, separator, _ = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+        scheme, separator, rest = url.partition("://")
+        named = scheme.partition("+")[0]
+        # After two slashes stands the name of a host, which a file does not have.
+        hosted = named == "sqlite" and separator and not rest.startswith("/")
+        if not separator or named not in {"sqlite", "postgresql"} or hosted:
             msg = "must be a URL that begins with sqlite:/// or postgresql+psycopg://, but does not"
             raise ValueError(msg)
         return refuse_password(url)

@@ -31,7 +31,9 @@ _LEAST, _SHARE = 20, 5
 _GAP, _MODEL = 2, 18
 
 
-def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequence[str]) -> tuple[Rows, Rows]:
+def chosen(
+    board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequence[str], whole: Leaderboard
+) -> tuple[Rows, Rows]:
     """Return a table with the columns that a person named, in this order: [header], rows.
 
     Parameters
@@ -43,6 +45,8 @@ def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequenc
     names
         Headers, in any case, and params. ``NDCG@10`` stands for ``NDCG@10 mean``, and ``differs`` for the
         last column.
+    whole
+        The leaderboard with all rows, whose params may be named.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequenc
         "status": known["state"],
         "differs": len(header) - 1,
     }
-    params = _params(board)
+    params = _params(whole)
     columns = []
     for name in names:
         if name.lower() in known:
@@ -67,6 +71,8 @@ def chosen(board: Leaderboard, header: Sequence[str], rows: Rows, names: Sequenc
             rule = f"must be columns or params, but got {name!r}"
             hint = did_you_mean(name, [*header, *params])
             raise StoreError(board.study, [Problem(argument("--columns"), rule, hint)])
+    # A column that was named stays also without a value.
+    columns = [column if any(column[1:]) else [column[0], *["-"] * len(rows)] for column in columns]
     first, *rest = (list(line) for line in zip(*columns, strict=True))
     return [first], rest
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuner.errors import Problem, StoreError
-from tuner.errors.caller import argument
+from tuner.errors.caller import argument, hint
 from tuner.formatting import aligned, count, cut, duration, markdown_table, number, visible
 from tuner.holdout import JudgedRow
 from tuner.holdout.text import bounds, final_lines, signed
@@ -232,33 +232,46 @@ def _judged_cells(board: Leaderboard, row: Row) -> list[str]:
     ]
 
 
-def _markdown(board: Leaderboard, columns: Sequence[str] | None) -> str:
-    header, rows = _shown(board, columns, None)
-    sentences = ["", *(f"- {line}" for line in final_lines(board.final))] if board.final else []
+def _markdown(board: Leaderboard, columns: Sequence[str] | None, whole: Leaderboard) -> str:
+    header, rows = _shown(board, columns, None, whole)
+    sentences = ["", *(f"- {line}" for line in _final_lines(board))] if board.final else []
     return "\n".join([markdown_table(header, rows), *sentences])
 
 
 def _shown(
-    board: Leaderboard, columns: Sequence[str] | None, width: int | None
+    board: Leaderboard, columns: Sequence[str] | None, width: int | None, whole: Leaderboard
 ) -> tuple[list[str], list[list[str]]]:
     """Return the header and the cells of the columns that were named, or that fit a width."""
     header, rows = cells(board)
     if columns:
-        (header,), rows = chosen(board, header, rows, columns)
+        (header,), rows = chosen(board, header, rows, columns, whole)
     elif width is not None and rows:
         header, rows = fitting(header, rows, width, f"{board.objective} mean")
     return header, rows
 
 
-def _table(board: Leaderboard, columns: Sequence[str] | None, width: int | None, *, grey: bool) -> str:
-    header, rows = _shown(board, columns, width)
+def _table(
+    board: Leaderboard, columns: Sequence[str] | None, width: int | None, whole: Leaderboard, *, grey: bool
+) -> str:
+    header, rows = _shown(board, columns, width, whole)
     table = cut(aligned(header, rows, text=("model", "95 %", "letters", "state", "reached", "host")), width)
     if grey:
         first, *lines = table.splitlines()
         pairs = zip(lines, board.rows, strict=False)  # an empty study has a header only
         lines = [_GREY.format(line) if row.rank is None else line for line, row in pairs]
         table = "\n".join([first, *lines])
-    return "\n".join([table, "", *final_lines(board.final)]) if board.final else table
+    return "\n".join([table, "", *_final_lines(board)]) if board.final else table
+
+
+def _final_lines(board: Leaderboard) -> list[str]:
+    """Return the sentences about the final judgement, and whether judged trials were excluded later."""
+    assert board.final is not None, "the caller has asked"
+    since = [str(row.record.number) for row in board.rows if row.judged is not None and row.record.excluded]
+    lines = final_lines(board.final)
+    if since:
+        again = hint(command="`tuner final` judges", python="judge(study) judges")
+        lines.append(f"final: judged before trial {' and '.join(since)} was excluded; {again} the others")
+    return lines
 
 
 #: A line of a terminal in grey.
@@ -272,6 +285,7 @@ def render(
     top: int | None = None,
     width: int | None = None,
     columns: Sequence[str] | None = None,
+    whole: Leaderboard | None = None,
     grey: bool = False,
 ) -> str:
     """Return the leaderboard as text.
@@ -289,6 +303,8 @@ def render(
         longer lines are cut.
     columns
         Columns of the table and of Markdown; see `tuner.reporting.columns.chosen`. None takes all.
+    whole
+        The leaderboard with all rows, whose params columns may name; by default `board`.
     grey
         Whether the terminal shows rows without a rank in grey.
 
@@ -306,5 +322,5 @@ def render(
     if fmt == "json":
         return _json(shown)
     if fmt == "md":
-        return _markdown(shown, columns)
-    return _table(shown, columns, width, grey=grey)
+        return _markdown(shown, columns, whole or board)
+    return _table(shown, columns, width, whole or board, grey=grey)

@@ -210,7 +210,7 @@ def report(
     study: Named,
     to: Path | str | TextIO | None = None,
     *,
-    markdown: bool = False,
+    markdown: bool | None = None,
     figures: Path | str | None = None,
     output: Path | str = layout.DEFAULT_OUTPUT,
 ) -> Written:
@@ -223,7 +223,8 @@ def report(
     to
         File to write, by its path or open. By default ``report.html`` or ``report.md`` in the study's folder.
     markdown
-        Whether to write a summary in Markdown. Otherwise it is one HTML file that needs no network.
+        Whether to write a summary in Markdown. Otherwise it is one HTML file that needs no network. By
+        default the ending of the file's name decides, and HTML is written if it has none.
     figures
         Folder for each figure as a file of its own.
 

@@ -29,6 +29,7 @@ from tuner.store import hold_study, report_lost_store
 from tuner.trials.messages import Job
 from tuner.trials.seeds import fold_seed
 from tuner.trials.stored import TrialRecord
+from tuner.workflows.measured_before import changes_of_metrics
 from tuner.workflows.opening import open_prepared
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def judge_study(
     """Judge a study whose lock this process holds; see `run_final`, and `ray_session` for `address`."""
     from tuner.preparation.prepare import prepare_final  # noqa: PLC0415  # torch
 
+    changes_of_metrics(study, folder)  # values of one name come from one way of measuring
     prepared = prepare_final(study, console.print)
     store = open_prepared(prepared, folder)
     board = load_leaderboard(folder)
@@ -276,9 +278,9 @@ def _judge(
     fitted = []
     for one in sorted(look.chosen, key=lambda one: places[one.number]):
         made = {seed: fits[one.number, seed] for seed in one.seeds if (one.number, seed) in fits}
-        if not made:
-            continue
         record = records[one.number]
+        if not made or record.excluded is not None:  # it may have been excluded since the look began
+            continue
         assert record.summary is not None, "only complete trials are chosen"
         labels = set.intersection(*(set(fit.by_user) for fit in made.values()))
         fitted.append(

@@ -23,6 +23,7 @@ from tuner.search.budgets import Budget, End
 from tuner.store import StudyStore, hold_study, open_store, report_lost_store
 from tuner.store.space_migration import Growth
 from tuner.trials.requests import RequestKind
+from tuner.workflows.measured_before import changes_of_metrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,7 +186,10 @@ def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Cons
     from tuner.data.segments import groupings_of  # noqa: PLC0415  # rectools
     from tuner.preparation.warm_start import warm_start  # noqa: PLC0415  # torch
 
+    changes = changes_of_metrics(prepared.study, folder)
     store = open_prepared(prepared, folder, hold=hold, grow=_growth(prepared, folder, hold, console))
+    for line in changes:
+        console.print(line)
     keep_cells(prepared, folder)
     write_snapshot(prepared.study, folder)
     if not layout.segments(folder).exists():

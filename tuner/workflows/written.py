@@ -41,14 +41,21 @@ class Written:
         return f'<a href="{shown}" target="_blank">{shown}</a>'
 
 
-def write_report(folder: Path, to: Path | TextIO | None, *, markdown: bool, figures: Path | None) -> Written:
+#: Whether a file is in Markdown, by the ending of its name; one without an ending may be either.
+_ENDINGS = {".md": True, ".markdown": True, ".html": False, ".htm": False, "": None}
+
+
+def write_report(
+    folder: Path, to: Path | TextIO | None, *, markdown: bool | None, figures: Path | None
+) -> Written:
     """Write the report of a study; see `tuner.report`.
 
     Raises
     ------
     StoreError
-        If there is no such study, or a file cannot be written.
+        If there is no such study, a file cannot be written, or its name ends as one of another format.
     """
+    markdown = _in_markdown(to, markdown)
     data = html.gather(folder)
     path = to
     if path is None:
@@ -60,6 +67,16 @@ def write_report(folder: Path, to: Path | TextIO | None, *, markdown: bool, figu
         path.write(text)
     drawn = html.write_figures(data, figures) if figures is not None else []
     return Written(path if isinstance(path, Path) else None, tuple(drawn))
+
+
+def _in_markdown(to: Path | TextIO | None, asked: bool | None) -> bool:
+    """Return whether a report is in Markdown: as it was asked for, or by the ending of the file's name."""
+    by_name = _ENDINGS.get(to.suffix.lower(), ...) if isinstance(to, Path) else None
+    if by_name is ... or (asked is not None and by_name not in {None, asked}):
+        wanted = "" if asked is None else f" for a report in {'Markdown' if asked else 'HTML'}"
+        rule = f"must end with .html or .md{wanted}, but got {to}"
+        raise StoreError("report", [Problem(argument("--to"), rule)])
+    return bool(by_name if asked is None else asked)
 
 
 def _is_report(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.artifacts import layout
+from tuner.formatting import in_shell
 from tuner.reporting.report_data import ReportData
 
 __all__ = ["Failures", "FoldFacts", "data_facts", "failures", "fold_facts", "reproduction", "settings"]
@@ -111,11 +112,12 @@ def reproduction(report: ReportData) -> list[str]:
         for name, version in report.stored.versions.items()
         if name not in {"python", "processor"}
     )
+    again = f"again/{report.folder.resolve().name}"
     return [
         f"pip install path/to/rectools-tuner {pins}".rstrip(),
-        f"tuner run {report.folder_shown}/{layout.STUDY_FILE}",
-        f"tuner show {report.folder_shown} best",
-        f"tuner report {report.folder_shown}",
+        f"tuner run {report.folder_shown}/{layout.STUDY_FILE} --output again",
+        f"tuner show {in_shell(again)} best",
+        f"tuner report {in_shell(again)}",
     ]
 
 

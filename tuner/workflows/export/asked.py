@@ -5,6 +5,7 @@ Each export contains this file, so it does not import rectools-tuner.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
-__all__ = ["broken_rule", "to_tell"]
+__all__ = ["broken_options", "broken_rule", "to_tell"]
 
+#: Number of items for each user, unless it is given.
+DEFAULT_K = 10
 #: Most ids of users that a line names.
 _MOST_NAMED = 10
+
+
+def broken_options(options: Namespace) -> str | None:
+    """Return the rule that options of the command line break; None for none."""
+    if options.check and (options.interactions is not None or options.k != DEFAULT_K):
+        return "--check makes the sample of the export again: leave -k and --interactions out"
+    return f"-k must be at least 1, but got {options.k}" if options.k < 1 else None
 
 
 def broken_rule(users: object, k: object, at: object) -> str | None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuner.formatting import duration, markdown_table, number, size
+from tuner.artifacts import layout
+from tuner.formatting import duration, in_shell, markdown_table, number, size
 from tuner.holdout import Comparison, Final
 from tuner.holdout.text import corrected_text, p_text
 from tuner.reporting.leaderboard import Row
@@ -54,7 +55,14 @@ class Data:
 
 
 def card(
-    stored: StoredStudy, row: Row, fitted: Fitted, data: Data, folder: Path, *, final: Final | None = None
+    stored: StoredStudy,
+    row: Row,
+    fitted: Fitted,
+    data: Data,
+    folder: Path,
+    *,
+    study: Path,
+    final: Final | None = None,
 ) -> str:
     """Return the card of an export in Markdown.
 
@@ -68,6 +76,8 @@ def card(
         Facts about the data that it was fitted on.
     folder
         Folder of the export, with all files but the card.
+    study
+        Folder of the study.
     final
         The study's final judgement.
     """
@@ -79,7 +89,7 @@ def card(
         _scores(stored, row),
         *([_holdout(final, row)] if final is not None else []),
         _search(stored),
-        _again(stored, row, fitted),
+        _again(stored, row, fitted, study),
         _files(folder),
     ]
     return "\n\n".join(sections) + "\n"
@@ -208,8 +218,8 @@ def _search(stored: StoredStudy) -> str:
     )
 
 
-def _again(stored: StoredStudy, row: Row, fitted: Fitted) -> str:
-    now, trial = _versions(), f"studies/{stored.name} {row.record.number}"
+def _again(stored: StoredStudy, row: Row, fitted: Fitted, study: Path) -> str:
+    now, trial = _versions(), f"{in_shell(layout.shown(study))} {row.record.number}"
     names = list(dict.fromkeys([*stored.versions, *now]))
     rows = [[name, stored.versions.get(name, ""), now.get(name, "")] for name in names]
     paths = f" by {', '.join(fitted.fast_paths)}" if fitted.fast_paths else ""

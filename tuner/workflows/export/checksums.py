@@ -32,6 +32,10 @@ def broken_rule(folder: Path) -> str | None:
         If the checksums cannot be read.
     """
     changed = _changed_files(folder)
+    missing = [name for name in changed if not (folder / name).exists()]
+    if missing:
+        named = ", ".join(missing[:5])
+        return f"files must be as they were exported, but {named} cannot be found: copy the export again"
     if not changed:
         return None
     return (

@@ -31,6 +31,9 @@ OURS = ("search_spaces", "tuner")
 #: brings setuptools, pip and wheel, and their versions may not suit other packages.
 _UNPINNED = ("nvidia-", "triton", "cuda-", "setuptools", "pip", "wheel")
 
+#: Packages that files import which each export contains.
+_OF_EACH = ("pyarrow", "pandas", "numpy", "fsspec")
+
 
 @dataclass(frozen=True)
 class Code:
@@ -78,7 +81,7 @@ def requirements(code: Code, *, trained_by_torch: bool) -> list[str]:
     """
     extra = "torch" if trained_by_torch else ""
     by_import = packages_distributions()
-    wanted = {"pyarrow": "", "pandas": "", "numpy": ""}
+    wanted = dict.fromkeys(_OF_EACH, "")
     wanted |= {"pytorch-lightning": "", "torch": ""} if trained_by_torch else {}
     for name in code.imports:
         wanted |= dict.fromkeys((canonicalize_name(found) for found in by_import.get(name, [])[:1]), "")

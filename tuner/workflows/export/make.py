@@ -125,7 +125,9 @@ def export(
     with atomic_folder(target) as made:
         write_model(made, fitted, trial.dataset, source, study, what=_what(row))
         data = _data(study, source, same=trial.same_data, whole=whole)
-        _write_card(made, trial.stored, row, fitted, data)
+        final = final_of(trial.stored)
+        text = card(trial.stored, row, fitted, data, made, study=folder, final=final)
+        (made / "README.md").write_text(text, encoding="utf-8")
     return Made(target, row, fitted, folder_size(target))
 
 
@@ -209,11 +211,6 @@ def _data(study: Study, source: Source, *, same: bool, whole: bool) -> Data:
         folds=_fold_lines(study, source) if same else (),
         notes=source.notes,
     )
-
-
-def _write_card(folder: Path, stored: StoredStudy, row: Row, fitted: Fitted, data: Data) -> None:
-    text = card(stored, row, fitted, data, folder, final=final_of(stored))
-    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _complete_row(
