@@ -155,7 +155,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 
 def tracked(uri: str, folder: Path, identity: str, records: list[TrialRecord]) -> BackgroundTracker:
     sink = MlflowRuns("shop", identity, folder, uri=uri)
-    return BackgroundTracker("mlflow", sink, records, direction="maximize")
+    return BackgroundTracker("mlflow", sink, records, direction="maximize", say=print)
 
 
 def killed_driver(uri: str, folder: Path, identity: str) -> None:
@@ -265,10 +265,12 @@ def test_a_server_that_never_answers_slows_nothing(
         def close(self, best: object, *, last: bool) -> None: ...
 
     monkeypatch.setattr("tuner.monitoring.trackers.background.LAST_WAIT", 0.01)
-    tracker = BackgroundTracker("mlflow", Down(), [], direction="maximize")
+    said: list[str] = []
+    tracker = BackgroundTracker("mlflow", Down(), [], direction="maximize", say=said.append)
     first_run(tracker)
     tracker.close(last=True)
     assert "the next run brings what is missing" in caplog.text
+    assert said[-1] == "warning: mlflow has not got everything; the next run brings what is missing"
 
 
 # ####  --------------  W&B  --------------  #### #
@@ -280,7 +282,7 @@ def test_wandb_writes_offline_files_with_the_curves(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
     sink = WandbRuns("shop", "abc", tmp_path, mode="offline")
-    tracker = BackgroundTracker("wandb", sink, [], direction="maximize")
+    tracker = BackgroundTracker("wandb", sink, [], direction="maximize", say=print)
     first_run(tracker)
     while tracker._changed:
         assert tracker._thread.is_alive()
@@ -358,13 +360,17 @@ class Mine(Observer):
 def test_an_observer_of_the_users_is_told_until_it_fails(caplog: pytest.LogCaptureFixture) -> None:
     cls = check_tracking(Tracking(use=f"{__name__}.Mine", options={"channel": "#team"}))
     Mine.seen.clear()
-    observer = _Guarded(cls(channel="#team"))
+    said: list[str] = []
+    observer = _Guarded(cls(channel="#team"), said.append)
     observer.started(job(1), again=False)
     observer.finished(job(1), summary(1), 1.0)
     observer.started(job(2), again=False)
     observer.close(last=True)
     assert Mine.seen == ["#team", "started 1"]
-    assert "gets no more events: ConnectionError: it is down" in caplog.text
+    assert said == [
+        "warning: the tracker Mine gets no more events: finished raised ConnectionError: it is down"
+    ]
+    assert said[0].removeprefix("warning: ") in caplog.text
 
 
 @pytest.mark.parametrize(

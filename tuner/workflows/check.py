@@ -38,7 +38,7 @@ from tuner.training.fast_paths import FastPaths, accelerate
 from tuner.training.precision import products_in, set_precision
 from tuner.workflows.estimate import Estimate, estimates, shown
 from tuner.workflows.estimate_table import draw_estimates
-from tuner.workflows.opening import NOTHING_TO_RUN, nothing_to_run
+from tuner.workflows.opening import NOTHING_TO_RUN, nothing_to_run, refuse_tracking
 
 __all__ = ["Checked", "check"]
 
@@ -106,6 +106,7 @@ def check(study: Study, say: Callable[[str], None]) -> Checked:
     """
     if nothing_to_run(study):
         raise study.refusal([NOTHING_TO_RUN])
+    refuse_tracking(study)
     prepared = prepare(study, say)
     for fold in prepared.folds:
         difference = detectable_difference(fold, prepared.plan)

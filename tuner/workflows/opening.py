@@ -14,7 +14,7 @@ from tuner.artifacts.atomic import write_file
 from tuner.artifacts.user_values import write_groupings
 from tuner.config import Study
 from tuner.config.snapshot import snapshot
-from tuner.errors import Problem
+from tuner.errors import Problem, StudyError
 from tuner.execution.artifact_checks import usable_artifacts
 from tuner.execution.logs import logs_to, native_stderr_to
 from tuner.execution.user_modules import cell_modules, shadow_lines
@@ -160,8 +160,7 @@ def open_study(
     artifacts = usable_artifacts(study)
     for line in shadow_lines([Path.cwd()]):
         console.print(line)
-    if study.tracking is not None:
-        check_tracking(study.tracking)
+    refuse_tracking(study)
     from tuner.preparation.prepare import prepare  # noqa: PLC0415  # torch; the study's lock comes first
 
     prepared = prepare(study, console.print)
@@ -179,6 +178,15 @@ def open_study(
     return OpenedStudy(
         prepared, store, budget, folder, shown, hold, artifacts, console, events, address, stop
     )
+
+
+def refuse_tracking(study: Study) -> None:
+    """Refuse a tracker that is not installed, or cannot be imported, at its place in the study file."""
+    try:
+        if study.tracking is not None:
+            check_tracking(study.tracking)
+    except StudyError as error:
+        raise study.refusal(error.problems) from error
 
 
 def _open_for_search(prepared: Prepared, folder: Path, hold: Hold, console: Console) -> StudyStore:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuner.artifacts import layout
 from tuner.artifacts.sync import Mirror
 from tuner.artifacts.user_values import drop_checkpoint, read_users, write_users
+from tuner.errors import StudyError
 from tuner.execution.artifact_checks import check_from_every_node
 from tuner.execution.node_health import Reach
 from tuner.execution.tune import shares_of
@@ -92,7 +93,11 @@ def make_own_tracker(opened: OpenedStudy) -> Tracker | None:
         return None
     with opened.hold.turn():  # drivers that share the study get the same id
         identity = opened.store.tracking_id()
-    return make_tracker(opened.study, identity, opened.folder, opened.store.records())
+    say = opened.console.print
+    try:
+        return make_tracker(opened.study, identity, opened.folder, opened.store.records(), say)
+    except StudyError as error:
+        raise opened.study.refusal(error.problems) from error
 
 
 def make_dashboard_notes(opened: OpenedStudy) -> DashboardNotes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tuner.monitoring.trackers.tracked import Sink, TrackedTrial
@@ -42,12 +42,21 @@ class BackgroundTracker(Observer):
         Trials of earlier runs.
     direction
         Direction of the objective, to find the best trial.
+    say
+        Shows a line to the user.
     """
 
     def __init__(
-        self, name: str, sink: Sink, records: Iterable[TrialRecord], *, direction: Direction
+        self,
+        name: str,
+        sink: Sink,
+        records: Iterable[TrialRecord],
+        *,
+        direction: Direction,
+        say: Callable[[str], None],
     ) -> None:
         self._name = name
+        self._say = say
         self._sink = sink
         self._direction = direction
         begun = [TrackedTrial.of_record(one) for one in records if one.attempts or one.evaluations]
@@ -108,7 +117,11 @@ class BackgroundTracker(Observer):
             self._news.notify()
         self._thread.join(LAST_WAIT)
         if self._thread.is_alive():
-            logger.warning("%s has not got everything; the next run brings what is missing", self._name)
+            self._warn(f"{self._name} has not got everything; the next run brings what is missing")
+
+    def _warn(self, text: str) -> None:
+        logger.warning(text)
+        self._say(f"warning: {text}")
 
     # ####  --------------  The thread  --------------  #### #
 
@@ -130,7 +143,7 @@ class BackgroundTracker(Observer):
             except Exception as error:  # noqa: BLE001  # whatever it is: the search goes on, and it is tried again
                 if wait == FIRST_WAIT:
                     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                    logger.warning("%s cannot be reached, and is tried again: %s", self._name, first)
+                    self._warn(f"{self._name} cannot be reached, and is tried again: {first}")
                 threading.Event().wait(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ _SINKS: dict[str, type[MlflowRuns] | type[WandbRuns]] = {"mlflow": MlflowRuns, "
 
 
 class _Guarded(Observer):
-    """An observer of the user's. Its first error is logged, and then it is no longer called."""
+    """An observer of the user's. Its first error is logged and said, and then it is no longer called."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, say: Callable[[str], None]) -> None:
         self._observer: Observer | None = observer
+        self._say = say
 
     def started(self, job: Job, *, again: bool) -> None:
         """Pass it on."""
@@ -78,9 +79,11 @@ class _Guarded(Observer):
             return
         try:
             getattr(self._observer, what)(*values, **named)
-        except Exception as error:  # noqa: BLE001  # a user's class may raise anything; the search goes on
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's class may raise anything
             name = type(self._observer).__name__
-            logger.warning("the observer %s gets no more events: %s: %s", name, type(error).__name__, error)
+            text = f"the tracker {name} gets no more events: {what} raised {type(error).__name__}: {error}"
+            logger.warning(text)
+            self._say(f"warning: {text}")
             self._observer = None
 
 
@@ -124,7 +127,13 @@ def _imported(path: str) -> type:
     return cls  # type: ignore[no-any-return]  # a class, as found
 
 
-def make_tracker(study: Study, identity: str, folder: Path, records: Sequence[TrialRecord]) -> Tracker | None:
+def make_tracker(
+    study: Study,
+    identity: str,
+    folder: Path,
+    records: Sequence[TrialRecord],
+    say: Callable[[str], None],
+) -> Tracker | None:
     """Return the tracker of a study, None if it has none.
 
     Parameters
@@ -137,6 +146,8 @@ def make_tracker(study: Study, identity: str, folder: Path, records: Sequence[Tr
         Folder of the study.
     records
         Trials of earlier runs.
+    say
+        Shows a line to the user.
 
     Raises
     ------
@@ -149,11 +160,11 @@ def make_tracker(study: Study, identity: str, folder: Path, records: Sequence[Tr
     cls: Any = check_tracking(tracking)
     if tracking.use in _SINKS:
         sink = cls(study.study, identity, folder.resolve(), **tracking.options)
-        return BackgroundTracker(tracking.use, sink, records, direction=study.metrics.direction)
+        return BackgroundTracker(tracking.use, sink, records, direction=study.metrics.direction, say=say)
     try:
-        return _Guarded(cls(**tracking.options))
-    except Exception as error:  # a user's constructor may raise anything
-        raise _wrong(f"{tracking.use} cannot be made: {type(error).__name__}: {error}") from error
+        return _Guarded(cls(**tracking.options), say)
+    except (Exception, SystemExit) as error:  # a user's constructor may raise anything
+        raise _wrong(f"{tracking.use} could not be created: {type(error).__name__}: {error}") from error
 
 
 def _wrong(rule: str, hint: str = "", *, key: str = "tracking") -> StudyError:
