@@ -140,7 +140,7 @@ def test_baselines_are_no_part_of_a_plateau() -> None:
 def test_trials_that_have_begun_count() -> None:
     rule = budget(trials=3)
     assert rule.no_more(2) is None
-    assert str(rule.no_more(3)) == "3 trials are done (search.trials); more `search.trials` continue it"
+    assert str(rule.no_more(3)) == "3 trials are done (search.trials); a larger `search.trials` continues it"
     assert key(budget(trials=0).no_more(0)) == "search.trials"
 
 

@@ -67,6 +67,10 @@ def test_a_configuration_is_given_as_a_space_is(made_study: Path, tmp_path: Path
         "item_net_block_types": ("rectools.models.nn.item_net.IdEmbeddingsItemNet",),
     }
     with pytest.raises(
+        StoreError, match=f"must be new, but the request {request.id} waits with the same params"
+    ):
+        tuner.add_trial(folder, request.params)
+    with pytest.raises(
         StoreError, match=r"(?s)transformer_layers_type: .*did you mean 'PreLNTransformerLayers'"
     ):
         tuner.add_trial(folder, {"cls": SASRecModel, "transformer_layers_type": "PreLNTransformerLayer"})

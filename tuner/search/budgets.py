@@ -215,7 +215,7 @@ class Budget:
     def _trials_are_done(self, searched: int) -> End | None:
         if searched < self._search.trials:
             return None
-        raises = hint(command="--trials N raises it", python="more `search.trials` continue it")
+        raises = hint(command="--trials N raises it", python="a larger `search.trials` continues it")
         return End("search.trials", f"{searched} trials are done", raises)
 
     def _target_is_reached(self) -> End | None:

@@ -7,8 +7,9 @@ runs it. The driver looks for requests when a trial reports or may begin, about 
 from __future__ import annotations
 
 import getpass
+import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from tuner.space import Value, flat_params
 from tuner.store import check_exists, read_records, study_holder
 from tuner.store.requests import write_exclusion, write_request
 from tuner.trials.requests import Exclusion, Request, RequestKind, utc_now
+from tuner.trials.schema import pending_requests
 from tuner.trials.status import TrialStatus
 from tuner.trials.stored import TrialRecord
 from tuner.workflows.results import Named, Which, find_results, trial_of
@@ -55,16 +57,17 @@ def add_trial(folder: Named, params: Mapping[str, Any]) -> Request:
     Raises
     ------
     StoreError
-        If there is no such study, the params cannot work, or a trial has them already. The message has all
-        problems of the params.
+        If there is no such study, the params cannot work, or a trial or a waiting request has them already.
+        The message has all problems of the params.
     """
     folder = find_results(folder).folder
     check_exists(folder)
     study = Study.load(folder / layout.STUDY_FILE)
-    records = read_records(folder, curves=False).records
+    stored = read_records(folder, curves=False)
     with logs_to(layout.command_log(folder, "add")):
         flat, problems = flat_params(params, _class_paths(study))
-        problems = problems or list(_problems(flat, study, records))
+        problems = problems or list(_waiting(flat, pending_requests(stored.attributes)))
+        problems = problems or list(_problems(flat, study, stored.records))
     if problems:
         raise StoreError("params", problems)
     request = Request(RequestKind.ADD, flat, by=_who())
@@ -188,6 +191,14 @@ def _record(place: Place, trial: Which) -> TrialRecord:
     raise StoreError(str(place.folder), [Problem(argument("TRIAL", "trial"), rule, numbers)])
 
 
+def _waiting(params: Mapping[str, Value], requests: Sequence[Request]) -> Iterator[Problem]:
+    """Yield a problem if a request that no driver has answered has these params; it holds tuples as lists."""
+    for request in requests:
+        if json.dumps(dict(request.params), sort_keys=True) == json.dumps(dict(params), sort_keys=True):
+            yield Problem("", f"must be new, but the request {request.id} waits with the same params")
+            return
+
+
 def _class_paths(study: Study) -> list[str]:
     """Return the class paths of a study's space, whose short names are accepted."""
     from tuner.models.signatures import class_paths  # noqa: PLC0415  # torch
@@ -199,7 +210,7 @@ def _class_paths(study: Study) -> list[str]:
         return []
 
 
-def _problems(params: dict[str, Value], study: Study, records: list[TrialRecord]) -> Iterator[Problem]:
+def _problems(params: dict[str, Value], study: Study, records: Sequence[TrialRecord]) -> Iterator[Problem]:
     """Yield all problems of params: with names and types, what cannot work, and a trial that has them."""
     from tuner.models.build import build_model, trial_params  # noqa: PLC0415  # torch
     from tuner.models.params import params_problems  # noqa: PLC0415  # torch
