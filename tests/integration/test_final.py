@@ -253,4 +253,4 @@ def test_other_data_than_the_study_had_are_refused(pair: Pair, tmp_path: Path) -
     poisoned(walks()).to_csv(moved.folder / "clicks.csv", index=False)
     refused = moved.tuner("final", "studies/small")
     assert refused.returncode == 2
-    assert "data: must stay as it was when the study began" in refused.stderr
+    assert "data: must have the same interactions, features and items to recommend as when" in refused.stderr

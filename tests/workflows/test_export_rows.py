@@ -220,7 +220,15 @@ def test_newer_interactions_that_cannot_be_used_are_told(odd_ids, tmp_path, caps
     assert "line 2 has 4" in capsys.readouterr().err
     (tmp_path / "new.csv").write_text("user,item_id,datetime\n1,2,2024-01-01\n", encoding="utf-8")
     assert main(command) == 2
-    assert "user: must be a column of the file, but 'user_id' is not" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "user: must be a column of the file, but 'user_id' is not" in err
+    assert "write it as the data of the search: columns 'user_id' (user), 'item_id' (item), 'date" in err
+    (tmp_path / "new.csv").write_text("user_id,item_id,datetime\n1,2,1704067200\n", encoding="utf-8")
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "datetime: must hold dates, but 'datetime' holds numbers such as 1704067200; write it" in err
+    assert err.endswith(", times as dates\n")
+    assert "data." not in err
 
 
 def test_users_that_are_numbers_are_known_beside_new_ones_that_are_not(interactions, tmp_path):

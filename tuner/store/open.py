@@ -43,6 +43,13 @@ _KEYS = {
     "seed": "search.seed",
 }
 
+#: The rule for facts, and that for the fingerprint of the data.
+_SAME = "must stay as it was when the study began"
+_SAME_DATA = (
+    "must have the same interactions, features and items to recommend as when the study began, with the "
+    "fingerprint"
+)
+
 Grow = Callable[[optuna.Study, Mapping[str, Any]], optuna.Study]
 
 
@@ -137,7 +144,7 @@ def _with_its_facts(
 def _refuse(folder: Path, keys: Sequence[str], known: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
     """Refuse to continue a study if these facts have changed."""
     problems = [
-        Problem(where, f"must stay as it was when the study began: {before!r}, but got {now!r}")
+        Problem(where, f"{_SAME_DATA if key == 'data' else _SAME}: {before!r}, but got {now!r}")
         for key in keys
         for where, before, now in _differences(_KEYS.get(key, key), known.get(key), plain.get(key))
     ]

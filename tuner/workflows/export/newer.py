@@ -101,13 +101,24 @@ def _read(path: str, facts: dict[str, Any], reading: ModuleType) -> tuple[pd.Dat
             extra=facts.get("extra_columns", ()),
         )
     except reading.TableError as error:
-        msg = f"interactions {error.rule}: {path}"
-        raise NewerError(msg) from error
+        raise NewerError(f"interactions {error.rule}: {path}; {_form(facts)}") from error
     if found.troubles:
-        lines = [
-            f"{one.where}: {one.rule}" + (f" ({one.hint})" if one.hint else "") for one in found.troubles
-        ]
-        msg = f"{path} must be interactions as those of the search, but " + "; ".join(lines)
+        lines = [f"{one.where}: {one.rule}" + _cure(one.hint) for one in found.troubles]
+        msg = f"{path} must be interactions as those of the search, but {'; '.join(lines)}; {_form(facts)}"
         raise NewerError(msg)
     kept: pd.DataFrame = reading.deduplicated(found.frame, facts.get("duplicates", "keep"))
     return kept, tuple(found.warnings)
+
+
+def _cure(hint: str | None) -> str:
+    """Return a hint that can be followed here, where there is no study to change, in parentheses."""
+    return "" if hint is None or "data." in hint or "`datetime:" in hint else f" ({hint})"
+
+
+def _form(facts: dict[str, Any]) -> str:
+    """Say how interactions have to be written for this model."""
+    roles = ", ".join(f"{name!r} ({role})" for role, name in facts["columns"].items() if name is not None)
+    times = {"iso": "dates", "unix_s": "seconds since 1970"}.get(facts["datetime"], facts["datetime"])
+    usual = {"encoding": "utf-8", "decimal": ".", "delimiter": None, "header": True}
+    text = [f", {key} {value!r}" for key, value in facts.get("text", {}).items() if value != usual.get(key)]
+    return f"write it as the data of the search: columns {roles}, times as {times}{''.join(text)}"
