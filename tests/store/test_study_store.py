@@ -250,7 +250,10 @@ def test_other_facts_are_refused_naming_each(tmp_path: Path) -> None:
         opened(tmp_path, facts=changed)
     first, second = raised.value.problems
     assert (first.where, second.where) == ("data", "folds.size")
-    assert first.rule == "must stay as it was when the study began: 'abc', but got 'xyz'"
+    assert first.rule.startswith(
+        "must have the same interactions, features and items to recommend as when the"
+    )
+    assert first.rule.endswith("with the fingerprint: 'abc', but got 'xyz'")
     assert second.rule == "must stay as it was when the study began: 1, but got 2"
     assert "another name" in str(raised.value)
     assert raised.value.exit_code == 2
