@@ -1259,7 +1259,7 @@ def test_the_snapshot_keeps_what_a_study_prefers():
         ({"trials": 4}, "trials", "write it below `search`: it is search.trials"),
         ({"holdout": 1}, "holdout", "write it below `folds`: it is folds.holdout"),
         ({"search__epochs": 4}, "search.epochs", "valid: "),
-        ({"space": {"cls": "A"}}, "space.cls", "params of models stand below `set`: it is space.set.cls"),
+        ({"space": {"cls": "A"}}, "space.cls", "write params of models below `set`: it is space.set.cls"),
         ({"metrics": "NDCG@10"}, "metrics", "write it as metrics: {objective: ..., direction: ...}"),
         ({"data": ["a.csv"]}, "data", "write it as data: {interactions: ...}"),
     ],

@@ -131,7 +131,7 @@ def _meant(model: type[BaseModel], where: tuple[str | int, ...]) -> str | None:
         return f"write it below `{others[0]}`: it is {dotted([*above, others[0], key])}"
     near = did_you_mean(str(key), list(fields))
     if {"use", "set"} == set(fields) and not near.startswith("did"):
-        return f"params of models stand below `set`: it is {dotted([*above, 'set', key])}"
+        return f"write params of models below `set`: it is {dotted([*above, 'set', key])}"
     return near
 
 

@@ -23,7 +23,7 @@ __all__ = ["ONE_OBJECTIVE", "Baseline", "Plateau", "Sampler", "Search", "SpaceSe
 #: Samplers that a study can name without an import path.
 SAMPLERS = ("tpe", "model", "random", "gp", "cmaes", "nsga2", "nsga3", "brute_force")
 
-#: Of a key that false switches off, as null does.
+#: Reads false as null, for keys that both switch off.
 _OFF = BeforeValidator(read_off)
 
 #: Samplers that cannot search for several objectives.

@@ -18,7 +18,7 @@ from tuner.config.section import Section, read_duration, read_off
 
 __all__ = ["Precision", "Resources", "Training"]
 
-#: Of a key that false switches off, as null does.
+#: Reads false as null, for keys that both switch off.
 _OFF = BeforeValidator(read_off)
 #: Number formats in which a model can be trained.
 Precision = Literal["float32", "tf32", "bf16"]
