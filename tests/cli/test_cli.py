@@ -454,3 +454,12 @@ def test_a_working_folder_that_is_gone_is_told(tmp_path, command):
 def test_an_empty_path_is_refused(capsys, command):
     assert call(*command.split(), "") == 2
     assert "must be a path, but is empty; is a variable of the shell not set?" in capsys.readouterr().err
+
+
+def test_a_file_of_a_study_is_not_its_folder(tmp_path, capsys):
+    facts = {"objective": "NDCG@10"}
+    open_store(tmp_path, name="new", direction="maximize", sampler=Sampler(), seed=1, facts=facts)
+    assert call("leaderboard", tmp_path / "journal.log") == 2
+    err = capsys.readouterr().err
+    assert "must be the folder of a study, but is a file" in err
+    assert f"name {tmp_path}\n" in err

@@ -169,6 +169,11 @@ def test_a_chart_is_a_picture_until_a_script_can_draw_it(board: Leaderboard) -> 
     assert shown.count("</script>") == 1, "no text of the study ends the script"
 
 
+def test_an_order_of_trials_that_there_is_not_is_refused(board: Leaderboard) -> None:
+    with pytest.raises(StoreError, match="history: 1 problem\n  by: must be 'trial' or 'time', but got 'x'"):
+        board.plot.history("x")
+
+
 def test_a_long_board_is_a_page_of_text(board: Leaderboard) -> None:
     rows = tuple(board.rows[index % 3] for index in range(1000))
     long = Leaderboard("shop", NDCG, "maximize", rows)

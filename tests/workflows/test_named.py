@@ -10,6 +10,7 @@ from rectools.models import SASRecModel
 from rectools.models.nn.item_net import IdEmbeddingsItemNet
 
 import tuner
+from tuner.cli import main
 from tuner.errors import StoreError, StudyError
 from tuner.store import read_records
 from tuner.workflows.results import find_results, given_study, trial_of
@@ -98,3 +99,12 @@ def test_steering_takes_a_leaderboard_and_a_row(made_study: Path, tmp_path: Path
         tuner.add_trial(board, None)
     assert trial_of(find_results("made"), board.best) == str(board.best.number)
     assert trial_of(find_results("made"), "ease") == "ease"
+
+
+@pytest.mark.parametrize(("text", "what"), [("", "is empty"), ("[1]", "has a list"), ("3", "has a int")])
+def test_a_file_without_params_is_told(
+    made_study: Path, tmp_path: Path, capsys, text: str, what: str
+) -> None:
+    (tmp_path / "wanted.yaml").write_text(text, encoding="utf-8")
+    assert main(["add", str(made_study), "--params", str(tmp_path / "wanted.yaml")]) == 2
+    assert f"such as cls: SASRecModel, but {what}\n" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from tuner.reporting.find import find_row
 from tuner.reporting.place import Place
 from tuner.reporting.reached import Reached, reached_by
 from tuner.reporting.row import Row, actions_of
-from tuner.store import read_records, study_drivers
+from tuner.store import check_exists, read_records, study_drivers
 from tuner.store.locking.drivers import Driver
 from tuner.trials.constraints import Constraint, broken, quantities
 from tuner.trials.families import SEARCHED, families_of, is_of
@@ -200,6 +200,7 @@ def load_leaderboard(folder: Path, *, sort: str | None = None, curves: bool = Tr
     StoreError
         If there is no study, or no such metric.
     """
+    check_exists(folder)
     drivers, stored = study_drivers(folder), read_records(folder, curves=curves)
     return rank(stored, running=bool(drivers), drivers=drivers, sort=sort, place=Place(folder))
 

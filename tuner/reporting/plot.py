@@ -46,7 +46,14 @@ class Plots:
         ----------
         by
             What trials are ordered by: their number, or the time of the search when they ended.
+
+        Raises
+        ------
+        StoreError
+            If it is neither.
         """
+        if by not in {"trial", "time"}:
+            raise StoreError("history", [Problem("by", f"must be 'trial' or 'time', but got {by!r}")])
         from tuner.reporting.figures.history import history_by_time, history_by_trial  # noqa: PLC0415  # Altair
 
         figure = history_by_time(self._report) if by == "time" else history_by_trial(self._report)

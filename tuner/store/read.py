@@ -93,6 +93,9 @@ def check_exists(folder: Path) -> None:
     StoreError
         If the folder has no study.
     """
+    if folder.is_file():
+        hint = f"name {folder.parent}" if store_exists(folder.parent) else None
+        raise StoreError(str(folder), [Problem("", "must be the folder of a study, but is a file", hint)])
     if store_exists(folder):
         return
     runs = hint_for(command="`tuner run STUDY.yaml`", python="run(study)")

@@ -149,7 +149,8 @@ def params_in_file(path: Path) -> dict[str, Any]:
     except YamlError as error:
         raise StoreError(str(path), [Problem("--params", error.rule, error.hint, error.line)]) from error
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
-        rule = f"must have params by name, such as cls: SASRecModel, but has a {type(plain).__name__}"
+        what = "is empty" if plain is None else f"has a {type(plain).__name__}"
+        rule = f"must have params by name, such as cls: SASRecModel, but {what}"
         raise StoreError(str(path), [Problem("--params", rule)])
     return plain
 
