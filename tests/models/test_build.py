@@ -104,7 +104,7 @@ def test_models_are_built_from_flat_params() -> None:
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"cls": "SASRecModel", "lrr": 1}, "lrr is no key of this section$"),
+        ({"cls": "SASRecModel", "lrr": 1}, "lrr is no param of it$"),
         ({"cls": "PopularModel", "popularity": "most"}, "popularity must be one of .*, but got 'most'$"),
         (
             {"cls": "SASRecModel", "transformer_layers_type": "no.Such"},
