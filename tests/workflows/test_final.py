@@ -93,7 +93,7 @@ def test_the_best_of_a_family_is_chosen_too_and_one_without_a_complete_trial_is_
     board, asked = load_leaderboard(tmp_path), FinalJudgement(top=1, seeds=1, best=("popular", "HSTUModel"))
     assert {one.number for one in choose(board, asked, 60)} == {2, 0}
     assert _missing_lines(board, asked) == [
-        "final: no complete trial is of the family HSTUModel, so none of it is judged"
+        "final: no trial of the family HSTUModel can be judged: none is complete within all constraints"
     ]
 
 

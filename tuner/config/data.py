@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from tuner.config.problems import type_of
 from tuner.config.section import Section
 from tuner.config.time_format import fault_of
 from tuner.config.urls import refuse_credentials
@@ -38,7 +39,7 @@ class InMemory:
     table: object
 
     def __str__(self) -> str:
-        return f"{IN_MEMORY}: {type(self.table).__module__.partition('.')[0]} {type(self.table).__name__}"
+        return f"{IN_MEMORY}: {type_of(self.table)}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -328,7 +329,7 @@ def _shown(value: object) -> str:
     """Return a value for a message, and the type of an object that is not written in YAML."""
     if value is None or isinstance(value, (bool, int, float, list, tuple, dict)):
         return reprlib.repr(value)
-    return f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
+    return type_of(value)
 
 
 def _cure(table: object) -> str:

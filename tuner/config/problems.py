@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from tuner.errors import Problem, did_you_mean
 
-__all__ = ["MOST_PROBLEMS", "dotted", "problems_of"]
+__all__ = ["MOST_PROBLEMS", "dotted", "problems_of", "type_of"]
 
 #: Most problems that are shown with their hints.
 MOST_PROBLEMS = 100
@@ -116,6 +116,11 @@ def _shown(value: object) -> str:
     """Return a value as Python writes it, or the type of an object that is not written in a study file."""
     if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
         return repr(value)
+    return type_of(value)
+
+
+def type_of(value: object) -> str:
+    """Return the type of an object with its library, such as ``pandas DataFrame``."""
     return f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
 
 

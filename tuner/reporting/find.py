@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuner.errors import Problem, StoreError, did_you_mean
 from tuner.errors.caller import argument
+from tuner.trials.families import is_of
 
 if TYPE_CHECKING:
     from tuner.reporting.leaderboard import Leaderboard
@@ -53,7 +54,7 @@ def _best(board: Leaderboard, family: str, asked: str) -> Row:
     hint = None
     if not complete:
         none = "no trial is complete"
-    elif family and family.lower() not in {name.lower() for name in board.families}:
+    elif family and not is_of(family, board.families):
         none = f"no complete trial is of the family {family!r}"
         hint = did_you_mean(family, board.families)
     else:

@@ -69,8 +69,10 @@ def run_final(
     _refuse_without_holdout(study)
     asked = asked or study.final or FinalJudgement()
     board = load_leaderboard(folder)  # raises an error at once if there is no study
-    for family in set(asked.best) - set(study.final.best if study.final is not None else ()):
-        find_row(board, f"{BEST}:{family}", argument("--best", "best"))
+    own = study.final.best if study.final is not None else ()
+    for family in asked.best:
+        if family not in own:  # a family of the study may have no complete trial, which is told
+            find_row(board, f"{BEST}:{family}", argument("--best", "best"))
     console = console or stderr_console()
     with (
         one_run(study.study),
@@ -121,7 +123,8 @@ def judge_study(
 def _missing_lines(board: Leaderboard, asked: FinalJudgement) -> list[str]:
     missing = [family for family in asked.best if board.best_of(family) is None]
     return [
-        f"final: no complete trial is of the family {family}, so none of it is judged" for family in missing
+        f"final: no trial of the family {family} can be judged: none is complete within all constraints"
+        for family in missing
     ]
 
 

@@ -98,7 +98,6 @@ def trial_of(place: Place, trial: Which) -> str:
         If there is no such trial, or it is a row of the leaderboard of another study.
     """
     if not isinstance(trial, Row):
-        check_exists(place.folder)
         find_row(load_leaderboard(place.folder, curves=False), str(trial))
         return str(trial)
     if trial.place is not None and trial.place.folder.resolve() != place.folder.resolve():

@@ -72,8 +72,8 @@ def to_tell(
     if unknown:
         yield f"no recommendations for users that are not in the interactions: {_named(unknown)}"
     if known:
-        have_rows = set(dataset.interactions.df["user_id"].unique().tolist())
-        internal = dataset.user_id_map.convert_to_internal(known)
+        internal, rows = dataset.user_id_map.convert_to_internal(known), dataset.interactions.df["user_id"]
+        have_rows = set(rows[rows.isin(internal)].unique().tolist())
         without = [user for user, row in zip(known, internal, strict=True) if row not in have_rows]
         if without:
             what = "they get what the model recommends without a history, or nothing"
